@@ -1,0 +1,118 @@
+"""What can go wrong, in the archive's own words. Nothing here knows of HTTP: `web/problems.py` maps classes to statuses."""
+
+from __future__ import annotations
+
+IDENTIFIER_RULE = (
+    "DICOM Identifier is invalid. Value length should not exceed the maximum length of 64 characters. "
+    "Value should contain characters in '0'-'9' and '.'. Each component must start with non-zero number."
+)
+
+
+class BulkheadError(Exception):
+    """Base of every error that the archive raises on purpose; `str(error)` is safe to show to the caller."""
+
+
+# --- the caller's fault -------------------------------------------------------------------------------------------
+
+
+class InvalidRequest(BulkheadError):
+    """The request is malformed or breaks a rule; the message names the value and the rule."""
+
+
+class InvalidIdentifier(InvalidRequest):
+    """A UID in a URL or a body is not a UID (spec/02). `name` is the attribute keyword, e.g. `StudyInstanceUid`."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"Dicom element '{name}' failed validation for VR 'UI': {IDENTIFIER_RULE}")
+
+
+class InvalidParameter(InvalidRequest):
+    """A query parameter breaks its rule (spec/00): `The query parameter 'Limit' is invalid. {reason}`."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(f"The query parameter '{name}' is invalid. {reason}")
+
+
+class InvalidQuery(InvalidRequest):
+    """A search that cannot be answered (spec/04, table of errors)."""
+
+
+class PartitionError(InvalidRequest):
+    """The partition of the URL is missing, misspelt, unknown or not allowed (spec/01)."""
+
+
+class UnsupportedContent(BulkheadError):
+    """The request's content type is not one this call takes (spec/02)."""
+
+
+class NotAcceptable(BulkheadError):
+    """Nothing the caller accepts can be produced (spec/00, spec/03)."""
+
+
+class TooLarge(BulkheadError):
+    """A body, a part or an instance exceeds its limit, in bytes (spec/00)."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"The request exceeded the allowed limit of {limit} bytes.")
+
+
+class NotFound(BulkheadError):
+    """A study, series, instance or frame is not in the partition (spec/03). `level` is that word."""
+
+    def __init__(self, level: str) -> None:
+        self.level = level
+        super().__init__(f"The specified {level} cannot be found.")
+
+
+class InvalidInstance(BulkheadError):
+    """Bytes that are not a readable DICOM Part 10 instance. The message says which rule and where, never a value."""
+
+
+# --- the store's fault --------------------------------------------------------------------------------------------
+
+
+class StorageError(BulkheadError):
+    """Base of what the engines raise."""
+
+
+class Conflict(StorageError):
+    """A conditional write lost: nothing of it was written. `key` names the item whose expectation failed.
+
+    `key` is None when the engine only knows that another transaction was under way on one of the items: write again.
+    """
+
+    def __init__(self, key: tuple[str, str] | None) -> None:
+        self.key = key
+        super().__init__("The item was changed by another writer." if key else "The items are being written elsewhere.")
+
+
+class BlobMissing(StorageError):
+    """No object lies under this key."""
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+        super().__init__("The stored object is missing.")
+
+
+class StorageUnavailable(StorageError):
+    """The data store did not answer, or answered with a fault that is not ours."""
+
+    def __init__(self) -> None:
+        super().__init__("The data store operation failed.")
+
+
+# --- the operator's fault -----------------------------------------------------------------------------------------
+
+
+class ConfigurationError(BulkheadError):
+    """The service cannot start as configured; the message names every setting at fault."""
+
+
+class DataPartitionsFeatureCannotBeDisabledException(ConfigurationError):
+    """Partitions were switched off although there is more than one (spec/01). Named as in Microsoft's service."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "DataPartitionsFeatureCannotBeDisabledException: "
+            "Data partitions feature cannot be disabled while existing data has already been partitioned."
+        )
