@@ -60,7 +60,7 @@ def make_instance(
     """One instance as Part 10 bytes: 16-bit grayscale, frame k (from 0) filled with the pattern of `frame(k, …)`.
 
     UIDs left out are fresh. `pixel=False` leaves the image out, `pixel=b"…"` sets the pixel data as given (for an
-    encapsulated syntax: items without the closing delimiter, see `encapsulated`). `extra` adds elements, private ones for instance.
+    encapsulated syntax: the items without the closing delimiter). `extra` adds elements, private ones for instance.
     """
     attributes: dict[str, Any] = {
         "SOPClassUID": CT_STORAGE if frames == 1 else MULTIFRAME_STORAGE,
