@@ -1,0 +1,55 @@
+"""Background work: the steps that services offer, one after another, until told to stop.
+
+Each step is safe to repeat and keeps its own checkpoint, so a worker may be killed at any point and several may run.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import structlog
+
+from app import bootstrap
+from app.settings import Settings
+
+SHORTEST_PAUSE: Final = 0.5
+LONGEST_PAUSE: Final = 10.0
+"""Seconds between looks when there was nothing to do; each empty look doubles the pause."""
+
+log = structlog.get_logger(__name__)
+
+Step = Callable[[], bool]
+"""Does one piece of background work if there is any; says whether there was."""
+
+
+def run(settings: Settings, stop: threading.Event) -> None:
+    """Work until `stop` is set; the step under way is finished first."""
+    services = bootstrap.build_services(settings, bootstrap.build_engine(settings))
+    log.info("worker_started", engine=settings.engine)
+    work(services.background, stop)
+    log.info("worker_stopped")
+
+
+def work(steps: Sequence[Step], stop: threading.Event) -> None:
+    """Take each step in turn, again and again, until `stop` is set; rest while none finds anything to do."""
+    pause = SHORTEST_PAUSE
+    while not stop.is_set():
+        found = [_take(step) for step in steps if not stop.is_set()]
+        if any(found):
+            pause = SHORTEST_PAUSE
+            continue
+        stop.wait(pause)
+        pause = min(2 * pause, LONGEST_PAUSE)
+
+
+def _take(step: Step) -> bool:
+    try:
+        return step()
+    except Exception as error:
+        # The loop outlives any fault of a step: the step is tried again after a rest.
+        log.exception(
+            "background_step_failed", step=getattr(step, "__qualname__", repr(step)), error=type(error).__name__
+        )
+        return False
