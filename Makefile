@@ -1,0 +1,67 @@
+# `make` alone prints what there is. Everything is set up on first use; only Python is needed beforehand.
+PYTHON ?= python3
+ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+SERVERS := .integration/.installed
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check
+SOURCES := app tests infra
+
+.DEFAULT_GOAL := help
+.PHONY: help install run test check lint types floors integration bench fmt clean
+
+help:  ## Print this help
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+install: $(INSTALLED)  ## Make the virtual environment in .venv
+
+run: $(INSTALLED)  ## Serve an archive in ./data on http://127.0.0.1:8080
+	@BULKHEAD_LOG_FORMAT=$${BULKHEAD_LOG_FORMAT:-console} exec $(BIN)/bulkhead serve
+
+test: $(INSTALLED)  ## Run the tests; ARGS="-k search" picks some
+	$(BIN)/pytest --numprocesses=auto --maxprocesses=4 --quiet $(ARGS)
+
+check: lint types floors test  ## Everything that must hold before a change goes in
+
+lint: $(INSTALLED)  ## Rules of style, and of CloudFormation
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/cfn-lint infra/template.yaml
+
+types: $(INSTALLED)  ## Check the types
+	$(BIN)/mypy
+
+floors: $(INSTALLED)  ## Check which module may import which
+	$(BIN)/lint-imports
+
+integration: $(SERVERS)  ## Run the tests that need Java, npm and nginx: DynamoDB Local, an S3 server, two copies behind nginx
+	$(BIN)/pytest --quiet $(ARGS) tests/integration
+
+bench: $(INSTALLED)  ## Measure; beside Orthanc where it is installed
+	$(BIN)/python -m tests.benchmarks $(ARGS)
+
+fmt: $(INSTALLED)  ## Bring the code into form
+	$(BIN)/ruff check --fix-only --quiet $(SOURCES)
+	$(BIN)/ruff format $(SOURCES)
+
+clean:  ## Remove what make made; ./data stays
+	rm -rf $(VENV) .integration build dist *.egg-info .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find $(SOURCES) -name __pycache__ -prune -exec rm -rf {} +
+
+$(INSTALLED): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("Bulkhead needs Python 3.11 or newer: make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) --editable '.[dev]'
+	@touch $@
+
+$(SERVERS): $(INSTALLED)
+	@missing=; need() { command -v "$$1" >/dev/null || { echo "make integration needs $$2" >&2; missing=yes; }; }; \
+	need java 'a Java runtime, 17 or newer (Debian: openjdk-17-jre-headless)'; \
+	need npm 'npm (Debian: npm)'; \
+	need nginx 'nginx (Debian: nginx-light)'; \
+	test -z "$$missing"
+	npm install --silent --no-fund --no-audit --prefix .integration amplify-dynamodb-simulator
+	$(PIP) --editable '.[dev,integration]'
+	@touch $@
