@@ -182,8 +182,8 @@ def _printed(value: object) -> str:
 
 
 def _nearest(name: str) -> str:
-    near = difflib.get_close_matches(name, _BY_VARIABLE, n=1)
-    return f" Did you mean {near[0]}?" if near else ""
+    near = difflib.get_close_matches(name.removeprefix(PREFIX).lower(), Settings.__slots__, n=1)
+    return f" Did you mean {variable(near[0])}?" if near else ""
 
 
 def _usable_cpus() -> int:

@@ -41,8 +41,11 @@ class Pair:
     After `kill -9` of this process both are asked to stop by the system; nothing is left to run on.
     """
 
-    def __init__(self, server: Sequence[str], worker: Sequence[str]) -> None:
-        self._commands = (server, worker)
+    def __init__(
+        self, server: Sequence[str], worker: Sequence[str], between_starts: float = BETWEEN_STARTS_SECONDS
+    ) -> None:
+        self._server, self._worker = server, worker
+        self._between_starts = between_starts
         self._running: list[subprocess.Popen[bytes]] = []
         self._stopping = False
 
@@ -53,16 +56,15 @@ class Pair:
         """
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
-        server_command, worker_command = self._commands
-        server = self._start(server_command)
-        worker, started = self._start(worker_command), time.monotonic()
+        server = self._start(self._server)
+        worker, started = self._start(self._worker), time.monotonic()
         while server.poll() is None:
             time.sleep(LOOK_SECONDS)
-            if worker.poll() is None or self._stopping or time.monotonic() < started + BETWEEN_STARTS_SECONDS:
+            if worker.poll() is None or self._stopping or time.monotonic() < started + self._between_starts:
                 continue
             log.error("worker_died", exit_code=worker.returncode)
             self._running.remove(worker)
-            worker, started = self._start(worker_command), time.monotonic()
+            worker, started = self._start(self._worker), time.monotonic()
         self._stop()
         _await(worker)
         return server.returncode if server.returncode >= 0 else 1

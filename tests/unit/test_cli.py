@@ -1,0 +1,71 @@
+"""The command: what it says, and the exit code it says it with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from app import bootstrap, cli
+from app.errors import DataPartitionsFeatureCannotBeDisabledException, StorageUnavailable
+from app.settings import settings_table
+
+
+def bulkhead(*arguments: str, **environment: str) -> Result:
+    return CliRunner().invoke(cli.main, arguments, env=environment)
+
+
+def refuse(error: Exception) -> object:
+    def refusing(*_: object) -> None:
+        raise error
+
+    return refusing
+
+
+@pytest.mark.parametrize("command", ["serve", "worker", "init", "settings"])
+def test_every_fault_of_the_settings_is_named_with_exit_code_2(command: str) -> None:
+    result = bulkhead(command, BULKHEAD_PORT="x", BULKHEAD_ENGINE="floppy")
+    assert result.exit_code == 2
+    assert "BULKHEAD_PORT='x'" in result.stderr
+    assert "BULKHEAD_ENGINE='floppy'" in result.stderr
+    assert result.stdout == ""
+
+
+@pytest.mark.parametrize("engine", ["embedded", "aws"])
+def test_serve_refuses_before_any_process_starts(monkeypatch: pytest.MonkeyPatch, engine: str) -> None:
+    monkeypatch.setattr(bootstrap, "build_engine", lambda _: None)
+    monkeypatch.setattr(bootstrap, "build_services", refuse(DataPartitionsFeatureCannotBeDisabledException()))
+    monkeypatch.setattr(cli, "Pair", refuse(AssertionError("a process was started")))
+    monkeypatch.setattr(cli, "Server", refuse(AssertionError("a process was started")))
+    result = bulkhead("serve", BULKHEAD_ENGINE=engine, BULKHEAD_TABLE="t", BULKHEAD_BUCKET="b")
+    assert result.exit_code == 2
+    assert "DataPartitionsFeatureCannotBeDisabledException" in result.stderr
+
+
+def test_an_absent_store_ends_with_exit_code_1(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bootstrap, "initialise", refuse(StorageUnavailable()))
+    result = bulkhead("init")
+    assert result.exit_code == 1
+    assert "The data store operation failed." in result.stderr
+
+
+def test_init_makes_the_data_folder_and_may_be_repeated(tmp_path: Path) -> None:
+    folder = tmp_path / "archive"
+    for _ in range(2):
+        result = bulkhead("init", BULKHEAD_DATA_DIR=str(folder))
+        assert result.exit_code == 0, result.output
+        assert folder.is_dir()
+    assert str(folder) in result.stdout
+
+
+def test_settings_prints_the_values_of_now() -> None:
+    result = bulkhead("settings", BULKHEAD_PORT="9000")
+    assert "| `BULKHEAD_PORT` | `9000` |" in result.stdout
+    assert len(result.stdout.splitlines()) == len(settings_table().splitlines())
+
+
+@pytest.mark.parametrize("command", ["serve", "worker", "init", "settings"])
+def test_the_help_names_and_explains_each_command(command: str) -> None:
+    assert command in bulkhead("--help").stdout
+    assert len(bulkhead(command, "--help").stdout.splitlines()) > 5

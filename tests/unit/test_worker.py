@@ -1,0 +1,56 @@
+"""The worker's loop: every step has its turn, and no fault of one ends it."""
+
+import threading
+
+from app.worker import work
+
+
+class Steps:
+    """Three steps; the loop is stopped when the last has been taken `rounds` times."""
+
+    def __init__(self, rounds: int) -> None:
+        self.stop = threading.Event()
+        self.taken: list[str] = []
+        self.rounds = rounds
+
+    def faulty(self) -> bool:
+        self.taken.append("faulty")
+        raise RuntimeError("disk on fire")
+
+    def busy(self) -> bool:
+        self.taken.append("busy")
+        return True
+
+    def last(self) -> bool:
+        self.taken.append("last")
+        if self.taken.count("last") == self.rounds:
+            self.stop.set()
+        return False
+
+
+def test_a_faulty_step_does_not_keep_the_others_from_their_turn() -> None:
+    steps = Steps(rounds=3)
+    work((steps.faulty, steps.busy, steps.last), steps.stop)
+    assert steps.taken == ["faulty", "busy", "last"] * 3
+
+
+def test_no_step_is_begun_once_told_to_stop() -> None:
+    steps = Steps(rounds=1)
+    work((steps.last, steps.busy), steps.stop)
+    assert steps.taken == ["last"]
+
+
+def test_a_stop_ends_the_rest_between_looks() -> None:
+    steps = Steps(rounds=2)
+    looked = threading.Event()
+
+    def idle() -> bool:
+        looked.set()
+        return False
+
+    loop = threading.Thread(target=work, args=((idle,), steps.stop))
+    loop.start()
+    looked.wait()
+    steps.stop.set()
+    loop.join()
+    assert not loop.is_alive()
