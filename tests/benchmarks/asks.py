@@ -1,0 +1,188 @@
+"""What is asked of a server and what must come back: one request each, with its truth taken from the corpus."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Any, Final
+
+from pydicom import dcmread
+
+from tests.benchmarks.client import Connection, Response, Wire
+from tests.benchmarks.corpus import Image
+from tests.benchmarks.servers import Server
+
+JSON: Final = "application/dicom+json"
+FILES: Final = 'multipart/related; type="application/dicom"; transfer-syntax=*'
+FRAMES: Final = 'multipart/related; type="application/octet-stream"; transfer-syntax=*'
+BOUNDARY: Final = "bulkhead-bench-8d1f0c"
+PREAMBLE: Final = 128
+STORED, REFUSED = "00081199", "00081198"
+STUDY, INSTANCE = "0020000D", "00080018"
+BULKY: Final = {"OB", "OD", "OF", "OL", "OV", "OW", "UN"}
+"""Value representations that metadata leaves out (spec/03)."""
+
+
+class Mismatch(Exception):
+    """A server answered something else than the corpus holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One request below the service's base. `read` makes of the answer what must equal `expected`."""
+
+    path: str
+    accept: str
+    read: Callable[[Response], object]
+    expected: object
+    body: bytes = b""
+    units: int = 1
+    """What one answer counts for in a rate: instances of a store, else 1."""
+    name_prefix: str = ""
+    """A prefix of PatientName to filter on; each server wants it asked in its own way."""
+
+    def wire(self, server: Server) -> Wire:
+        """The request as this server is sent it."""
+        query = server.kind.name_prefix.format(self.name_prefix) if self.name_prefix else ""
+        lines = [
+            f"{'POST' if self.body else 'GET'} {server.kind.base}{self.path}{query} HTTP/1.1",
+            f"Host: 127.0.0.1:{server.port}",
+            f"Accept: {self.accept}",
+        ]
+        if self.body:
+            lines += [
+                f'Content-Type: multipart/related; type="application/dicom"; boundary={BOUNDARY}',
+                f"Content-Length: {len(self.body)}",
+            ]
+        return "\r\n".join([*lines, "", ""]).encode(), self.body
+
+    def check(self, server: Server, connection: Connection) -> int:
+        """The bytes of a right answer; raises Mismatch on a wrong one."""
+        response = connection.exchange(self.wire(server), keep=True)
+        if response.status != 200:
+            raise Mismatch(f"{server.name} {self.path}: {response.status} {response.body[:500]!r}")
+        found = self.read(response)
+        if found != self.expected:
+            raise Mismatch(f"{server.name} {self.path}: {str(found)[:500]}, not {str(self.expected)[:500]}")
+        return response.size
+
+
+def store(images: Sequence[Image]) -> Ask:
+    """Store these in one request."""
+    pieces = [
+        piece
+        for image in images
+        for piece in (f"--{BOUNDARY}\r\nContent-Type: application/dicom\r\n\r\n".encode(), image.data, b"\r\n")
+    ]
+    body = b"".join([*pieces, f"--{BOUNDARY}--\r\n".encode()])
+    return Ask("/studies", JSON, _accepted, (len(images), 0), body, len(images))
+
+
+def instance(image: Image) -> Ask:
+    """Retrieve this file."""
+    return Ask(_path(image), FILES, _files, _digests([image.data]))
+
+
+def series(images: Sequence[Image]) -> Ask:
+    """Retrieve the series that consists of these files."""
+    first = images[0]
+    expected = _digests(image.data for image in images)
+    return Ask(f"/studies/{first.study}/series/{first.series}", FILES, _files, expected)
+
+
+def frame(image: Image, number: int, frames: int = 1) -> Ask:
+    """Retrieve one frame, from 1, of an image of so many frames."""
+    return Ask(f"{_path(image)}/frames/{number}", FRAMES, _pixels, [_digest(image.frame(number, frames))])
+
+
+def study_metadata(images: Sequence[Image]) -> Ask:
+    """Retrieve the metadata of the study that consists of these files."""
+    return _metadata(f"/studies/{images[0].study}", images)
+
+
+def instance_metadata(image: Image) -> Ask:
+    """Retrieve the metadata of this file."""
+    return _metadata(_path(image), [image])
+
+
+def search(query: str, studies: Iterable[str]) -> Ask:
+    """Search studies, expecting exactly these."""
+    return Ask(f"/studies?limit=100&{query}", JSON, _uids(STUDY), frozenset(studies))
+
+
+def search_name(prefix: str, studies: Iterable[str]) -> Ask:
+    """Search studies by a prefix of the family name, expecting exactly these."""
+    return Ask("/studies?limit=100&", JSON, _uids(STUDY), frozenset(studies), name_prefix=prefix)
+
+
+def newest(rows: int) -> Ask:
+    """Search studies without a filter, expecting so many rows."""
+    return Ask(f"/studies?limit={rows}", JSON, _rows, rows)
+
+
+def members(study: str, rows: int, limit: int = 100) -> Ask:
+    """Search the instances of a study, expecting so many rows."""
+    return Ask(f"/studies/{study}/instances?limit={limit}", JSON, _rows, rows)
+
+
+def _path(image: Image) -> str:
+    return f"/studies/{image.study}/series/{image.series}/instances/{image.instance}"
+
+
+def _metadata(path: str, images: Sequence[Image]) -> Ask:
+    wanted = _tags(images[0])
+    expected = {image.instance: frozenset[str]() for image in images}
+
+    def missing(response: Response) -> dict[str, frozenset[str]]:
+        return {row[INSTANCE]["Value"][0]: wanted - row.keys() for row in _json(response)}
+
+    return Ask(f"{path}/metadata", JSON, missing, expected)
+
+
+def _tags(image: Image) -> frozenset[str]:
+    """The tags that metadata must give."""
+    dataset = dcmread(BytesIO(image.data), stop_before_pixels=True)
+    return frozenset(f"{element.tag:08X}" for element in dataset if element.VR not in BULKY)
+
+
+def _json(response: Response) -> Any:
+    return json.loads(response.body)
+
+
+def _accepted(response: Response) -> tuple[int, int]:
+    report = _json(response)
+    return len(report.get(STORED, {}).get("Value", [])), len(report.get(REFUSED, {}).get("Value", []))
+
+
+def _rows(response: Response) -> int:
+    return len(_json(response))
+
+
+def _uids(tag: str) -> Callable[[Response], frozenset[str]]:
+    return lambda response: frozenset(row[tag]["Value"][0] for row in _json(response))
+
+
+def _files(response: Response) -> list[str]:
+    return _digests(_parts(response))
+
+
+def _pixels(response: Response) -> list[str]:
+    return [_digest(part) for part in _parts(response)]
+
+
+def _parts(response: Response) -> list[bytes]:
+    boundary = response.content_type.partition("boundary=")[2].split(";")[0].strip('" ')
+    pieces = (b"\r\n" + response.body).split(f"\r\n--{boundary}".encode())
+    return [piece.partition(b"\r\n\r\n")[2] for piece in pieces[1:-1]]
+
+
+def _digests(files: Iterable[bytes]) -> list[str]:
+    """Of each file without its preamble, in an order that does not depend on the server's."""
+    return sorted(_digest(memoryview(file)[PREAMBLE:]) for file in files)
+
+
+def _digest(content: bytes | memoryview) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]

@@ -1,0 +1,190 @@
+"""The corpus: what both servers are given. The same seed makes the same bytes, in memory, in a few seconds.
+
+UIDs are all 44 characters long, so an image gets fresh ones without being written anew: `Image.renamed`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+from functools import cached_property
+from typing import Final
+
+import numpy as np
+
+from tests.corpus import ct, make_instance, multiframe
+
+SLICES: Final = 400
+SLICES_PER_SERIES: Final = 200
+FRAMES: Final = 300
+RADIOGRAPHS: Final = 10
+STUDIES: Final = 3_000
+FEW_STUDIES: Final = 300
+SIDE: Final = 512
+FRAME_BYTES: Final = SIDE * SIDE * 2
+RADIOGRAPH_SIDES: Final = (2_500, 2_000)
+
+FIRST_DAY: Final = date(2010, 1, 1)
+DAYS: Final = 15 * 365
+SHARED_DATES: Final = ("20090101", "20090131")
+"""The dates of the first 30 small studies and of no other, so few and many studies answer alike."""
+SHARED: Final = 30
+
+FAMILIES: Final = [
+    start + end
+    for start in ("Al", "Be", "Chan", "Du", "Eri", "Fa", "Gon", "Ha", "Ivan", "Jo", "Ko", "Lar")
+    for end in ("bauer", "dova", "gomez", "hardt", "kins", "lund", "mann", "nova", "ricci", "son", "tanaka", "villa")
+]
+GIVENS: Final = ("Xavi", "Xena", "Xiomara", "Xander", "Xia", "Ximena")
+"""All with X: no family name starts so, hence a prefix of a family name finds family names alone."""
+MODALITIES: Final = ("CT", "MR", "CR", "DX", "US")
+
+
+def uid(*names: object) -> str:
+    """The UID of this name: 44 characters under 2.25, the same in every run."""
+    digest = hashlib.sha256("/".join(map(str, names)).encode()).digest()
+    return f"2.25.1{int.from_bytes(digest) % 10**38:038d}"
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """One Part 10 file and the UIDs in it. Uncompressed pixels stand at its end."""
+
+    study: str
+    series: str
+    instance: str
+    data: bytes
+
+    def renamed(self, study: str, series: str, instance: str) -> Image:
+        """The same image under other UIDs, without a parse."""
+        data = self.data
+        for old, new in ((self.study, study), (self.series, series), (self.instance, instance)):
+            data = data.replace(old.encode(), new.encode())
+        return Image(study, series, instance, data)
+
+    def frame(self, number: int, frames: int = 1) -> bytes:
+        """The pixels of frame `number`, from 1, of an image of `frames` frames 512 by 512."""
+        start = len(self.data) - (frames - number + 1) * FRAME_BYTES
+        return self.data[start : start + FRAME_BYTES]
+
+
+@dataclass(frozen=True, slots=True)
+class SmallStudy:
+    """What a search can ask of a study of one small instance."""
+
+    study: str
+    patient_id: str
+    patient_name: str
+    study_date: str
+    modality: str
+
+
+class Corpus:
+    """Every image and study of the benchmark, each part made when it is first asked for."""
+
+    def __init__(self, seed: int = 20_240_115) -> None:
+        self.seed = seed
+
+    @cached_property
+    def slices(self) -> list[Image]:
+        """One study of two series of 200 CT slices, about 140 elements and 530 KB each."""
+        return [self._slice(number) for number in range(SLICES)]
+
+    @cached_property
+    def films(self) -> list[Image]:
+        """The multi-frame image, as a part like the others."""
+        return [self.film]
+
+    @cached_property
+    def film(self) -> Image:
+        """One multi-frame image of 300 frames, 157 MB."""
+        pixels = b"".join(_noise(random.Random(f"{self.seed}/film/{k}"), SIDE, SIDE) for k in range(FRAMES))
+        names = self._names("film", 0, 0)
+        return Image(*names, multiframe(FRAMES, **_uids(names), pixel=pixels))
+
+    @cached_property
+    def radiographs(self) -> list[Image]:
+        """Ten studies of one radiograph of 10 MB each."""
+        return [self._radiograph(number) for number in range(RADIOGRAPHS)]
+
+    @cached_property
+    def studies(self) -> list[SmallStudy]:
+        """3,000 small studies over fifteen years; the first 30 in January 2009."""
+        chance = random.Random(f"{self.seed}/studies")
+        studies = [
+            SmallStudy(
+                study=self._names("small", number, 0)[0],
+                patient_id=f"PID{number:05d}",
+                patient_name=f"{chance.choice(FAMILIES)}^{chance.choice(GIVENS)}",
+                study_date=(FIRST_DAY + timedelta(days=chance.randrange(DAYS))).strftime("%Y%m%d"),
+                modality=chance.choice(MODALITIES),
+            )
+            for number in range(STUDIES)
+        ]
+        shared = [replace(study, study_date=f"200901{day:02d}") for day, study in enumerate(studies[:SHARED], 1)]
+        return shared + studies[SHARED:]
+
+    @cached_property
+    def small(self) -> list[Image]:
+        """The instance of each small study, in the order of `studies`."""
+        return [self._small(number, study) for number, study in enumerate(self.studies)]
+
+    def _names(self, kind: str, study: int, instance: int, series: int = 0) -> tuple[str, str, str]:
+        path = (self.seed, kind, study)
+        return uid(*path), uid(*path, series), uid(*path, series, instance)
+
+    def _slice(self, number: int) -> Image:
+        series, position = divmod(number, SLICES_PER_SERIES)
+        names = self._names("ct", 0, position, series)
+        depth = f"{-250 + 1.25 * position:.2f}"
+        data = ct(
+            **_uids(names),
+            pixel=_noise(random.Random(f"{self.seed}/ct/{number}"), SIDE, SIDE),
+            SeriesNumber=str(series + 1),
+            InstanceNumber=str(position + 1),
+            ImagePositionPatient=["-180.0", "-180.0", depth],
+            SliceLocation=depth,
+        )
+        return Image(*names, data)
+
+    def _radiograph(self, number: int) -> Image:
+        names = self._names("radiograph", number, 0)
+        rows, columns = RADIOGRAPH_SIDES
+        pixels = _noise(random.Random(f"{self.seed}/radiograph/{number}"), rows, columns)
+        data = ct(**_uids(names), pixel=pixels, rows=rows, columns=columns, modality="DX", patient_id=f"RX{number}")
+        return Image(*names, data)
+
+    def _small(self, number: int, study: SmallStudy) -> Image:
+        names = self._names("small", number, 0)
+        data = make_instance(
+            **_uids(names),
+            pixel=False,
+            patient_id=study.patient_id,
+            patient_name=study.patient_name,
+            study_date=study.study_date,
+            modality=study.modality,
+            AccessionNumber=f"A{number:06d}",
+            StudyDescription=f"Examination {number % 40}",
+            ReferringPhysicianName="Welby^Marcus",
+            SeriesDescription="Small",
+        )
+        return Image(*names, data)
+
+
+def batches(images: Sequence[Image], size: int) -> list[Sequence[Image]]:
+    """The images in runs of `size`, the last one perhaps shorter."""
+    return [images[start : start + size] for start in range(0, len(images), size)]
+
+
+def _uids(names: tuple[str, str, str]) -> dict[str, str]:
+    return dict(zip(("study", "series", "instance"), names, strict=True))
+
+
+def _noise(chance: random.Random, rows: int, columns: int) -> bytes:
+    """A disc of 12-bit tissue in air, noisy enough that nothing along the way compresses it to nothing."""
+    noise = np.frombuffer(chance.randbytes(rows * columns), np.uint8).reshape(rows, columns)
+    y, x = np.ogrid[-1 : 1 : rows * 1j, -1 : 1 : columns * 1j]
+    return (noise + np.where(x * x + y * y < 0.8, 1_000, 0)).astype("<u2").tobytes()

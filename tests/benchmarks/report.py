@@ -1,0 +1,123 @@
+"""The benchmark's findings as a table for eyes and as JSON."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from statistics import median, quantiles
+from typing import Any, Final
+
+from tests.benchmarks.measure import Result, Side
+from tests.benchmarks.scenarios import Bar, Versus
+
+NOISE: Final = 0.15
+"""Ratios nearer to their bar than this are too near to call."""
+
+COLUMNS: Final = f"{'':36}{'rate/s':>9}{'p50':>9}{'p95':>9}{'p99':>9}{'CPU':>9}{'client':>8}{'peak':>8}"
+LEGEND: Final = """\
+rate: instances a second for stores, answers a second for reads; median of the laps. p50, p95, p99: milliseconds of an
+exchange, all laps together. CPU: milliseconds of the server's processes per unit. client: CPU time of the clients over
+wall time; they share the cores with the server. peak: MB, sum of VmHWM of the server's processes during the scenario
+(started anew through clear_refs before it). ratio: median of the ratios of the laps taken in turn, and their span.
+Differences under 15 % are noise."""
+
+
+def environment() -> str:
+    """The machine, in one line."""
+    models = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+    model = models[0].partition(":")[2].strip() if models else platform.machine()
+    return f"{os.cpu_count()} cores, {model}, Linux {platform.release()}, Python {platform.python_version()}"
+
+
+def text(result: Result) -> str:
+    """One scenario: a line of title and verdict, a line a server."""
+    return "\n".join([f"{result.scenario.name}: {result.scenario.title}{_verdict(result)}", *map(_row, result.sides)])
+
+
+def floor(name: str, milliseconds: float) -> str:
+    """One floor."""
+    return f"  {name:70}{milliseconds:9.3f} ms"
+
+
+def document(results: Iterable[Result], floors: dict[str, float]) -> dict[str, Any]:
+    """Everything the table says, and each lap's rate, for another program."""
+    return {
+        "environment": environment(),
+        "floors_ms": floors,
+        "scenarios": {result.scenario.name: _entry(result) for result in results},
+    }
+
+
+def missed(result: Result) -> bool:
+    """Whether there is a bar, a ratio, and the ratio does not do."""
+    bar, ratio = result.scenario.bar, _ratio(result)
+    return bar is not None and ratio is not None and not _meets(result.scenario.versus, bar, ratio)
+
+
+def _ratio(result: Result) -> float | None:
+    """The figure that is held against the bar: the worst store for memory, else the median."""
+    ratios = result.ratios()
+    if not ratios:
+        return None
+    return max(ratios) if result.scenario.versus is Versus.IDLE else median(ratios)
+
+
+def _meets(versus: Versus, bar: Bar, ratio: float) -> bool:
+    return ratio >= bar.required if versus is Versus.PEER else ratio <= bar.required
+
+
+def _verdict(result: Result) -> str:
+    ratio, bar, versus = _ratio(result), result.scenario.bar, result.scenario.versus
+    if ratio is None:
+        return ""
+    ratios = result.ratios()
+    unit = " MB" if versus is Versus.IDLE else "x"
+    found = f" | {ratio:.2f}{unit} ({min(ratios):.2f} to {max(ratios):.2f})"
+    if bar is None:
+        return found
+    word = "PASS" if _meets(versus, bar, ratio) else "MISS"
+    near = ", within noise of the bar" if abs(ratio / bar.required - 1) < NOISE else ""
+    limit = "at least" if versus is Versus.PEER else "at most"
+    return f"{found} | {limit} {bar.required:g}, aim {bar.aim:g} | {word}{near}"
+
+
+def _row(side: Side) -> str:
+    p50, p95, p99 = _percentiles(side.seconds)
+    rate, cpu, client = median(side.rates), 1_000 * side.server_cpu / side.units, side.client_cpu / side.wall
+    return (
+        f"    {side.name:32}{rate:9.1f}{1_000 * p50:9.2f}{1_000 * p95:9.2f}{1_000 * p99:9.2f}"
+        f"{cpu:9.2f}{client:8.0%}{side.peak:8.0f}"
+    )
+
+
+def _percentiles(seconds: Sequence[float]) -> tuple[float, float, float]:
+    cuts = quantiles(seconds, n=100, method="inclusive")
+    return cuts[49], cuts[94], cuts[98]
+
+
+def _entry(result: Result) -> dict[str, Any]:
+    bar = result.scenario.bar
+    return {
+        "title": result.scenario.title,
+        "versus": result.scenario.versus.value,
+        "required": bar and bar.required,
+        "aim": bar and bar.aim,
+        "ratio": _ratio(result),
+        "ratios": result.ratios(),
+        "missed": missed(result),
+        "sides": [_side(side) for side in result.sides],
+    }
+
+
+def _side(side: Side) -> dict[str, Any]:
+    return {
+        "name": side.name,
+        "rates": side.rates,
+        "percentiles_ms": [1_000 * value for value in _percentiles(side.seconds)],
+        "server_cpu_ms_per_unit": 1_000 * side.server_cpu / side.units,
+        "client_cpu_share": side.client_cpu / side.wall,
+        "peak_mb": side.peak,
+        "over_idle_mb": side.over_idle,
+    }

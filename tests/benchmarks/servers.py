@@ -1,0 +1,158 @@
+"""The servers under test: each on its own loopback port and its own empty folder, gone when the benchmark ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+from urllib.request import urlopen
+
+from tests.benchmarks import processes
+
+BUILD: Final = Path(__file__).parents[2] / "build"
+PLUGIN: Final = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
+PATIENCE: Final = 30.0
+"""Seconds a server has to start, and again to stop."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A product: how it is started and where its DICOMweb service lies."""
+
+    name: str
+    base: str
+    ready: str
+    command: Callable[[Path, int], list[str]]
+    environment: Callable[[Path, int], dict[str, str]]
+    name_prefix: str
+    """The query for a prefix of PatientName, `{}` being the prefix."""
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A running server."""
+
+    kind: Kind
+    port: int
+    pid: int
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        """How the report calls it."""
+        return self.kind.name
+
+    def cpu_seconds(self) -> float:
+        """CPU time of all its processes so far."""
+        return processes.cpu_seconds(self.pid)
+
+
+def orthanc_installed() -> bool:
+    """Whether Orthanc and its DICOMweb plugin are on this machine."""
+    return shutil.which("Orthanc") is not None and PLUGIN.exists()
+
+
+@contextmanager
+def running(kind: Kind) -> Iterator[Server]:
+    """A fresh server of this kind, ready to answer; stopped and its folder removed at the end."""
+    BUILD.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="bench-", dir=BUILD) as name:
+        folder, port = Path(name), _free_port()
+        log = folder / "server.log"
+        with log.open("wb") as sink:
+            process = subprocess.Popen(
+                kind.command(folder, port),
+                env=os.environ | kind.environment(folder, port),
+                cwd=BUILD.parent,
+                stdout=sink,
+                stderr=sink,
+                start_new_session=True,
+            )
+        try:
+            _await(process, f"http://127.0.0.1:{port}{kind.ready}", log)
+            yield Server(kind, port, process.pid, folder)
+        finally:
+            _stop(process)
+
+
+def _orthanc_command(folder: Path, port: int) -> list[str]:
+    """Orthanc as installed, but for where it listens and writes; files are fsync'ed unless told otherwise."""
+    configuration = {
+        "StorageDirectory": str(folder / "storage"),
+        "IndexDirectory": str(folder / "storage"),
+        "HttpPort": port,
+        "DicomServerEnabled": False,
+        "RemoteAccessAllowed": False,
+        "AuthenticationEnabled": False,
+        "Plugins": [str(PLUGIN)],
+        "DicomWeb": {"Enable": True, "Root": "/dicom-web/"},
+    }
+    path = folder / "orthanc.json"
+    path.write_text(json.dumps(configuration))
+    return ["Orthanc", str(path)]
+
+
+def _bulkhead_environment(folder: Path, port: int) -> dict[str, str]:
+    return {
+        "BULKHEAD_ENGINE": "embedded",
+        "BULKHEAD_DATA_DIR": str(folder / "data"),
+        "BULKHEAD_HOST": "127.0.0.1",
+        "BULKHEAD_PORT": str(port),
+        "BULKHEAD_LOG_LEVEL": "warning",
+    }
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _await(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while process.poll() is None and time.monotonic() < deadline:
+        with suppress(OSError), urlopen(url, timeout=1):
+            return
+        time.sleep(0.05)
+    raise RuntimeError(f"{process.args} did not get ready:\n{log.read_text(errors='replace')[-4000:]}")
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """Ask, wait, then kill the whole group: it is a session of its own, so nobody else is in it."""
+    process.terminate()
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(PATIENCE)
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+BULKHEAD: Final = Kind(
+    name="Bulkhead",
+    base="/v2/partitions/bench",
+    ready="/health/check",
+    command=lambda folder, port: [str(Path(sys.executable).with_name("bulkhead")), "serve"],
+    environment=_bulkhead_environment,
+    name_prefix="PatientName={}&fuzzymatching=true",
+)
+
+# 1.10 answers fuzzy prefixes with nothing and does not decode %XX in values: hence the bare asterisk.
+ORTHANC: Final = Kind(
+    name="Orthanc",
+    base="/dicom-web",
+    ready="/system",
+    command=_orthanc_command,
+    environment=lambda folder, port: {},
+    name_prefix="PatientName={}*",
+)
