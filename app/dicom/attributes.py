@@ -1,0 +1,149 @@
+"""The searchable attributes: one table gives each its level and VR (spec/04), and what each level returns.
+
+Tags are 8 upper-case hex digits, as in DICOM JSON.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any, Final
+
+from pydicom.datadict import dictionary_has_tag, dictionary_keyword, dictionary_VR, tag_for_keyword
+
+Element = Mapping[str, Any]
+"""One attribute in DICOM JSON: `{"vr": "DA", "Value": ["20240115"]}` (PS3.18 §F.2)."""
+
+Attributes = Mapping[str, Element]
+"""Tag -> element."""
+
+
+class Level(IntEnum):
+    """The information model's levels, from the whole to the part."""
+
+    STUDY = 1
+    SERIES = 2
+    INSTANCE = 3
+
+    @property
+    def word(self) -> str:
+        return self.name.lower()
+
+
+@dataclass(frozen=True, slots=True)
+class Attribute:
+    """An attribute that a search may filter on."""
+
+    tag: str
+    keyword: str
+    vr: str
+    level: Level
+
+
+STUDY_UID: Final = "0020000D"
+SERIES_UID: Final = "0020000E"
+INSTANCE_UID: Final = "00080018"
+SOP_CLASS: Final = "00080016"
+MODALITY: Final = "00080060"
+MODALITIES_IN_STUDY: Final = "00080061"
+STUDY_SERIES_COUNT: Final = "00201206"
+STUDY_INSTANCE_COUNT: Final = "00201208"
+SERIES_INSTANCE_COUNT: Final = "00201209"
+RETRIEVE_URL: Final = "00081190"
+AVAILABILITY: Final = "00080056"
+
+UIDS: Final = {Level.STUDY: STUDY_UID, Level.SERIES: SERIES_UID, Level.INSTANCE: INSTANCE_UID}
+
+_CORE: Final = """
+    study     0020000D StudyInstanceUID               UI
+    study     00080020 StudyDate                      DA
+    study     00081030 StudyDescription               LO
+    study     00080050 AccessionNumber                SH
+    study     00080061 ModalitiesInStudy              CS
+    study     00080090 ReferringPhysicianName         PN
+    study     00100010 PatientName                    PN
+    study     00100020 PatientID                      LO
+    study     00100030 PatientBirthDate               DA
+    series    0020000E SeriesInstanceUID              UI
+    series    00080060 Modality                       CS
+    series    00400244 PerformedProcedureStepStartDate DA
+    series    00081090 ManufacturerModelName          LO
+    instance  00080018 SOPInstanceUID                 UI
+"""
+
+
+def _core() -> dict[str, Attribute]:
+    rows = (line.split() for line in _CORE.strip().splitlines())
+    return {tag: Attribute(tag, keyword, vr, Level[level.upper()]) for level, tag, keyword, vr in rows}
+
+
+CORE: Final[Mapping[str, Attribute]] = _core()
+"""Tag -> searchable core attribute (spec/04)."""
+
+INDEXED: Final[Mapping[Level, tuple[Attribute, ...]]] = {
+    level: tuple(
+        a for a in CORE.values() if a.level is level and a.tag not in UIDS.values() and a.tag != MODALITIES_IN_STUDY
+    )
+    for level in Level
+}
+"""Per level, the core attributes that an index row holds (UIDs are in its key, modalities on the series rows)."""
+
+
+# --- what a search returns (spec/04) ------------------------------------------------------------------------------
+
+
+def _tags(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+V1_DEFAULTS: Final = {
+    Level.STUDY: _tags(
+        "00080005 00080020 00080030 00080050 00080056 00080090 00080201 00100010 00100020 00100030 00100040 "
+        "0020000D 00200010"
+    ),
+    Level.SERIES: _tags("00080005 00080060 00080201 0008103E 0020000E 00400244 00400245 00400275"),
+    Level.INSTANCE: _tags("00080005 00080008 00080016 00080018 00080056 00080201 00200013 00280010 00280011 00280100"),
+}
+
+V2_DEFAULTS: Final = {
+    Level.STUDY: _tags("0020000D 00080020 00081030 00080050 00080090 00100010 00100020 00100030"),
+    Level.SERIES: _tags("0020000E 00080060 00400244 00081090"),
+    Level.INSTANCE: _tags("00080018"),
+}
+
+ALL_FIELDS: Final = {
+    Level.STUDY: V1_DEFAULTS[Level.STUDY]
+    | _tags("00080063 00081030 00081032 00081060 00081080 00081110 00101010 00101020 00101030 00102180 001021B0"),
+    Level.SERIES: V1_DEFAULTS[Level.SERIES] | _tags("00080021 00080031 00200011 00200060"),
+    Level.INSTANCE: V1_DEFAULTS[Level.INSTANCE],
+}
+"""What `includefield=all` returns at each level."""
+
+
+# --- the dictionary -----------------------------------------------------------------------------------------------
+
+
+def tag_of(name: str) -> str | None:
+    """Return the tag of an attribute keyword (case-sensitive) or of 8 hex digits (any case); None if it is neither.
+
+    Hex digits must name a dictionary attribute or a private one (odd group).
+    """
+    if len(name) == 8 and all(c in "0123456789abcdefABCDEF" for c in name):
+        number = int(name, 16)
+        known = dictionary_has_tag(number) or (number >> 16) % 2 == 1
+        return name.upper() if known else None
+    number_of = tag_for_keyword(name)
+    return None if number_of is None else f"{number_of:08X}"
+
+
+def vr_of(tag: str) -> str | None:
+    """Return the dictionary's VR of a tag, the first where there are several; None for private or unknown tags."""
+    number = int(tag, 16)
+    return dictionary_VR(number)[:2] if dictionary_has_tag(number) else None
+
+
+def keyword_of(tag: str) -> str:
+    """Return the keyword of a tag, or the tag itself for private or unknown ones."""
+    number = int(tag, 16)
+    return dictionary_keyword(number) if dictionary_has_tag(number) else tag

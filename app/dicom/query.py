@@ -1,0 +1,224 @@
+"""What a search asks and what matches it (spec/04, PS3.4 §C.2.2.2).
+
+`Query.matches` *defines* a match, on plain attributes; the index in `storage/search.py` only finds candidates faster.
+Both read values through `canonical`, so a value is compared in the form it is filed under.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Final
+
+from app.dicom.attributes import MODALITIES_IN_STUDY, Attribute, Attributes, Element, Level
+
+NUMBERS: Final = frozenset({"IS", "SL", "SS", "UL", "US", "FL", "FD"})
+RANGES: Final = frozenset({"DA", "DT", "TM"})
+WILD: Final = frozenset({"AE", "AS", "CS", "LO", "PN", "SH"})
+"""VRs whose filters may hold `*` and `?`."""
+
+MAX_CANONICAL: Final = 200
+"""Characters of a value that the index files; longer values are told apart by `matches`."""
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_WORD_BREAK = re.compile(r"[ ^=]+")
+
+
+# --- canonical values ---------------------------------------------------------------------------------------------
+
+
+def canonical(vr: str, value: Any) -> str:
+    """Return the one spelling under which equal values meet: case folded, trailing spaces and NULs gone.
+
+    Person names also lose accents (spec/04); numbers their notation; times are filled up to the start of their period.
+    An empty string stands for no value.
+    """
+    if vr in NUMBERS:
+        return _canonical_number(value)
+    text = _person_text(value) if isinstance(value, dict) else str(value)
+    text = text.rstrip(" \x00")
+    if vr == "PN":
+        return _fold_name(text)
+    if vr == "DT":
+        return _canonical_time(text, _DT)
+    if vr == "TM":
+        return _canonical_time(text, _TM)
+    if not text.isascii() or not text.isprintable():
+        text = _CONTROL.sub(" ", unicodedata.normalize("NFC", text))
+    return text.casefold()
+
+
+def canonical_values(attribute: Attribute, element: Element | None) -> tuple[str, ...]:
+    """Return every canonical value that an element is found by: its first value only, spec/02 "Multiple values".
+
+    A person name of several groups is found whole and by each group; ModalitiesInStudy by each of its values.
+    """
+    values = element.get("Value") if element else None
+    if not values:
+        return ()
+    vr = attribute.vr
+    if attribute.tag == MODALITIES_IN_STUDY:
+        found = tuple(dict.fromkeys(canonical(vr, value) for value in values if value is not None))
+    elif values[0] is None:
+        return ()
+    elif vr == "PN" and isinstance(values[0], dict) and len(values[0]) > 1:
+        groups = (canonical(vr, group) for group in values[0].values())
+        found = tuple(dict.fromkeys((canonical(vr, values[0]), *groups)))
+    else:
+        found = (canonical(vr, values[0]),)
+    return tuple(value for value in found if value)
+
+
+def words(canonical_name: str) -> list[str]:
+    """Return the words of a canonical person name."""
+    return [word for word in _WORD_BREAK.split(canonical_name) if word]
+
+
+def _person_text(value: dict[str, str]) -> str:
+    groups = [value.get(group, "") for group in ("Alphabetic", "Ideographic", "Phonetic")]
+    return "=".join(groups).rstrip("=")
+
+
+@lru_cache(maxsize=4096)
+def _fold_name(text: str) -> str:
+    if not text.isascii():
+        decomposed = unicodedata.normalize("NFKD", text)
+        text = "".join(c for c in decomposed if not unicodedata.combining(c))
+    return _CONTROL.sub(" ", text).casefold().rstrip(" ^=")
+
+
+def _canonical_number(value: Any) -> str:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return ""
+    if number.is_integer() and abs(number) < 2**53:
+        return str(int(number))
+    try:
+        return str(int(str(value)))
+    except ValueError:
+        return repr(number)
+
+
+# A DT or TM: its digits up to the second, a fraction. What is missing is filled from `_START`.
+_DT: Final = re.compile(r"(\d{4}(?:\d\d){0,5})(?:\.(\d{1,6}))?(?:[+-]\d{4})?")
+_TM: Final = re.compile(r"(\d\d(?:\d\d){0,2})(?:\.(\d{1,6}))?")
+_START: Final = {_DT: "00000101000000", _TM: "000000"}
+
+
+def _canonical_time(text: str, pattern: re.Pattern[str]) -> str:
+    found = pattern.fullmatch(text.strip())
+    if not found:
+        return _CONTROL.sub(" ", text).casefold()
+    digits, fraction = found.groups()
+    return f"{digits}{_START[pattern][len(digits) :]}.{(fraction or '').ljust(6, '0')}"
+
+
+# --- conditions ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class OneOf:
+    """The canonical value is one of these."""
+
+    values: frozenset[str]
+
+    def matches(self, value: str) -> bool:
+        return value in self.values
+
+
+@dataclass(frozen=True, slots=True)
+class Between:
+    """The canonical value lies between `low` and `high`, inclusive; an empty bound is open."""
+
+    low: str
+    high: str
+
+    def matches(self, value: str) -> bool:
+        return self.low <= value and (not self.high or value <= self.high)
+
+
+@dataclass(frozen=True, slots=True)
+class Wildcard:
+    """The canonical value fits a pattern of `*` (any run) and `?` (any one character)."""
+
+    pattern: str
+
+    @property
+    def prefix(self) -> str:
+        """What every match starts with."""
+        return re.split(r"[*?]", self.pattern, maxsplit=1)[0]
+
+    def matches(self, value: str) -> bool:
+        return _wildcard(self.pattern).fullmatch(value) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """Each query word is a prefix of a name word, consecutive query words of consecutive name words in order."""
+
+    words: tuple[str, ...]
+
+    def matches(self, value: str) -> bool:
+        name = words(value)
+        last = len(name) - len(self.words)
+        return any(
+            all(name[start + i].startswith(word) for i, word in enumerate(self.words)) for start in range(last + 1)
+        )
+
+
+Condition = OneOf | Between | Wildcard | Words
+
+
+@lru_cache(maxsize=512)
+def _wildcard(pattern: str) -> re.Pattern[str]:
+    # Runs of stars are one star, and each star but the last is atomic: the match cannot backtrack exponentially.
+    pieces = [re.escape(piece).replace(r"\?", ".") for piece in re.split(r"\*+", pattern)]
+    if len(pieces) == 1:
+        return re.compile(pieces[0], re.DOTALL)
+    first, *middle, last = pieces
+    return re.compile(first + "".join(f"(?>.*?{piece})" for piece in middle) + ".*" + last, re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """One attribute and what its value must satisfy; `name` is the attribute as the client typed it."""
+
+    attribute: Attribute
+    condition: Condition
+    name: str
+
+    def matches(self, attributes: Attributes) -> bool:
+        found = canonical_values(self.attribute, attributes.get(self.attribute.tag))
+        return any(self.condition.matches(value) for value in found)
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A search: result `level`, the study and series of its URL, filters, what to return, and the page."""
+
+    level: Level
+    study: str | None = None
+    series: str | None = None
+    filters: tuple[Filter, ...] = ()
+    universal: tuple[str, ...] = ()
+    """Tags asked for with `*` alone: they match everything, and are returned."""
+    include: frozenset[str] = frozenset()
+    include_all: bool = False
+    limit: int = 100
+    offset: int = 0
+
+    def matches(self, attributes: Attributes) -> bool:
+        """Tell whether an object with these attributes (its own and its parents') satisfies every filter.
+
+        `attributes` holds the UIDs of all levels and, for studies, ModalitiesInStudy.
+        """
+        return all(each.matches(attributes) for each in self.filters)
+
+    def tags(self) -> Iterator[str]:
+        """Yield the tags of all filters."""
+        yield from (each.attribute.tag for each in self.filters)
+        yield from self.universal

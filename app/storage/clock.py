@@ -1,0 +1,21 @@
+"""Times as they are stored and shown: UTC, ISO 8601, seven fractional digits, `+00:00` (spec/01, spec/09)."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+
+
+def now() -> float:
+    """Return seconds since 1970."""
+    return time.time()
+
+
+def timestamp(seconds: float) -> str:
+    """Return `2024-03-01T09:00:00.1234560+00:00`, which sorts as text."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f0+00:00")
+
+
+def seconds(timestamp: str) -> float:
+    """Return the seconds since 1970 of a stored timestamp."""
+    return datetime.fromisoformat(timestamp[:26] + "+00:00").timestamp()

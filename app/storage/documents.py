@@ -1,0 +1,117 @@
+"""Stored documents: an instance's metadata as DICOM JSON, and where its encapsulated frames lie.
+
+Compressed with zstandard: on DynamoDB size is what a write costs, and decompressing costs less than reading more.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+import zstandard
+
+from app.errors import BlobMissing, InvalidInstance
+from app.storage import keys
+from app.storage.ports import MAX_ITEM_BYTES, BlobStore, Item, Key, Table
+from app.storage.rows import InstanceRow
+
+MAX_DOCUMENT_BYTES: Final = 256 * 1024 * 1024
+"""What one document may unfold to; larger ones are refused at store."""
+
+_LEVEL: Final = 1
+_BATCH: Final = 100
+_local = threading.local()
+
+
+def pack(document: bytes) -> bytes:
+    """Compress a document."""
+    if len(document) > MAX_DOCUMENT_BYTES:
+        raise InvalidInstance(f"The metadata of the instance exceeds {MAX_DOCUMENT_BYTES} bytes.")
+    if not hasattr(_local, "compressor"):  # compressors are not safe to share between threads
+        _local.compressor = zstandard.ZstdCompressor(level=_LEVEL)
+    packed: bytes = _local.compressor.compress(document)
+    return packed
+
+
+def unpack(packed: bytes) -> bytes:
+    """Return the document that `pack` compressed."""
+    if not hasattr(_local, "decompressor"):
+        _local.decompressor = zstandard.ZstdDecompressor()
+    document: bytes = _local.decompressor.decompress(packed, max_output_size=MAX_DOCUMENT_BYTES)
+    return document
+
+
+def spills(packed: bytes) -> bool:
+    """Tell whether a packed document is too large for an item and must lie in a blob (`keys.spilled_metadata`)."""
+    return len(packed) > MAX_ITEM_BYTES
+
+
+def metadata_item(row: InstanceRow, packed: bytes) -> Item:
+    """Return the item of a metadata document; only a mark if the document lies in a blob."""
+    key = keys.metadata(row.partition, row.study, row.watermark)
+    fields = {"series": row.series, "instance": row.instance}
+    return Item(key, fields | {"spilled": True}) if spills(packed) else Item(key, fields, packed)
+
+
+def frames_item(row: InstanceRow, packed: bytes) -> Item:
+    return Item(keys.frames(row.partition, row.study, row.watermark), {}, packed)
+
+
+class Documents:
+    """Reads the documents of instances."""
+
+    def __init__(self, table: Table, blobs: BlobStore) -> None:
+        self._table = table
+        self._blobs = blobs
+
+    def metadata(self, row: InstanceRow) -> bytes | None:
+        """Return the metadata of an instance as DICOM JSON, None if it vanished meanwhile."""
+        return self._document(row, self._table.get(keys.metadata(row.partition, row.study, row.watermark)))
+
+    def of(self, rows: Iterable[InstanceRow]) -> Iterator[bytes]:
+        """Yield the metadata of many instances, newest first within a batch; those deleted meanwhile are left out."""
+        ordered = sorted(rows, key=lambda row: (row.study, -row.watermark))
+        for start in range(0, len(ordered), _BATCH):
+            batch = ordered[start : start + _BATCH]
+            wanted = [keys.metadata(row.partition, row.study, row.watermark) for row in batch]
+            for row, item in zip(batch, self._table.get_many(wanted), strict=True):
+                document = self._document(row, item)
+                if document is not None:
+                    yield document
+
+    def of_study(self, rows: Iterable[InstanceRow]) -> Iterator[bytes]:
+        """Yield the metadata of all instances of one study, newest first: one query instead of one read each."""
+        by_watermark = {keys.newest(row.watermark): row for row in rows}
+        first = next(iter(by_watermark.values()), None)
+        if first is None:
+            return
+        for item in self._table.query(keys.metadata_items(first.partition, first.study)):
+            row = by_watermark.get(item.key.sk)
+            document = self._document(row, item) if row else None
+            if document is not None:
+                yield document
+
+    def frames(self, row: InstanceRow) -> bytes | None:
+        """Return the packed frame table of an encapsulated instance."""
+        item = self._table.get(keys.frames(row.partition, row.study, row.watermark))
+        return unpack(item.data) if item else None
+
+    def _document(self, row: InstanceRow, item: Item | None) -> bytes | None:
+        if item is None:
+            return None
+        if not item.fields.get("spilled"):
+            return unpack(item.data)
+        try:
+            with self._blobs.open(keys.spilled_metadata(row.blob)) as stream:
+                return unpack(stream.read())
+        except BlobMissing:
+            return None
+
+
+def keys_of(row: InstanceRow) -> tuple[Key, Key]:
+    """Return the keys of all documents of an instance's version."""
+    return (
+        keys.metadata(row.partition, row.study, row.watermark),
+        keys.frames(row.partition, row.study, row.watermark),
+    )

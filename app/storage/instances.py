@@ -1,0 +1,87 @@
+"""Reads of the index: which instances exist, by their UIDs. One place decides what is visible (`rows.visible`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from app.storage import keys
+from app.storage.ports import Item, Table
+from app.storage.rows import InstanceRow, SeriesRow, StudyRow, member
+from app.storage.snapshot import Snapshot, Uids
+
+
+@dataclass(frozen=True, slots=True)
+class StudyView:
+    """What is visible of one study: its row (None if there is no such study), its series and the instances read."""
+
+    study: StudyRow | None = None
+    series: dict[str, SeriesRow] = field(default_factory=dict)
+    instances: list[InstanceRow] = field(default_factory=list)
+
+
+class Instances:
+    """Finds studies, series and instances of a partition."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+
+    def one(self, partition: int, study: str, series: str, instance: str) -> InstanceRow | None:
+        """Return an instance, or None: one read of three keys."""
+        uids = (study, series, instance)
+        return self.many(partition, [uids]).get(uids)
+
+    def within(self, partition: int, study: str, series: str | None = None) -> StudyView:
+        """Return a study with its visible series and instances, or only one series of it: one query (two for one)."""
+        if series is None:
+            return _view(partition, study, self._table.query(keys.study_items(partition, study)))
+        above = self._table.get_many([keys.study(partition, study), keys.series(partition, study, series)])
+        inside = self._table.query(keys.study_items(partition, study), keys.instances_of(series))
+        return _view(partition, study, [*(item for item in above if item), *inside])
+
+    def series_of(self, partition: int, study: str) -> StudyView:
+        """Return a study with its visible series, without instances."""
+        study_item = self._table.get(keys.study(partition, study))
+        inside = self._table.query(keys.study_items(partition, study), keys.SERIES)
+        return _view(partition, study, [*([study_item] if study_item else []), *inside])
+
+    def count(self, partition: int, study: str, series: str | None = None) -> int:
+        """Return how many instances a study or series has, without reading them.
+
+        What a crashed store left in a deleted series is counted until it is tidied away, minutes after the deletion.
+        """
+        between = keys.instances_of(series) if series else keys.INSTANCES
+        return self._table.count(keys.study_items(partition, study), between)
+
+    def many(self, partition: int, wanted: Iterable[Uids]) -> dict[Uids, InstanceRow]:
+        """Return those of many instances (study, series, instance UIDs) that exist: one batched read."""
+        snapshot = Snapshot.read(self._table, partition, wanted)
+        return {uids: row for uids, row in snapshot.instances.items() if snapshot.exists(uids)}
+
+
+def _view(partition: int, uid: str, items: Iterable[Item]) -> StudyView:
+    study: StudyRow | None = None
+    series: dict[str, SeriesRow] = {}
+    instances: list[InstanceRow] = []
+    for item in items:
+        sk = item.key.sk
+        if sk.startswith("instance/"):
+            instances.append(InstanceRow.of(item, partition, uid))
+        elif sk.startswith("series/"):
+            row = SeriesRow.of(item, partition, uid)
+            series[row.series] = row
+        else:
+            study = StudyRow.of(item, partition, uid)
+    if study is None or study.closing:
+        return StudyView()
+    series = {uid: row for uid, row in series.items() if member(study, row)}
+    created = study.created
+    return StudyView(
+        study,
+        series,
+        [
+            row
+            for row in instances
+            if row.of_study == created and (parent := series.get(row.series)) and parent.created == row.of_series
+        ],
+    )

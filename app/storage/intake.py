@@ -1,0 +1,158 @@
+"""How instances come to exist: one all-or-nothing write each, many in one where they fit.
+
+Order of a store, and what a kill -9 after each step leaves behind:
+1. intents are written        -> records that come due and find nothing to remove;
+2. blobs are stored           -> blobs that no row names, removed when their intents come due;
+3. numbers are reserved       -> a gap in the feed, sealed by its readers;
+4. one write makes the instance row, its metadata, postings and feed entry, its study's and series' rows where they are
+   new or changed, and drops the intent -> the instance exists, in full.
+
+A store that changes nothing of its study and series does not write their rows, so a hot series does not serialise its
+writers. Instead it looks again after the write (`_confirm`): had a deletion closed the study meanwhile, the deletion
+wins and the instance is taken back before anybody is told that it is stored.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterable, Sequence
+from enum import Enum
+from typing import Final
+
+from app.errors import Conflict
+from app.storage import sweep
+from app.storage.changefeed import ChangeFeed
+from app.storage.instances import Instances
+from app.storage.partitions import Partition
+from app.storage.plan import Arrival, Extended, Plan, overflow
+from app.storage.ports import MAX_CHANGES, Key, Put, Table
+from app.storage.rows import InstanceRow
+from app.storage.sequence import Sequence as Numbers
+from app.storage.snapshot import Snapshot, Uids
+
+_ATTEMPTS: Final = 12
+_CLOSING_SECONDS: Final = 0.05
+
+
+class Refusal(Enum):
+    """Why an instance was not stored."""
+
+    EXISTS = "it exists in the partition"
+    CONTENDED = "other writers were faster, time after time"
+    DELETED = "its study or series was deleted meanwhile"
+
+
+Outcome = InstanceRow | Refusal
+
+
+class Intake:
+    """Makes instances exist. `take_back` deletes instances again; `extended` tells the extended query tags to file."""
+
+    def __init__(
+        self,
+        table: Table,
+        instances: Instances,
+        numbers: Numbers,
+        feed: ChangeFeed,
+        take_back: Callable[[Partition, Iterable[InstanceRow]], None],
+        extended: Callable[[], Extended],
+    ) -> None:
+        self._table = table
+        self._instances = instances
+        self._numbers = numbers
+        self._feed = feed
+        self._take_back = take_back
+        self._extended = extended
+
+    def existing(self, partition: Partition, uids: Iterable[Uids]) -> set[Uids]:
+        """Return which of these instances exist already, to spare their blobs the way."""
+        return set(self._instances.many(partition.key, uids))
+
+    def announce(self, versions: Sequence[sweep.Version]) -> list[Key]:
+        """Record durably that blobs of these versions are about to be written; return the records' keys."""
+        records = [sweep.intent(version) for version in versions]
+        for start in range(0, len(records), MAX_CHANGES):
+            self._table.write(*(Put(record) for record in records[start : start + MAX_CHANGES]))
+        return [record.key for record in records]
+
+    def commit(self, partition: Partition, arrivals: Sequence[Arrival]) -> list[Outcome]:
+        """Make the arrivals exist; return one outcome each, in order. Their blobs are stored, their intents written.
+
+        Each instance exists in full or not at all, whatever happens to its neighbours.
+        """
+        outcomes: dict[int, Outcome] = {}
+        for attempt in range(_ATTEMPTS):
+            if len(outcomes) == len(arrivals):
+                break
+            if attempt:
+                time.sleep(random.uniform(0, 0.004 * 2 ** min(attempt, 6)))  # noqa: S311  # jitter, not a secret
+            self._attempt(partition, arrivals, outcomes)
+        return [outcomes.get(i, Refusal.CONTENDED) for i in range(len(arrivals))]
+
+    def _attempt(self, partition: Partition, arrivals: Sequence[Arrival], outcomes: dict[int, Outcome]) -> None:
+        """Commit what has no outcome yet, on one reading of the rows; leave what conflicts to the next attempt."""
+        pending = [i for i in range(len(arrivals)) if i not in outcomes]
+        snapshot = Snapshot.read(self._table, partition.key, [arrivals[i].uids for i in pending])
+        wanted = self._sorted_out(snapshot, arrivals, pending, outcomes)
+        numbers = list(self._numbers.reserve(len(wanted))) if wanted else []
+        try:
+            while wanted:
+                plan = Plan(partition, snapshot, self._extended())
+                while len(plan.created) < len(wanted):
+                    done = len(plan.created)
+                    if plan.admit(arrivals[wanted[done]], numbers[done]) is None:
+                        break
+                self._write(partition, plan)
+                done = len(plan.created)
+                committed, wanted, numbers = wanted[:done], wanted[done:], numbers[done:]
+                outcomes.update(zip(committed, self._confirmed(partition, plan), strict=True))
+        except Conflict:
+            self._feed.seal(numbers)  # nobody will use them; readers need not wait for them
+
+    def _sorted_out(
+        self, snapshot: Snapshot, arrivals: Sequence[Arrival], pending: list[int], outcomes: dict[int, Outcome]
+    ) -> list[int]:
+        """Give those that exist their outcome; return those that may be written now."""
+        wanted: list[int] = []
+        seen: set[Uids] = set()
+        for i in pending:
+            uids = arrivals[i].uids
+            if snapshot.exists(uids) or uids in seen:
+                outcomes[i] = Refusal.EXISTS
+            elif snapshot.closing(uids):
+                time.sleep(_CLOSING_SECONDS)  # the deletion is about to end, and the next attempt to see it
+            else:
+                seen.add(uids)
+                wanted.append(i)
+        return wanted
+
+    def _write(self, partition: Partition, plan: Plan) -> None:
+        changes = [*plan.changes(), *self._feed.changes(partition, plan.created, "Create")]
+        beforehand = overflow(changes)
+        for start in range(0, len(beforehand), MAX_CHANGES):
+            self._table.write(*beforehand[start : start + MAX_CHANGES])
+        early = {change.key for change in beforehand}
+        self._table.write(*(change for change in changes if change.key not in early))
+
+    def _confirmed(self, partition: Partition, plan: Plan) -> list[Outcome]:
+        """Return the outcome of each instance just written: taken back where a deletion closed its study meanwhile."""
+        rows = [row for _, row in plan.created]
+        open_to_doubt = [row for row in rows if not plan.writes_parents_of(row)]
+        lost = self._lost(partition, open_to_doubt) if open_to_doubt else []
+        if lost:
+            self._take_back(partition, lost)
+        return [Refusal.DELETED if row in lost else row for row in rows]
+
+    def _lost(self, partition: Partition, rows: list[InstanceRow]) -> list[InstanceRow]:
+        for _ in range(_ATTEMPTS):
+            parents = Snapshot.read(self._table, partition.key, {(row.study, row.series) for row in rows})
+            lost = [row for row in rows if not parents.holds(row)]
+            if not any(parents.emptying(_uids(row)) for row in lost):
+                break
+            time.sleep(_CLOSING_SECONDS)  # it may open again, since this instance is now in it
+        return lost
+
+
+def _uids(row: InstanceRow) -> Uids:
+    return row.study, row.series, row.instance

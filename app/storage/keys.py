@@ -1,0 +1,175 @@
+"""Every key of the table and of the bucket; no key string is made anywhere else.
+
+`p` is the partition key (an int), so no read or write of one partition can name an item of another. `{n}` is a sequence
+number written so that newer sorts first (`newest`), `{n+}` one that sorts oldest first. TAB parts a value from a number:
+canonical values (dicom/query.py) never hold control characters.
+
+| family    | pk · sk                                              | serves                                              |
+|-----------|------------------------------------------------------|-----------------------------------------------------|
+| counter   | `counters` · `partition`, `sequence`                 | partition keys; watermarks and feed sequence        |
+| partition | `partitions` · lower-cased name                      | list, lookup, conditional create                    |
+| study     | `{p}/study/{S}` · `study`, `series/{Se}`,            | existence, counts, a study in one query             |
+|           | `instance/{Se}/{I}`                                  |                                                     |
+| metadata  | `{p}/metadata/{S}` · `{n}`                           | DICOM JSON, one document per version of an instance |
+| frames    | `{p}/frames/{S}` · `{n}`                             | where encapsulated frames lie in the file           |
+| newest    | `{p}/newest/{level}` · `{n}`                         | search without a usable filter, newest first        |
+| value     | `{p}/value/{level}/{tag}` · `{value}TAB{n}`          | exact match newest first, ranges, prefixes          |
+| word      | `{p}/word/{level}/{tag}/{letter}` · `{word}TAB{n}`   | fuzzy person names                                  |
+| feed      | `feed/{n // 1000}` · `{n+}`                          | change feed by sequence                             |
+| feed time | `feed/hours` · hour; `feed/hour/{hour}` · `{time}/{n+}` | change feed by time                              |
+| sweep     | `sweep` · `{due}/{what}`                             | blobs no row vouches for; deletions to finish       |
+
+One posting family (`value`) answers what design called `equal` and `ordered`: within one value the entries already lie
+newest first, so exact matches merge, and the values themselves lie in order, so ranges and prefixes are ranges.
+
+Blobs: `{p}/{S}/{Se}/{I}/{version}.dcm`, version fresh per write, never overwritten; a metadata document too large for an
+item lies beside it as `.json`. The table alone decides what exists.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from app.storage.ports import Key, Range, starting
+
+NEWEST: Final = 2**63 - 1
+"""A sequence number above all others."""
+
+FEED_BUCKET: Final = 1000
+"""Sequence numbers in one item collection of the feed."""
+
+
+def newest(sequence: int) -> str:
+    """16 hex digits that sort the newer number first."""
+    return f"{NEWEST - sequence:016x}"
+
+
+def oldest(sequence: int) -> str:
+    """16 digits that sort the older number first."""
+    return f"{sequence:016d}"
+
+
+# --- counters and partitions --------------------------------------------------------------------------------------
+
+PARTITIONS: Final = "partitions"
+PARTITION_COUNTER: Final = Key("counters", "partition")
+SEQUENCE_COUNTER: Final = Key("counters", "sequence")
+
+
+def partition(name: str) -> Key:
+    return Key(PARTITIONS, name.lower())
+
+
+# --- what is stored -----------------------------------------------------------------------------------------------
+
+SERIES: Final = starting("series/")
+INSTANCES: Final = starting("instance/")
+
+
+def study_items(p: int, study: str) -> str:
+    return f"{p}/study/{study}"
+
+
+def study(p: int, study: str) -> Key:
+    return Key(f"{p}/study/{study}", "study")
+
+
+def series(p: int, study: str, series: str) -> Key:
+    return Key(f"{p}/study/{study}", f"series/{series}")
+
+
+def instance(p: int, study: str, series: str, instance: str) -> Key:
+    return Key(f"{p}/study/{study}", f"instance/{series}/{instance}")
+
+
+def instances_of(series: str) -> Range:
+    return starting(f"instance/{series}/")
+
+
+def metadata_items(p: int, study: str) -> str:
+    return f"{p}/metadata/{study}"
+
+
+def metadata(p: int, study: str, watermark: int) -> Key:
+    return Key(f"{p}/metadata/{study}", newest(watermark))
+
+
+def frames(p: int, study: str, watermark: int) -> Key:
+    return Key(f"{p}/frames/{study}", newest(watermark))
+
+
+def blob(p: int, study: str, series: str, instance: str, version: str) -> str:
+    return f"{p}/{study}/{series}/{instance}/{version}.dcm"
+
+
+def spilled_metadata(blob: str) -> str:
+    """Where the metadata of this blob lies when it is too large for an item."""
+    return blob.removesuffix(".dcm") + ".json"
+
+
+# --- postings -----------------------------------------------------------------------------------------------------
+
+
+def newest_of(p: int, level: str) -> str:
+    return f"{p}/newest/{level}"
+
+
+def values(p: int, level: str, tag: str) -> str:
+    return f"{p}/value/{level}/{tag}"
+
+
+def words(p: int, level: str, tag: str, letter: str) -> str:
+    return f"{p}/word/{level}/{tag}/{letter}"
+
+
+def entries(value: str) -> str:
+    """The sort-key prefix of all entries of one value or word."""
+    return f"{value}\t"
+
+
+def entry(value: str, sequence: int) -> str:
+    return f"{value}\t{newest(sequence)}"
+
+
+# --- change feed --------------------------------------------------------------------------------------------------
+
+FEED_HOURS: Final = "feed/hours"
+
+
+def feed_hours(hour: str) -> Key:
+    return Key(FEED_HOURS, hour)
+
+
+def feed_bucket(sequence: int) -> str:
+    return f"feed/{sequence // FEED_BUCKET}"
+
+
+def feed(sequence: int) -> Key:
+    return Key(feed_bucket(sequence), oldest(sequence))
+
+
+def feed_hour(hour: str) -> str:
+    return f"feed/hour/{hour}"
+
+
+def hour_of(timestamp: str) -> str:
+    """`2024-03-01T09` of an ISO time in UTC."""
+    return timestamp[:13]
+
+
+def feed_time(timestamp: str, sequence: int) -> Key:
+    return Key(feed_hour(hour_of(timestamp)), f"{timestamp}/{oldest(sequence)}")
+
+
+# --- sweep --------------------------------------------------------------------------------------------------------
+
+SWEEP: Final = "sweep"
+
+
+def sweep(due: int, what: str) -> Key:
+    """`due` in whole seconds since 1970; `what` is unique among records due at one time."""
+    return Key(SWEEP, f"{due:012d}/{what}")
+
+
+def due_by(now: int) -> Range:
+    return Range("", f"{now:012d}/\U0010ffff")

@@ -1,0 +1,181 @@
+"""One all-or-nothing write that makes several instances exist, planned on rows read before."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+
+from app.dicom.attributes import Attribute, Attributes, Level
+from app.storage import documents, keys, sweep
+from app.storage.partitions import Partition
+from app.storage.ports import MAX_CHANGES, Absent, Change, Delete, Holds, Key, Put
+from app.storage.postings import modality, postings
+from app.storage.rows import InstanceRow, SeriesRow, StudyRow, member, merged
+from app.storage.snapshot import Snapshot, Uids
+
+Extended = Mapping[Level, tuple[Attribute, ...]]
+
+_FEED_ITEMS: Final = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """An instance about to exist. `metadata` and `frames` are packed documents; `native` as in `InstanceRow`.
+
+    `intent` is the record written before its blob was.
+    """
+
+    version: sweep.Version
+    sop_class: str
+    transfer_syntax: str
+    size: int
+    attributes: Mapping[Level, Attributes]
+    metadata: bytes
+    intent: Key
+    frames: bytes = b""
+    native: tuple[int, ...] = ()
+
+    @property
+    def uids(self) -> Uids:
+        return self.version.study, self.version.series, self.version.instance
+
+
+class Plan:
+    """Collects the changes of as many arrivals as fit into one write; carries the snapshot forward as it goes."""
+
+    def __init__(self, partition: Partition, snapshot: Snapshot, extended: Extended) -> None:
+        self.created: list[tuple[int, InstanceRow]] = []
+        self._partition = partition.key
+        self._snapshot = snapshot
+        self._extended = extended
+        self._parts: dict[Key, dict[Key, Change]] = {}  # row -> what writing it means
+        self._before: dict[Key, StudyRow | SeriesRow | None] = {}
+
+    def admit(self, arrival: Arrival, number: int) -> InstanceRow | None:
+        """Add an arrival with its watermark; None if the write would grow too large (a first one is always taken)."""
+        old_study, study = self._study(arrival, number)
+        old_series, series = self._series(arrival, number, study)
+        row = _instance_row(arrival, number, study, series)
+        parts: dict[Key, dict[Key, Change]] = {}
+        if study is not old_study:
+            parts[study.key] = self._row_changes(old_study, study)
+        if series is not old_series:
+            parts[series.key] = self._row_changes(old_series, series)
+            parts[series.key] |= {key: Put(item) for key, item in modality(study, series.attributes).items()}
+        parts[row.key] = self._instance_changes(arrival, row)
+        parts = self._parts | parts
+        size = sum(map(len, parts.values())) + _FEED_ITEMS * (len(self.created) + 1)
+        if self.created and size > MAX_CHANGES:
+            return None
+        self._parts = parts
+        self._before.setdefault(study.key, old_study)
+        self._before.setdefault(series.key, old_series)
+        self._snapshot.studies[study.study] = study
+        self._snapshot.series[series.study, series.series] = series
+        self._snapshot.instances[arrival.uids] = row
+        self.created.append((number, row))
+        return row
+
+    def changes(self) -> list[Change]:
+        """Return the changes, but for the feed entries of `created`."""
+        return list({key: change for part in self._parts.values() for key, change in part.items()}.values())
+
+    def writes_parents_of(self, row: InstanceRow) -> bool:
+        """Tell whether the write covers the instance's study and series rows, so that no deletion can slip between."""
+        return (
+            keys.study(row.partition, row.study) in self._parts
+            and keys.series(row.partition, row.study, row.series) in self._parts
+        )
+
+    def _study(self, arrival: Arrival, number: int) -> tuple[StudyRow | None, StudyRow]:
+        uid = arrival.version.study
+        attributes = arrival.attributes[Level.STUDY]
+        old = self._snapshot.studies.get(uid)
+        if old is None:
+            return None, StudyRow(self._partition, uid, number, 1, merged({}, attributes))
+        union = merged(old.attributes, attributes)
+        if union == old.attributes:
+            return old, old
+        return old, replace(old, attributes=union, revision=old.revision + 1)
+
+    def _series(self, arrival: Arrival, number: int, study: StudyRow) -> tuple[SeriesRow | None, SeriesRow]:
+        uid = arrival.version.series
+        attributes = arrival.attributes[Level.SERIES]
+        old = self._snapshot.series.get((study.study, uid))
+        if old is None or not member(study, old):
+            revision = old.revision + 1 if old else 1
+            return old, SeriesRow(
+                self._partition, study.study, uid, study.created, number, revision, merged({}, attributes)
+            )
+        union = merged(old.attributes, attributes)
+        if union == old.attributes:
+            return old, old
+        return old, replace(old, attributes=union, revision=old.revision + 1)
+
+    def _row_changes(self, old: StudyRow | SeriesRow | None, new: StudyRow | SeriesRow) -> dict[Key, Change]:
+        """Return the put of a row and the difference of its postings, against the row as it was before this plan."""
+        before = self._before.get(new.key, old)
+        tags = self._extended.get(new.level, ())
+        now, was = postings(new, tags), postings(before, tags) if before else {}
+        return {
+            **{gone: Delete(gone) for gone in was if gone not in now},
+            **{key: Put(item) for key, item in now.items() if key not in was},
+            new.key: Put(new.item, Holds("revision", before.revision) if before else Absent()),
+        }
+
+    def _instance_changes(self, arrival: Arrival, row: InstanceRow) -> dict[Key, Change]:
+        old = self._snapshot.instances.get(arrival.uids)
+        changes: dict[Key, Change] = {}
+        if old:  # left behind under an earlier study or series of these UIDs: its place is taken
+            changes |= removal_changes(old, self._extended.get(Level.INSTANCE, ()))
+        changes[row.key] = Put(row.item, Holds("watermark", old.watermark) if old else Absent())
+        added = [documents.metadata_item(row, arrival.metadata)]
+        if arrival.frames:
+            added.append(documents.frames_item(row, arrival.frames))
+        added += postings(row, self._extended.get(Level.INSTANCE, ())).values()
+        changes |= {item.key: Put(item) for item in added}
+        changes[arrival.intent] = sweep.fulfilled(arrival.intent)
+        return changes
+
+
+def overflow(changes: list[Change]) -> list[Change]:
+    """Return changes to be written beforehand, so that the rest fits one write.
+
+    Only postings without expectations: an entry that leads to no row yet is harmless. Needed when one instance
+    carries dozens of extended query tags.
+    """
+    spare: list[Change] = [
+        change for change in changes if isinstance(change, Put) and not change.expect and "/value/" in change.key.pk
+    ]
+    return spare[: max(0, len(changes) - MAX_CHANGES)]
+
+
+def removal_changes(row: InstanceRow, extended: tuple[Attribute, ...], delay: int = 0) -> dict[Key, Change]:
+    """Return the changes that unmake an instance, but for its feed entry: row, documents, postings, blob queued."""
+    version = sweep.Version(row.partition, row.study, row.series, row.instance, row.version)
+    queued = sweep.removal(version, delay)
+    gone = [*documents.keys_of(row), *postings(row, extended)]
+    return {
+        **{key: Delete(key) for key in gone},
+        row.key: Delete(row.key, Holds("watermark", row.watermark)),
+        queued.key: queued,
+    }
+
+
+def _instance_row(arrival: Arrival, number: int, study: StudyRow, series: SeriesRow) -> InstanceRow:
+    return InstanceRow(
+        partition=study.partition,
+        study=study.study,
+        series=series.series,
+        instance=arrival.version.instance,
+        of_study=study.created,
+        of_series=series.created,
+        watermark=number,
+        version=arrival.version.version,
+        size=arrival.size,
+        sop_class=arrival.sop_class,
+        transfer_syntax=arrival.transfer_syntax,
+        native=arrival.native,
+        attributes=merged({}, arrival.attributes[Level.INSTANCE]),
+    )

@@ -1,0 +1,73 @@
+"""The postings of a row: the entries by which a search finds it, a pure function of the row.
+
+Each posting says which object it leads to; the row itself decides whether it still matches. So a posting without a row
+is harmless, and may be written before the row and removed after it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from app.dicom.attributes import CORE, INSTANCE_UID, MODALITIES_IN_STUDY, MODALITY, SERIES_UID, Attribute, Element
+from app.dicom.query import MAX_CANONICAL, canonical_values, words
+from app.storage import keys
+from app.storage.ports import Item, Key
+from app.storage.rows import InstanceRow, Row, SeriesRow, StudyRow
+
+_UID_TAG: Final = {SeriesRow: SERIES_UID, InstanceRow: INSTANCE_UID}
+"""Studies are found by UID through their own key."""
+
+
+def postings(row: Row, extended: Iterable[Attribute] = ()) -> dict[Key, Item]:
+    """Return all postings of a row, by key. `extended` are the extended query tags of the row's level (spec/07)."""
+    found = [Key(keys.newest_of(row.partition, row.level.word), keys.newest(row.created))]
+    uid_tag = _UID_TAG.get(type(row))
+    if uid_tag:
+        found.append(value_key(row, uid_tag, _uid(row)))
+    for tag, element in row.attributes.items():
+        attribute = CORE.get(tag) or next((each for each in extended if each.tag == tag), None)
+        if attribute:
+            found += attribute_keys(row, attribute, element)
+    fields = locator(row)
+    return {key: Item(key, fields) for key in found}
+
+
+def attribute_keys(row: Row, attribute: Attribute, element: Element) -> list[Key]:
+    """Return the keys under which one attribute of a row is filed."""
+    values = canonical_values(attribute, element)
+    found = [value_key(row, attribute.tag, value) for value in values]
+    if attribute.vr == "PN" and values:
+        found += [
+            Key(
+                keys.words(row.partition, row.level.word, attribute.tag, word[0]),
+                keys.entry(word[:MAX_CANONICAL], row.created),
+            )
+            for word in sorted(set(words(values[0])))
+        ]
+    return found
+
+
+def modality(study: StudyRow, series: Mapping[str, Element]) -> dict[Key, Item]:
+    """Return the study's postings for the Modality of one of its series."""
+    values = canonical_values(CORE[MODALITY], series.get(MODALITY))
+    found = [value_key(study, MODALITIES_IN_STUDY, value) for value in values]
+    return {key: Item(key, locator(study)) for key in found}
+
+
+def value_key(row: Row, tag: str, value: str) -> Key:
+    return Key(keys.values(row.partition, row.level.word, tag), keys.entry(value[:MAX_CANONICAL], row.created))
+
+
+def locator(row: Row) -> dict[str, str]:
+    """Return the UIDs that lead to the row, as a posting's fields."""
+    match row:
+        case StudyRow():
+            return {"study": row.study}
+        case SeriesRow():
+            return {"study": row.study, "series": row.series}
+    return {"study": row.study, "series": row.series, "instance": row.instance}
+
+
+def _uid(row: Row) -> str:
+    return row.instance if isinstance(row, InstanceRow) else row.series if isinstance(row, SeriesRow) else row.study

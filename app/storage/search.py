@@ -1,0 +1,337 @@
+"""The search planner: candidates from postings, the truth from rows.
+
+`Query.matches` on the rows' attributes decides every result; postings only say where to look. What a query costs:
+
+| query                                           | reads                                                              |
+|-------------------------------------------------|--------------------------------------------------------------------|
+| exact values at the result level (one or more)  | their posting lists leapfrog, newest first: about the shortest     |
+|                                                 | list's entries up to the end of the page, however long the others  |
+| range, prefix (`ABC*`), fuzzy name              | the smaller of: all entries in the range; the newest objects until |
+|                                                 | the page is full (the two run in step, the first to finish wins)   |
+| a filter of a level above the result            | the same, with the matching studies' or series' members expanded   |
+| no filter, or only `*ABC`                       | the newest objects until the page is full                          |
+| inside one study (URL or StudyInstanceUID)      | that study                                                         |
+
+`offset` is walked over, since filters are applied first. No path reads an archive while a filter can drive.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Final, NamedTuple
+
+from app.dicom.attributes import (
+    INSTANCE_UID,
+    MODALITIES_IN_STUDY,
+    MODALITY,
+    SERIES_UID,
+    STUDY_UID,
+    Element,
+    Level,
+)
+from app.dicom.query import MAX_CANONICAL, Between, Filter, OneOf, Query, Wildcard, Words
+from app.storage import keys
+from app.storage.instances import Instances
+from app.storage.ports import Item, Range, Table, starting
+from app.storage.rows import InstanceRow, SeriesRow, StudyRow, member, visible
+from app.storage.snapshot import Snapshot
+
+_FIRST_CHUNK: Final = 64
+_LARGEST_CHUNK: Final = 1024
+_MOST_GATHERED: Final = 100_000
+"""Candidates held while a range is read; beyond, the newest objects are walked alone."""
+
+
+class Candidate(NamedTuple):
+    """Where a match may lie: the UIDs down to the result level, and the number it is ordered by."""
+
+    sequence: int
+    study: str
+    series: str = ""
+    instance: str = ""
+
+
+class Found(NamedTuple):
+    """A match: its row and the rows above it."""
+
+    study: StudyRow
+    series: SeriesRow | None = None
+    instance: InstanceRow | None = None
+    modalities: tuple[str, ...] | None = None
+    """The study's Modalities; read for study results only, when the query filters on them."""
+
+    @property
+    def sequence(self) -> int:
+        return (self.instance or self.series or self.study).created
+
+
+class Search:
+    """Answers queries on one partition, newest first."""
+
+    def __init__(self, table: Table, instances: Instances) -> None:
+        self._table = table
+        self._instances = instances
+
+    def run(self, partition: int, query: Query) -> list[Found]:
+        """Return the page of matches that the query asks for."""
+        return list(islice(self._matches(partition, query), query.offset, query.offset + query.limit))
+
+    def _matches(self, partition: int, query: Query) -> Iterator[Found]:
+        studies = _named_studies(query)
+        if studies is not None:
+            return self._inside(partition, query, studies)
+        return _race(
+            self._verified(partition, query, self._stream(partition, query)),
+            [self._gather(partition, query, each) for each in query.filters if not _streams(query, each)],
+            lambda found: self._verified(partition, query, found),
+        )
+
+    # --- inside named studies ---
+
+    def _inside(self, partition: int, query: Query, studies: Iterable[str]) -> Iterator[Found]:
+        """Yield the matches inside these studies: their rows are read whole and sorted."""
+        found = [each for study in studies for each in self._members(partition, query.level, study, query.series)]
+        found.sort(key=lambda each: -each.sequence)
+        return (each for each in self._with_modalities(partition, query, found) if query.matches(attributes_of(each)))
+
+    def _members(self, partition: int, level: Level, study: str, series: str | None) -> list[Found]:
+        if level is Level.STUDY:
+            item = self._table.get(keys.study(partition, study))
+            row = StudyRow.of(item, partition, study) if item else None
+            return [Found(row)] if row and not row.closing else []
+        if level is Level.SERIES:
+            view = self._instances.series_of(partition, study)
+            return [Found(view.study, row) for row in view.series.values()] if view.study else []
+        view = self._instances.within(partition, study, series)
+        if view.study is None:
+            return []
+        return [Found(view.study, view.series[row.series], row) for row in view.instances]
+
+    # --- streams: newest first ---
+
+    def _stream(self, partition: int, query: Query) -> Iterator[Candidate]:
+        """Yield candidates newest first: where all exact filters agree, or simply the newest objects."""
+        chunk = query.offset + query.limit
+        unions = [
+            [_Postings(self._table, pk, keys.entries(value), chunk) for pk, value in _places(partition, each)]
+            for each in query.filters
+            if _streams(query, each)
+        ]
+        return _leapfrog(unions or [[_Postings(self._table, keys.newest_of(partition, query.level.word), "", chunk)]])
+
+    # --- gathers: every object of a range, in no useful order ---
+
+    def _gather(self, partition: int, query: Query, wanted: Filter) -> Iterator[Candidate]:
+        """Yield every object of the result level that may satisfy one filter."""
+        level = wanted.attribute.level
+        for item in self._entries(partition, wanted):
+            found = _candidate(item)
+            if level is query.level:
+                yield found
+            else:
+                yield from self._below(partition, query.level, found)
+
+    def _entries(self, partition: int, wanted: Filter) -> Iterator[Item]:
+        pk = keys.values(partition, wanted.attribute.level.word, wanted.attribute.tag)
+        match wanted.condition:
+            case OneOf():
+                for place, value in _places(partition, wanted):
+                    yield from self._table.query(place, starting(keys.entries(value)))
+            case Between(low, high):
+                yield from self._table.query(pk, Range(low, f"{high}\t\U0010ffff" if high else ""))
+            case Wildcard() as pattern:
+                yield from self._table.query(pk, starting(pattern.prefix[:MAX_CANONICAL]))
+            case Words(words):
+                longest = max(words, key=len)[:MAX_CANONICAL]
+                level, tag = wanted.attribute.level.word, wanted.attribute.tag
+                yield from self._table.query(keys.words(partition, level, tag, longest[0]), starting(longest))
+
+    def _below(self, partition: int, level: Level, above: Candidate) -> Iterator[Candidate]:
+        """Yield the members of a study or series at a lower level."""
+        at = keys.study_items(partition, above.study)
+        if level is Level.SERIES:
+            for item in self._table.query(at, keys.SERIES):
+                yield Candidate(item.fields["created"], above.study, item.key.sk.split("/")[1])
+            return
+        between = keys.instances_of(above.series) if above.series else keys.INSTANCES
+        for item in self._table.query(at, between):
+            _, series, instance = item.key.sk.split("/")
+            yield Candidate(item.fields["watermark"], above.study, series, instance)
+
+    # --- verification ---
+
+    def _verified(self, partition: int, query: Query, candidates: Iterable[Candidate]) -> Iterator[list[Found]]:
+        """Yield batches of true matches, in the candidates' order; an empty batch when none of a chunk was one."""
+        stream = iter(candidates)
+        size = min(_LARGEST_CHUNK, query.offset + query.limit)
+        while chunk := list(islice(stream, size)):
+            found = self._with_modalities(partition, query, self._rows(partition, query.level, chunk))
+            yield [each for each in found if query.matches(attributes_of(each))]
+            size = min(size * 2, _LARGEST_CHUNK)
+
+    def _rows(self, partition: int, level: Level, chunk: Sequence[Candidate]) -> list[Found]:
+        """Return the rows of candidates, but for those that are gone or no longer filed under their number."""
+        uids = [each[1 : level + 1] for each in chunk]
+        snapshot = Snapshot.read(self._table, partition, uids)
+        found = (_found(snapshot, each) for each in uids)
+        return [row for row, each in zip(found, chunk, strict=True) if row and row.sequence == each.sequence]
+
+    def _with_modalities(self, partition: int, query: Query, found: list[Found]) -> list[Found]:
+        if not any(tag == MODALITIES_IN_STUDY for tag in query.tags()):
+            return found
+        known: dict[str, tuple[str, ...]] = {}
+        for each in found:
+            if each.study.study not in known:
+                view = self._instances.series_of(partition, each.study.study)
+                known[each.study.study] = modalities(view.series.values())
+        return [each._replace(modalities=known[each.study.study]) for each in found]
+
+
+def modalities(series: Iterable[SeriesRow]) -> tuple[str, ...]:
+    """Return the distinct Modalities of a study's series, sorted."""
+    found = {row.attributes[MODALITY]["Value"][0] for row in series if MODALITY in row.attributes}
+    return tuple(sorted(value for value in found if value))
+
+
+def attributes_of(found: Found) -> dict[str, Element]:
+    """Return what a query is matched against: the attributes of the rows, and their UIDs."""
+    attributes: dict[str, Element] = {**found.study.attributes, STUDY_UID: {"vr": "UI", "Value": [found.study.study]}}
+    if found.modalities is not None:
+        attributes[MODALITIES_IN_STUDY] = {"vr": "CS", "Value": list(found.modalities)}
+    if found.series:
+        attributes |= found.series.attributes
+        attributes[SERIES_UID] = {"vr": "UI", "Value": [found.series.series]}
+    if found.instance:
+        attributes |= found.instance.attributes
+        attributes[INSTANCE_UID] = {"vr": "UI", "Value": [found.instance.instance]}
+    return attributes
+
+
+# --- planning -----------------------------------------------------------------------------------------------------
+
+
+def _named_studies(query: Query) -> list[str] | None:
+    """Return the only studies that can match, if the URL or a StudyInstanceUID filter names them."""
+    if query.study is not None:
+        return [query.study]
+    for each in query.filters:
+        if each.attribute.tag == STUDY_UID and isinstance(each.condition, OneOf):
+            return sorted(each.condition.values)
+    return None
+
+
+def _streams(query: Query, wanted: Filter) -> bool:
+    """Tell whether a filter's postings lie newest first at the result level."""
+    return wanted.attribute.level is query.level and isinstance(wanted.condition, OneOf)
+
+
+def _places(partition: int, wanted: Filter) -> list[tuple[str, str]]:
+    """Return (pk, value) of the posting lists of an exact filter."""
+    if not isinstance(wanted.condition, OneOf):
+        return []
+    pk = keys.values(partition, wanted.attribute.level.word, wanted.attribute.tag)
+    return [(pk, value[:MAX_CANONICAL]) for value in sorted(wanted.condition.values)]
+
+
+def _candidate(item: Item) -> Candidate:
+    """Return where a posting leads; its sort key ends in its number."""
+    fields = item.fields
+    sequence = keys.NEWEST - int(item.key.sk[-16:], 16)
+    return Candidate(sequence, fields["study"], fields.get("series", ""), fields.get("instance", ""))
+
+
+class _Postings:
+    """One posting list, newest first, that can skip ahead."""
+
+    def __init__(self, table: Table, pk: str, prefix: str, chunk: int) -> None:
+        self._table = table
+        self._pk = pk
+        self._prefix = prefix
+        self._size = min(chunk, _LARGEST_CHUNK)
+        self._chunk: list[Candidate] = []
+        self._at = 0
+        self._ended = False
+
+    def seek(self, sequence: int) -> Candidate | None:
+        """Return the newest entry not newer than `sequence`; calls must go downward."""
+        chunk = self._chunk
+        while self._at < len(chunk):
+            if chunk[self._at].sequence <= sequence:
+                return chunk[self._at]
+            self._at += 1
+        if self._ended:
+            return None
+        between = Range(self._prefix + keys.newest(sequence), self._prefix + "g")  # after every hex digit
+        self._chunk = [_candidate(each) for each in self._table.query(self._pk, between, limit=self._size)]
+        self._at = 0
+        self._ended = len(self._chunk) < self._size
+        self._size = min(self._size * 2, _LARGEST_CHUNK)
+        return self._chunk[0] if self._chunk else None
+
+
+def _leapfrog(unions: Sequence[Sequence[_Postings]]) -> Iterator[Candidate]:
+    """Yield the candidates that are in every union of lists, newest first, skipping what one of them lacks."""
+    target = keys.NEWEST
+    while True:
+        for lists in unions:
+            heads = [head for each in lists if (head := each.seek(target))]
+            if not heads:
+                return
+            newest = max(heads)
+            if newest.sequence < target:
+                target = newest.sequence
+                break
+        else:
+            yield newest
+            target -= 1
+
+
+def _race(
+    walk: Iterator[list[Found]],
+    gathers: list[Iterator[Candidate]],
+    verify: Callable[[Iterable[Candidate]], Iterator[list[Found]]],
+) -> Iterator[Found]:
+    """Yield matches newest first from whichever is done first: the walk, or one complete gathering of candidates.
+
+    All advance in step, so the cost is about that of the cheapest times their number.
+    """
+    gathered: list[tuple[Iterator[Candidate], set[Candidate]]] = [(each, set()) for each in gathers]
+    reached = keys.NEWEST
+    size = _FIRST_CHUNK
+    while True:
+        for stream, found in gathered:
+            chunk = list(islice(stream, size))
+            found.update(chunk)
+            if len(chunk) < size:
+                rest = sorted((each for each in found if each.sequence < reached), reverse=True)
+                for batch in verify(rest):
+                    yield from batch
+                return
+        gathered = [(stream, found) for stream, found in gathered if len(found) < _MOST_GATHERED]
+        batch = next(walk, None)  # type: ignore[assignment]  # None ends the walk
+        if batch is None:
+            return
+        for match in batch:
+            reached = match.sequence
+            yield match
+        size = min(size * 2, _LARGEST_CHUNK)
+
+
+# --- from candidates to matches -----------------------------------------------------------------------------------
+
+
+def _found(snapshot: Snapshot, uids: tuple[str, ...]) -> Found | None:
+    """Return the visible rows of an object given by its UIDs down to the result level."""
+    study = snapshot.studies.get(uids[0])
+    if study is None or study.closing:
+        return None
+    if len(uids) == Level.STUDY:
+        return Found(study)
+    series = snapshot.series.get(uids[:2])  # type: ignore[arg-type]  # two UIDs at this level
+    if series is None or not member(study, series):
+        return None
+    if len(uids) == Level.SERIES:
+        return Found(study, series)
+    row = snapshot.instances.get(uids)  # type: ignore[arg-type]  # three UIDs at this level
+    return Found(study, series, row) if visible(study, series, row) else None
