@@ -111,10 +111,7 @@ class Settings:
     log_format: str = _setting(
         "json", String(validate=OneOf(("json", "console"))), "`json`: an object a line; `console`: for eyes."
     )
-    pool_size: int = _setting(50, _whole(1, 1000), "Connections each process keeps to S3 and to DynamoDB.")
-    connect_timeout_seconds: int = _setting(3, _whole(1, 600), "Wait for a connection to S3 or DynamoDB.")
-    read_timeout_seconds: int = _setting(30, _whole(1, 3600), "Wait for an answer of S3 or DynamoDB.")
-    max_attempts: int = _setting(4, _whole(1, 20), "Attempts at one call to S3 or DynamoDB, the first included.")
+    pool_size: int = _setting(32, _whole(1, 1000), "Connections each process keeps to S3 and to DynamoDB.")
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Settings:

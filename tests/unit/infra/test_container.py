@@ -1,0 +1,79 @@
+"""The container's files agree with each other, with the template and with the settings. No image is built here."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from cfnlint.decode.cfn_yaml import load
+
+from app.settings import Settings
+
+ROOT = Path(__file__).parents[3]
+DOCKERFILE = (ROOT / "infra" / "Dockerfile").read_text()
+COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "infra" / "compose.yaml").read_text())
+IGNORED = (ROOT / ".dockerignore").read_text().split()
+
+
+def instructions(stage: int) -> list[tuple[str, str]]:
+    """Return the instructions of a stage, continuation lines joined, comments dropped."""
+    joined = re.sub(r"\\\n\s*", "", re.sub(r"^#.*\n", "", DOCKERFILE, flags=re.MULTILINE))
+    stages = joined.split("FROM ")[1:]
+    lines = ("FROM " + stages[stage]).strip().splitlines()
+    return [(line.split(None, 1)[0], line.split(None, 1)[1]) for line in lines if line]
+
+
+FINAL = instructions(-1)
+
+
+def said(instruction: str) -> list[str]:
+    return [rest for name, rest in FINAL if name == instruction]
+
+
+def test_it_runs_as_one_who_is_not_root_and_as_the_template_says() -> None:
+    (user,) = said("USER")
+    uid = user.split(":")[0]
+    assert int(uid) > 0
+    resources = load(str(ROOT / "infra" / "template.yaml"))["Resources"]
+    tasks = (each for each in resources.values() if each["Type"] == "AWS::ECS::TaskDefinition")
+    assert {each["Properties"]["ContainerDefinitions"][0]["User"] for each in tasks} == {uid}
+    names = [name for name, _ in FINAL]
+    assert names.index("RUN") < names.index("USER"), "nothing can be installed by the user that serves"
+
+
+def test_the_final_stage_installs_nothing() -> None:
+    assert not re.search(r"\b(pip|apt-get|apt|gcc|make)\b", " ".join(said("RUN")))
+
+
+def test_it_writes_to_its_volumes_alone() -> None:
+    assert said("VOLUME") == ['["/data", "/spool"]']
+    (environment,) = said("ENV")
+    settings = Settings.from_environment(dict(pair.split("=", 1) for pair in environment.split()))
+    assert (settings.data_dir, settings.spool_dir) == (Path("/data"), Path("/spool"))
+    assert settings.host == "0.0.0.0"
+
+
+def test_it_listens_where_it_says_and_asks_after_its_health() -> None:
+    assert said("EXPOSE") == [str(Settings().port)]
+    (check,) = said("HEALTHCHECK")
+    assert "/health/check" in check
+
+
+def test_the_build_context_holds_what_is_copied() -> None:
+    assert IGNORED[0] == "*"
+    copied = [rest.split()[:-1] for stage in (0, 1) for name, rest in instructions(stage) if name == "COPY"]
+    sources = {source for words in copied if not words[0].startswith("--") for source in words}
+    assert sources == {line.removeprefix("!") for line in IGNORED if line.startswith("!")}
+    assert all((ROOT / source).exists() for source in sources)
+
+
+@pytest.mark.parametrize("service", [name for name, each in COMPOSE["services"].items() if each["image"] == "bulkhead"])
+def test_each_service_of_the_compose_file_starts_with_valid_settings(service: str) -> None:
+    described = COMPOSE["services"][service]
+    Settings.from_environment(described.get("environment", {}))
+    assert described["read_only"] is True
+    for port in described.get("ports", []):
+        assert port.startswith("127.0.0.1:"), "an archive without authentication is not offered to the network"

@@ -1,0 +1,191 @@
+"""The template as deployed in moto where moto applies it, as written where moto passes over it."""
+
+from __future__ import annotations
+
+import ast
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from cfnlint.api import lint_file
+from cfnlint.decode.cfn_yaml import load
+
+from app.settings import Settings
+from tests.unit.infra.stack import TEMPLATE, Stack, deploy, deployed_stack
+
+PASSED_OVER = frozenset(
+    # Types that moto's CloudFormation does not know: it deploys the rest of the template and leaves these out.
+    {
+        "AWS::S3::BucketPolicy",
+        "AWS::SQS::QueuePolicy",
+        "AWS::ApplicationAutoScaling::ScalableTarget",
+        "AWS::ApplicationAutoScaling::ScalingPolicy",
+    }
+)
+WRITTEN: dict[str, Any] = load(str(TEMPLATE))["Resources"]
+
+
+def written(resource: str) -> dict[str, Any]:
+    properties: dict[str, Any] = WRITTEN[resource]["Properties"]
+    return properties
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[Stack]:
+    with deployed_stack(endpoints=True, PublicUrl="https://dicom.test") as stack:
+        yield stack
+
+
+def test_cfn_lint_has_nothing_to_say() -> None:
+    assert [f"{match.linenumber}: {match.message}" for match in lint_file(Path(TEMPLATE))] == []
+
+
+def test_moto_deploys_all_but_the_types_it_does_not_know(stack: Stack) -> None:
+    assert stack.passed_over == PASSED_OVER
+
+
+# --- what must never be lost ------------------------------------------------------------------------------------------
+
+
+def test_the_table_is_keyed_encrypted_and_protected(stack: Stack) -> None:
+    table = boto3.client("dynamodb").describe_table(TableName=stack.table)["Table"]
+    assert table["KeySchema"] == [
+        {"AttributeName": "pk", "KeyType": "HASH"},
+        {"AttributeName": "sk", "KeyType": "RANGE"},
+    ]
+    assert {each["AttributeType"] for each in table["AttributeDefinitions"]} == {"S"}
+    assert table["BillingModeSummary"]["BillingMode"] == "PAY_PER_REQUEST"
+    assert table["DeletionProtectionEnabled"] is True
+    # Moto does not apply these from a template.
+    assert written("Table")["SSESpecification"] == {"SSEEnabled": True}
+    assert written("Table")["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+
+
+def test_the_bucket_is_encrypted_and_closed(stack: Stack) -> None:
+    s3 = boto3.client("s3")
+    (rule,) = s3.get_bucket_encryption(Bucket=stack.bucket)["ServerSideEncryptionConfiguration"]["Rules"]
+    assert rule["ApplyServerSideEncryptionByDefault"]["SSEAlgorithm"] == "AES256"
+    assert "Status" not in s3.get_bucket_versioning(Bucket=stack.bucket)
+    # Moto does not apply these from a template.
+    assert set(written("Bucket")["PublicAccessBlockConfiguration"].values()) == {True}
+    assert len(written("Bucket")["PublicAccessBlockConfiguration"]) == 4
+    (rule,) = written("Bucket")["LifecycleConfiguration"]["Rules"]
+    assert rule["Status"] == "Enabled"
+    assert rule["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 1}
+
+
+@pytest.mark.parametrize("resource", ["Bucket", "Table", "Logs"])
+def test_what_holds_data_outlives_the_stack(resource: str) -> None:
+    assert WRITTEN[resource]["DeletionPolicy"] == WRITTEN[resource]["UpdateReplacePolicy"] == "Retain"
+
+
+@pytest.mark.parametrize("resource", ["BucketPolicy", "QueuePolicy"])
+def test_nothing_is_reached_without_tls(resource: str) -> None:
+    (statement,) = written(resource)["PolicyDocument"]["Statement"]
+    assert statement["Effect"] == "Deny"
+    assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+
+
+def test_a_message_that_fails_five_times_goes_to_the_dead_letters(stack: Stack) -> None:
+    sqs = boto3.client("sqs")
+
+    def attributes(output: str) -> dict[Any, str]:
+        return sqs.get_queue_attributes(QueueUrl=stack.outputs[output], AttributeNames=["All"])["Attributes"]
+
+    redrive = json.loads(attributes("QueueUrl")["RedrivePolicy"])
+    assert redrive["maxReceiveCount"] == 5
+    assert redrive["deadLetterTargetArn"] == attributes("DeadLetterQueueUrl")["QueueArn"]
+    assert attributes("QueueUrl")["SqsManagedSseEnabled"] == "true"
+
+
+# --- who may do what --------------------------------------------------------------------------------------------------
+
+
+def test_the_role_may_act_on_this_archive_alone(stack: Stack) -> None:
+    iam = boto3.client("iam")
+    document = iam.get_role_policy(RoleName=stack.names["TaskRole"], PolicyName="archive")["PolicyDocument"]
+    policy = ast.literal_eval(str(document))  # moto gives a template's policy back as Python would print it
+    for statement in policy["Statement"]:
+        actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
+        assert statement["Effect"] == "Allow"
+        assert not [action for action in actions if "*" in action]
+        assert (
+            stack.table in statement["Resource"]
+            or stack.bucket in statement["Resource"]
+            or (stack.names["Queue"].rpartition("/")[2] in statement["Resource"])
+        )
+
+
+def test_only_the_load_balancer_reaches_the_tasks(stack: Stack) -> None:
+    (group,) = boto3.client("ec2").describe_security_groups(GroupIds=[stack.names["TaskGroup"]])["SecurityGroups"]
+    (way_in,) = group["IpPermissions"]
+    assert way_in["FromPort"] == way_in["ToPort"] == 8080
+    assert way_in["IpRanges"] == []
+    assert [pair["GroupId"] for pair in way_in["UserIdGroupPairs"]] == [stack.names["LoadBalancerGroup"]]
+
+
+# --- what runs --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("task", "command"), [("WebTask", ["bulkhead", "serve"]), ("WorkerTask", ["bulkhead", "worker"])]
+)
+def test_the_tasks_are_configured_for_this_archive(stack: Stack, task: str, command: list[str]) -> None:
+    described = boto3.client("ecs").describe_task_definition(taskDefinition=stack.names[task])["taskDefinition"]
+    (container,) = described["containerDefinitions"]
+    settings = Settings.from_environment({each["name"]: each["value"] for each in container["environment"]})
+    assert (settings.engine, settings.table, settings.bucket) == ("aws", stack.table, stack.bucket)
+    assert settings.queue_url == stack.outputs["QueueUrl"]
+    assert settings.public_url == "https://dicom.test"
+    assert settings.trusted_proxies == 1
+    assert container["command"] == command
+    assert container["readonlyRootFilesystem"] is True
+
+
+def test_both_tasks_have_the_same_environment() -> None:
+    web, worker = (written(task)["ContainerDefinitions"][0]["Environment"] for task in ("WebTask", "WorkerTask"))
+    assert web == worker
+
+
+def test_the_load_balancer_asks_after_health(stack: Stack) -> None:
+    (group,) = boto3.client("elbv2").describe_target_groups(TargetGroupArns=[stack.names["Targets"]])["TargetGroups"]
+    assert group["HealthCheckPath"] == "/health/check"
+    assert (group["Port"], group["TargetType"]) == (8080, "ip")
+
+
+def test_the_web_service_scales_on_cpu_between_its_bounds() -> None:
+    assert written("WebScaling")["MaxCapacity"] == {"Ref": "WebMaximum"}
+    policy = written("WebScalingByCpu")
+    assert policy["PolicyType"] == "TargetTrackingScaling"
+    assert policy["ScalingTargetId"] == {"Ref": "WebScaling"}
+
+
+@pytest.mark.usefixtures("stack")
+def test_gateway_endpoints_and_tls_are_choices() -> None:
+    plain = deploy("plain")
+    assert not plain.names.keys() & {"BucketEndpoint", "TableEndpoint"}
+    assert plain.outputs["Url"].startswith("http://")
+    (listener,) = boto3.client("elbv2").describe_listeners(LoadBalancerArn=plain.names["LoadBalancer"])["Listeners"]
+    assert (listener["Protocol"], listener["Port"]) == ("HTTP", 80)
+
+
+@pytest.mark.usefixtures("stack")
+def test_with_a_certificate_only_https_is_served() -> None:
+    acm = boto3.client("acm")
+    secure = deploy("secure", CertificateArn=acm.request_certificate(DomainName="dicom.test")["CertificateArn"])
+    assert secure.outputs["Url"].startswith("https://")
+    (listener,) = boto3.client("elbv2").describe_listeners(LoadBalancerArn=secure.names["LoadBalancer"])["Listeners"]
+    assert (listener["Protocol"], listener["Port"]) == ("HTTPS", 443)
+    (group,) = boto3.client("ec2").describe_security_groups(GroupIds=[secure.names["LoadBalancerGroup"]])[
+        "SecurityGroups"
+    ]
+    assert [rule["FromPort"] for rule in group["IpPermissions"]] == [443]
+
+
+def test_with_route_tables_s3_and_dynamodb_are_reached_inside_the_network(stack: Stack) -> None:
+    endpoints = boto3.client("ec2").describe_vpc_endpoints()["VpcEndpoints"]
+    assert {each["ServiceName"].rpartition(".")[2] for each in endpoints} == {"s3", "dynamodb"}
+    assert {each["VpcEndpointType"] for each in endpoints} == {"Gateway"}
