@@ -1,0 +1,77 @@
+"""The Flask application on given services: routes, errors, headers, log, CORS, proxies."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from flask import Flask, Response, request
+from flask_cors import CORS
+from werkzeug.exceptions import NotFound
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from app.errors import InvalidRequest
+from app.services import Services
+from app.settings import Settings
+from app.web import access_log, context, problems
+from app.web.mount import BASE, PARTITIONED, SUPPORTED, mount, no_route
+from app.web.routes import changefeed, delete, health, partitions, retrieve, search, store
+
+HEADERS: Final = (
+    ("X-Content-Type-Options", "nosniff"),
+    ("X-Frame-Options", "SAMEORIGIN"),
+    ("Content-Security-Policy", "frame-src 'self';"),
+    ("api-supported-versions", SUPPORTED),
+)
+"""On every answer, errors included (spec/00)."""
+
+
+def application(services: Services, settings: Settings) -> Flask:
+    """Return the WSGI application; it keeps no state between requests but the health verdict of a few seconds."""
+    app = Flask("bulkhead", static_folder=None)
+    app.url_map.strict_slashes = False
+    app.url_map.merge_slashes = False
+    app.url_map.redirect_defaults = False
+    app.extensions[context.SERVICES] = services
+    app.extensions[context.SETTINGS] = settings
+    mount(app, (store.resource, search.resource, retrieve.resource, delete.resource), PARTITIONED)
+    mount(app, (partitions.resource, changefeed.resource), BASE)
+    app.register_blueprint(health.resource(settings.health_exclude))
+    app.before_request(_begin)
+    app.after_request(_end)
+    problems.register(app)
+    app.register_error_handler(NotFound, no_route)
+    _allow_origins(app, settings)
+    _trust_proxies(app, settings.trusted_proxies)
+    return app
+
+
+def _begin() -> None:
+    access_log.begin()
+    query = request.environ.get("QUERY_STRING", "")
+    if query and ("<" in query or "%3c" in query.lower()):
+        raise InvalidRequest("The query string included invalid characters.")
+
+
+def _end(response: Response) -> Response:
+    response.headers.extend(HEADERS)
+    access_log.end(response)
+    return response
+
+
+def _allow_origins(app: Flask, settings: Settings) -> None:
+    if settings.cors_origins:
+        given = {"allow_headers": settings.cors_headers, "methods": settings.cors_methods}
+        CORS(
+            app,
+            origins=list(settings.cors_origins),
+            max_age=settings.cors_max_age,
+            supports_credentials=settings.cors_credentials,
+            **{option: list(value) for option, value in given.items() if value},
+        )
+
+
+def _trust_proxies(app: Flask, count: int) -> None:
+    if count:
+        app.wsgi_app = ProxyFix(  # type: ignore[method-assign]  # as Flask's documentation has it
+            app.wsgi_app, x_for=count, x_proto=count, x_host=count, x_port=count, x_prefix=count
+        )

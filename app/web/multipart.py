@@ -1,0 +1,188 @@
+"""multipart/related, read as a stream (RFC 2046 §5.1, RFC 2387, spec/02).
+
+Ours, because what exists reads forms: werkzeug's decoder and `multipart` refuse a part without Content-Disposition,
+and `python-multipart` refuses a preamble. DICOM parts have neither name nor disposition, and may weigh 2 GiB.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from app.errors import InvalidRequest, TooLarge
+from app.web.body import CHUNK, Source
+
+MAX_HEADER_BYTES: Final = 16 * 1024
+MAX_PARTS: Final = 100_000
+_MAX_PADDING: Final = 64
+
+_LINE_END: Final = re.compile(rb"--|[ \t]{0,%d}(\r?\n)" % _MAX_PADDING)
+_LINE_OPEN: Final = re.compile(rb"(?:-|[ \t]{0,%d}\r?)\Z" % _MAX_PADDING)
+"""What may still turn into a line end when more bytes arrive."""
+
+
+class Part:
+    """One part: a stream over its bytes, good until the next part is asked for."""
+
+    def __init__(self, reader: Reader, number: int, content_type: str | None) -> None:
+        self._reader = reader
+        self._number = number
+        self.content_type = content_type
+        """As the part states it; None where it states none."""
+
+    def read(self, size: int = -1) -> bytes:
+        """Return `size` bytes, fewer only at the end of the part; all that is left for -1.
+
+        Raises `TooLarge` past the part limit, `InvalidRequest` when the body ends without a closing boundary.
+        """
+        reader = self._reader
+        if reader.number != self._number:
+            return b""
+        pieces = []
+        while size and (piece := reader.take(size)):
+            pieces.append(piece)
+            size = size - len(piece) if size > 0 else size
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+class Reader:
+    """The parts of a body, in order, in one pass and in memory of a few chunks; what is left of a part is skipped.
+
+    Preamble and epilogue are passed over. Lines end as the first boundary line ends, in CRLF or in LF. The cost is
+    linear in the bytes, whatever the number of parts and however the bytes arrive.
+    """
+
+    def __init__(self, source: Source, boundary: str, max_part_bytes: int) -> None:
+        self._source = source
+        self._max_part_bytes = max_part_bytes
+        self._dashes = b"--" + boundary.encode("latin-1", "replace")
+        # A boundary opens a line, the first of the body included; the preamble is a part that nobody gets to see.
+        self._newline = b"\n"
+        self._delimiter = self._newline + self._dashes
+        self._buffer = b"\n"
+        self._at = 0  # first byte not yet given
+        self._stop = 0  # bytes before this one belong to the part
+        self._after: int | None = None  # first byte after the boundary line, once that is found at `_stop`
+        self._last = False
+        self._taken = 0
+        self.number = 0
+
+    def __iter__(self) -> Iterator[Part]:
+        """Yield each part. Raises `InvalidRequest` for what is not multipart, `TooLarge` as `Part.read` does."""
+        while self._advance():
+            self._at = self._stop
+        while not self._last:
+            if self.number == MAX_PARTS:
+                raise InvalidRequest(f"The multipart body has more than {MAX_PARTS} parts.")
+            self.number += 1
+            yield Part(self, self.number, self._open_part())
+            while self._skip():
+                pass
+
+    def take(self, size: int) -> bytes:
+        """Return at least one and at most `size` bytes of the current part (any number for -1), b"" at its end."""
+        if not self._advance():
+            return b""
+        end = self._stop if size < 0 else min(self._stop, self._at + size)
+        data = self._buffer[self._at : end]
+        self._at = end
+        self._count(len(data))
+        return data
+
+    def _skip(self) -> bool:
+        if not self._advance():
+            return False
+        self._count(self._stop - self._at)
+        self._at = self._stop
+        return True
+
+    def _count(self, taken: int) -> None:
+        self._taken += taken
+        if self._taken > self._max_part_bytes:
+            raise TooLarge(self._max_part_bytes)
+
+    def _advance(self) -> bool:
+        """Have bytes of the part between `_at` and `_stop`, or tell that it has ended."""
+        while self._at == self._stop:
+            if self._after is not None:
+                return False
+            if not self._fill():
+                raise InvalidRequest("The multipart body ends without its closing boundary.")
+            self._scan()
+        return True
+
+    def _fill(self) -> bool:
+        chunk = self._source.read(CHUNK)
+        self._buffer = self._buffer[self._at :] + chunk
+        self._stop -= self._at
+        self._at = 0
+        return bool(chunk)
+
+    def _scan(self) -> None:
+        """Look for the boundary line from `_at` on, and say how far the part reaches."""
+        buffer, delimiter, found = self._buffer, self._delimiter, self._at
+        while (found := buffer.find(delimiter, found)) >= 0:
+            end = found + len(delimiter)
+            if line := _LINE_END.match(buffer, end):
+                self._stop, self._after = found, line.end()
+                self._last = line[1] is None
+                if self.number == 0 and line[1]:
+                    self._newline = line[1]
+                return
+            if _LINE_OPEN.match(buffer, end):
+                self._stop = found
+                return
+            found += 1
+        self._stop = max(self._at, len(buffer) - len(delimiter) + 1)
+
+    def _open_part(self) -> str | None:
+        """Step over the boundary line and the headers; return what the part states as its Content-Type."""
+        assert self._after is not None  # noqa: S101 - tells mypy: a part opens where a boundary line was found
+        self._at = self._stop = self._after
+        self._after = None
+        self._taken = 0
+        self._delimiter = self._newline + self._dashes
+        headers = self._headers()
+        # The line that ends the headers may itself open the boundary: a part of no bytes (RFC 2046 §5.1.1).
+        self._need(len(self._delimiter) + _MAX_PADDING + 2)
+        self._scan()
+        if not (self._after is not None and self._stop == self._at):
+            self._at += len(self._newline)
+            self._stop = max(self._stop, self._at)
+        return headers.get("content-type")
+
+    def _headers(self) -> dict[str, str]:
+        """Return the headers of the part by lower-case name, standing then at the empty line after them."""
+        newline = self._newline
+        self._need(len(newline))
+        if self._buffer.startswith(newline, self._at):
+            return {}
+        searched = self._at
+        while (end := self._buffer.find(newline * 2, searched)) < 0 and len(
+            self._buffer
+        ) - self._at <= MAX_HEADER_BYTES:
+            searched = max(0, len(self._buffer) - self._at - 3)
+            if not self._fill():
+                raise InvalidRequest("The multipart body ends within the headers of a part.")
+        if not 0 <= end - self._at <= MAX_HEADER_BYTES:
+            raise InvalidRequest(f"The headers of a part are over {MAX_HEADER_BYTES} bytes.")
+        block = self._buffer[self._at : end]
+        self._at = self._stop = end + len(newline)
+        return dict(_header(line) for line in _unfolded(block, newline).split(newline))
+
+    def _need(self, size: int) -> None:
+        """Have `size` bytes ahead, fewer only where the body ends."""
+        while len(self._buffer) - self._at < size and self._fill():
+            pass
+
+
+def _unfolded(block: bytes, newline: bytes) -> bytes:
+    return block.replace(newline + b" ", b" ").replace(newline + b"\t", b" ")
+
+
+def _header(line: bytes) -> tuple[str, str]:
+    name, colon, value = line.partition(b":")
+    if not colon:
+        raise InvalidRequest("A part of the multipart body has a malformed header.")
+    return name.strip().decode("latin-1").lower(), value.strip().decode("latin-1")

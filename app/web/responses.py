@@ -1,0 +1,118 @@
+"""Answers: JSON, streams of JSON, one file, one frame, and multipart/related (PS3.18 §8.6)."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
+from typing import Any, BinaryIO, Final, NamedTuple
+
+import orjson
+from flask import Response, request
+from werkzeug.wsgi import wrap_file
+
+DICOM_JSON: Final = "application/dicom+json"
+JSON: Final = "application/json"
+CHUNK: Final = 1024 * 1024
+"""Bytes read from a file and handed to the server at once."""
+
+_JSON_CHUNK: Final = 128 * 1024
+
+
+class Piece(NamedTuple):
+    """What goes into one part: its Content-Type, its size in bytes where that is known, and its bytes."""
+
+    content_type: str
+    length: int | None
+    chunks: Iterable[bytes]
+
+
+def dicom_json(value: Any, status: int = 200) -> Response:
+    """Return a DICOM JSON body."""
+    return Response(orjson.dumps(value), status, content_type=DICOM_JSON)
+
+
+def json(value: Any, status: int = 200) -> Response:
+    """Return the JSON body of a management resource."""
+    return Response(orjson.dumps(value), status, content_type=JSON)
+
+
+def dicom_json_array(documents: Iterator[bytes]) -> Response:
+    """Return an array of ready-made objects: a small one whole with its length, a large one as a stream."""
+    chunks = _array(documents)
+    head = next(chunks)
+    if head.endswith(b"]") and (second := next(chunks, None)) is None:
+        return Response(head, content_type=DICOM_JSON)
+    return Response(chain((head,), (second,) if second else (), chunks), content_type=DICOM_JSON)
+
+
+def file(stream: BinaryIO, content_type: str, length: int) -> Response:
+    """Return the file as it lies; the server may send it without passing it through Python."""
+    return Response(
+        wrap_file(request.environ, stream, CHUNK),
+        content_type=content_type,
+        headers={"Content-Length": str(length)},
+        direct_passthrough=True,
+    )
+
+
+def single(piece: Piece) -> Response:
+    """Return one piece as the whole body."""
+    headers = None if piece.length is None else {"Content-Length": str(piece.length)}
+    return Response(piece.chunks, content_type=piece.content_type, headers=headers)
+
+
+def related(media_type: str, pieces: Iterable[Piece]) -> Response:
+    """Return the pieces as multipart/related, with a Content-Length when they are a list of known lengths."""
+    boundary = uuid.uuid4().hex
+    response = Response(
+        _multipart(boundary, pieces), content_type=f'multipart/related; type="{media_type}"; boundary={boundary}'
+    )
+    if isinstance(pieces, list) and None not in (lengths := [piece.length for piece in pieces]):
+        heads = sum(len(_head(boundary, piece)) for piece in pieces)
+        response.content_length = heads + sum(lengths) + len(_tail(boundary))
+    return response
+
+
+def chunks_of(open_file: Callable[[], BinaryIO], length: int) -> Iterator[bytes]:
+    """Yield the `length` bytes of a file that is opened when they are due and closed after them."""
+    with open_file() as stream:
+        while length and (chunk := stream.read(min(length, CHUNK))):
+            length -= len(chunk)
+            yield chunk
+
+
+def started(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """Return the same chunks with the first one made, so that a refusal comes before the answer begins."""
+    return chain((next(chunks, b""),), chunks)
+
+
+def _multipart(boundary: str, pieces: Iterable[Piece]) -> Iterator[bytes]:
+    for piece in pieces:
+        yield _head(boundary, piece)
+        yield from piece.chunks
+    yield _tail(boundary)
+
+
+def _head(boundary: str, piece: Piece) -> bytes:
+    return f"\r\n--{boundary}\r\nContent-Type: {piece.content_type}\r\n\r\n".encode()
+
+
+def _tail(boundary: str) -> bytes:
+    return f"\r\n--{boundary}--\r\n".encode()
+
+
+def _array(documents: Iterator[bytes]) -> Iterator[bytes]:
+    """Yield `[a,b,…]` in chunks of some size; the last one ends with the bracket."""
+    waiting, size = [b"["], 1
+    first = next(documents, None)
+    if first is not None:
+        waiting.append(first)
+    for document in documents:
+        if size >= _JSON_CHUNK:
+            yield b"".join(waiting)
+            waiting, size = [], 0
+        waiting += (b",", document)
+        size += len(document) + 1
+    waiting.append(b"]")
+    yield b"".join(waiting)

@@ -1,0 +1,103 @@
+"""Query parameters of the management resources, whose names are read in any case (spec/00)."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, Final
+from urllib.parse import parse_qsl
+
+from marshmallow import EXCLUDE, Schema, ValidationError, fields
+from marshmallow.validate import Range
+
+from app.errors import InvalidParameter, InvalidRequest
+
+LARGEST: Final = 2**63 - 1
+
+
+class Whole(fields.Field[int]):
+    """A whole number between `low` and `high`."""
+
+    def __init__(self, name: str, low: int, high: int, default: int) -> None:
+        said = f"The field {name} must be between {low} and {high}."
+        super().__init__(data_key=name, load_default=default, validate=Range(low, high, error=said))
+
+    def _deserialize(self, value: str, attr: str | None, data: Any, **kwargs: Any) -> int:
+        digits = value.strip().removeprefix("-")
+        if not (digits.isascii() and digits.isdecimal() and len(digits) < 40):
+            raise ValidationError(f"The value '{value}' is not valid for {self.data_key}.")
+        return int(value)
+
+
+class Switch(fields.Field[bool]):
+    """`true` or `false`, in any case."""
+
+    def __init__(self, name: str, default: bool) -> None:
+        super().__init__(data_key=name, load_default=default)
+
+    def _deserialize(self, value: str, attr: str | None, data: Any, **kwargs: Any) -> bool:
+        if value.lower() not in ("true", "false"):
+            raise ValidationError(f"The value '{value}' is not valid for {self.data_key}.")
+        return value.lower() == "true"
+
+
+class Moment(fields.Field[datetime]):
+    """An ISO 8601 date and time with a zone or an offset, given in UTC to the microsecond."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(data_key=name, load_default=None)
+
+    def _deserialize(self, value: str, attr: str | None, data: Any, **kwargs: Any) -> datetime:
+        try:
+            moment = datetime.fromisoformat(value.strip())
+            if moment.tzinfo is not None:
+                return moment.astimezone(UTC)
+        except (ValueError, OverflowError):
+            raise ValidationError(f"The value '{value}' is not valid for {self.data_key}.") from None
+        raise ValidationError("Date and time value must specify a time zone.")
+
+
+class LatestParameters(Schema):
+    """`changefeed/latest` (spec/09)."""
+
+    metadata = Switch("IncludeMetadata", default=True)
+
+
+class SequenceParameters(LatestParameters):
+    """`changefeed` in v1: a window of sequence numbers."""
+
+    offset = Whole("Offset", 0, LARGEST, 0)
+    limit = Whole("Limit", 1, 100, 10)
+
+
+class TimeParameters(LatestParameters):
+    """`changefeed` in v2: a window of time."""
+
+    offset = Whole("Offset", 0, LARGEST, 0)
+    limit = Whole("Limit", 1, 200, 100)
+    start = Moment("StartTime")
+    end = Moment("EndTime")
+
+
+def load(schema: type[Schema], query: str) -> dict[str, Any]:
+    """Return the parameters that a query string gives, the first of a repeated one; what is unknown is ignored.
+
+    Raises `InvalidParameter` for the first that breaks its rule.
+    """
+    ready = _READY[schema]
+    names = {str(field.data_key).lower(): str(field.data_key) for field in ready.fields.values()}
+    given: dict[str, str] = {}
+    for name, value in parse_qsl(query, keep_blank_values=True):
+        if name.lower() in names:
+            given.setdefault(names[name.lower()], value)
+    try:
+        values: dict[str, Any] = ready.load(given)
+    except ValidationError as error:
+        name, reasons = next(iter(error.messages_dict.items()))
+        raise InvalidParameter(name, reasons[0]) from None
+    if values.get("start") and values.get("end") and values["start"] >= values["end"]:
+        start, end = given["StartTime"], given["EndTime"]
+        raise InvalidRequest(f"The start time '{start}' must occur strictly before the end time '{end}'.")
+    return values
+
+
+_READY: Final = {schema: schema(unknown=EXCLUDE) for schema in (LatestParameters, SequenceParameters, TimeParameters)}

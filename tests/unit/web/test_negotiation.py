@@ -1,0 +1,195 @@
+"""The Accept matrix of spec/03, row by row, and the JSON rule of spec/00."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.errors import NotAcceptable
+from app.web import media
+from app.web.negotiation import FILE, FILES, FRAMES, RENDERED, Offer, Row, first_acceptable, offers, require_json
+
+EXPLICIT = "1.2.840.10008.1.2.1"
+JPEG_2000 = "1.2.840.10008.1.2.4.90"
+DICOM = "application/dicom"
+OCTETS = "application/octet-stream"
+
+Answer = tuple[bool, str, str]
+
+
+def given_by(offer: Offer) -> Answer:
+    return offer.multipart, offer.media_type, offer.transfer_syntax
+
+
+def related(kind: str, syntax: str | None = None) -> str:
+    return f'multipart/related; type="{kind}"' + (f"; transfer-syntax={syntax}" if syntax else "")
+
+
+MATRIX: list[tuple[tuple[Row, ...], str | None, Answer]] = [
+    *[
+        row
+        for matrix in (FILES, FILE)
+        for row in [
+            (matrix, related(DICOM), (True, DICOM, EXPLICIT)),
+            (matrix, related(DICOM, "*"), (True, DICOM, "*")),
+            (matrix, related(DICOM, EXPLICIT), (True, DICOM, EXPLICIT)),
+            (matrix, related(DICOM, JPEG_2000), (True, DICOM, JPEG_2000)),
+            (matrix, related("*/*"), (True, DICOM, "*")),
+            (matrix, related("*/*", EXPLICIT), (True, DICOM, EXPLICIT)),
+            (matrix, "*/*", (True, DICOM, "*")),
+            (matrix, None, (True, DICOM, "*")),
+            (matrix, "multipart/related", (True, DICOM, "*")),
+            (matrix, "multipart/related; type=application/dicom; transfer-syntax=*", (True, DICOM, "*")),
+            (
+                matrix,
+                f'Multipart/Related; TYPE="Application/DICOM"; Transfer-Syntax="{EXPLICIT}"',
+                (True, DICOM, EXPLICIT),
+            ),
+        ]
+    ],
+    (FILE, DICOM, (False, DICOM, EXPLICIT)),
+    (FILE, f"{DICOM}; transfer-syntax=*", (False, DICOM, "*")),
+    (FILE, f"{DICOM}; transfer-syntax={JPEG_2000}", (False, DICOM, JPEG_2000)),
+    (FILE, "application/*", (False, DICOM, EXPLICIT)),
+    (FRAMES, OCTETS, (False, OCTETS, EXPLICIT)),
+    (FRAMES, f"{OCTETS}; transfer-syntax=*", (False, OCTETS, "*")),
+    (FRAMES, related(OCTETS), (True, OCTETS, EXPLICIT)),
+    (FRAMES, related(OCTETS, "*"), (True, OCTETS, "*")),
+    (FRAMES, related("image/jp2"), (True, "image/jp2", JPEG_2000)),
+    (FRAMES, related("image/jp2", JPEG_2000), (True, "image/jp2", JPEG_2000)),
+    (FRAMES, "*/*", (True, OCTETS, "*")),
+    (FRAMES, related("*/*"), (True, OCTETS, "*")),
+    (FRAMES, None, (True, OCTETS, "*")),
+    (RENDERED, None, (False, "image/jpeg", "*")),
+    (RENDERED, "image/jpeg", (False, "image/jpeg", "*")),
+    (RENDERED, "image/png", (False, "image/png", "*")),
+    (RENDERED, "image/*", (False, "image/jpeg", "*")),
+    (RENDERED, "*/*", (False, "image/jpeg", "*")),
+]
+
+
+@pytest.mark.parametrize(("matrix", "accept", "answer"), MATRIX)
+def test_an_entry_of_the_matrix(matrix: tuple[Row, ...], accept: str | None, answer: Answer) -> None:
+    assert given_by(offers(matrix, accept)[0]) == answer
+
+
+@pytest.mark.parametrize(
+    ("matrix", "accept"),
+    [
+        (FILES, DICOM),
+        (FILES, ""),
+        (FILES, "application/json"),
+        (FILES, related(OCTETS)),
+        (FILES, related(DICOM, "1.2.840.10008.1.2.4.50")),
+        (FILES, "*/*; q=0"),
+        (FILE, related("image/jp2")),
+        (FILE, f"{DICOM}; transfer-syntax=nonsense"),
+        (FRAMES, "image/jp2"),
+        (FRAMES, related("image/jp2", EXPLICIT)),
+        (FRAMES, related("image/jp2", "*")),
+        (FRAMES, related(OCTETS, JPEG_2000)),
+        (FRAMES, DICOM),
+        (RENDERED, "image/gif"),
+        (RENDERED, DICOM),
+    ],
+)
+def test_what_the_matrix_lacks_is_not_acceptable(matrix: tuple[Row, ...], accept: str) -> None:
+    with pytest.raises(NotAcceptable, match=r"^The request headers are not acceptable$"):
+        offers(matrix, accept)
+
+
+@pytest.mark.parametrize(
+    ("accept", "order"),
+    [
+        (f"{DICOM}; q=0.5, {related(DICOM, '*')}", [(True, "*"), (False, EXPLICIT)]),
+        (f"{DICOM}, {related(DICOM, '*')}", [(True, "*"), (False, EXPLICIT)]),
+        (f"{DICOM}, {related(DICOM)}", [(False, EXPLICIT), (True, EXPLICIT)]),
+        (f"image/jpeg, {related(DICOM, '1.2.3')}, {DICOM}; q=0.1", [(False, EXPLICIT)]),
+        (f"{DICOM}; transfer-syntax={JPEG_2000}; q=1.0, */*; q=0.2", [(False, JPEG_2000), (True, "*")]),
+    ],
+)
+def test_quality_then_as_stored_then_order(accept: str, order: list[tuple[bool, str]]) -> None:
+    assert [(offer.multipart, offer.transfer_syntax) for offer in offers(FILE, accept)] == order
+
+
+def test_only_a_named_transfer_syntax_is_stated() -> None:
+    assert [offers(FILES, related(DICOM, syntax))[0].stated for syntax in (None, EXPLICIT)] == [False, True]
+
+
+def test_an_offer_that_cannot_be_given_makes_way_for_the_next() -> None:
+    def answer(offer: Offer) -> str:
+        if offer.transfer_syntax == JPEG_2000:
+            raise NotAcceptable("no codec")
+        return offer.transfer_syntax
+
+    accept = f"{DICOM}; transfer-syntax={JPEG_2000}, {DICOM}; q=0.5"
+    assert first_acceptable(offers(FILE, accept), answer) == EXPLICIT
+    with pytest.raises(NotAcceptable, match="no codec"):
+        first_acceptable(offers(FILE, f"{DICOM}; transfer-syntax={JPEG_2000}"), answer)
+
+
+@pytest.mark.parametrize(
+    "accept",
+    [
+        None,
+        "application/dicom+json",
+        "application/json",
+        "application/*",
+        "*/*",
+        "Application/DICOM+JSON; charset=utf-8",
+        "text/html, application/json;q=0.1",
+    ],
+)
+def test_json_is_accepted(accept: str | None) -> None:
+    require_json(accept)
+
+
+@pytest.mark.parametrize("accept", ["", "text/html", "application/dicom", "application/dicom+xml", "*/*;q=0", "json"])
+def test_json_is_not_accepted(accept: str) -> None:
+    with pytest.raises(NotAcceptable, match=r"^$"):
+        require_json(accept)
+
+
+@pytest.mark.parametrize(
+    ("header", "name", "parameters"),
+    [
+        ("", "", {}),
+        ("Application/DICOM", "application/dicom", {}),
+        ("multipart/related; boundary=b", "multipart/related", {"boundary": "b"}),
+        ('multipart/related;type="application/dicom";boundary="a b;c,d"', None, {"boundary": "a b;c,d"}),
+        ("multipart/related; type=application/dicom; boundary==_x/1?y'", None, {"boundary": "=_x/1?y'"}),
+        (r'x/y; a="q\"uo\\te"', "x/y", {"a": r"q\"uo\te".replace(r"\"", '"')}),
+        ("x/y; A=1; a=2", "x/y", {"a": "1"}),
+        ("x/y; ; =; a; b=", "x/y", {"b": ""}),
+    ],
+)
+def test_a_content_type(header: str, name: str | None, parameters: dict[str, str]) -> None:
+    parsed = media.parse(header)
+    assert name is None or parsed.name == name
+    assert parameters.items() <= parsed.parameters.items()
+
+
+HEADER = st.text() | st.lists(
+    st.sampled_from(
+        ["multipart/related", ";", ",", "=", '"', "\\", "q", "type", "*/*", DICOM, "transfer-syntax", " ", "0.5", "*"]
+    )
+).map("".join)
+
+
+@given(header=HEADER, matrix=st.sampled_from([FILES, FILE, FRAMES, RENDERED]))
+def test_no_header_breaks_the_negotiation(header: str, matrix: tuple[Row, ...]) -> None:
+    media.parse(header)
+    try:
+        assert offers(matrix, header)
+    except NotAcceptable:
+        return
+
+
+@pytest.mark.parametrize(
+    "hostile", ['"\\"' * 50_000, '"' * 50_000, ";" * 50_000, "a,;" * 50_000, "a;b" * 50_000, " " * 50_000]
+)
+def test_a_hostile_header_costs_little(hostile: str) -> None:
+    """Anything but linear would run into the suite's timeout."""
+    list(media.accepted(hostile))
+    media.parse(hostile)
