@@ -1,0 +1,185 @@
+"""The `Table` port on one DynamoDB table. What the port calls an item is one there; see `attributes.py`.
+
+A lone change that expects nothing is a plain PutItem or DeleteItem, which the SDK may send twice without harm. Every
+other write is a transaction with a request token, a single conditional one too: a conditional PutItem whose answer was
+lost, and that the SDK sends again, fails on its own first attempt, and reading back cannot tell our item from an equal
+one of another writer. The token makes the second attempt an echo of the first.
+"""
+
+from __future__ import annotations
+
+import sys
+import uuid
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from app.engines.aws import attributes
+from app.engines.aws.failures import ATTEMPTS, pause, retried, translated
+from app.engines.changes import check_keys, check_range, check_sizes, storable
+from app.errors import StorageUnavailable
+from app.storage.ports import ALL, Absent, Change, Delete, Expectation, Holds, Item, Key, Present, Put, Range
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+_BATCH: Final = 100
+"""Keys in one BatchGetItem; DynamoDB's limit."""
+
+_FIRST_PAGE: Final = 500
+"""Items in the first page of a query without a limit."""
+
+_WHOLE_PAGE: Final = 100_000
+"""More than the megabyte at which DynamoDB ends a page anyway."""
+
+
+class DynamoTable:
+    """A `Table` in the DynamoDB table `name`, for any number of processes on any number of machines.
+
+    Every write is one call, so a killed process leaves it whole or absent. A counter may skip numbers: the SDK repeats
+    an `add` whose answer was lost.
+    """
+
+    def __init__(self, client: DynamoDBClient, name: str) -> None:
+        self._client = client
+        self._name = name
+
+    def get(self, key: Key) -> Item | None:
+        """Return the item, or None; one GetItem."""
+        if not storable(key):
+            return None
+        with translated():
+            answer = self._client.get_item(TableName=self._name, Key=attributes.of_key(key), ConsistentRead=True)
+        return attributes.item(answer["Item"]) if "Item" in answer else None
+
+    def get_many(self, keys: Sequence[Key]) -> list[Item | None]:
+        """Return one entry for each key, in the order of `keys`; one BatchGetItem for each 100 different keys."""
+        different = [key for key in dict.fromkeys(keys) if storable(key)]
+        found: dict[Key, Item] = {}
+        for start in range(0, len(different), _BATCH):
+            for item in self._batch(different[start : start + _BATCH]):
+                found[item.key] = item
+        return [found.get(key) for key in keys]
+
+    def _batch(self, keys: Sequence[Key]) -> Iterator[Item]:
+        wanted: Any = {self._name: {"Keys": [attributes.of_key(key) for key in keys], "ConsistentRead": True}}
+        attempt = 0
+        while wanted:
+            with translated():
+                answer = self._client.batch_get_item(RequestItems=wanted)
+            found = answer["Responses"].get(self._name, [])
+            yield from map(attributes.item, found)
+            wanted = answer.get("UnprocessedKeys")
+            if wanted and not found:  # throttled; else only the 16 MB of one answer were full
+                if attempt == ATTEMPTS:
+                    raise StorageUnavailable
+                pause(attempt)
+                attempt += 1
+
+    def query(
+        self, pk: str, between: Range = ALL, *, reverse: bool = False, limit: int | None = None
+    ) -> Iterator[Item]:
+        """Yield the items in order; one Query for each page of at most 1 MB."""
+        left = sys.maxsize if limit is None else limit
+        pages = (_FIRST_PAGE, _WHOLE_PAGE) if limit is None else (limit, limit)
+        for answer in self._pages(pk, between, *pages, ScanIndexForward=not reverse):
+            for found in answer["Items"][:left]:
+                yield attributes.item(found)
+            left -= len(answer["Items"])
+            if left <= 0:
+                return
+
+    def count(self, pk: str, between: Range = ALL) -> int:
+        """Return how many items lie in the range; one Query for each megabyte that they have."""
+        return sum(answer["Count"] for answer in self._pages(pk, between, _WHOLE_PAGE, _WHOLE_PAGE, Select="COUNT"))
+
+    def _pages(self, pk: str, between: Range, first: int, rest: int, **how: object) -> Iterator[dict[str, Any]]:
+        check_range(between)
+        if first == 0 or not storable(Key(pk, "-")) or "" < between.high < between.low:
+            return
+        request: dict[str, Any] = {
+            **_condition_on_key(pk, between),
+            **how,
+            "TableName": self._name,
+            "ConsistentRead": True,
+        }
+        size = first
+        while True:
+            with translated():
+                answer: Any = self._client.query(**request, Limit=size)
+            yield answer
+            if "LastEvaluatedKey" not in answer:
+                return
+            request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+            size = rest
+
+    def write(self, *changes: Change) -> None:
+        """Apply the changes in one call; raise Conflict with the first key whose expectation failed.
+
+        Where other transactions are under way on the same items it tries again for some seconds, then raises
+        `Conflict(None)`.
+        """
+        check_keys(changes)
+        actions = [self._action(change) for change in changes]
+        check_sizes([(change.key, attributes.size(change.item)) for change in changes if isinstance(change, Put)])
+        if len(changes) == 1 and changes[0].expect is None:
+            self._write_plainly(*actions[0].items())
+        elif changes:
+            request = {"TransactItems": actions, "ClientRequestToken": str(uuid.uuid4())}
+            retried(self._client.transact_write_items, request, [change.key for change in changes])
+
+    def _write_plainly(self, action: tuple[str, dict[str, Any]]) -> None:
+        kind, request = action
+        retried(self._client.put_item if kind == "Put" else self._client.delete_item, request)
+
+    def _action(self, change: Change) -> dict[str, dict[str, Any]]:
+        condition = {} if change.expect is None else _condition(change.expect)
+        match change:
+            case Put(item):
+                return {"Put": {"TableName": self._name, "Item": attributes.of_item(item), **condition}}
+            case Delete(key):
+                return {"Delete": {"TableName": self._name, "Key": attributes.of_key(key), **condition}}
+        return {"ConditionCheck": {"TableName": self._name, "Key": attributes.of_key(change.key), **condition}}
+
+    def add(self, key: Key, counter: str, by: int) -> int:
+        """Add to the field and return its new value; one UpdateItem."""
+        request = {
+            "TableName": self._name,
+            "Key": attributes.of_key(key),
+            "UpdateExpression": "ADD #counter :by",
+            "ExpressionAttributeNames": {"#counter": counter},
+            "ExpressionAttributeValues": {":by": attributes.encoded(by)},
+            "ReturnValues": "UPDATED_NEW",
+        }
+        return int(retried(self._client.update_item, request)["Attributes"][counter]["N"])
+
+
+def _condition_on_key(pk: str, between: Range) -> dict[str, Any]:
+    values = {":pk": {"S": pk}}
+    if between.low:
+        values[":low"] = {"S": between.low}
+    if between.high:
+        values[":high"] = {"S": between.high}
+    expression = _RANGES[bool(between.low), bool(between.high)]
+    return {"KeyConditionExpression": expression, "ExpressionAttributeValues": values}
+
+
+_RANGES: Final = {
+    (False, False): "pk = :pk",
+    (True, False): "pk = :pk AND sk >= :low",
+    (False, True): "pk = :pk AND sk <= :high",
+    (True, True): "pk = :pk AND sk BETWEEN :low AND :high",
+}
+
+
+def _condition(expectation: Expectation) -> dict[str, Any]:
+    match expectation:
+        case Absent():
+            return {"ConditionExpression": "attribute_not_exists(pk)"}
+        case Present():
+            return {"ConditionExpression": "attribute_exists(pk)"}
+        case Holds(field, value):
+            return {
+                "ConditionExpression": "#field = :value",
+                "ExpressionAttributeNames": {"#field": field},
+                "ExpressionAttributeValues": {":value": attributes.encoded(value)},
+            }

@@ -1,0 +1,77 @@
+"""What AWS answers when it does not do as asked, in the words of app/errors.py, and what is worth asking again."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Final
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from app.errors import Conflict, StorageUnavailable
+from app.storage.ports import Key
+
+ATTEMPTS: Final = 8
+"""How often a call is made while other transactions hold its items, on top of what the SDK repeats by itself."""
+
+_CONTENDED: Final = frozenset(
+    {
+        "TransactionConflict",  # a reason within a cancelled transaction
+        "TransactionConflictException",  # the same, of a call that is not a transaction
+        "TransactionInProgressException",
+        "ThrottlingError",
+        "ProvisionedThroughputExceeded",
+    }
+)
+_CANCELLED: Final = "TransactionCanceledException"
+_CONDITION_FAILED: Final = "ConditionalCheckFailed"
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Raise StorageUnavailable for whatever boto3 raises."""
+    try:
+        yield
+    except (ClientError, BotoCoreError) as error:
+        raise StorageUnavailable from error
+
+
+def code(error: ClientError) -> str:
+    """Return AWS's name for the error, `NoSuchKey` for instance."""
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def pause(attempt: int) -> None:
+    """Sleep before the attempt after `attempt` (from 0): at random, up to 20 ms doubled each time, 1 s at most."""
+    time.sleep(random.uniform(0, min(1.0, 0.02 * 2**attempt)))  # noqa: S311 - jitter, not a secret
+
+
+def retried(call: Callable[..., Any], request: dict[str, Any], keys: Sequence[Key] = ()) -> Any:
+    """Return what `call` answers, asking again while other transactions are under way on the same items.
+
+    `keys` are those of the transaction's actions, in order. Raises `Conflict` with the first of them whose condition
+    failed, `Conflict(None)` when the others did not come to an end, and StorageUnavailable.
+    """
+    for attempt in range(ATTEMPTS):
+        try:
+            return call(**request)
+        except ClientError as error:
+            reasons = _reasons(error)
+            if _CONDITION_FAILED in reasons:
+                raise Conflict(keys[reasons.index(_CONDITION_FAILED)]) from error
+            if _CONTENDED.isdisjoint(reasons):
+                raise StorageUnavailable from error
+        except BotoCoreError as error:
+            raise StorageUnavailable from error
+        pause(attempt)
+    raise Conflict(None)
+
+
+def _reasons(error: ClientError) -> list[str]:
+    """Return the reason of each action of a cancelled transaction, or the one code of any other error."""
+    if code(error) != _CANCELLED:
+        return [code(error)]
+    reasons: list[dict[str, str]] = error.response.get("CancellationReasons", [])  # type: ignore[assignment]
+    return [reason.get("Code", "") for reason in reasons]

@@ -1,0 +1,52 @@
+"""What every table engine asks of a call before it touches its store, so that all engines refuse the same ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from app.storage.ports import MAX_CHANGES, MAX_ITEM_BYTES, Change, Key, Range
+
+MAX_PK_BYTES: Final = 2048
+MAX_SK_BYTES: Final = 1024
+"""How long a key may be, in UTF-8; DynamoDB's limits."""
+
+MAX_WRITE_BYTES: Final = 4_000_000
+"""Items of one write together; DynamoDB refuses a transaction of more than 4 MB."""
+
+
+def check_keys(changes: Sequence[Change]) -> None:
+    """Raise ValueError when the changes are too many for one write, two name one key, or a key cannot be stored."""
+    if len(changes) > MAX_CHANGES:
+        raise ValueError(f"A write takes at most {MAX_CHANGES} changes, not {len(changes)}.")
+    seen: set[Key] = set()
+    for change in changes:
+        if change.key in seen:
+            raise ValueError(f"Two changes of one write name the key {tuple(change.key)}.")
+        seen.add(change.key)
+        if not storable(change.key):
+            raise ValueError(
+                f"The key {tuple(change.key)} is empty or longer than {MAX_PK_BYTES}, {MAX_SK_BYTES} bytes."
+            )
+
+
+def storable(key: Key) -> bool:
+    """Return whether an item can lie under the key at all; raise UnicodeEncodeError when the key is not UTF-8."""
+    return 0 < len(key.pk.encode()) <= MAX_PK_BYTES and 0 < len(key.sk.encode()) <= MAX_SK_BYTES
+
+
+def check_range(between: Range) -> None:
+    """Raise ValueError when a bound is longer than a sort key can be: DynamoDB would refuse the query."""
+    for bound in between:
+        if len(bound.encode()) > MAX_SK_BYTES:
+            raise ValueError(f"The bound {bound[:100]!r}… of a range is longer than {MAX_SK_BYTES} bytes.")
+
+
+def check_sizes(sizes: Sequence[tuple[Key, int]]) -> None:
+    """Raise ValueError when an item, or all of one write together, has more bytes than an engine takes."""
+    for key, size in sizes:
+        if size > MAX_ITEM_BYTES:
+            raise ValueError(f"The item {tuple(key)} has {size} bytes; at most {MAX_ITEM_BYTES} are allowed.")
+    total = sum(size for _, size in sizes)
+    if total > MAX_WRITE_BYTES:
+        raise ValueError(f"The items of one write have {total} bytes; at most {MAX_WRITE_BYTES} are allowed.")

@@ -1,0 +1,187 @@
+"""The `BlobStore` port on a folder of files.
+
+`{a}/{b}/{c}/{d}.dcm` lies in `objects/{a}/{b}/{c}~{d}.dcm`: the last two segments share one name, so the instances of a
+series share one directory. A directory for each instance would cost a second mkdir and fsync per put (1.5 times the
+time); spreading them by hash instead touches more directories and is slower too, and cannot be read by an operator.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import secrets
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO, Final, cast
+
+from app.engines.embedded.directories import make_durably, sync
+from app.errors import BlobMissing, StorageUnavailable
+
+_JOINT: Final = "~"
+_NAME_BYTES: Final = 255
+_CHUNK: Final = 256 * 1024
+_STALE_SECONDS: Final = 24 * 60 * 60
+_TRUSTED_DIRECTORIES: Final = 10_000
+_ATTEMPTS: Final = 100
+
+
+class FileBlobs:
+    """A `BlobStore` in the folder `root`, made if need be, for any number of threads and processes of one machine.
+
+    A body is written to `root/incoming`, synced, and renamed into place. A kill -9 leaves at worst a file there; those
+    that have not grown for a day are removed when the next store starts.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._incoming = root / "incoming"
+        self._objects = root / "objects"
+        self._trusted: set[Path] = set()
+        with _translated():
+            make_durably(self._incoming)
+            make_durably(self._objects)
+            _remove_stale(self._incoming)
+
+    def put(self, key: str, body: BinaryIO) -> int:
+        """Store the rest of `body` and return its size in bytes; the file and its directories are on disk by then."""
+        target = self._path(key)
+        incoming = self._incoming / secrets.token_hex(16)
+        try:
+            size = _write(incoming, body)
+            with _translated():
+                self._rename(incoming, target)
+        except BaseException:
+            incoming.unlink(missing_ok=True)
+            raise
+        with _translated():
+            self._sync(target.parent)
+        return size
+
+    def open(self, key: str, start: int = 0, length: int | None = None) -> BinaryIO:
+        """Return an unbuffered file at `start`. Its reads end after `length` bytes; raw use of `fileno` does not."""
+        if start < 0 or (length is not None and length < 0):
+            raise ValueError(f"A range cannot start at {start} with length {length}.")
+        path = self._path(key)
+        with _translated():
+            try:
+                file = io.FileIO(path) if length is None else _Part(path, start + length)
+            except (FileNotFoundError, NotADirectoryError) as error:
+                raise BlobMissing(key) from error
+            file.seek(start)
+        return cast(BinaryIO, file)  # FileIO has all of BinaryIO but the nominal base
+
+    def delete(self, keys: Iterable[str]) -> None:
+        """Remove the files, durably, and the directories that they leave empty."""
+        touched: set[Path] = set()
+        with _translated():
+            for key in keys:
+                path = self._path(key)
+                with suppress(FileNotFoundError, NotADirectoryError):
+                    path.unlink()
+                    touched.add(path.parent)
+            for directory in touched:
+                self._prune(directory)
+
+    def _path(self, key: str) -> Path:
+        segments = key.split("/")
+        folders, name = segments[:-2], _JOINT.join(["", *segments][-2:])
+        if not set(segments).isdisjoint(("", ".", "..")) or not set(key).isdisjoint(("\\", "\0", _JOINT)):
+            raise ValueError(f"{key!r} is not a blob key: empty or dotted segments, '\\', '~' and NUL are not allowed.")
+        if any(len(part.encode()) > _NAME_BYTES for part in (*folders, name)):
+            raise ValueError(f"{key!r} is not a blob key: a segment is longer than a file name may be.")
+        return self._objects.joinpath(*folders, name)
+
+    def _rename(self, incoming: Path, target: Path) -> None:
+        for _ in range(_ATTEMPTS):  # another process may remove the directory while it is still empty
+            with suppress(FileNotFoundError):
+                incoming.rename(target)
+                return
+            with suppress(FileNotFoundError):
+                target.parent.mkdir(parents=True, exist_ok=True)
+        raise StorageUnavailable
+
+    def _sync(self, directory: Path) -> None:
+        """Sync the directory, and once per process its parents too, whoever made them."""
+        sync(directory)
+        if directory in self._trusted:
+            return
+        for parent in directory.parents:
+            if not parent.is_relative_to(self._objects):
+                break
+            sync(parent)
+        if len(self._trusted) >= _TRUSTED_DIRECTORIES:
+            self._trusted.clear()
+        self._trusted.add(directory)
+
+    def _prune(self, directory: Path) -> None:
+        """Remove the directory and its parents as far as they are empty, and sync the first that stays.
+
+        Safe beside a `put`: only an empty directory can be removed, and `put` makes it again.
+        """
+        self._trusted.discard(directory)
+        while directory != self._objects:
+            try:
+                directory.rmdir()
+            except FileNotFoundError:
+                pass  # another process was faster
+            except OSError:
+                break
+            directory = directory.parent
+        with suppress(FileNotFoundError):
+            sync(directory)
+
+
+class _Part(io.FileIO):
+    """A file whose reads end at the offset `end`."""
+
+    def __init__(self, path: Path, end: int) -> None:
+        super().__init__(path)
+        self._end = end
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        left = max(0, self._end - self.tell())
+        return super().read(left if size is None or size < 0 else min(size, left))
+
+    def readall(self) -> bytes:
+        return b"".join(iter(lambda: self.read(_CHUNK), b""))
+
+    def readinto(self, buffer: bytearray | memoryview, /) -> int:  # type: ignore[override]
+        view = memoryview(buffer).cast("B")
+        return super().readinto(view[: max(0, self._end - self.tell())])
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StorageUnavailable from error
+
+
+def _write(path: Path, body: BinaryIO) -> int:
+    size = 0
+    with _translated():
+        file = path.open("xb", buffering=0)
+    with file:
+        while chunk := body.read(_CHUNK):  # outside the translation: what `body` raises is the caller's
+            with _translated():
+                _append(file, chunk)
+            size += len(chunk)
+        with _translated():
+            os.fsync(file.fileno())
+    return size
+
+
+def _append(file: io.FileIO, chunk: bytes) -> None:
+    left = memoryview(chunk)
+    while left:
+        left = left[file.write(left) :]
+
+
+def _remove_stale(directory: Path) -> None:
+    oldest = time.time() - _STALE_SECONDS
+    for path in directory.iterdir():
+        with suppress(FileNotFoundError):
+            if path.stat().st_mtime < oldest:
+                path.unlink()

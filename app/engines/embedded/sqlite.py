@@ -1,0 +1,219 @@
+"""The `Table` port on one SQLite file in WAL mode, shared by any number of threads and processes of one machine.
+
+A rowid table with a unique index beats WITHOUT ROWID here: 30 small items and a 2 KB one are written in 0.5 ms instead
+of 0.7 ms, reads are alike; pages over 4 KiB only cost. Every read is one statement on a connection of its own, so no
+snapshot is held while a caller iterates.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import sys
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+
+from app.engines.changes import check_keys, check_range, check_sizes
+from app.engines.embedded.commits import Commits
+from app.engines.embedded.connections import Readers, connect
+from app.engines.embedded.directories import make_durably
+from app.errors import Conflict, StorageUnavailable
+from app.storage.ports import ALL, Absent, Change, Delete, Expectation, Holds, Item, Key, Present, Put, Range
+
+_CREATE: Final = """
+CREATE TABLE IF NOT EXISTS item (
+    pk TEXT NOT NULL, sk TEXT NOT NULL, fields BLOB NOT NULL, data BLOB NOT NULL, UNIQUE (pk, sk)
+)"""
+_GET: Final = "SELECT fields, data FROM item WHERE pk = ? AND sk = ?"
+_GET_MANY: Final = """
+SELECT wanted.key, item.fields, item.data FROM json_each(?) AS wanted
+CROSS JOIN item ON item.pk = json_extract(wanted.value, '$[0]') AND item.sk = json_extract(wanted.value, '$[1]')"""
+_COUNT: Final = "SELECT count(*) FROM item WHERE pk = ? AND sk >= ? AND sk <= ?"
+_PAGE: Final = "SELECT sk, fields, data FROM item WHERE pk = ? AND sk {} ? AND sk {} ? ORDER BY sk {} LIMIT ?"
+_FORWARD: Final = _PAGE.format(">=", "<=", "ASC"), _PAGE.format(">", "<=", "ASC")
+_BACKWARD: Final = _PAGE.format(">=", "<=", "DESC"), _PAGE.format(">=", "<", "DESC")
+_PUT: Final = """
+INSERT INTO item (pk, sk, fields, data) VALUES (?, ?, ?, ?)
+ON CONFLICT (pk, sk) DO UPDATE SET fields = excluded.fields, data = excluded.data"""
+_DELETE: Final = "DELETE FROM item WHERE pk = ? AND sk = ?"
+
+_ABOVE_ALL: Final = b""
+"""An upper bound above every sort key: SQLite orders any BLOB after any TEXT."""
+
+_FIRST_PAGE: Final = 100
+_LARGEST_PAGE: Final = 1000
+_PAGE_BYTES: Final = 1_000_000
+
+_Row = tuple[str, str, bytes, bytes]
+
+
+class SqliteTable:
+    """A `Table` in the file `path`, made with its folders if need be.
+
+    `write` is on disk when it returns; `add` alone is not (the next write carries it along). A kill -9 or a power loss
+    at any point leaves each write whole or absent. Connections are opened when needed, and none crosses a fork.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._readers = Readers(path)
+        self._commits = Commits(path, path.with_name(path.name + ".lock"))
+        with _translated():
+            make_durably(path.parent)
+            with self._commits.exclusive():
+                _create(path)
+        _tables.add(self)
+
+    def get(self, key: Key) -> Item | None:
+        """Return the item, or None."""
+        with _translated():
+            rows = self._readers.rows(_GET, key)
+        return Item(key, orjson.loads(rows[0][0]), rows[0][1]) if rows else None
+
+    def get_many(self, keys: Sequence[Key]) -> list[Item | None]:
+        """Return one entry for each key, in the order of `keys`, all from one moment."""
+        found: list[Item | None] = [None] * len(keys)
+        with _translated():
+            rows = self._readers.rows(_GET_MANY, (orjson.dumps(keys).decode(),)) if keys else []
+        for position, fields, data in rows:
+            found[position] = Item(keys[position], orjson.loads(fields), data)
+        return found
+
+    def query(
+        self, pk: str, between: Range = ALL, *, reverse: bool = False, limit: int | None = None
+    ) -> Iterator[Item]:
+        """Yield the items in order, in pages of growing size and of about a megabyte at most."""
+        check_range(between)
+        first, following = _BACKWARD if reverse else _FORWARD
+        statement, low, high = first, between.low, between.high or _ABOVE_ALL
+        size, left = (_FIRST_PAGE, sys.maxsize) if limit is None else (_LARGEST_PAGE, limit)
+        while left > 0:
+            size = min(size, left)
+            with _translated():
+                rows, cut = self._readers.page(statement, (pk, low, high, size), _PAGE_BYTES)
+            for sk, fields, data in rows:
+                yield Item(Key(pk, sk), orjson.loads(fields), data)
+            if len(rows) < size and not cut:
+                return
+            statement = following
+            low, high = (low, rows[-1][0]) if reverse else (rows[-1][0], high)
+            size, left = min(4 * size, _LARGEST_PAGE), left - len(rows)
+
+    def count(self, pk: str, between: Range = ALL) -> int:
+        """Return how many items lie in the range; only the index is read."""
+        check_range(between)
+        with _translated():
+            rows = self._readers.rows(_COUNT, (pk, between.low, between.high or _ABOVE_ALL))
+        return int(rows[0][0])
+
+    def write(self, *changes: Change) -> None:
+        """Apply the changes in one transaction, on disk when this returns; raise Conflict if an expectation fails."""
+        check_keys(changes)
+        puts = [_row(change.item) for change in changes if isinstance(change, Put)]
+        check_sizes([(Key(pk, sk), len(fields) + len(data)) for pk, sk, fields, data in puts])
+        deletes = [change.key for change in changes if isinstance(change, Delete)]
+        expected = [(change.key, change.expect) for change in changes if change.expect is not None]
+        if changes:
+            with _translated():
+                self._commits.run(partial(_apply, expected, puts, deletes), durable=True)
+
+    def add(self, key: Key, counter: str, by: int) -> int:
+        """Add to the field and return its new value, which no other caller gets, in any process."""
+        with _translated():
+            return self._commits.run(partial(_add, key, counter, by), durable=False)
+
+    def close(self) -> None:
+        """Close what is open. The table stays usable: the next call opens what it needs."""
+        self._readers.close()
+        self._commits.pause()
+        self._commits.resume()
+
+    def before_fork(self) -> None:
+        """Close everything: SQLite's locks belong to a process, and an inherited connection could damage the file."""
+        self._readers.close()
+        self._commits.pause()
+
+    def after_fork_in_parent(self) -> None:
+        """Let writers go on."""
+        self._commits.resume()
+
+    def after_fork_in_child(self) -> None:
+        """Let writers begin."""
+        self._commits.restart()
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except (sqlite3.Error, OSError) as error:
+        raise StorageUnavailable from error
+
+
+def _create(path: Path) -> None:
+    connection = connect(path)
+    try:
+        connection.execute("PRAGMA page_size = 4096")
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute(_CREATE)
+    finally:
+        connection.close()
+
+
+def _row(item: Item) -> _Row:
+    return (*item.key, orjson.dumps(item.fields), item.data)
+
+
+def _apply(
+    expected: list[tuple[Key, Expectation]], puts: list[_Row], deletes: list[Key], connection: sqlite3.Connection
+) -> int:
+    for key, expectation in expected:
+        row = connection.execute(_GET, key).fetchone()
+        if not _met(expectation, None if row is None else row[0]):
+            raise Conflict(key)
+    connection.executemany(_PUT, puts)
+    connection.executemany(_DELETE, deletes)
+    return len(puts) + len(deletes)
+
+
+def _met(expectation: Expectation, fields: bytes | None) -> bool:
+    match expectation:
+        case Absent():
+            return fields is None
+        case Present():
+            return fields is not None
+        case Holds(field, value):
+            held: Any = None if fields is None else orjson.loads(fields).get(field)
+            return type(held) is type(value) and held == value  # True is not 1, as in DynamoDB
+
+
+def _add(key: Key, counter: str, by: int, connection: sqlite3.Connection) -> int:
+    row = connection.execute(_GET, key).fetchone()
+    fields: dict[str, Any] = {} if row is None else orjson.loads(row[0])
+    value: int = fields.get(counter, 0) + by
+    fields[counter] = value
+    connection.execute(_PUT, (*key, orjson.dumps(fields), b"" if row is None else row[1]))
+    return value
+
+
+# --- fork -------------------------------------------------------------------------------------------------------------
+
+_tables: weakref.WeakSet[SqliteTable] = weakref.WeakSet()
+
+
+def _each(step: Callable[[SqliteTable], None]) -> None:
+    for table in tuple(_tables):
+        step(table)
+
+
+os.register_at_fork(
+    before=partial(_each, SqliteTable.before_fork),
+    after_in_parent=partial(_each, SqliteTable.after_fork_in_parent),
+    after_in_child=partial(_each, SqliteTable.after_fork_in_child),
+)
