@@ -263,7 +263,9 @@ class Reader:
         """The basic offset table and fragments of encapsulated data, and the position after its delimiter."""
         starts, sizes = array("Q"), array("I")
         unpack, data = encoding.item.unpack_from, self._data
-        while position + 8 <= end and next(self._budget, None) is not None:
+        while True:
+            if position + 8 > end or next(self._budget, None) is None:
+                _refuse(position, f"encapsulated data is cut short, or has more than {MAX_ELEMENTS} fragments")
             group, number, length = unpack(data, position)
             tag = group << 16 | number
             position += 8
@@ -278,7 +280,6 @@ class Reader:
             position += length
             if position > end:
                 _refuse(position, "a fragment runs past the end of the file")
-        _refuse(position, f"encapsulated data is cut short, or has more than {MAX_ELEMENTS} fragments")
 
     def _stop(self, position: int, end: int) -> int:
         """Where an element of the file meta information ends."""

@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 from app.dicom.charsets import DEFAULT, Charset, charset
 from app.dicom.elements import Item
 from app.dicom.part10 import Part10
+from app.dicom.validation import SPECIFIC_CHARACTER_SET, Problem
 from app.dicom.values import NAME_GROUPS, convert, recurring
 from app.dicom.vr import BULK, KEYS, keyword
 from app.errors import InvalidInstance
@@ -19,23 +20,12 @@ from app.errors import InvalidInstance
 Dataset = dict[str, dict[str, Any]]
 """A dataset by eight upper-case hex digits. Entries are shared between datasets: replace them, never change them."""
 
-SPECIFIC_CHARACTER_SET: Final = 0x00080005
 MAX_VALUES: Final = 1_000_000
 """Values in one dataset, all depths together."""
 MAX_PROBLEMS: Final = 1000
 """Attributes that break their VR in one dataset."""
 RECURRING: Final = 64
 """Bytes, at most, of values worth remembering for the next instance."""
-
-
-class Problem(NamedTuple):
-    """One attribute that breaks a rule. `nested`: it lies within a sequence, and no top-level one is at fault."""
-
-    tag: int
-    keyword: str
-    vr: str
-    text: str
-    nested: bool = False
 
 
 class Description(NamedTuple):
