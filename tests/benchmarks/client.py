@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
+from io import BufferedReader
+from socket import SocketIO
 from threading import Barrier
 from typing import Final, Self
 
@@ -82,7 +84,7 @@ class Connection:
     def _open(self) -> None:
         self._socket = socket.create_connection(("127.0.0.1", self._port), TIMEOUT)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._stream = self._socket.makefile("rb", buffering=1 << 16)
+        self._stream = BufferedReader(SocketIO(self._socket, "r"), 1 << 16)
 
     def _answer(self, kept: list[bytes] | None) -> Response:
         status = int(self._line().split(b" ", 2)[1])
@@ -149,6 +151,7 @@ def lap(server: Server, requests: Sequence[Sequence[Wire]], seconds: float | Non
     start_line = Barrier(len(requests) + 1)
     with ExitStack() as stack:
         pool = stack.enter_context(ThreadPoolExecutor(len(requests)))
+        stack.callback(start_line.abort)  # so that no client waits for a start that an interrupt took away
         connections = [stack.enter_context(Connection(server.port)) for _ in requests]
         runs = [
             pool.submit(_run, start_line, connection, mine, seconds)

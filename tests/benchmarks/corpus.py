@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from functools import cached_property
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -179,7 +179,7 @@ def batches(images: Sequence[Image], size: int) -> list[Sequence[Image]]:
     return [images[start : start + size] for start in range(0, len(images), size)]
 
 
-def _uids(names: tuple[str, str, str]) -> dict[str, str]:
+def _uids(names: tuple[str, str, str]) -> dict[str, Any]:
     return dict(zip(("study", "series", "instance"), names, strict=True))
 
 

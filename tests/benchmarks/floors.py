@@ -24,12 +24,23 @@ from tests.benchmarks.corpus import Corpus
 from tests.benchmarks.servers import BUILD, Kind, running
 
 ANSWER: Final = b"[]"
+FILE: Final = "BENCHMARK_FILE"
+"""Environment variable: the file that `sending` sends."""
+SERVED: Final = (
+    ("a bare WSGI application", "wsgi"),
+    ("a bare Flask route", "flask"),
+    ("a bare WSGI application that reads and sends a CT file", "sending"),
+)
 
 
 def wsgi(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
     """The least a WSGI application can do."""
-    start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(ANSWER)))])
-    return [ANSWER]
+    return _answer(ANSWER, start_response)
+
+
+def sending(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+    """The least a WSGI application can do to send a file it may not keep in memory."""
+    return _answer(Path(os.environ[FILE]).read_bytes(), start_response)
 
 
 flask = Flask(__name__)
@@ -40,36 +51,39 @@ def _root() -> bytes:
     return ANSWER
 
 
+def _answer(body: bytes, start_response: Callable[..., Any]) -> Iterable[bytes]:
+    start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
+    return [body]
+
+
 def floors(corpus: Corpus) -> Iterator[tuple[str, float]]:
-    """Each floor by name, in milliseconds of its median."""
-    yield from _http()
-    slice_ = corpus.slices[0].data
+    """Each floor by name, in milliseconds: a median, or for servers wall time per request."""
+    ct = corpus.slices[0].data
     BUILD.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="bench-", dir=BUILD) as name:
-        yield f"write, fsync and rename a file of {len(slice_) // 1000} KB", _timed(lambda: _write(Path(name), slice_))
-        with closing(sqlite3.connect(Path(name) / "floor.sqlite", isolation_level=None)) as connection:
+        folder = Path(name)
+        yield f"write, fsync and rename a file of {len(ct) // 1000} KB", _timed(lambda: _write(folder, ct))
+        with closing(sqlite3.connect(folder / "floor.sqlite", isolation_level=None)) as connection:
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=FULL")
             connection.execute("CREATE TABLE item (sk INTEGER PRIMARY KEY, body BLOB)")
             insert = "INSERT INTO item (body) VALUES (zeroblob(2000))"
             yield "commit 2 KB to SQLite (WAL, synchronous)", _timed(lambda: connection.execute(insert))
-    yield "read the header of a CT with pydicom", _timed(lambda: dcmread(BytesIO(slice_), stop_before_pixels=True))
+        yield "read the header of a CT with pydicom", _timed(lambda: dcmread(BytesIO(ct), stop_before_pixels=True))
+        for title, application in SERVED:
+            yield from _served(title, application, folder / "file")
 
 
-def _http() -> Iterator[tuple[str, float]]:
-    ask = Ask("/", "*/*", lambda response: response.body, ANSWER)
-    for name, application in (("a bare WSGI application", "wsgi"), ("a bare Flask route", "flask")):
-        with running(_gunicorn(application)) as server:
-            for clients in (1, 8):
-                run = lap(server, [[ask.wire(server)]] * clients, 1.0)
-                requests = sum(map(len, run.samples))
-                yield (
-                    f"{name} in gunicorn, {clients} client{'s' * (clients > 1)}, wall per request",
-                    (1_000 * run.seconds / requests),
-                )
+def _served(title: str, application: str, file: Path) -> Iterator[tuple[str, float]]:
+    ask = Ask("/", "*/*", lambda response: response.body, None)
+    with running(_gunicorn(application, file)) as server:
+        for clients in (1, 8):
+            run = lap(server, [[ask.wire(server)]] * clients, 1.0)
+            milliseconds = 1_000 * run.seconds / sum(map(len, run.samples))
+            yield f"gunicorn: {title}, {clients} client{'s' * (clients > 1)}", milliseconds
 
 
-def _gunicorn(application: str) -> Kind:
+def _gunicorn(application: str, file: Path) -> Kind:
     """gunicorn with as many workers and threads as Bulkhead takes unless told."""
     defaults = Settings()
     workers = defaults.workers or max(2, os.cpu_count() or 1)
@@ -82,7 +96,7 @@ def _gunicorn(application: str) -> Kind:
             *(sys.executable, "-m", "gunicorn", *options),
             *("--bind", f"127.0.0.1:{port}", f"{__name__}:{application}"),
         ],
-        environment=lambda folder, port: {},
+        environment=lambda folder, port: {FILE: str(file)},
         name_prefix="",
     )
 

@@ -125,7 +125,7 @@ def _await(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
         with suppress(OSError), urlopen(url, timeout=1):
             return
         time.sleep(0.05)
-    raise RuntimeError(f"{process.args} did not get ready:\n{log.read_text(errors='replace')[-4000:]}")
+    raise RuntimeError(f"{process.args!r} did not get ready:\n{log.read_text(errors='replace')[-4000:]}")
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
