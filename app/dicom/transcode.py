@@ -8,6 +8,7 @@ from struct import Struct
 from typing import Final
 
 from app.dicom.elements import ITEM, ITEM_END, SEQUENCE_END, UNDEFINED, Buffer, Element, Fragments
+from app.dicom.frames import pixel_word
 from app.dicom.part10 import PREAMBLE_LENGTH, TRANSFER_SYNTAX_UID, Part10, inflated
 from app.dicom.uids import EXPLICIT_LITTLE
 from app.dicom.vr import BULK, LONG_FORM, WORD_SIZE
@@ -24,7 +25,6 @@ _CODES: Final = {2: "H", 4: "I", 8: "Q"}
 _SMALL: Final = 1 << 16
 _NUL_PADDED: Final = BULK | {"UI"}
 META_GROUP_LENGTH: Final = 0x00020000
-BITS_ALLOCATED: Final = 0x00280100
 
 
 def to_explicit_little(data: Buffer, part10: Part10) -> Iterator[bytes]:
@@ -42,16 +42,15 @@ def to_explicit_little(data: Buffer, part10: Part10) -> Iterator[bytes]:
     return _gathered(_file(data, part10))
 
 
-def frame_to_little(frame: bytes, *, vr: str, bits_allocated: int) -> bytes:
-    """One native frame of an Explicit VR Big Endian file, in little endian byte order.
+def frame_to_little(frame: bytes, word: int) -> bytes:
+    """One native frame of a big endian file in little endian byte order; `word` is that of its `FrameTable`.
 
-    `vr` and `bits_allocated` are those of the pixel data. Raises `NotAcceptable` if the frame does not end on a word,
-    as 8-bit pixels in OW may not; `to_explicit_little` can still rewrite the whole file.
+    Raises `NotAcceptable` if the frame does not end on a word, as 8-bit pixels in OW may not: `to_explicit_little` can
+    still rewrite the whole file.
     """
-    size = _pixel_word(vr, bits_allocated)
-    if len(frame) % size:
+    if len(frame) % word:
         raise NotAcceptable(UNSUPPORTED)
-    return swapped(frame, size)
+    return swapped(frame, word)
 
 
 def swapped(words: bytes, size: int) -> bytes:
@@ -62,11 +61,6 @@ def swapped(words: bytes, size: int) -> bytes:
     numbers = array(_CODES[size], words[:whole])
     numbers.byteswap()
     return numbers.tobytes() + words[whole:]
-
-
-def _pixel_word(vr: str, bits_allocated: int) -> int:
-    """Bytes to turn as one: OW pixels of 32 or 64 bits turn as a whole, those of 8 bits in pairs (PS3.5 §8.1.1)."""
-    return max(2, bits_allocated // 8) if vr == "OW" and bits_allocated in (8, 16, 32, 64) else WORD_SIZE.get(vr, 1)
 
 
 def _gathered(pieces: Iterable[bytes]) -> Iterator[bytes]:
@@ -125,8 +119,7 @@ class _Writer:
         self._data = data
         self._part10 = part10
         self._turn = not part10.little
-        pixels = part10.pixel_data
-        self._pixel_word = _pixel_word(pixels.vr, part10.integer(BITS_ALLOCATED)) if pixels else 1
+        self._pixel_word = pixel_word(part10)
 
     def dataset(self, elements: Iterable[Element]) -> Iterator[bytes]:
         """The elements, without group lengths."""

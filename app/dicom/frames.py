@@ -1,0 +1,196 @@
+"""Where each frame of an image lies in its file, so that a frame is a ranged read (PS3.5 §8.2, §A.4, spec/03)."""
+
+from __future__ import annotations
+
+import struct
+from array import array
+from dataclasses import dataclass, field
+from typing import Final
+
+import zstandard
+
+from app.dicom.elements import Buffer, Fragments
+from app.dicom.part10 import Part10, PixelData
+from app.dicom.vr import WORD_SIZE
+from app.errors import NotFound
+
+NUMBER_OF_FRAMES: Final = 0x00280008
+SAMPLES_PER_PIXEL: Final = 0x00280002
+PHOTOMETRIC_INTERPRETATION: Final = 0x00280004
+ROWS: Final = 0x00280010
+COLUMNS: Final = 0x00280011
+BITS_ALLOCATED: Final = 0x00280100
+
+ITEM_HEADER: Final = 8
+STARTS_OF_IMAGE: Final = (
+    b"\xff\xd8",  # JPEG, JPEG-LS
+    b"\xff\x4f\xff\x51",  # JPEG 2000, HTJ2K codestream
+    b"\x00\x00\x00\x0cjP  ",  # JPEG 2000 file
+    b"\xff\x0a",  # JPEG XL codestream
+    b"\x00\x00\x00\x0cJXL ",  # JPEG XL file
+)
+"""How the first fragment of a frame begins where no offset table tells."""
+
+_HEADER: Final = struct.Struct("<BIQQBBII")
+_VERSION: Final = 1
+
+
+def _none() -> array[int]:
+    return array("I")
+
+
+@dataclass(frozen=True, slots=True)
+class FrameTable:
+    """The frames of one instance; 0 of them when it has no image, or one that nothing tells apart.
+
+    Native frames follow one another at `start`, `frame_bits` each. Encapsulated ones are made of fragments: `sizes` of
+    all fragments from `start` on, an item header before each, and `counts` of fragments a frame. `word` is the number
+    of bytes that turn as one if the file is big endian, else 1. Offsets of a `deflated` file count in the inflated one.
+    """
+
+    frames: int = 0
+    start: int = 0
+    frame_bits: int = 0
+    word: int = 1
+    deflated: bool = False
+    sizes: array[int] = field(default_factory=_none)
+    counts: array[int] = field(default_factory=_none)
+
+    def ranges(self, number: int) -> list[tuple[int, int]]:
+        """(offset, length) of the bytes that make up frame `number`, from 1; `NotFound("frame")` beyond the last.
+
+        Frames of packed bits may begin and end within a byte: `cut` makes a frame of the bytes.
+        """
+        if not 1 <= number <= self.frames:
+            raise NotFound("frame")
+        if self.frame_bits:
+            first, end = (number - 1) * self.frame_bits, number * self.frame_bits
+            return [(self.start + first // 8, (end + 7) // 8 - first // 8)]
+        skipped = sum(self.counts[: number - 1])
+        offset = self.start + sum(self.sizes[:skipped]) + ITEM_HEADER * skipped
+        ranges = []
+        for size in self.sizes[skipped : skipped + self.counts[number - 1]]:
+            ranges.append((offset, size))
+            offset += size + ITEM_HEADER
+        return ranges
+
+    def cut(self, number: int, covering: bytes) -> bytes:
+        """Frame `number` from the bytes that its ranges cover: the same bytes, unless it begins within one.
+
+        Bits are packed from the least significant one on (PS3.5 §8.1.1).
+        """
+        shift = (number - 1) * self.frame_bits % 8
+        if not shift and not self.frame_bits % 8:
+            return covering
+        bits = (int.from_bytes(covering, "little") >> shift) & ((1 << self.frame_bits) - 1)
+        return bits.to_bytes((self.frame_bits + 7) // 8, "little")
+
+    def pack(self) -> bytes:
+        """The table in a few bytes, about two a frame when encapsulated."""
+        header = _HEADER.pack(
+            _VERSION,
+            self.frames,
+            self.start,
+            self.frame_bits,
+            self.word,
+            self.deflated,
+            len(self.sizes),
+            len(self.counts),
+        )
+        return zstandard.compress(header + self.sizes.tobytes() + self.counts.tobytes())
+
+    @classmethod
+    def unpack(cls, packed: bytes) -> FrameTable:
+        """The table that `pack` wrote; `ValueError` if an unknown version did."""
+        data = zstandard.decompress(packed)
+        version, frames, start, frame_bits, word, deflated, sizes, counts = _HEADER.unpack_from(data)
+        if version != _VERSION:
+            raise ValueError(f"unknown version of a frame table: {version}")
+        numbers = array("I", data[_HEADER.size :])
+        return cls(frames, start, frame_bits, word, bool(deflated), numbers[:sizes], numbers[sizes : sizes + counts])
+
+
+def frame_table(data: Buffer, part10: Part10) -> FrameTable:
+    """Where the frames of an instance lie; `data` are the bytes that `part10` was parsed from.
+
+    Never fails: frames that the pixel data is too short for are not counted.
+    """
+    pixels = part10.pixel_data
+    if pixels is None:
+        return FrameTable()
+    claimed = max(1, part10.integer(NUMBER_OF_FRAMES, 1))
+    if pixels.fragments is not None:
+        return _encapsulated(data, pixels, pixels.fragments, claimed)
+    bits = _frame_bits(part10)
+    frames = min(claimed, pixels.length * 8 // bits) if bits else 0
+    return FrameTable(frames, pixels.offset, bits, pixel_word(part10), part10.transfer_syntax.deflated)
+
+
+def pixel_word(part10: Part10) -> int:
+    """Bytes of pixel data that turn as one when a big endian file becomes little endian; 1 if it is little already.
+
+    OW pixels of 32 or 64 bits turn as a whole, those of 8 bits in pairs (PS3.5 §8.1.1).
+    """
+    pixels = part10.pixel_data
+    if pixels is None or part10.little:
+        return 1
+    word = WORD_SIZE.get(pixels.vr, 1)
+    bits = part10.integer(BITS_ALLOCATED)
+    return bits // 8 if pixels.vr == "OW" and bits in (32, 64) else word
+
+
+def _frame_bits(part10: Part10) -> int:
+    """Bits of one native frame. YBR_FULL_422 keeps two samples of three (PS3.3 C.7.6.3.1.2)."""
+    samples = part10.integer(SAMPLES_PER_PIXEL, 1)
+    if samples == 3 and part10.raw(PHOTOMETRIC_INTERPRETATION).rstrip(b" \0") == b"YBR_FULL_422":
+        samples = 2
+    return part10.integer(ROWS) * part10.integer(COLUMNS) * samples * part10.integer(BITS_ALLOCATED)
+
+
+def _encapsulated(data: Buffer, pixels: PixelData, fragments: Fragments, claimed: int) -> FrameTable:
+    if not fragments.starts:
+        return FrameTable()
+    counts = _counts(data, pixels, fragments, claimed)
+    return FrameTable(len(counts), fragments.starts[0], sizes=fragments.sizes, counts=counts)
+
+
+def _counts(data: Buffer, pixels: PixelData, fragments: Fragments, claimed: int) -> array[int]:
+    """How many fragments each frame has, by the first source that agrees with the number of frames; else empty."""
+    total = len(fragments.starts)
+    if pixels.extended is not None:
+        counts = _by_offsets(fragments, _numbers(data, *pixels.extended[0], "Q"))
+        if len(counts) == claimed:
+            return counts
+    counts = _by_offsets(fragments, _numbers(data, fragments.table_offset, fragments.table_length, "I"))
+    if len(counts) == claimed:
+        return counts
+    if claimed == 1:
+        return array("I", [total])
+    if claimed == total:
+        return array("I", [1]) * total
+    firsts = [
+        index
+        for index, start in enumerate(fragments.starts)
+        if bytes(data[start : start + ITEM_HEADER]).startswith(STARTS_OF_IMAGE)
+    ]
+    return _between(firsts, total) if len(firsts) == claimed and firsts[0] == 0 else _none()
+
+
+def _numbers(data: Buffer, offset: int, length: int, code: str) -> list[int]:
+    count = length // struct.calcsize(code)
+    return list(struct.unpack_from(f"<{count}{code}", data, offset))
+
+
+def _by_offsets(fragments: Fragments, offsets: list[int]) -> array[int]:
+    """Fragments a frame by the offsets of their first ones, from the first fragment's item on; empty if one is wrong."""
+    if not offsets or offsets[0] != 0:
+        return _none()
+    index_of = {start - fragments.starts[0]: index for index, start in enumerate(fragments.starts)}
+    firsts = [index_of.get(offset, -1) for offset in offsets]
+    ascending = all(first < second for first, second in zip(firsts, firsts[1:], strict=False))
+    return _between(firsts, len(fragments.starts)) if ascending else _none()
+
+
+def _between(firsts: list[int], total: int) -> array[int]:
+    """The distances from each number to the next, the last to `total`."""
+    return array("I", (second - first for first, second in zip(firsts, [*firsts[1:], total], strict=True)))
