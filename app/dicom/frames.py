@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import struct
 from array import array
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Final
 
 import zstandard
@@ -31,7 +33,7 @@ STARTS_OF_IMAGE: Final = (
 )
 """How the first fragment of a frame begins where no offset table tells."""
 
-_HEADER: Final = struct.Struct("<BIQQBBII")
+_HEADER: Final = struct.Struct("<BQQQBBII")
 _VERSION: Final = 1
 
 
@@ -123,6 +125,8 @@ def frame_table(data: Buffer, part10: Part10) -> FrameTable:
         return _encapsulated(data, pixels, pixels.fragments, claimed)
     bits = _frame_bits(part10)
     frames = min(claimed, pixels.length * 8 // bits) if bits else 0
+    if not frames:
+        return FrameTable()
     return FrameTable(frames, pixels.offset, bits, pixel_word(part10), part10.transfer_syntax.deflated)
 
 
@@ -157,13 +161,16 @@ def _encapsulated(data: Buffer, pixels: PixelData, fragments: Fragments, claimed
 def _counts(data: Buffer, pixels: PixelData, fragments: Fragments, claimed: int) -> array[int]:
     """How many fragments each frame has, by the first source that agrees with the number of frames; else empty."""
     total = len(fragments.starts)
+    if claimed > total:
+        return _none()
+    tables = [(fragments.table_offset, fragments.table_length, "I")]
     if pixels.extended is not None:
-        counts = _by_offsets(fragments, _numbers(data, *pixels.extended[0], "Q"))
-        if len(counts) == claimed:
-            return counts
-    counts = _by_offsets(fragments, _numbers(data, fragments.table_offset, fragments.table_length, "I"))
-    if len(counts) == claimed:
-        return counts
+        tables.insert(0, (*pixels.extended[0], "Q"))
+    for offset, length, code in tables:
+        if length == claimed * struct.calcsize(code):
+            counts = _by_offsets(fragments, struct.unpack_from(f"<{claimed}{code}", data, offset))
+            if counts:
+                return counts
     if claimed == 1:
         return array("I", [total])
     if claimed == total:
@@ -176,19 +183,12 @@ def _counts(data: Buffer, pixels: PixelData, fragments: Fragments, claimed: int)
     return _between(firsts, total) if len(firsts) == claimed and firsts[0] == 0 else _none()
 
 
-def _numbers(data: Buffer, offset: int, length: int, code: str) -> list[int]:
-    count = length // struct.calcsize(code)
-    return list(struct.unpack_from(f"<{count}{code}", data, offset))
-
-
-def _by_offsets(fragments: Fragments, offsets: list[int]) -> array[int]:
-    """Fragments a frame by the offsets of their first ones, from the first fragment's item on; empty if one is wrong."""
-    if not offsets or offsets[0] != 0:
-        return _none()
+def _by_offsets(fragments: Fragments, offsets: Sequence[int]) -> array[int]:
+    """Fragments a frame by the offsets of their first items from the very first; empty if one is wrong."""
     index_of = {start - fragments.starts[0]: index for index, start in enumerate(fragments.starts)}
     firsts = [index_of.get(offset, -1) for offset in offsets]
-    ascending = all(first < second for first, second in zip(firsts, firsts[1:], strict=False))
-    return _between(firsts, len(fragments.starts)) if ascending else _none()
+    ascending = all(first < second for first, second in pairwise(firsts))
+    return _between(firsts, len(fragments.starts)) if ascending and firsts[0] == 0 else _none()
 
 
 def _between(firsts: list[int], total: int) -> array[int]:
