@@ -6,7 +6,8 @@ import zlib
 from dataclasses import dataclass, field
 from typing import Final
 
-from app.dicom.elements import ENCODINGS, Buffer, Element, Fragments, Reader
+from app.dicom.elements import ENCODINGS, Buffer, Element, Fragments
+from app.dicom.reader import Reader
 from app.dicom.uids import PADDING, TransferSyntax, transfer_syntax
 from app.errors import InvalidInstance
 
@@ -84,7 +85,7 @@ def parse(data: Buffer, *, inflate_limit: int = INFLATE_LIMIT) -> Part10:
     """The layout of a Part 10 file; reads its headers only, so that a mapped 2 GiB file costs no memory.
 
     `data` must hold the whole file: an instance that is cut short anywhere, pixel data included, is refused. Raises
-    `InvalidInstance` for anything that is not a readable Part 10 file, or breaks a limit of `elements`.
+    `InvalidInstance` for anything that is not a readable Part 10 file, or breaks a limit of `reader`.
     """
     meta, offset, syntax = _meta(data)
     if syntax.deflated:

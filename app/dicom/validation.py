@@ -62,7 +62,8 @@ def required(part10: Part10, *, lenient: bool) -> Required:
     Each needs exactly one non-empty value. When `lenient` (v2) Patient ID need only be present: an empty one is a
     warning, and of several values the first counts.
     """
-    failures, warnings = [], []
+    failures: list[Problem] = []
+    warnings: list[Problem] = []
     for tag, vr in REQUIRED.items():
         values = part10.raw(tag).decode("latin-1").rstrip(PADDING).split("\\")
         if values[0].rstrip(PADDING) and (len(values) == 1 or (lenient and tag == PATIENT_ID)):
@@ -98,7 +99,7 @@ _Broken = tuple[str, str] | None
 
 def _broken(element: Element, vr: str, text: Charset, lenient: bool) -> _Broken:
     if element.vr != vr:
-        found = f"The tag '{keyword(element.tag)}' is expected to have VR '{vr}' but has '{element.vr}' in file."
+        found = f"Value representation is expected to be '{vr}' but is '{element.vr}' in file."
         return found, _UNEXPECTED_VR
     if not isinstance(element.value, bytes):
         return _TOO_LONG, _TOO_LONG
