@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,27 @@ PASSED_OVER = frozenset(
         "AWS::ApplicationAutoScaling::ScalingPolicy",
     }
 )
+ENGINE = TEMPLATE.parents[1] / "app" / "engines" / "aws"
+NO_CALLS = {"meta"}
+ACTIONS: dict[str, tuple[str, ...]] = {
+    "abort_multipart_upload": ("s3:AbortMultipartUpload",),
+    "batch_get_item": ("dynamodb:BatchGetItem",),
+    "complete_multipart_upload": ("s3:PutObject",),
+    "create_multipart_upload": ("s3:PutObject",),
+    "delete_item": ("dynamodb:DeleteItem",),
+    "delete_objects": ("s3:DeleteObject",),
+    "get_bucket_versioning": ("s3:GetBucketVersioning",),
+    "get_item": ("dynamodb:GetItem",),
+    "get_object": ("s3:GetObject", "s3:ListBucket"),  # the latter, so that a missing object is 404 and not 403
+    "get_paginator": (),  # lists versions, which the template's bucket does not keep
+    "head_object": ("s3:GetObject",),
+    "put_item": ("dynamodb:PutItem",),
+    "put_object": ("s3:PutObject",),
+    "query": ("dynamodb:Query",),
+    "transact_write_items": ("dynamodb:ConditionCheckItem", "dynamodb:DeleteItem", "dynamodb:PutItem"),
+    "update_item": ("dynamodb:UpdateItem",),
+    "upload_part": ("s3:PutObject",),
+}
 WRITTEN: dict[str, Any] = load(str(TEMPLATE))["Resources"]
 
 
@@ -104,19 +126,31 @@ def test_a_message_that_fails_five_times_goes_to_the_dead_letters(stack: Stack) 
 # --- who may do what --------------------------------------------------------------------------------------------------
 
 
-def test_the_role_may_act_on_this_archive_alone(stack: Stack) -> None:
+def statements(stack: Stack) -> list[dict[str, Any]]:
     iam = boto3.client("iam")
     document = iam.get_role_policy(RoleName=stack.names["TaskRole"], PolicyName="archive")["PolicyDocument"]
     policy = ast.literal_eval(str(document))  # moto gives a template's policy back as Python would print it
-    for statement in policy["Statement"]:
-        actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
+    found: list[dict[str, Any]] = policy["Statement"]
+    return found
+
+
+def test_the_role_may_act_on_this_archive_alone(stack: Stack) -> None:
+    ours = (stack.table, stack.bucket, stack.names["Queue"].rpartition("/")[2])
+    for statement in statements(stack):
         assert statement["Effect"] == "Allow"
-        assert not [action for action in actions if "*" in action]
-        assert (
-            stack.table in statement["Resource"]
-            or stack.bucket in statement["Resource"]
-            or (stack.names["Queue"].rpartition("/")[2] in statement["Resource"])
-        )
+        assert any(name in statement["Resource"] for name in ours)
+
+
+def test_the_role_may_do_what_the_engine_calls_and_no_more(stack: Stack) -> None:
+    granted = {action for statement in statements(stack) for action in statement["Action"]}
+    messages = {action for action in granted if action.startswith("sqs:")}
+    assert granted - messages == {action for call in engine_calls() for action in ACTIONS[call]}
+
+
+def engine_calls() -> set[str]:
+    """Return the boto3 methods that the engine calls while it serves; `bulkhead init` runs as somebody else."""
+    sources = [path.read_text() for path in ENGINE.glob("*.py") if path.name != "provision.py"]
+    return {call for source in sources for call in re.findall(r"client\.(\w+)\b", source)} - NO_CALLS
 
 
 def test_only_the_load_balancer_reaches_the_tasks(stack: Stack) -> None:
