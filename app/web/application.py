@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from flask import Flask, Response, request
 from flask_cors import CORS
@@ -60,13 +60,13 @@ def _end(response: Response) -> Response:
 
 def _allow_origins(app: Flask, settings: Settings) -> None:
     if settings.cors_origins:
-        given = {"allow_headers": settings.cors_headers, "methods": settings.cors_methods}
+        options: dict[str, Any] = {"allow_headers": settings.cors_headers, "methods": settings.cors_methods}
         CORS(
             app,
             origins=list(settings.cors_origins),
             max_age=settings.cors_max_age,
             supports_credentials=settings.cors_credentials,
-            **{option: list(value) for option, value in given.items() if value},
+            **{option: list(value) for option, value in options.items() if value},
         )
 
 

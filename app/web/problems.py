@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import traceback
-from functools import lru_cache
 from typing import Final, NamedTuple
 
 import structlog
@@ -41,7 +40,6 @@ PROBLEMS: Final[dict[type[errors.BulkheadError], Problem]] = {
 """By class; a class not listed is answered as its nearest listed base."""
 
 
-@lru_cache(maxsize=64)
 def problem(kind: type[errors.BulkheadError]) -> Problem:
     """Return how errors of this class are answered."""
     return next(PROBLEMS[base] for base in kind.__mro__ if base in PROBLEMS)

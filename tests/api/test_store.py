@@ -1,0 +1,584 @@
+"""spec/02 through HTTP: request forms, statuses, the response dataset, validation, what is stored."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+from pydicom.dataelem import DataElement
+
+from app import bootstrap
+from app.errors import IDENTIFIER_RULE, StorageUnavailable
+from tests.api.wire import AS_STORED, DICOM_JSON, Caller, comments, items, parts, related, value
+from tests.conftest import Serve
+from tests.corpus import CT_STORAGE, IMPLICIT_LITTLE, make_instance, uid
+
+FORM = 'multipart/related; type="application/dicom"; boundary=b1'
+STORED, FAILED, REASON, WARNING, COMMENTS, URL = "00081199", "00081198", "00081197", "00081196", "00741048", "00081190"
+
+
+def dataset(response: Any) -> dict[str, Any]:
+    assert response.headers["Content-Type"] == DICOM_JSON
+    found: dict[str, Any] = response.get_json(force=True)
+    return found
+
+
+# --- request forms ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        FORM,
+        "multipart/related; boundary=b1",
+        "multipart/related; type=application/dicom; boundary=b1",
+        'Multipart/Related; Boundary="b1"; Type="application/dicom"',
+        'multipart/related;boundary="b1";type="application/dicom";charset=utf-8',
+    ],
+)
+def test_a_multipart_form(clinic: Caller, content_type: str) -> None:
+    assert clinic.post(related(make_instance()), content_type).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "content_type", ["application/dicom", "application/dicom; transfer-syntax=1.2.840.10008.1.2.1"]
+)
+def test_the_whole_body_as_one_instance(clinic: Caller, content_type: str) -> None:
+    file = make_instance(study="2.25.1")
+    assert clinic.post(file, content_type).status_code == 200
+    assert parts(clinic.get("/studies/2.25.1", AS_STORED))[0].body == file
+
+
+@pytest.mark.parametrize("content_type", ["multipart/related", "multipart/form-data; boundary=b1", "multipart/mixed"])
+def test_another_multipart_or_no_boundary_is_415(clinic: Caller, content_type: str) -> None:
+    response = clinic.post(related(make_instance()), content_type)
+    text = f"The content type '{content_type}' is either not multipart or is missing boundary."
+    assert (response.status_code, response.text) == (415, text)
+
+
+def test_a_start_parameter_is_400(clinic: Caller) -> None:
+    response = clinic.post(related(make_instance()), FORM + "; start=x")
+    text = "The start parameter in multipart/related request is not supported."
+    assert (response.status_code, response.text) == (400, text)
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "text/plain", "application/dicom+json", "nonsense"])
+def test_another_content_type_is_415(clinic: Caller, content_type: str) -> None:
+    response = clinic.post(make_instance(), content_type)
+    text = f"The specified content type '{content_type}' is not supported."
+    assert (response.status_code, response.text) == (415, text)
+
+
+def test_no_content_type_is_415(clinic: Caller) -> None:
+    response = clinic.post(make_instance(), None)
+    assert (response.status_code, response.text) == (415, "The specified content type '' is not supported.")
+
+
+@pytest.mark.parametrize(
+    "stated", [None, "application/dicom", "application/dicom; transfer-syntax=1.2", "APPLICATION/DICOM"]
+)
+def test_the_type_of_a_part(clinic: Caller, stated: str | None) -> None:
+    body = related(make_instance(), make_instance(), content_type=stated)
+    response = clinic.post(body, FORM)
+    assert response.status_code == 200
+    assert len(items(dataset(response), STORED)) == 2
+
+
+def test_a_part_without_a_type_needs_the_requests(clinic: Caller) -> None:
+    response = clinic.post(related(make_instance(), content_type=None), "multipart/related; boundary=b1")
+    assert (response.status_code, response.text) == (415, "The specified content type '' is not supported.")
+
+
+@pytest.mark.parametrize("stated", ["application/octet-stream", "application/dicom+json", "text/html; x=y"])
+def test_a_part_of_another_type_is_415(clinic: Caller, stated: str) -> None:
+    response = clinic.post(related(make_instance(), content_type=stated), FORM)
+    assert (response.status_code, response.text) == (415, f"The specified content type '{stated}' is not supported.")
+
+
+@pytest.mark.parametrize("content_type", [FORM, "application/dicom"])
+def test_no_body_is_400(clinic: Caller, content_type: str) -> None:
+    response = clinic.post(b"", content_type)
+    assert (response.status_code, response.text) == (400, "The request body is missing.")
+
+
+@pytest.mark.parametrize("body", [b"no boundary", b"--b1\r\n\r\ncut off", b"--b1\r\nno colon\r\n\r\nx\r\n--b1--"])
+def test_malformed_multipart_is_400(clinic: Caller, body: bytes) -> None:
+    assert clinic.post(body, FORM).status_code == 400
+
+
+def test_no_parts_is_204(clinic: Caller) -> None:
+    response = clinic.post(b"--b1--\r\n", FORM)
+    assert (response.status_code, response.data) == (204, b"")
+
+
+def test_preamble_epilogue_and_bare_line_feeds(clinic: Caller) -> None:
+    files = make_instance(), make_instance()
+    assert clinic.post(b"preamble\r\n" + related(files[0]) + b"epilogue", FORM).status_code == 200
+    assert clinic.post(related(files[1], newline="\n"), FORM).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "path", ["/studies/x", "/studies/1.2.a", f"/studies/{'1' * 65}", "/studies/1.2-3", "/studies/1."]
+)
+def test_a_bad_study_in_the_path_is_400(clinic: Caller, path: str) -> None:
+    response = clinic.store(make_instance(), path=path)
+    text = f"Dicom element 'StudyInstanceUid' failed validation for VR 'UI': {IDENTIFIER_RULE}"
+    assert (response.status_code, response.text) == (400, text)
+
+
+def test_chunked_transfer_encoding(clinic: Caller) -> None:
+    file = make_instance(study="2.25.1")
+    response = clinic.client.post(
+        clinic.prefix + "/studies",
+        input_stream=BytesIO(related(file)),
+        content_type=FORM,
+        headers={"Transfer-Encoding": "chunked"},
+        environ_overrides={"wsgi.input_terminated": True},
+    )
+    assert response.status_code == 200
+    assert parts(clinic.get("/studies/2.25.1", AS_STORED))[0].body == file
+
+
+@pytest.mark.parametrize(
+    "accept", ["application/dicom+json", "application/json", "application/*", "*/*", "text/x, */*"]
+)
+def test_the_answer_is_dicom_json_whatever_admitted_it(clinic: Caller, accept: str) -> None:
+    response = clinic.store(make_instance(), Accept=accept)
+    assert (response.status_code, response.headers["Content-Type"]) == (200, DICOM_JSON)
+
+
+@pytest.mark.parametrize("accept", ["application/dicom", "text/html", "application/dicom+xml"])
+def test_an_accept_without_dicom_json_is_406(clinic: Caller, accept: str) -> None:
+    response = clinic.store(make_instance(), Accept=accept)
+    assert (response.status_code, response.data) == (406, b"")
+
+
+# --- limits -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_request_over_its_limit_is_413(serve: Serve, chunked: bool) -> None:
+    body = related(make_instance(rows=64, columns=64))
+    response = serve(max_request_bytes=1000).post(
+        "/v2/partitions/clinic-a/studies",
+        input_stream=BytesIO(body),
+        content_type=FORM,
+        headers={} if chunked else {"Content-Length": str(len(body))},
+        environ_overrides={"wsgi.input_terminated": chunked},
+    )
+    assert (response.status_code, response.text) == (413, "The request exceeded the allowed limit of 1000 bytes.")
+
+
+@pytest.mark.parametrize("multipart", [False, True])
+def test_a_part_over_its_limit_is_413_and_its_elder_is_stored(serve: Serve, multipart: bool) -> None:
+    small, large = make_instance(study="2.25.1"), make_instance(rows=64, columns=64)
+    caller = Caller(serve(max_part_bytes=len(small)))
+    response = caller.store(small, large) if multipart else caller.post(large, "application/dicom")
+    text = f"The request exceeded the allowed limit of {len(small)} bytes."
+    assert (response.status_code, response.text) == (413, text)
+
+
+def test_an_instance_over_its_limit_is_413(serve: Serve) -> None:
+    response = Caller(serve(max_instance_bytes=1000)).store(make_instance(rows=64, columns=64))
+    assert (response.status_code, response.text) == (413, "The request exceeded the allowed limit of 1000 bytes.")
+
+
+def test_a_thousand_parts_are_each_answered(clinic: Caller) -> None:
+    response = clinic.store(make_instance(), *[b"junk"] * 999)
+    assert response.status_code == 202
+    assert len(items(dataset(response), FAILED)) == 999
+
+
+# --- status -------------------------------------------------------------------------------------------------------
+
+GOOD: dict[str, Any] = {}
+WARNED: dict[str, Any] = {"StudyDate": "2O240101"}
+BAD: dict[str, Any] = {"patient_id": None}
+
+
+@pytest.mark.parametrize(
+    ("version", "made", "status"),
+    [
+        ("v1", [GOOD, GOOD], 200),
+        ("v2", [GOOD, GOOD], 200),
+        ("v1", [{"transfer_syntax": IMPLICIT_LITTLE}], 200),
+        ("v2", [{"transfer_syntax": IMPLICIT_LITTLE}], 202),
+        ("v2", [GOOD, WARNED], 202),
+        ("v1", [GOOD, WARNED], 202),
+        ("v1", [GOOD, BAD], 202),
+        ("v2", [GOOD, BAD], 202),
+        ("v1", [BAD, BAD], 409),
+        ("v2", [BAD], 409),
+        ("v1", [WARNED], 409),
+    ],
+)
+def test_a_status(client: FlaskClient, version: str, made: list[dict[str, Any]], status: int) -> None:
+    caller = Caller(client, f"/{version}/partitions/clinic-a")
+    assert caller.store(*[make_instance(**_named(each)) for each in made]).status_code == status
+
+
+def _named(made: dict[str, Any]) -> dict[str, Any]:
+    return {"study_date" if name == "StudyDate" else name: value for name, value in made.items()}
+
+
+# --- the response dataset -----------------------------------------------------------------------------------------
+
+
+def test_a_clean_store_in_v2(clinic: Caller) -> None:
+    response = clinic.store(make_instance(study="2.25.1", series="2.25.2", instance="2.25.3"), path="/studies/2.25.1")
+    study = "http://localhost/v2/partitions/clinic-a/studies/2.25.1"
+    assert dataset(response) == {
+        "00081190": {"vr": "UR", "Value": [study]},
+        "00081199": {
+            "vr": "SQ",
+            "Value": [
+                {
+                    "00081150": {"vr": "UI", "Value": [CT_STORAGE]},
+                    "00081155": {"vr": "UI", "Value": ["2.25.3"]},
+                    "00081190": {"vr": "UR", "Value": [f"{study}/series/2.25.2/instances/2.25.3"]},
+                    "00741048": {"vr": "SQ"},
+                }
+            ],
+        },
+    }
+
+
+def test_a_clean_store_in_v1(strict: Caller) -> None:
+    response = strict.store(make_instance(study="2.25.1", series="2.25.2", instance="2.25.3"))
+    assert dataset(response).keys() == {STORED}
+    assert items(dataset(response), STORED)[0].keys() == {"00081150", "00081155", URL}
+
+
+def test_a_warned_store_in_v2(clinic: Caller) -> None:
+    (item,) = items(dataset(clinic.store(make_instance(study_date="2O240101"))), STORED)
+    assert value(item, WARNING) == 1
+    assert comments(item) == [
+        'DICOM100: (0008,0020) - Content "2O240101" does not validate VR DA: '
+        "one of the date values does not match the pattern YYYYMMDD"
+    ]
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+def test_a_required_attribute_is_missing(client: FlaskClient, version: str) -> None:
+    response = Caller(client, f"/{version}/partitions/clinic-a").store(
+        make_instance(patient_id=None, instance="2.25.3")
+    )
+    assert response.status_code == 409
+    assert dataset(response) == {
+        "00081198": {
+            "vr": "SQ",
+            "Value": [
+                {
+                    "00081150": {"vr": "UI", "Value": [CT_STORAGE]},
+                    "00081155": {"vr": "UI", "Value": ["2.25.3"]},
+                    "00081197": {"vr": "US", "Value": [43264]},
+                    "00741048": {
+                        "vr": "SQ",
+                        "Value": [
+                            {
+                                "00000902": {
+                                    "vr": "LO",
+                                    "Value": ["DICOM100: (0010,0020) - The required tag '(0010,0020)' is missing."],
+                                }
+                            }
+                        ],
+                    },
+                }
+            ],
+        }
+    }
+
+
+@pytest.mark.parametrize("junk", [b"", b"junk", b"\0" * 128 + b"DICM", b"\0" * 128 + b"DICM\x02\x00\x10\x00UI\xff\xff"])
+def test_an_unreadable_part_has_no_uids(clinic: Caller, junk: bytes) -> None:
+    response = clinic.store(junk)
+    assert response.status_code == 409
+    assert dataset(response) == {"00081198": {"vr": "SQ", "Value": [{"00081197": {"vr": "US", "Value": [43264]}}]}}
+
+
+def test_an_unreadable_part_does_not_touch_its_neighbours(clinic: Caller) -> None:
+    first, last = make_instance(study="2.25.1"), make_instance(study="2.25.2")
+    response = clinic.store(first, b"junk", first[: len(first) // 2], last)
+    assert response.status_code == 202
+    assert [value(item, REASON) for item in items(dataset(response), FAILED)] == [43264, 43264]
+    assert parts(clinic.get("/studies/2.25.2", AS_STORED))[0].body == last
+
+
+def test_another_study_than_the_paths(clinic: Caller) -> None:
+    response = clinic.store(make_instance(study="2.25.1", instance="2.25.3"), path="/studies/2.25.9")
+    assert response.status_code == 409
+    (item,) = items(dataset(response), FAILED)
+    assert (value(item, REASON), value(item, "00081155")) == (43264, "2.25.3")
+    assert comments(item) == [
+        "DICOM100: (0020,000D) - The StudyInstanceUid in the payload does not match the specified StudyInstanceUid."
+    ]
+    assert URL not in dataset(response)
+
+
+def test_the_study_of_the_path_may_be_padded(clinic: Caller) -> None:
+    assert clinic.store(make_instance(study="2.25.10"), path="/studies/2.25.10%20").status_code == 200
+
+
+def test_a_duplicate(clinic: Caller) -> None:
+    original = make_instance(study="2.25.1", series="2.25.2", instance="2.25.3")
+    other = make_instance(study="2.25.1", series="2.25.2", instance="2.25.3", patient_name="Changed")
+    clinic.stored(original)
+    response = clinic.store(other, make_instance(study="2.25.1"))
+    assert response.status_code == 202
+    (item,) = items(dataset(response), FAILED)
+    assert (value(item, REASON), value(item, "00081155"), COMMENTS in item) == (45070, "2.25.3", False)
+    kept = parts(clinic.get("/studies/2.25.1/series/2.25.2", AS_STORED))
+    assert [part.body for part in kept] == [original]
+
+
+def test_a_duplicate_within_one_request(clinic: Caller) -> None:
+    file = make_instance()
+    response = clinic.store(file, file)
+    assert response.status_code == 202
+    assert value(items(dataset(response), FAILED)[0], REASON) in (45070, 45071)
+    assert len(items(dataset(response), STORED)) == 1
+
+
+def test_a_duplicate_alone_is_409(clinic: Caller) -> None:
+    file = make_instance()
+    clinic.stored(file)
+    assert clinic.store(file).status_code == 409
+
+
+def test_after_a_delete_the_same_may_be_stored(clinic: Caller) -> None:
+    file = make_instance(study="2.25.1")
+    clinic.stored(file)
+    assert clinic.delete("/studies/2.25.1").status_code == 204
+    clinic.stored(file)
+    assert parts(clinic.get("/studies/2.25.1", AS_STORED))[0].body == file
+
+
+def test_a_store_that_fails_below_is_272_and_may_be_tried_again(
+    clinic: Caller, engine: bootstrap.Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise StorageUnavailable
+
+    file = make_instance(instance="2.25.3")
+    with monkeypatch.context() as patch:
+        patch.setattr(type(engine.blobs), "put", fail)
+        response = clinic.store(file)
+    assert response.status_code == 409
+    (item,) = items(dataset(response), FAILED)
+    assert (value(item, REASON), value(item, "00081155")) == (272, "2.25.3")
+    clinic.stored(file)
+
+
+def test_implicit_files_carry_45063_before_1(clinic: Caller, strict: Caller) -> None:
+    clean = make_instance(transfer_syntax=IMPLICIT_LITTLE)
+    warned = make_instance(transfer_syntax=IMPLICIT_LITTLE, study_date="2O240101")
+    found = items(dataset(clinic.store(clean, warned)), STORED)
+    assert [value(item, WARNING) for item in found] == [45063, 45063]
+    assert [len(comments(item)) for item in found] == [0, 1]
+    (item,) = items(dataset(strict.store(make_instance(transfer_syntax=IMPLICIT_LITTLE))), STORED)
+    assert value(item, WARNING) == 45063
+
+
+# --- validation ---------------------------------------------------------------------------------------------------
+
+REQUIRED = {
+    "SOPClassUID": "(0008,0016)",
+    "StudyInstanceUID": "(0020,000D)",
+    "SeriesInstanceUID": "(0020,000E)",
+    "SOPInstanceUID": "(0008,0018)",
+}
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+@pytest.mark.parametrize("keyword", REQUIRED)
+@pytest.mark.parametrize("given", [None, "", "1.2.x", "1.2-3", "1" * 65, "1.2.3\\1.2.4"])
+def test_the_uids_must_be_one_good_uid(client: FlaskClient, version: str, keyword: str, given: str | None) -> None:
+    response = Caller(client, f"/{version}/partitions/clinic-a").store(make_instance(**{keyword: given}))
+    assert response.status_code == 409
+    (item,) = items(dataset(response), FAILED)
+    assert value(item, REASON) == 43264
+    (comment,) = comments(item)
+    assert comment.startswith(f"DICOM100: {REQUIRED[keyword]} - ")
+
+
+@pytest.mark.parametrize("given", ["1.2.03", "1..2", "0.0", "01.2"])
+def test_leading_zeros_and_doubled_dots_pass_in_v1(strict: Caller, given: str) -> None:
+    assert strict.store(make_instance(instance=given)).status_code == 200
+
+
+def test_leading_zeros_are_stored_in_v2(clinic: Caller) -> None:
+    assert clinic.store(make_instance(study="1.2.03")).status_code in (200, 202)
+    assert clinic.get("/studies/1.2.03").status_code == 200
+
+
+def test_an_empty_patient_id(clinic: Caller, strict: Caller) -> None:
+    response = clinic.store(make_instance(patient_id=""))
+    assert response.status_code == 202
+    (item,) = items(dataset(response), STORED)
+    assert value(item, WARNING) == 1
+    assert comments(item)[0].startswith("DICOM100: (0010,0020) - ")
+    assert strict.store(make_instance(patient_id="")).status_code == 409
+
+
+SEARCHABLE = [
+    ("StudyDate", "20241301", "(0008,0020)"),
+    ("StudyDescription", "x" * 65, "(0008,1030)"),
+    ("AccessionNumber", "x" * 17, "(0008,0050)"),
+    ("PatientName", "a=b=c=d", "(0010,0010)"),
+    ("PatientName", "x" * 65, "(0010,0010)"),
+    ("PatientName", "a^b^c^d^e^f", "(0010,0010)"),
+    ("ReferringPhysicianName", "x" * 65, "(0008,0090)"),
+    ("PatientBirthDate", "1970", "(0010,0030)"),
+    ("Modality", "x" * 17, "(0008,0060)"),
+    ("PerformedProcedureStepStartDate", "2024-1-1", "(0040,0244)"),
+    ("ManufacturerModelName", "a\x01b", "(0008,1090)"),
+]
+OTHERS = [
+    ("PatientAge", "30Y", "(0010,1010)"),
+    ("AcquisitionDateTime", "20240101250000", "(0008,002A)"),
+    ("StudyTime", "2500", "(0008,0030)"),
+    ("InstanceNumber", "one", "(0020,0013)"),
+    ("InstitutionName", "x" * 65, "(0008,0080)"),
+    ("RetrieveAETitle", "x" * 17, "(0008,0054)"),
+    ("FrameOfReferenceUID", "1.2.x", "(0020,0052)"),
+]
+
+
+@pytest.mark.parametrize(("keyword", "bad", "tag"), SEARCHABLE)
+def test_a_searchable_attribute_is_refused_in_v1_and_warned_of_in_v2(
+    clinic: Caller, strict: Caller, keyword: str, bad: str, tag: str
+) -> None:
+    refused = strict.store(make_instance(**_argument(keyword, bad)))
+    assert refused.status_code == 409
+    (item,) = items(dataset(refused), FAILED)
+    assert value(item, REASON) == 43264
+    assert comments(item)[0].startswith(f"DICOM100: {tag} - Dicom element '{keyword}' failed validation for VR '"), (
+        comments(item)
+    )
+    _assert_warned(clinic.store(make_instance(**_argument(keyword, bad))), tag)
+
+
+@pytest.mark.parametrize(("keyword", "bad", "tag"), OTHERS)
+def test_another_attribute_is_not_checked_in_v1_and_warned_of_in_v2(
+    clinic: Caller, strict: Caller, keyword: str, bad: str, tag: str
+) -> None:
+    assert strict.store(make_instance(**{keyword: bad})).status_code == 200
+    _assert_warned(clinic.store(make_instance(**{keyword: bad})), tag)
+
+
+@pytest.mark.parametrize(("keyword", "bad", "tag"), OTHERS)
+def test_full_validation_refuses_it_in_v1(serve: Serve, keyword: str, bad: str, tag: str) -> None:
+    client = serve(enable_full_validation=True)
+    refused = Caller(client, "/v1/partitions/clinic-a").store(make_instance(**{keyword: bad}))
+    assert refused.status_code == 409
+    assert comments(items(dataset(refused), FAILED)[0])[0].startswith(f"DICOM100: {tag} - ")
+    _assert_warned(Caller(client).store(make_instance(**{keyword: bad})), tag)
+
+
+def _argument(keyword: str, given: str) -> dict[str, Any]:
+    named = {"StudyDate": "study_date", "PatientName": "patient_name", "Modality": "modality"}
+    return {named.get(keyword, keyword): given}
+
+
+def _assert_warned(response: Any, tag: str) -> None:
+    assert response.status_code == 202
+    (item,) = items(dataset(response), STORED)
+    assert value(item, WARNING) == 1
+    (comment,) = comments(item)
+    assert comment.startswith(f"DICOM100: {tag} - "), comment
+
+
+def test_what_is_warned_of_leaves_the_metadata_but_not_the_file(clinic: Caller) -> None:
+    file = make_instance(study="2.25.1", study_date="2O240101", patient_name="Doe^Jane", InstitutionName="x" * 65)
+    clinic.stored(file)
+    (found,) = clinic.get("/studies/2.25.1/metadata").get_json(force=True)
+    assert "00080020" not in found
+    assert "00080080" not in found
+    assert found["00100010"]["Value"] == [{"Alphabetic": "Doe^Jane"}]
+    assert parts(clinic.get("/studies/2.25.1", AS_STORED))[0].body == file
+
+
+def test_nulls_at_the_end(clinic: Caller, strict: Caller) -> None:
+    padded = {"study": "2.25.1", "AccessionNumber": b"ACC\0"}
+    assert clinic.store(make_instance(**padded)).status_code == 200
+    assert clinic.get("/studies?AccessionNumber=ACC").status_code == 200
+    assert clinic.get("/studies?AccessionNumber=ACC%00").status_code == 200
+    assert strict.store(make_instance(patient_id=None, PatientID=b"P\0")).status_code == 409
+
+
+def test_a_null_inside_is_warned_of(clinic: Caller) -> None:
+    _assert_warned(clinic.store(make_instance(PatientID=b"A\0BC", patient_id=None)), "(0010,0020)")
+
+
+def test_a_uid_with_a_trailing_space_is_the_one_without(clinic: Caller) -> None:
+    fixed = {"study": "2.25.1", "series": "2.25.2"}
+    clinic.stored(make_instance(**fixed, SOPInstanceUID=b"2.25.33 "))
+    response = clinic.store(make_instance(**fixed, SOPInstanceUID=b"2.25.33\0"))
+    assert value(items(dataset(response), FAILED)[0], REASON) == 45070
+    assert clinic.get("/studies/2.25.1/series/2.25.2/instances/2.25.33").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("version", "keyword", "warned"),
+    [
+        ("v1", "AccessionNumber", True),
+        ("v1", "PatientID", True),
+        ("v2", "PatientID", True),
+        ("v2", "AccessionNumber", False),
+    ],
+)
+def test_several_values_in_an_indexed_attribute(client: FlaskClient, version: str, keyword: str, warned: bool) -> None:
+    several = {"patient_id" if keyword == "PatientID" else keyword: "A1\\B2"}
+    response = Caller(client, f"/{version}/partitions/clinic-a").store(make_instance(**several))
+    text = '299 localhost: "One or more indexed Dicom tag(s) have multiple values, only first value is indexed."'
+    assert response.headers.get("Warning") == (text if warned else None)
+
+
+# --- what is stored -----------------------------------------------------------------------------------------------
+
+
+def test_the_preamble_is_zeroed_and_nothing_else_changes(clinic: Caller) -> None:
+    file = make_instance(study="2.25.1", preamble=b"MZ" * 64)
+    clinic.stored(file)
+    assert parts(clinic.get("/studies/2.25.1", AS_STORED))[0].body == bytes(128) + file[128:]
+
+
+def test_the_metadata_lacks_bulk_data_and_private_data_of_implicit_files(clinic: Caller) -> None:
+    private = [DataElement(0x00090010, "LO", "ACME"), DataElement(0x00091001, "LO", "kept")]
+    explicit, implicit = uid(), uid()
+    clinic.stored(
+        make_instance(study=explicit, extra=private),
+        make_instance(study=implicit, extra=private, transfer_syntax=IMPLICIT_LITTLE),
+    )
+    (found,) = clinic.get(f"/studies/{explicit}/metadata").get_json(force=True)
+    assert found["00091001"] == {"vr": "LO", "Value": ["kept"]}
+    assert not {"7FE00010", "00020010"} & found.keys()
+    (found,) = clinic.get(f"/studies/{implicit}/metadata").get_json(force=True)
+    assert "00091001" not in found
+
+
+def test_the_latest_value_wins_and_a_missing_one_erases_nothing(clinic: Caller) -> None:
+    study = {"study": "2.25.1", "series": "2.25.2"}
+    clinic.stored(make_instance(**study, patient_name="First", StudyDescription="Kept"))
+    clinic.stored(make_instance(**study, patient_name="Second"))
+    (row,) = clinic.get("/studies").get_json(force=True)
+    assert row["00100010"]["Value"] == [{"Alphabetic": "Second"}]
+    assert value(row, "00081030") == "Kept"
+
+
+@pytest.mark.parametrize("version", ["", "/v1", "/v2"])
+def test_links_follow_the_public_url(serve: Serve, version: str) -> None:
+    caller = Caller(serve(public_url="https://pacs.example/dicom"), f"{version}/partitions/clinic-a")
+    item = items(caller.stored(make_instance(study="2.25.1")), STORED)[0]
+    assert value(item, URL).startswith(
+        f"https://pacs.example/dicom{version}/partitions/clinic-a/studies/2.25.1/series/"
+    )
+
+
+@pytest.mark.parametrize(("proxies", "root"), [(0, "http://localhost"), (1, "https://pacs.example")])
+def test_links_follow_trusted_proxies_only(serve: Serve, proxies: int, root: str) -> None:
+    caller = Caller(serve(trusted_proxies=proxies))
+    response = caller.store(make_instance(), X_Forwarded_Proto="https", X_Forwarded_Host="pacs.example")
+    assert value(items(dataset(response), STORED)[0], URL).startswith(f"{root}/v2/partitions/clinic-a/studies/")

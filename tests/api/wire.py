@@ -1,0 +1,101 @@
+"""What goes over the wire, written and read independently of the service's own code."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, NamedTuple
+
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+DICOM_JSON = "application/dicom+json"
+AS_STORED = 'multipart/related; type="application/dicom"; transfer-syntax=*'
+
+
+class Part(NamedTuple):
+    """One part of a multipart answer."""
+
+    content_type: str
+    body: bytes
+
+
+def related(
+    *bodies: bytes, boundary: str = "b1", content_type: str | None = "application/dicom", newline: str = "\r\n"
+) -> bytes:
+    """A multipart body."""
+    head = f"Content-Type: {content_type}{newline}" if content_type else ""
+    opening = f"--{boundary}{newline}{head}{newline}".encode()
+    return b"".join(opening + body + newline.encode() for body in bodies) + f"--{boundary}--{newline}".encode()
+
+
+def parts(response: TestResponse) -> list[Part]:
+    """The parts of a multipart answer; checks its framing on the way."""
+    header = response.headers["Content-Type"]
+    match = re.fullmatch(r'multipart/related; type="([^"]+)"; boundary=(\w+)', header)
+    assert match, header
+    opening, *found, closing = (b"\r\n" + response.data).split(f"\r\n--{match[2]}".encode())
+    assert opening.strip() == b""
+    assert closing == b"--\r\n"
+    return [_part(each, match[1]) for each in found]
+
+
+def _part(raw: bytes, kind: str) -> Part:
+    head, _, body = raw.partition(b"\r\n\r\n")
+    name, _, value = head.decode().strip().partition(": ")
+    assert name == "Content-Type"
+    assert value.startswith(kind + "; transfer-syntax=")
+    return Part(value, body)
+
+
+class Caller:
+    """Calls below one prefix: a version, a partition."""
+
+    def __init__(self, client: FlaskClient, prefix: str = "/v2/partitions/clinic-a") -> None:
+        self.client = client
+        self.prefix = prefix
+
+    def store(self, *instances: bytes, path: str = "/studies", **headers: str) -> TestResponse:
+        """Store instances in one multipart request."""
+        return self.post(
+            related(*instances), 'multipart/related; type="application/dicom"; boundary=b1', path, **headers
+        )
+
+    def post(self, body: bytes, content_type: str | None, path: str = "/studies", **headers: str) -> TestResponse:
+        """Post a body as it stands."""
+        given = {name.replace("_", "-"): value for name, value in headers.items()}
+        return self.client.post(self.prefix + path, data=body, content_type=content_type, headers=given)
+
+    def get(self, path: str, accept: str | None = None, **headers: str) -> TestResponse:
+        """Get a path, with an Accept header if told."""
+        given = {name.replace("_", "-"): value for name, value in headers.items()}
+        return self.client.get(self.prefix + path, headers=given | ({"Accept": accept} if accept is not None else {}))
+
+    def delete(self, path: str) -> TestResponse:
+        """Delete a path."""
+        return self.client.delete(self.prefix + path)
+
+    def stored(self, *instances: bytes) -> dict[str, Any]:
+        """Store instances that must all be stored; the response dataset."""
+        response = self.store(*instances)
+        assert response.status_code in (200, 202), response.text
+        dataset: dict[str, Any] = response.get_json(force=True)
+        assert "00081198" not in dataset, dataset
+        return dataset
+
+
+def value(dataset: dict[str, Any], tag: str) -> Any:
+    """The first value of an element of DICOM JSON."""
+    return dataset[tag]["Value"][0]
+
+
+def items(dataset: dict[str, Any], tag: str) -> list[dict[str, Any]]:
+    """The items of a sequence of DICOM JSON."""
+    element = dataset.get(tag, {})
+    assert element.get("vr", "SQ") == "SQ"
+    found: list[dict[str, Any]] = element.get("Value", [])
+    return found
+
+
+def comments(item: dict[str, Any]) -> list[str]:
+    """The comments of a FailedAttributesSequence (0074,1048)."""
+    return [value(each, "00000902") for each in items(item, "00741048")]
