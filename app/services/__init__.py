@@ -1,0 +1,29 @@
+"""The use cases, one in a file; `Services` is what the wiring hands to the web and to the worker."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from app.services.change_feed import ChangeFeed
+from app.services.health import Health
+from app.services.partitions import PartitionDirectory
+from app.services.retrieve import Retrieve
+from app.services.search import Search
+from app.services.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Everything that the service can do, wired to one engine."""
+
+    partitions: PartitionDirectory
+    store: Store
+    retrieve: Retrieve
+    search: Search
+    delete: Callable[..., None]
+    """`storage.removal.Removal.delete`: (partition, study, series=None, instance=None), raises `NotFound`."""
+    change_feed: ChangeFeed
+    health: Health
+    background: tuple[Callable[[], bool], ...]
+    """Steps of the worker; each does a little and tells whether there was anything to do."""

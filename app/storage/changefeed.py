@@ -82,7 +82,7 @@ class ChangeFeed:
         """Return the highest number up to which nothing can still appear. Seals what has waited long enough."""
         tip = self._sequence.last()
         low = max(self._settled, tip - _TAIL)
-        present = {number: entry for number, entry in self._numbers(low + 1, tip)}
+        present = dict(self._numbers(low + 1, tip))
         oldest_after = self._ages(present, low, tip)
         for number in range(low + 1, tip + 1):
             if number in present:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
 import zstandard
 
@@ -58,6 +58,14 @@ def frames_item(row: InstanceRow, packed: bytes) -> Item:
     return Item(keys.frames(row.partition, row.study, row.watermark), {}, packed)
 
 
+class Newest(NamedTuple):
+    """An instance of a study, by its newest document."""
+
+    watermark: int
+    series: str
+    instance: str
+
+
 class Documents:
     """Reads the documents of instances."""
 
@@ -70,15 +78,29 @@ class Documents:
         return self._document(row, self._table.get(keys.metadata(row.partition, row.study, row.watermark)))
 
     def of(self, rows: Iterable[InstanceRow]) -> Iterator[bytes]:
-        """Yield the metadata of many instances, newest first within a batch; those deleted meanwhile are left out."""
-        ordered = sorted(rows, key=lambda row: (row.study, -row.watermark))
-        for start in range(0, len(ordered), _BATCH):
-            batch = ordered[start : start + _BATCH]
+        """Yield the metadata of instances, newest first; those deleted meanwhile are left out."""
+        for _, document in self._batched(sorted(rows, key=lambda row: -row.watermark)):
+            yield document
+
+    def by_watermark(self, rows: Iterable[InstanceRow]) -> dict[int, bytes]:
+        """Return the metadata of instances by their watermarks; those deleted meanwhile are left out."""
+        return {row.watermark: document for row, document in self._batched(list(rows))}
+
+    def _batched(self, rows: list[InstanceRow]) -> Iterator[tuple[InstanceRow, bytes]]:
+        for start in range(0, len(rows), _BATCH):
+            batch = rows[start : start + _BATCH]
             wanted = [keys.metadata(row.partition, row.study, row.watermark) for row in batch]
             for row, item in zip(batch, self._table.get_many(wanted), strict=True):
                 document = self._document(row, item)
                 if document is not None:
-                    yield document
+                    yield row, document
+
+    def newest_of(self, partition: int, study: str) -> Newest | None:
+        """Return which instance of a study has the newest document; its row decides whether that is current."""
+        item = next(iter(self._table.query(keys.metadata_items(partition, study), limit=1)), None)
+        return (
+            Newest(keys.NEWEST - int(item.key.sk, 16), item.fields["series"], item.fields["instance"]) if item else None
+        )
 
     def of_study(self, rows: Iterable[InstanceRow]) -> Iterator[bytes]:
         """Yield the metadata of all instances of one study, newest first: one query instead of one read each."""
@@ -95,7 +117,7 @@ class Documents:
     def frames(self, row: InstanceRow) -> bytes | None:
         """Return the packed frame table of an encapsulated instance."""
         item = self._table.get(keys.frames(row.partition, row.study, row.watermark))
-        return unpack(item.data) if item else None
+        return item.data if item else None
 
     def _document(self, row: InstanceRow, item: Item | None) -> bytes | None:
         if item is None:

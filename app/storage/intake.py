@@ -23,7 +23,6 @@ from typing import Final
 from app.errors import Conflict
 from app.storage import sweep
 from app.storage.changefeed import ChangeFeed
-from app.storage.instances import Instances
 from app.storage.partitions import Partition
 from app.storage.plan import Arrival, Extended, Plan, overflow
 from app.storage.ports import MAX_CHANGES, Key, Put, Table
@@ -52,22 +51,20 @@ class Intake:
     def __init__(
         self,
         table: Table,
-        instances: Instances,
         numbers: Numbers,
         feed: ChangeFeed,
         take_back: Callable[[Partition, Iterable[InstanceRow]], None],
         extended: Callable[[], Extended],
     ) -> None:
         self._table = table
-        self._instances = instances
         self._numbers = numbers
         self._feed = feed
         self._take_back = take_back
         self._extended = extended
 
-    def existing(self, partition: Partition, uids: Iterable[Uids]) -> set[Uids]:
-        """Return which of these instances exist already, to spare their blobs the way."""
-        return set(self._instances.many(partition.key, uids))
+    def look(self, partition: Partition, uids: Iterable[Uids]) -> Snapshot:
+        """Return the rows that these instances touch: who exists already need not send its blob."""
+        return Snapshot.read(self._table, partition.key, uids)
 
     def announce(self, versions: Sequence[sweep.Version]) -> list[Key]:
         """Record durably that blobs of these versions are about to be written; return the records' keys."""
@@ -76,8 +73,10 @@ class Intake:
             self._table.write(*(Put(record) for record in records[start : start + MAX_CHANGES]))
         return [record.key for record in records]
 
-    def commit(self, partition: Partition, arrivals: Sequence[Arrival]) -> list[Outcome]:
+    def commit(self, partition: Partition, arrivals: Sequence[Arrival], snapshot: Snapshot) -> list[Outcome]:
         """Make the arrivals exist; return one outcome each, in order. Their blobs are stored, their intents written.
+
+        `snapshot` is what `look` returned; if it is out of date, the write conflicts and is tried on a new one.
 
         Each instance exists in full or not at all, whatever happens to its neighbours.
         """
@@ -87,13 +86,16 @@ class Intake:
                 break
             if attempt:
                 time.sleep(random.uniform(0, 0.004 * 2 ** min(attempt, 6)))  # noqa: S311  # jitter, not a secret
-            self._attempt(partition, arrivals, outcomes)
+                pending = [each.uids for i, each in enumerate(arrivals) if i not in outcomes]
+                snapshot = self.look(partition, pending)
+            self._attempt(partition, arrivals, snapshot, outcomes)
         return [outcomes.get(i, Refusal.CONTENDED) for i in range(len(arrivals))]
 
-    def _attempt(self, partition: Partition, arrivals: Sequence[Arrival], outcomes: dict[int, Outcome]) -> None:
+    def _attempt(
+        self, partition: Partition, arrivals: Sequence[Arrival], snapshot: Snapshot, outcomes: dict[int, Outcome]
+    ) -> None:
         """Commit what has no outcome yet, on one reading of the rows; leave what conflicts to the next attempt."""
         pending = [i for i in range(len(arrivals)) if i not in outcomes]
-        snapshot = Snapshot.read(self._table, partition.key, [arrivals[i].uids for i in pending])
         wanted = self._sorted_out(snapshot, arrivals, pending, outcomes)
         numbers = list(self._numbers.reserve(len(wanted))) if wanted else []
         try:

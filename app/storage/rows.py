@@ -102,8 +102,8 @@ class SeriesRow:
 class InstanceRow:
     """One stored instance: which file is its current version and what is needed to serve it.
 
-    `size` in bytes. `native` is (offset, length, count) of uncompressed frames in the file, empty when there are none
-    or when they lie in a `frames` item. `attributes` are values of instance-level extended query tags.
+    `size` in bytes. `native` tells where uncompressed frames lie (the first fields of `dicom.frames.FrameTable`), empty
+    when there are none or when a `frames` item tells. `attributes` are values of instance-level extended query tags.
     """
 
     partition: int

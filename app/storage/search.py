@@ -63,7 +63,18 @@ class Found(NamedTuple):
 
     @property
     def sequence(self) -> int:
+        """The number that results are ordered by."""
         return (self.instance or self.series or self.study).created
+
+    @property
+    def level(self) -> Level:
+        return Level.INSTANCE if self.instance else Level.SERIES if self.series else Level.STUDY
+
+    @property
+    def uids(self) -> tuple[str, ...]:
+        """The UIDs down to the result level."""
+        below = (self.series.series,) if self.series else ()
+        return (self.study.study, *below, *((self.instance.instance,) if self.instance else ()))
 
 
 class Search:
@@ -172,7 +183,7 @@ class Search:
 
     def _rows(self, partition: int, level: Level, chunk: Sequence[Candidate]) -> list[Found]:
         """Return the rows of candidates, but for those that are gone or no longer filed under their number."""
-        uids = [each[1 : level + 1] for each in chunk]
+        uids = [(each.study, each.series, each.instance)[:level] for each in chunk]
         snapshot = Snapshot.read(self._table, partition, uids)
         found = (_found(snapshot, each) for each in uids)
         return [row for row, each in zip(found, chunk, strict=True) if row and row.sequence == each.sequence]
@@ -309,10 +320,10 @@ def _race(
                     yield from batch
                 return
         gathered = [(stream, found) for stream, found in gathered if len(found) < _MOST_GATHERED]
-        batch = next(walk, None)  # type: ignore[assignment]  # None ends the walk
-        if batch is None:
+        walked = next(walk, None)
+        if walked is None:
             return
-        for match in batch:
+        for match in walked:
             reached = match.sequence
             yield match
         size = min(size * 2, _LARGEST_CHUNK)
@@ -328,10 +339,10 @@ def _found(snapshot: Snapshot, uids: tuple[str, ...]) -> Found | None:
         return None
     if len(uids) == Level.STUDY:
         return Found(study)
-    series = snapshot.series.get(uids[:2])  # type: ignore[arg-type]  # two UIDs at this level
+    series = snapshot.series.get((uids[0], uids[1]))
     if series is None or not member(study, series):
         return None
     if len(uids) == Level.SERIES:
         return Found(study, series)
-    row = snapshot.instances.get(uids)  # type: ignore[arg-type]  # three UIDs at this level
+    row = snapshot.instances.get((uids[0], uids[1], uids[2]))
     return Found(study, series, row) if visible(study, series, row) else None

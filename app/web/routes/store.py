@@ -31,7 +31,7 @@ def store(scope: Scope, study: str | None = None) -> Response:
     report = scope.services.store(partition, bodies, study, scope.policy)
     if report.empty:
         return Response(status=204)
-    response = dicom_json(report.dataset(scope.link(), scope.policy), report.status)
+    response = dicom_json(report.dataset(scope.link()), report.status)
     if report.multiple_values:
         response.headers["Warning"] = f'299 {request.host or "-"}: "{MULTIPLE_VALUES}"'
     return response

@@ -1,0 +1,130 @@
+"""The wiring: settings -> engine -> services. The only module that names an engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+from app.dicom.query_parameters import Catalogue
+from app.services import Services
+from app.services.change_feed import ChangeFeed
+from app.services.health import Health
+from app.services.partitions import PartitionDirectory
+from app.services.retrieve import Retrieve
+from app.services.search import Search
+from app.services.store import Store
+from app.settings import Settings
+from app.storage import changefeed, clock, keys
+from app.storage.documents import Documents
+from app.storage.instances import Instances
+from app.storage.intake import Intake
+from app.storage.partitions import Partitions
+from app.storage.plan import Extended
+from app.storage.ports import BlobStore, Table
+from app.storage.removal import Removal
+from app.storage.search import Search as Planner
+from app.storage.sequence import Sequence
+from app.storage.sweep import Sweep, Version
+
+_PROBE: Final = "health/probe"
+_WRITERS: Final = 12
+"""Blobs written side by side by one process: waiting for a disk or for S3 takes threads, not processors."""
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """The ports made real."""
+
+    table: Table
+    blobs: BlobStore
+
+
+def build_engine(settings: Settings) -> Engine:
+    """Return the engine that the settings name; nothing is created but, for the embedded one, its data folder."""
+    if settings.engine == "aws":
+        from app.engines.aws import clients
+        from app.engines.aws.dynamodb import DynamoTable
+        from app.engines.aws.s3 import S3Blobs
+
+        return Engine(
+            DynamoTable(clients.dynamodb(settings.pool_size), settings.table),
+            S3Blobs(clients.s3(settings.pool_size), settings.bucket),
+        )
+    from app.engines.embedded.files import FileBlobs
+    from app.engines.embedded.sqlite import SqliteTable
+
+    return Engine(
+        SqliteTable(settings.data_dir / "index.sqlite"),
+        FileBlobs(settings.data_dir / "blobs"),
+    )
+
+
+def initialise(settings: Settings) -> None:
+    """Create what the engine needs and lacks, and seed the partition table; safe to repeat."""
+    if settings.engine == "aws":
+        from app.engines.aws import clients, provision
+
+        provision.create_table(clients.dynamodb(settings.pool_size), settings.table)
+        provision.create_bucket(clients.s3(settings.pool_size), settings.bucket)
+    build_services(settings, build_engine(settings))
+
+
+def build_services(settings: Settings, engine: Engine) -> Services:
+    """Wire the use cases to an engine.
+
+    Seeds the default partition; raises `DataPartitionsFeatureCannotBeDisabledException` where spec/01 refuses to start.
+    """
+    table, blobs = engine.table, engine.blobs
+    numbers = Sequence(table)
+    instances = Instances(table)
+    documents = Documents(table, blobs)
+    feed = changefeed.ChangeFeed(table, numbers)
+    removal = Removal(table, instances, numbers, feed, _no_tags, settings.delete_delay_seconds)
+    intake = Intake(table, numbers, feed, removal.remove, _no_tags)
+
+    def current(version: Version) -> Iterable[str]:
+        row = instances.one(version.partition, version.study, version.series, version.instance)
+        return (row.version,) if row else ()
+
+    sweep = Sweep(table, blobs, current, removal.tidy)
+    return Services(
+        partitions=PartitionDirectory(Partitions(table), enabled=settings.enable_data_partitions),
+        store=Store(
+            intake,
+            blobs,
+            _no_tags,
+            _spread,
+            max_instance=settings.max_instance_bytes,
+            spool=settings.spool_dir,
+            full_validation=settings.enable_full_validation,
+        ),
+        retrieve=Retrieve(instances, documents, blobs),
+        search=Search(Planner(table, instances), instances, documents, Catalogue),
+        delete=removal.delete,
+        change_feed=ChangeFeed(feed, instances, documents),
+        health=Health({"table": lambda: table.get(keys.SEQUENCE_COUNTER), "bucket": lambda: blobs.delete([_PROBE])}),
+        background=(lambda: sweep.run_once(clock.now()) > 0,),
+    )
+
+
+def _no_tags() -> Extended:
+    return {}
+
+
+_pool: ThreadPoolExecutor | None = None
+
+
+def _spread(call: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+    """Apply `call` to each item, several side by side; results come in order. One item runs where it is."""
+    global _pool
+    todo = list(items)
+    if len(todo) < 2:
+        return map(call, todo)
+    if _pool is None:  # made on first use: a pool does not survive the fork of a server process
+        _pool = ThreadPoolExecutor(_WRITERS, thread_name_prefix="blobs")
+    return _pool.map(call, todo)

@@ -1,0 +1,90 @@
+"""The change feed as a client reads it: entries with their state and metadata at the time of reading (spec/09)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from itertools import groupby
+from typing import NamedTuple
+
+from app.storage import clock
+from app.storage.changefeed import ChangeFeed as Log
+from app.storage.changefeed import Entry
+from app.storage.documents import Documents
+from app.storage.instances import Instances
+from app.storage.rows import InstanceRow
+
+
+class FeedEntry(NamedTuple):
+    """One change. `state` is Current, Replaced or Deleted; `metadata` DICOM JSON of the current version, if wanted."""
+
+    sequence: int
+    partition_name: str
+    study: str
+    series: str
+    instance: str
+    action: str
+    timestamp: str
+    state: str
+    metadata: bytes | None
+
+
+class ChangeFeed:
+    """Reads the feed by sequence (v1) or by time (v2)."""
+
+    def __init__(self, log: Log, instances: Instances, documents: Documents) -> None:
+        self._log = log
+        self._instances = instances
+        self._documents = documents
+
+    def by_sequence(self, offset: int, limit: int, metadata: bool) -> list[FeedEntry]:
+        """Return the entries with sequence in (offset, offset + limit]."""
+        return self._told(self._log.by_sequence(offset, limit), metadata)
+
+    def by_time(
+        self, start: datetime | None, end: datetime | None, offset: int, limit: int, metadata: bool
+    ) -> list[FeedEntry]:
+        """Return up to `limit` entries of start <= time < end, by time then sequence, after skipping `offset`."""
+        return self._told(self._log.by_time(_stamp(start), _stamp(end), offset, limit), metadata)
+
+    def latest(self, by_time: bool, metadata: bool) -> FeedEntry | None:
+        """Return the newest entry, None while the feed is empty."""
+        entry = self._log.latest_by_time() if by_time else self._log.latest()
+        return self._told([entry], metadata)[0] if entry else None
+
+    def _told(self, entries: Sequence[Entry], metadata: bool) -> list[FeedEntry]:
+        current: dict[tuple[int, str, str, str], InstanceRow] = {}
+        for partition, group in groupby(sorted(entries, key=lambda each: each.partition), lambda each: each.partition):
+            found = self._instances.many(partition, ((each.study, each.series, each.instance) for each in group))
+            current |= {(partition, *uids): row for uids, row in found.items()}
+        documents: dict[int, bytes | None] = {}
+        told: list[FeedEntry] = []
+        for entry in entries:
+            row = current.get((entry.partition, entry.study, entry.series, entry.instance))
+            if metadata and row and row.watermark not in documents:
+                documents[row.watermark] = self._documents.metadata(row)
+            told.append(
+                FeedEntry(
+                    entry.sequence,
+                    entry.partition_name,
+                    entry.study,
+                    entry.series,
+                    entry.instance,
+                    entry.action,
+                    entry.timestamp,
+                    _state(entry, row),
+                    documents.get(row.watermark) if row else None,
+                )
+            )
+        return told
+
+
+def _state(entry: Entry, row: InstanceRow | None) -> str:
+    """An entry's state follows from the version that is current now (spec/09)."""
+    if row is None:
+        return "Deleted"
+    return "Current" if row.watermark == entry.watermark and entry.action != "Delete" else "Replaced"
+
+
+def _stamp(moment: datetime | None) -> str:
+    return clock.timestamp(moment.astimezone(UTC).timestamp()) if moment else ""

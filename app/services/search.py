@@ -1,0 +1,155 @@
+"""Search: which attributes of a match are told, and where their values come from (spec/04, "Returned attributes")."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+
+from app.dicom.attributes import (
+    AVAILABILITY,
+    INDEXED,
+    MODALITIES_IN_STUDY,
+    RETRIEVE_URL,
+    SERIES_INSTANCE_COUNT,
+    STUDY_INSTANCE_COUNT,
+    STUDY_SERIES_COUNT,
+    UIDS,
+    Element,
+    Level,
+)
+from app.dicom.query import Query
+from app.dicom.query_parameters import Catalogue, parse_query
+from app.services.policy import Policy
+from app.storage.documents import Documents
+from app.storage.instances import Instances
+from app.storage.partitions import Partition
+from app.storage.rows import InstanceRow
+from app.storage.search import Found, attributes_of, modalities
+from app.storage.search import Search as Planner
+
+Link = Callable[..., str]
+"""link(study, series=None, instance=None) -> absolute URL."""
+
+Row = dict[str, Element]
+
+_UIDS: Final = frozenset(UIDS.values())
+_INDEX: Final = frozenset(each.tag for level in Level for each in INDEXED[level]) | _UIDS
+"""What the index rows know of every match."""
+
+_ONLINE: Final[Element] = {"vr": "CS", "Value": ["ONLINE"]}
+
+_COMPUTED: Final = {
+    Level.STUDY: frozenset({MODALITIES_IN_STUDY, STUDY_SERIES_COUNT, STUDY_INSTANCE_COUNT}),
+    Level.SERIES: frozenset({SERIES_INSTANCE_COUNT}),
+    Level.INSTANCE: frozenset[str](),
+}
+"""What is counted anew for results of a level; elsewhere these come back only if they are in the file."""
+
+
+@dataclass(frozen=True, slots=True)
+class SearchReport:
+    """A page of matches as DICOM JSON datasets, newest first.
+
+    `erroneous` names the extended query tags filtered on whose index is known to be incomplete, as the client typed them.
+    """
+
+    rows: list[Row]
+    erroneous: tuple[str, ...] = ()
+
+
+class Search:
+    """Answers searches of one partition. `catalogue` tells what may be filtered on at the time."""
+
+    def __init__(
+        self, planner: Planner, instances: Instances, documents: Documents, catalogue: Callable[[], Catalogue]
+    ) -> None:
+        self._planner = planner
+        self._instances = instances
+        self._documents = documents
+        self._catalogue = catalogue
+
+    def __call__(
+        self,
+        partition: Partition,
+        level: str,
+        study: str | None,
+        series: str | None,
+        params: Iterable[tuple[str, str]],
+        policy: Policy,
+        link: Link,
+    ) -> SearchReport:
+        """Return the matches at `level` (`study`, `series`, `instance`) below the study and series of the URL.
+
+        `params` are the decoded query pairs. Raises `InvalidQuery` and `InvalidParameter`.
+        """
+        catalogue = self._catalogue()
+        query = parse_query(Level[level.upper()], study, series, params, catalogue)
+        found = self._planner.run(partition.key, query)
+        wanted = _wanted(query, policy)
+        files = wanted - _COMPUTED[query.level] - (_INDEX if policy.from_index else _UIDS)
+        datasets = self._representatives(partition.key, found) if files else [{}] * len(found)
+        pairs = zip(found, datasets, strict=True)
+        return SearchReport([self._row(each, dataset, wanted, policy, link) for each, dataset in pairs])
+
+    def _row(self, found: Found, dataset: Row, wanted: frozenset[str], policy: Policy, link: Link) -> Row:
+        """Return what is told of one match: from the newest instance's file, over it from the index, counted anew."""
+        from_index = wanted if policy.from_index else _UIDS
+        told = {tag: element for tag, element in dataset.items() if tag in wanted and element.get("Value")}
+        told |= {tag: element for tag, element in attributes_of(found).items() if tag in from_index & wanted}
+        told |= self._computed(found, wanted & _COMPUTED[found.level])
+        if policy.computed_links:
+            told[RETRIEVE_URL] = {"vr": "UR", "Value": [link(*found.uids)]}
+            told[AVAILABILITY] = _ONLINE
+        return told
+
+    def _computed(self, found: Found, wanted: frozenset[str]) -> Row:
+        if not wanted:
+            return {}
+        partition, study = found.study.partition, found.study.study
+        computed: dict[str, Any] = {}
+        if STUDY_INSTANCE_COUNT in wanted:
+            computed[STUDY_INSTANCE_COUNT] = _number(self._instances.count(partition, study))
+        if SERIES_INSTANCE_COUNT in wanted and found.series:
+            computed[SERIES_INSTANCE_COUNT] = _number(self._instances.count(partition, study, found.series.series))
+        if wanted & {MODALITIES_IN_STUDY, STUDY_SERIES_COUNT}:
+            series = self._instances.series_of(partition, study).series.values()
+            if STUDY_SERIES_COUNT in wanted:
+                computed[STUDY_SERIES_COUNT] = _number(len(series))
+            if MODALITIES_IN_STUDY in wanted and (values := modalities(series)):
+                computed[MODALITIES_IN_STUDY] = {"vr": "CS", "Value": list(values)}
+        return computed
+
+    # --- representative instances ---
+
+    def _representatives(self, partition: int, found: Sequence[Found]) -> list[Row]:
+        """Return the metadata of each match's newest instance; empty if it vanished meanwhile."""
+        rows = [each.instance or self._newest(partition, each) for each in found]
+        documents = self._documents.by_watermark([row for row in rows if row])
+        return [orjson.loads(documents.get(row.watermark, b"{}")) if row else {} for row in rows]
+
+    def _newest(self, partition: int, found: Found) -> InstanceRow | None:
+        study = found.study.study
+        if found.series is None:
+            newest = self._documents.newest_of(partition, study)
+            row = self._instances.one(partition, study, newest.series, newest.instance) if newest else None
+            if row and newest and row.watermark == newest.watermark:
+                return row
+        rows = self._instances.within(partition, study, found.series.series if found.series else None).instances
+        return max(rows, key=lambda row: row.watermark, default=None)
+
+
+def _wanted(query: Query, policy: Policy) -> frozenset[str]:
+    """Return the tags to tell: defaults of the levels shown, filters, URL UIDs, included fields."""
+    top = Level.INSTANCE if query.series else Level.SERIES if query.study else Level.STUDY
+    shown = [level for level in Level if min(top, query.level) <= level <= query.level]
+    named = [UIDS[Level.STUDY]] if query.study else []
+    if query.series:
+        named.append(UIDS[Level.SERIES])
+    return frozenset().union(*(policy.defaults[level] for level in shown), query.tags(), named, query.include)
+
+
+def _number(value: int) -> Element:
+    return {"vr": "IS", "Value": [value]}

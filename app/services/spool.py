@@ -1,0 +1,121 @@
+"""Bodies in flight: small ones in memory, large ones in an unnamed temporary file that is mapped, never loaded."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import mmap
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import IO, BinaryIO, Final, Protocol
+
+from app.errors import TooLarge
+
+MEMORY_BYTES: Final = 1024 * 1024
+"""Bodies up to this size stay in memory."""
+
+_CHUNK: Final = 1024 * 1024
+_PREAMBLE: Final = 128
+_MAGIC: Final = b"DICM"
+
+
+class Readable(Protocol):
+    """What a body must offer."""
+
+    def read(self, size: int, /) -> bytes: ...
+
+
+class Spooled:
+    """One received body: a random-access `buffer` for the parser, `stream()` for the blob store.
+
+    The 128-byte preamble of a DICOM file is zeroed on the way in (PS3.10 §7.1 lets it hold anything, a program
+    included); nothing else is touched. A temporary file has no name: it is gone with the process that made it.
+    """
+
+    def __init__(self, buffer: bytes | mmap.mmap, file: IO[bytes] | None) -> None:
+        self.buffer = buffer
+        self._file = file
+
+    @property
+    def size(self) -> int:
+        return len(self.buffer)
+
+    @property
+    def in_memory(self) -> bool:
+        return self._file is None
+
+    def stream(self) -> BinaryIO:
+        """Return the whole body from its start."""
+        if self._file is None:
+            return io.BytesIO(self.buffer)
+        self._file.seek(0)
+        return self._file  # type: ignore[return-value]  # a temporary file is a BinaryIO in all but name
+
+    def close(self) -> None:
+        if self._file is not None:
+            with contextlib.suppress(BufferError):  # a value still points into the map, which goes with the value
+                self.buffer.close()  # type: ignore[union-attr]  # a file's buffer is its map
+            self._file.close()
+
+    def __enter__(self) -> Spooled:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def receive(body: Readable, limit: int, folder: Path | None) -> Spooled:
+    """Read a body to its end; raises `TooLarge` beyond `limit` bytes."""
+    chunks: list[bytes] = []
+    size = 0
+    stream = _without_preamble(body)
+    for chunk in stream:
+        size += len(chunk)
+        if size > limit:
+            raise TooLarge(limit)
+        chunks.append(chunk)
+        if size > MEMORY_BYTES:
+            return _on_disk(chunks, stream, size, limit, folder)
+    return Spooled(chunks[0] if len(chunks) == 1 else b"".join(chunks), None)
+
+
+def _on_disk(chunks: list[bytes], rest: Iterator[bytes], size: int, limit: int, folder: Path | None) -> Spooled:
+    file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115  # closed by Spooled.close
+    try:
+        for chunk in chunks:
+            _write(file, chunk)
+        for chunk in rest:
+            size += len(chunk)
+            if size > limit:
+                raise TooLarge(limit)
+            _write(file, chunk)
+        return Spooled(mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ), file)
+    except BaseException:
+        file.close()
+        raise
+
+
+def _write(file: IO[bytes], chunk: bytes) -> None:
+    view = memoryview(chunk)
+    while view:
+        view = view[file.write(view) :]
+
+
+def _without_preamble(body: Readable) -> Iterator[bytes]:
+    """Yield the chunks of a body; those of a DICOM file with its preamble zeroed."""
+    head = b""
+    while len(head) < _PREAMBLE + len(_MAGIC):
+        chunk = body.read(_CHUNK)
+        if not chunk:
+            break
+        head = head + chunk if head else chunk
+    if head[_PREAMBLE : _PREAMBLE + len(_MAGIC)] == _MAGIC and any(head[:_PREAMBLE]):
+        head = bytes(_PREAMBLE) + head[_PREAMBLE:]
+    if head:
+        yield head
+    while chunk := body.read(_CHUNK):
+        yield chunk
