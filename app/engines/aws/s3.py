@@ -50,7 +50,7 @@ class S3Blobs:
             self._client.put_object(Bucket=self._bucket, Key=key, Body=first)
         return len(first)
 
-    def _put_parts(self, key: str, part: bytearray, body: BinaryIO) -> int:
+    def _put_parts(self, key: str, part: bytes, body: BinaryIO) -> int:
         with translated():
             upload = self._client.create_multipart_upload(Bucket=self._bucket, Key=key)["UploadId"]
         where: Any = {"Bucket": self._bucket, "Key": key, "UploadId": upload}
@@ -155,9 +155,11 @@ class _Stream(io.RawIOBase):
         super().close()
 
 
-def _filled(body: BinaryIO) -> bytearray:
+def _filled(body: BinaryIO) -> bytes:
     """Return the next part of the body: shorter than a whole one only at its end."""
-    part = bytearray()
-    while chunk := body.read(_PART_BYTES - len(part)):
-        part += chunk
-    return part
+    chunks = []
+    left = _PART_BYTES
+    while chunk := body.read(left):
+        chunks.append(chunk)
+        left -= len(chunk)
+    return b"".join(chunks)

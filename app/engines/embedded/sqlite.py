@@ -79,7 +79,7 @@ class SqliteTable:
         """Return one entry for each key, in the order of `keys`, all from one moment."""
         found: list[Item | None] = [None] * len(keys)
         with _translated():
-            rows = self._readers.rows(_GET_MANY, (orjson.dumps(keys).decode(),)) if keys else []
+            rows = self._readers.rows(_GET_MANY, (orjson.dumps(list(map(tuple, keys))).decode(),)) if keys else []
         for position, fields, data in rows:
             found[position] = Item(keys[position], orjson.loads(fields), data)
         return found

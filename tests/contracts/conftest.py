@@ -1,0 +1,75 @@
+"""The engines that the contract suites run on without any server: the embedded ones, and AWS as moto plays it.
+
+A suite is a class that takes the fixture `table` or `blobs`; run it on another engine by subclassing it in a module
+that has a fixture of that name (tests/integration/test_contracts.py does).
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from moto import mock_aws
+
+from app.engines.aws import clients
+from app.engines.aws.dynamodb import DynamoTable
+from app.engines.aws.provision import create_bucket, create_table
+from app.engines.aws.s3 import S3Blobs
+from app.engines.embedded.files import FileBlobs
+from app.engines.embedded.sqlite import SqliteTable
+from app.storage.ports import BlobStore, Table
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_s3 import S3Client
+
+
+@dataclass(frozen=True, slots=True)
+class Aws:
+    """Clients, and a name for a table or bucket that nobody has used yet."""
+
+    dynamodb: DynamoDBClient
+    s3: S3Client
+    name: str
+
+
+@pytest.fixture(scope="module")
+def _moto() -> Iterator[tuple[DynamoDBClient, S3Client]]:
+    with pytest.MonkeyPatch.context() as environment, mock_aws():
+        for variable in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            environment.setenv(variable, "testing")
+        environment.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+        yield clients.dynamodb(), clients.s3()
+
+
+@pytest.fixture
+def moto(_moto: tuple[DynamoDBClient, S3Client]) -> Aws:
+    """AWS, played by moto in this process; one a module, since making a client takes a third of a second."""
+    return Aws(*_moto, name=f"bulkhead-{uuid.uuid4().hex}")
+
+
+@pytest.fixture(params=["embedded", "moto"])
+def table(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Table]:
+    """An empty table of each engine."""
+    if request.param == "embedded":
+        embedded = SqliteTable(tmp_path / "index.db")
+        yield embedded
+        embedded.close()
+    else:
+        moto: Aws = request.getfixturevalue("moto")
+        create_table(moto.dynamodb, moto.name)
+        yield DynamoTable(moto.dynamodb, moto.name)
+
+
+@pytest.fixture(params=["embedded", "moto"])
+def blobs(request: pytest.FixtureRequest, tmp_path: Path) -> BlobStore:
+    """An empty blob store of each engine."""
+    if request.param == "embedded":
+        return FileBlobs(tmp_path / "blobs")
+    moto: Aws = request.getfixturevalue("moto")
+    create_bucket(moto.s3, moto.name)
+    return S3Blobs(moto.s3, moto.name)
