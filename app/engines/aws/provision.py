@@ -24,7 +24,14 @@ _KEYS: Final[list[KeySchemaElementTypeDef]] = [
 ]
 _EXISTS: Final = frozenset({"ResourceInUseException", "BucketAlreadyOwnedByYou"})
 _MISSING: Final = frozenset({"404", "NoSuchBucket"})
-_NOT_OFFERED: Final = frozenset({"UnknownOperationException", "NotImplemented", "MethodNotAllowed", "501", "405"})
+_NOT_OFFERED: Final = frozenset(
+    {
+        "UnknownOperationException",
+        "NotImplemented",
+        "MethodNotAllowed",
+        "BucketAlreadyExists",  # a server that does not know `?encryption` takes it for another CreateBucket
+    }
+)
 _NO_CONSTRAINT: Final = "us-east-1"
 """The one region that CreateBucket must not be told."""
 
