@@ -16,6 +16,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.integration.servers import free_port
+
 READY = "Bulkhead is ready on "
 
 NGINX = """
@@ -96,7 +98,7 @@ def balanced(folder: Path, copies: Sequence[Copy]) -> Iterator[Archive]:
     program = shutil.which("nginx")
     if program is None:
         pytest.fail("nginx is missing (Debian: nginx-light)")
-    port = _free_port()
+    port = free_port()
     servers = " ".join(f"server {copy.url.removeprefix('http://')};" for copy in copies)
     configuration = folder / "nginx.conf"
     configuration.write_text(NGINX.format(folder=folder, port=port, servers=servers))
@@ -107,12 +109,6 @@ def balanced(folder: Path, copies: Sequence[Copy]) -> Iterator[Archive]:
     finally:
         process.terminate()
         process.wait()
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-    return port
 
 
 def _await_listener(process: subprocess.Popen[bytes], port: int) -> None:

@@ -17,7 +17,7 @@ import requests
 from tests.benchmarks.processes import family
 from tests.corpus import make_instance, read, uid
 from tests.integration.copies import Archive, Copy, balanced, bulkhead, served
-from tests.integration.servers import dynamodb_local, rclone_s3
+from tests.integration.servers import KEYS, dynamodb_local, s3_server
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
@@ -31,13 +31,13 @@ REASON, ALREADY_THERE = "00081197", {45070, 45071}
 def archive(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Archive]:
     folder = tmp_path_factory.mktemp(request.param)
     with ExitStack() as running:
-        environment = _environment(request.param, folder, running)
+        environment = _environment(request.param, folder, request.config.rootpath, running)
         subprocess.run(bulkhead("init"), env={**os.environ, **environment}, check=True)
         copies = [running.enter_context(served(environment)) for _ in range(2)]
         yield running.enter_context(balanced(folder, copies))
 
 
-def _environment(engine: str, folder: Path, running: ExitStack) -> dict[str, str]:
+def _environment(engine: str, folder: Path, repository: Path, running: ExitStack) -> dict[str, str]:
     """Return the settings of both copies: embedded learns its address from nginx, aws is told its public URL."""
     shared = {"BULKHEAD_ENGINE": engine, "BULKHEAD_TRUSTED_PROXIES": "1", "BULKHEAD_LOG_LEVEL": "warning"}
     if engine == "embedded":
@@ -46,10 +46,10 @@ def _environment(engine: str, folder: Path, running: ExitStack) -> dict[str, str
         "BULKHEAD_TABLE": "archive",
         "BULKHEAD_BUCKET": "archive",
         "BULKHEAD_PUBLIC_URL": PUBLIC_URL,
-        "AWS_ENDPOINT_URL_DYNAMODB": running.enter_context(dynamodb_local()),
-        "AWS_ENDPOINT_URL_S3": running.enter_context(rclone_s3(folder)),
-        "AWS_ACCESS_KEY_ID": "integration",
-        "AWS_SECRET_ACCESS_KEY": "integration",
+        "AWS_ENDPOINT_URL_DYNAMODB": running.enter_context(dynamodb_local(folder, repository)),
+        "AWS_ENDPOINT_URL_S3": running.enter_context(s3_server(folder)),
+        "AWS_ACCESS_KEY_ID": KEYS[0],
+        "AWS_SECRET_ACCESS_KEY": KEYS[1],
         "AWS_DEFAULT_REGION": "eu-west-1",
     }
 
@@ -159,10 +159,10 @@ def test_the_feed_is_one_for_both_copies(archive: Archive) -> None:
         Partition(copy.url, "feed").store(instance).raise_for_status()
 
     def feed(copy: Copy) -> list[tuple[int, str]]:
-        entries: list[dict[str, Any]] = []
-        while page := requests.get(f"{copy.url}/v1/changefeed", params={"offset": len(entries), "limit": 100}).json():
-            entries += page
-        return [(each["sequence"], each["sopInstanceUid"]) for each in entries]
+        url = f"{copy.url}/v1/changefeed"
+        latest = requests.get(f"{url}/latest").json()["sequence"]
+        pages = [requests.get(url, params={"offset": after, "limit": 100}).json() for after in range(0, latest, 100)]
+        return [(each["sequence"], each["sopInstanceUid"]) for page in pages for each in page]
 
     first, second = (feed(copy) for copy in archive.copies)
     assert first == second
