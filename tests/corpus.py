@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 import struct
 import uuid
+import warnings
 from collections.abc import Iterable, Sequence
 from io import BytesIO
 from typing import Any
@@ -338,10 +339,11 @@ def _write(attributes: dict[str, Any], extra: Iterable[DataElement], transfer_sy
     mode = config.settings.writing_validation_mode
     config.settings.writing_validation_mode = config.IGNORE
     try:
-        dataset = _dataset(attributes)
-        for element in extra:
-            dataset.add(element)
-        return _encode(dataset, UID(transfer_syntax), preamble)
+        with warnings.catch_warnings(action="ignore"):
+            dataset = _dataset(attributes)
+            for element in extra:
+                dataset.add(element)
+            return _encode(dataset, UID(transfer_syntax), preamble)
     finally:
         config.settings.writing_validation_mode = mode
 

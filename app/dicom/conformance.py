@@ -84,11 +84,9 @@ _MOMENT_PARTS: Final = (
 def _moment(value: str) -> str | None:
     if "-0000" in value:
         return "negative UTC hours component with value -0000 is not allowed"
-    split = re.fullmatch(r"([^+-]*)([+-].*)?", value, re.DOTALL)
-    if split is None:
-        return "value is in invalid range format"
-    moment, zone = split[1], split[2]
-    if zone is not None and not re.fullmatch(_ZONE, zone, re.ASCII):
+    moment = re.split("[+-]", value, maxsplit=1)[0]
+    zone = value[len(moment) :]
+    if zone and not re.fullmatch(_ZONE, zone, re.ASCII):
         return "value does not match the UTC pattern &ZZXX"
     if not re.fullmatch(r"\d{4}(\d{2}){0,4}|\d{14}(\.\d{1,6})?", moment, re.ASCII):
         return "value does not mach pattern YYYY[MM[DD[HH[MM[SS[.F{1-6}]]]]]]"

@@ -31,7 +31,7 @@ class Element(NamedTuple):
     """One data element.
 
     `value` is the raw bytes; a tuple of items for SQ; `Fragments` for encapsulated data; None when it was not loaded
-    (bulk VRs, very long values). `offset` and `length` locate the value, without its closing delimiter.
+    (bulk VRs, very long values). `offset` and `length` locate the value, with its closing delimiter if it has one.
     """
 
     tag: int

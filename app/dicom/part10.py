@@ -18,6 +18,7 @@ INFLATE_LIMIT: Final = 104_857_600
 """Bytes that a deflated dataset may come to (spec/00: the size up to which files are parsed as a whole)."""
 
 TRANSFER_SYNTAX_UID: Final = 0x00020010
+LAST_META_TAG: Final = 0x0002FFFF
 PIXEL_DATA: Final = 0x7FE00010
 FLOAT_PIXEL_DATA: Final = 0x7FE00008
 DOUBLE_FLOAT_PIXEL_DATA: Final = 0x7FE00009
@@ -95,6 +96,8 @@ def parse(data: Buffer, *, inflate_limit: int = INFLATE_LIMIT) -> Part10:
     encoding = reader.encoding(offset, size, ENCODINGS[syntax.explicit, syntax.little])
     elements = reader.dataset(offset, size, encoding)
     by_tag = {element.tag: element for element in elements}
+    if by_tag and min(by_tag) <= LAST_META_TAG and any(0x0002 == tag >> 16 for tag in by_tag):
+        raise InvalidInstance("The DICOM instance is invalid: file meta information lies within the dataset.")
     return Part10(syntax, meta, elements, _pixel_data(by_tag), offset, size, encoding.explicit, encoding.little, by_tag)
 
 

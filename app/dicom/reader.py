@@ -123,7 +123,7 @@ class Reader:
             stop = start + length
             if stop > end:
                 _refuse(position, f"the value of {tag_text(tag)} runs past the end of its dataset")
-            if vr in BULK or length > MAX_VALUE:
+            if vr in BULK or (length > MAX_VALUE and vr != "SQ"):
                 self._ceiling += length
                 append(new(Element, (tag, vr, None, start, length)))
             elif vr == "SQ":

@@ -67,16 +67,15 @@ def _gathered(pieces: Iterable[bytes]) -> Iterator[bytes]:
     """The same bytes in fewer pieces: small ones are joined until they make 64 KiB."""
     small = bytearray()
     for piece in pieces:
-        if len(piece) >= _SMALL:
+        if len(small) + len(piece) >= _SMALL and small:
             yield bytes(small)
             small.clear()
+        if len(piece) >= _SMALL:
             yield piece
         else:
             small += piece
-            if len(small) >= _SMALL:
-                yield bytes(small)
-                small.clear()
-    yield bytes(small)
+    if small:
+        yield bytes(small)
 
 
 def _file(data: Buffer, part10: Part10) -> Iterator[bytes]:

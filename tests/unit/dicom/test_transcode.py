@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+
+import pytest
+from pydicom.dataelem import DataElement
+from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence
+
+from app.dicom.frames import frame_table
+from app.dicom.json_model import dataset_json
+from app.dicom.part10 import parse
+from app.dicom.transcode import frame_to_little, swapped, to_explicit_little
+from app.errors import NotAcceptable
+from tests import corpus
+from tests.unit.dicom.raw import EXPLICIT, IMPLICIT, SEQUENCE_END, UNDEFINED, element, implicit, item, part10
+
+SYNTAXES = [corpus.IMPLICIT_LITTLE, corpus.EXPLICIT_LITTLE, corpus.EXPLICIT_BIG, corpus.DEFLATED_LITTLE]
+
+
+def rewritten(data: bytes) -> bytes:
+    return b"".join(to_explicit_little(data, parse(data)))
+
+
+@pytest.mark.parametrize("syntax", SYNTAXES)
+def test_the_dataset_stays_the_same(syntax: str) -> None:
+    data = corpus.ct(rows=6, columns=6, transfer_syntax=syntax, preamble=b"x" * 128)
+    after = rewritten(data)
+    assert after[:128] == bytes(128)
+    before, result = corpus.read(data), corpus.read(after)
+    assert result.file_meta.TransferSyntaxUID == EXPLICIT
+    assert result.file_meta.FileMetaInformationGroupLength == after.index(b"\x08\x00\x05\x00CS") - 144
+    assert set(before.keys()) == set(result.keys())
+    if syntax == corpus.IMPLICIT_LITTLE:
+        assert dataset_json(parse(after)) == dataset_json(parse(data))
+    else:
+        pixels = before.pop("PixelData"), result.pop("PixelData")
+        assert before == result
+        assert swapped(pixels[0].value, 2 if syntax == corpus.EXPLICIT_BIG else 1) == pixels[1].value
+
+
+def test_big_endian_words_of_every_size_turn() -> None:
+    extra = [
+        DataElement(0x00091001 + n, vr, value)
+        for n, (vr, value) in enumerate(
+            {
+                "OW": b"\1\2\3\4", "OF": b"\1\2\3\4", "OL": b"\1\2\3\4", "OD": bytes(range(8)), "OV": bytes(range(8)),
+                "OB": b"\1\2", "UN": b"\1\2", "SL": -2, "SV": -3, "UV": 2**60, "UL": 7, "SS": -1, "AT": 0x00100020,
+            }.items()
+        )
+    ]  # fmt: skip
+    nested = DataElement(0x00091101, "SQ", Sequence([Dataset()]))
+    nested.value[0].add(DataElement(0x00280010, "US", 513))
+    data = corpus.make_instance(transfer_syntax=corpus.EXPLICIT_BIG, extra=[*extra, nested], pixel=False)
+    result = corpus.read(rewritten(data))
+    raw = {element.VR: element.value for element in result if 0x00091001 <= element.tag < 0x00091101}
+    assert raw == {
+        "OW": b"\2\1\4\3", "OF": b"\4\3\2\1", "OL": b"\4\3\2\1", "OD": bytes(range(8))[::-1],
+        "OV": bytes(range(8))[::-1], "OB": b"\1\2", "UN": b"\1\2", "SL": -2, "SV": -3, "UV": 2**60, "UL": 7, "SS": -1,
+        "AT": 0x00100020,
+    }  # fmt: skip
+    assert result[0x00091101].value[0].Rows == 513
+
+
+@pytest.mark.parametrize("bits, word", [(8, 2), (16, 2), (32, 4), (64, 8)])
+def test_big_endian_pixels_turn_by_their_depth(bits: int, word: int) -> None:
+    pixels = bytes(range(64))
+    data = corpus.make_instance(
+        rows=2, columns=2, frames=2, pixel=pixels, BitsAllocated=bits, transfer_syntax=corpus.EXPLICIT_BIG
+    )
+    found = parse(data)
+    table = frame_table(data, found)
+    assert table.word == word
+    ((start, length),) = table.ranges(2)
+    result = corpus.read(rewritten(data)).PixelData
+    assert result == swapped(pixels, word)
+    assert frame_to_little(data[start : start + length], table.word) == result[length : 2 * length]
+
+
+def test_a_frame_that_ends_within_a_word_needs_the_whole_file() -> None:
+    with pytest.raises(NotAcceptable, match=r"^The specified transcoding is not supported\.$"):
+        frame_to_little(b"123", 2)
+
+
+def test_implicit_values_too_long_for_a_short_form_become_unknown() -> None:
+    data = part10(implicit(0x00280030, b"1.5\\" * 20_000) + implicit(0x00091001, b"xyz"), IMPLICIT)
+    result = parse(rewritten(data))
+    assert rewritten(data).count(b"\x28\x00\x30\x00UN\0\0") == 1
+    assert [(e.tag, e.length) for e in result.elements] == [(0x00280030, 80_000), (0x00091001, 4)]
+
+
+def test_values_get_even_lengths() -> None:
+    odd = element(0x00080018, "UI", b"1.2") + element(0x00100020, "LO", b"P12") + element(0x7FE00010, "OB", b"123")
+    result = rewritten(part10(odd))
+    assert [result[e.offset : e.offset + e.length] for e in parse(result).elements] == [b"1.2\0", b"P12 ", b"123\0"]
+
+
+def test_group_lengths_go_and_undefined_lengths_stay_readable() -> None:
+    inner = element(0x00080000, "UL", struct.pack("<L", 99)) + element(0x00100020, "LO", b"P1")
+    sequence = element(0x00081140, "SQ", item(inner, UNDEFINED) + SEQUENCE_END, UNDEFINED)
+    icon = element(0x00880200, "SQ", item(element(0x7FE00010, "OB", item(b"") + item(b"ab") + SEQUENCE_END, UNDEFINED)))
+    result = corpus.read(rewritten(part10(inner + sequence + icon)))
+    assert result.PatientID == "P1"
+    assert list(result[0x00081140].value[0].keys()) == [0x00100020]
+    assert result[0x00880200].value[0].PixelData == item(b"") + item(b"ab")
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: corpus.encapsulated([[b"ab"]]),
+        lambda: corpus.make_instance().replace(b"1.2.840.10008.1.2.1\0", b"1.2.840.10008.1.2.5\0"),
+    ],
+)
+def test_compressed_sources_are_refused_before_the_first_piece(make: Callable[[], bytes]) -> None:
+    data = make()
+    with pytest.raises(NotAcceptable, match=r"^The specified transcoding is not supported\.$"):
+        to_explicit_little(data, parse(data))
+
+
+def test_a_compressed_syntax_without_pixels_is_rewritten() -> None:
+    data = corpus.make_instance(pixel=False, transfer_syntax=corpus.JPEG_BASELINE)
+    assert corpus.read(rewritten(data)).file_meta.TransferSyntaxUID == EXPLICIT
+
+
+def test_pieces_stay_small_and_few() -> None:
+    data = corpus.make_instance(rows=1024, columns=1024, frames=3, transfer_syntax=corpus.EXPLICIT_BIG)
+    pieces = [len(piece) for piece in to_explicit_little(data, parse(data))]
+    assert max(pieces) <= 1 << 20
+    assert len(pieces) < 10
