@@ -42,6 +42,7 @@ def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
 @pytest.fixture
 def engine(settings: Settings) -> bootstrap.Engine:
     """An empty archive."""
+    bootstrap.initialise(settings)
     return bootstrap.build_engine(settings)
 
 

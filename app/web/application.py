@@ -47,7 +47,11 @@ def application(services: Services, settings: Settings) -> Flask:
 
 def _begin() -> None:
     access_log.begin()
-    query = request.environ.get("QUERY_STRING", "")
+    environ = request.environ
+    query, raw = environ.get("QUERY_STRING", ""), environ.get("RAW_URI", "")
+    # Decoded, it would be one slash more: a path that the partition's name, or a proxy's rule, did not mean.
+    if "%" in raw and "%2f" in raw.partition("?")[0].lower():
+        raise NotFound
     if query and ("<" in query or "%3c" in query.lower()):
         raise InvalidRequest("The query string included invalid characters.")
 

@@ -10,6 +10,7 @@ from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
 
 from app import errors
+from app.web.responses import empty
 
 INTERNAL: Final = (
     "The server encountered an internal error. Please retry the request. If the issue persists, please contact support."
@@ -54,7 +55,7 @@ def register(app: Flask) -> None:
 
 def text(message: str, status: int) -> Response:
     """Return an error body: the message alone, and no type where there is no message."""
-    return Response(message, status, content_type="text/plain; charset=utf-8" if message else None)
+    return Response(message, status, content_type="text/plain; charset=utf-8") if message else empty(status)
 
 
 def _refuse(error: errors.BulkheadError) -> Response:

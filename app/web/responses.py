@@ -27,6 +27,13 @@ class Piece(NamedTuple):
     chunks: Iterable[bytes]
 
 
+def empty(status: int) -> Response:
+    """Return an answer without a body, and so without a type."""
+    response = Response(status=status)
+    del response.headers["Content-Type"]
+    return response
+
+
 def dicom_json(value: Any, status: int = 200) -> Response:
     """Return a DICOM JSON body."""
     return Response(orjson.dumps(value), status, content_type=DICOM_JSON)

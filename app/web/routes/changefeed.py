@@ -11,7 +11,7 @@ from app.services.change_feed import FeedEntry
 from app.web import schemas
 from app.web.context import Scope
 from app.web.mount import resource as new
-from app.web.responses import json
+from app.web.responses import empty, json
 
 resource = new("changefeed")
 
@@ -32,7 +32,7 @@ def latest(scope: Scope) -> Response:
     """200 with the newest entry; 204 while there is none."""
     parameters = schemas.load(schemas.LatestParameters, request.environ.get("QUERY_STRING", ""))
     entry = scope.services.change_feed.latest(by_time=scope.policy.feed_by_time, **parameters)
-    return json(_json(entry)) if entry else Response(status=204)
+    return json(_json(entry)) if entry else empty(204)
 
 
 def _json(entry: FeedEntry) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from flask import Response
 
 from app.web.context import Scope
 from app.web.mount import resource as new
+from app.web.responses import empty
 
 resource = new("delete")
 
@@ -16,4 +17,4 @@ resource = new("delete")
 def delete(scope: Scope, study: str, series: str | None = None, instance: str | None = None) -> Response:
     """204, and from then on it cannot be found; 404 where it could not before."""
     scope.services.delete(scope.partition(), study, series, instance)
-    return Response(status=204)
+    return empty(204)

@@ -6,7 +6,7 @@ from flask import Response
 
 from app.web.context import Scope
 from app.web.mount import resource as new
-from app.web.responses import json
+from app.web.responses import empty, json
 
 resource = new("partitions")
 
@@ -18,4 +18,4 @@ def listed(scope: Scope) -> Response:
         {"partitionKey": each.key, "partitionName": each.name, "createdDate": each.created}
         for each in scope.services.partitions.listed()
     ]
-    return json(rows) if rows else Response(status=204)
+    return json(rows) if rows else empty(204)

@@ -43,7 +43,7 @@ def metadata(scope: Scope, study: str, series: str | None = None, instance: str 
     negotiation.require_json(request.headers.get("Accept"))
     found = scope.services.retrieve.metadata(scope.partition(), study, series, instance, original=_original())
     if etags.matches(request.headers.get("If-None-Match"), found.etag):
-        response = Response(status=304)
+        response = responses.empty(304)
     else:
         response = responses.dicom_json_array(found.documents)
     response.headers["ETag"] = f'"{found.etag}"'

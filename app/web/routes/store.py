@@ -14,7 +14,7 @@ from app.web.context import Scope
 from app.web.mount import resource as new
 from app.web.multipart import Part, Reader
 from app.web.negotiation import DICOM, require_json
-from app.web.responses import dicom_json
+from app.web.responses import dicom_json, empty
 
 MULTIPLE_VALUES = "One or more indexed Dicom tag(s) have multiple values, only first value is indexed."
 
@@ -30,7 +30,7 @@ def store(scope: Scope, study: str | None = None) -> Response:
     partition = scope.partition(create=True)
     report = scope.services.store(partition, bodies, study, scope.policy)
     if report.empty:
-        return Response(status=204)
+        return empty(204)
     response = dicom_json(report.dataset(scope.link()), report.status)
     if report.multiple_values:
         response.headers["Warning"] = f'299 {request.host or "-"}: "{MULTIPLE_VALUES}"'

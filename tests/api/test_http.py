@@ -1,0 +1,343 @@
+"""spec/00 through HTTP: versions, headers, error bodies, health, CORS; and what is not logged."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+import structlog
+from flask.testing import FlaskClient
+
+from app import bootstrap, errors
+from app.errors import StorageUnavailable
+from app.services.health import HealthCheck
+from app.web import problems
+from tests.api.wire import Caller
+from tests.conftest import Serve
+from tests.corpus import make_instance
+
+INTERNAL = (
+    "The server encountered an internal error. Please retry the request. If the issue persists, please contact support."
+)
+TEXT = "text/plain; charset=utf-8"
+
+
+# --- versions -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("version", ["", "/v1", "/v2", "/v1.0-prerelease"])
+def test_a_served_version(client: FlaskClient, version: str) -> None:
+    response = client.get(f"{version}/partitions")
+    assert response.status_code == 200
+    assert response.headers["api-supported-versions"] == "v1, v2"
+
+
+@pytest.mark.parametrize("path", ["/v3/studies", "/v3", "/v0/partitions", "/v2.1/studies", "/v10/partitions/a/studies"])
+def test_an_unknown_version_is_400_and_json(client: FlaskClient, path: str) -> None:
+    response = client.get(path)
+    assert response.status_code == 400
+    assert response.headers["Content-Type"] == "application/json"
+    assert response.get_json()["error"]["code"] == "UnsupportedApiVersion"
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/nothing", "/v1/nothing", "/v2", "/version/studies", "/v2/studies/1.2/nothing", "/v2/health/check"]
+)
+def test_no_route_is_404_and_text(client: FlaskClient, path: str) -> None:
+    response = client.get(path)
+    assert (response.status_code, response.headers["Content-Type"]) == (404, TEXT)
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("PUT", "/v2/partitions/a/studies"),
+        ("DELETE", "/v2/partitions"),
+        ("POST", "/v2/changefeed"),
+        ("POST", "/health/check"),
+    ],
+)
+def test_another_method_is_405_and_text(client: FlaskClient, method: str, path: str) -> None:
+    response = client.open(path, method=method)
+    assert (response.status_code, response.headers["Content-Type"]) == (405, TEXT)
+    assert "GET" in response.headers["Allow"]
+
+
+def test_options_names_every_method_of_a_path(client: FlaskClient) -> None:
+    response = client.options("/v2/partitions/clinic-a/studies/1.2")
+    assert response.status_code == 200
+    assert {"GET", "HEAD", "POST", "DELETE", "OPTIONS"} <= set(re.split(r",\s*", response.headers["Allow"]))
+
+
+def test_head_has_the_headers_of_get(client: FlaskClient) -> None:
+    get, head = client.get("/v2/partitions"), client.head("/v2/partitions")
+    assert (head.status_code, head.data, head.headers["Content-Length"]) == (200, b"", get.headers["Content-Length"])
+
+
+def test_a_slash_at_the_end_changes_nothing(client: FlaskClient) -> None:
+    assert client.get("/v2/partitions/").status_code == 200
+    Caller(client).stored(make_instance())
+    assert client.get("/v2/partitions/clinic-a/studies/").status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/v2//partitions", "//partitions", "/v2/partitions/clinic-a//studies"])
+def test_doubled_slashes_lead_nowhere(client: FlaskClient, path: str) -> None:
+    Caller(client).stored(make_instance())
+    assert client.get(f"http://localhost{path}").status_code == 404
+
+
+@pytest.mark.parametrize(
+    "path", ["/v2/partitions/clinic-a%2Fstudies", "/v2%2fpartitions", "/v2/partitions/clinic-a/studies%2F1.2"]
+)
+def test_encoded_slashes_lead_nowhere(client: FlaskClient, path: str) -> None:
+    Caller(client).stored(make_instance(study="1.2"))
+    assert client.get(path).status_code == 404
+    assert Caller(client, path).store(make_instance(), path="").status_code == 404
+
+
+# --- headers ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/v2/partitions", 200),
+        ("/v2/changefeed/latest", 204),
+        ("/v2/studies", 400),
+        ("/v3/studies", 400),
+        ("/nothing", 404),
+        ("/health/check", 200),
+        ("/v2/partitions?a=<", 400),
+    ],
+)
+def test_security_headers_are_always_there(client: FlaskClient, path: str, status: int) -> None:
+    response = client.get(path)
+    assert response.status_code == status
+    assert response.headers["X-Content-Type-Options"] == "nosniff"
+    assert response.headers["X-Frame-Options"] == "SAMEORIGIN"
+    assert response.headers["Content-Security-Policy"] == "frame-src 'self';"
+    assert "Set-Cookie" not in response.headers
+
+
+@pytest.mark.parametrize("given", ["abc-123", "A.b_C", "x" * 64])
+def test_a_harmless_request_id_is_kept(client: FlaskClient, given: str) -> None:
+    assert client.get("/v2/partitions", headers={"X-Request-Id": given}).headers["X-Request-Id"] == given
+
+
+@pytest.mark.parametrize("given", ["", "x" * 65, "a b", 'a"b', "é", None])
+def test_any_other_request_id_is_replaced(client: FlaskClient, given: str | None) -> None:
+    headers = {} if given is None else {"X-Request-Id": given}
+    made = client.get("/nothing", headers=headers).headers["X-Request-Id"]
+    assert re.fullmatch(r"[0-9a-f]{16}", made)
+
+
+@pytest.mark.parametrize("query", ["a=<", "a=%3c", "<", "x=1&y=%3Cscript%3E"])
+@pytest.mark.parametrize(
+    "path", ["/v2/partitions", "/v1/changefeed", "/v2/partitions/clinic-a/studies", "/nothing", "/health/check"]
+)
+def test_an_angle_bracket_in_the_query_is_400(client: FlaskClient, path: str, query: str) -> None:
+    response = client.get(path, query_string=query)
+    assert (response.status_code, response.text) == (400, "The query string included invalid characters.")
+    assert response.headers["Content-Type"] == TEXT
+
+
+# --- errors -------------------------------------------------------------------------------------------------------
+
+SAMPLES: list[tuple[errors.BulkheadError, int, str]] = [
+    (errors.BulkheadError("secret"), 500, INTERNAL),
+    (errors.InvalidRequest("why"), 400, "why"),
+    (errors.InvalidIdentifier("X"), 400, f"Dicom element 'X' failed validation for VR 'UI': {errors.IDENTIFIER_RULE}"),
+    (errors.InvalidParameter("X", "why"), 400, "The query parameter 'X' is invalid. why"),
+    (errors.InvalidQuery("why"), 400, "why"),
+    (errors.PartitionError("why"), 400, "why"),
+    (errors.UnsupportedContent("why"), 415, "why"),
+    (errors.NotAcceptable("why"), 406, "why"),
+    (errors.NotAcceptable(""), 406, ""),
+    (errors.TooLarge(7), 413, "The request exceeded the allowed limit of 7 bytes."),
+    (errors.NotFound("frame"), 404, "The specified frame cannot be found."),
+    (errors.InvalidInstance("why"), 400, "why"),
+    (errors.StorageError("secret"), 503, "The data store operation failed."),
+    (errors.Conflict(("pk", "sk")), 503, "The data store operation failed."),
+    (errors.BlobMissing("key"), 404, "The specified instance cannot be found."),
+    (errors.StorageUnavailable(), 503, "The data store operation failed."),
+    (errors.ConfigurationError("secret"), 500, INTERNAL),
+    (errors.DataPartitionsFeatureCannotBeDisabledException(), 500, INTERNAL),
+]
+
+
+def _families(root: type[errors.BulkheadError]) -> set[type[errors.BulkheadError]]:
+    return {root}.union(*map(_families, root.__subclasses__()))
+
+
+def test_every_error_class_has_a_sample() -> None:
+    assert {type(error) for error, _, _ in SAMPLES} == _families(errors.BulkheadError)
+
+
+@pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: type(sample[0]).__name__)
+@pytest.mark.parametrize("settings", ["embedded"], indirect=True)
+def test_every_error_class_is_answered(serve: Serve, sample: tuple[errors.BulkheadError, int, str]) -> None:
+    error, status, text = sample
+    response = _raising(serve, error)
+    assert (response.status_code, response.text) == (status, text)
+    assert response.headers.get("Content-Type") == (TEXT if text else None)
+    assert response.headers["X-Frame-Options"] == "SAMEORIGIN"
+
+
+@pytest.mark.parametrize("settings", ["embedded"], indirect=True)
+def test_an_unexpected_error_is_500_and_logged_without_its_message(serve: Serve) -> None:
+    with structlog.testing.capture_logs() as lines:
+        response = _raising(serve, ValueError("Doe^Jane"))
+    assert (response.status_code, response.text) == (500, INTERNAL)
+    (line,) = [line for line in lines if line["log_level"] == "error"]
+    assert line["error"] == ["ValueError"]
+    assert "in broken" in line["traceback"]
+    assert line["request_id"] == response.headers["X-Request-Id"]
+    assert "Doe" not in json.dumps(lines)
+
+
+def _raising(serve: Serve, error: Exception) -> Any:
+    def broken() -> None:
+        raise error
+
+    app = serve().application
+    app.add_url_rule("/broken", view_func=broken)
+    return app.test_client().get("/broken")
+
+
+def test_a_failing_store_is_503(client: FlaskClient, engine: bootstrap.Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise StorageUnavailable
+
+    monkeypatch.setattr(type(engine.table), "query", fail)
+    response = client.get("/v2/partitions")
+    assert (response.status_code, response.text) == (503, "The data store operation failed.")
+
+
+def test_the_table_names_statuses_of_the_spec() -> None:
+    assert {problem.status for problem in problems.PROBLEMS.values()} <= {400, 404, 406, 409, 413, 415, 424, 500, 503}
+
+
+# --- log ----------------------------------------------------------------------------------------------------------
+
+
+def test_one_line_a_request_with_the_route_and_not_its_values(client: FlaskClient) -> None:
+    Caller(client).stored(make_instance(study="2.25.1", patient_name="Doe^Jane", patient_id="SECRET"))
+    with structlog.testing.capture_logs() as lines:
+        response = Caller(client).get("/studies/2.25.1/metadata?x=SECRET")
+        _ = response.data
+        client.get("/v2/partitions/clinic-a/studies?PatientID=SECRET&PatientName=Doe")
+        client.get("/nothing/SECRET")
+    assert [line["event"] for line in lines] == ["request"] * 3
+    first, second, third = lines
+    assert first["route"] == "/v2/partitions/<partition>/studies/<study>/metadata"
+    assert (first["method"], first["status"], first["partition"]) == ("GET", 200, "clinic-a")
+    assert first["request_id"] == response.headers["X-Request-Id"]
+    assert first["duration_ms"] > 0
+    assert second["route"] == "/v2/partitions/<partition>/studies"
+    assert (third["route"], third["status"], third["partition"]) == (None, 404, None)
+    said = json.dumps(lines)
+    assert not any(word in said for word in ("SECRET", "Doe", "2.25.1"))
+
+
+# --- health -------------------------------------------------------------------------------------------------------
+
+
+def test_health(client: FlaskClient) -> None:
+    response = client.get("/health/check")
+    assert response.status_code == 200
+    assert response.headers["Content-Type"] == "application/json"
+    body = response.get_json()
+    assert body["overallStatus"] == "Healthy"
+    for check in body["details"]:
+        assert check == {
+            "name": check["name"],
+            "status": "Healthy",
+            "description": "Successfully connected.",
+            "data": {},
+        }
+    assert {"table", "bucket"} <= {check["name"] for check in body["details"]}
+
+
+def test_health_is_cached(client: FlaskClient, engine: bootstrap.Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert client.get("/health/check").status_code == 200
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise StorageUnavailable
+
+    monkeypatch.setattr(type(engine.table), "get", fail)
+    assert client.get("/health/check").status_code == 200
+
+
+def test_a_failing_backend_is_503(
+    client: FlaskClient, engine: bootstrap.Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise StorageUnavailable
+
+    monkeypatch.setattr(type(engine.table), "get", fail)
+    response = client.get("/health/check")
+    assert response.status_code == 503
+    body = response.get_json()
+    assert body["overallStatus"] == "Unhealthy"
+    statuses = {check["name"]: check["status"] for check in body["details"]}
+    assert (statuses["table"], statuses["bucket"]) == ("Unhealthy", "Healthy")
+
+
+def test_an_excluded_check_does_not_count(
+    serve: Serve, engine: bootstrap.Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = serve(health_exclude=("table",))
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise StorageUnavailable
+
+    monkeypatch.setattr(type(engine.table), "get", fail)
+    response = client.get("/health/check")
+    assert response.status_code == 200
+    assert "table" not in {check["name"] for check in response.get_json()["details"]}
+
+
+@pytest.mark.parametrize(("worst", "status"), [("Degraded", 200), ("Unhealthy", 503)])
+@pytest.mark.parametrize("settings", ["embedded"], indirect=True)
+def test_the_worst_check_decides(serve: Serve, worst: str, status: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = serve()
+    checks = [HealthCheck("a", "Healthy", ""), HealthCheck("b", worst, "why")]
+    monkeypatch.setattr(type(client.application.extensions["bulkhead"].health), "__call__", lambda _: checks)
+    response = client.get("/health/check")
+    assert (response.status_code, response.get_json()["overallStatus"]) == (status, worst)
+
+
+# --- CORS ---------------------------------------------------------------------------------------------------------
+
+
+def test_cors_is_off_by_default(client: FlaskClient) -> None:
+    response = client.get("/v2/partitions", headers={"Origin": "https://viewer.example"})
+    assert not [name for name in dict(response.headers) if name.startswith("Access-Control")]
+
+
+def test_cors_as_configured(serve: Serve) -> None:
+    client = serve(
+        cors_origins=("https://viewer.example",),
+        cors_headers=("Authorization", "Content-Type"),
+        cors_methods=("GET", "POST"),
+        cors_max_age=60,
+        cors_credentials=True,
+    )
+    preflight = client.options(
+        "/v2/partitions/clinic-a/studies",
+        headers={
+            "Origin": "https://viewer.example",
+            "Access-Control-Request-Method": "POST",
+            "Access-Control-Request-Headers": "content-type",
+        },
+    )
+    assert preflight.headers["Access-Control-Allow-Origin"] == "https://viewer.example"
+    assert preflight.headers["Access-Control-Max-Age"] == "60"
+    assert preflight.headers["Access-Control-Allow-Credentials"] == "true"
+    assert "POST" in preflight.headers["Access-Control-Allow-Methods"]
+    answered = client.get("/v2/studies", headers={"Origin": "https://viewer.example"})
+    assert (answered.status_code, answered.headers["Access-Control-Allow-Origin"]) == (400, "https://viewer.example")
+    stranger = client.get("/v2/partitions", headers={"Origin": "https://elsewhere.example"})
+    assert "Access-Control-Allow-Origin" not in stranger.headers

@@ -1,0 +1,289 @@
+"""spec/03 through HTTP: files as stored and transcoded, framing, statuses."""
+
+from __future__ import annotations
+
+import pytest
+from flask.testing import FlaskClient
+
+from app import bootstrap
+from app.errors import IDENTIFIER_RULE
+from tests.api.wire import AS_STORED, Caller, Part, parts
+from tests.conftest import Serve
+from tests.corpus import (
+    EXPLICIT_BIG,
+    EXPLICIT_LITTLE,
+    IMPLICIT_LITTLE,
+    JPEG_2000,
+    JPEG_BASELINE,
+    encapsulated,
+    frame,
+    make_instance,
+    read,
+)
+
+STUDY, SERIES, INSTANCE = "2.25.1", "2.25.2", "2.25.3"
+PATHS = {
+    "study": f"/studies/{STUDY}",
+    "series": f"/studies/{STUDY}/series/{SERIES}",
+    "instance": f"/studies/{STUDY}/series/{SERIES}/instances/{INSTANCE}",
+}
+UIDS = {"study": STUDY, "series": SERIES, "instance": INSTANCE}
+SINGLE = "application/dicom"
+RELATED = 'multipart/related; type="application/dicom"'
+UNACCEPTABLE = "The request headers are not acceptable"
+UNSUPPORTED = "The specified transcoding is not supported."
+SEVERAL = (
+    "Accept transfer syntax '{}' is not supported when multiple instances are matched. Matching instances can be "
+    "retrieved with their original transfer syntax by specifying 'transfer-syntax=*' in the Accept header."
+)
+
+
+def typed(syntax: str) -> str:
+    return f"application/dicom; transfer-syntax={syntax}"
+
+
+@pytest.mark.parametrize("level", PATHS)
+@pytest.mark.parametrize(
+    "accept",
+    [
+        None,
+        "*/*",
+        RELATED,
+        AS_STORED,
+        "multipart/related; type=application/dicom; transfer-syntax=*",
+        f"{RELATED}; transfer-syntax={EXPLICIT_LITTLE}",
+        'multipart/related; type="*/*"',
+    ],
+)
+def test_a_file_as_multipart(clinic: Caller, level: str, accept: str | None) -> None:
+    file = make_instance(**UIDS)
+    clinic.stored(file)
+    response = clinic.get(PATHS[level], accept)
+    assert response.status_code == 200
+    assert parts(response) == [Part(typed(EXPLICIT_LITTLE), file)]
+    assert int(response.headers["Content-Length"]) == len(response.data)
+
+
+@pytest.mark.parametrize(
+    "accept", [SINGLE, f"{SINGLE}; transfer-syntax=*", f"{SINGLE}; transfer-syntax={EXPLICIT_LITTLE}"]
+)
+@pytest.mark.parametrize("rows", [4, 1024])
+def test_one_file_alone(clinic: Caller, accept: str, rows: int) -> None:
+    file = make_instance(**UIDS, rows=rows, columns=rows)
+    clinic.stored(file)
+    response = clinic.get(PATHS["instance"], accept)
+    assert response.status_code == 200
+    assert response.headers["Content-Type"] == typed(EXPLICIT_LITTLE)
+    assert int(response.headers["Content-Length"]) == len(file)
+    assert response.data == file
+
+
+def test_head_tells_the_same_without_the_bytes(clinic: Caller) -> None:
+    file = make_instance(**UIDS)
+    clinic.stored(file)
+    response = clinic.client.head(clinic.prefix + PATHS["instance"], headers={"Accept": SINGLE})
+    assert (response.status_code, response.data) == (200, b"")
+    assert int(response.headers["Content-Length"]) == len(file)
+
+
+@pytest.mark.parametrize("level", ["study", "series"])
+@pytest.mark.parametrize("accept", [SINGLE, "application/json", "image/jpeg", 'multipart/related; type="image/jp2"'])
+def test_what_a_study_or_series_cannot_be(clinic: Caller, level: str, accept: str) -> None:
+    clinic.stored(make_instance(**UIDS))
+    response = clinic.get(PATHS[level], accept)
+    assert (response.status_code, response.text) == (406, UNACCEPTABLE)
+
+
+@pytest.mark.parametrize(
+    "accept", ["text/html", f"{SINGLE}; transfer-syntax=1.2.3", f"{SINGLE}; transfer-syntax={JPEG_BASELINE}"]
+)
+def test_what_an_instance_cannot_be(clinic: Caller, accept: str) -> None:
+    clinic.stored(make_instance(**UIDS))
+    response = clinic.get(PATHS["instance"], accept)
+    assert (response.status_code, response.text) == (406, UNACCEPTABLE)
+
+
+# --- several instances --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("level", ["study", "series"])
+def test_several_files_as_stored(clinic: Caller, level: str) -> None:
+    files = [
+        make_instance(study=STUDY, series=SERIES),
+        make_instance(study=STUDY, series=SERIES, transfer_syntax=IMPLICIT_LITTLE),
+        encapsulated([[b"frame"]], study=STUDY, series=SERIES),
+    ]
+    clinic.stored(*files)
+    clinic.stored(make_instance())
+    response = clinic.get(PATHS[level], AS_STORED)
+    assert int(response.headers["Content-Length"]) == len(response.data)
+    syntaxes = [EXPLICIT_LITTLE, IMPLICIT_LITTLE, JPEG_BASELINE]
+    assert sorted(parts(response)) == sorted(map(Part, map(typed, syntaxes), files))
+
+
+@pytest.mark.parametrize("accept", [RELATED, None, "*/*"])
+def test_several_files_with_no_syntax_named_are_as_stored(clinic: Caller, accept: str | None) -> None:
+    clinic.stored(make_instance(study=STUDY), make_instance(study=STUDY, transfer_syntax=IMPLICIT_LITTLE))
+    found = parts(clinic.get(PATHS["study"], accept))
+    assert sorted(part.content_type for part in found) == [typed(IMPLICIT_LITTLE), typed(EXPLICIT_LITTLE)]
+
+
+def test_several_files_that_all_have_the_syntax(clinic: Caller) -> None:
+    clinic.stored(make_instance(study=STUDY), make_instance(study=STUDY))
+    response = clinic.get(PATHS["study"], f"{RELATED}; transfer-syntax={EXPLICIT_LITTLE}")
+    assert len(parts(response)) == 2
+
+
+@pytest.mark.parametrize("syntax", [EXPLICIT_LITTLE, JPEG_2000])
+def test_several_files_in_another_syntax_are_406(clinic: Caller, syntax: str) -> None:
+    clinic.stored(make_instance(study=STUDY), make_instance(study=STUDY, transfer_syntax=IMPLICIT_LITTLE))
+    response = clinic.get(PATHS["study"], f"{RELATED}; transfer-syntax={syntax}")
+    assert (response.status_code, response.text) == (406, SEVERAL.format(syntax))
+
+
+def test_an_entry_that_can_be_given_saves_those_that_cannot(clinic: Caller) -> None:
+    clinic.stored(make_instance(study=STUDY), make_instance(study=STUDY, transfer_syntax=IMPLICIT_LITTLE))
+    accept = f"image/png, {RELATED}; transfer-syntax={JPEG_2000}, {AS_STORED}; q=0.5"
+    assert len(parts(clinic.get(PATHS["study"], accept))) == 2
+
+
+# --- transcoding --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("syntax", [IMPLICIT_LITTLE, EXPLICIT_BIG])
+@pytest.mark.parametrize("accept", [SINGLE, RELATED, f"{RELATED}; transfer-syntax={EXPLICIT_LITTLE}"])
+def test_one_file_to_explicit_little_endian(clinic: Caller, syntax: str, accept: str) -> None:
+    clinic.stored(make_instance(**UIDS, transfer_syntax=syntax))
+    response = clinic.get(PATHS["instance"], accept)
+    assert response.status_code == 200
+    body = response.data
+    if accept == SINGLE:
+        assert response.headers["Content-Type"] == typed(EXPLICIT_LITTLE)
+    else:
+        ((content_type, body),) = parts(response)
+        assert content_type == typed(EXPLICIT_LITTLE)
+    found = read(body)
+    assert found.file_meta.TransferSyntaxUID == EXPLICIT_LITTLE
+    assert (found.SOPInstanceUID, found.PixelData) == (INSTANCE, frame(0, 4, 4))
+
+
+@pytest.mark.parametrize(
+    "accept",
+    [SINGLE, RELATED, f"{SINGLE}; transfer-syntax={JPEG_2000}", f"{RELATED}; transfer-syntax={EXPLICIT_LITTLE}"],
+)
+def test_a_compressed_file_is_not_decoded_yet(clinic: Caller, accept: str) -> None:
+    clinic.stored(encapsulated([[b"frame"]], **UIDS))
+    response = clinic.get(PATHS["instance"], accept)
+    assert (response.status_code, response.text) == (406, UNSUPPORTED)
+
+
+def test_a_compressed_file_in_its_own_syntax(clinic: Caller) -> None:
+    file = encapsulated([[b"frame"]], **UIDS, transfer_syntax=JPEG_2000)
+    clinic.stored(file)
+    response = clinic.get(PATHS["instance"], f"{SINGLE}; transfer-syntax={JPEG_2000}")
+    assert (response.data, response.headers["Content-Type"]) == (file, typed(JPEG_2000))
+
+
+# --- statuses -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("suffix", ["", "/metadata"])
+@pytest.mark.parametrize("level", PATHS)
+def test_what_is_not_there_is_404(clinic: Caller, level: str, suffix: str) -> None:
+    clinic.stored(make_instance())
+    response = clinic.get(PATHS[level] + suffix)
+    assert (response.status_code, response.text) == (404, f"The specified {level} cannot be found.")
+
+
+@pytest.mark.parametrize("suffix", ["", "/metadata"])
+def test_a_series_of_another_study_is_404(clinic: Caller, suffix: str) -> None:
+    clinic.stored(make_instance(**UIDS), make_instance(study="2.25.10", series="2.25.20", instance="2.25.30"))
+    series = clinic.get(f"/studies/{STUDY}/series/2.25.20{suffix}")
+    assert (series.status_code, series.text) == (404, "The specified series cannot be found.")
+    instance = clinic.get(f"/studies/{STUDY}/series/{SERIES}/instances/2.25.30{suffix}")
+    assert (instance.status_code, instance.text) == (404, "The specified instance cannot be found.")
+
+
+@pytest.mark.parametrize("suffix", ["", "/metadata"])
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("/studies/a.b", "StudyInstanceUid"),
+        (f"/studies/{STUDY}/series/1.2.", "SeriesInstanceUid"),
+        (f"/studies/{STUDY}/series/{SERIES}/instances/{'1' * 65}", "SopInstanceUid"),
+        (f"/studies/{STUDY}/series/{SERIES}/instances/1%5C2", "SopInstanceUid"),
+        ("/studies/..", "StudyInstanceUid"),
+    ],
+)
+def test_an_invalid_uid_is_400(clinic: Caller, path: str, name: str, suffix: str) -> None:
+    clinic.stored(make_instance())
+    response = clinic.get(path + suffix)
+    text = f"Dicom element '{name}' failed validation for VR 'UI': {IDENTIFIER_RULE}"
+    assert (response.status_code, response.text) == (400, text)
+
+
+def test_another_partitions_study_is_404(client: FlaskClient) -> None:
+    Caller(client).stored(make_instance(**UIDS))
+    other = Caller(client, "/v2/partitions/clinic-b")
+    other.stored(make_instance())
+    for path in PATHS.values():
+        assert other.get(path).status_code == 404
+        assert other.get(f"{path}/metadata").status_code == 404
+
+
+@pytest.mark.parametrize("value", ["true", "TRUE", "false", "nonsense", "", "true,false"])
+def test_an_instance_never_updated_is_its_own_original(clinic: Caller, value: str) -> None:
+    file = make_instance(**UIDS)
+    clinic.stored(file)
+    assert clinic.get(PATHS["instance"], SINGLE, msdicom_request_original=value).data == file
+
+
+def test_a_file_that_is_removed_meanwhile_is_404(clinic: Caller, engine: bootstrap.Engine) -> None:
+    clinic.stored(make_instance(**UIDS))
+    retrieve = clinic.client.application.extensions["bulkhead"].retrieve
+    partition = clinic.client.application.extensions["bulkhead"].partitions.resolve("clinic-a", create=False)
+    (row,) = retrieve.instances(partition, STUDY)
+    engine.blobs.delete([row.blob])
+    response = clinic.get(PATHS["instance"], SINGLE)
+    assert (response.status_code, response.text) == (404, "The specified instance cannot be found.")
+
+
+# --- rendering, until there is one --------------------------------------------------------------------------------
+
+RENDERED = PATHS["instance"] + "/rendered"
+
+
+@pytest.mark.parametrize("path", [RENDERED, PATHS["instance"] + "/frames/1/rendered"])
+@pytest.mark.parametrize("accept", [None, "image/jpeg", "image/png", "*/*", "image/*", "image/gif, image/png"])
+def test_rendering_is_406_for_now(clinic: Caller, path: str, accept: str | None) -> None:
+    clinic.stored(make_instance(**UIDS))
+    response = clinic.get(path, accept)
+    text = "An error was encountered when attempting to convert the dicom file into an image"
+    assert (response.status_code, response.text) == (406, text)
+
+
+@pytest.mark.parametrize("accept", ["image/gif", "application/dicom"])
+def test_rendering_to_something_else_is_406(clinic: Caller, accept: str) -> None:
+    clinic.stored(make_instance(**UIDS))
+    response = clinic.get(RENDERED, accept)
+    assert (response.status_code, response.text) == (406, UNACCEPTABLE)
+
+
+@pytest.mark.parametrize("quality", ["0", "101", "-1", "high", "", "1e2"])
+def test_rendering_at_a_quality_out_of_range_is_400(clinic: Caller, quality: str) -> None:
+    clinic.stored(make_instance(**UIDS))
+    response = clinic.get(f"{RENDERED}?quality={quality}")
+    assert (response.status_code, response.text) == (400, "Image quality must be between 1 and 100 inclusive")
+
+
+def test_rendering_frame_0_is_400_and_what_is_not_there_404(clinic: Caller) -> None:
+    clinic.stored(make_instance())
+    assert clinic.get(PATHS["instance"] + "/frames/0/rendered").status_code == 400
+    assert clinic.get(RENDERED).status_code == 404
+
+
+def test_with_partitions_off_all_the_same(serve: Serve) -> None:
+    base = Caller(serve(enable_data_partitions=False), "")
+    file = make_instance(**UIDS)
+    base.stored(file)
+    assert base.get(PATHS["instance"], SINGLE).data == file
