@@ -129,22 +129,24 @@ class SqliteTable:
 
     def close(self) -> None:
         """Close what is open. The table stays usable: the next call opens what it needs."""
-        self._readers.close()
-        self._commits.pause()
-        self._commits.resume()
+        self.before_fork()
+        self.after_fork_in_parent()
 
     def before_fork(self) -> None:
-        """Close everything: SQLite's locks belong to a process, and an inherited connection could damage the file."""
-        self._readers.close()
+        """Close everything, and let nothing open. SQLite's locks belong to a process: a child that inherits a
+        connection takes them for its own, and the parent may then delete the log that the child still writes."""
+        self._readers.pause()
         self._commits.pause()
 
     def after_fork_in_parent(self) -> None:
-        """Let writers go on."""
+        """Go on."""
         self._commits.resume()
+        self._readers.resume()
 
     def after_fork_in_child(self) -> None:
-        """Let writers begin."""
+        """Begin anew."""
         self._commits.restart()
+        self._readers.restart()
 
 
 @contextmanager

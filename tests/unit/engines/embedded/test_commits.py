@@ -1,0 +1,158 @@
+"""Group commit: who leads, who rides along, and what happens when a leader fails or a waiting writer is interrupted."""
+
+from __future__ import annotations
+
+import signal
+import sqlite3
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from app.engines.embedded import commits as module
+from app.engines.embedded.commits import Commits
+from app.errors import Conflict, StorageUnavailable
+
+
+@pytest.fixture
+def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Every statement that reaches SQLite."""
+    seen: list[str] = []
+    connect = module.connect
+
+    def traced(path: Path) -> sqlite3.Connection:
+        connection = connect(path)
+        connection.set_trace_callback(seen.append)
+        return connection
+
+    monkeypatch.setattr(module, "connect", traced)
+    return seen
+
+
+@pytest.fixture
+def commits(tmp_path: Path) -> Commits:
+    made = sqlite3.connect(tmp_path / "file.db")
+    made.execute("CREATE TABLE number (n INTEGER UNIQUE)")
+    made.close()
+    return Commits(tmp_path / "file.db", tmp_path / "file.lock")
+
+
+def insert(n: int) -> Callable[[sqlite3.Connection], int]:
+    def operation(connection: sqlite3.Connection) -> int:
+        connection.execute("INSERT INTO number VALUES (?)", (n,))
+        return n * n
+
+    return operation
+
+
+def refuse(_: sqlite3.Connection) -> int:
+    raise Conflict(("p", "s"))
+
+
+def numbers(commits: Commits) -> list[int]:
+    connection = sqlite3.connect(commits._path)
+    found = [n for (n,) in connection.execute("SELECT n FROM number ORDER BY n")]
+    connection.close()
+    return found
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    pause = threading.Event()
+    while not condition():
+        pause.wait(0.001)
+
+
+def held_back(commits: Commits, *operations: Callable[[sqlite3.Connection], int]) -> list[Future[int]]:
+    """Start the operations, each in a thread, and let them go once all of them wait."""
+    threads = ThreadPoolExecutor(len(operations))
+    with commits.exclusive():
+        futures = []
+        for count, operation in enumerate(operations, 1):
+            futures.append(threads.submit(commits.run, operation, durable=True))
+            wait_until(lambda wanted=count: len(commits._waiting) == wanted)  # type: ignore[misc]
+    threads.shutdown()
+    return futures
+
+
+def test_waiting_writers_share_one_transaction(commits: Commits, statements: list[str]) -> None:
+    futures = held_back(commits, *(insert(n) for n in range(8)))
+    assert [future.result() for future in futures] == [n * n for n in range(8)]
+    assert statements.count("COMMIT") == 1
+    assert numbers(commits) == list(range(8))
+
+
+def test_a_refusal_is_for_its_own_writer_alone(commits: Commits, statements: list[str]) -> None:
+    futures = held_back(commits, insert(1), refuse, insert(2))
+    assert [type(future.exception()) for future in futures] == [type(None), Conflict, type(None)]
+    assert statements.count("COMMIT") == 1
+    assert numbers(commits) == [1, 2]
+
+
+def test_what_breaks_the_transaction_fails_everyone_in_it(commits: Commits) -> None:
+    futures = held_back(commits, insert(1), insert(1), insert(2))
+    assert [type(future.exception()) for future in futures] == [
+        sqlite3.IntegrityError,  # whoever leads gets the cause
+        StorageUnavailable,
+        StorageUnavailable,
+    ]
+    assert numbers(commits) == []
+    assert commits.run(insert(3), durable=True) == 9
+    assert numbers(commits) == [3]
+
+
+def test_a_file_that_cannot_be_opened_fails_the_writers_of_the_moment(
+    commits: Commits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: Path) -> sqlite3.Connection:
+        raise sqlite3.OperationalError("unable to open database file")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(module, "connect", fail)
+        futures = held_back(commits, insert(1), insert(2))
+        assert {type(future.exception()) for future in futures} == {sqlite3.OperationalError, StorageUnavailable}
+    assert commits.run(insert(3), durable=True) == 9
+
+
+def test_a_lock_that_cannot_be_taken_fails_one_writer_at_a_time(
+    commits: Commits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError("no locks available")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(module.fcntl, "flock", fail)
+        for _ in range(2):
+            with pytest.raises(OSError, match="no locks"):
+                commits.run(insert(1), durable=True)
+    assert commits.run(insert(1), durable=True) == 1
+
+
+def test_an_interrupted_writer_is_not_waited_for(commits: Commits) -> None:
+    """Ctrl-C in the main thread while it waits: the others go on, and what was not begun is not done."""
+    threads = ThreadPoolExecutor(2)
+    main = threading.get_ident()
+    with commits.exclusive():
+        leader = threads.submit(commits.run, insert(1), durable=True)
+        wait_until(lambda: len(commits._waiting) == 1)
+
+        def interrupt() -> None:
+            wait_until(lambda: len(commits._waiting) == 2)
+            signal.pthread_kill(main, signal.SIGINT)
+
+        interrupter = threads.submit(interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            commits.run(insert(2), durable=True)
+        interrupter.result()
+    assert leader.result() == 1
+    assert commits.run(insert(3), durable=True) == 9
+    assert numbers(commits) == [1, 3]
+    threads.shutdown()
+
+
+def test_a_batch_is_durable_when_one_in_it_must_be(commits: Commits, statements: list[str]) -> None:
+    for durable in (False, False, True, True, False):
+        commits.run(lambda _: 0, durable=durable)
+    pragmas = [statement for statement in statements if "synchronous" in statement]
+    assert pragmas == ["PRAGMA synchronous = NORMAL", "PRAGMA synchronous = FULL", "PRAGMA synchronous = NORMAL"]

@@ -1,0 +1,247 @@
+"""What `SqliteTable` promises beyond the port: several processes, kill -9, forks, thread churn, broken files."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from app.engines.embedded.sqlite import SqliteTable
+from app.errors import Conflict, StorageUnavailable
+from app.storage.ports import Absent, Item, Key, Put
+
+PREAMBLE = """
+import os, sys, threading
+from pathlib import Path
+from app.engines.embedded.sqlite import SqliteTable
+from app.errors import Conflict
+from app.storage.ports import Absent, Item, Key, Put
+table = SqliteTable(Path(sys.argv[1]))
+def run(count, call):
+    threads = [threading.Thread(target=call, args=(n,)) for n in range(count)]
+    for thread in threads: thread.start()
+    for thread in threads: thread.join()
+"""
+
+ADD = """
+values = []
+run(4, lambda n: values.extend(table.add(Key("p", "s"), "n", 1) for _ in range(50)))
+print(*values)
+"""
+
+CREATE = """
+won = []
+def create(n):
+    for name in range(40):
+        try:
+            table.write(Put(Item(Key("p", f"{name:02d}"), {"by": os.getpid()}), Absent()))
+            won.append(name)
+        except Conflict as conflict:
+            assert conflict.key == ("p", f"{name:02d}")
+run(4, create)
+print(*won)
+"""
+
+WRITE_FOREVER = """
+def write(n):
+    for number in range(10**9):
+        name = f"{sys.argv[2]}/{n}/{number:06d}"
+        table.write(*(Put(Item(Key(f"part {part}", name), {}, b"x" * 500)) for part in range(20)))
+        sys.stdout.write(name + "\\n")
+        sys.stdout.flush()
+run(4, write)
+"""
+
+FORK = """
+key = Key("p", "s")
+table.add(key, "n", 1)
+assert table.get(key).fields == {"n": 1}
+stop = threading.Event()
+def churn():
+    while not stop.is_set():
+        table.add(Key("p", "churn"), "n", 1)
+        list(table.query("p"))
+others = [threading.Thread(target=churn) for _ in range(2)]
+for other in others: other.start()
+children = []
+for _ in range(4):
+    child = os.fork()
+    if child == 0:
+        for _ in range(25):
+            table.add(key, "n", 1)
+            assert table.get(key).fields["n"] > 1
+        table.write(Put(Item(Key("p", f"child/{os.getpid()}"), {})))
+        os._exit(0)
+    children.append(child)
+assert [os.waitpid(child, 0)[1] for child in children] == [0] * 4
+stop.set()
+for other in others: other.join()
+assert table.add(key, "n", 1) == 102
+assert table.count("p") == 6
+"""
+
+
+def start(script: str, *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen([sys.executable, "-c", PREAMBLE + script, *arguments], stdout=subprocess.PIPE, text=True)
+
+
+def outputs(script: str, path: Path, processes: int = 2) -> list[str]:
+    """Return what each of several processes prints, all started at once on one file."""
+    started = [start(script, str(path)) for _ in range(processes)]
+    printed = [process.communicate()[0] for process in started]
+    assert [process.returncode for process in started] == [0] * processes
+    return printed
+
+
+def test_processes_never_get_the_same_value(tmp_path: Path) -> None:
+    values = [int(value) for printed in outputs(ADD, tmp_path / "index.db") for value in printed.split()]
+    assert sorted(values) == list(range(1, 401))
+
+
+def test_one_process_creates_what_two_want_to(tmp_path: Path) -> None:
+    won = [int(name) for printed in outputs(CREATE, tmp_path / "index.db") for name in printed.split()]
+    assert sorted(won) == list(range(40))
+
+
+def test_a_killed_process_leaves_whole_writes_only(tmp_path: Path) -> None:
+    path = tmp_path / "index.db"
+    acknowledged: set[str] = set()
+    for life in range(3):
+        process = start(WRITE_FOREVER, str(path), str(life))
+        assert process.stdout is not None
+        acknowledged.update(process.stdout.readline().strip() for _ in range(40))
+        process.send_signal(signal.SIGKILL)
+        acknowledged.update(line.strip() for line in process.stdout if line.endswith("\n"))
+        process.wait()
+        process.stdout.close()
+    table = SqliteTable(path)
+    parts = [{item.key.sk for item in table.query(f"part {part}")} for part in range(20)]
+    assert all(part == parts[0] for part in parts)
+    assert acknowledged <= parts[0]
+    assert len(parts[0]) <= len(acknowledged) + 3 * 4  # at most what was under way, too
+    table.close()
+
+
+def test_a_killed_process_keeps_no_lock(tmp_path: Path) -> None:
+    path = tmp_path / "index.db"
+    process = start("with table._commits.exclusive():\n print('held', flush=True)\n sys.stdin.read()", str(path))
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    process.kill()
+    process.wait()
+    process.stdout.close()
+    table = SqliteTable(path)
+    table.write(Put(Item(Key("p", "s"), {})))
+    table.close()
+
+
+def test_forks_in_the_middle_of_work(tmp_path: Path) -> None:
+    outputs(FORK, tmp_path / "index.db", processes=1)
+
+
+def test_thread_churn_leaves_no_connections(tmp_path: Path) -> None:
+    table = SqliteTable(tmp_path / "index.db")
+
+    def work(n: int) -> None:
+        table.write(Put(Item(Key("p", f"{n:03d}"), {})))
+        list(table.query("p"))
+
+    work(0)
+    before = len(os.listdir("/dev/fd"))  # noqa: PTH208 - a count is all we want
+    for n in range(100):
+        thread = threading.Thread(target=work, args=(n,))
+        thread.start()
+        thread.join()
+    assert len(os.listdir("/dev/fd")) <= before  # noqa: PTH208
+    table.close()
+
+
+def test_a_closed_table_opens_again(tmp_path: Path) -> None:
+    table = SqliteTable(tmp_path / "index.db")
+    for n in range(3):
+        table.write(Put(Item(Key("p", str(n)), {})))
+        assert table.count("p") == n + 1
+        table.close()
+
+
+def test_a_reader_sees_what_another_table_wrote(tmp_path: Path) -> None:
+    one, other = SqliteTable(tmp_path / "a" / "b" / "index.db"), SqliteTable(tmp_path / "a" / "b" / "index.db")
+    for n in range(10):
+        one.write(Put(Item(Key("p", "s"), {"n": n})))
+        found = other.get(Key("p", "s"))
+        assert found is not None
+        assert found.fields["n"] == n
+    one.close()
+    other.close()
+
+
+def test_a_write_is_synced_and_an_add_is_not(tmp_path: Path) -> None:
+    table = SqliteTable(tmp_path / "index.db")
+    for call, level in (
+        (lambda: table.write(Put(Item(Key("p", "s"), {}))), 2),
+        (lambda: table.add(Key("p", "n"), "n", 1), 1),
+        (lambda: table.write(Put(Item(Key("p", "s"), {}))), 2),
+    ):
+        call()
+        connection = table._commits._connection
+        assert connection is not None
+        assert connection.execute("PRAGMA synchronous").fetchone() == (level,)
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    table.close()
+
+
+def test_files_that_are_no_database(tmp_path: Path) -> None:
+    path = tmp_path / "index.db"
+    path.write_bytes(b"this is not a database at all" * 1000)
+    with pytest.raises(StorageUnavailable):
+        SqliteTable(path)
+    with pytest.raises(StorageUnavailable):
+        SqliteTable(tmp_path)
+    with pytest.raises(StorageUnavailable):
+        SqliteTable(path / "below" / "a.db")
+
+
+def test_a_file_that_breaks_later(tmp_path: Path) -> None:
+    path = tmp_path / "index.db"
+    table = SqliteTable(path)
+    table.write(Put(Item(Key("p", "s"), {})))
+    table.close()
+    path.write_bytes(b"no longer a database" * 1000)
+    for call in (
+        lambda: table.get(Key("p", "s")),
+        lambda: table.get_many([Key("p", "s")]),
+        lambda: list(table.query("p")),
+        lambda: table.count("p"),
+        lambda: table.write(Put(Item(Key("p", "s"), {}))),
+        lambda: table.add(Key("p", "s"), "n", 1),
+    ):
+        with pytest.raises(StorageUnavailable) as caught:
+            call()
+        assert caught.value.__cause__ is not None
+    table.close()
+
+
+def test_a_conflict_leaves_the_connection_usable(tmp_path: Path) -> None:
+    table = SqliteTable(tmp_path / "index.db")
+    put = Put(Item(Key("p", "s"), {}), Absent())
+    table.write(put)
+    connection = table._commits._connection
+    with pytest.raises(Conflict):
+        table.write(put)
+    table.write(Put(Item(Key("p", "t"), {})))
+    assert table._commits._connection is connection
+    table.close()
+
+
+def test_adding_to_text_is_a_mistake_of_the_caller(tmp_path: Path) -> None:
+    table = SqliteTable(tmp_path / "index.db")
+    table.write(Put(Item(Key("p", "s"), {"n": "text"})))
+    with pytest.raises(TypeError):
+        table.add(Key("p", "s"), "n", 1)
+    assert table.add(Key("p", "s"), "m", 1) == 1
+    table.close()
