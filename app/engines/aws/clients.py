@@ -22,11 +22,16 @@ if TYPE_CHECKING:
 DEFAULT_CONNECTIONS: Final = 32
 """Connections kept per client; at least the number of threads that call at once."""
 
+_UNCHECKED: Final = Config(parameter_validation=False)
+"""Checking the nested attributes that we build ourselves is a good part of a call's CPU time; DynamoDB checks them."""
+
 
 def dynamodb(connections: int = DEFAULT_CONNECTIONS) -> DynamoDBClient:
     """Return a DynamoDB client. Raises ConfigurationError when boto3 lacks something, the region for instance."""
     try:
-        return boto3.session.Session().client("dynamodb", config=_config(connections, read_timeout=10))
+        return boto3.session.Session().client(
+            "dynamodb", config=_config(connections, read_timeout=10).merge(_UNCHECKED)
+        )
     except (BotoCoreError, ValueError) as error:
         raise ConfigurationError(f"DynamoDB cannot be reached as configured: {error}") from error
 
@@ -52,8 +57,6 @@ def _config(connections: int, read_timeout: int) -> Config:
         connect_timeout=3,
         read_timeout=read_timeout,
         tcp_keepalive=True,
-        # checking the shape of what we build ourselves is a good part of a call's CPU time; the server checks it again
-        parameter_validation=False,
         # S3-compatible servers refuse the trailing checksums that are sent otherwise
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",

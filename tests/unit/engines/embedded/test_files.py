@@ -77,7 +77,7 @@ def test_deleting_the_last_removes_the_directories(tmp_path: Path) -> None:
 def test_keys_that_are_none(tmp_path: Path, key: str) -> None:
     blobs = FileBlobs(tmp_path)
     for call in (lambda: put(blobs, key), lambda: blobs.open(key), lambda: blobs.delete([key])):
-        with pytest.raises(ValueError, match="is not a blob key|surrogates"):
+        with pytest.raises(ValueError, match=r"is not a blob key|surrogates"):
             call()
     assert tree(tmp_path) == ["incoming", "objects"]
 
@@ -97,7 +97,7 @@ def test_the_order_of_syncing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     fsync, rename = os.fsync, Path.rename
 
     def traced_fsync(descriptor: int) -> None:
-        path = Path(os.readlink(f"/proc/self/fd/{descriptor}"))
+        path = Path(f"/proc/self/fd/{descriptor}").readlink()
         happened.append("sync " + ("body" if path.parent.name == "incoming" else str(path.relative_to(tmp_path))))
         fsync(descriptor)
 

@@ -1,0 +1,246 @@
+"""What `DynamoTable` makes of DynamoDB's answers, those that moto never gives among them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from botocore.exceptions import EndpointConnectionError
+from botocore.stub import ANY
+
+from app.engines.aws.dynamodb import DynamoTable
+from app.engines.aws.failures import ATTEMPTS
+from app.errors import Conflict, StorageUnavailable
+from app.storage.ports import Absent, Change, Delete, Holds, Item, Key, Put, Require
+
+if TYPE_CHECKING:
+    from botocore.stub import Stubber
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+KEY = Key("p", "s")
+ITEM: dict[str, Any] = {"pk": {"S": "p"}, "sk": {"S": "s"}}
+PUT = Put(Item(KEY, {}))
+CREATE = Put(Item(KEY, {}), Absent())
+
+
+@pytest.fixture
+def table(dynamodb: DynamoDBClient) -> DynamoTable:
+    return DynamoTable(dynamodb, "t")
+
+
+def cancel(stub: Stubber, *reasons: str) -> None:
+    stub.add_client_error(
+        "transact_write_items",
+        "TransactionCanceledException",
+        modeled_fields={"CancellationReasons": [{"Code": reason} for reason in reasons]},
+    )
+
+
+class TestWhatIsSent:
+    def test_a_lone_put_is_a_put(self, table: DynamoTable, dynamodb_stub: Stubber) -> None:
+        dynamodb_stub.add_response(
+            "put_item", {}, {"TableName": "t", "Item": ITEM | {"n": {"N": "1"}, "_data": {"B": b"x"}}}
+        )
+        table.write(Put(Item(KEY, {"n": 1}, b"x")))
+
+    def test_a_lone_delete_is_a_delete(self, table: DynamoTable, dynamodb_stub: Stubber) -> None:
+        dynamodb_stub.add_response("delete_item", {}, {"TableName": "t", "Key": ITEM})
+        table.write(Delete(KEY))
+
+    def test_anything_else_is_a_transaction(self, table: DynamoTable, dynamodb_stub: Stubber) -> None:
+        there = {"ConditionExpression": "attribute_not_exists(pk)"}
+        held = {
+            "ConditionExpression": "#field = :value",
+            "ExpressionAttributeNames": {"#field": "state"},
+            "ExpressionAttributeValues": {":value": {"S": "open"}},
+        }
+        other = {"pk": {"S": "p"}, "sk": {"S": "t"}}
+        dynamodb_stub.add_response(
+            "transact_write_items",
+            {},
+            {
+                "TransactItems": [
+                    {"Put": {"TableName": "t", "Item": ITEM, **there}},
+                    {"Delete": {"TableName": "t", "Key": other}},
+                    {"ConditionCheck": {"TableName": "t", "Key": other | {"sk": {"S": "u"}}, **held}},
+                ],
+                "ClientRequestToken": ANY,
+            },
+        )
+        table.write(CREATE, Delete(Key("p", "t")), Require(Key("p", "u"), Holds("state", "open")))
+
+    def test_reads_are_consistent(self, table: DynamoTable, dynamodb_stub: Stubber) -> None:
+        dynamodb_stub.add_response("get_item", {}, {"TableName": "t", "Key": ITEM, "ConsistentRead": True})
+        assert table.get(KEY) is None
+        wanted = {"t": {"Keys": [ITEM], "ConsistentRead": True}}
+        dynamodb_stub.add_response("batch_get_item", {"Responses": {"t": [ITEM]}}, {"RequestItems": wanted})
+        assert table.get_many([KEY, KEY]) == [Item(KEY, {})] * 2
+
+    @pytest.mark.parametrize("change", [CREATE, Delete(KEY, Absent()), Require(KEY, Absent())])
+    def test_a_repeated_transaction_keeps_its_token(
+        self, table: DynamoTable, dynamodb: DynamoDBClient, dynamodb_stub: Stubber, pauses: list[float], change: Change
+    ) -> None:
+        tokens: list[str] = []
+
+        def remember(params: dict[str, Any], **_: object) -> None:
+            tokens.append(params["ClientRequestToken"])
+
+        dynamodb.meta.events.register("provide-client-params.dynamodb.TransactWriteItems", remember)
+        cancel(dynamodb_stub, "TransactionConflict")
+        dynamodb_stub.add_response("transact_write_items", {})
+        dynamodb_stub.add_response("transact_write_items", {})
+        table.write(change)
+        table.write(change)
+        dynamodb.meta.events.unregister("provide-client-params.dynamodb.TransactWriteItems", remember)
+        assert tokens[0] == tokens[1] != tokens[2]
+        assert len(pauses) == 1
+
+
+class TestConflicts:
+    def test_the_first_failed_condition_is_named(self, table: DynamoTable, dynamodb_stub: Stubber) -> None:
+        cancel(dynamodb_stub, "None", "ConditionalCheckFailed", "ConditionalCheckFailed")
+        with pytest.raises(Conflict) as caught:
+            table.write(PUT, Put(Item(Key("p", "t"), {}), Absent()), Put(Item(Key("p", "u"), {}), Absent()))
+        assert caught.value.key == ("p", "t")
+
+    def test_a_failed_condition_outweighs_contention(
+        self, table: DynamoTable, dynamodb_stub: Stubber, pauses: list[float]
+    ) -> None:
+        cancel(dynamodb_stub, "TransactionConflict", "ConditionalCheckFailed")
+        with pytest.raises(Conflict) as caught:
+            table.write(PUT, Put(Item(Key("p", "t"), {}), Absent()))
+        assert caught.value.key == ("p", "t")
+        assert pauses == []
+
+    @pytest.mark.parametrize("reason", ["TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"])
+    def test_contention_is_waited_out(
+        self, table: DynamoTable, dynamodb_stub: Stubber, pauses: list[float], reason: str
+    ) -> None:
+        for _ in range(3):
+            cancel(dynamodb_stub, "None", reason)
+        dynamodb_stub.add_response("transact_write_items", {})
+        table.write(PUT, Delete(Key("p", "t")))
+        assert len(pauses) == 3
+        assert all(0 <= pause <= 1 for pause in pauses)
+
+    def test_but_not_for_ever(self, table: DynamoTable, dynamodb_stub: Stubber, pauses: list[float]) -> None:
+        for _ in range(ATTEMPTS):
+            cancel(dynamodb_stub, "TransactionConflict")
+        with pytest.raises(Conflict) as caught:
+            table.write(CREATE)
+        assert caught.value.key is None
+        assert sum(pauses) < 5
+
+    @pytest.mark.parametrize("operation", ["put_item", "delete_item", "update_item"])
+    def test_contention_of_a_call_that_is_no_transaction(
+        self, table: DynamoTable, dynamodb_stub: Stubber, pauses: list[float], operation: str
+    ) -> None:
+        dynamodb_stub.add_client_error(operation, "TransactionConflictException")
+        dynamodb_stub.add_response(operation, {"Attributes": {"n": {"N": "7"}}})
+        if operation == "update_item":
+            assert table.add(KEY, "n", 1) == 7
+        else:
+            table.write(PUT if operation == "put_item" else Delete(KEY))
+        assert len(pauses) == 1
+
+
+class TestFailures:
+    @pytest.mark.parametrize("reasons", [["ValidationError"], ["None", "AccessDenied"], ["None"]])
+    def test_other_reasons(self, table: DynamoTable, dynamodb_stub: Stubber, reasons: list[str]) -> None:
+        cancel(dynamodb_stub, *reasons)
+        with pytest.raises(StorageUnavailable):
+            table.write(CREATE)
+
+    @pytest.mark.parametrize("error", ["ResourceNotFoundException", "AccessDeniedException", "InternalServerError"])
+    def test_every_call(self, table: DynamoTable, dynamodb_stub: Stubber, error: str) -> None:
+        calls = {
+            "get_item": lambda: table.get(KEY),
+            "batch_get_item": lambda: table.get_many([KEY]),
+            "query": lambda: list(table.query("p")),
+            "put_item": lambda: table.write(PUT),
+            "transact_write_items": lambda: table.write(CREATE),
+            "update_item": lambda: table.add(KEY, "n", 1),
+        }
+        for operation, call in calls.items():
+            dynamodb_stub.add_client_error(operation, error)
+            with pytest.raises(StorageUnavailable) as caught:
+                call()
+            assert error in str(caught.value.__cause__)
+
+    def test_no_connection(self, table: DynamoTable, dynamodb: DynamoDBClient, monkeypatch: pytest.MonkeyPatch) -> None:
+        def fail(**_: object) -> None:
+            raise EndpointConnectionError(endpoint_url="http://nowhere")
+
+        for operation in ("get_item", "transact_write_items"):
+            monkeypatch.setattr(dynamodb, operation, fail)
+        for call in (lambda: table.get(KEY), lambda: table.write(CREATE)):
+            with pytest.raises(StorageUnavailable):
+                call()
+
+
+class TestBatches:
+    def test_unprocessed_keys_are_asked_for_again(
+        self, table: DynamoTable, dynamodb_stub: Stubber, pauses: list[float]
+    ) -> None:
+        keys = [{"pk": {"S": "p"}, "sk": {"S": sk}} for sk in "abc"]
+        rest = {"t": {"Keys": keys[1:], "ConsistentRead": True}}
+        last = {"t": {"Keys": keys[2:], "ConsistentRead": True}}
+        dynamodb_stub.add_response("batch_get_item", {"Responses": {"t": keys[:1]}, "UnprocessedKeys": rest})
+        dynamodb_stub.add_response("batch_get_item", {"Responses": {}, "UnprocessedKeys": rest}, {"RequestItems": rest})
+        dynamodb_stub.add_response(
+            "batch_get_item", {"Responses": {"t": keys[1:2]}, "UnprocessedKeys": last}, {"RequestItems": rest}
+        )
+        dynamodb_stub.add_response("batch_get_item", {"Responses": {"t": keys[2:]}}, {"RequestItems": last})
+        got = table.get_many([Key("p", sk) for sk in "abc"])
+        assert [item.key.sk for item in got if item] == ["a", "b", "c"]
+        assert len(pauses) == 1  # only after the answer that brought nothing
+
+    def test_but_not_for_ever(self, table: DynamoTable, dynamodb_stub: Stubber, pauses: list[float]) -> None:
+        unprocessed = {"t": {"Keys": [ITEM]}}
+        for _ in range(ATTEMPTS + 1):
+            dynamodb_stub.add_response("batch_get_item", {"Responses": {}, "UnprocessedKeys": unprocessed})
+        with pytest.raises(StorageUnavailable):
+            table.get_many([KEY])
+        assert len(pauses) == ATTEMPTS
+
+    def test_100_keys_a_call(self, table: DynamoTable, dynamodb_stub: Stubber) -> None:
+        for _ in range(3):
+            dynamodb_stub.add_response("batch_get_item", {"Responses": {"t": []}})
+        assert table.get_many([Key("p", str(n)) for n in range(201)]) == [None] * 201
+
+
+class TestPages:
+    def test_empty_pages_are_passed_over(self, table: DynamoTable, dynamodb_stub: Stubber) -> None:
+        dynamodb_stub.add_response("query", {"Items": [], "LastEvaluatedKey": ITEM})
+        dynamodb_stub.add_response("query", {"Items": [ITEM], "LastEvaluatedKey": ITEM})
+        dynamodb_stub.add_response("query", {"Items": []})
+        assert list(table.query("p")) == [Item(KEY, {})]
+
+    def test_a_limit_asks_for_no_more_than_it_needs(self, table: DynamoTable, dynamodb_stub: Stubber) -> None:
+        request = {
+            "TableName": "t",
+            "ConsistentRead": True,
+            "ScanIndexForward": False,
+            "KeyConditionExpression": "pk = :pk",
+            "ExpressionAttributeValues": {":pk": {"S": "p"}},
+            "Limit": 1,
+        }
+        dynamodb_stub.add_response("query", {"Items": [ITEM], "LastEvaluatedKey": ITEM}, request)
+        assert list(table.query("p", reverse=True, limit=1)) == [Item(KEY, {})]
+
+    def test_counts_add_up(self, table: DynamoTable, dynamodb_stub: Stubber) -> None:
+        dynamodb_stub.add_response("query", {"Count": 5000, "LastEvaluatedKey": ITEM})
+        dynamodb_stub.add_response("query", {"Count": 17})
+        assert table.count("p") == 5017
+
+
+class TestFields:
+    @pytest.mark.parametrize("name", ["pk", "sk", "_data"])
+    def test_reserved_names(self, table: DynamoTable, name: str) -> None:
+        with pytest.raises(ValueError, match="cannot be named"):
+            table.write(Put(Item(KEY, {name: "x"})))
+
+    @pytest.mark.parametrize("value", [1.5, None, b"x", [None], {"a": {1, 2}}])
+    def test_values_that_are_not_allowed(self, table: DynamoTable, value: object) -> None:
+        with pytest.raises(TypeError, match=r"cannot hold|JSON"):
+            table.write(Put(Item(KEY, {"x": value})))
