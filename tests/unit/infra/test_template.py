@@ -164,19 +164,36 @@ def test_only_the_load_balancer_reaches_the_tasks(stack: Stack) -> None:
 # --- what runs --------------------------------------------------------------------------------------------------------
 
 
+def container(stack: Stack, task: str) -> dict[str, Any]:
+    described = boto3.client("ecs").describe_task_definition(taskDefinition=stack.names[task])["taskDefinition"]
+    (only,) = described["containerDefinitions"]
+    return dict(only)
+
+
+def task_settings(stack: Stack, task: str) -> Settings:
+    return Settings.from_environment({each["name"]: each["value"] for each in container(stack, task)["environment"]})
+
+
 @pytest.mark.parametrize(
     ("task", "command"), [("WebTask", ["bulkhead", "serve"]), ("WorkerTask", ["bulkhead", "worker"])]
 )
 def test_the_tasks_are_configured_for_this_archive(stack: Stack, task: str, command: list[str]) -> None:
-    described = boto3.client("ecs").describe_task_definition(taskDefinition=stack.names[task])["taskDefinition"]
-    (container,) = described["containerDefinitions"]
-    settings = Settings.from_environment({each["name"]: each["value"] for each in container["environment"]})
+    settings = task_settings(stack, task)
     assert (settings.engine, settings.table, settings.bucket) == ("aws", stack.table, stack.bucket)
     assert settings.queue_url == stack.outputs["QueueUrl"]
     assert settings.public_url == "https://dicom.test"
     assert settings.trusted_proxies == 1
-    assert container["command"] == command
-    assert container["readonlyRootFilesystem"] is True
+    assert container(stack, task)["command"] == command
+    assert container(stack, task)["readonlyRootFilesystem"] is True
+
+
+@pytest.mark.usefixtures("stack")
+def test_a_restored_table_takes_the_place_of_the_stacks_own() -> None:
+    restored = deploy("restored", RestoredTable="archive-of-yesterday")
+    assert restored.table == "archive-of-yesterday"
+    assert task_settings(restored, "WebTask").table == task_settings(restored, "WorkerTask").table == restored.table
+    (items,) = (statement for statement in statements(restored) if statement["Sid"] == "Items")
+    assert items["Resource"].endswith(":table/archive-of-yesterday")
 
 
 def test_both_tasks_have_the_same_environment() -> None:
