@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from flask.testing import FlaskClient
 from moto import mock_aws
 
 from app import bootstrap, create_app
+from app.engines.aws import clients
 from app.settings import Settings
 
 REGION = "us-east-1"
@@ -20,12 +20,20 @@ ENGINES = ("embedded", "moto")
 
 
 @pytest.fixture(scope="session")
-def aws() -> Iterator[None]:
-    """One mocked account for the whole session; tests differ in the names of their tables and buckets."""
+def aws_clients() -> tuple[Any, Any]:
+    """Clients of the mocked account: DynamoDB, S3. Made once, for making one takes longer than most tests."""
     with pytest.MonkeyPatch.context() as patch, mock_aws():
-        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
-            patch.setenv(name, "testing")
         patch.setenv("AWS_DEFAULT_REGION", REGION)
+        return clients.dynamodb(), clients.s3()
+
+
+@pytest.fixture
+def aws(aws_clients: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """An empty mocked account."""
+    dynamodb, s3 = aws_clients
+    with mock_aws():
+        monkeypatch.setattr(clients, "dynamodb", lambda *_, **__: dynamodb)
+        monkeypatch.setattr(clients, "s3", lambda *_, **__: s3)
         yield
 
 
@@ -35,8 +43,7 @@ def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
     if request.param == "embedded":
         return Settings(data_dir=tmp_path, log_level="error")
     request.getfixturevalue("aws")
-    name = f"test-{uuid.uuid4().hex}"
-    return Settings(engine="aws", table=name, bucket=name, log_level="error")
+    return Settings(engine="aws", table="archive", bucket="archive", log_level="error")
 
 
 @pytest.fixture

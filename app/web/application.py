@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 from flask import Flask, Response, request
 from flask_cors import CORS
 from werkzeug.exceptions import NotFound
 from werkzeug.middleware.proxy_fix import ProxyFix
+from werkzeug.routing import Rule
 
 from app.errors import InvalidRequest
 from app.services import Services
@@ -25,9 +27,23 @@ HEADERS: Final = (
 """On every answer, errors included (spec/00)."""
 
 
+class _Route(Rule):
+    """A rule that is matched and never built: links are made by `context.Scope.link`.
+
+    Compiling a builder for each would take nine tenths of the start. Should werkzeug drop the hook, it is not called.
+    """
+
+    def _compile_builder(self, append_unknown: bool = True) -> Callable[..., tuple[str, str]]:
+        return lambda *_, **__: ("", "")
+
+
+class _Application(Flask):
+    url_rule_class = _Route
+
+
 def application(services: Services, settings: Settings) -> Flask:
     """Return the WSGI application; it keeps no state between requests but the health verdict of a few seconds."""
-    app = Flask("bulkhead", static_folder=None)
+    app = _Application("bulkhead", static_folder=None)
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
     app.url_map.redirect_defaults = False
@@ -36,7 +52,8 @@ def application(services: Services, settings: Settings) -> Flask:
     mount(app, (store.resource, search.resource, retrieve.resource, delete.resource), PARTITIONED)
     mount(app, (partitions.resource, changefeed.resource), BASE)
     app.register_blueprint(health.resource(settings.health_exclude))
-    app.before_request(_begin)
+    # Not before_request: this comes before the checks that `context.bind` makes, so that they are logged like all else.
+    app.url_value_preprocessor(_begin)
     app.after_request(_end)
     problems.register(app)
     app.register_error_handler(NotFound, no_route)
@@ -45,7 +62,7 @@ def application(services: Services, settings: Settings) -> Flask:
     return app
 
 
-def _begin() -> None:
+def _begin(_endpoint: str | None, _values: dict[str, Any] | None) -> None:
     access_log.begin()
     environ = request.environ
     query, raw = environ.get("QUERY_STRING", ""), environ.get("RAW_URI", "")
@@ -64,14 +81,14 @@ def _end(response: Response) -> Response:
 
 def _allow_origins(app: Flask, settings: Settings) -> None:
     if settings.cors_origins:
-        options: dict[str, Any] = {"allow_headers": settings.cors_headers, "methods": settings.cors_methods}
-        CORS(
-            app,
-            origins=list(settings.cors_origins),
-            max_age=settings.cors_max_age,
-            supports_credentials=settings.cors_credentials,
-            **{option: list(value) for option, value in options.items() if value},
-        )
+        options: dict[str, Any] = {
+            "origins": list(settings.cors_origins),
+            "allow_headers": list(settings.cors_headers),
+            "methods": list(settings.cors_methods),
+            "max_age": settings.cors_max_age,
+            "supports_credentials": settings.cors_credentials,
+        }
+        CORS(app, **{option: value for option, value in options.items() if value != []})
 
 
 def _trust_proxies(app: Flask, count: int) -> None:

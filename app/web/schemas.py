@@ -78,19 +78,23 @@ class TimeParameters(LatestParameters):
     end = Moment("EndTime")
 
 
-def load(schema: type[Schema], query: str) -> dict[str, Any]:
+LATEST: Final = LatestParameters(unknown=EXCLUDE)
+BY_SEQUENCE: Final = SequenceParameters(unknown=EXCLUDE)
+BY_TIME: Final = TimeParameters(unknown=EXCLUDE)
+
+
+def load(schema: Schema, query: str) -> dict[str, Any]:
     """Return the parameters that a query string gives, the first of a repeated one; what is unknown is ignored.
 
     Raises `InvalidParameter` for the first that breaks its rule.
     """
-    ready = _READY[schema]
-    names = {str(field.data_key).lower(): str(field.data_key) for field in ready.fields.values()}
+    names = {str(field.data_key).lower(): str(field.data_key) for field in schema.fields.values()}
     given: dict[str, str] = {}
     for name, value in parse_qsl(query, keep_blank_values=True):
         if name.lower() in names:
             given.setdefault(names[name.lower()], value)
     try:
-        values: dict[str, Any] = ready.load(given)
+        values: dict[str, Any] = schema.load(given)
     except ValidationError as error:
         name, reasons = next(iter(error.messages_dict.items()))
         raise InvalidParameter(name, reasons[0]) from None
@@ -98,6 +102,3 @@ def load(schema: type[Schema], query: str) -> dict[str, Any]:
         start, end = given["StartTime"], given["EndTime"]
         raise InvalidRequest(f"The start time '{start}' must occur strictly before the end time '{end}'.")
     return values
-
-
-_READY: Final = {schema: schema(unknown=EXCLUDE) for schema in (LatestParameters, SequenceParameters, TimeParameters)}

@@ -21,16 +21,16 @@ def entries(scope: Scope) -> Response:
     """200 with a window of entries: of sequence numbers in v1, of time in v2."""
     feed, query = scope.services.change_feed, request.environ.get("QUERY_STRING", "")
     if scope.policy.feed_by_time:
-        found = feed.by_time(**schemas.load(schemas.TimeParameters, query))
+        found = feed.by_time(**schemas.load(schemas.BY_TIME, query))
     else:
-        found = feed.by_sequence(**schemas.load(schemas.SequenceParameters, query))
+        found = feed.by_sequence(**schemas.load(schemas.BY_SEQUENCE, query))
     return json([_json(entry) for entry in found])
 
 
 @resource.get("/changefeed/latest")
 def latest(scope: Scope) -> Response:
     """200 with the newest entry; 204 while there is none."""
-    parameters = schemas.load(schemas.LatestParameters, request.environ.get("QUERY_STRING", ""))
+    parameters = schemas.load(schemas.LATEST, request.environ.get("QUERY_STRING", ""))
     entry = scope.services.change_feed.latest(by_time=scope.policy.feed_by_time, **parameters)
     return json(_json(entry)) if entry else empty(204)
 
