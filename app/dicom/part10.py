@@ -96,7 +96,7 @@ def parse(data: Buffer, *, inflate_limit: int = INFLATE_LIMIT) -> Part10:
     encoding = reader.encoding(offset, size, ENCODINGS[syntax.explicit, syntax.little])
     elements = reader.dataset(offset, size, encoding)
     by_tag = {element.tag: element for element in elements}
-    if by_tag and min(by_tag) <= LAST_META_TAG and any(0x0002 == tag >> 16 for tag in by_tag):
+    if by_tag and min(by_tag) <= LAST_META_TAG and any(tag >> 16 == 0x0002 for tag in by_tag):
         raise InvalidInstance("The DICOM instance is invalid: file meta information lies within the dataset.")
     return Part10(syntax, meta, elements, _pixel_data(by_tag), offset, size, encoding.explicit, encoding.little, by_tag)
 

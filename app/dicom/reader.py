@@ -127,9 +127,11 @@ class Reader:
                 self._ceiling += length
                 append(new(Element, (tag, vr, None, start, length)))
             elif vr == "SQ":
-                inner = IMPLICIT if explicit and code == b"UN" else encoding
-                items, _end = self._items(start, stop, inner, depth + 1, False)
-                append(new(Element, (tag, vr, items, start, length)))
+                if explicit and code == b"UN":
+                    append(self._relayed(tag, start, stop, depth))
+                else:
+                    items, _end = self._items(start, stop, encoding, depth + 1, False)
+                    append(new(Element, (tag, vr, items, start, length)))
             else:
                 value = data[start:stop]
                 append(new(Element, (tag, vr, bytes(value) if copies else value, start, length)))
@@ -179,6 +181,15 @@ class Reader:
             _refuse(start, f"the undefined length of {tag_text(tag)} does not suit VR {vr}")
         fragments, stop = self._fragments(start, end, encoding)
         return Element(tag, vr, fragments, start, stop - start), stop
+
+    def _relayed(self, tag: int, start: int, stop: int, depth: int) -> Element:
+        """A sequence that someone passed on as UN; opaque if it does not read as one."""
+        try:
+            items, _end = self._items(start, stop, IMPLICIT, depth + 1, False)
+        except InvalidInstance:
+            self._ceiling += stop - start
+            return Element(tag, "UN", None, start, stop - start)
+        return Element(tag, "SQ", items, start, stop - start)
 
     def _items(
         self, position: int, end: int, encoding: Encoding, depth: int, delimited: bool

@@ -58,7 +58,8 @@ def survives(data: bytes) -> bool:
         pieces = to_explicit_little(data, found)
     except NotAcceptable:
         return True
-    assert describe(parse(b"".join(pieces))).dataset.keys() == described.dataset.keys()
+    # What a big endian file leaves unknown, a little endian one names by the dictionary.
+    assert describe(parse(b"".join(pieces))).dataset.keys() >= described.dataset.keys()
     return True
 
 

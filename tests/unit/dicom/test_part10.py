@@ -94,6 +94,13 @@ def test_unknown_of_a_known_attribute_takes_the_dictionary_vr() -> None:
     assert [(e.vr, e.value) for e in elements] == [("LO", b"P1"), ("UN", None)]
 
 
+def test_a_sequence_passed_on_as_unknown_is_read_or_opaque() -> None:
+    body = item(implicit(0x00081155, b"1.2\0"))
+    for value, vr in ((body, "SQ"), (body[:-3], "UN"), (b"not a sequence", "UN")):
+        sequence, name = parse(part10(element(0x00081140, "UN", value) + NAME)).elements
+        assert (sequence.vr, name.value) == (vr, b"Doe^Jane")
+
+
 def test_an_implicit_element_in_an_explicit_dataset_is_read() -> None:
     assert parse(part10(implicit(0x00100020, b"P1") + NAME)).raw(0x00100020) == b"P1"
 
