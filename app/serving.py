@@ -28,7 +28,7 @@ def gunicorn_options(settings: Settings) -> dict[str, Any]:
     """Return gunicorn's options for `settings`, by the names of its configuration file."""
     return {
         "bind": f"[{settings.host}]:{settings.port}" if ":" in settings.host else f"{settings.host}:{settings.port}",
-        "worker_class": "gthread",
+        "worker_class": "app.keepalive.KeepAliveWorker",
         "workers": settings.server_processes,
         "threads": settings.threads,
         # Heartbeats come from the main thread, so this bounds a stuck process, never a long upload.
@@ -71,6 +71,9 @@ def _logger(settings: Settings) -> type[Logger]:
         def setup(self, cfg: Any) -> None:
             logs.configure(settings.log_level, settings.log_format)
             self.error_log.propagate = True
+
+        def access(self, *_: Any) -> None:
+            """Say nothing: gunicorn would gather what nobody reads, for each request."""
 
     return OwnLogger
 

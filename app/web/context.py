@@ -6,7 +6,7 @@ from collections.abc import MutableMapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
-from flask import current_app, g, request
+from flask import Request, current_app, g, request
 
 from app.dicom.uids import clean_uid
 from app.services import Services
@@ -69,7 +69,7 @@ class Scope:
 
     def link(self) -> Link:
         """Return the maker of links in this request's version and partition, the partition as first spelt."""
-        root = (self.settings.public_url or request.root_url).rstrip("/") + self.mount.prefix
+        root = (self.settings.public_url or _root(request)) + self.mount.prefix
         if self.asked is not None and self.resolved is not None:
             root += f"/partitions/{self.resolved.name}"
 
@@ -77,6 +77,11 @@ class Scope:
             return root + resource_path(study, series, instance)
 
         return link
+
+
+def _root(request: Request) -> str:
+    """Return scheme, host and script name as the client sees them; `request.root_url` takes far longer over it."""
+    return f"{request.scheme}://{request.host}{request.script_root}".rstrip("/")
 
 
 def resource_path(study: str, series: str | None = None, instance: str | None = None) -> str:

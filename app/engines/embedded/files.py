@@ -90,7 +90,7 @@ class FileBlobs:
             raise ValueError(f"{key!r} is not a blob key: empty or dotted segments, '\\', '~' and NUL are not allowed.")
         if any(len(part.encode()) > _NAME_BYTES for part in (*folders, name)):
             raise ValueError(f"{key!r} is not a blob key: a segment is longer than a file name may be.")
-        return self._objects.joinpath(*folders, name)
+        return Path(f"{self._objects}/{'/'.join((*folders, name))}")
 
     def _rename(self, incoming: Path, target: Path) -> None:
         for _ in range(_ATTEMPTS):  # another process may remove the directory while it is still empty
