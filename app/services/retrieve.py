@@ -136,7 +136,7 @@ class Retrieve:
         (row,) = self.instances(partition, study, series, instance)
         table = self._frame_table(row)
         ranges = {number: table.ranges(number) for number in numbers}
-        if transfer_syntax_wanted == "*":
+        if transfer_syntax_wanted in ("*", row.transfer_syntax):
             syntax, word = row.transfer_syntax, 1
         elif transfer_syntax_wanted == EXPLICIT_LITTLE and not transfer_syntax(row.transfer_syntax).encapsulated:
             syntax, word = EXPLICIT_LITTLE, table.word

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from tests.corpus import EXPLICIT_BIG
+
 DICOM_JSON = "application/dicom+json"
 AS_STORED = 'multipart/related; type="application/dicom"; transfer-syntax=*'
 
@@ -81,6 +83,13 @@ class Caller:
         dataset: dict[str, Any] = response.get_json(force=True)
         assert "00081198" not in dataset, dataset
         return dataset
+
+
+def in_little_endian(pixels: bytes, syntax: str) -> bytes:
+    """What 16-bit pixels of that transfer syntax are in Explicit VR Little Endian."""
+    if syntax != EXPLICIT_BIG:
+        return pixels
+    return b"".join(pixels[at : at + 2][::-1] for at in range(0, len(pixels), 2))
 
 
 def value(dataset: dict[str, Any], tag: str) -> Any:
