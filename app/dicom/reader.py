@@ -142,15 +142,9 @@ class Reader:
             position = stop
         else:
             _refuse(position, f"there are more than {MAX_ELEMENTS} elements")
-        self._check_end(position, end, depth, delimited)
-        return tuple(elements), end
-
-    def _check_end(self, position: int, end: int, depth: int, delimited: bool) -> None:
-        """Refuse a dataset that stops in the middle: leftover bytes, or the file's end before a delimiter."""
-        if delimited and end == self._size:
-            _refuse(position, "the file ends within an item")
         if position != end and not (depth == 0 and self._only_zeros(position, end)):
             _refuse(position, "the dataset ends within an element")
+        return tuple(elements), end
 
     def _long_form(
         self, position: int, end: int, code: bytes, short_length: int, encoding: Encoding
@@ -204,8 +198,8 @@ class Reader:
             group, number, length = encoding.item.unpack_from(self._data, position)
             tag = group << 16 | number
             start = position + 8
-            if tag == SEQUENCE_END:
-                return tuple(items), start if delimited else end
+            if tag == SEQUENCE_END and (delimited or start == end):
+                return tuple(items), start
             if tag == ITEM_END and delimited:
                 return tuple(items), position
             if tag != ITEM:
@@ -242,8 +236,6 @@ class Reader:
             starts.append(position)
             sizes.append(length)
             position += length
-            if position > end:
-                _refuse(position, "a fragment runs past the end of the file")
 
     def _stop(self, position: int, end: int) -> int:
         """Where an element of the file meta information ends."""

@@ -36,7 +36,7 @@ def is_uid(text: str) -> bool:
 
     Trailing spaces do not count. Leading zeros and doubled dots pass: archives are full of them.
     """
-    return _UID.fullmatch(text) is not None and len(text.rstrip(" ")) <= 64
+    return _UID.fullmatch(text) is not None
 
 
 def clean_uid(text: str, name: str) -> str:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import random
 import struct
+import tracemalloc
 
 import pytest
 
@@ -54,6 +55,21 @@ def test_a_lying_offset_table_is_not_believed() -> None:
     data = corpus.encapsulated([[b"abcd"], [b"efgh"]])
     assert frames(data.replace(struct.pack("<2I", 0, 12), struct.pack("<2I", 0, 11))) == [b"abcd", b"efgh"]
     assert frames(data.replace(struct.pack("<2I", 0, 12), struct.pack("<2I", 12, 12))) == [b"abcd", b"efgh"]
+    three = corpus.encapsulated([[b"abcd", b"ef"], [b"gh"]])
+    assert frames(three.replace(struct.pack("<2I", 0, 22), struct.pack("<2I", 12, 22))) == []
+
+
+def test_an_offset_table_of_more_frames_than_fragments_is_not_read() -> None:
+    count = 200_000
+    data = corpus.encapsulated(
+        [[b"ab"]], NumberOfFrames=str(count), ExtendedOffsetTable=bytes(8 * count), ExtendedOffsetTableLengths=b""
+    )
+    found = parse(data)
+    tracemalloc.start()
+    assert frame_table(data, found).frames == 0
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1 << 20
 
 
 def test_frames_that_nothing_tells_apart_are_not_found() -> None:

@@ -141,6 +141,10 @@ def test_stray_and_missing_delimiters_are_tolerated() -> None:
     assert len(parse(part10(no_item_end + NAME)).elements) == 2
     inner = element(0x00081140, "SQ", item(NAME), UNDEFINED)
     assert len(parse(part10(element(0x00400260, "SQ", item(inner)) + NAME)).elements) == 2
+    closed = element(0x00081140, "SQ", item(NAME) + SEQUENCE_END)
+    assert len(parse(part10(closed + NAME)).elements) == 2
+    open_item = element(0x00081140, "SQ", item(b"", UNDEFINED)[:8] + NAME)
+    assert len(parse(part10(open_item)).elements[0].value) == 1
 
 
 def test_odd_lengths_and_lying_meta_lengths_are_tolerated() -> None:
@@ -181,6 +185,7 @@ HOSTILE = {
     "item beyond its sequence": part10(element(0x00081140, "SQ", item(NAME, 99))),
     "sequence without an end": part10(element(0x00081140, "SQ", item(NAME), UNDEFINED)),
     "item without an end": part10(element(0x00081140, "SQ", item(b"", UNDEFINED)[:8] + NAME, UNDEFINED)),
+    "delimiter within a defined length": part10(element(0x00081140, "SQ", item(NAME) + SEQUENCE_END + item(NAME))),
     "nested too deep": part10(_nested(reader.MAX_DEPTH + 1)),
     "fragments without an end": part10(element(0x7FE00010, "OB", item(b"") + item(b"ab"), UNDEFINED)),
     "fragment beyond the end": part10(element(0x7FE00010, "OB", item(b"") + item(b"ab", 1 << 31), UNDEFINED)),
@@ -200,6 +205,13 @@ def test_hostile_bytes_are_refused(data: bytes) -> None:
 
 def test_depth_up_to_the_limit_is_read() -> None:
     assert len(parse(part10(_nested(reader.MAX_DEPTH))).elements) == 1
+
+
+def test_a_deflated_stream_without_an_end_is_refused() -> None:
+    stream = zlib.compressobj(wbits=-15)
+    unfinished = stream.compress(NAME) + stream.flush(zlib.Z_SYNC_FLUSH)
+    with pytest.raises(InvalidInstance, match="deflated dataset is cut short"):
+        parse(part10(unfinished, corpus.DEFLATED_LITTLE))
 
 
 def test_a_deflated_dataset_may_not_outgrow_its_limit() -> None:
