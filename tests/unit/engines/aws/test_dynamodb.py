@@ -11,7 +11,7 @@ from botocore.stub import ANY
 from app.engines.aws.dynamodb import DynamoTable
 from app.engines.aws.failures import ATTEMPTS
 from app.errors import Conflict, StorageUnavailable
-from app.storage.ports import Absent, Change, Delete, Holds, Item, Key, Put, Require
+from app.storage.ports import Absent, Change, Delete, Holds, Item, Key, Put, Range, Require
 
 if TYPE_CHECKING:
     from botocore.stub import Stubber
@@ -227,6 +227,12 @@ class TestPages:
         }
         dynamodb_stub.add_response("query", {"Items": [ITEM], "LastEvaluatedKey": ITEM}, request)
         assert list(table.query("p", reverse=True, limit=1)) == [Item(KEY, {})]
+
+    def test_impossible_ranges_are_not_asked_for(self, table: DynamoTable, dynamodb_stub: Stubber) -> None:
+        """DynamoDB refuses them; the stub has no answer."""
+        assert list(table.query("p", Range("c", "b"))) == []
+        assert table.count("p", Range("c", "b")) == 0
+        assert list(table.query("p", limit=0)) == []
 
     def test_counts_add_up(self, table: DynamoTable, dynamodb_stub: Stubber) -> None:
         dynamodb_stub.add_response("query", {"Count": 5000, "LastEvaluatedKey": ITEM})

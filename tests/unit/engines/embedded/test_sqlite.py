@@ -68,10 +68,17 @@ def churn():
         list(table.query("p"))
 others = [threading.Thread(target=churn) for _ in range(2)]
 for other in others: other.start()
+def inherited():
+    for descriptor in range(3, 256):
+        try:
+            yield os.readlink(b"/proc/self/fd/%d" % descriptor)
+        except FileNotFoundError:
+            pass
 children = []
 for _ in range(4):
     child = os.fork()
     if child == 0:
+        assert not any(b"index.db" in name for name in inherited()), "a connection crossed the fork"
         for _ in range(25):
             table.add(key, "n", 1)
             assert table.get(key).fields["n"] > 1
