@@ -91,14 +91,14 @@ def test_three_long_uids_fit(tmp_path: Path) -> None:
 
 
 def test_the_order_of_syncing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The content, then the name, then its directory, then (once) the directories above."""
+    """The name, then content and name in one turn, then its directory, then (once) the directories above."""
     blobs = FileBlobs(tmp_path)
     happened: list[str] = []
     fsync, rename = os.fsync, Path.rename
 
     def traced_fsync(descriptor: int) -> None:
         path = Path(f"/proc/self/fd/{descriptor}").readlink()
-        happened.append("sync " + ("body" if path.parent.name == "incoming" else str(path.relative_to(tmp_path))))
+        happened.append("sync " + ("body" if path.is_file() else str(path.relative_to(tmp_path))))
         fsync(descriptor)
 
     def traced_rename(path: Path, target: Path) -> Any:
@@ -109,7 +109,7 @@ def test_the_order_of_syncing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(os, "fsync", traced_fsync)
     monkeypatch.setattr(Path, "rename", traced_rename)
     put(blobs, KEY)
-    first = ["sync body", "rename", "sync objects/1/study/series"]
+    first = ["rename", "sync body", "sync objects/1/study/series"]
     assert happened == [*first, "sync objects/1/study", "sync objects/1", "sync objects"]
     happened.clear()
     put(blobs, "1/study/series/other/8.dcm")
