@@ -1,4 +1,4 @@
-"""What can go wrong, in the archive's own words. Nothing here knows of HTTP: `web/problems.py` maps classes to statuses."""
+"""What can go wrong, in the archive's own words. Nothing here knows of HTTP: `web/problems.py` maps it to statuses."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ Ranges = list[tuple[int, int]]
 
 @dataclass(frozen=True, slots=True)
 class Metadata:
-    """The metadata of what was asked for: `etag` without quotes, `documents` one DICOM JSON object each, read lazily."""
+    """The metadata of what was asked for: `etag` without quotes, `documents` one DICOM JSON object each, lazy."""
 
     etag: str
     documents: Iterator[bytes]

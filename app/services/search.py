@@ -53,7 +53,7 @@ _COMPUTED: Final = {
 class SearchReport:
     """A page of matches as DICOM JSON datasets, newest first.
 
-    `erroneous` names the extended query tags filtered on whose index is known to be incomplete, as the client typed them.
+    `erroneous` names the extended query tags filtered on whose index is known to be incomplete, as the client typed.
     """
 
     rows: list[Row]

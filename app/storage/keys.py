@@ -1,29 +1,30 @@
 """Every key of the table and of the bucket; no key string is made anywhere else.
 
-`p` is the partition key (an int), so no read or write of one partition can name an item of another. `{n}` is a sequence
-number written so that newer sorts first (`newest`), `{n+}` one that sorts oldest first. TAB parts a value from a number:
-canonical values (dicom/query.py) never hold control characters.
+`p` is the partition key (an int), so no read or write of one partition can name an item of another. `{n}` is a
+sequence number written so that newer sorts first (`newest`), `{n+}` one that sorts oldest first. TAB parts a value
+from a number: canonical values (dicom/query.py) never hold control characters.
 
-| family    | pk · sk                                              | serves                                              |
-|-----------|------------------------------------------------------|-----------------------------------------------------|
-| counter   | `counters` · `partition`, `sequence`                 | partition keys; watermarks and feed sequence        |
-| partition | `partitions` · lower-cased name                      | list, lookup, conditional create                    |
-| study     | `{p}/study/{S}` · `study`, `series/{Se}`,            | existence, counts, a study in one query             |
-|           | `instance/{Se}/{I}`                                  |                                                     |
-| metadata  | `{p}/metadata/{S}` · `{n}`                           | DICOM JSON, one document per version of an instance |
-| frames    | `{p}/frames/{S}` · `{n}`                             | where encapsulated frames lie in the file           |
-| newest    | `{p}/newest/{level}` · `{n}`                         | search without a usable filter, newest first        |
-| value     | `{p}/value/{level}/{tag}` · `{value}TAB{n}`          | exact match newest first, ranges, prefixes          |
-| word      | `{p}/word/{level}/{tag}/{letter}` · `{word}TAB{n}`   | fuzzy person names                                  |
-| feed      | `feed/{n // 1000}` · `{n+}`                          | change feed by sequence                             |
-| feed time | `feed/hours` · hour; `feed/hour/{hour}` · `{time}/{n+}` | change feed by time                              |
-| sweep     | `sweep` · `{due}/{what}`                             | blobs no row vouches for; deletions to finish       |
+| family    | pk · sk                                            | serves                                           |
+|-----------|----------------------------------------------------|--------------------------------------------------|
+| counter   | `counters` · `partition`, `sequence`               | partition keys; watermarks and feed sequence     |
+| partition | `partitions` · lower-cased name                    | list, lookup, conditional create                 |
+| study     | `{p}/study/{S}` · `study`, `series/{Se}`,          | existence, counts, a study in one query          |
+|           | `instance/{Se}/{I}`                                |                                                  |
+| metadata  | `{p}/metadata/{S}` · `{n}`                         | DICOM JSON, one document a version of an instance |
+| frames    | `{p}/frames/{S}` · `{n}`                           | where encapsulated frames lie in the file        |
+| newest    | `{p}/newest/{level}` · `{n}`                       | search without a usable filter, newest first     |
+| value     | `{p}/value/{level}/{tag}` · `{value}TAB{n}`        | exact match newest first, ranges, prefixes       |
+| word      | `{p}/word/{level}/{tag}/{letter}` · `{word}TAB{n}` | fuzzy person names                               |
+| feed      | `feed/{n // 1000}` · `{n+}`                        | change feed by sequence                          |
+| feed time | `feed/hours` · hour;                               | change feed by time                              |
+|           | `feed/hour/{hour}` · `{time}/{n+}`                 |                                                  |
+| sweep     | `sweep` · `{due}/{what}`                           | blobs no row vouches for; deletions to finish    |
 
-One posting family (`value`) answers what design called `equal` and `ordered`: within one value the entries already lie
-newest first, so exact matches merge, and the values themselves lie in order, so ranges and prefixes are ranges.
+One posting family (`value`) does what two would, one for exact matches and one for order: within one value the entries
+lie newest first, so exact matches merge; the values themselves lie in order, so ranges and prefixes are ranges.
 
-Blobs: `{p}/{S}/{Se}/{I}/{version}.dcm`, version fresh per write, never overwritten; a metadata document too large for an
-item lies beside it as `.json`. The table alone decides what exists.
+Blobs: `{p}/{S}/{Se}/{I}/{version}.dcm`, version fresh per write, never overwritten; a metadata document too large for
+an item lies beside it as `.json`. The table alone decides what exists.
 """
 
 from __future__ import annotations
