@@ -48,7 +48,7 @@ class FileBlobs:
     def put(self, key: str, body: BinaryIO) -> int:
         """Store the rest of `body` and return its size in bytes; the file and its directories are on disk by then."""
         target = self._path(key)
-        incoming = self._incoming / secrets.token_hex(16)
+        written = incoming = self._incoming / secrets.token_hex(16)
         try:
             with _translated():
                 file = incoming.open("xb", buffering=0)
@@ -56,12 +56,13 @@ class FileBlobs:
                 size = _copy(body, file)
                 with _translated():
                     self._rename(incoming, target)
+                    written = target
                     os.fsync(file.fileno())
+                    self._sync(target.parent)
         except BaseException:
-            incoming.unlink(missing_ok=True)
+            with suppress(OSError):
+                written.unlink(missing_ok=True)
             raise
-        with _translated():
-            self._sync(target.parent)
         return size
 
     def open(self, key: str, start: int = 0, length: int | None = None) -> BinaryIO:

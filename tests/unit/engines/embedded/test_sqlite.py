@@ -66,7 +66,7 @@ def churn():
     while not stop.is_set():
         table.add(Key("p", "churn"), "n", 1)
         list(table.query("p"))
-others = [threading.Thread(target=churn) for _ in range(2)]
+others = [threading.Thread(target=churn, daemon=True) for _ in range(2)]
 for other in others: other.start()
 def inherited():
     for descriptor in range(3, 256):
