@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from moto import mock_aws
 
 from app.engines.aws import clients
 from app.engines.aws.dynamodb import DynamoTable
@@ -22,6 +21,7 @@ from app.engines.aws.s3 import S3Blobs
 from app.engines.embedded.files import FileBlobs
 from app.engines.embedded.sqlite import SqliteTable
 from app.storage.ports import BlobStore, Table
+from tests.contracts.aws import atomic_aws
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -39,7 +39,7 @@ class Aws:
 
 @pytest.fixture(scope="module")
 def _moto() -> Iterator[tuple[DynamoDBClient, S3Client]]:
-    with pytest.MonkeyPatch.context() as environment, mock_aws():
+    with pytest.MonkeyPatch.context() as environment, atomic_aws():
         for variable in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
             environment.setenv(variable, "testing")
         environment.setenv("AWS_DEFAULT_REGION", "eu-central-1")
