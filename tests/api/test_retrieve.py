@@ -7,6 +7,7 @@ from flask.testing import FlaskClient
 
 from app import bootstrap
 from app.errors import IDENTIFIER_RULE
+from app.services import retrieve
 from tests.api.wire import AS_STORED, Caller, Part, in_little_endian, parts
 from tests.conftest import Serve
 from tests.corpus import (
@@ -177,6 +178,21 @@ def test_a_compressed_file_is_not_decoded_yet(clinic: Caller, accept: str) -> No
     assert (response.status_code, response.text) == (406, UNSUPPORTED)
 
 
+def test_a_large_file_is_not_transcoded(clinic: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = make_instance(**UIDS, transfer_syntax=IMPLICIT_LITTLE)
+    monkeypatch.setattr(retrieve, "MAX_TRANSCODED_BYTES", len(file) - 1)
+    clinic.stored(file)
+    response = clinic.get(PATHS["instance"], SINGLE)
+    text = (
+        "Requested DICOM instance size is above the supported limit of 104857600. The entire instance can be retrieved "
+        "with the original transfer syntax by specifying 'transfer-syntax=*' in the Accept header."
+    )
+    assert (response.status_code, response.text) == (406, text)
+    assert clinic.get(PATHS["instance"], f"{SINGLE}; transfer-syntax=*").data == file
+    monkeypatch.setattr(retrieve, "MAX_TRANSCODED_BYTES", len(file))
+    assert clinic.get(PATHS["instance"], SINGLE).status_code == 200
+
+
 def test_a_compressed_file_in_its_own_syntax(clinic: Caller) -> None:
     file = encapsulated([[b"frame"]], **UIDS, transfer_syntax=JPEG_2000)
     clinic.stored(file)
@@ -240,9 +256,8 @@ def test_an_instance_never_updated_is_its_own_original(clinic: Caller, value: st
 
 def test_a_file_that_is_removed_meanwhile_is_404(clinic: Caller, engine: bootstrap.Engine) -> None:
     clinic.stored(make_instance(**UIDS))
-    retrieve = clinic.client.application.extensions["bulkhead"].retrieve
-    partition = clinic.client.application.extensions["bulkhead"].partitions.resolve("clinic-a", create=False)
-    (row,) = retrieve.instances(partition, STUDY)
+    services = clinic.client.application.extensions["bulkhead"]
+    (row,) = services.retrieve.instances(services.partitions.resolve("clinic-a", create=False), STUDY)
     engine.blobs.delete([row.blob])
     response = clinic.get(PATHS["instance"], SINGLE)
     assert (response.status_code, response.text) == (404, "The specified instance cannot be found.")

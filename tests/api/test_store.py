@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from io import BytesIO
 from typing import Any
 
@@ -475,6 +476,29 @@ def test_full_validation_refuses_it_in_v1(serve: Serve, keyword: str, bad: str, 
     assert refused.status_code == 409
     assert comments(items(dataset(refused), FAILED)[0])[0].startswith(f"DICOM100: {tag} - ")
     _assert_warned(Caller(client).store(make_instance(**{keyword: bad})), tag)
+
+
+@pytest.mark.parametrize(
+    ("vr", "raw", "good"),
+    [
+        ("FL", bytes(2), False),
+        ("SL", bytes(6), False),
+        ("UL", bytes(2), False),
+        ("FD", bytes(4), False),
+        ("FL", bytes(4), True),
+        ("SL", bytes(8), True),
+        ("UL", bytes(4), True),
+        ("FD", bytes(8), True),
+        ("SS", bytes(2), True),
+        ("US", bytes(2), True),
+    ],
+)
+def test_a_binary_value_has_whole_words(serve: Serve, vr: str, raw: bytes, good: bool) -> None:
+    element = struct.pack("<HH2sH", 0x0040, 0xA999, vr.encode(), len(raw)) + raw
+    client = serve(enable_full_validation=True)
+    for version, status in (("v1", 409), ("v2", 202)):
+        response = Caller(client, f"/{version}/partitions/clinic-a").store(make_instance(pixel=False) + element)
+        assert response.status_code == (200 if good else status)
 
 
 def _argument(keyword: str, given: str) -> dict[str, Any]:
