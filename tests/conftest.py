@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 from moto import mock_aws
+from moto.core.botocore_stubber import BotocoreStubber
 
 from app import bootstrap, create_app
 from app.engines.aws import clients
@@ -31,6 +33,14 @@ def aws_clients() -> tuple[Any, Any]:
 def aws(aws_clients: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """An empty mocked account."""
     dynamodb, s3 = aws_clients
+    answer, turn = BotocoreStubber.process_request, threading.RLock()
+
+    def one_by_one(stubber: BotocoreStubber, request: Any) -> Any:
+        with turn:
+            return answer(stubber, request)
+
+    # moto copies whole tables while other threads write to them; the service it stands for isolates transactions.
+    monkeypatch.setattr(BotocoreStubber, "process_request", one_by_one)
     with mock_aws():
         monkeypatch.setattr(clients, "dynamodb", lambda *_, **__: dynamodb)
         monkeypatch.setattr(clients, "s3", lambda *_, **__: s3)
