@@ -1,0 +1,49 @@
+"""The README's walk-through, run as printed against a server of its own."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.integration.copies import served
+
+pytestmark = pytest.mark.integration
+
+README = Path(__file__).parents[2] / "README.md"
+
+
+def shell(name: str) -> str:
+    """Return the shell commands between the README's markers of this name."""
+    found = re.search(rf"<!-- {name} -->\n```sh\n(.*?)```\n<!-- /{name} -->", README.read_text("utf-8"), re.DOTALL)
+    assert found is not None
+    return found[1].replace(".venv/bin/python", sys.executable)
+
+
+def run(commands: str, archive: str, folder: Path) -> str:
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", commands],
+        env={**os.environ, "ARCHIVE": archive},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout
+
+
+def test_the_walk_through_works_as_printed(tmp_path: Path) -> None:
+    with served({"BULKHEAD_DATA_DIR": str(tmp_path / "data")}) as copy:
+        printed = run(shell("walk-through"), f"{copy.url}/v2", tmp_path)
+    lines = printed.splitlines()
+    assert [line for line in lines if line.isdigit()] == ["204", "404", "200"]
+    assert "45070" not in printed
+    assert '"partitionName":"clinic-a"' in printed
+    assert sum("CompressedSamples^CT1" in line for line in lines) == 3
+    assert '"00201208":{"vr":"IS","Value":[1]}' in printed
+    assert printed.count('"action":"Create"') == 2
+    assert printed.count('"action":"Delete"') == 1
