@@ -63,9 +63,12 @@ def test_what_only_looks_like_a_boundary_is_data(data: bytes) -> None:
     assert parts(body) == [("t", data), (None, b"NEXT")]
 
 
-def test_an_empty_part_without_its_empty_line_does_not_swallow_the_next() -> None:
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 7, 1000])
+def test_an_empty_part_without_its_empty_line_does_not_swallow_the_next(size: int) -> None:
     body = b"--b\r\nContent-Type: t\r\n\r\n--b\r\n\r\nDATA\r\n--b\r\n\r\n--b--"
-    assert parts(body) == [("t", b""), (None, b"DATA"), (None, b"")]
+    source = Pieces([body[at : at + size] for at in range(0, len(body), size)])
+    found = [(part.content_type, part.read()) for part in Reader(source, "b", LIMIT)]
+    assert found == [("t", b""), (None, b"DATA"), (None, b"")]
 
 
 @pytest.mark.parametrize("header", [b"content-type:t", b"X: y\r\nCONTENT-TYPE :  t ", b"Content-Type:\r\n t"])
