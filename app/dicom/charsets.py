@@ -1,7 +1,9 @@
-"""Bytes to text under Specific Character Set (PS3.3 C.12.1.1.2, PS3.5 §6.1), never failing.
+"""Bytes to text under Specific Character Set (PS3.3 C.12.1.1.2, PS3.5 §6.1), never failing, and text to bytes.
 
 What cannot be decoded becomes U+FFFD; an unknown term reads as ISO 8859-1, as does a missing one, since archives hold
 more Latin-1 without a declaration than ASCII with stray bytes. No text that leaves here holds a lone surrogate.
+
+Writing is strict where reading is lenient: `encode` makes only bytes that the declaration really covers.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ import re
 from functools import lru_cache
 from typing import Final
 
-from pydicom.charset import CODES_TO_ENCODINGS, handled_encodings, python_encoding
+from pydicom.charset import CODES_TO_ENCODINGS, ENCODINGS_TO_CODES, python_encoding
 
 LATIN: Final = "latin-1"
 
@@ -19,6 +21,10 @@ _TERM: Final = re.compile(r"ISO[ _-]?(2022[ _-])?IR[ _-]?(\d+)")
 _PIECES: Final = re.compile(rb"^[^\x1b]+|\x1b[^\x1b]*")
 _RESET: Final = re.compile(rb"[\\\r\n\f\t]")
 _RESET_NAME: Final = re.compile(rb"[\\\r\n\f\t^=]")
+_PARTS: Final = re.compile(r"([\\\r\n\f\t])")
+_PARTS_OF_NAMES: Final = re.compile(r"([\\\r\n\f\t^=])")
+_SELF_ESCAPING: Final = frozenset({"iso2022_jp", "iso2022_jp_2"})
+"""Codecs that read and write the escape sequences themselves."""
 
 
 class Charset:
@@ -50,7 +56,7 @@ class Charset:
         codec = self._switches.get(piece[:length])
         if codec is None:
             return piece.decode(self._first, "replace")
-        if codec in handled_encodings:
+        if codec in _SELF_ESCAPING:
             return piece.decode(codec, "replace")
         text = piece[length:]
         reset = delimiter.search(text)
@@ -72,12 +78,51 @@ def _charset(encodings: tuple[str, ...]) -> Charset:
 
 def _codec(term: str) -> str:
     """Python's codec for a defined term, spelt as the standard does or nearly so."""
-    spelling = _TERM.fullmatch(term.upper())
-    if spelling:
-        term = f"{'ISO 2022 IR' if spelling[1] else 'ISO_IR'} {spelling[2]}"
-    name = python_encoding.get(term, LATIN)
+    name = python_encoding.get(_defined(term), LATIN)
     normal = codecs.lookup(name).name
     return {"iso8859-1": LATIN, "utf-8": "utf-8"}.get(normal, name)
 
 
+def _defined(term: str) -> str:
+    spelling = _TERM.fullmatch(term.upper())
+    return f"{'ISO 2022 IR' if spelling[1] else 'ISO_IR'} {spelling[2]}" if spelling else term
+
+
 DEFAULT: Final = charset(b"")
+
+
+# --- writing ----------------------------------------------------------------------------------------------------------
+
+_ASCII: Final = frozenset({"", "ISO_IR 6", "ISO 2022 IR 6"})
+"""Terms of the default repertoire, which reading takes for Latin-1."""
+
+
+def encode(text: str, declared: bytes, *, name: bool = False) -> bytes | None:
+    """The bytes of `text` under the raw value of (0008,0005), code extensions included; None if it cannot hold them.
+
+    `text` is without control characters but line breaks; `name` tells that `^` and `=` delimit.
+    """
+    if text.isascii():
+        return text.encode()
+    terms = [_defined(term.strip(" \0")) for term in declared[:512].decode(LATIN).split("\\")]
+    if any(term not in python_encoding for term in terms):
+        return None
+    first, *others = ("ascii" if term in _ASCII else _codec(term) for term in terms)
+    parts = [_part(part, first, others) for part in (_PARTS_OF_NAMES if name else _PARTS).split(text)]
+    raw = b"".join(part for part in parts if part is not None)
+    # Codecs write more than their terms allow, so what counts is what a reader makes of it.
+    return raw if None not in parts and charset(declared).decode(raw, name=name) == text else None
+
+
+def _part(part: str, first: str, others: list[str]) -> bytes | None:
+    """The bytes between two delimiters, in the first set that holds all of it; None if none does."""
+    for codec in (first, *others):
+        try:
+            raw = part.encode(codec)
+        except UnicodeEncodeError:
+            continue
+        if codec == "shift_jis" and len(raw) > len(part):
+            continue  # a kanji: the codec knows them, JIS X 0201 does not
+        escape = b"" if codec == first or codec in _SELF_ESCAPING else ENCODINGS_TO_CODES.get(codec, b"")
+        return bytes(escape) + raw
+    return None
