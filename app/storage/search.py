@@ -17,9 +17,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from app.dicom.attributes import (
     INSTANCE_UID,
@@ -30,17 +30,13 @@ from app.dicom.attributes import (
     Element,
     Level,
 )
-from app.dicom.query import MAX_CANONICAL, Between, Filter, OneOf, Query, Wildcard, Words
+from app.dicom.query import Filter, OneOf, Query
 from app.storage import keys
+from app.storage.candidates import LARGEST_CHUNK, Postings, entries, leapfrog, places, race, sequence_of
 from app.storage.instances import Instances
-from app.storage.ports import Item, Range, Table, starting
+from app.storage.ports import Item, Table
 from app.storage.rows import InstanceRow, SeriesRow, StudyRow, member, visible
 from app.storage.snapshot import Snapshot
-
-_FIRST_CHUNK: Final = 64
-_LARGEST_CHUNK: Final = 1024
-_MOST_GATHERED: Final = 100_000
-"""Candidates held while a range is read; beyond, the newest objects are walked alone."""
 
 
 class Candidate(NamedTuple):
@@ -92,7 +88,7 @@ class Search:
         studies = _named_studies(query)
         if studies is not None:
             return self._inside(partition, query, studies)
-        return _race(
+        return race(
             self._verified(partition, query, self._stream(partition, query)),
             [self._gather(partition, query, each) for each in query.filters if not _streams(query, each)],
             lambda found: self._verified(partition, query, found),
@@ -125,38 +121,27 @@ class Search:
         """Yield candidates newest first: where all exact filters agree, or simply the newest objects."""
         chunk = query.offset + query.limit
         unions = [
-            [_Postings(self._table, pk, keys.entries(value), chunk) for pk, value in _places(partition, each)]
+            [
+                Postings(self._table, pk, keys.entries(value), chunk, _candidate)
+                for pk, value in places(partition, query.level.word, each)
+            ]
             for each in query.filters
             if _streams(query, each)
         ]
-        return _leapfrog(unions or [[_Postings(self._table, keys.newest_of(partition, query.level.word), "", chunk)]])
+        newest = keys.newest_of(partition, query.level.word)
+        return leapfrog(unions or [[Postings(self._table, newest, "", chunk, _candidate)]])
 
     # --- gathers: every object of a range, in no useful order ---
 
     def _gather(self, partition: int, query: Query, wanted: Filter) -> Iterator[Candidate]:
         """Yield every object of the result level that may satisfy one filter."""
         level = wanted.attribute.level
-        for item in self._entries(partition, wanted):
+        for item in entries(self._table, partition, level.word, wanted):
             found = _candidate(item)
             if level is query.level:
                 yield found
             else:
                 yield from self._below(partition, query.level, found)
-
-    def _entries(self, partition: int, wanted: Filter) -> Iterator[Item]:
-        pk = keys.values(partition, wanted.attribute.level.word, wanted.attribute.tag)
-        match wanted.condition:
-            case OneOf():
-                for place, value in _places(partition, wanted):
-                    yield from self._table.query(place, starting(keys.entries(value)))
-            case Between(low, high):
-                yield from self._table.query(pk, Range(low, f"{high}\t\U0010ffff" if high else ""))
-            case Wildcard() as pattern:
-                yield from self._table.query(pk, starting(pattern.prefix[:MAX_CANONICAL]))
-            case Words(words):
-                longest = max(words, key=len)[:MAX_CANONICAL]
-                level, tag = wanted.attribute.level.word, wanted.attribute.tag
-                yield from self._table.query(keys.words(partition, level, tag, longest[0]), starting(longest))
 
     def _below(self, partition: int, level: Level, above: Candidate) -> Iterator[Candidate]:
         """Yield the members of a study or series at a lower level."""
@@ -175,11 +160,11 @@ class Search:
     def _verified(self, partition: int, query: Query, candidates: Iterable[Candidate]) -> Iterator[list[Found]]:
         """Yield batches of true matches, in the candidates' order; an empty batch when none of a chunk was one."""
         stream = iter(candidates)
-        size = min(_LARGEST_CHUNK, query.offset + query.limit)
+        size = min(LARGEST_CHUNK, query.offset + query.limit)
         while chunk := list(islice(stream, size)):
             found = self._with_modalities(partition, query, self._rows(partition, query.level, chunk))
             yield [each for each in found if query.matches(attributes_of(each))]
-            size = min(size * 2, _LARGEST_CHUNK)
+            size = min(size * 2, LARGEST_CHUNK)
 
     def _rows(self, partition: int, level: Level, chunk: Sequence[Candidate]) -> list[Found]:
         """Return the rows of candidates, but for those that are gone or no longer filed under their number."""
@@ -237,96 +222,10 @@ def _streams(query: Query, wanted: Filter) -> bool:
     return wanted.attribute.level is query.level and isinstance(wanted.condition, OneOf)
 
 
-def _places(partition: int, wanted: Filter) -> list[tuple[str, str]]:
-    """Return (pk, value) of the posting lists of an exact filter."""
-    if not isinstance(wanted.condition, OneOf):
-        return []
-    pk = keys.values(partition, wanted.attribute.level.word, wanted.attribute.tag)
-    return [(pk, value[:MAX_CANONICAL]) for value in sorted(wanted.condition.values)]
-
-
 def _candidate(item: Item) -> Candidate:
-    """Return where a posting leads; its sort key ends in its number."""
+    """Return where a posting leads."""
     fields = item.fields
-    sequence = keys.NEWEST - int(item.key.sk[-16:], 16)
-    return Candidate(sequence, fields["study"], fields.get("series", ""), fields.get("instance", ""))
-
-
-class _Postings:
-    """One posting list, newest first, that can skip ahead."""
-
-    def __init__(self, table: Table, pk: str, prefix: str, chunk: int) -> None:
-        self._table = table
-        self._pk = pk
-        self._prefix = prefix
-        self._size = min(chunk, _LARGEST_CHUNK)
-        self._chunk: list[Candidate] = []
-        self._at = 0
-        self._ended = False
-
-    def seek(self, sequence: int) -> Candidate | None:
-        """Return the newest entry not newer than `sequence`; calls must go downward."""
-        chunk = self._chunk
-        while self._at < len(chunk):
-            if chunk[self._at].sequence <= sequence:
-                return chunk[self._at]
-            self._at += 1
-        if self._ended:
-            return None
-        between = Range(self._prefix + keys.newest(sequence), self._prefix + "g")  # after every hex digit
-        self._chunk = [_candidate(each) for each in self._table.query(self._pk, between, limit=self._size)]
-        self._at = 0
-        self._ended = len(self._chunk) < self._size
-        self._size = min(self._size * 2, _LARGEST_CHUNK)
-        return self._chunk[0] if self._chunk else None
-
-
-def _leapfrog(unions: Sequence[Sequence[_Postings]]) -> Iterator[Candidate]:
-    """Yield the candidates that are in every union of lists, newest first, skipping what one of them lacks."""
-    target = keys.NEWEST
-    while True:
-        for lists in unions:
-            heads = [head for each in lists if (head := each.seek(target))]
-            if not heads:
-                return
-            newest = max(heads)
-            if newest.sequence < target:
-                target = newest.sequence
-                break
-        else:
-            yield newest
-            target -= 1
-
-
-def _race(
-    walk: Iterator[list[Found]],
-    gathers: list[Iterator[Candidate]],
-    verify: Callable[[Iterable[Candidate]], Iterator[list[Found]]],
-) -> Iterator[Found]:
-    """Yield matches newest first from whichever is done first: the walk, or one complete gathering of candidates.
-
-    All advance in step, so the cost is about that of the cheapest times their number.
-    """
-    gathered: list[tuple[Iterator[Candidate], set[Candidate]]] = [(each, set()) for each in gathers]
-    reached = keys.NEWEST
-    size = _FIRST_CHUNK
-    while True:
-        for stream, found in gathered:
-            chunk = list(islice(stream, size))
-            found.update(chunk)
-            if len(chunk) < size:
-                rest = sorted((each for each in found if each.sequence < reached), reverse=True)
-                for batch in verify(rest):
-                    yield from batch
-                return
-        gathered = [(stream, found) for stream, found in gathered if len(found) < _MOST_GATHERED]
-        walked = next(walk, None)
-        if walked is None:
-            return
-        for match in walked:
-            reached = match.sequence
-            yield match
-        size = min(size * 2, _LARGEST_CHUNK)
+    return Candidate(sequence_of(item), fields["study"], fields.get("series", ""), fields.get("instance", ""))
 
 
 # --- from candidates to matches -----------------------------------------------------------------------------------
