@@ -8,7 +8,7 @@ from flask import Request
 
 from app.errors import InvalidRequest, TooLarge
 
-CHUNK: Final = 256 * 1024
+CHUNK: Final = 1024 * 1024
 """Bytes asked of the server at once."""
 
 DRAINED: Final = 16 * 1024 * 1024
