@@ -13,7 +13,7 @@ def now() -> float:
 
 def timestamp(seconds: float) -> str:
     """Return `2024-03-01T09:00:00.1234560+00:00`, which sorts as text."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f0+00:00")
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds")[:26] + "0+00:00"
 
 
 def seconds(timestamp: str) -> float:
