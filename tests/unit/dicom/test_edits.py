@@ -1,0 +1,281 @@
+from __future__ import annotations
+
+import struct
+import warnings
+from dataclasses import replace
+from io import BytesIO
+from pathlib import Path
+
+import pydicom
+import pydicom.data
+import pytest
+from pydicom.dataelem import DataElement
+from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence
+
+from app.dicom.edits import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, Edited, NewValue, edited
+from app.dicom.elements import Buffer
+from app.dicom.frames import FrameTable, frame_table
+from app.dicom.json_model import describe
+from app.dicom.part10 import inflated, parse
+from app.errors import InvalidInstance
+from tests import corpus
+from tests.unit.dicom.raw import EXPLICIT, IMPLICIT, SEQUENCE_END, UNDEFINED, element, implicit, item, part10
+
+SYNTAXES = [corpus.IMPLICIT_LITTLE, corpus.EXPLICIT_LITTLE, corpus.EXPLICIT_BIG, corpus.DEFLATED_LITTLE]
+NAME, ID, DESCRIPTION = 0x00100010, 0x00100020, 0x00081030
+VALUES = {
+    NAME: NewValue("PN", "Smith^John=大^史"),
+    ID: NewValue("LO", "MRN-7"),
+    0x00104000: NewValue("LT", "Odd"),
+}
+PLAIN = {NAME: NewValue("PN", "Smith^John"), 0x00104000: NewValue("LT", "Odd"), 0x00403001: NewValue("LO", "None")}
+FILES = sorted(p for p in Path(pydicom.data.__file__).parent.rglob("*") if p.suffix in {"", ".dcm"} and p.is_file())
+
+
+def edit(data: Buffer, values: dict[int, NewValue]) -> tuple[Edited, bytes]:
+    new = edited(data, parse(data), values)
+    return new, new.stream(data).read()
+
+
+def entries(data: bytes) -> dict[str, object]:
+    return dict(describe(parse(data)).dataset)
+
+
+@pytest.mark.parametrize("syntax", SYNTAXES)
+def test_attributes_are_replaced_and_added_and_the_rest_stays(syntax: str) -> None:
+    data = corpus.ct(rows=6, columns=6, transfer_syntax=syntax)
+    new, after = edit(data, PLAIN)
+    before, result = corpus.read(data), corpus.read(after)
+    assert (str(result.PatientName), result.PatientComments) == ("Smith^John", "Odd")
+    assert result[0x00403001].value == "None"
+    assert list(result.keys()) == sorted(result.keys())
+    for tag in PLAIN:
+        before.pop(tag, None)
+        del result[tag]
+    assert before == result
+    assert not new.converted
+
+
+@pytest.mark.parametrize("syntax", SYNTAXES)
+def test_file_meta_information_is_signed_and_its_length_right(syntax: str) -> None:
+    data = corpus.ct(rows=6, columns=6, transfer_syntax=syntax)
+    before, result = corpus.read(data).file_meta, corpus.read(edit(data, PLAIN)[1]).file_meta
+    assert result.ImplementationClassUID == IMPLEMENTATION_CLASS_UID
+    assert result.ImplementationVersionName == IMPLEMENTATION_VERSION_NAME
+    assert len(IMPLEMENTATION_CLASS_UID) <= 64
+    for name in ("MediaStorageSOPClassUID", "MediaStorageSOPInstanceUID", "TransferSyntaxUID"):
+        assert result[name] == before[name]
+    after = edit(data, PLAIN)[1]
+    assert parse(after).dataset_offset == 144 + result.FileMetaInformationGroupLength
+
+
+def test_bytes_beside_the_edit_are_the_same() -> None:
+    data = corpus.ct(rows=6, columns=6)
+    before, after = parse(data), edit(data, {ID: NewValue("LO", "MRN-77")})[1]
+    old, new = before.get(ID), parse(after).get(ID)
+    assert old is not None
+    assert new is not None
+    assert after[:132] == data[:132]
+    assert after[parse(after).dataset_offset : new.offset - 8] == data[before.dataset_offset : old.offset - 8]
+    assert after[new.offset + new.length :] == data[old.offset + old.length :]
+
+
+def test_only_the_header_is_held() -> None:
+    data = corpus.multiframe(3, rows=64, columns=64)
+    new, _ = edit(data, PLAIN)
+    assert sum(len(piece) for piece in new.pieces if isinstance(piece, bytes)) < 500
+
+
+@pytest.mark.parametrize("syntax", SYNTAXES)
+def test_the_pixel_data_moves_as_told(syntax: str) -> None:
+    data = corpus.make_instance(transfer_syntax=syntax, frames=2)
+    for values in (PLAIN, VALUES):
+        new, after = edit(data, values)
+        assert new.shift
+        assert frame_table(after, parse(after)) == moved(frame_table(data, parse(data)), new.shift)
+
+
+def moved(table: FrameTable, shift: int) -> FrameTable:
+    return replace(table, start=table.start + shift) if table.frames else table
+
+
+@pytest.mark.parametrize("table", ["basic", "extended", "none"])
+def test_fragments_move_as_told(table: str) -> None:
+    data = corpus.encapsulated([[b"\xff\xd8one", b"more"], [b"\xff\xd8two"]], table=table)
+    new, after = edit(data, VALUES)
+    assert frame_table(after, parse(after)) == moved(frame_table(data, parse(data)), new.shift)
+    assert after.endswith(data[data.index(b"\xe0\x7f\x10\x00") :])
+
+
+def test_without_pixel_data_nothing_moves() -> None:
+    assert edit(corpus.make_instance(pixel=False), PLAIN)[0].shift == 0
+
+
+def test_an_attribute_that_the_file_repeats_stands_once() -> None:
+    data = part10(element(NAME, "PN", b"A^") + element(ID, "LO", b"1 ") + element(NAME, "PN", b"B^"))
+    after = parse(edit(data, {NAME: NewValue("PN", "C^")})[1])
+    assert [(each.tag, each.value) for each in after.elements] == [(NAME, b"C^"), (ID, b"1 ")]
+
+
+def test_padding_after_the_last_element_stays_last() -> None:
+    after = edit(part10(element(NAME, "PN", b"A^") + bytes(16)), {ID: NewValue("LO", "odd")})[1]
+    assert after.endswith(element(ID, "LO", b"odd ") + bytes(16))
+
+
+def test_group_lengths_are_kept_right() -> None:
+    group = element(NAME, "PN", b"Doe^Jane") + element(ID, "LO", b"P1")
+    data = part10(element(0x00100000, "UL", struct.pack("<L", len(group))) + group + element(0x00200010, "SH", b"S1"))
+    after = edit(data, {ID: NewValue("LO", "MRN-77"), 0x00101000: NewValue("LO", "X1\\X2")})[1]
+    grown = element(NAME, "PN", b"Doe^Jane") + element(ID, "LO", b"MRN-77") + element(0x00101000, "LO", b"X1\\X2 ")
+    start = parse(after).dataset_offset
+    assert after[start:] == (
+        element(0x00100000, "UL", struct.pack("<L", len(grown))) + grown + element(0x00200010, "SH", b"S1")
+    )
+
+
+def test_an_empty_dataset_takes_attributes() -> None:
+    assert entries(edit(part10(b""), {ID: NewValue("LO", "P1")})[1]) == {"00100020": {"vr": "LO", "Value": ["P1"]}}
+
+
+# --- character sets ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("declared", "text", "raw"),
+    [
+        ("ISO_IR 100", "Müller^Jörg", b"M\xfcller^J\xf6rg"),
+        ("ISO_IR 144", "Люкс", None),
+        ("ISO_IR 192", "大^史", "大^史".encode()),
+        ("\\ISO 2022 IR 87", "Yamada^Tarou=山田^太郎", b"Yamada^Tarou=\x1b$B;3ED\x1b(B^\x1b$BB@O:\x1b(B"),
+        ("\\ISO 2022 IR 149", "Hong^Gildong=洪^吉洞", b"Hong^Gildong=\x1b$)C\xfb\xf3^\x1b$)C\xd1\xce\xd4\xd7"),
+        ("GB18030", "王^小东", "王^小东".encode("gb18030")),
+    ],
+)
+def test_a_value_that_the_character_set_holds_is_written_in_it(declared: str, text: str, raw: bytes | None) -> None:
+    terms = declared.split("\\")
+    data = corpus.make_instance(SpecificCharacterSet=terms if len(terms) > 1 else declared, PatientComments="x")
+    new, after = edit(data, {NAME: NewValue("PN", text)})
+    assert not new.converted
+    assert corpus.read(after).SpecificCharacterSet == (terms if len(terms) > 1 else declared)
+    assert str(corpus.read(after).PatientName) == text
+    assert raw is None or parse(after).raw(NAME).rstrip() == raw
+
+
+@pytest.mark.parametrize("syntax", SYNTAXES)
+@pytest.mark.parametrize("declared", ["ISO_IR 100", None])
+def test_else_all_text_becomes_utf_8(syntax: str, declared: str | None) -> None:
+    inner = Dataset()
+    inner.add(DataElement(0x00080104, "LO", "Mäßig"))
+    inner.add(DataElement(0x00080100, "SH", "C1"))
+    other = Dataset()
+    other.SpecificCharacterSet = "ISO_IR 144"
+    other.add(DataElement(0x00080104, "LO", "Люкс"))
+    other.add(DataElement(0x00081199, "SQ", Sequence([inner])))
+    data = corpus.make_instance(
+        transfer_syntax=syntax,
+        SpecificCharacterSet=declared,
+        InstitutionName=b"H\xf4pital",
+        StudyDescription="PLAIN",
+        extra=[DataElement(0x00081032, "SQ", Sequence([other, Dataset()])), DataElement(0x00091001, "OB", b"\xf4\xf5")],
+    )
+    new, after = edit(data, VALUES)
+    assert new.converted
+    expected = entries(data)
+    for tag in ("00100010", "00100020", "00104000", "00080005"):
+        expected.pop(tag, None)
+    nested = expected["00081032"]["Value"][0]  # type: ignore[index]
+    nested["00080005"] = {"vr": "CS", "Value": ["ISO_IR 192"]}
+    found = entries(after)
+    assert found.pop("00080005") == {"vr": "CS", "Value": ["ISO_IR 192"]}
+    name = {"Alphabetic": "Smith^John", "Ideographic": "大^史"}
+    assert found.pop("00100010") == {"vr": "PN", "Value": [name]}
+    assert (found.pop("00100020"), found.pop("00104000")) == (
+        {"vr": "LO", "Value": ["MRN-7"]},
+        {"vr": "LT", "Value": ["Odd"]},
+    )
+    assert found == expected
+    with_pydicom = corpus.read(after)
+    assert with_pydicom.InstitutionName == "Hôpital"
+    assert with_pydicom[0x00081032].value[0][0x00080104].value == "Люкс"
+    assert with_pydicom.PixelData == corpus.read(data).PixelData
+
+
+def test_what_is_ascii_already_keeps_its_bytes() -> None:
+    sequence = element(0x00081032, "SQ", item(element(0x00080100, "SH", b"C1")))
+    data = part10(element(0x00080005, "CS", b"ISO_IR 100") + sequence + element(ID, "LO", b"P1"))
+    after = edit(data, {NAME: NewValue("PN", "大^史")})[1]
+    assert sequence + element(NAME, "PN", "大^史".encode() + b" ") + element(ID, "LO", b"P1") in after
+
+
+def test_a_sequence_passed_on_as_unknown_stays_one() -> None:
+    inside = implicit(0x00080104, b"M\xe4\xdfig ") + implicit(0x00080100, b"C1")
+    for value, length in ((item(inside), None), (item(inside, UNDEFINED) + SEQUENCE_END, UNDEFINED)):
+        after = edit(part10(element(0x00081032, "UN", value, length)), {NAME: NewValue("PN", "大")})[1]
+        assert entries(after)["00081032"] == {
+            "vr": "SQ",
+            "Value": [{"00080104": {"vr": "LO", "Value": ["Mäßig"]}, "00080100": {"vr": "SH", "Value": ["C1"]}}],
+        }
+
+
+def test_implicit_sequences_are_converted() -> None:
+    inside = implicit(0x00080104, b"M\xe4\xdfig ")
+    data = part10(implicit(0x00081032, item(inside)), IMPLICIT)
+    (found,) = entries(edit(data, {NAME: NewValue("PN", "大")})[1])["00081032"]["Value"]  # type: ignore[index]
+    assert found == {"00080104": {"vr": "LO", "Value": ["Mäßig"]}}
+
+
+def test_text_too_long_to_load_is_kept_if_plain_and_refused_if_not() -> None:
+    def long(text: bytes) -> bytes:
+        return part10(element(0x0040A160, "UT", text * (1 << 20) + text))
+
+    after = edit(long(b"ab"), {NAME: NewValue("PN", "大")})[1]
+    assert after.endswith(b"ab" * 100)
+    with pytest.raises(InvalidInstance, match=r"text of \(0040,a160\) is too long to be converted"):
+        edit(long(b"a\xe4"), {NAME: NewValue("PN", "大")})
+
+
+def test_a_value_that_outgrows_its_short_length_goes_as_unknown() -> None:
+    data = part10(element(0x00104000, "LT", b"\xe4" * 40_000))
+    after = edit(data, {NAME: NewValue("PN", "大")})[1]
+    assert entries(after)["00104000"] == {"vr": "LT", "Value": ["ä" * 40_000]}
+
+
+# --- real files -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("values", [PLAIN, VALUES], ids=["plain", "converting"])
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_every_bundled_file(path: Path, values: dict[int, NewValue]) -> None:
+    data = path.read_bytes()
+    try:
+        before = parse(data)
+    except InvalidInstance:
+        pytest.skip("not an instance")
+    new, after = edit(data, values)
+    was, now = entries(data), entries(after)
+    for tag in (*values, 0x00080005):
+        was.pop(f"{tag:08X}", None)
+        now.pop(f"{tag:08X}", None)
+    assert was.keys() == now.keys()
+    if not new.converted:
+        assert was == now
+        assert frame_table(after, parse(after)) == moved(frame_table(data, before), new.shift)
+    with warnings.catch_warnings(action="ignore"):
+        assert str(pydicom.dcmread(BytesIO(after)).PatientName) == values[NAME].text
+
+
+def test_a_deflated_file_is_deflated_again() -> None:
+    data = corpus.make_instance(transfer_syntax=corpus.DEFLATED_LITTLE, rows=64, columns=64, pixel=bytes(8192))
+    after = edit(data, PLAIN)[1]
+    assert len(after) < 1500
+    assert not len(after[parse(after).dataset_offset :]) % 2
+    assert inflated(after, parse(after).dataset_offset).endswith(bytes(8192))
+
+
+def test_the_stream_gives_what_is_asked_for() -> None:
+    data = corpus.make_instance()
+    new, whole = edit(data, PLAIN)
+    stream = new.stream(data)
+    assert b"".join(iter(lambda: stream.read(7), b"")) == whole
+    assert EXPLICIT.encode() in whole
