@@ -68,6 +68,25 @@ class InvalidInstance(BulkheadError):
     """Bytes that are not a readable DICOM Part 10 instance. The message says which rule and where, never a value."""
 
 
+class WorkitemRefused(BulkheadError):
+    """Base of what the rules of the worklist refuse (spec/06); the message is literal, for client tests compare it."""
+
+
+class InvalidWorkitem(WorkitemRefused):
+    """The dataset breaks an attribute rule, or the call does not suit the state of the workitem."""
+
+
+class WorkitemNotFound(WorkitemRefused):
+    """The workitem is not in the partition."""
+
+    def __init__(self) -> None:
+        super().__init__("The workitem instance is not found.")
+
+
+class WorkitemConflict(WorkitemRefused):
+    """The workitem exists already, or has gone on to a state in which the call cannot be."""
+
+
 # --- the store's fault --------------------------------------------------------------------------------------------
 
 

@@ -40,6 +40,11 @@ class Attribute:
     vr: str
     level: Level
 
+    @property
+    def many(self) -> bool:
+        """Whether an object is found by each of its values; otherwise by the first alone (spec/02)."""
+        return self.tag == MODALITIES_IN_STUDY or "." in self.tag
+
 
 STUDY_UID: Final = "0020000D"
 SERIES_UID: Final = "0020000E"
@@ -135,6 +140,12 @@ def tag_of(name: str) -> str | None:
         return name.upper() if known else None
     number_of = tag_for_keyword(name)
     return None if number_of is None else f"{number_of:08X}"
+
+
+def path_of(name: str) -> str | None:
+    """Return the tags that a dotted name means, joined by dots; each part as for `tag_of`, None if one is neither."""
+    tags = [tag_of(part) for part in name.split(".")]
+    return None if None in tags else ".".join(filter(None, tags))
 
 
 def vr_of(tag: str) -> str | None:

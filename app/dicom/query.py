@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
-from app.dicom.attributes import MODALITIES_IN_STUDY, Attribute, Attributes, Element, Level
+from app.dicom.attributes import Attribute, Attributes, Element, Level
 
 NUMBERS: Final = frozenset({"IS", "SL", "SS", "UL", "US", "FL", "FD"})
 RANGES: Final = frozenset({"DA", "DT", "TM"})
@@ -54,13 +54,14 @@ def canonical(vr: str, value: Any) -> str:
 def canonical_values(attribute: Attribute, element: Element | None) -> tuple[str, ...]:
     """Return every canonical value that an element is found by: its first value only, spec/02 "Multiple values".
 
-    A person name of several groups is found whole and by each group; ModalitiesInStudy by each of its values.
+    A person name of several groups is found whole and by each group; ModalitiesInStudy by each of its values, and so
+    are attributes within sequences.
     """
     values = element.get("Value") if element else None
     if not values:
         return ()
     vr = attribute.vr
-    if attribute.tag == MODALITIES_IN_STUDY:
+    if attribute.many:
         found = tuple(dict.fromkeys(canonical(vr, value) for value in values if value is not None))
     elif values[0] is None:
         return ()

@@ -14,6 +14,7 @@ from app.dicom.attributes import (
     STUDY_UID,
     Attribute,
     Level,
+    path_of,
     tag_of,
     vr_of,
 )
@@ -50,6 +51,8 @@ class Catalogue:
     attributes: Mapping[str, Attribute] = field(default_factory=lambda: CORE)
     disabled: frozenset[str] = frozenset()
     """Tags whose query status is disabled (spec/07)."""
+    sequences: bool = False
+    """Attributes within sequences may be named, `A.B` (spec/06)."""
 
 
 def parse_query(
@@ -76,7 +79,7 @@ def parse_query(
                 raise InvalidQuery(_duplicate(name))
             options[option] = value
         else:
-            _want(wanted, name, value)
+            _want(wanted, name, value, catalogue)
     fuzzy = _fuzzy(options.get("fuzzymatching"))
     scope = _Scope(level, study, series, catalogue, fuzzy)
     conditions = [(tag, name, scope.condition(tag, name, value)) for tag, (name, value) in wanted.items()]
@@ -102,18 +105,14 @@ def _duplicate(name: str) -> str:
     )
 
 
-def _want(wanted: dict[str, tuple[str, str]], name: str, value: str) -> None:
-    if "." in name:
+def _want(wanted: dict[str, tuple[str, str]], name: str, value: str, catalogue: Catalogue) -> None:
+    tag = path_of(name)
+    if not catalogue.sequences and ("." in name or (tag and vr_of(tag) == "SQ")):
         raise InvalidQuery(
             f"Dicom element '{name}' failed validation for VR 'SQ': Sequential dicom tags are currently not supported."
         )
-    tag = tag_of(name)
     if tag is None:
         raise InvalidQuery(f"Invalid query: unknown query parameter '{name}'. {_CASING}")
-    if vr_of(tag) == "SQ":
-        raise InvalidQuery(
-            f"Dicom element '{name}' failed validation for VR 'SQ': Sequential dicom tags are currently not supported."
-        )
     if tag in wanted:
         if wanted[tag][0] == name:
             raise InvalidQuery(_duplicate(name))

@@ -1,0 +1,130 @@
+"""A dataset in DICOM JSON as a client sends it: read, and checked for its shape (PS3.18 §F.2).
+
+What comes out is safe to walk: tags are 8 upper-case hex digits, every element has a VR that its tag may have, items
+are datasets, names are made of their groups, and nothing is nested deeper than `MAX_DEPTH`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import orjson
+
+from app.dicom.attributes import Element
+from app.dicom.values import NAME_GROUPS
+from app.dicom.vr import LONG_FORM, SHORT_FORM, dictionary_vr
+from app.errors import InvalidRequest
+
+Dataset = dict[str, Any]
+"""Tag -> element, `{"00100020": {"vr": "LO", "Value": ["P9"]}}`."""
+
+MAX_DEPTH: Final = 16
+"""Sequences within sequences."""
+
+SYNTAX: Final = "The syntax of the request body is invalid."
+
+_VRS: Final = frozenset(SHORT_FORM.values()) | frozenset(LONG_FORM.values())
+_NUMBERS: Final = frozenset({"DS", "FD", "FL", "IS", "SL", "SS", "SV", "UL", "US", "UV"})
+_CARRIERS: Final = frozenset({"Value", "BulkDataURI", "InlineBinary"})
+_GROUPS: Final = frozenset(NAME_GROUPS)
+_HEX: Final = frozenset("0123456789ABCDEF")
+
+
+def first_dataset(body: bytes) -> Dataset:
+    """Return the first dataset of an array of them; the others do not count (spec/06).
+
+    Raises `InvalidRequest` for what is no JSON, no array, or empty, and for the first element of a wrong shape:
+    `The field '0040A370.00080050' in request body is invalid: its vr is 'LO', not 'SH'.`
+    """
+    try:
+        datasets = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        raise InvalidRequest(SYNTAX) from None
+    if not isinstance(datasets, list) or not datasets or not isinstance(datasets[0], dict):
+        raise InvalidRequest(SYNTAX)
+    return _dataset(datasets[0], "", 0)
+
+
+def has_value(element: Element | None) -> bool:
+    """Whether an element holds more than nulls and empty texts; of a sequence, whether it has an item."""
+    if element is None:
+        return False
+    return any(map(_filled, element.get("Value", ()))) or "BulkDataURI" in element or "InlineBinary" in element
+
+
+def items(dataset: Dataset, tag: str) -> list[Dataset]:
+    """The items of a sequence, none if it is absent or empty."""
+    found: list[Dataset] = dataset.get(tag, {}).get("Value", [])
+    return found
+
+
+def _filled(value: Any) -> bool:
+    if isinstance(
+        value, dict
+    ):  # an item of a sequence counts even if all in it is empty; a name without letters does not
+        return not value.keys() <= _GROUPS or any(value.values())
+    return value is not None and value != ""
+
+
+def _dataset(given: Dataset, path: str, depth: int) -> Dataset:
+    if depth > MAX_DEPTH:
+        raise _invalid(path, f"sequences are nested more than {MAX_DEPTH} deep.")
+    dataset: Dataset = {}
+    for name, element in given.items():
+        tag = name.upper()
+        place = f"{path}.{tag}" if path else tag
+        if len(tag) != 8 or not _HEX.issuperset(tag):
+            raise _invalid(place[:200], "a tag is 8 hex digits.")
+        if tag in dataset:
+            raise _invalid(place, "it is given twice.")
+        dataset[tag] = _element(tag, element, place, depth)
+    return dataset
+
+
+def _element(tag: str, element: Any, place: str, depth: int) -> dict[str, Any]:
+    if not isinstance(element, dict):
+        raise _invalid(place, "an element is an object with 'vr' and perhaps 'Value'.")
+    vr = element.get("vr")
+    if not isinstance(vr, str) or vr not in _VRS:
+        raise _invalid(place, "its vr is missing or unknown.")
+    expected = dictionary_vr(int(tag, 16))
+    if expected != "UN" and vr not in expected:
+        raise _invalid(place, f"its vr is '{vr}', not '{expected}'.")
+    carriers = element.keys() - {"vr"}
+    if len(carriers) > 1 or not carriers <= _CARRIERS:
+        raise _invalid(place, "beside 'vr' it may have one of 'Value', 'BulkDataURI' and 'InlineBinary'.")
+    if carriers and "Value" not in carriers:
+        (carrier,) = carriers
+        if vr == "SQ" or not isinstance(element[carrier], str):
+            raise _invalid(place, f"'{carrier}' is a text, and not for sequences.")
+        return {"vr": vr, carrier: element[carrier]}
+    values = element.get("Value", [])
+    if not isinstance(values, list):
+        raise _invalid(place, "'Value' is an array.")
+    if vr == "SQ":
+        values = [_dataset(_item(value, place), place, depth + 1) for value in values]
+    elif not all(value is None or _suits(vr, value) for value in values):
+        raise _invalid(place, f"a value is not of the JSON type that VR {vr} has.")
+    return {"vr": vr, "Value": values} if values else {"vr": vr}
+
+
+def _item(value: Any, place: str) -> Dataset:
+    if not isinstance(value, dict):
+        raise _invalid(place, "the items of a sequence are objects.")
+    return value
+
+
+def _suits(vr: str, value: Any) -> bool:
+    if vr == "PN":
+        return (
+            isinstance(value, dict)
+            and value.keys() <= _GROUPS
+            and all(isinstance(group, str) for group in value.values())
+        )
+    if vr in _NUMBERS:
+        return isinstance(value, int | float | str) and not isinstance(value, bool)
+    return isinstance(value, str)
+
+
+def _invalid(place: str, reason: str) -> InvalidRequest:
+    return InvalidRequest(f"The field '{place}' in request body is invalid: {reason}")
