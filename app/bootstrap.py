@@ -84,8 +84,8 @@ def build_services(settings: Settings, engine: Engine) -> Services:
     instances = Instances(table)
     documents = Documents(table, blobs)
     feed = changefeed.ChangeFeed(table, numbers)
-    removal = Removal(table, instances, numbers, feed, _no_tags, settings.delete_delay_seconds)
-    intake = Intake(table, numbers, feed, removal.remove, _no_tags)
+    removal = Removal(table, numbers, feed, _no_tags, settings.delete_delay_seconds)
+    intake = Intake(table, numbers, feed, removal.take_back, _no_tags)
 
     def current(version: Version) -> Iterable[str]:
         row = instances.one(version.partition, version.study, version.series, version.instance)

@@ -148,7 +148,7 @@ class Store:
         else:
             examined = each.examined
             report.stored.append(StoredInstance(*each.uids, examined.sop_class, examined.warning, examined.comments))
-        if isinstance(outcome, Refusal):
+        if isinstance(outcome, Refusal) and outcome is not Refusal.UNKNOWN:
             self._discard(each)
 
     def _put(self, each: _Pending) -> bool:

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Sequence
 from enum import Enum
 from typing import Final
 
-from app.errors import Conflict
+from app.errors import Conflict, StorageUnavailable
 from app.storage import sweep
 from app.storage.changefeed import ChangeFeed
 from app.storage.partitions import Partition
@@ -40,6 +40,7 @@ class Refusal(Enum):
     EXISTS = "it exists in the partition"
     CONTENDED = "other writers were faster, time after time"
     DELETED = "its study or series was deleted meanwhile"
+    UNKNOWN = "the data store failed, and may have written it"
 
 
 Outcome = InstanceRow | Refusal
@@ -81,14 +82,17 @@ class Intake:
         Each instance exists in full or not at all, whatever happens to its neighbours.
         """
         outcomes: dict[int, Outcome] = {}
-        for attempt in range(_ATTEMPTS):
-            if len(outcomes) == len(arrivals):
-                break
-            if attempt:
-                time.sleep(random.uniform(0, 0.004 * 2 ** min(attempt, 6)))  # noqa: S311  # jitter, not a secret
-                pending = [each.uids for i, each in enumerate(arrivals) if i not in outcomes]
-                snapshot = self.look(partition, pending)
-            self._attempt(partition, arrivals, snapshot, outcomes)
+        try:
+            for attempt in range(_ATTEMPTS):
+                if len(outcomes) == len(arrivals):
+                    break
+                if attempt:
+                    time.sleep(random.uniform(0, 0.004 * 2 ** min(attempt, 6)))  # noqa: S311  # jitter, not a secret
+                    pending = [each.uids for i, each in enumerate(arrivals) if i not in outcomes]
+                    snapshot = self.look(partition, pending)
+                self._attempt(partition, arrivals, snapshot, outcomes)
+        except StorageUnavailable:
+            return [outcomes.get(i, Refusal.UNKNOWN) for i in range(len(arrivals))]
         return [outcomes.get(i, Refusal.CONTENDED) for i in range(len(arrivals))]
 
     def _attempt(
@@ -120,13 +124,17 @@ class Intake:
         seen: set[Uids] = set()
         for i in pending:
             uids = arrivals[i].uids
-            if snapshot.exists(uids) or uids in seen:
+            if snapshot.exists(uids):
+                row = snapshot.instances[uids]
+                own = row.version == arrivals[i].version.version  # written before, by a call whose answer was lost
+                outcomes[i] = row if own else Refusal.EXISTS
+            elif uids in seen:
                 outcomes[i] = Refusal.EXISTS
-            elif snapshot.closing(uids):
-                time.sleep(_CLOSING_SECONDS)  # the deletion is about to end, and the next attempt to see it
-            else:
+            elif not snapshot.closing(uids):
                 seen.add(uids)
                 wanted.append(i)
+        if any(snapshot.closing(arrivals[i].uids) for i in pending):
+            time.sleep(_CLOSING_SECONDS)  # the deletion is about to end, and the next attempt to see it
         return wanted
 
     def _write(self, partition: Partition, plan: Plan) -> None:

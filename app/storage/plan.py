@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from app.dicom.attributes import Attribute, Attributes, Level
+from app.dicom.attributes import CORE, MODALITY, Attribute, Attributes, Level
+from app.dicom.query import canonical_values
 from app.storage import documents, keys, sweep
 from app.storage.partitions import Partition
 from app.storage.ports import MAX_CHANGES, Absent, Change, Delete, Holds, Key, Put
-from app.storage.postings import modality, postings
-from app.storage.rows import InstanceRow, SeriesRow, StudyRow, member, merged
+from app.storage.postings import postings
+from app.storage.rows import InstanceRow, SeriesRow, StudyRow, first_revision, member, merged
 from app.storage.snapshot import Snapshot, Uids
 
 Extended = Mapping[Level, tuple[Attribute, ...]]
@@ -62,7 +63,6 @@ class Plan:
             parts[study.key] = self._row_changes(old_study, study)
         if series is not old_series:
             parts[series.key] = self._row_changes(old_series, series)
-            parts[series.key] |= {key: Put(item) for key, item in modality(study, series.attributes).items()}
         parts[row.key] = self._instance_changes(arrival, row)
         parts = self._parts | parts
         size = sum(map(len, parts.values())) + _FEED_ITEMS * (len(self.created) + 1)
@@ -91,22 +91,24 @@ class Plan:
     def _study(self, arrival: Arrival, number: int) -> tuple[StudyRow | None, StudyRow]:
         uid = arrival.version.study
         attributes = arrival.attributes[Level.STUDY]
+        modality = canonical_values(CORE[MODALITY], arrival.attributes[Level.SERIES].get(MODALITY))
         old = self._snapshot.studies.get(uid)
         if old is None:
-            return None, StudyRow(self._partition, uid, number, 1, merged({}, attributes))
+            new = StudyRow(self._partition, uid, number, first_revision(number), merged({}, attributes))
+            return None, replace(new, modalities=modality)
         union = merged(old.attributes, attributes)
-        if union == old.attributes:
+        modalities = tuple(sorted({*old.modalities, *modality}))
+        if union == old.attributes and modalities == old.modalities:
             return old, old
-        return old, replace(old, attributes=union, revision=old.revision + 1)
+        return old, replace(old, attributes=union, modalities=modalities, revision=old.revision + 1)
 
     def _series(self, arrival: Arrival, number: int, study: StudyRow) -> tuple[SeriesRow | None, SeriesRow]:
         uid = arrival.version.series
         attributes = arrival.attributes[Level.SERIES]
         old = self._snapshot.series.get((study.study, uid))
         if old is None or not member(study, old):
-            revision = old.revision + 1 if old else 1
             return old, SeriesRow(
-                self._partition, study.study, uid, study.created, number, revision, merged({}, attributes)
+                self._partition, study.study, uid, study.created, number, first_revision(number), merged({}, attributes)
             )
         union = merged(old.attributes, attributes)
         if union == old.attributes:

@@ -6,10 +6,10 @@ is harmless, and may be written before the row and removed after it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Final
 
-from app.dicom.attributes import CORE, INSTANCE_UID, MODALITIES_IN_STUDY, MODALITY, SERIES_UID, Attribute, Element
+from app.dicom.attributes import CORE, INSTANCE_UID, MODALITIES_IN_STUDY, SERIES_UID, Attribute, Element
 from app.dicom.query import MAX_CANONICAL, canonical_values, words
 from app.storage import keys
 from app.storage.ports import Item, Key
@@ -25,6 +25,8 @@ def postings(row: Row, extended: Iterable[Attribute] = ()) -> dict[Key, Item]:
     uid_tag = _UID_TAG.get(type(row))
     if uid_tag:
         found.append(value_key(row, uid_tag, _uid(row)))
+    if isinstance(row, StudyRow):
+        found += [value_key(row, MODALITIES_IN_STUDY, value) for value in row.modalities]
     for tag, element in row.attributes.items():
         attribute = CORE.get(tag) or next((each for each in extended if each.tag == tag), None)
         if attribute:
@@ -46,13 +48,6 @@ def attribute_keys(row: Row, attribute: Attribute, element: Element) -> list[Key
             for word in sorted(set(words(values[0])))
         ]
     return found
-
-
-def modality(study: StudyRow, series: Mapping[str, Element]) -> dict[Key, Item]:
-    """Return the study's postings for the Modality of one of its series."""
-    values = canonical_values(CORE[MODALITY], series.get(MODALITY))
-    found = [value_key(study, MODALITIES_IN_STUDY, value) for value in values]
-    return {key: Item(key, locator(study)) for key in found}
 
 
 def value_key(row: Row, tag: str, value: str) -> Key:

@@ -3,27 +3,34 @@
 A study or series is *closed* first, in one write: from then on nobody sees it or anything in it. Then its instances are
 unmade, as many in one write as fit, each with its feed entry and its blob queued for the sweep; then the emptied series
 and study rows go. An instance that is the last of its series closes the series in the same write, and the series the
-study. Whoever closes writes a record that has the study looked at again minutes later: a kill -9 at any point leaves
-something invisible, which `tidy` finishes.
+study; one that is not the last writes the row above all the same, so that of two that go at once one sees that it is.
+So an open study always has an open series, and that an instance.
+Whoever closes writes a record that has the study looked at again minutes later: a kill -9 at any point leaves something
+invisible, which `tidy` finishes.
 """
 
 from __future__ import annotations
 
+import random
+import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import replace
-from typing import Final
+from typing import Final, ParamSpec
 
-from app.dicom.attributes import MODALITY, Attribute, Level
+from app.dicom.attributes import Attribute, Level
 from app.errors import Conflict, NotFound, StorageUnavailable
 from app.storage import keys, sweep
 from app.storage.changefeed import ChangeFeed
-from app.storage.instances import Instances
 from app.storage.partitions import Partition
 from app.storage.plan import Extended, removal_changes
-from app.storage.ports import MAX_CHANGES, Change, Delete, Holds, Key, Put, Table
-from app.storage.postings import modality, postings
-from app.storage.rows import DELETING, EMPTYING, InstanceRow, SeriesRow, StudyRow
+from app.storage.ports import MAX_CHANGES, Change, Delete, Holds, Item, Key, Put, Range, Table
+from app.storage.postings import postings
+from app.storage.rows import DELETING, EMPTYING, InstanceRow, SeriesRow, StudyRow, member
 from app.storage.sequence import Sequence
+from app.storage.snapshot import Snapshot, Uids
+
+P = ParamSpec("P")
 
 _ATTEMPTS: Final = 20
 _SPARE: Final = 4  # changes left free in a write for closing the rows above
@@ -35,14 +42,12 @@ class Removal:
     def __init__(
         self,
         table: Table,
-        instances: Instances,
         numbers: Sequence,
         feed: ChangeFeed,
         extended: Callable[[], Extended],
         delay: int,
     ) -> None:
         self._table = table
-        self._instances = instances
         self._numbers = numbers
         self._feed = feed
         self._extended = extended
@@ -52,58 +57,61 @@ class Removal:
 
     def delete(self, partition: Partition, study: str, series: str | None = None, instance: str | None = None) -> None:
         """Delete a study, a series or an instance; raises `NotFound` if it does not exist."""
-        for _ in range(_ATTEMPTS):
-            try:
-                if series and instance:
-                    return self._delete_instance(partition, study, series, instance)
-                return self._delete_whole(partition, study, series)
-            except Conflict:
-                continue  # a store changed a row that was read: read again
-        raise StorageUnavailable
+        if series is None:
+            self._persist(self._delete_study, partition, study)
+        elif instance is None:
+            self._persist(self._delete_series, partition, study, series)
+        else:
+            self._persist(self._delete_instance, partition, study, series, instance)
 
-    def _delete_instance(self, partition: Partition, study: str, series: str, instance: str) -> None:
-        row = self._instances.one(partition.key, study, series, instance)
-        if row is None:
+    def _delete_study(self, partition: Partition, uid: str) -> None:
+        study = Snapshot.read(self._table, partition.key, [(uid,)]).studies.get(uid)
+        if study is None or study.closing:
+            raise NotFound("study")
+        self._table.write(_closed(study, DELETING), sweep.tidying(partition, uid))
+        self._finish(partition, uid)
+
+    def _delete_series(self, partition: Partition, *uids: str) -> None:
+        found = Snapshot.read(self._table, partition.key, [uids])
+        study, series = found.studies.get(uids[0]), found.series.get((uids[0], uids[1]))
+        if study is None or series is None or not member(study, series):
+            raise NotFound("series")
+        self._table.write(*self._closing(partition, study, series, DELETING))
+        self._finish(partition, study.study)
+
+    def _delete_instance(self, partition: Partition, *uids: str) -> None:
+        study, series, instance = uids
+        found = Snapshot.read(self._table, partition.key, [uids])
+        if not found.exists((study, series, instance)):
             raise NotFound("instance")
-        closing = self._emptied_by(partition, row)
-        self._unmake(partition, [row], closing)
-        if closing:
-            self.tidy(partition, study)
+        self._unmake_one(partition, found, (study, series, instance))
 
-    def _delete_whole(self, partition: Partition, study: str, series: str | None) -> None:
-        view = self._instances.series_of(partition.key, study)
-        if view.study is None or (series and series not in view.series):
-            raise NotFound("series" if series else "study")
-        closed: StudyRow | SeriesRow = view.series[series] if series else view.study
-        last = series is not None and len(view.series) == 1
-        self._table.write(
-            _closed(closed, DELETING),
-            *([_closed(view.study, EMPTYING)] if last else []),
-            sweep.tidying(partition, study),
-        )
-        self.tidy(partition, study)
+    # --- what a store asks for ---
 
-    def remove(self, partition: Partition, rows: Iterable[InstanceRow]) -> None:
-        """Unmake instances, visible or not, and nothing above them; those that are gone already are passed over."""
+    def take_back(self, partition: Partition, rows: Iterable[InstanceRow]) -> None:
+        """Unmake instances, visible or not; those that are gone already are passed over."""
         for row in rows:
-            try:
-                self._unmake(partition, [row])
-            except Conflict:
-                continue
+            self._persist(self._take_back, partition, row)
+
+    def _take_back(self, partition: Partition, row: InstanceRow) -> None:
+        uids = (row.study, row.series, row.instance)
+        found = Snapshot.read(self._table, partition.key, [uids])
+        if uids in found.instances and found.instances[uids].watermark == row.watermark:
+            self._unmake_one(partition, found, uids)
 
     # --- finishing ---
+
+    def _finish(self, partition: Partition, study: str) -> None:
+        """Tidy at once. The deletion is done whatever fails here: the record written with it has it looked at again."""
+        with suppress(StorageUnavailable):
+            self.tidy(partition, study)
 
     def tidy(self, partition: Partition, study: str) -> None:
         """Finish every deletion under way in a study, and unmake what a crashed store left in it.
 
         Safe to repeat and to run beside itself and beside stores. Opens again what was closed as empty but is not.
         """
-        for _ in range(_ATTEMPTS):
-            try:
-                return self._tidy(partition, study)
-            except Conflict:
-                continue
-        raise StorageUnavailable
+        self._persist(self._tidy, partition, study)
 
     def _tidy(self, partition: Partition, uid: str) -> None:
         study, series, instances = self._everything(partition.key, uid)
@@ -115,40 +123,22 @@ class Removal:
         doomed = [row for row in instances if row.series in deleting or _astray(row, series.get(row.series), study)]
         for batch in self._batches(doomed):
             self._unmake(partition, batch)
-        gone = {row.instance for row in doomed}
         for each in series.values():
             if each.series in deleting or each.closing:
-                left = [row for row in instances if row.series == each.series and row.instance not in gone]
-                self._settle_series(partition.key, uid, study, each, empty=not left)
+                self._settle(each, keys.instances_of(each.series))
         if study and study.closing:
-            self._settle_study(partition.key, study)
+            self._settle(study, keys.SERIES)
 
-    def _settle_series(
-        self, partition: int, uid: str, study: StudyRow | None, series: SeriesRow, *, empty: bool
-    ) -> None:
-        """Remove the row of an emptied series, or open it again: a store put an instance in after all."""
-        inside = next(self._table.query(keys.study_items(partition, uid), keys.instances_of(series.series), limit=1), 0)
-        if inside or not empty:
-            if series.closing == EMPTYING:
-                self._table.write(
-                    Put(replace(series, closing="", revision=series.revision + 1).item, _unchanged(series))
-                )
-                return
-            raise Conflict(series.key)
-        changes: dict[Key, Change] = {key: Delete(key) for key in postings(series, self._tags(Level.SERIES))}
-        if study and series.of_study == study.created and not self._modality_remains(partition, study, series):
-            changes |= {key: Delete(key) for key in modality(study, series.attributes)}
-        self._table.write(*changes.values(), Delete(series.key, _unchanged(series)))
-
-    def _settle_study(self, partition: int, study: StudyRow) -> None:
-        left = next(self._table.query(keys.study_items(partition, study.study), keys.SERIES, limit=1), None)
-        if left is None:
-            gone = postings(study, self._tags(Level.STUDY))
-            self._table.write(*(Delete(key) for key in gone), Delete(study.key, _unchanged(study)))
-        elif study.closing == EMPTYING:
-            self._table.write(Put(replace(study, closing="", revision=study.revision + 1).item, _unchanged(study)))
+    def _settle(self, row: StudyRow | SeriesRow, members: Range) -> None:
+        """Remove the row of an emptied study or series, or open it again: a store put something in after all."""
+        left = list(self._table.query(keys.study_items(row.partition, row.study), members))
+        if not left:
+            gone = postings(row, self._tags(row.level))
+            self._write([Delete(row.key, _unchanged(row)), *(Delete(key) for key in gone)])
+        elif row.closing == EMPTYING and any(_is_open_in(row, item) for item in left):
+            self._table.write(Put(replace(row, closing="", revision=row.revision + 1).item, _unchanged(row)))
         else:
-            raise Conflict(study.key)
+            raise Conflict(row.key)
 
     # --- pieces ---
 
@@ -182,7 +172,7 @@ class Removal:
             yield batch
 
     def _unmake(self, partition: Partition, rows: list[InstanceRow], closing: Iterable[Change] = ()) -> None:
-        """Remove instances in one write, with their feed entries; what does not fit is postings, removed after it."""
+        """Remove instances in one write, with their feed entries."""
         tags = self._tags(Level.INSTANCE)
         unmade: dict[Key, Change] = {}
         for row in rows:
@@ -193,43 +183,69 @@ class Removal:
             *self._feed.changes(partition, zip(numbers, rows, strict=True), "Delete"),
             *closing,
         ]
-        later = [each for each in changes if isinstance(each, Delete) and each.expect is None]
-        later = later[: max(0, len(changes) - MAX_CHANGES)]
-        postponed = {change.key for change in later}
         try:
-            self._table.write(*(change for change in changes if change.key not in postponed))
+            self._write(changes)
         except Conflict:
             self._feed.seal(numbers)
             raise
+
+    def _write(self, changes: list[Change]) -> None:
+        """Write all or nothing; what does not fit are postings, removed after it: without a row they are harmless."""
+        later = [each for each in changes if isinstance(each, Delete) and each.expect is None]
+        later = later[: max(0, len(changes) - MAX_CHANGES)]
+        postponed = {change.key for change in later}
+        self._table.write(*(change for change in changes if change.key not in postponed))
         for start in range(0, len(later), MAX_CHANGES):
             self._table.write(*later[start : start + MAX_CHANGES])
 
-    def _emptied_by(self, partition: Partition, row: InstanceRow) -> list[Change]:
-        """Return the changes that close the series, and the study, that lose their last member with this instance."""
-        at = keys.study_items(row.partition, row.study)
-        neighbours = [item.key for item in self._table.query(at, keys.instances_of(row.series), limit=2)]
-        if any(key != row.key for key in neighbours):
-            return []
-        view = self._instances.series_of(row.partition, row.study)
-        if view.study is None or row.series not in view.series:
-            raise Conflict(row.key)
-        changes = [_closed(view.series[row.series], EMPTYING), sweep.tidying(partition, row.study)]
-        if len(view.series) == 1:
-            changes.append(_closed(view.study, EMPTYING))
-        return changes
+    def _unmake_one(self, partition: Partition, found: Snapshot, uids: Uids) -> None:
+        """Remove an instance, and close its series if that was its last one."""
+        row, series, study = found.instances[uids], found.series.get(uids[:2]), found.studies.get(uids[0])
+        if series is None or study is None or _astray(row, series, study):
+            self._unmake(partition, [row])
+        elif self._has_others(partition.key, series, row.key, keys.instances_of(series.series)):
+            self._unmake(partition, [row], [_touched(series)])
+        else:
+            self._unmake(partition, [row], self._closing(partition, study, series, EMPTYING))
+            self._finish(partition, study.study)
 
-    def _modality_remains(self, partition: int, study: StudyRow, gone: SeriesRow) -> bool:
-        """Tell whether another series of the study has the same Modality."""
-        items = self._table.query(keys.study_items(partition, study.study), keys.SERIES)
-        others = (SeriesRow.of(item, partition, study.study) for item in items if item.key != gone.key)
-        return any(other.attributes.get(MODALITY) == gone.attributes.get(MODALITY) for other in others)
+    def _closing(self, partition: Partition, study: StudyRow, series: SeriesRow, why: str) -> list[Change]:
+        """Return the changes that close a series, and its study if that loses its last one."""
+        others = self._has_others(partition.key, study, series.key, keys.SERIES)
+        above = _touched(study) if others else _closed(study, EMPTYING)
+        return [_closed(series, why), above, sweep.tidying(partition, study.study)]
+
+    def _has_others(self, partition: int, row: StudyRow | SeriesRow, but: Key, members: Range) -> bool:
+        """Tell whether a study or series, read before, has members besides one."""
+        items = self._table.query(keys.study_items(partition, row.study), members)
+        return any(item.key != but and _is_open_in(row, item) for item in items)
+
+    def _persist(self, act: Callable[P, None], *given: P.args, **named: P.kwargs) -> None:
+        """Act until nobody changes a row between its reading and its writing."""
+        for attempt in range(_ATTEMPTS):
+            try:
+                return act(*given, **named)
+            except Conflict:
+                time.sleep(random.uniform(0, 0.004 * 2 ** min(attempt, 6)))  # noqa: S311  # jitter, not a secret
+        raise StorageUnavailable
 
     def _tags(self, level: Level) -> tuple[Attribute, ...]:
         return self._extended().get(level, ())
 
 
 def _closed(row: StudyRow | SeriesRow, why: str) -> Change:
+    why = DELETING if DELETING in (why, row.closing) else EMPTYING
     return Put(replace(row, closing=why, revision=row.revision + 1).item, _unchanged(row))
+
+
+def _is_open_in(row: StudyRow | SeriesRow, item: Item) -> bool:
+    """Tell whether an item is a series of this very study row, and not closing, or an instance of this series row."""
+    return item.fields[f"of_{row.level.word}"] == row.created and "closing" not in item.fields
+
+
+def _touched(row: StudyRow | SeriesRow) -> Change:
+    """Return a write that changes nothing, but that no other write of the row survives."""
+    return Put(replace(row, revision=row.revision + 1).item, _unchanged(row))
 
 
 def _unchanged(row: StudyRow | SeriesRow) -> Holds:

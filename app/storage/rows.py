@@ -26,10 +26,23 @@ EMPTYING: Final = "emptying"
 DELETING: Final = "deleting"
 """Closing because it was deleted whole; what is in it goes too."""
 
+_WRITES_BITS: Final = 20
+
+
+def first_revision(created: int) -> int:
+    """Return the revision of a row when it is new: far from any that an earlier row under its key ever had.
+
+    A write that expects a revision must not meet a later row of the same UID.
+    """
+    return created << _WRITES_BITS
+
 
 @dataclass(frozen=True, slots=True)
 class StudyRow:
-    """A study of a partition. `revision` counts its writes; every write expects the revision it read."""
+    """A study of a partition. `revision` grows with its writes; every write expects the revision it read.
+
+    `modalities` are all that its series ever had, by which it is filed; which it has now, its series rows tell.
+    """
 
     partition: int
     study: str
@@ -37,6 +50,7 @@ class StudyRow:
     revision: int
     attributes: Mapping[str, Element] = field(default_factory=dict)
     closing: str = ""
+    modalities: tuple[str, ...] = ()
 
     level = Level.STUDY
 
@@ -47,6 +61,8 @@ class StudyRow:
     @property
     def item(self) -> Item:
         fields: dict[str, Any] = {"created": self.created, "revision": self.revision}
+        if self.modalities:
+            fields["modalities"] = list(self.modalities)
         if self.closing:
             fields["closing"] = self.closing
         return Item(self.key, fields, orjson.dumps(self.attributes))
@@ -54,7 +70,15 @@ class StudyRow:
     @staticmethod
     def of(item: Item, partition: int, study: str) -> StudyRow:
         f = item.fields
-        return StudyRow(partition, study, f["created"], f["revision"], orjson.loads(item.data), f.get("closing", ""))
+        return StudyRow(
+            partition,
+            study,
+            f["created"],
+            f["revision"],
+            orjson.loads(item.data),
+            f.get("closing", ""),
+            tuple(f.get("modalities", ())),
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,102 @@
+"""A process that dies at any call to the table or the blob store, before it or just after it, leaves an archive in
+which nothing is half there, and which comes clean by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from tests.unit.storage.archive import Archive, file
+from tests.unit.storage.conftest import Later
+
+A = ("2.25.1", "2.25.11", "2.25.111")
+A2 = ("2.25.1", "2.25.11", "2.25.112")
+B = ("2.25.1", "2.25.12", "2.25.121")
+C = ("2.25.2", "2.25.21", "2.25.211")
+MANY = [("2.25.1", "2.25.11", f"2.25.9{i}") for i in range(14)]
+MUTATIONS = ("write", "add", "put", "delete")
+
+
+class Killed(BaseException):
+    """The process is no more."""
+
+
+class Scenario(NamedTuple):
+    """What was there, and what is under way when the process dies."""
+
+    before: list[tuple[str, str, str]]
+    act: Callable[[Archive], object]
+
+
+SCENARIOS = {
+    "store a first instance": Scenario([], lambda a: a.store(file(*A))),
+    "store beside another": Scenario([A], lambda a: a.store(file(*A2))),
+    "store a new series": Scenario([A], lambda a: a.store(file(*B, modality="MR"))),
+    "store many": Scenario([A], lambda a: a.store(*(file(*uids) for uids in MANY))),
+    "delete an instance": Scenario([A, A2, B], lambda a: a.delete(*A)),
+    "delete the last instance of a series": Scenario([A, B], lambda a: a.delete(*A)),
+    "delete the last instance of a study": Scenario([A, C], lambda a: a.delete(*A)),
+    "delete a series": Scenario([A, A2, B], lambda a: a.delete(*A[:2])),
+    "delete the last series": Scenario([A, A2], lambda a: a.delete(*A[:2])),
+    "delete a study": Scenario([A, B, C], lambda a: a.delete(A[0])),
+    "sweep": Scenario([A, B, C], lambda a: (a.delete(A[0]), a.work())),
+}
+
+
+class Bomb:
+    """A hook that kills at the n-th call that changes something: before it for odd numbers, after it for even ones."""
+
+    def __init__(self, call: int) -> None:
+        self.left = call
+
+    def __call__(self, call: str) -> None:
+        if call.removesuffix(" done").split(".")[1] in MUTATIONS:
+            self.left -= 1
+            if self.left <= 0:
+                raise Killed
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_a_crash_leaves_nothing_half_done(name: str, tmp_path: Path, later: Later) -> None:
+    crash, ended = 0, False
+    while not ended:
+        crash += 1
+        observer, archive = Archive(tmp_path, f"clinic-{crash}"), Archive(tmp_path, f"clinic-{crash}")
+        ended = survived(SCENARIOS[name], archive, observer, crash, later)
+        later()
+        comes_clean(SCENARIOS[name], observer, later)
+    assert crash > 4
+
+
+def survived(scenario: Scenario, archive: Archive, observer: Archive, crash: int, later: Later) -> bool:
+    """Die at a call; true when there were not that many. Then look from another process."""
+    for uids in scenario.before:
+        archive.store(file(*uids))
+    archive.hook = bomb = Bomb(crash)
+    with suppress(Killed):
+        scenario.act(archive)
+    later(10)  # the feed waits for writers that will not come
+    assert set(scenario.before) - {A, A2, B} <= observer.visible() <= {A, A2, B, C, *MANY}
+    return bomb.left > 0
+
+
+def comes_clean(scenario: Scenario, archive: Archive, later: Later) -> None:
+    """Work off what is due, store what was stored, delete everything: nothing remains."""
+    archive.work()
+    later(10)
+    archive.check_clean()
+    for uids in scenario.before:
+        assert archive.store(file(*uids)) in ([0], [45070])
+    assert set(scenario.before) <= archive.visible()
+    for study in {uids[0] for uids in archive.visible()}:
+        archive.delete(study)
+    later()
+    archive.work()
+    later(10)
+    archive.check_clean()
+    assert not archive.visible()

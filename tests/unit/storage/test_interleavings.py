@@ -1,0 +1,132 @@
+"""Stores, deletions and the background work on the same study, in every order that their calls to the ports can take.
+
+Two at a time: each is stopped before each of its calls while the other runs to its end. Three at a time: chance decides
+who goes on, a few hundred times, the same at every run.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.errors import NotFound
+from tests.unit.storage.archive import Archive, Uids, file
+from tests.unit.storage.conftest import Later
+from tests.unit.storage.schedule import Choose, Schedule
+
+A: Uids = ("2.25.1", "2.25.11", "2.25.111")
+A2: Uids = ("2.25.1", "2.25.11", "2.25.112")
+B: Uids = ("2.25.1", "2.25.12", "2.25.121")
+B2: Uids = ("2.25.1", "2.25.12", "2.25.122")
+
+Operation = Callable[[Archive], Any]
+
+OPERATIONS: dict[str, Operation] = {
+    "store A": lambda archive: archive.store(file(*A)),
+    "store A2": lambda archive: archive.store(file(*A2)),
+    "store B": lambda archive: archive.store(file(*B)),
+    "store B2": lambda archive: archive.store(file(*B2)),
+    "store B as MR": lambda archive: archive.store(file(*B, modality="MR")),
+    "delete A": lambda archive: archive.delete(*A),
+    "delete A2": lambda archive: archive.delete(*A2),
+    "delete B": lambda archive: archive.delete(*B),
+    "delete series A": lambda archive: archive.delete(*A[:2]),
+    "delete series B": lambda archive: archive.delete(*B[:2]),
+    "delete study": lambda archive: archive.delete(A[0]),
+    "work": lambda archive: archive.work(),
+}
+STORED = {"store A": A, "store A2": A2, "store B": B, "store B2": B2, "store B as MR": B}
+DELETED = {
+    "delete A": {A},
+    "delete A2": {A2},
+    "delete B": {B},
+    "delete series A": {A, A2},
+    "delete series B": {B, B2},
+    "delete study": {A, A2, B, B2},
+}
+STARTS: tuple[tuple[Uids, ...], ...] = ((), (A,), (A, A2), (A, B))
+
+
+def at_once(archive: Archive, start: Iterable[Uids], names: Sequence[str], choose: Choose, later: Later) -> None:
+    """Run the operations interleaved; check what each was told against what is there."""
+    schedule = Schedule(choose)
+    start = set(start)
+    for uids in start:
+        archive.store(file(*uids))
+    archive.hook = schedule.pause
+    outcomes = schedule.run({name: lambda name=name: OPERATIONS[name](archive) for name in names})  # type: ignore[misc]
+    archive.hook = None
+    found = archive.visible()
+    stored = {STORED[name] for name in names if name in STORED and outcomes[name] == [0]}
+    refused = {name for name in names if name in STORED and outcomes[name] != [0]}
+    deleted = {uids for name in names if outcomes.get(name) is None for uids in DELETED.get(name, ())}
+    assert (start | stored) - deleted <= found, "an acknowledged instance is lost"
+    assert found <= start | stored, "an instance is there that nobody was told of"
+    for name in DELETED.keys() & set(names):
+        assert outcomes[name] is None or isinstance(outcomes[name], NotFound), outcomes
+    if not deleted:
+        assert all(STORED[name] in start | stored for name in refused), "a store lost to nobody"
+    later()
+    archive.work()
+    assert archive.visible() == found, "the background work changed what readers see"
+    archive.check_clean()
+    for study in {uids[0] for uids in found}:
+        archive.delete(study)
+    later()
+    archive.work()
+    later(10)  # the feed waits for writers that will not come
+    archive.check_clean()
+
+
+def stops(at: int) -> Choose:
+    """Lets the first operation make `at` steps, then the second run to its end, then the first."""
+    left = [at]
+
+    def choose(names: Sequence[str]) -> str:
+        left[0] -= 1
+        return names[0] if left[0] >= 0 else names[-1]
+
+    return choose
+
+
+@pytest.fixture(autouse=True)
+def restless(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who waits for another waits no time."""
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+
+
+@pytest.mark.parametrize("first", OPERATIONS)
+@pytest.mark.parametrize("second", OPERATIONS)
+def test_one_runs_while_another_stands_still(first: str, second: str, tmp_path: Path, later: Later) -> None:
+    if first == second:
+        pytest.skip("an operation is there once")
+    archive = Archive(tmp_path)
+    for number, start in enumerate(STARTS):
+        for at in itertools.count(1):
+            steps = [0]
+            choose = stops(at)
+
+            def counted(names: Sequence[str], choose: Choose = choose, steps: list[int] = steps) -> str:
+                name = choose(names)
+                steps[0] += name == first and second in names
+                return name
+
+            archive.move(f"clinic-{number}-{at}")
+            at_once(archive, start, (first, second), counted, later)
+            if steps[0] < at:
+                break
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_three_by_chance(seed: int, tmp_path: Path, later: Later) -> None:
+    chance = random.Random(seed)
+    archive = Archive(tmp_path)
+    for run in range(20):
+        archive.move(f"clinic-{run}")
+        at_once(archive, chance.choice(STARTS), chance.sample(sorted(OPERATIONS), 3), chance.choice, later)
