@@ -15,6 +15,7 @@ from app.services.partitions import PartitionDirectory
 from app.services.retrieve import Retrieve
 from app.services.search import Search
 from app.services.store import Store
+from app.services.worklist import Worklist
 from app.settings import Settings
 from app.storage import changefeed, clock, keys
 from app.storage.documents import Documents
@@ -27,6 +28,8 @@ from app.storage.removal import Removal
 from app.storage.search import Search as Planner
 from app.storage.sequence import Sequence
 from app.storage.sweep import Sweep, Version
+from app.storage.workitems import Workitems
+from app.storage.worklist import Worklist as WorklistPlanner
 
 _PROBE: Final = "health/probe"
 _WRITERS: Final = 12
@@ -107,6 +110,7 @@ def build_services(settings: Settings, engine: Engine) -> Services:
         search=Search(Planner(table, instances), instances, documents, Catalogue),
         delete=removal.delete,
         change_feed=ChangeFeed(feed, instances, documents),
+        worklist=Worklist(Workitems(table), WorklistPlanner(table)),
         health=Health({"table": lambda: table.get(keys.SEQUENCE_COUNTER), "bucket": lambda: blobs.delete([_PROBE])}),
         background=(lambda: sweep.run_once(clock.now()) > 0,),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from itertools import islice
 from typing import Any, Final
@@ -11,6 +11,7 @@ from app.dicom.attributes import Attribute, Element, Level, path_of, tag_of
 from app.dicom.conformance import fault
 from app.dicom.json_dataset import Dataset, items
 from app.dicom.uids import is_uid
+from app.dicom.values import NAME_GROUPS
 from app.errors import IDENTIFIER_RULE, InvalidWorkitem
 
 STATE: Final = "00741000"
@@ -69,13 +70,14 @@ def filed(dataset: Dataset) -> dict[str, Element]:
 
 
 def check_values(dataset: Dataset) -> None:
-    """Raise `InvalidWorkitem` for a UID or a time that no search could find for it is none."""
+    """Raise `InvalidWorkitem` for a UID, a time or a name that is none, so that no search could find it."""
     for attribute in FILTERS.values():
         broken = _CHECKED.get(attribute.vr)
         if broken is None:
             continue
         for value in _found(dataset, attribute):
-            reason = broken(str(value).rstrip(" \0"))
+            text = "=".join(value.get(group, "") for group in NAME_GROUPS) if isinstance(value, dict) else value
+            reason = broken(text.rstrip("= \0"))
             if reason:
                 name, vr = attribute.keyword, attribute.vr
                 raise InvalidWorkitem(f"Dicom element '{name}' failed validation for VR '{vr}': {reason}")
@@ -85,7 +87,11 @@ def _uid_fault(value: str) -> str | None:
     return None if is_uid(value) else IDENTIFIER_RULE
 
 
-_CHECKED: Final = {"UI": _uid_fault, "DT": partial(fault, "DT")}
+_CHECKED: Final[Mapping[str, Callable[[str], str | None]]] = {
+    "UI": _uid_fault,
+    "DT": partial(fault, "DT"),
+    "PN": partial(fault, "PN"),
+}
 
 
 def _found(dataset: Dataset, attribute: Attribute) -> list[Any]:

@@ -11,6 +11,7 @@ from app.services.partitions import PartitionDirectory
 from app.services.retrieve import Retrieve
 from app.services.search import Search
 from app.services.store import Store
+from app.services.worklist import Worklist
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,7 @@ class Services:
     delete: Callable[..., None]
     """`storage.removal.Removal.delete`: (partition, study, series=None, instance=None), raises `NotFound`."""
     change_feed: ChangeFeed
+    worklist: Worklist
     health: Health
     background: tuple[Callable[[], bool], ...]
     """Steps of the worker; each does a little and tells whether there was anything to do."""

@@ -6,12 +6,14 @@ from a number: canonical values (dicom/query.py) never hold control characters.
 
 | family    | pk · sk                                            | serves                                           |
 |-----------|----------------------------------------------------|--------------------------------------------------|
-| counter   | `counters` · `partition`, `sequence`               | partition keys; watermarks and feed sequence     |
+| counter   | `counters` · `partition`, `sequence`,              | partition keys; watermarks and feed sequence;    |
+|           | `workitem/{p}`                                     | the order of workitems                           |
 | partition | `partitions` · lower-cased name                    | list, lookup, conditional create                 |
 | study     | `{p}/study/{S}` · `study`, `series/{Se}`,          | existence, counts, a study in one query          |
 |           | `instance/{Se}/{I}`                                |                                                  |
 | metadata  | `{p}/metadata/{S}` · `{n}`                         | DICOM JSON, one document a version of an instance |
 | frames    | `{p}/frames/{S}` · `{n}`                           | where encapsulated frames lie in the file        |
+| workitem  | `{p}/workitem/{U}` · `workitem`                    | a workitem whole: row and dataset                |
 | newest    | `{p}/newest/{level}` · `{n}`                       | search without a usable filter, newest first     |
 | value     | `{p}/value/{level}/{tag}` · `{value}TAB{n}`        | exact match newest first, ranges, prefixes       |
 | word      | `{p}/word/{level}/{tag}/{letter}` · `{word}TAB{n}` | fuzzy person names                               |
@@ -19,6 +21,8 @@ from a number: canonical values (dicom/query.py) never hold control characters.
 | feed time | `feed/hours` · hour;                               | change feed by time                              |
 |           | `feed/hour/{hour}` · `{time}/{n+}`                 |                                                  |
 | sweep     | `sweep` · `{due}/{what}`                           | blobs no row vouches for; deletions to finish    |
+
+A posting's `{level}` is that of the object it leads to, or `workitem`.
 
 One posting family (`value`) does what two would, one for exact matches and one for order: within one value the entries
 lie newest first, so exact matches merge; the values themselves lie in order, so ranges and prefixes are ranges.
@@ -106,6 +110,14 @@ def blob(p: int, study: str, series: str, instance: str, version: str) -> str:
 def spilled_metadata(blob: str) -> str:
     """Where the metadata of this blob lies when it is too large for an item."""
     return blob.removesuffix(".dcm") + ".json"
+
+
+def workitem(p: int, workitem: str) -> Key:
+    return Key(f"{p}/workitem/{workitem}", "workitem")
+
+
+def workitem_counter(p: int) -> Key:
+    return Key("counters", f"workitem/{p}")
 
 
 # --- postings -----------------------------------------------------------------------------------------------------

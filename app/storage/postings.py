@@ -37,14 +37,17 @@ def postings(row: Row, extended: Iterable[Attribute] = ()) -> dict[Key, Item]:
 
 def attribute_keys(row: Row, attribute: Attribute, element: Element) -> list[Key]:
     """Return the keys under which one attribute of a row is filed."""
-    values = canonical_values(attribute, element)
-    found = [value_key(row, attribute.tag, value) for value in values]
+    return keys_of(row.partition, row.level.word, row.created, attribute, element)
+
+
+def keys_of(partition: int, kind: str, created: int, attribute: Attribute, element: Element) -> list[Key]:
+    """Return the keys under which one attribute of an object is filed, among the objects of its kind."""
+    values, tag = canonical_values(attribute, element), attribute.tag
+    pk = keys.values(partition, kind, tag)
+    found = [Key(pk, keys.entry(value[:MAX_CANONICAL], created)) for value in values]
     if attribute.vr == "PN" and values:
         found += [
-            Key(
-                keys.words(row.partition, row.level.word, attribute.tag, word[0]),
-                keys.entry(word[:MAX_CANONICAL], row.created),
-            )
+            Key(keys.words(partition, kind, tag, word[0]), keys.entry(word[:MAX_CANONICAL], created))
             for word in sorted(set(words(values[0])))
         ]
     return found

@@ -17,7 +17,12 @@ from app.storage.partitions import Partition
 SERVICES: Final = "bulkhead"
 SETTINGS: Final = "bulkhead.settings"
 
-_UIDS: Final = {"study": "StudyInstanceUid", "series": "SeriesInstanceUid", "instance": "SopInstanceUid"}
+_UIDS: Final = {
+    "study": "StudyInstanceUid",
+    "series": "SeriesInstanceUid",
+    "instance": "SopInstanceUid",
+    "workitem": "WorkitemInstanceUid",
+}
 
 
 class Link(Protocol):
@@ -67,11 +72,16 @@ class Scope:
         self.resolved = self.services.partitions.resolve(self.asked, create=create)
         return self.resolved
 
-    def link(self) -> Link:
-        """Return the maker of links in this request's version and partition, the partition as first spelt."""
+    def url(self, path: str) -> str:
+        """Return the absolute URL of a path in this request's version and partition, the partition as first spelt."""
         root = (self.settings.public_url or _root(request)) + self.mount.prefix
         if self.asked is not None and self.resolved is not None:
             root += f"/partitions/{self.resolved.name}"
+        return root + path
+
+    def link(self) -> Link:
+        """Return the maker of links in this request's version and partition."""
+        root = self.url("")
 
         def link(study: str, series: str | None = None, instance: str | None = None) -> str:
             return root + resource_path(study, series, instance)

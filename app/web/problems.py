@@ -34,6 +34,9 @@ PROBLEMS: Final[dict[type[errors.BulkheadError], Problem]] = {
     errors.NotAcceptable: Problem(406),
     errors.TooLarge: Problem(413),
     errors.NotFound: Problem(404),
+    errors.WorkitemRefused: Problem(400),
+    errors.WorkitemNotFound: Problem(404),
+    errors.WorkitemConflict: Problem(409),
     errors.StorageError: Problem(503, str(errors.StorageUnavailable())),
     # An index row vouched for the object a moment ago: it was deleted meanwhile.
     errors.BlobMissing: Problem(404, str(errors.NotFound("instance"))),

@@ -1,0 +1,149 @@
+"""The worklist of a partition: workitems added, claimed, updated, ended, searched (spec/06, PS3.18 §11).
+
+Every change is decided on the workitem as it was read and written on the condition that it still is so: of many who
+claim a workitem exactly one gets it. Who loses a race is told what stands in the way now.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+import orjson
+
+from app.dicom import workitem_states as states
+from app.dicom.attributes import Level
+from app.dicom.json_dataset import Dataset
+from app.dicom.query import Query
+from app.dicom.query_parameters import Catalogue, parse_query
+from app.dicom.worklist import FILTERS, RETURNED
+from app.errors import Conflict, InvalidWorkitem, WorkitemConflict, WorkitemNotFound
+from app.storage import clock
+from app.storage.partitions import Partition
+from app.storage.workitems import WorkitemRow, Workitems
+from app.storage.worklist import Worklist as Planner
+
+EXISTS: Final = "The workitem instance already exists. Try creating using a different UID."
+
+_ATTEMPTS: Final = 8
+_CATALOGUE: Final = Catalogue(FILTERS, sequences=True)
+
+
+class _Change(NamedTuple):
+    """What a workitem is to become."""
+
+    dataset: Dataset
+    lock: str
+
+
+@dataclass(frozen=True, slots=True)
+class Matches:
+    """A page of matches, newest first: `documents` yields each as a DICOM JSON object.
+
+    `unreadable`: others matched, but what is stored of them is damaged.
+    """
+
+    count: int
+    unreadable: bool
+    documents: Iterator[bytes]
+
+
+class Worklist:
+    """The six calls. Datasets come as `json_dataset.first_dataset` reads them, UIDs are checked."""
+
+    def __init__(self, workitems: Workitems, planner: Planner) -> None:
+        self._workitems = workitems
+        self._planner = planner
+
+    def add(self, partition: Partition, workitem: str, given: Dataset) -> None:
+        """Make a workitem, in state SCHEDULED. Raises `InvalidWorkitem`; `WorkitemConflict` if the UID is taken."""
+        dataset = states.created(given, workitem, clock.now())
+        try:
+            self._workitems.add(partition.key, workitem, dataset)
+        except Conflict as conflict:
+            raise WorkitemConflict(EXISTS) from conflict
+
+    def retrieve(self, partition: Partition, workitem: str) -> Dataset:
+        """Return the dataset of a workitem, without its Transaction UID. Raises `WorkitemNotFound`."""
+        return self._found(partition, workitem).dataset()
+
+    def update(self, partition: Partition, workitem: str, transaction: str, given: Dataset) -> None:
+        """Replace attributes of a workitem, each whole; `transaction` is "" if the caller names none.
+
+        Raises `InvalidWorkitem`, `WorkitemNotFound`; `WorkitemConflict` also if the workitem was changed meanwhile.
+        """
+
+        def decide(row: WorkitemRow) -> _Change:
+            after = states.updated(row.dataset(), row.lock, given, transaction, clock.now())
+            return _Change(after, row.lock)
+
+        self._change(partition, workitem, decide, attempts=1)
+
+    def change_state(self, partition: Partition, workitem: str, given: Dataset) -> str:
+        """Claim a workitem, or end it, as the dataset asks; return a warning, "" if it was changed.
+
+        Raises `InvalidWorkitem`, `WorkitemNotFound`.
+        """
+        asked = states.requested(given)
+
+        def decide(row: WorkitemRow) -> _Change | str:
+            after = states.moved(row.dataset(), row.lock, asked)
+            return after if isinstance(after, str) else _Change(after, asked.transaction)
+
+        return self._change(partition, workitem, decide)
+
+    def request_cancellation(self, partition: Partition, workitem: str, given: Dataset) -> str:
+        """Cancel a workitem that nobody has claimed; return the message.
+
+        Raises `WorkitemNotFound`, `WorkitemConflict` in any other state.
+        """
+
+        def decide(row: WorkitemRow) -> _Change:
+            return _Change(states.canceled(row.dataset(), given, clock.now()), row.lock)
+
+        self._change(partition, workitem, decide)
+        return states.WAS_CANCELED
+
+    def search(self, partition: Partition, parameters: Iterable[tuple[str, str]]) -> Matches:
+        """Return the workitems that match decoded query pairs. Raises `InvalidQuery` and `InvalidParameter`."""
+        query = parse_query(Level.INSTANCE, None, None, parameters, _CATALOGUE)
+        rows = self._planner.run(partition.key, query)
+        intact = [row for row in rows if row.intact]
+        return Matches(len(intact), len(intact) < len(rows), (_told(row, query) for row in intact))
+
+    def _found(self, partition: Partition, workitem: str) -> WorkitemRow:
+        row = self._workitems.find(partition.key, workitem)
+        if row is None:
+            raise WorkitemNotFound
+        return row
+
+    def _change(
+        self,
+        partition: Partition,
+        workitem: str,
+        decide: Callable[[WorkitemRow], _Change | str],
+        attempts: int = _ATTEMPTS,
+    ) -> str:
+        """Write what `decide` makes of the workitem, deciding anew if another writer was faster; return its warning."""
+        for _ in range(attempts):
+            row = self._found(partition, workitem)
+            outcome = decide(row)
+            if isinstance(outcome, str):
+                return outcome
+            try:
+                self._workitems.change(row, outcome.dataset, outcome.lock)
+            except Conflict as conflict:
+                if conflict.key is None:
+                    raise InvalidWorkitem(states.BUSY) from conflict
+            else:
+                return ""
+        raise WorkitemConflict(states.INCONSISTENT)
+
+
+def _told(row: WorkitemRow, query: Query) -> bytes:
+    dataset = row.dataset()
+    if query.include_all:
+        return orjson.dumps(dataset)
+    wanted = RETURNED | query.include | {path.partition(".")[0] for path in query.tags()}
+    return orjson.dumps({tag: element for tag, element in dataset.items() if tag in wanted})
