@@ -56,6 +56,18 @@ class TooLarge(BulkheadError):
         super().__init__(f"The request exceeded the allowed limit of {limit} bytes.")
 
 
+class DestinationError(InvalidRequest):
+    """Base of what is wrong with the place that an export goes to (spec/10)."""
+
+
+class DestinationRefused(DestinationError):
+    """The place does not take what is written, and will not: missing, closed to us, misnamed. The message says which."""
+
+
+class DestinationUnavailable(DestinationError):
+    """The place did not answer, or with a fault of its own; it may do so later."""
+
+
 class NotFound(BulkheadError):
     """A study, series, instance or frame is not in the partition (spec/03). `level` is that word."""
 

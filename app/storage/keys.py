@@ -21,6 +21,8 @@ from a number: canonical values (dicom/query.py) never hold control characters.
 | feed time | `feed/hours` · hour;                               | change feed by time                              |
 |           | `feed/hour/{hour}` · `{time}/{n+}`                 |                                                  |
 | sweep     | `sweep` · `{due}/{what}`                           | blobs no row vouches for; deletions to finish    |
+| export    | `export/{operation}/identifiers` · `{n+}`;         | what an export was asked for;                    |
+|           | `export/{operation}/errors` · `{n+}`               | the lines of its error log                       |
 
 A posting's `{level}` is that of the object it leads to, or `workitem`.
 
@@ -172,6 +174,17 @@ def hour_of(timestamp: str) -> str:
 
 def feed_time(timestamp: str, sequence: int) -> Key:
     return Key(feed_hour(hour_of(timestamp)), f"{timestamp}/{oldest(sequence)}")
+
+
+# --- export -------------------------------------------------------------------------------------------------------
+
+
+def export_identifiers(operation: str, page: int) -> Key:
+    return Key(f"export/{operation}/identifiers", oldest(page))
+
+
+def export_errors(operation: str, part: int) -> Key:
+    return Key(f"export/{operation}/errors", oldest(part))
 
 
 # --- sweep --------------------------------------------------------------------------------------------------------
