@@ -1,0 +1,173 @@
+"""Exports into a bucket: another one, another region or account, or another S3-compatible store.
+
+Stored objects are copied within S3 where one credential reaches both buckets; where it does not, they stream through
+this process in parts of a few mebibytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
+from urllib.parse import quote, urlsplit
+
+from boto3.s3.transfer import TransferConfig
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    CredentialRetrievalError,
+    HTTPClientError,
+    NoCredentialsError,
+)
+from botocore.exceptions import ConnectionError as NoConnection
+
+from app.engines.aws.export_clients import Clients, at_aws
+from app.engines.aws.failures import code
+from app.errors import BlobMissing, ConfigurationError, DestinationRefused, DestinationUnavailable, StorageUnavailable
+from app.storage.destinations import S3Target
+from app.storage.ports import BlobStore
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import CopySourceTypeDef
+
+_COPY_LIMIT: Final = 5 * 1024**3
+"""Bytes that one CopyObject takes; S3's limit."""
+
+_PARTS: Final = TransferConfig(multipart_threshold=5 * 1024**2, multipart_chunksize=5 * 1024**2, use_threads=False)
+"""How a stream goes up: parts of 5 MiB, S3's least, so 50 GB at most; about one of them is held in memory."""
+
+_COPIED_PARTS: Final = TransferConfig(multipart_threshold=1, multipart_chunksize=1024**3, use_threads=False)
+"""How what is too large for one CopyObject is copied."""
+
+_NOT_FOUND: Final = frozenset({"NoSuchBucket", "404", "NotFound"})
+_NO_OBJECT: Final = frozenset({"NoSuchKey"})
+_NOT_AUTHORISED: Final = frozenset({401, 403})
+_ASK_AGAIN: Final = frozenset({408, 429})
+_PASSING: Final = frozenset({"RequestTimeout", "ExpiredToken", "OperationAborted"})
+"""Answers of status 4xx that another attempt need not get."""
+
+_UNAUTHORISED: Final = "Not authorised to write to the bucket '{}'."
+_FAILED: Final = "Writing to the bucket '{}' failed."
+
+
+class S3Exports:
+    """Opens places in S3.
+
+    `home` gives the service's own client, `bucket` is where `blobs` lie for it; "" when they do not lie in S3.
+    """
+
+    def __init__(self, home: Callable[[], S3Client], bucket: str, blobs: BlobStore) -> None:
+        self._clients = Clients(home)
+        self._bucket = bucket
+        self._blobs = blobs
+
+    def open(self, target: S3Target, operation: str) -> S3Destination:
+        """Return the place that the target names, its role assumed; raises `DestinationRefused`."""
+        source = self._bucket if not target.endpoint else ""
+        if source == target.bucket:
+            raise DestinationRefused("The archive's own bucket is no destination of an export.")
+        with _translated(target.bucket):
+            return S3Destination(self._clients.of(target, operation), target, source, self._blobs)
+
+
+class S3Destination:
+    """A `Destination` in a bucket. `source` is the bucket of the stored blobs, "" to stream them."""
+
+    def __init__(self, client: S3Client, target: S3Target, source: str, blobs: BlobStore) -> None:
+        self._client = client
+        self._target = target
+        self._source = source
+        self._blobs = blobs
+        self._encryption = {
+            name: value
+            for name, value in (("ServerSideEncryption", target.sse), ("SSEKMSKeyId", target.kms_key))
+            if value
+        }
+
+    def url(self, key: str) -> str:
+        """Return the URL of the object: the bucket as the host's first part at AWS, as the path's elsewhere."""
+        bucket, path = self._target.bucket, quote(self._target.prefix + key)
+        scheme, host, *_ = urlsplit(self._client.meta.endpoint_url)
+        if at_aws(host) and "." not in bucket:  # the certificate covers one label
+            return f"{scheme}://{bucket}.{host}/{path}"
+        return f"{scheme}://{host}/{bucket}/{path}"
+
+    def write(self, key: str, body: BinaryIO, content_type: str) -> None:
+        """Upload the body: one PutObject, or a multipart upload over 5 MiB.
+
+        A kill -9 leaves nothing, or an unfinished upload for the lifecycle rule of the bucket.
+        """
+        try:
+            with _translated(self._target.bucket):
+                self._client.upload_fileobj(
+                    body,
+                    self._target.bucket,
+                    self._target.prefix + key,
+                    ExtraArgs={"ContentType": content_type, **self._encryption},
+                    Config=_PARTS,
+                )
+        except OSError as error:  # what reading a local file raises; botocore wraps its own
+            raise StorageUnavailable from error
+
+    def copy(self, blob: str, size: int, key: str, content_type: str) -> None:
+        """Copy the blob within S3; stream it where that is refused.
+
+        A refusal does not tell which bucket is meant. If streaming succeeds it was ours that the credential does not
+        reach, and later copies with this destination stream at once; if not, the upload says what is wrong.
+        """
+        source = self._source
+        if source and self._copied({"Bucket": source, "Key": blob}, size, key, content_type):
+            return
+        with self._blobs.open(blob) as body:
+            self.write(key, body, content_type)
+        self._source = ""
+
+    def _copied(self, source: CopySourceTypeDef, size: int, key: str, content_type: str) -> bool:
+        where: Any = {"Bucket": self._target.bucket, "Key": self._target.prefix + key, "CopySource": source}
+        how: Any = {"ContentType": content_type, "MetadataDirective": "REPLACE", **self._encryption}
+        with _translated(self._target.bucket):
+            try:
+                if size > _COPY_LIMIT:
+                    self._client.copy(**where, ExtraArgs=how, Config=_COPIED_PARTS)
+                else:
+                    self._client.copy_object(**where, **how)
+            except ClientError as error:
+                if code(error) in _NO_OBJECT:
+                    raise BlobMissing(source["Key"]) from error
+                if _final(error):
+                    return False
+                raise
+        return True
+
+
+@contextmanager
+def _translated(bucket: str) -> Iterator[None]:
+    """Raise in the port's words what boto3 raises; nothing of what a server wrote reaches the message."""
+    try:
+        yield
+    except ClientError as error:
+        if not _final(error):
+            raise DestinationUnavailable(f"The bucket '{bucket}' did not take what was written.") from error
+        raise DestinationRefused(_refusal(error).format(bucket)) from error
+    except (NoConnection, HTTPClientError) as error:
+        raise DestinationUnavailable(f"Cannot connect to the bucket '{bucket}'.") from error
+    except (NoCredentialsError, CredentialRetrievalError) as error:
+        raise DestinationRefused(_UNAUTHORISED.format(bucket)) from error
+    except (BotoCoreError, ConfigurationError) as error:
+        raise DestinationRefused(_FAILED.format(bucket)) from error
+
+
+def _refusal(error: ClientError) -> str:
+    if code(error) in _NOT_FOUND:
+        return "The bucket '{}' was not found."
+    return _UNAUTHORISED if _status(error) in _NOT_AUTHORISED else _FAILED
+
+
+def _final(error: ClientError) -> bool:
+    """Tell whether the answer is a refusal rather than a failure that may pass."""
+    return 300 <= _status(error) < 500 and _status(error) not in _ASK_AGAIN and code(error) not in _PASSING
+
+
+def _status(error: ClientError) -> int:
+    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
