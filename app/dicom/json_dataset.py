@@ -49,7 +49,10 @@ def has_value(element: Element | None) -> bool:
     """Whether an element holds more than nulls and empty texts; of a sequence, whether it has an item."""
     if element is None:
         return False
-    return any(map(_filled, element.get("Value", ()))) or "BulkDataURI" in element or "InlineBinary" in element
+    values = element.get("Value", [])
+    if element["vr"] == "SQ":
+        return bool(values)
+    return any(map(_filled, values)) or "BulkDataURI" in element or "InlineBinary" in element
 
 
 def items(dataset: Dataset, tag: str) -> list[Dataset]:
@@ -59,11 +62,7 @@ def items(dataset: Dataset, tag: str) -> list[Dataset]:
 
 
 def _filled(value: Any) -> bool:
-    if isinstance(
-        value, dict
-    ):  # an item of a sequence counts even if all in it is empty; a name without letters does not
-        return not value.keys() <= _GROUPS or any(value.values())
-    return value is not None and value != ""
+    return any(value.values()) if isinstance(value, dict) else value is not None and value != ""
 
 
 def _dataset(given: Dataset, path: str, depth: int) -> Dataset:

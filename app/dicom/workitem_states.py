@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from app.dicom.attributes import Element
 from app.dicom.json_dataset import Dataset, has_value, items
-from app.dicom.uids import clean_uid
+from app.dicom.uids import PADDING, clean_uid
 from app.dicom.workitem_attributes import CANCELED as CANCELED_RULES
 from app.dicom.workitem_attributes import COMPLETED as COMPLETED_RULES
 from app.dicom.workitem_attributes import CREATE, STATE_CHANGE, UPDATE
@@ -74,7 +74,7 @@ def created(given: Dataset, workitem: str, now: float) -> Dataset:
 
     `now` in seconds since 1970. Raises `InvalidWorkitem`.
     """
-    if has_value(given.get(_INSTANCE_UID)) and given[_INSTANCE_UID]["Value"] != [workitem]:
+    if has_value(given.get(_INSTANCE_UID)) and _single(given, _INSTANCE_UID).rstrip(PADDING) != workitem:
         raise InvalidWorkitem(OTHER_UID)
     label = given.get(_WORKLIST_LABEL)
     dataset = given | {
@@ -123,10 +123,10 @@ class StateChange(NamedTuple):
 def requested(given: Dataset) -> StateChange:
     """Return what the body of a state change asks for. Raises `InvalidWorkitem`, `InvalidIdentifier`."""
     check(STATE_CHANGE, given)
-    state = given[_STATE]["Value"]
-    if len(state) != 1 or state[0] not in TRANSITIONS:
+    state = _single(given, _STATE)
+    if state not in TRANSITIONS:
         raise InvalidWorkitem(f"ProcedureStepState must be one of {', '.join(TRANSITIONS)}.")
-    return StateChange(state[0], clean_uid(given[_TRANSACTION]["Value"][0], "TransactionUID"))
+    return StateChange(state, clean_uid(_single(given, _TRANSACTION), "TransactionUID"))
 
 
 def moved(dataset: Dataset, lock: str, change: StateChange) -> Dataset | str:
@@ -168,6 +168,12 @@ def canceled(dataset: Dataset, request: Dataset, now: float) -> Dataset:
     }
     performed = {_PERFORMED: request[_PERFORMED]} if _PERFORMED in request else {}
     return dataset | performed | {_STATE: _element("CS", CANCELED), _PROGRESS: _sequence(progress)}
+
+
+def _single(dataset: Dataset, tag: str) -> str:
+    """Return the value of an element that has exactly one, otherwise ""."""
+    values = dataset[tag].get("Value", ())
+    return str(values[0]) if len(values) == 1 else ""
 
 
 def _moment(now: float) -> Element:

@@ -1,0 +1,95 @@
+"""DICOM JSON bodies: what is read, and what is refused with which words."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from app.dicom.json_dataset import MAX_DEPTH, SYNTAX, first_dataset, has_value, items
+from app.errors import InvalidRequest
+
+
+def test_only_the_first_dataset_counts() -> None:
+    assert first_dataset(b'[{"00100020":{"vr":"LO","Value":["P9"]}},{"nonsense":7}]') == {
+        "00100020": {"vr": "LO", "Value": ["P9"]}
+    }
+
+
+def test_tags_are_read_in_any_case_and_empty_values_dropped() -> None:
+    body = b'[{"0040a370":{"vr":"SQ","Value":[{"0040e001":{"vr":"ST","Value":[]}}]}}]'
+    assert first_dataset(body) == {"0040A370": {"vr": "SQ", "Value": [{"0040E001": {"vr": "ST"}}]}}
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b" ", b"{", b"{}", b"[]", b"[1]", b"[[]]", b"null", b'"x"', b"[" * 100_000, b"[NaN]", b"\xff"]
+)
+def test_what_is_no_array_of_datasets_is_a_syntax_error(body: bytes) -> None:
+    with pytest.raises(InvalidRequest, match=SYNTAX):
+        first_dataset(body)
+
+
+@pytest.mark.parametrize(
+    ("element", "reason"),
+    [
+        ('"0010":{"vr":"LO"}', "'0010' .*8 hex digits"),
+        ('"PatientID":{"vr":"LO"}', "'PATIENTID' .*8 hex digits"),
+        ('"0010001a":{"vr":"LO"},"0010001A":{"vr":"LO"}', "'0010001A' .*given twice"),
+        ('"00100020":"P9"', "an element is an object"),
+        ('"00100020":{}', "vr is missing or unknown"),
+        ('"00100020":{"vr":["LO"]}', "vr is missing or unknown"),
+        ('"00100020":{"vr":"ZZ"}', "vr is missing or unknown"),
+        ('"00100020":{"vr":"SH"}', "its vr is 'SH', not 'LO'"),
+        ('"00100020":{"vr":"LO","Value":"P9"}', "'Value' is an array"),
+        ('"00100020":{"vr":"LO","Value":[1]}', "JSON type that VR LO has"),
+        ('"00100020":{"vr":"LO","Value":[{}]}', "JSON type that VR LO has"),
+        ('"00100020":{"vr":"LO","value":["P9"]}', "beside 'vr'"),
+        ('"00100020":{"vr":"LO","Value":["P9"],"InlineBinary":""}', "beside 'vr'"),
+        ('"00100010":{"vr":"PN","Value":["Doe"]}', "JSON type that VR PN has"),
+        ('"00100010":{"vr":"PN","Value":[{"alphabetic":"Doe"}]}', "JSON type that VR PN has"),
+        ('"00100010":{"vr":"PN","Value":[{"Alphabetic":1}]}', "JSON type that VR PN has"),
+        ('"00201208":{"vr":"IS","Value":[true]}', "JSON type that VR IS has"),
+        ('"0040A370":{"vr":"SQ","Value":[null]}', "items of a sequence are objects"),
+        ('"0040A370":{"vr":"SQ","InlineBinary":"x"}', "not for sequences"),
+        ('"0040A370":{"vr":"SQ","Value":[{"00080050":{"vr":"LO"}}]}', "'0040A370.00080050' .*'LO', not 'SH'"),
+    ],
+)
+def test_an_element_of_a_wrong_shape_is_named(element: str, reason: str) -> None:
+    with pytest.raises(InvalidRequest, match=reason):
+        first_dataset(f"[{{{element}}}]".encode())
+
+
+@pytest.mark.parametrize(("depth", "fits"), [(MAX_DEPTH, True), (MAX_DEPTH + 1, False), (200, False)])
+def test_nesting_is_bounded(depth: int, fits: bool) -> None:
+    dataset: dict[str, object] = {}
+    for _ in range(depth):
+        dataset = {"0040A370": {"vr": "SQ", "Value": [dataset]}}
+    body = json.dumps([dataset]).encode()
+    if fits:
+        assert first_dataset(body)
+    else:
+        with pytest.raises(InvalidRequest, match="nested more than 16 deep"):
+            first_dataset(body)
+
+
+@pytest.mark.parametrize(
+    ("element", "filled"),
+    [
+        (None, False),
+        ({"vr": "LO"}, False),
+        ({"vr": "LO", "Value": [None, ""]}, False),
+        ({"vr": "LO", "Value": [None, "x"]}, True),
+        ({"vr": "US", "Value": [0]}, True),
+        ({"vr": "PN", "Value": [{"Alphabetic": ""}]}, False),
+        ({"vr": "PN", "Value": [{"Phonetic": "x"}]}, True),
+        ({"vr": "SQ", "Value": [{}]}, True),
+        ({"vr": "OB", "InlineBinary": "AA=="}, True),
+        ({"vr": "UT", "BulkDataURI": "x"}, True),
+    ],
+)
+def test_what_counts_as_a_value(element: dict[str, object] | None, filled: bool) -> None:
+    assert has_value(element) is filled
+
+
+def test_the_items_of_a_sequence_that_is_not_there() -> None:
+    assert items({}, "0040A370") == items({"0040A370": {"vr": "SQ"}}, "0040A370") == []
