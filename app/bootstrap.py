@@ -91,8 +91,7 @@ def build_services(settings: Settings, engine: Engine) -> Services:
     intake = Intake(table, numbers, feed, removal.take_back, _no_tags)
 
     def current(version: Version) -> Iterable[str]:
-        row = instances.one(version.partition, version.study, version.series, version.instance)
-        return (row.version,) if row else ()
+        return instances.vouched(version.partition, version.study, version.series, version.instance)
 
     sweep = Sweep(table, blobs, current, removal.tidy)
     return Services(

@@ -77,8 +77,12 @@ class Retrieve:
     ) -> list[Instance]:
         """Return the instances of a study, a series, or one instance, in order of storing.
 
-        Raises `NotFound` naming the level. `original` asks for first stored versions, which so far are the only ones.
+        Raises `NotFound` naming the level. `original` asks for the versions first stored instead of the current ones.
         """
+        rows = self._current(partition, study, series, instance)
+        return [row.first for row in rows] if original else rows
+
+    def _current(self, partition: Partition, study: str, series: str | None, instance: str | None) -> list[Instance]:
         if series and instance:
             row = self._instances.one(partition.key, study, series, instance)
             if row is None:
@@ -87,7 +91,7 @@ class Retrieve:
         view = self._instances.within(partition.key, study, series)
         if view.study is None or not view.instances or (series and series not in view.series):
             raise NotFound("series" if series else "study")
-        return sorted(view.instances, key=lambda row: row.watermark)
+        return sorted(view.instances, key=lambda row: row.created)
 
     def open(self, instance: Instance, start: int = 0, length: int | None = None) -> BinaryIO:
         """Return a stream over the stored file, preamble included; the caller closes it."""
@@ -102,11 +106,15 @@ class Retrieve:
         *,
         original: bool = False,
     ) -> Metadata:
-        """Return the metadata of a study, a series or an instance; raises `NotFound` naming the level."""
-        rows = self.instances(partition, study, series, instance, original=original)
+        """Return the metadata of a study, a series or an instance; raises `NotFound` naming the level.
+
+        The tag names the current versions, whichever are told, and with `-o` that the originals are.
+        """
+        rows = self._current(partition, study, series, instance)
         newest = max(row.watermark for row in rows)
         etag = f"{newest}" if instance else f"{newest}-{len(rows)}"
-        documents = self._documents.of_study(rows) if series is None else self._documents.of(rows)
+        told = [row.first for row in rows] if original else rows
+        documents = self._documents.of_study(told) if series is None else self._documents.of(told)
         return Metadata(etag + ("-o" if original else ""), documents)
 
     def explicit_little(self, instance: Instance) -> Iterator[bytes]:

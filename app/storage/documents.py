@@ -6,7 +6,7 @@ Compressed with zstandard: on DynamoDB size is what a write costs, and decompres
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 import zstandard
@@ -109,15 +109,21 @@ class Documents:
         if first is None:
             return
         for item in self._table.query(keys.metadata_items(first.partition, first.study)):
-            row = by_watermark.get(item.key.sk)
+            row = by_watermark.pop(item.key.sk, None)
             document = self._document(row, item) if row else None
             if document is not None:
                 yield document
+            if not by_watermark:
+                return  # what follows are documents of original versions
 
     def frames(self, row: InstanceRow) -> bytes | None:
         """Return the packed frame table of an encapsulated instance."""
-        item = self._table.get(keys.frames(row.partition, row.study, row.watermark))
-        return item.data if item else None
+        return self.frames_of([row]).get(row.watermark)
+
+    def frames_of(self, rows: Sequence[InstanceRow]) -> dict[int, bytes]:
+        """Return the packed frame tables of instances that have one, by their watermarks."""
+        found = self._table.get_many([keys.frames(row.partition, row.study, row.watermark) for row in rows])
+        return {row.watermark: item.data for row, item in zip(rows, found, strict=True) if item}
 
     def _document(self, row: InstanceRow, item: Item | None) -> bytes | None:
         if item is None:

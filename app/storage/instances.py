@@ -1,4 +1,8 @@
-"""Reads of the index: which instances exist, by their UIDs. One place decides what is visible (`rows.visible`)."""
+"""Reads of the index: which instances exist, by their UIDs. One place decides what is visible (`rows.visible`).
+
+Study and series rows are read after the instances in them. So a row that shows its pending version says that all do,
+but for those read before theirs was written; where that can be (`_torn`), it is read again.
+"""
 
 from __future__ import annotations
 
@@ -32,12 +36,25 @@ class Instances:
         return self.many(partition, [uids]).get(uids)
 
     def within(self, partition: int, study: str, series: str | None = None) -> StudyView:
-        """Return a study with its visible series and instances, or only one series of it: one query (two for one)."""
+        """Return a study with its visible series and instances, or only one series of it: one query (two for one).
+
+        Either all of them are as before a bulk update or all are as after it.
+        """
+        view = _view(partition, study, self._items(partition, study, series))
+        while _torn(view):
+            epoch = view.study.epoch if view.study else ""
+            view = _view(partition, study, self._items(partition, study, series))
+            if view.study and view.study.epoch == epoch:
+                break  # all of it was read after that update
+        return view
+
+    def _items(self, partition: int, study: str, series: str | None) -> Iterable[Item]:
+        at = keys.study_items(partition, study)
         if series is None:
-            return _view(partition, study, self._table.query(keys.study_items(partition, study)))
-        above = self._table.get_many([keys.study(partition, study), keys.series(partition, study, series)])
-        inside = self._table.query(keys.study_items(partition, study), keys.instances_of(series))
-        return _view(partition, study, [*(item for item in above if item), *inside])
+            return self._table.query(at)  # the study comes last, as "study" sorts after "instance/" and "series/"
+        inside = list(self._table.query(at, keys.instances_of(series)))
+        above = self._table.get_many([keys.series(partition, study, series), keys.study(partition, study)])
+        return [*inside, *(item for item in above if item)]
 
     def series_of(self, partition: int, study: str) -> StudyView:
         """Return a study with its visible series, without instances."""
@@ -63,7 +80,15 @@ class Instances:
     def many(self, partition: int, wanted: Iterable[Uids]) -> dict[Uids, InstanceRow]:
         """Return those of many instances (study, series, instance UIDs) that exist: one batched read."""
         snapshot = Snapshot.read(self._table, partition, wanted)
-        return {uids: row for uids, row in snapshot.instances.items() if snapshot.exists(uids)}
+        return {uids: snapshot.shown(uids) for uids in snapshot.instances if snapshot.exists(uids)}
+
+    def vouched(self, partition: int, study: str, series: str, instance: str) -> frozenset[str]:
+        """Return the versions that must be kept: every one that the row names, current or not."""
+        uids = (study, series, instance)
+        snapshot = Snapshot.read(self._table, partition, [uids])
+        if not snapshot.exists(uids):
+            return frozenset()
+        return frozenset(file.version for file in snapshot.instances[uids].files)
 
 
 def _view(partition: int, uid: str, items: Iterable[Item]) -> StudyView:
@@ -81,14 +106,20 @@ def _view(partition: int, uid: str, items: Iterable[Item]) -> StudyView:
             study = StudyRow.of(item, partition, uid)
     if study is None or study.closing:
         return StudyView()
-    series = {uid: row for uid, row in series.items() if member(study, row)}
-    created = study.created
+    series = {uid: row.at(study.epoch) for uid, row in series.items() if member(study, row)}
+    created, epoch = study.created, study.epoch
     return StudyView(
         study,
         series,
         [
-            row
+            row.at(epoch)
             for row in instances
             if row.of_study == created and (parent := series.get(row.series)) and parent.created == row.of_series
         ],
     )
+
+
+def _torn(view: StudyView) -> bool:
+    """Tell whether some instances of an updated study are not of that update: stored after it, or read before it."""
+    epoch = view.study.epoch if view.study else ""
+    return bool(epoch) and any(row.epoch != epoch for row in view.instances)

@@ -98,7 +98,8 @@ class Plan:
             return None, replace(new, modalities=modality)
         union = merged(old.attributes, attributes)
         modalities = tuple(sorted({*old.modalities, *modality}))
-        if union == old.attributes and modalities == old.modalities:
+        # While new versions are written, every store writes the row: so an update knows of each before it shows them.
+        if union == old.attributes and modalities == old.modalities and not old.writing:
             return old, old
         return old, replace(old, attributes=union, modalities=modalities, revision=old.revision + 1)
 
@@ -110,10 +111,11 @@ class Plan:
             return old, SeriesRow(
                 self._partition, study.study, uid, study.created, number, first_revision(number), merged({}, attributes)
             )
-        union = merged(old.attributes, attributes)
-        if union == old.attributes:
+        now = old.at(study.epoch)
+        union = merged(now.attributes, attributes)
+        if union == now.attributes:
             return old, old
-        return old, replace(old, attributes=union, revision=old.revision + 1)
+        return old, replace(now, attributes=union, revision=old.revision + 1)
 
     def _row_changes(self, old: StudyRow | SeriesRow | None, new: StudyRow | SeriesRow) -> dict[Key, Change]:
         """Return the put of a row and the difference of its postings, against the row as it was before this plan."""
@@ -131,7 +133,7 @@ class Plan:
         changes: dict[Key, Change] = {}
         if old:  # left behind under an earlier study or series of these UIDs: its place is taken
             changes |= removal_changes(old, self._extended.get(Level.INSTANCE, ()))
-        changes[row.key] = Put(row.item, Holds("watermark", old.watermark) if old else Absent())
+        changes[row.key] = Put(row.item, Holds("revision", old.revision) if old else Absent())
         added = [documents.metadata_item(row, arrival.metadata)]
         if arrival.frames:
             added.append(documents.frames_item(row, arrival.frames))
@@ -154,14 +156,15 @@ def overflow(changes: list[Change]) -> list[Change]:
 
 
 def removal_changes(row: InstanceRow, extended: tuple[Attribute, ...], delay: int = 0) -> dict[Key, Change]:
-    """Return the changes that unmake an instance, but for its feed entry: row, documents, postings, blob queued."""
-    version = sweep.Version(row.partition, row.study, row.series, row.instance, row.version)
-    queued = sweep.removal(version, delay)
-    gone = [*documents.keys_of(row), *postings(row, extended)]
+    """Return the changes that unmake an instance, but for its feed entry: row, postings, all versions' documents, and
+    their blobs queued."""
+    versions = [row.with_file(file) for file in row.files]
+    gone = [*(key for each in versions for key in documents.keys_of(each)), *postings(row, extended)]
+    queued = [sweep.removal(sweep.version_of(each), delay) for each in versions]
     return {
         **{key: Delete(key) for key in gone},
-        row.key: Delete(row.key, Holds("watermark", row.watermark)),
-        queued.key: queued,
+        row.key: Delete(row.key, Holds("revision", row.revision)),
+        **{each.key: each for each in queued},
     }
 
 
@@ -180,4 +183,5 @@ def _instance_row(arrival: Arrival, number: int, study: StudyRow, series: Series
         transfer_syntax=arrival.transfer_syntax,
         native=arrival.native,
         attributes=merged({}, arrival.attributes[Level.INSTANCE]),
+        revision=first_revision(number),
     )

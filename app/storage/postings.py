@@ -20,7 +20,16 @@ _UID_TAG: Final = {SeriesRow: SERIES_UID, InstanceRow: INSTANCE_UID}
 
 
 def postings(row: Row, extended: Iterable[Attribute] = ()) -> dict[Key, Item]:
-    """Return all postings of a row, by key. `extended` are the extended query tags of the row's level (spec/07)."""
+    """Return all postings of a row, by key, those of its pending version too. `extended` are the extended query tags of
+    the row's level (spec/07).
+    """
+    found = _postings(row, tuple(extended))
+    if not isinstance(row, StudyRow) and row.pending:
+        found |= _postings(row.at(row.pending.epoch), tuple(extended))
+    return found
+
+
+def _postings(row: Row, extended: tuple[Attribute, ...]) -> dict[Key, Item]:
     found = [Key(keys.newest_of(row.partition, row.level.word), keys.newest(row.created))]
     uid_tag = _UID_TAG.get(type(row))
     if uid_tag:

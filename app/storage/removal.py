@@ -96,7 +96,7 @@ class Removal:
     def _take_back(self, partition: Partition, row: InstanceRow) -> None:
         uids = (row.study, row.series, row.instance)
         found = Snapshot.read(self._table, partition.key, [uids])
-        if uids in found.instances and found.instances[uids].watermark == row.watermark:
+        if uids in found.instances and found.instances[uids].created == row.created:
             self._unmake_one(partition, found, uids)
 
     # --- finishing ---

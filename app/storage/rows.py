@@ -6,19 +6,37 @@ deleted study left behind can never reappear under a study stored later with the
 
 Rows carry their attributes as DICOM JSON in `data`: those searched for, merged over the instances, the latest stored
 instance's value winning where it has one (spec/02).
+
+A row may hold a pending version (`file_versions`). What readers see of it is `row.at(study.epoch)`; what writers
+expect and replace is the row itself.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import orjson
 
 from app.dicom.attributes import Element, Level
 from app.storage import keys
+from app.storage.file_versions import Pending, merged
+from app.storage.instance_row import InstanceRow
 from app.storage.ports import Item, Key
+
+__all__ = [
+    "DELETING",
+    "EMPTYING",
+    "InstanceRow",
+    "Row",
+    "SeriesRow",
+    "StudyRow",
+    "first_revision",
+    "member",
+    "merged",
+    "visible",
+]
 
 EMPTYING: Final = "emptying"
 """Closing because its last member was just removed; opened again if another appeared meanwhile."""
@@ -42,6 +60,8 @@ class StudyRow:
     """A study of a partition. `revision` grows with its writes; every write expects the revision it read.
 
     `modalities` are all that its series ever had, by which it is filed; which it has now, its series rows tell.
+    `epoch` is the last bulk update that readers see; `writing` one whose new versions are being written, `settling` one
+    that readers see while its rows are being tidied.
     """
 
     partition: int
@@ -51,6 +71,9 @@ class StudyRow:
     attributes: Mapping[str, Element] = field(default_factory=dict)
     closing: str = ""
     modalities: tuple[str, ...] = ()
+    epoch: str = ""
+    writing: str = ""
+    settling: str = ""
 
     level = Level.STUDY
 
@@ -63,8 +86,9 @@ class StudyRow:
         fields: dict[str, Any] = {"created": self.created, "revision": self.revision}
         if self.modalities:
             fields["modalities"] = list(self.modalities)
-        if self.closing:
-            fields["closing"] = self.closing
+        for name in ("closing", "epoch", "writing", "settling"):
+            if value := getattr(self, name):
+                fields[name] = value
         return Item(self.key, fields, orjson.dumps(self.attributes))
 
     @staticmethod
@@ -78,6 +102,9 @@ class StudyRow:
             orjson.loads(item.data),
             f.get("closing", ""),
             tuple(f.get("modalities", ())),
+            f.get("epoch", ""),
+            f.get("writing", ""),
+            f.get("settling", ""),
         )
 
 
@@ -93,6 +120,7 @@ class SeriesRow:
     revision: int
     attributes: Mapping[str, Element] = field(default_factory=dict)
     closing: str = ""
+    pending: Pending | None = None
 
     level = Level.SERIES
 
@@ -105,7 +133,15 @@ class SeriesRow:
         fields: dict[str, Any] = {"created": self.created, "revision": self.revision, "of_study": self.of_study}
         if self.closing:
             fields["closing"] = self.closing
+        if self.pending:
+            fields["pending"] = self.pending.fields
         return Item(self.key, fields, orjson.dumps(self.attributes))
+
+    def at(self, epoch: str) -> SeriesRow:
+        """Return the row as the update `epoch`, if it is pending, leaves it."""
+        if self.pending is None or self.pending.epoch != epoch:
+            return self
+        return replace(self, attributes=merged(self.attributes, self.pending.attributes), pending=None)
 
     @staticmethod
     def of(item: Item, partition: int, study: str) -> SeriesRow:
@@ -119,79 +155,7 @@ class SeriesRow:
             f["revision"],
             orjson.loads(item.data),
             f.get("closing", ""),
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class InstanceRow:
-    """One stored instance: which file is its current version and what is needed to serve it.
-
-    `size` in bytes. `native` tells where uncompressed frames lie (the first fields of `dicom.frames.FrameTable`), empty
-    when there are none or when a `frames` item tells. `attributes` are values of instance-level extended query tags.
-    """
-
-    partition: int
-    study: str
-    series: str
-    instance: str
-    of_study: int
-    of_series: int
-    watermark: int
-    version: str
-    size: int
-    sop_class: str
-    transfer_syntax: str
-    native: tuple[int, ...] = ()
-    attributes: Mapping[str, Element] = field(default_factory=dict)
-
-    level = Level.INSTANCE
-
-    @property
-    def created(self) -> int:
-        """What postings file an instance under; the same word as on the other rows."""
-        return self.watermark
-
-    @property
-    def blob(self) -> str:
-        return keys.blob(self.partition, self.study, self.series, self.instance, self.version)
-
-    @property
-    def key(self) -> Key:
-        return keys.instance(self.partition, self.study, self.series, self.instance)
-
-    @property
-    def item(self) -> Item:
-        fields: dict[str, Any] = {
-            "of_study": self.of_study,
-            "of_series": self.of_series,
-            "watermark": self.watermark,
-            "version": self.version,
-            "size": self.size,
-            "sop_class": self.sop_class,
-            "transfer_syntax": self.transfer_syntax,
-        }
-        if self.native:
-            fields["native"] = list(self.native)
-        return Item(self.key, fields, orjson.dumps(self.attributes) if self.attributes else b"")
-
-    @staticmethod
-    def of(item: Item, partition: int, study: str) -> InstanceRow:
-        f = item.fields
-        _, series, instance = item.key.sk.split("/")
-        return InstanceRow(
-            partition,
-            study,
-            series,
-            instance,
-            f["of_study"],
-            f["of_series"],
-            f["watermark"],
-            f["version"],
-            f["size"],
-            f["sop_class"],
-            f["transfer_syntax"],
-            tuple(f.get("native", ())),
-            orjson.loads(item.data) if item.data else {},
+            Pending.of(f.get("pending")),
         )
 
 
@@ -213,8 +177,3 @@ def visible(study: StudyRow | None, series: SeriesRow | None, instance: Instance
         and instance.of_series == series.created
         and instance.of_study == study.created
     )
-
-
-def merged(attributes: Mapping[str, Element], newer: Mapping[str, Element]) -> dict[str, Element]:
-    """Return the attributes after a newer instance: its values win, a missing value never erases (spec/02)."""
-    return {**attributes, **{tag: element for tag, element in newer.items() if element.get("Value")}}

@@ -153,7 +153,8 @@ class Search:
         between = keys.instances_of(above.series) if above.series else keys.INSTANCES
         for item in self._table.query(at, between):
             _, series, instance = item.key.sk.split("/")
-            yield Candidate(item.fields["watermark"], above.study, series, instance)
+            first = item.fields.get("original", item.fields)
+            yield Candidate(first["watermark"], above.study, series, instance)
 
     # --- verification ---
 
@@ -242,6 +243,6 @@ def _found(snapshot: Snapshot, uids: tuple[str, ...]) -> Found | None:
     if series is None or not member(study, series):
         return None
     if len(uids) == Level.SERIES:
-        return Found(study, series)
+        return Found(study, series.at(study.epoch))
     row = snapshot.instances.get((uids[0], uids[1], uids[2]))
-    return Found(study, series, row) if visible(study, series, row) else None
+    return Found(study, series.at(study.epoch), row.at(study.epoch)) if row and visible(study, series, row) else None

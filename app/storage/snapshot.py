@@ -49,6 +49,10 @@ class Snapshot:
         study, series, _ = uids
         return visible(self.studies.get(study), self.series.get((study, series)), self.instances.get(uids))
 
+    def shown(self, uids: Uids) -> InstanceRow:
+        """Return an instance that exists, as readers see it."""
+        return self.instances[uids].at(self.studies[uids[0]].epoch)
+
     def closing(self, uids: Uids) -> bool:
         """Tell whether a deletion of the study or series is under way."""
         study, series = self.studies.get(uids[0]), self.series.get(uids[:2])

@@ -1,6 +1,6 @@
 """Blobs that may have to go: those written before any row vouches for them, and those of deleted versions.
 
-One kind of record serves both: "when due, remove this blob unless its instance's row names it as current". A record is
+One kind of record serves both: "when due, remove this blob unless its instance's row vouches for it". A record is
 written *before* a blob is stored (an intent) and together with the write that deletes a row; so no crash leaks a blob.
 A record is *taken* before its blob is removed, and a store's commit expects its intent not to be taken: a commit that
 comes too late fails instead of naming a removed blob.
@@ -16,6 +16,7 @@ from app.errors import Conflict, StorageError
 from app.storage import clock, keys
 from app.storage.partitions import Partition
 from app.storage.ports import BlobStore, Change, Delete, Holds, Item, Key, Put, Table
+from app.storage.rows import InstanceRow
 
 INTENT_SECONDS: Final = 3600
 """How long a store may take from its first blob to its commit."""
@@ -30,17 +31,26 @@ _BATCH: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """One version of an instance, as its blob is named."""
+    """One version of an instance, as its blob is named.
+
+    `watermark` is that of its documents if they shall go when its blob does; 0 if they go with its row.
+    """
 
     partition: int
     study: str
     series: str
     instance: str
     version: str
+    watermark: int = 0
 
     @property
     def blob(self) -> str:
         return keys.blob(self.partition, self.study, self.series, self.instance, self.version)
+
+
+def version_of(row: InstanceRow) -> Version:
+    """Return the current version of an instance."""
+    return Version(row.partition, row.study, row.series, row.instance, row.version)
 
 
 def intent(version: Version) -> Item:
@@ -71,6 +81,7 @@ def _record(version: Version, due: int, retries: int = 0) -> Item:
         "series": version.series,
         "instance": version.instance,
         "version": version.version,
+        "watermark": version.watermark,
         "taken": 0,
         "retries": retries,
     }
@@ -80,7 +91,7 @@ def _record(version: Version, due: int, retries: int = 0) -> Item:
 class Sweep:
     """Works off due records, a batch at a time. Any number may run at once: every step may be repeated.
 
-    `current` tells the version that an instance's row vouches for, or None; `tidy` finishes the deletions of a study.
+    `current` tells the versions that an instance's row vouches for; `tidy` finishes the deletions of a study.
     """
 
     def __init__(
@@ -119,7 +130,13 @@ class Sweep:
             return  # fulfilled, or in another worker's hands
         if version.version not in self._current(version):
             self._blobs.delete([version.blob, keys.spilled_metadata(version.blob)])
+            self._forget(version)
         self._table.write(Delete(record.key))
+
+    def _forget(self, version: Version) -> None:
+        if version.watermark:
+            at = (version.partition, version.study, version.watermark)
+            self._table.write(Delete(keys.metadata(*at)), Delete(keys.frames(*at)))
 
     def _postpone(self, record: Item, now: int) -> None:
         """Make a failed record due a day later, five times; then leave it in place a year ahead for an operator."""
@@ -132,4 +149,4 @@ class Sweep:
 
 def _version_of(record: Item) -> Version:
     f = record.fields
-    return Version(f["partition"], f["study"], f["series"], f["instance"], f["version"])
+    return Version(f["partition"], f["study"], f["series"], f["instance"], f["version"], f["watermark"])
