@@ -9,7 +9,8 @@ Order of a store, and what a kill -9 after each step leaves behind:
 
 A store that changes nothing of its study and series does not write their rows, so a hot series does not serialise its
 writers. Instead it looks again after the write (`_confirm`): had a deletion closed the study meanwhile, the deletion
-wins and the instance is taken back before anybody is told that it is stored.
+wins and the instance is taken back before anybody is told that it is stored. Had a bulk update begun or been shown
+meanwhile, the instance counts as stored after it, unless the update took it in: its values go into the study row.
 """
 
 from __future__ import annotations
@@ -149,19 +150,37 @@ class Intake:
         """Return the outcome of each instance just written: taken back where a deletion closed its study meanwhile."""
         rows = [row for _, row in plan.created]
         open_to_doubt = [row for row in rows if not plan.writes_parents_of(row)]
-        lost = self._lost(partition, open_to_doubt) if open_to_doubt else []
+        if not open_to_doubt:
+            return list(rows)
+        lost, parents = self._lost(partition, open_to_doubt)
         if lost:
             self._take_back(partition, lost)
+        for row, arrival in zip(rows, plan.arrivals, strict=True):
+            if row in open_to_doubt and row not in lost and not plan.knew(parents.studies[row.study]):
+                self._restate(partition, arrival)
         return [Refusal.DELETED if row in lost else row for row in rows]
 
-    def _lost(self, partition: Partition, rows: list[InstanceRow]) -> list[InstanceRow]:
+    def _lost(self, partition: Partition, rows: list[InstanceRow]) -> tuple[list[InstanceRow], Snapshot]:
         for _ in range(_ATTEMPTS):
             parents = Snapshot.read(self._table, partition.key, {(row.study, row.series) for row in rows})
             lost = [row for row in rows if not parents.holds(row)]
             if not any(parents.emptying(_uids(row)) for row in lost):
                 break
             time.sleep(_CLOSING_SECONDS)  # it may open again, since this instance is now in it
-        return lost
+        return lost, parents
+
+    def _restate(self, partition: Partition, arrival: Arrival) -> None:
+        """Write an instance's values into its study row once more, unless a bulk update took the instance in."""
+        for attempt in range(_ATTEMPTS):
+            found = self.look(partition, [arrival.uids])
+            if not found.exists(arrival.uids) or found.taken_in(arrival.uids):
+                return
+            try:
+                self._table.write(*Plan(partition, found, self._extended()).restatement(arrival))
+            except Conflict:
+                time.sleep(random.uniform(0, 0.004 * 2 ** min(attempt, 6)))  # noqa: S311  # jitter, not a secret
+            else:
+                return
 
 
 def _uids(row: InstanceRow) -> Uids:

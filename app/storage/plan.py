@@ -18,6 +18,8 @@ from app.storage.snapshot import Snapshot, Uids
 Extended = Mapping[Level, tuple[Attribute, ...]]
 
 _FEED_ITEMS: Final = 2
+_MOST_DOCUMENT_BYTES: Final = 2_000_000
+"""Metadata and frame tables in one write, in bytes; a write of more than 4 MB is refused (`ports.Table.write`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +49,13 @@ class Plan:
 
     def __init__(self, partition: Partition, snapshot: Snapshot, extended: Extended) -> None:
         self.created: list[tuple[int, InstanceRow]] = []
+        self.arrivals: list[Arrival] = []
         self._partition = partition.key
         self._snapshot = snapshot
         self._extended = extended
         self._parts: dict[Key, dict[Key, Change]] = {}  # row -> what writing it means
         self._before: dict[Key, StudyRow | SeriesRow | None] = {}
+        self._bytes = 0
 
     def admit(self, arrival: Arrival, number: int) -> InstanceRow | None:
         """Add an arrival with its watermark; None if the write would grow too large (a first one is always taken)."""
@@ -66,15 +70,18 @@ class Plan:
         parts[row.key] = self._instance_changes(arrival, row)
         parts = self._parts | parts
         size = sum(map(len, parts.values())) + _FEED_ITEMS * (len(self.created) + 1)
-        if self.created and size > MAX_CHANGES:
+        in_bytes = self._bytes + len(arrival.metadata) + len(arrival.frames)
+        if self.created and (size > MAX_CHANGES or in_bytes > _MOST_DOCUMENT_BYTES):
             return None
         self._parts = parts
+        self._bytes = in_bytes
         self._before.setdefault(study.key, old_study)
         self._before.setdefault(series.key, old_series)
         self._snapshot.studies[study.study] = study
         self._snapshot.series[series.study, series.series] = series
         self._snapshot.instances[arrival.uids] = row
         self.created.append((number, row))
+        self.arrivals.append(arrival)
         return row
 
     def changes(self) -> list[Change]:
@@ -87,6 +94,19 @@ class Plan:
             keys.study(row.partition, row.study) in self._parts
             and keys.series(row.partition, row.study, row.series) in self._parts
         )
+
+    def knew(self, study: StudyRow) -> bool:
+        """Tell whether the study is in no other state of a bulk update than this plan took it for."""
+        known = self._snapshot.studies[study.study]
+        return (study.epoch, study.writing) == (known.epoch, known.writing)
+
+    def restatement(self, arrival: Arrival) -> list[Change]:
+        """Return the changes that put the study-level values of an instance that exists into its study row again."""
+        old = self._snapshot.studies[arrival.version.study]
+        new = replace(
+            old, attributes=merged(old.attributes, arrival.attributes[Level.STUDY]), revision=old.revision + 1
+        )
+        return list(self._row_changes(old, new).values())
 
     def _study(self, arrival: Arrival, number: int) -> tuple[StudyRow | None, StudyRow]:
         uid = arrival.version.study

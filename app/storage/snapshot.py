@@ -53,6 +53,12 @@ class Snapshot:
         """Return an instance that exists, as readers see it."""
         return self.instances[uids].at(self.studies[uids[0]].epoch)
 
+    def taken_in(self, uids: Uids) -> bool:
+        """Tell whether a bulk update that is under way in the study, or was the last one, has the instance."""
+        study, row = self.studies[uids[0]], self.instances[uids]
+        updates = {row.epoch, row.pending.epoch if row.pending else ""} - {""}
+        return not updates.isdisjoint((study.epoch, study.writing))
+
     def closing(self, uids: Uids) -> bool:
         """Tell whether a deletion of the study or series is under way."""
         study, series = self.studies.get(uids[0]), self.series.get(uids[:2])
