@@ -33,6 +33,13 @@ class InvalidParameter(InvalidRequest):
         super().__init__(f"The query parameter '{name}' is invalid. {reason}")
 
 
+class InvalidField(InvalidRequest):
+    """A field of a JSON body breaks its rule (spec/00): `The field 'source.type' in request body is invalid: {reason}`."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(f"The field '{path}' in request body is invalid: {reason}")
+
+
 class InvalidQuery(InvalidRequest):
     """A search that cannot be answered (spec/04, table of errors)."""
 
@@ -97,6 +104,16 @@ class WorkitemNotFound(WorkitemRefused):
 
 class WorkitemConflict(WorkitemRefused):
     """The workitem exists already, or has gone on to a state in which the call cannot be."""
+
+
+class OperationActive(BulkheadError):
+    """An operation of a type that runs one at a time is under way: `id` (32 hex digits), `type` (spec/08)."""
+
+    def __init__(self, operation: str, kind: str) -> None:
+        self.id = operation
+        self.type = kind
+        names = {"reindex": "re-index"}
+        super().__init__(f"There is already an active {names.get(kind, kind)} operation with ID '{operation}'.")
 
 
 # --- the store's fault --------------------------------------------------------------------------------------------

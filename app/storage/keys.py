@@ -21,6 +21,11 @@ from a number: canonical values (dicom/query.py) never hold control characters.
 | feed time | `feed/hours` · hour;                               | change feed by time                              |
 |           | `feed/hour/{hour}` · `{time}/{n+}`                 |                                                  |
 | sweep     | `sweep` · `{due}/{what}`                           | blobs no row vouches for; deletions to finish    |
+| operation | `operation/{id}` · `operation`, `lease`;           | background work, and who works on it;            |
+|           | `operations/open` · id;                            | what is still to be done;                        |
+|           | `operations/active` · type;                        | one at a time;                                   |
+|           | `operations/ended/{status}` · `{time}/{id}`        | what may be forgotten                            |
+| queue     | `queue` · `{due}/{id}`; `queue/dead` · id          | announcements of work, of the embedded engine    |
 | export    | `export/{operation}/identifiers` · `{n+}`;         | what an export was asked for;                    |
 |           | `export/{operation}/errors` · `{n+}`               | the lines of its error log                       |
 
@@ -29,8 +34,8 @@ A posting's `{level}` is that of the object it leads to, or `workitem`.
 One posting family (`value`) does what two would, one for exact matches and one for order: within one value the entries
 lie newest first, so exact matches merge; the values themselves lie in order, so ranges and prefixes are ranges.
 
-Blobs: `{p}/{S}/{Se}/{I}/{version}.dcm`, version fresh per write, never overwritten; a metadata document too large for
-an item lies beside it as `.json`. The table alone decides what exists.
+Blobs: `{p}/{S}/{Se}/{I}/{version}.dcm`, version fresh per write, never overwritten; a metadata document or frame
+table too large for an item lies beside it as `.json` or `.frames`. The table alone decides what exists.
 """
 
 from __future__ import annotations
@@ -114,6 +119,16 @@ def spilled_metadata(blob: str) -> str:
     return blob.removesuffix(".dcm") + ".json"
 
 
+def spilled_frames(blob: str) -> str:
+    """Where the frame table of this blob lies when it is too large for an item."""
+    return blob.removesuffix(".dcm") + ".frames"
+
+
+def files(blob: str) -> tuple[str, str, str]:
+    """Every blob that there may be of one version."""
+    return blob, spilled_metadata(blob), spilled_frames(blob)
+
+
 def workitem(p: int, workitem: str) -> Key:
     return Key(f"{p}/workitem/{workitem}", "workitem")
 
@@ -185,6 +200,57 @@ def export_identifiers(operation: str, page: int) -> Key:
 
 def export_errors(operation: str, part: int) -> Key:
     return Key(f"export/{operation}/errors", oldest(part))
+
+
+# --- operations ---------------------------------------------------------------------------------------------------
+
+OPEN_OPERATIONS: Final = "operations/open"
+
+
+def operation(operation: str) -> Key:
+    return Key(f"operation/{operation}", "operation")
+
+
+def lease(operation: str) -> Key:
+    return Key(f"operation/{operation}", "lease")
+
+
+def open_operation(operation: str) -> Key:
+    return Key(OPEN_OPERATIONS, operation)
+
+
+def active_operation(kind: str) -> Key:
+    return Key("operations/active", kind)
+
+
+def ended_operations(status: str) -> str:
+    return f"operations/ended/{status}"
+
+
+def ended_operation(status: str, timestamp: str, operation: str) -> Key:
+    return Key(ended_operations(status), f"{timestamp}/{operation}")
+
+
+def ended_by(timestamp: str) -> Range:
+    return Range("", timestamp)
+
+
+# --- queue --------------------------------------------------------------------------------------------------------
+
+QUEUE: Final = "queue"
+
+
+def queued(due: int, message: str) -> Key:
+    """`due` in milliseconds since 1970."""
+    return Key(QUEUE, f"{due:015d}/{message}")
+
+
+def queued_by(now: int) -> Range:
+    return Range("", f"{now:015d}/\U0010ffff")
+
+
+def dead_message(message: str) -> Key:
+    return Key("queue/dead", message)
 
 
 # --- sweep --------------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""The three small ports the archive is written on. Engines implement them; nothing else knows which engine runs.
+"""The small ports the archive is written on. Engines implement them; nothing else knows which engine runs.
 
 A `Table` holds items under `(pk, sk)`; within one `pk` they are ordered by `sk`, bytewise (UTF-8). Reads are strongly
 consistent. A write is all or nothing, of at most `MAX_CHANGES` changes. A `BlobStore` holds immutable objects.
@@ -164,4 +164,35 @@ class BlobStore(Protocol):
 
     def delete(self, keys: Iterable[str]) -> None:
         """Remove the objects; keys with no object are passed over."""
+        ...
+
+
+class Message(NamedTuple):
+    """An announcement taken from a queue; `receipt` is the engine's own."""
+
+    body: str
+    receipt: str
+
+
+class Queue(Protocol):
+    """Announcements of work. Each is delivered at least once, in no order; a lost one must do no harm either.
+
+    A message received is hidden from others for a while and comes back unless it is `done`; one that keeps coming back
+    is set aside in the end.
+    """
+
+    def send(self, body: str, delay: int = 0) -> None:
+        """Announce, after `delay` seconds (900 at most)."""
+        ...
+
+    def receive(self, wait: float = 0) -> Message | None:
+        """Return a message, waiting up to `wait` seconds for one (20 at most); None if there is none."""
+        ...
+
+    def extend(self, message: Message, seconds: int) -> Message:
+        """Hide a received message for `seconds` more from now on; return what stands for it from then on."""
+        ...
+
+    def done(self, message: Message) -> None:
+        """Remove a received message; one that is gone already is passed over."""
         ...

@@ -1,0 +1,171 @@
+"""The one runner of background operations (spec/08): claims them, takes their steps in turn, keeps what was reached.
+
+Work is announced on a queue, and found by looking now and then for operations that nobody holds: a message lost or
+doubled changes nothing. A worker killed at any point loses its leases a minute later; whoever claims the operation then
+repeats the step under way, which every task's steps allow. An operation that gets nowhere time after time fails.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from typing import Final, Protocol
+
+from app.errors import Conflict, StorageError
+from app.storage.operations import FAILED, RUNNING, Operation, Operations
+from app.storage.ports import Message, Queue
+
+LEASE_SECONDS: Final = 60
+BEAT_SECONDS: Final = 15.0
+"""How often leases are extended while a step runs."""
+
+SCAN_SECONDS: Final = 30.0
+"""How often operations that nobody holds are looked for."""
+
+MAX_ATTEMPTS: Final = 8
+"""How often an operation is claimed without getting on before it fails."""
+
+MAX_HELD: Final = 8
+"""Operations that one worker has in hand; the rest is left to others, or to later."""
+
+_LONGEST_REST: Final = 300
+
+
+class Task(Protocol):
+    """What one type of operation does."""
+
+    def step(self, operation: Operation) -> Operation:
+        """Do one batch, about a hundred items, and return the operation with where the next one starts.
+
+        Safe to repeat, and to run beside a worker that was thought dead. A final status ends the operation.
+        """
+        ...
+
+
+@dataclass(slots=True)
+class _Held:
+    """An operation whose lease is ours, and the message that announced it."""
+
+    operation: Operation
+    message: Message | None
+
+
+class Runner:
+    """Takes steps of operations, one after another in turn. `wait` seconds may pass in waiting for an announcement."""
+
+    def __init__(
+        self,
+        operations: Operations,
+        queue: Queue,
+        tasks: Mapping[str, Task],
+        *,
+        wait: float = 0,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._operations = operations
+        self._queue = queue
+        self._tasks = tasks
+        self._wait = wait
+        self._monotonic = monotonic
+        self._owner = uuid.uuid4().hex
+        self._held: deque[_Held] = deque()
+        self._next_scan = self._next_beat = monotonic()
+
+    def run_once(self) -> bool:
+        """Take up what is announced or abandoned, then take one step; tell whether there was anything to do."""
+        found = len(self._held) < MAX_HELD and self._receive()
+        if self._monotonic() >= self._next_scan:
+            self._next_scan = self._monotonic() + SCAN_SECONDS
+            self._scan()
+        if self._monotonic() >= self._next_beat:
+            self._extend()
+        if not self._held:
+            return found
+        self._step(self._held.popleft())
+        return True
+
+    # --- taking up ---
+
+    def _receive(self) -> bool:
+        message = self._queue.receive(0 if self._held else self._wait)
+        if message is None:
+            return False
+        operation = self._operations.get(message.body)
+        known = operation is None or operation.type in self._tasks
+        if known and not (operation and self._take_up(operation.id, message)):
+            self._queue.done(message)  # it has ended, or someone holds it: should they die, the scan finds it
+        return True
+
+    def _scan(self) -> None:
+        for abandoned in self._operations.abandoned():
+            operation = self._operations.get(abandoned)
+            if len(self._held) >= MAX_HELD:
+                return
+            if operation and operation.type in self._tasks:
+                self._take_up(abandoned, None)
+
+    def _take_up(self, operation: str, message: Message | None) -> bool:
+        claimed = self._operations.claim(operation, self._owner, LEASE_SECONDS)
+        if claimed is None:
+            return False
+        self._held.append(_Held(claimed, message))
+        return True
+
+    # --- one step ---
+
+    def _step(self, held: _Held) -> None:
+        """Take one step. Whatever goes wrong in it, the operation is let go, to be tried again later."""
+        operation = replace(held.operation, status=RUNNING)
+        got_on = False
+        try:
+            with self._beating(held):
+                after = replace(operation, status=FAILED) if _hopeless(operation) else self._taken(operation)
+            with suppress(Conflict):  # another worker has it by now
+                held.operation = self._operations.save(after, self._owner, LEASE_SECONDS)
+                got_on = True
+        finally:
+            if not got_on:
+                with suppress(StorageError):
+                    self._operations.release(operation, min(_LONGEST_REST, 2**operation.attempts))
+        if not held.operation.ended:
+            self._held.extend([held] if got_on else [])
+        elif held.message:
+            self._queue.done(held.message)
+
+    def _taken(self, operation: Operation) -> Operation:
+        return self._tasks[operation.type].step(operation)
+
+    @contextmanager
+    def _beating(self, working: _Held) -> Iterator[None]:
+        """Keep every lease held here, and hide the messages, for as long as the step takes."""
+        ended = threading.Event()
+
+        def beat() -> None:
+            while not ended.wait(BEAT_SECONDS):
+                self._extend(working)
+
+        thread = threading.Thread(target=beat, name="leases", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+
+    def _extend(self, *working: _Held) -> None:
+        self._next_beat = self._monotonic() + BEAT_SECONDS
+        for held in (*working, *self._held):
+            # What is lost shows when it is saved; what cannot be reached now is tried again in a moment.
+            with suppress(StorageError):
+                self._operations.extend(held.operation, self._owner, LEASE_SECONDS)
+                if held.message:
+                    held.message = self._queue.extend(held.message, 2 * LEASE_SECONDS)
+
+
+def _hopeless(operation: Operation) -> bool:
+    return operation.attempts > MAX_ATTEMPTS
