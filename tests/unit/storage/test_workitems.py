@@ -1,0 +1,251 @@
+"""Workitems in the table: one write a change, posting lists that follow the state, searches that read their page."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+import pytest
+
+from app.bootstrap import Engine
+from app.dicom import workitem_states as states
+from app.dicom.attributes import Level
+from app.dicom.json_dataset import Dataset
+from app.dicom.query_parameters import Catalogue, parse_query
+from app.dicom.worklist import FILTERS, MAX_VALUES, STATE
+from app.errors import Conflict, InvalidWorkitem, StorageUnavailable, TooLarge
+from app.storage import keys
+from app.storage.ports import MAX_CHANGES, Change, Item, Key, Put, Range, Table
+from app.storage.workitems import MAX_DATASET_BYTES, WorkitemRow, Workitems, postings
+from app.storage.worklist import Worklist
+from tests.workitems import requested, sequence, text, workitem
+
+P = 7
+"""A partition."""
+
+
+class Killed(BaseException):
+    """The process is no more."""
+
+
+class Watched:
+    """A table that counts what is read, remembers what is written, and dies before a write if told."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+        self.read = 0
+        self.writes: list[tuple[Change, ...]] = []
+        self.left = -1
+
+    def get(self, key: Key) -> Item | None:
+        self.read += 1
+        return self._table.get(key)
+
+    def get_many(self, wanted: list[Key]) -> list[Item | None]:
+        self.read += len(wanted)
+        return self._table.get_many(wanted)
+
+    def query(self, pk: str, between: Range = keys.SERIES, **how: Any) -> Iterator[Item]:
+        for item in self._table.query(pk, between, **how):
+            self.read += 1
+            yield item
+
+    def write(self, *changes: Change) -> None:
+        if self.left == 0:
+            raise Killed
+        self.left -= 1
+        self._table.write(*changes)
+        self.writes.append(changes)
+
+    def add(self, key: Key, counter: str, by: int) -> int:
+        return self._table.add(key, counter, by)
+
+
+@pytest.fixture
+def table(engine: Engine) -> Watched:
+    return Watched(engine.table)
+
+
+@pytest.fixture
+def workitems(table: Watched) -> Workitems:
+    return Workitems(table)  # type: ignore[arg-type]  # counts are not asked for
+
+
+def dataset(number: int, **different: Dataset | None) -> Dataset:
+    return states.created(workitem(**different), f"2.25.{number}", 1_709_283_600)
+
+
+def found(workitems: Workitems, number: int) -> WorkitemRow:
+    row = workitems.find(P, f"2.25.{number}")
+    assert row
+    return row
+
+
+def move(workitems: Workitems, number: int, state: str) -> None:
+    row = found(workitems, number)
+    workitems.change(row, row.dataset() | {STATE: text("CS", state)}, "2.25.9")
+
+
+def searched(table: Watched, *parameters: tuple[str, str]) -> list[str]:
+    query = parse_query(Level.INSTANCE, None, None, parameters, Catalogue(FILTERS, sequences=True))
+    return [row.workitem for row in Worklist(table).run(P, query)]  # type: ignore[arg-type]
+
+
+def listed(engine: Engine) -> set[tuple[str, str]]:
+    """The posting lists of all states: (state, workitem)."""
+    entries = engine.table.query(keys.values(P, "workitem", STATE))
+    return {(item.key.sk.split("\t")[0], item.fields["workitem"]) for item in entries}
+
+
+# --- writes -------------------------------------------------------------------------------------------------------
+
+
+def test_each_change_is_one_write_that_moves_the_workitem_between_states(
+    table: Watched, workitems: Workitems, engine: Engine
+) -> None:
+    workitems.add(P, "2.25.1", dataset(1))
+    assert listed(engine) == {("scheduled", "2.25.1")}
+    move(workitems, 1, "IN PROGRESS")
+    assert listed(engine) == {("in progress", "2.25.1")}
+    move(workitems, 1, "COMPLETED")
+    assert listed(engine) == {("completed", "2.25.1")}
+    first, *changes = table.writes
+    assert len(changes) == 2
+    assert len(first) == 1 + len(postings(found(workitems, 1)))
+    assert [len(each) for each in changes] == [3, 3]  # the workitem, the state it left, the state it is in
+
+
+def test_what_is_written_is_read(workitems: Workitems) -> None:
+    given = dataset(1, T0040A370=sequence(requested("A1"), requested("B2")))
+    workitems.add(P, "2.25.1", given)
+    row = found(workitems, 1)
+    assert row.dataset() == given
+    assert (row.lock, row.revision) == ("", 1)
+    workitems.change(row, given, "2.25.9")
+    assert (found(workitems, 1).lock, found(workitems, 1).revision) == ("2.25.9", 2)
+    assert workitems.find(P, "2.25.2") is None
+    assert workitems.find(P + 1, "2.25.1") is None
+
+
+def test_nobody_prints_the_lock(workitems: Workitems) -> None:
+    workitems.add(P, "2.25.1", dataset(1))
+    workitems.change(found(workitems, 1), dataset(1), "2.25.999")
+    assert "2.25.999" not in repr(found(workitems, 1))
+
+
+def test_a_second_one_conflicts(workitems: Workitems, engine: Engine) -> None:
+    workitems.add(P, "2.25.1", dataset(1))
+    with pytest.raises(Conflict):
+        workitems.add(P, "2.25.1", dataset(1, T00100020=text("LO", "other")))
+    assert found(workitems, 1).dataset() == dataset(1)
+    workitems.add(P + 1, "2.25.1", dataset(1))
+
+
+def test_a_change_on_an_old_reading_conflicts(workitems: Workitems) -> None:
+    workitems.add(P, "2.25.1", dataset(1))
+    old = found(workitems, 1)
+    move(workitems, 1, "IN PROGRESS")
+    with pytest.raises(Conflict) as conflict:
+        workitems.change(old, old.dataset() | {STATE: text("CS", "CANCELED")}, "")
+    assert conflict.value.key == old.key
+    assert states.state_of(found(workitems, 1).dataset()) == "IN PROGRESS"
+
+
+def many(first: int, count: int = MAX_VALUES) -> Dataset:
+    return sequence(*(requested(f"A{number}", f"R{number}") for number in range(first, first + count)))
+
+
+@pytest.mark.parametrize("killed", range(4))
+def test_more_postings_than_a_write_takes(table: Watched, workitems: Workitems, engine: Engine, killed: int) -> None:
+    """However the process dies, what is searched is what is stored."""
+    workitems.add(P, "2.25.1", dataset(1, T0040A370=many(0)))
+    assert all(len(changes) <= MAX_CHANGES for changes in table.writes)
+    assert searched(table, ("0040A370.00080050", "A99")) == searched(table, ("0040A370.00401001", "R0")) == ["2.25.1"]
+    row = found(workitems, 1)
+    table.left = killed
+    with contextlib.suppress(Killed):
+        workitems.change(row, dataset(1, T0040A370=many(50)) | {STATE: text("CS", "CANCELED")}, "")
+    table.left = -1
+    changed = found(workitems, 1).revision == 2
+    assert listed(engine) == {("canceled" if changed else "scheduled", "2.25.1")}
+    for accession, there in (("A0", not changed), ("A99", True), ("A149", changed)):
+        assert (searched(table, ("0040A370.00080050", accession)) == ["2.25.1"]) is there
+
+
+def test_only_the_first_values_in_a_sequence_are_filed(table: Watched, workitems: Workitems) -> None:
+    workitems.add(P, "2.25.1", dataset(1, T0040A370=many(0, MAX_VALUES + 1)))
+    assert searched(table, ("0040A370.00080050", f"A{MAX_VALUES - 1}")) == ["2.25.1"]
+    assert searched(table, ("0040A370.00080050", f"A{MAX_VALUES}")) == []
+
+
+def test_a_dataset_too_large_is_refused(table: Watched, workitems: Workitems) -> None:
+    with pytest.raises(TooLarge):
+        workitems.add(P, "2.25.1", dataset(1, T00400400=text("LT", "x" * MAX_DATASET_BYTES)))
+    noise = random.Random(1).randbytes(500_000).hex()
+    with pytest.raises(InvalidWorkitem, match="compressed"):
+        workitems.add(P, "2.25.1", dataset(1, T00400400=text("LT", noise)))
+    assert not table.writes
+    workitems.add(P, "2.25.1", dataset(1, T00400400=text("LT", "x" * (MAX_DATASET_BYTES - 10_000))))
+    assert len(found(workitems, 1).document) < 10_000
+
+
+def test_damage_is_noticed(workitems: Workitems, engine: Engine) -> None:
+    workitems.add(P, "2.25.1", dataset(1))
+    item = found(workitems, 1).item
+    engine.table.write(Put(item._replace(data=item.data[:-1] + b"?")))
+    assert not found(workitems, 1).intact
+    with pytest.raises(StorageUnavailable):
+        found(workitems, 1).dataset()
+
+
+# --- searches -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("settings", ["embedded"], indirect=True)
+def test_a_state_is_listed_without_reading_the_others(table: Watched, workitems: Workitems) -> None:
+    for number in range(1, 301):
+        workitems.add(P, f"2.25.{number}", dataset(number))
+    for number in (5, 150, 290):
+        move(workitems, number, "IN PROGRESS")
+    table.read = 0
+    assert searched(table, (STATE, "IN PROGRESS")) == ["2.25.290", "2.25.150", "2.25.5"]
+    assert table.read == 6  # three entries, three workitems
+    table.read = 0
+    assert len(searched(table, (STATE, "SCHEDULED"), ("limit", "10"))) == 10
+    assert table.read == 20
+
+
+@pytest.mark.parametrize("settings", ["embedded"], indirect=True)
+def test_two_filters_cost_what_the_rarer_one_does(table: Watched, workitems: Workitems) -> None:
+    for number in range(1, 301):
+        patient = text("LO", "rare" if number % 100 == 0 else "common")
+        workitems.add(P, f"2.25.{number}", dataset(number, T00100020=patient))
+    table.read = 0
+    assert searched(table, (STATE, "SCHEDULED"), ("PatientID", "rare")) == ["2.25.300", "2.25.200", "2.25.100"]
+    assert table.read < 320  # of the long list, one chunk after each entry of the short one
+
+
+def test_the_newest_first_and_page_by_page(table: Watched, workitems: Workitems) -> None:
+    for number in range(1, 8):
+        workitems.add(P, f"2.25.{number}", dataset(number))
+    move(workitems, 2, "COMPLETED")  # a change does not make it newer
+    assert searched(table) == [f"2.25.{number}" for number in range(7, 0, -1)]
+    assert searched(table, ("limit", "2"), ("offset", "4")) == ["2.25.3", "2.25.2"]
+    assert searched(table, ("offset", "7")) == []
+
+
+def test_a_posting_without_a_workitem_is_passed_over(table: Watched, workitems: Workitems, engine: Engine) -> None:
+    workitems.add(P, "2.25.1", dataset(1))
+    stray = [Put(item) for item in postings(found(workitems, 1)).values()]
+    moved = [Put(each.item._replace(fields={"workitem": "2.25.2"})) for each in stray]
+    engine.table.write(*moved)
+    assert searched(table) == searched(table, (STATE, "SCHEDULED")) == []
+
+
+def test_a_row_is_small(workitems: Workitems) -> None:
+    workitems.add(P, "2.25.1", dataset(1))
+    item = found(workitems, 1).item
+    assert len(orjson.dumps(item.fields)) + len(item.data) < 1500
