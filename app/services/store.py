@@ -18,6 +18,7 @@ from typing import Final
 
 import structlog
 
+from app.dicom.frames import FrameTable
 from app.errors import StorageError
 from app.services.examination import Examined, examine
 from app.services.policy import Policy
@@ -50,6 +51,7 @@ class _Pending:
     body: Spooled
     version: sweep.Version
     metadata: bytes
+    frames: bytes
 
     @property
     def uids(self) -> Uids:
@@ -112,7 +114,8 @@ class Store:
                 continue
             report.multiple_values |= examined.multiple_values
             version = sweep.Version(partition.key, examined.study, examined.series, examined.instance, uuid.uuid4().hex)
-            batch.append(_Pending(examined, received, version, documents.pack(examined.metadata)))
+            metadata = documents.pack(examined.metadata)
+            batch.append(_Pending(examined, received, version, metadata, _packed_frames(examined.frames)))
             held += received.size if received.in_memory else 0
             if len(batch) >= BATCH_INSTANCES or held >= BATCH_BYTES:
                 return batch, True
@@ -156,6 +159,8 @@ class Store:
             self._blobs.put(each.version.blob, each.body.stream())
             if documents.spills(each.metadata):
                 self._blobs.put(keys.spilled_metadata(each.version.blob), io.BytesIO(each.metadata))
+            if documents.spills(each.frames):
+                self._blobs.put(keys.spilled_frames(each.version.blob), io.BytesIO(each.frames))
         except StorageError:
             log.exception("file not written")
             return False
@@ -164,14 +169,11 @@ class Store:
     def _discard(self, each: _Pending) -> None:
         """Remove the file of a refused instance now; should that fail, its intent comes due."""
         with contextlib.suppress(StorageError):
-            self._blobs.delete([each.version.blob, keys.spilled_metadata(each.version.blob)])
+            self._blobs.delete(keys.files(each.version.blob))
 
 
 def _arrival(each: _Pending, intent: Key) -> Arrival:
     examined = each.examined
-    table = examined.frames
-    simple = table is not None and table.frame_bits and not table.deflated
-    native = (table.frames, table.start, table.frame_bits, table.word) if table and simple else ()
     return Arrival(
         version=each.version,
         sop_class=examined.sop_class,
@@ -180,9 +182,20 @@ def _arrival(each: _Pending, intent: Key) -> Arrival:
         attributes=examined.attributes,
         metadata=each.metadata,
         intent=intent,
-        native=native,
-        frames=table.pack() if table and table.frames and not native else b"",
+        native=_native(examined.frames),
+        frames=each.frames,
     )
+
+
+def _native(table: FrameTable | None) -> tuple[int, ...]:
+    """Return what the instance's row says of frames that arithmetic finds."""
+    simple = table and table.frame_bits and not table.deflated
+    return (table.frames, table.start, table.frame_bits, table.word) if table and simple else ()
+
+
+def _packed_frames(table: FrameTable | None) -> bytes:
+    """Return the frame table that lies beside the row: of encapsulated frames, and of deflated files."""
+    return table.pack() if table and table.frames and not _native(table) else b""
 
 
 def _failed(each: _Pending, reason: int) -> FailedInstance:

@@ -20,6 +20,8 @@ MAX_DOCUMENT_BYTES: Final = 256 * 1024 * 1024
 """What one document may unfold to; larger ones are refused at store."""
 
 _LEVEL: Final = 1
+_ITEM_OVERHEAD: Final = 10_000
+_SPILLED: Final = {"spilled": True}
 _BATCH: Final = 100
 _local = threading.local()
 
@@ -43,19 +45,21 @@ def unpack(packed: bytes) -> bytes:
 
 
 def spills(packed: bytes) -> bool:
-    """Tell whether a packed document is too large for an item and must lie in a blob (`keys.spilled_metadata`)."""
-    return len(packed) > MAX_ITEM_BYTES
+    """Tell whether a packed document is too large for an item, key and fields included, and must lie in a blob."""
+    return len(packed) > MAX_ITEM_BYTES - _ITEM_OVERHEAD
 
 
 def metadata_item(row: InstanceRow, packed: bytes) -> Item:
     """Return the item of a metadata document; only a mark if the document lies in a blob."""
     key = keys.metadata(row.partition, row.study, row.watermark)
     fields = {"series": row.series, "instance": row.instance}
-    return Item(key, fields | {"spilled": True}) if spills(packed) else Item(key, fields, packed)
+    return Item(key, fields | _SPILLED) if spills(packed) else Item(key, fields, packed)
 
 
 def frames_item(row: InstanceRow, packed: bytes) -> Item:
-    return Item(keys.frames(row.partition, row.study, row.watermark), {}, packed)
+    """Return the item of a frame table; only a mark if the table lies in a blob."""
+    key = keys.frames(row.partition, row.study, row.watermark)
+    return Item(key, _SPILLED) if spills(packed) else Item(key, {}, packed)
 
 
 class Newest(NamedTuple):
@@ -123,16 +127,22 @@ class Documents:
     def frames_of(self, rows: Sequence[InstanceRow]) -> dict[int, bytes]:
         """Return the packed frame tables of instances that have one, by their watermarks."""
         found = self._table.get_many([keys.frames(row.partition, row.study, row.watermark) for row in rows])
-        return {row.watermark: item.data for row, item in zip(rows, found, strict=True) if item}
+        packed = (
+            (row, self._packed(item, keys.spilled_frames(row.blob))) for row, item in zip(rows, found, strict=True)
+        )
+        return {row.watermark: table for row, table in packed if table is not None}
 
     def _document(self, row: InstanceRow, item: Item | None) -> bytes | None:
-        if item is None:
-            return None
-        if not item.fields.get("spilled"):
-            return unpack(item.data)
+        packed = self._packed(item, keys.spilled_metadata(row.blob))
+        return None if packed is None else unpack(packed)
+
+    def _packed(self, item: Item | None, spilled: str) -> bytes | None:
+        """Return a packed document, from its item or from the blob that the item speaks of."""
+        if item is None or "spilled" not in item.fields:
+            return item.data if item else None
         try:
-            with self._blobs.open(keys.spilled_metadata(row.blob)) as stream:
-                return unpack(stream.read())
+            with self._blobs.open(spilled) as stream:
+                return stream.read()
         except BlobMissing:
             return None
 

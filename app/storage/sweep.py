@@ -129,7 +129,7 @@ class Sweep:
         except Conflict:
             return  # fulfilled, or in another worker's hands
         if version.version not in self._current(version):
-            self._blobs.delete([version.blob, keys.spilled_metadata(version.blob)])
+            self._blobs.delete(keys.files(version.blob))
             self._forget(version)
         self._table.write(Delete(record.key))
 
