@@ -1,0 +1,62 @@
+"""Documents too large for an item of the table lie beside the file: metadata, frame tables, many in one request."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from flask.testing import FlaskClient
+
+from app.services import store
+from app.storage import documents
+from tests.corpus import encapsulated, make_instance, uid
+
+
+@pytest.fixture
+def small_items(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every document be too large."""
+    monkeypatch.setattr(documents, "MAX_ITEM_BYTES", documents._ITEM_OVERHEAD)
+
+
+def test_spilled_documents_are_served_and_removed(small_items: None, client: FlaskClient) -> None:
+    study, series, instance = uid(), uid(), uid()
+    frames = [b"\xff\xd8" + bytes([n]) * 20 + b"\xff\xd9" for n in range(3)]
+    data = encapsulated([[frame] for frame in frames], study=study, series=series, instance=instance)
+    path = f"/v2/partitions/spills/studies/{study}"
+    stored = client.post("/v2/partitions/spills/studies", data=data, headers={"Content-Type": "application/dicom"})
+    assert stored.status_code in (200, 202)
+    metadata = client.get(f"{path}/metadata")
+    assert metadata.status_code == 200
+    assert metadata.json[0]["00080018"]["Value"] == [instance]
+    frame = client.get(
+        f"{path}/series/{series}/instances/{instance}/frames/2",
+        headers={"Accept": "application/octet-stream; transfer-syntax=*"},
+    )
+    assert frame.data == frames[1]
+    assert client.delete(path).status_code == 204
+    assert client.get(f"{path}/metadata").status_code == 404
+
+
+def test_large_metadata_in_one_request_is_written_in_turns(client: FlaskClient) -> None:
+    """Thirteen instances would fit one write by number of changes, but not by their bytes."""
+    letters = random.Random(7)
+    study, series = uid(), uid()
+    bodies = [
+        make_instance(
+            study=study,
+            series=series,
+            instance=uid(),
+            TextValue="".join(letters.choices("abcdefgh01234567", k=600_000)),
+        )
+        for _ in range(store.BATCH_INSTANCES)
+    ]
+    boundary = b"--b\r\nContent-Type: application/dicom\r\n\r\n"
+    body = b"".join(boundary + each + b"\r\n" for each in bodies) + b"--b--\r\n"
+    stored = client.post(
+        "/v2/partitions/large/studies",
+        data=body,
+        headers={"Content-Type": 'multipart/related; type="application/dicom"; boundary=b'},
+    )
+    assert stored.status_code == 200
+    metadata = client.get(f"/v2/partitions/large/studies/{study}/metadata")
+    assert len(metadata.json) == store.BATCH_INSTANCES
