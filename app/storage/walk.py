@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from app.storage import keys
-from app.storage.instances import Instances
 from app.storage.ports import Range, Table
 from app.storage.rows import InstanceRow, member
 from app.storage.snapshot import Snapshot
@@ -24,9 +23,8 @@ class Page(NamedTuple):
 class Walk:
     """Reads instances of a partition page by page."""
 
-    def __init__(self, table: Table, instances: Instances) -> None:
+    def __init__(self, table: Table) -> None:
         self._table = table
-        self.instances = instances
 
     def exists(self, partition: int, study: str, series: str | None) -> bool:
         """Tell whether the study, or the series, is visible; one read."""
@@ -40,7 +38,8 @@ class Walk:
     def page(self, partition: int, study: str, series: str | None, after: Place | None, limit: int) -> Page:
         """Return those visible among the next `limit` instances after `after`: one query and one batched read.
 
-        Instances stored or deleted meanwhile are in it or not; none is in two pages.
+        Instances stored or deleted meanwhile are in it or not; none is in two pages. Of one that is updated meanwhile
+        either version is given.
         """
         between = keys.instances_of(series) if series else keys.INSTANCES
         if after:
@@ -49,4 +48,4 @@ class Walk:
         rows = [InstanceRow.of(item, partition, study) for item in items]
         above = Snapshot.read(self._table, partition, {(study, row.series) for row in rows})
         last = (rows[-1].series, rows[-1].instance) if len(rows) == limit else None
-        return Page([row for row in rows if above.holds(row)], last)
+        return Page([row.at(above.studies[study].epoch) for row in rows if above.holds(row)], last)
