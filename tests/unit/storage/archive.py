@@ -108,7 +108,7 @@ class Archive:
         engine = bootstrap.build_engine(settings)
         self._table = HookedTable(engine.table, self._told)
         self.services = bootstrap.build_services(
-            settings, bootstrap.Engine(self._table, HookedBlobs(engine.blobs, self._told))
+            settings, bootstrap.Engine(self._table, HookedBlobs(engine.blobs, self._told), engine.queue)
         )
         self.move(partition)
 

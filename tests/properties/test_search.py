@@ -1,0 +1,323 @@
+"""Searching an archive finds what `Query.matches` says of its objects, newest first, whatever was stored and deleted.
+
+The model is plain Python: what each study, series and instance is worth to a search after a history of stores and
+deletions (spec/02 "latest wins", spec/05). The archive's pages are cut so small that every branch of the planner runs.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from io import BytesIO
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from app import bootstrap
+from app.dicom.attributes import CORE, Element, Level
+from app.dicom.query_parameters import Catalogue, parse_query
+from app.errors import NotFound
+from app.services import Services
+from app.services.policy import V2
+from app.settings import Settings
+from app.storage import candidates, search
+from app.storage.partitions import Partition
+from tests.corpus import make_instance
+
+Uids = tuple[str, str, str]
+Attributes = dict[str, Element]
+
+# --- what is stored ---------------------------------------------------------------------------------------------------
+
+VALUES: dict[str, list[str | None]] = {
+    "PatientID": ["P1", "p1", "P2", "P10", "Ä1", "P*"],
+    "PatientName": [None, "Doe^Jane", "Doe^John^Q", "Dö^Jané", "Smith^Jane Ann", "Yamada^Tarou=山田^太郎"],
+    "StudyDate": [None, "20240115", "20240116", "20231231"],
+    "PatientBirthDate": [None, "19700101", "20000229"],
+    "AccessionNumber": [None, "A1", "A2", "a1"],
+    "StudyDescription": [None, "CT CHEST", "ct chest with contrast"],
+    "ReferringPhysicianName": [None, "House^Gregory", "Doe^Jane"],
+    "Modality": [None, "CT", "MR"],
+    "ManufacturerModelName": [None, "Scanner 64", "Scanner 32"],
+    "PerformedProcedureStepStartDate": [None, "20240115", "20240301"],
+}
+"""Few values, so that they meet."""
+
+STUDIES = [f"2.25.{i}" for i in range(1, 5)]
+SERIES = {study: [f"{study}.{i}" for i in range(1, 3)] for study in STUDIES}
+PLACES: list[Uids] = [(s, se, f"{se}.{i}") for s in STUDIES for se in SERIES[s] for i in range(1, 3)]
+
+
+class Store(NamedTuple):
+    """An instance is stored; duplicates are refused."""
+
+    uids: Uids
+    values: dict[str, str | None]
+
+
+class Delete(NamedTuple):
+    """A study, series or instance is deleted, if it is there."""
+
+    uids: tuple[str, ...]
+
+
+stores = st.builds(
+    Store,
+    st.sampled_from(PLACES),
+    st.fixed_dictionaries({keyword: st.sampled_from(values) for keyword, values in VALUES.items()}),
+)
+deletions = st.builds(lambda uids, level: Delete(uids[:level]), st.sampled_from(PLACES), st.integers(1, 3))
+histories = st.lists(st.one_of(stores, stores, stores, deletions), min_size=1, max_size=16)
+
+
+# --- the model --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Node:
+    """A study, series or instance: when it came to be, its attributes, what is in it."""
+
+    created: int
+    attributes: Attributes = field(default_factory=dict)
+    inside: dict[str, Node] = field(default_factory=dict)
+
+
+class Model:
+    """The archive in plain Python."""
+
+    def __init__(self) -> None:
+        self.root = Node(0)
+        self.now = 0
+
+    def store(self, each: Store) -> bool:
+        """Store unless it is there; tell whether it was stored."""
+        self.now += 1
+        path = [self.root]
+        for uid in each.uids:
+            path.append(path[-1].inside.get(uid) or Node(self.now))
+        if each.uids[2] in path[2].inside:
+            return False
+        for above, uid, node in zip(path, each.uids, path[1:], strict=False):
+            above.inside[uid] = node
+        for attribute in CORE.values():
+            value = each.values.get(attribute.keyword)
+            if value is not None:
+                path[attribute.level].attributes[attribute.tag] = {
+                    "vr": attribute.vr,
+                    "Value": [_json(attribute.vr, value)],
+                }
+        return True
+
+    def delete(self, each: Delete) -> bool:
+        """Delete, and what is empty then; tell whether it was there."""
+        path = [self.root]
+        for uid in each.uids:
+            if uid not in path[-1].inside:
+                return False
+            path.append(path[-1].inside[uid])
+        for above, uid in reversed(list(zip(path, each.uids, strict=False))):
+            del above.inside[uid]
+            if above.inside:
+                break
+        return True
+
+    def objects(
+        self, level: Level, study: str | None, series: str | None
+    ) -> Iterator[tuple[tuple[str, ...], Attributes]]:
+        """Yield (UIDs, attributes with the parents') of the objects of a level, newest first."""
+        found: list[tuple[int, tuple[str, ...], Attributes]] = []
+
+        def walk(node: Node, uids: tuple[str, ...], attributes: Attributes) -> None:
+            for uid, below in node.inside.items():
+                path = (*uids, uid)
+                tag = ("0020000D", "0020000E", "00080018")[len(uids)]
+                known = attributes | below.attributes | {tag: {"vr": "UI", "Value": [uid]}}
+                if len(path) == 1:
+                    known["00080061"] = {"vr": "CS", "Value": modalities(below)}
+                if len(path) == level:
+                    found.append((below.created, path, known))
+                else:
+                    walk(below, path, known)
+
+        walk(self.root, (), {})
+        for _, path, attributes in sorted(found, key=lambda each: -each[0]):
+            if study in (None, path[0]) and (series is None or path[1] == series):
+                yield path, attributes
+
+    def counts(self, uids: tuple[str, ...]) -> tuple[int, ...]:
+        """(instances, series) of a study; (instances,) of a series."""
+        node = self.root.inside[uids[0]]
+        if len(uids) == 1:
+            return sum(len(each.inside) for each in node.inside.values()), len(node.inside)
+        return (len(node.inside[uids[1]].inside),)
+
+
+def modalities(study: Node) -> list[str]:
+    values = {
+        each.attributes["00080060"]["Value"][0] for each in study.inside.values() if "00080060" in each.attributes
+    }
+    return sorted(values)
+
+
+def _json(vr: str, value: str) -> Any:
+    groups = zip(("Alphabetic", "Ideographic", "Phonetic"), value.split("="), strict=False)
+    return dict(groups) if vr == "PN" else value
+
+
+# --- what is asked ----------------------------------------------------------------------------------------------------
+
+
+class Search(NamedTuple):
+    """A request."""
+
+    level: Level
+    study: str | None
+    series: str | None
+    parameters: list[tuple[str, str]]
+
+
+UID_LISTS = st.lists(st.sampled_from([*STUDIES, "2.25.99"]), min_size=1, max_size=3)
+DATES = ["20231231", "20240101", "20240115", "20240116", "20240301", "19700101"]
+ranges = st.builds("{}-{}".format, st.sampled_from(sorted(DATES)[:3]), st.sampled_from(sorted(DATES)[3:]))
+asked_dates = st.one_of(
+    st.sampled_from(DATES), ranges, st.sampled_from(DATES).map("{}-".format), st.sampled_from(DATES).map("-{}".format)
+)
+
+
+def asked(keyword: str) -> st.SearchStrategy[str]:
+    """Values to ask for: those stored, spelt otherwise, cut short, with wildcards."""
+    if keyword == "StudyInstanceUID":
+        return st.builds(lambda sign, uids: sign.join(uids), st.sampled_from(",\\"), UID_LISTS)
+    if keyword == "SeriesInstanceUID":
+        return st.sampled_from([series for each in SERIES.values() for series in each])
+    if keyword == "SOPInstanceUID":
+        return st.sampled_from([uids[2] for uids in PLACES])
+    if keyword.endswith("Date"):
+        return asked_dates
+    stored = [value for value in VALUES["Modality" if keyword == "ModalitiesInStudy" else keyword] if value]
+    whole = st.sampled_from(stored)
+    cut = st.builds(lambda value, at: f"{value[:at]}*", whole, st.integers(0, 6))
+    end = st.builds(lambda value, at: f"*{value[at:]}", whole, st.integers(0, 6))
+    one = st.builds(lambda value, at: value[:at] + "?" + value[at + 1 :], whole, st.integers(0, 3))
+    return st.one_of(whole, whole.map(str.swapcase), whole.map("{} ".format), cut, end, one).filter(lambda v: v.strip())
+
+
+@st.composite
+def searches(draw: st.DrawFn) -> Search:
+    level = draw(st.sampled_from(Level))
+    depth = draw(st.integers(0, level - 1))
+    place = draw(st.sampled_from(PLACES))
+    study, series = (place[0] if depth else None), (place[1] if depth > 1 else None)
+    open_ = [each for each in CORE.values() if depth < each.level <= level or each.tag == "0020000D"]
+    keywords = draw(st.lists(st.sampled_from([each.keyword for each in open_]), max_size=3, unique=True))
+    parameters = [(keyword, draw(asked(keyword))) for keyword in keywords]
+    if draw(st.booleans()):
+        parameters.append(("fuzzymatching", "true"))
+    return Search(level, study, series, parameters)
+
+
+# --- the archives -----------------------------------------------------------------------------------------------------
+
+
+class Archive(NamedTuple):
+    """An engine, and a fresh partition for each history."""
+
+    services: Services
+    names: Iterator[int]
+
+    def partition(self) -> Partition:
+        return self.services.partitions.resolve(f"clinic-{next(self.names)}", create=True)
+
+
+@pytest.fixture(autouse=True)
+def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(candidates, "_FIRST_CHUNK", 2)
+    monkeypatch.setattr(candidates, "LARGEST_CHUNK", 3)
+    monkeypatch.setattr(search, "LARGEST_CHUNK", 3)
+    monkeypatch.setattr(candidates, "_MOST_GATHERED", 5)
+
+
+def opened(chosen: Settings) -> Archive:
+    bootstrap.initialise(chosen)
+    return Archive(bootstrap.build_services(chosen, bootstrap.build_engine(chosen)), itertools.count())
+
+
+@pytest.fixture
+def embedded(tmp_path: Path) -> Archive:
+    return opened(Settings(data_dir=tmp_path, log_level="error"))
+
+
+@pytest.fixture
+def dynamodb(aws: None) -> Archive:
+    return opened(Settings(engine="aws", table="archive", bucket="archive", log_level="error"))
+
+
+def put(services: Services, partition: Partition, model: Model, history: list[Store | Delete]) -> None:
+    """Do what the history says in both; they agree on what each step came to."""
+    for each in history:
+        if isinstance(each, Delete):
+            try:
+                services.delete(partition, *each.uids)
+            except NotFound:
+                assert not model.delete(each)
+            else:
+                assert model.delete(each)
+            continue
+        study, series, instance = each.uids
+        values: dict[str, Any] = {"patient_id": None, "patient_name": None, "modality": None, "study_date": None}
+        body = make_instance(
+            study=study,
+            series=series,
+            instance=instance,
+            pixel=False,
+            **values,
+            **{keyword: value for keyword, value in each.values.items() if value is not None},
+            SpecificCharacterSet="ISO_IR 192",
+        )
+        report = services.store(partition, [BytesIO(body)], None, V2)
+        assert bool(report.stored) == model.store(each), report
+
+
+def check(archive: Archive, history: list[Store | Delete], asked: list[Search], offset: int, limit: int) -> None:
+    services, partition, model = archive.services, archive.partition(), Model()
+    put(services, partition, model, history)
+    for level, study, series, parameters in asked:
+        query = parse_query(level, study, series, parameters, Catalogue())
+        expected = [uids for uids, attributes in model.objects(level, study, series) if query.matches(attributes)]
+        counted = ["00201208", "00201206"] if level is Level.STUDY else ["00201209"] if level is Level.SERIES else []
+        page = [("limit", str(limit)), ("offset", str(offset)), ("includefield", ",".join(counted or ["00080018"]))]
+        found = services.search(
+            partition, level.word, study, series, parameters + page, V2, lambda *uids: "/".join(map(str, uids))
+        ).rows
+        assert [_uids(row) for row in found] == expected[offset : offset + limit]
+        if counted:
+            for row in found:
+                assert tuple(row[tag]["Value"][0] for tag in counted) == model.counts(_uids(row))
+
+
+def _uids(row: dict[str, Any]) -> tuple[str, ...]:
+    return tuple(str(row["00081190"]["Value"][0]).split("/"))
+
+
+QUESTIONS = given(histories, st.lists(searches(), min_size=8, max_size=16), st.integers(0, 2), st.integers(1, 8))
+ANY_FIXTURE = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large]
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=ANY_FIXTURE)
+@QUESTIONS
+def test_a_search_finds_what_matches(
+    embedded: Archive, history: list[Store | Delete], asked: list[Search], offset: int, limit: int
+) -> None:
+    check(embedded, history, asked, offset, limit)
+
+
+@settings(max_examples=6, deadline=None, suppress_health_check=ANY_FIXTURE)
+@QUESTIONS
+def test_a_search_on_dynamodb_finds_what_matches(
+    dynamodb: Archive, history: list[Store | Delete], asked: list[Search], offset: int, limit: int
+) -> None:
+    check(dynamodb, history, asked, offset, limit)
