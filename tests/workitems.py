@@ -89,6 +89,10 @@ DISCONTINUED: Dataset = {
 """What a canceled workitem needs."""
 
 
+COMPLETE: Dataset = PERFORMED | DISCONTINUED
+"""What a workitem needs for either end."""
+
+
 def state(wanted: str, transaction: str) -> Dataset:
     """The dataset of a state change."""
     return {"00741000": text("CS", wanted), "00081195": text("UI", transaction)}

@@ -138,7 +138,7 @@ def tag_of(name: str) -> str | None:
         number = int(name, 16)
         known = dictionary_has_tag(number) or (number >> 16) % 2 == 1
         return name.upper() if known else None
-    number_of = tag_for_keyword(name)
+    number_of = tag_for_keyword(name) if name else None  # retired attributes have no keyword
     return None if number_of is None else f"{number_of:08X}"
 
 

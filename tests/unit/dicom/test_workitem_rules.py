@@ -12,7 +12,7 @@ from app.dicom.attributes import tag_of, vr_of
 from app.dicom.json_dataset import Dataset
 from app.dicom.workitem_rules import Need, Rules, check
 from app.errors import InvalidWorkitem, WorkitemConflict
-from tests.workitems import CODE, DISCONTINUED, PERFORMED, code, requested, sequence, text, workitem
+from tests.workitems import CODE, COMPLETE, PERFORMED, code, requested, sequence, text, workitem
 
 U, T, OTHER = "2.25.601", "2.25.699", "2.25.698"
 NOW = 1_709_283_600.25  # 2024-03-01 09:00:00.25 UTC
@@ -299,7 +299,6 @@ MATRIX = {
 """Requested -> current -> outcome, as spec/06 prints it; the caller holds the lock."""
 
 CELLS = [(asked, current, code) for asked, row in MATRIX.items() for current, code in row.items()]
-COMPLETE = {**PERFORMED, **DISCONTINUED}
 
 
 @pytest.mark.parametrize("holds", ["own", "other", "none"])
