@@ -11,6 +11,7 @@ from app.dicom.query_parameters import Catalogue
 from app.services import Services
 from app.services.change_feed import ChangeFeed
 from app.services.health import Health
+from app.services.operations import OperationDirectory, Purge, Runner, Task
 from app.services.partitions import PartitionDirectory
 from app.services.retrieve import Retrieve
 from app.services.search import Search
@@ -21,9 +22,10 @@ from app.storage import changefeed, clock, keys
 from app.storage.documents import Documents
 from app.storage.instances import Instances
 from app.storage.intake import Intake
+from app.storage.operations import Operations
 from app.storage.partitions import Partitions
 from app.storage.plan import Extended
-from app.storage.ports import BlobStore, Table
+from app.storage.ports import BlobStore, Queue, Table
 from app.storage.removal import Removal
 from app.storage.search import Search as Planner
 from app.storage.sequence import Sequence
@@ -45,26 +47,30 @@ class Engine:
 
     table: Table
     blobs: BlobStore
+    queue: Queue
 
 
 def build_engine(settings: Settings) -> Engine:
     """Return the engine that the settings name; nothing is created but, for the embedded one, its data folder."""
+    from app.engines.embedded.queue import TableQueue
+
     if settings.engine == "aws":
         from app.engines.aws import clients
         from app.engines.aws.dynamodb import DynamoTable
         from app.engines.aws.s3 import S3Blobs
+        from app.engines.aws.sqs import SqsQueue
 
+        table = DynamoTable(clients.dynamodb(settings.pool_size), settings.table)
         return Engine(
-            DynamoTable(clients.dynamodb(settings.pool_size), settings.table),
+            table,
             S3Blobs(clients.s3(settings.pool_size), settings.bucket),
+            SqsQueue(clients.sqs(settings.pool_size), settings.queue_url) if settings.queue_url else TableQueue(table),
         )
     from app.engines.embedded.files import FileBlobs
     from app.engines.embedded.sqlite import SqliteTable
 
-    return Engine(
-        SqliteTable(settings.data_dir / "index.sqlite"),
-        FileBlobs(settings.data_dir / "blobs"),
-    )
+    embedded = SqliteTable(settings.data_dir / "index.sqlite")
+    return Engine(embedded, FileBlobs(settings.data_dir / "blobs"), TableQueue(embedded))
 
 
 def initialise(settings: Settings) -> None:
@@ -77,8 +83,8 @@ def initialise(settings: Settings) -> None:
     build_services(settings, build_engine(settings))
 
 
-def build_services(settings: Settings, engine: Engine) -> Services:
-    """Wire the use cases to an engine.
+def build_services(settings: Settings, engine: Engine, *, listening: float = 0) -> Services:
+    """Wire the use cases to an engine. `listening` is for how many seconds an idle worker listens to the queue.
 
     Seeds the default partition; raises `DataPartitionsFeatureCannotBeDisabledException` where spec/01 refuses to start.
     """
@@ -93,6 +99,10 @@ def build_services(settings: Settings, engine: Engine) -> Services:
     def current(version: Version) -> Iterable[str]:
         return instances.vouched(version.partition, version.study, version.series, version.instance)
 
+    operations = Operations(table)
+    tasks: dict[str, Task] = {}
+    runner = Runner(operations, engine.queue, tasks, wait=listening)
+    purge = Purge(operations, settings.keep_succeeded_days, settings.keep_failed_days)
     sweep = Sweep(table, blobs, current, removal.tidy)
     return Services(
         partitions=PartitionDirectory(Partitions(table), enabled=settings.enable_data_partitions),
@@ -109,9 +119,10 @@ def build_services(settings: Settings, engine: Engine) -> Services:
         search=Search(Planner(table, instances), instances, documents, Catalogue),
         delete=removal.delete,
         change_feed=ChangeFeed(feed, instances, documents),
+        operations=OperationDirectory(operations),
         worklist=Worklist(Workitems(table), WorklistPlanner(table)),
         health=Health({"table": lambda: table.get(keys.SEQUENCE_COUNTER), "bucket": lambda: blobs.delete([_PROBE])}),
-        background=(lambda: sweep.run_once(clock.now()) > 0,),
+        background=(runner.run_once, lambda: sweep.run_once(clock.now()) > 0, purge.run_once),
     )
 
 

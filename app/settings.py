@@ -75,7 +75,9 @@ class Settings:
     )
     table: str = _setting("", String(), "DynamoDB table; needed by the `aws` engine.")
     bucket: str = _setting("", String(), "S3 bucket; needed by the `aws` engine.")
-    queue_url: str = _setting("", String(), "SQS queue that announces background work.")
+    queue_url: str = _setting(
+        "", String(), "SQS queue that announces background work; the table does where there is none."
+    )
     enable_data_partitions: bool = _setting(
         True, Boolean(), "Serve partitions; cannot be switched off once there is more than one."
     )
@@ -84,6 +86,18 @@ class Settings:
     )
     delete_delay_seconds: int = _setting(
         259_200, _whole(0), "How long the files of a deleted instance are kept; three days unless told."
+    )
+    keep_succeeded_days: int = _setting(30, _whole(1), "Days that an operation that succeeded can be asked about.")
+    keep_failed_days: int = _setting(90, _whole(1), "Days that an operation that failed can be asked about.")
+    enable_export: bool = _setting(True, Boolean(), "Serve exports.")
+    export_dir: Path | None = _setting(  # noqa: RUF009 - makes a field, as `dataclasses.field` does
+        None, Folder(), "Folder that exports of type `file` go below; needs the `embedded` engine. None unless told."
+    )
+    export_allow_endpoint_url: bool = _setting(
+        False,
+        Boolean(),
+        "Whether an export may name an S3-compatible store by its URL: whoever may export can then make the service "
+        "send requests to any host that it reaches.",
     )
     max_request_bytes: int = _setting(LARGEST_BODY, _whole(1, LARGEST_BODY), "Largest request body.")
     max_part_bytes: int = _setting(LARGEST_BODY, _whole(1, LARGEST_BODY), "Largest part of a multipart body.")

@@ -15,8 +15,11 @@ from app import bootstrap
 from app.settings import Settings
 
 SHORTEST_PAUSE: Final = 0.5
-LONGEST_PAUSE: Final = 10.0
+LONGEST_PAUSE: Final = 2.0
 """Seconds between looks when there was nothing to do; each empty look doubles the pause."""
+
+LISTENING_SECONDS: Final = 10.0
+"""How long an idle worker listens for an announcement before it looks elsewhere."""
 
 log = structlog.get_logger(__name__)
 
@@ -25,10 +28,17 @@ Step = Callable[[], bool]
 
 
 def run(settings: Settings, stop: threading.Event) -> None:
-    """Work until `stop` is set; the step under way is finished first."""
-    services = bootstrap.build_services(settings, bootstrap.build_engine(settings))
+    """Work until `stop` is set; the steps under way are finished first.
+
+    Each step has a thread of its own, so that a long one does not keep the others waiting.
+    """
+    services = bootstrap.build_services(settings, bootstrap.build_engine(settings), listening=LISTENING_SECONDS)
     log.info("worker_started", engine=settings.engine)
-    work(services.background, stop)
+    loops = [threading.Thread(target=work, args=((step,), stop)) for step in services.background]
+    for loop in loops:
+        loop.start()
+    for loop in loops:
+        loop.join()
     log.info("worker_stopped")
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from app.services.change_feed import ChangeFeed
 from app.services.health import Health
+from app.services.operations import OperationDirectory
 from app.services.partitions import PartitionDirectory
 from app.services.retrieve import Retrieve
 from app.services.search import Search
@@ -25,6 +26,7 @@ class Services:
     delete: Callable[..., None]
     """`storage.removal.Removal.delete`: (partition, study, series=None, instance=None), raises `NotFound`."""
     change_feed: ChangeFeed
+    operations: OperationDirectory
     worklist: Worklist
     health: Health
     background: tuple[Callable[[], bool], ...]

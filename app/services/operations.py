@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 from app.errors import Conflict, StorageError
-from app.storage.operations import FAILED, RUNNING, Operation, Operations
+from app.storage.operations import CANCELED, FAILED, RUNNING, SUCCEEDED, Operation, Operations
 from app.storage.ports import Message, Queue
 
 LEASE_SECONDS: Final = 60
@@ -34,6 +34,52 @@ MAX_HELD: Final = 8
 """Operations that one worker has in hand; the rest is left to others, or to later."""
 
 _LONGEST_REST: Final = 300
+
+
+SHOWN: Final = frozenset({"reindex", "export", "update"})
+"""Types that callers may ask about; the rest is the service's own (spec/08)."""
+
+_DAY: Final = 86_400
+_BETWEEN_PURGES: Final = 3600.0
+
+
+class OperationDirectory:
+    """Answers what became of an operation."""
+
+    def __init__(self, operations: Operations) -> None:
+        self._operations = operations
+
+    def find(self, operation: str) -> Operation | None:
+        """Return an operation that callers may ask about, by its 32 lower-case hex digits, or None."""
+        found = self._operations.get(operation)
+        return found if found and found.type in SHOWN else None
+
+
+def announce(queue: Queue, operation: str) -> None:
+    """Announce an operation that is written; should that fail, it is found by looking, half a minute later."""
+    with suppress(StorageError):
+        queue.send(operation)
+
+
+class Purge:
+    """Forgets operations that ended long ago."""
+
+    def __init__(
+        self, operations: Operations, succeeded: int, failed: int, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._operations = operations
+        self._kept = {SUCCEEDED: succeeded * _DAY, FAILED: failed * _DAY, CANCELED: failed * _DAY}
+        self._monotonic = monotonic
+        self._next = monotonic()
+
+    def run_once(self) -> bool:
+        """Forget up to a hundred, if it is an hour since there were none; tell whether there were any."""
+        if self._monotonic() < self._next:
+            return False
+        gone = self._operations.purge(self._kept)
+        if not gone:
+            self._next = self._monotonic() + _BETWEEN_PURGES
+        return gone > 0
 
 
 class Task(Protocol):

@@ -18,6 +18,7 @@ from app.errors import ConfigurationError
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_sqs import SQSClient
 
 DEFAULT_CONNECTIONS: Final = 32
 """Connections kept per client; at least the number of threads that call at once."""
@@ -34,6 +35,14 @@ def dynamodb(connections: int = DEFAULT_CONNECTIONS) -> DynamoDBClient:
         )
     except (BotoCoreError, ValueError) as error:
         raise ConfigurationError(f"DynamoDB cannot be reached as configured: {error}") from error
+
+
+def sqs(connections: int = DEFAULT_CONNECTIONS) -> SQSClient:
+    """Return an SQS client that waits out a long poll. Raises ConfigurationError as `dynamodb` does."""
+    try:
+        return boto3.session.Session().client("sqs", config=_config(connections, read_timeout=30))
+    except (BotoCoreError, ValueError) as error:
+        raise ConfigurationError(f"SQS cannot be reached as configured: {error}") from error
 
 
 def s3(connections: int = DEFAULT_CONNECTIONS) -> S3Client:

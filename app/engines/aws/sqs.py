@@ -1,0 +1,72 @@
+"""The `Queue` port on an SQS queue: long poll, and visibility extended for as long as the work takes.
+
+What is set aside after repeated failure is the queue's own affair (its redrive policy, `infra/template.yaml`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from botocore.exceptions import ClientError
+
+from app.engines.aws.failures import code, translated
+from app.storage.ports import Message
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs import SQSClient
+
+HIDDEN_SECONDS: Final = 300
+"""How long a received message is hidden from others."""
+
+_LONGEST_WAIT: Final = 20
+_GONE: Final = frozenset(
+    {
+        "InvalidParameterValue",
+        "MessageNotInflight",
+        "AWS.SimpleQueueService.MessageNotInflight",
+        "ReceiptHandleIsInvalid",
+    }
+)
+"""What SQS answers when a message has come back to others, or is done, or has been hidden for its full twelve hours."""
+
+
+class SqsQueue:
+    """The queue at `url`."""
+
+    def __init__(self, client: SQSClient, url: str) -> None:
+        self._client = client
+        self._url = url
+
+    def send(self, body: str, delay: int = 0) -> None:
+        """Announce, after `delay` seconds."""
+        with translated():
+            self._client.send_message(QueueUrl=self._url, MessageBody=body, DelaySeconds=delay)
+
+    def receive(self, wait: float = 0) -> Message | None:
+        """Return a message, or None after waiting for whole seconds: SQS answers the moment there is one."""
+        with translated():
+            answer = self._client.receive_message(
+                QueueUrl=self._url,
+                MaxNumberOfMessages=1,
+                WaitTimeSeconds=min(int(wait), _LONGEST_WAIT),
+                VisibilityTimeout=HIDDEN_SECONDS,
+            )
+        messages = answer.get("Messages", [])
+        return Message(messages[0]["Body"], messages[0]["ReceiptHandle"]) if messages else None
+
+    def extend(self, message: Message, seconds: int) -> Message:
+        """Hide a received message for `seconds` from now; it stays as it is if that cannot be any more."""
+        with translated():
+            try:
+                self._client.change_message_visibility(
+                    QueueUrl=self._url, ReceiptHandle=message.receipt, VisibilityTimeout=seconds
+                )
+            except ClientError as error:
+                if code(error) not in _GONE:
+                    raise
+        return message
+
+    def done(self, message: Message) -> None:
+        """Remove a received message."""
+        with translated():
+            self._client.delete_message(QueueUrl=self._url, ReceiptHandle=message.receipt)

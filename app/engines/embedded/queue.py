@@ -1,0 +1,88 @@
+"""The `Queue` port on rows of the table: for one machine, and wherever no queue of its own is named.
+
+A message lies under the time when it is due. Who receives it moves it to when it is due again, all or nothing: of two
+who try one has it. A kill -9 after that leaves it there, due a while later.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable
+from typing import Final
+
+from app.errors import Conflict
+from app.storage import clock, keys
+from app.storage.ports import Delete, Item, Key, Message, Present, Put, Table
+
+HIDDEN_SECONDS: Final = 300
+"""How long a received message is hidden from others."""
+
+MAX_RECEIVES: Final = 5
+"""How often a message is delivered before it is set aside, as the dead-letter queue of SQS does."""
+
+_LOOK_SECONDS: Final = 0.25
+_BATCH: Final = 10
+
+
+class TableQueue:
+    """A queue in the rows of `table`."""
+
+    def __init__(
+        self, table: Table, now: Callable[[], float] = clock.now, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
+        self._table = table
+        self._now = now
+        self._sleep = sleep
+
+    def send(self, body: str, delay: int = 0) -> None:
+        """Announce, after `delay` seconds; durable when this returns."""
+        self._table.write(Put(Item(self._due_in(delay, uuid.uuid4().hex), {"body": body, "receives": 0})))
+
+    def receive(self, wait: float = 0) -> Message | None:
+        """Return a message that is due, or None after looking for `wait` seconds, four times in each."""
+        until = self._now() + wait
+        while True:
+            message = self._first_due()
+            left = until - self._now()
+            if message or left <= 0:
+                return message
+            self._sleep(min(left, _LOOK_SECONDS))
+
+    def extend(self, message: Message, seconds: int) -> Message:
+        """Hide a received message for `seconds` from now; it stays as it is if it came back to others meanwhile."""
+        key = Key(keys.QUEUE, message.receipt)
+        item = self._table.get(key)
+        return (item and self._moved(item, self._due_in(seconds, _id(key)), item.fields["receives"])) or message
+
+    def done(self, message: Message) -> None:
+        """Remove a received message."""
+        self._table.write(Delete(Key(keys.QUEUE, message.receipt)))
+
+    def _first_due(self) -> Message | None:
+        for item in self._table.query(keys.QUEUE, keys.queued_by(self._milliseconds()), limit=_BATCH):
+            receives = item.fields["receives"] + 1
+            if receives > MAX_RECEIVES:
+                self._moved(item, keys.dead_message(_id(item.key)), receives)
+            elif message := self._moved(item, self._due_in(HIDDEN_SECONDS, _id(item.key)), receives):
+                return message
+        return None
+
+    def _moved(self, item: Item, to: Key, receives: int) -> Message | None:
+        """Return the message under its new key, or None if another had it first."""
+        moved = Item(to, item.fields | {"receives": receives})
+        try:
+            self._table.write(Delete(item.key, Present()), Put(moved))
+        except Conflict:
+            return None
+        return Message(item.fields["body"], to.sk)
+
+    def _due_in(self, seconds: int, message: str) -> Key:
+        return keys.queued(self._milliseconds() + 1000 * seconds, message)
+
+    def _milliseconds(self) -> int:
+        return int(1000 * self._now())
+
+
+def _id(key: Key) -> str:
+    return key.sk.rpartition("/")[2]
