@@ -98,6 +98,11 @@ def instances_of(series: str) -> Range:
     return starting(f"instance/{series}/")
 
 
+def instances_beyond(sort_key: str) -> Range:
+    """The instances of a study after the one under this sort key; all of them after an empty one."""
+    return Range(f"{sort_key} ", INSTANCES.high) if sort_key else INSTANCES
+
+
 def metadata_items(p: int, study: str) -> str:
     return f"{p}/metadata/{study}"
 

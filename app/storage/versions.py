@@ -1,0 +1,257 @@
+"""How all instances of a study get a new version at one moment (spec/11).
+
+1. `begin` marks the study as being written by an update, named by its `epoch`;
+2. `write` notes new versions, whose files are stored, as pending in the instances' rows, some in one write with their
+   documents, the postings of their new values and the end of their intents -> nothing that readers see;
+3. `flip` writes the study row with the epoch and its new attributes -> every reader sees every new version;
+4. `settle` makes what is pending current, some rows in one write with their feed entries, each row once; the original
+   stays noted in its row, an intermediate version is queued for removal.
+`revert` takes back what was written of an update that is not to be seen.
+
+Each may be repeated after a kill -9 at any point: what is done is read from the rows. A worker that is late does no
+harm: writes before the flip expect the study's mark, and every write of a row the revision that was read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from itertools import islice
+from typing import NamedTuple, TypeVar
+
+from app.dicom.attributes import INDEXED, Element, Level
+from app.errors import Conflict, StorageUnavailable
+from app.storage import keys
+from app.storage.changefeed import ChangeFeed
+from app.storage.file_versions import Pending, merged
+from app.storage.partitions import Partition
+from app.storage.plan import Extended
+from app.storage.ports import Change, Holds, Range, Require, Table
+from app.storage.raw_rows import RawRows
+from app.storage.row_writes import ATTEMPTS, RowWrites, pause
+from app.storage.rows import InstanceRow, SeriesRow, StudyRow, visible
+from app.storage.sequence import Sequence as Numbers
+from app.storage.snapshot import Snapshot
+from app.storage.version_changes import Tags, Written, noted, replaced, reverted, settled
+
+Changes = Mapping[str, Element]
+"""Tag -> new element."""
+
+Parent = TypeVar("Parent", StudyRow, SeriesRow)
+
+
+class Verified(NamedTuple):
+    """How much of a study is written: `missing` are instances (some of them) that are not, `written` how many are."""
+
+    missing: list[InstanceRow]
+    written: int
+
+
+class Versions:
+    """Moves studies from version to version. `extended` tells the extended query tags whose values rows hold."""
+
+    def __init__(self, table: Table, numbers: Numbers, feed: ChangeFeed, extended: Callable[[], Extended]) -> None:
+        self.rows = RawRows(table)
+        self._table = table
+        self._numbers = numbers
+        self._feed = feed
+        self._extended = extended
+        self._writes = RowWrites(table, numbers, feed)
+
+    def begin(self, partition: int, study: str, epoch: str) -> StudyRow | None:
+        """Mark a study as being written; None if it does not exist.
+
+        One that another update left unfinished comes back as it is: it is to be settled or reverted first.
+        """
+        for attempt in range(ATTEMPTS):
+            row = self.rows.study(partition, study)
+            if row is None or row.writing or row.settling:
+                return row
+            marked = replace(row, writing=epoch, revision=row.revision + 1)
+            if self._put(row, marked):
+                return marked
+            pause(attempt)
+        raise StorageUnavailable
+
+    # --- what is to be written ---
+
+    def newest(self) -> int:
+        """Return the highest watermark there is, or more."""
+        return self._numbers.last()
+
+    def older(self, study: StudyRow, after: int, until: int, limit: int) -> tuple[list[InstanceRow], int]:
+        """Return instances with watermarks in (after, until] that are not written yet, oldest first, and how far that
+        goes: to `until`, or part of the way when there are more than `limit`.
+        """
+        at = keys.metadata_items(study.partition, study.study)
+        between = Range(keys.newest(until), keys.newest(after + 1))
+        found = [
+            (keys.NEWEST - int(item.key.sk, 16), (study.study, item.fields["series"], item.fields["instance"]))
+            for item in self._table.query(at, between, reverse=True, limit=limit)
+        ]
+        rows = Snapshot.read(self._table, study.partition, [uids for _, uids in found])
+        there = [(number, rows.instances[uids]) for number, uids in found if rows.exists(uids)]
+        wanted = [row for number, row in there if row.watermark == number and not _noted(row, study.writing)]
+        return wanted, found[-1][0] if len(found) == limit else until
+
+    def verify(self, study: StudyRow, limit: int) -> Verified:
+        """Look at every instance of a study that is being written."""
+        series = self.rows.series(study)
+        missing: list[InstanceRow] = []
+        written = 0
+        for row in self.rows.instances(study):
+            if not visible(study, series.get(row.series), row):
+                continue
+            if _noted(row, study.writing):
+                written += 1
+            elif len(missing) < limit:
+                missing.append(row)
+        return Verified(missing, written)
+
+    # --- the moves ---
+
+    def write(self, study: StudyRow, batch: Sequence[Written], changes: Changes) -> list[Written]:
+        """Note new versions as pending; return those that could not be, as their instance changed or went meanwhile, or
+        as the study is not this update's to write any more.
+        """
+        values, tags = self._values(Level.INSTANCE, changes), self._tags(Level.INSTANCE)
+
+        def written(each: Written, number: int) -> list[Change]:
+            return noted(each, number, study.writing, values, tags)
+
+        def refreshed(each: Written) -> Written | None:
+            row = self.rows.again(each.row)
+            if row is None or row.watermark != each.row.watermark or _noted(row, study.writing):
+                return None
+            return replace(each, row=row) if self._is_writing(study) else None
+
+        return self._writes.all(batch, written, refreshed, [_while_writing(study)])
+
+    def mark_series(self, study: StudyRow, changes: Changes) -> bool:
+        """Note new values of series-level extended query tags as pending in the series' rows; false if a row changed
+        meanwhile and is to be tried again.
+        """
+        pending = Pending(study.writing, self._values(Level.SERIES, changes))
+        if not pending.attributes:
+            return True
+        return all(
+            self._put(row, replace(row, pending=pending, revision=row.revision + 1), _while_writing(study))
+            for row in self.rows.series(study).values()
+            if row.pending != pending
+        )
+
+    def flip(self, study: StudyRow, changes: Changes) -> bool:
+        """Show what was written of a study; false if its row is another by now than the one that was verified."""
+        shown = replace(
+            study,
+            attributes=merged(study.attributes, self._values(Level.STUDY, changes)),
+            epoch=study.writing,
+            settling=study.writing,
+            writing="",
+            revision=study.revision + 1,
+        )
+        return self._put(study, shown)
+
+    def settle(self, partition: Partition, study: str, epoch: str, after: str, limit: int) -> str:
+        """Make what is pending current in up to `limit` rows beyond a sort key; return the last one's, empty when done.
+
+        Rows deleted meanwhile are passed over. When done, the study's mark is gone too.
+        """
+        row = self.rows.study(partition.key, study)
+        if row is None or row.epoch != epoch:
+            return ""
+        tags = self._tags(Level.INSTANCE)
+
+        def made_current(each: InstanceRow, number: int) -> list[Change]:
+            current, changes = settled(each, epoch, tags)
+            return [*changes, *self._feed.changes(partition, [(number, current)], "Update")]
+
+        rows, last = self._noted_after(row, epoch, after, limit)
+        self._writes.all(rows, made_current, lambda each: self._still(each, epoch))
+        if not last:
+            self._end(row, epoch, lambda series: series.at(epoch))
+        return last
+
+    def revert(self, partition: int, study: str, epoch: str, after: str, limit: int) -> str:
+        """Take back what is pending in up to `limit` rows beyond a sort key; return the last one's, empty when done.
+
+        When done, the study's mark is gone too. Does nothing to a study that is not, or no longer, being written: what
+        is pending in it goes with the instances, or is to be seen.
+        """
+        row = self.rows.study(partition, study)
+        if row is None or row.writing != epoch:
+            return ""
+        tags = self._tags(Level.INSTANCE)
+
+        def still(each: InstanceRow) -> InstanceRow | None:
+            return self._still(each, epoch) if self._is_writing(row) else None
+
+        rows, last = self._noted_after(row, epoch, after, limit)
+        self._writes.all(rows, lambda each, _: reverted(each, tags), still, [_while_writing(row)], numbered=False)
+        if not last:
+            self._end(row, epoch, lambda series: replace(series, pending=None))
+        return last
+
+    # --- pieces ---
+
+    def _end(self, study: StudyRow, epoch: str, becomes: Callable[[SeriesRow], SeriesRow]) -> None:
+        """Write the series that have something pending, then the study without the mark of the update."""
+
+        def unmarked(row: StudyRow) -> StudyRow:
+            writing, settling = (mark if mark != epoch else "" for mark in (row.writing, row.settling))
+            return replace(row, writing=writing, settling=settling)
+
+        for each in self.rows.series(study).values():
+            if each.pending:
+                self._persist(each, becomes)
+        self._persist(study, unmarked)
+
+    def _persist(self, row: Parent, becomes: Callable[[Parent], Parent]) -> None:
+        """Write what a row becomes, on whatever it is by then; one that is gone is passed over."""
+        now: Parent | None = row
+        for attempt in range(ATTEMPTS):
+            if now is None or self._put(now, replace(becomes(now), revision=now.revision + 1)):
+                return
+            pause(attempt)
+            now = self.rows.again(now)
+        raise StorageUnavailable
+
+    def _put(self, before: Parent, after: Parent, *also: Change) -> bool:
+        """Write a row with its postings; false if it was changed meanwhile, or `also` did not hold."""
+        try:
+            self._writes.write([*also, *replaced(before, after, self._tags(before.level))])
+        except Conflict:
+            return False
+        return True
+
+    def _noted_after(self, study: StudyRow, epoch: str, after: str, limit: int) -> tuple[list[InstanceRow], str]:
+        """Return those of the next `limit` instances in which an update is pending, and the last one's sort key."""
+        series = self.rows.series(study)
+        rows = list(islice(self.rows.instances(study, keys.instances_beyond(after)), limit))
+        last = rows[-1].key.sk if len(rows) == limit else ""
+        return [row for row in rows if _noted(row, epoch) and visible(study, series.get(row.series), row)], last
+
+    def _still(self, row: InstanceRow, epoch: str) -> InstanceRow | None:
+        """Return a row as it is now if the update is still pending in it."""
+        now = self.rows.again(row)
+        return now if now and _noted(now, epoch) else None
+
+    def _is_writing(self, study: StudyRow) -> bool:
+        row = self.rows.study(study.partition, study.study)
+        return bool(row and row.writing == study.writing)
+
+    def _values(self, level: Level, changes: Changes) -> dict[str, Element]:
+        """Return those of the new values that the rows of a level hold."""
+        held = {each.tag for each in (*INDEXED[level], *self._tags(level))}
+        return {tag: element for tag, element in changes.items() if tag in held}
+
+    def _tags(self, level: Level) -> Tags:
+        return self._extended().get(level, ())
+
+
+def _noted(row: InstanceRow, epoch: str) -> bool:
+    return row.pending is not None and row.pending.epoch == epoch
+
+
+def _while_writing(study: StudyRow) -> Require:
+    return Require(study.key, Holds("writing", study.writing))
