@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cache
 from typing import Final, TypeVar
 
 from app.dicom.query_parameters import Catalogue
 from app.services import Services
 from app.services.change_feed import ChangeFeed
+from app.services.export import TYPE as EXPORT
+from app.services.export import Export
+from app.services.export_source import Source
+from app.services.export_task import ExportTask
 from app.services.health import Health
 from app.services.operations import OperationDirectory, Purge, Runner, Task
 from app.services.partitions import PartitionDirectory
@@ -19,7 +24,9 @@ from app.services.store import Store
 from app.services.worklist import Worklist
 from app.settings import Settings
 from app.storage import changefeed, clock, keys
+from app.storage.destinations import Destination, Opener, S3Target
 from app.storage.documents import Documents
+from app.storage.export_papers import Papers
 from app.storage.instances import Instances
 from app.storage.intake import Intake
 from app.storage.operations import Operations
@@ -30,6 +37,7 @@ from app.storage.removal import Removal
 from app.storage.search import Search as Planner
 from app.storage.sequence import Sequence
 from app.storage.sweep import Sweep, Version
+from app.storage.walk import Walk
 from app.storage.workitems import Workitems
 from app.storage.worklist import Worklist as WorklistPlanner
 
@@ -48,6 +56,8 @@ class Engine:
     table: Table
     blobs: BlobStore
     queue: Queue
+    openers: Mapping[str, Opener] = field(default_factory=dict)
+    """By the type of destination that an export may name."""
 
 
 def build_engine(settings: Settings) -> Engine:
@@ -57,20 +67,45 @@ def build_engine(settings: Settings) -> Engine:
     if settings.engine == "aws":
         from app.engines.aws import clients
         from app.engines.aws.dynamodb import DynamoTable
+        from app.engines.aws.export import S3Exports
         from app.engines.aws.s3 import S3Blobs
         from app.engines.aws.sqs import SqsQueue
 
         table = DynamoTable(clients.dynamodb(settings.pool_size), settings.table)
+        s3 = clients.s3(settings.pool_size)
+        blobs = S3Blobs(s3, settings.bucket)
         return Engine(
             table,
-            S3Blobs(clients.s3(settings.pool_size), settings.bucket),
+            blobs,
             SqsQueue(clients.sqs(settings.pool_size), settings.queue_url) if settings.queue_url else TableQueue(table),
+            {"s3": S3Exports(lambda: s3, settings.bucket, blobs).open},
         )
+    from app.engines.embedded.export import FileExports
     from app.engines.embedded.files import FileBlobs
     from app.engines.embedded.sqlite import SqliteTable
 
     embedded = SqliteTable(settings.data_dir / "index.sqlite")
-    return Engine(embedded, FileBlobs(settings.data_dir / "blobs"), TableQueue(embedded))
+    files = FileBlobs(settings.data_dir / "blobs")
+    openers: dict[str, Opener] = {"s3": _s3_on_demand(settings.pool_size, files)}
+    if settings.export_dir:
+        openers["file"] = FileExports(settings.export_dir, files).open
+    return Engine(embedded, files, TableQueue(embedded), openers)
+
+
+def _s3_on_demand(connections: int, blobs: BlobStore) -> Opener:
+    """Return an opener that loads boto3 with its first use: one machine without S3 does without its 30 MB."""
+
+    @cache
+    def opener() -> Opener:
+        from app.engines.aws import clients
+        from app.engines.aws.export import S3Exports
+
+        return S3Exports(cache(lambda: clients.s3(connections)), "", blobs).open
+
+    def opened(target: S3Target, operation: str) -> Destination:
+        return opener()(target, operation)
+
+    return opened
 
 
 def initialise(settings: Settings) -> None:
@@ -100,7 +135,9 @@ def build_services(settings: Settings, engine: Engine, *, listening: float = 0) 
         return instances.vouched(version.partition, version.study, version.series, version.instance)
 
     operations = Operations(table)
-    tasks: dict[str, Task] = {}
+    papers = Papers(table)
+    export_source = Source(papers, instances, Walk(table))
+    tasks: dict[str, Task] = {EXPORT: ExportTask(export_source, papers, engine.openers, _spread)}
     runner = Runner(operations, engine.queue, tasks, wait=listening)
     purge = Purge(operations, settings.keep_succeeded_days, settings.keep_failed_days)
     sweep = Sweep(table, blobs, current, removal.tidy)
@@ -119,6 +156,7 @@ def build_services(settings: Settings, engine: Engine, *, listening: float = 0) 
         search=Search(Planner(table, instances), instances, documents, Catalogue),
         delete=removal.delete,
         change_feed=ChangeFeed(feed, instances, documents),
+        export=Export(operations, engine.queue, papers, engine.openers, endpoints=settings.export_allow_endpoint_url),
         operations=OperationDirectory(operations),
         worklist=Worklist(Workitems(table), WorklistPlanner(table)),
         health=Health({"table": lambda: table.get(keys.SEQUENCE_COUNTER), "bucket": lambda: blobs.delete([_PROBE])}),

@@ -34,7 +34,7 @@ class InvalidParameter(InvalidRequest):
 
 
 class InvalidField(InvalidRequest):
-    """A field of a JSON body breaks its rule (spec/00): `The field 'source.type' in request body is invalid: {reason}`."""
+    """A field of a JSON body breaks its rule (spec/00): `The field 'source' in request body is invalid: {reason}`."""
 
     def __init__(self, path: str, reason: str) -> None:
         super().__init__(f"The field '{path}' in request body is invalid: {reason}")
@@ -68,7 +68,7 @@ class DestinationError(InvalidRequest):
 
 
 class DestinationRefused(DestinationError):
-    """The place does not take what is written, and will not: missing, closed to us, misnamed. The message says which."""
+    """The place does not take what is written, and will not: missing, closed, misnamed; the message says which."""
 
 
 class DestinationUnavailable(DestinationError):

@@ -157,6 +157,8 @@ class Settings:
             for name in REQUIRED_ON_AWS:
                 if not getattr(self, name):
                     yield f"{variable(name)}: The aws engine needs it."
+            if self.export_dir:
+                yield f"{variable('export_dir')}: Only the embedded engine exports to a folder."
         if self.cors_credentials and "*" in self.cors_origins:
             yield f"{variable('cors_credentials')} with {variable('cors_origins')}=*: Credentials need named origins."
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from app.services.change_feed import ChangeFeed
+from app.services.export import Export
 from app.services.health import Health
 from app.services.operations import OperationDirectory
 from app.services.partitions import PartitionDirectory
@@ -26,6 +27,7 @@ class Services:
     delete: Callable[..., None]
     """`storage.removal.Removal.delete`: (partition, study, series=None, instance=None), raises `NotFound`."""
     change_feed: ChangeFeed
+    export: Export
     operations: OperationDirectory
     worklist: Worklist
     health: Health

@@ -79,6 +79,10 @@ class Scope:
             root += f"/partitions/{self.resolved.name}"
         return root + path
 
+    def operation_url(self, operation: str) -> str:
+        """Return the absolute URL of an operation in this request's version; operations lie in no partition."""
+        return (self.settings.public_url or _root(request)) + f"{self.mount.prefix}/operations/{operation}"
+
     def link(self) -> Link:
         """Return the maker of links in this request's version and partition."""
         root = self.url("")

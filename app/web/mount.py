@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import orjson
@@ -21,6 +21,9 @@ SUPPORTED: Final = "v1, v2"
 BASE: Final = ("",)
 PARTITIONED: Final = ("", "/partitions/<partition>")
 
+RELEASED: Final = ("", "/v1", "/v2")
+"""The versions with exports."""
+
 _VERSION: Final = re.compile(r"/v(\d+(?:\.\d+)*(?:-[A-Za-z0-9]+)?)(?:/|$)", re.ASCII)
 
 
@@ -31,11 +34,12 @@ def resource(name: str) -> Blueprint:
     return blueprint
 
 
-def mount(app: Flask, resources: Iterable[Blueprint], scopes: Iterable[str]) -> None:
-    """Register the resources under each version, in each of the scopes."""
-    scopes = tuple(scopes)
+def mount(
+    app: Flask, resources: Iterable[Blueprint], scopes: Sequence[str], versions: Sequence[str] = tuple(VERSIONS)
+) -> None:
+    """Register the resources under each of the versions, in each of the scopes."""
     for each in resources:
-        for prefix, policy in VERSIONS.items():
+        for prefix, policy in ((version, VERSIONS[version]) for version in versions):
             for scope in scopes:
                 app.register_blueprint(
                     each,

@@ -1,0 +1,32 @@
+"""`POST /export`: copy files of a partition to a place that the client names (spec/10)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from flask import Response, request
+
+from app.web.context import Scope
+from app.web.json_body import json_body, require_json_body
+from app.web.mount import resource as new
+from app.web.responses import empty, json
+
+MAX_BYTES: Final = 8 * 1024 * 1024
+"""Bytes of a request: some 100,000 identifiers of studies."""
+
+resource = new("export")
+
+
+@resource.post("/export")
+def export(scope: Scope) -> Response:
+    """202 with the operation that does it, once an empty error log could be written; 404 while the feature is off."""
+    if not scope.settings.enable_export:
+        return empty(404)
+    require_json_body(request)
+    partition = scope.partition()
+    body = json_body(request, min(MAX_BYTES, scope.settings.max_request_bytes))
+    operation = scope.services.export.start(partition, body)
+    href = scope.operation_url(operation)
+    response = json({"id": operation, "href": href}, 202)
+    response.headers["Location"] = href
+    return response
