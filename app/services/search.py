@@ -36,8 +36,12 @@ Link = Callable[..., str]
 Row = dict[str, Element]
 
 _UIDS: Final = frozenset(UIDS.values())
-_INDEX: Final = frozenset(each.tag for level in Level for each in INDEXED[level]) | _UIDS
-"""What the index rows know of every match."""
+_UIDS_DOWN_TO: Final = {level: frozenset(UIDS[each] for each in Level if each <= level) for level in Level}
+_INDEX: Final = {
+    level: _UIDS_DOWN_TO[level] | {each.tag for above in Level if above <= level for each in INDEXED[above]}
+    for level in Level
+}
+"""What the index rows know of a match: its own attributes and its parents'. Of what is below, the file tells."""
 
 _ONLINE: Final[Element] = {"vr": "CS", "Value": ["ONLINE"]}
 
@@ -89,7 +93,8 @@ class Search:
         query = parse_query(Level[level.upper()], study, series, params, catalogue)
         found = self._planner.run(partition.key, query)
         wanted = _wanted(query, policy)
-        files = wanted - _COMPUTED[query.level] - (_INDEX if policy.from_index else _UIDS)
+        indexed = _INDEX if policy.from_index else _UIDS_DOWN_TO
+        files = wanted - _COMPUTED[query.level] - indexed[query.level]
         datasets = self._representatives(partition.key, found) if files else [{}] * len(found)
         pairs = zip(found, datasets, strict=True)
         return SearchReport([self._row(each, dataset, wanted, policy, link) for each, dataset in pairs])

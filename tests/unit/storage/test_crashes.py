@@ -33,6 +33,11 @@ class Scenario(NamedTuple):
     act: Callable[[Archive], object]
 
 
+def deleted_and_swept(archive: Archive) -> None:
+    archive.delete(A[0])
+    archive.work()
+
+
 SCENARIOS = {
     "store a first instance": Scenario([], lambda a: a.store(file(*A))),
     "store beside another": Scenario([A], lambda a: a.store(file(*A2))),
@@ -44,7 +49,7 @@ SCENARIOS = {
     "delete a series": Scenario([A, A2, B], lambda a: a.delete(*A[:2])),
     "delete the last series": Scenario([A, A2], lambda a: a.delete(*A[:2])),
     "delete a study": Scenario([A, B, C], lambda a: a.delete(A[0])),
-    "sweep": Scenario([A, B, C], lambda a: (a.delete(A[0]), a.work())),
+    "sweep": Scenario([A, B, C], deleted_and_swept),
 }
 
 

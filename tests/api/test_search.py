@@ -1,0 +1,781 @@
+"""spec/04 through HTTP: every row of its tables, on one archive that nobody changes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from moto import mock_aws
+from pydicom.dataelem import DataElement
+from werkzeug.test import TestResponse
+
+from app import bootstrap, create_app
+from app.errors import IDENTIFIER_RULE
+from app.settings import Settings
+from tests.api.wire import DICOM_JSON, Caller, value
+from tests.corpus import make_instance
+
+S1, S2, S3, S4, S5 = "2.25.1", "2.25.2", "2.25.3", "2.25.4", "2.25.5"
+"""Studies in the order of their storing; everything below a study is named after it."""
+
+FILES: list[dict[str, Any]] = [
+    {
+        "study": S1,
+        "series": f"{S1}.1",
+        "instance": f"{S1}.1.1",
+        "patient_id": "P1",
+        "patient_name": "Müller^Jörg=山田^太郎=やまだ^たろう",
+        "study_date": "20240115",
+        "AccessionNumber": b"ACC-1\0",
+        "StudyDescription": "Chest CT ",
+        "ReferringPhysicianName": "House^Gregory",
+        "PatientBirthDate": "19700101",
+        "modality": "CT",
+        "PerformedProcedureStepStartDate": "20240115",
+        "ManufacturerModelName": "Scanner 64",
+        "StudyTime": "101500",
+        "SeriesDescription": "Axial",
+        "PatientSex": "M",
+        "StudyID": "ID1",
+        "extra": [
+            DataElement(0x00091001, "LO", "private"),
+            DataElement(0x00090010, "LO", "ACME"),
+        ],
+    },
+    {"study": S1, "series": f"{S1}.1", "instance": f"{S1}.1.2", "patient_id": "P1", "patient_name": None},
+    {
+        "study": S1,
+        "series": f"{S1}.2",
+        "instance": f"{S1}.2.1",
+        "patient_id": "P1",
+        "patient_name": None,
+        "modality": "MR",
+        "ManufacturerModelName": "Magnet*",
+        "PerformedProcedureStepStartDate": "20240116",
+    },
+    {
+        "study": S2,
+        "series": f"{S2}.1",
+        "instance": f"{S2}.1.1",
+        "patient_id": "p1",
+        "patient_name": "Smith^Ann Mary",
+        "study_date": "20240116",
+        "AccessionNumber": "Acc-2",
+        "StudyDescription": "Überblick",
+        "ReferringPhysicianName": "Wilson^James",
+        "PatientBirthDate": "19800101",
+        "modality": "CT",
+    },
+    {
+        "study": S3,
+        "series": f"{S3}.1",
+        "instance": f"{S3}.1.1",
+        "patient_id": "P*",
+        "patient_name": "SMITH^JOHN^Q",
+        "study_date": "20231231",
+        "AccessionNumber": "A,B",
+        "StudyDescription": "Uberblick",
+        "modality": "US",
+    },
+    {
+        "study": S4,
+        "series": f"{S4}.1",
+        "instance": f"{S4}.1.1",
+        "patient_id": "P1234",
+        "patient_name": "Mary^Smithson",
+        "study_date": None,
+        "modality": None,
+    },
+    {
+        "study": S5,
+        "series": f"{S5}.1",
+        "instance": f"{S5}.1.1",
+        "patient_id": "Q/1 & 100%",
+        "patient_name": "Ångström^Åsa",
+        "study_date": "20240229",
+        "StudyDescription": "Vu à Zoë",
+        "AccessionNumber": "A+B",
+        "modality": "CT",
+        "NumberOfStudyRelatedInstances": "77",
+    },
+]
+
+
+@pytest.fixture(scope="module", params=["embedded", "moto"])
+def library(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Caller]:
+    """A client of an archive with the files above in clinic-a, and one of them in clinic-b."""
+    folder: Path = tmp_path_factory.mktemp("library")
+    settings = Settings(data_dir=folder, log_level="error")
+    with pytest.MonkeyPatch.context() as patch, mock_aws():
+        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        if request.param == "moto":
+            settings = Settings(engine="aws", table="archive", bucket="archive", log_level="error")
+        bootstrap.initialise(settings)
+        caller = Caller(create_app(settings, bootstrap.build_engine(settings)).test_client())
+        for file in FILES:
+            caller.stored(make_instance(pixel=False, **{"SpecificCharacterSet": "ISO_IR 192", **file}))
+        Caller(caller.client, "/v2/partitions/clinic-b").stored(make_instance(patient_id="P1"))
+        yield caller
+
+
+@pytest.fixture
+def v2(library: Caller) -> Caller:
+    return library
+
+
+@pytest.fixture
+def v1(library: Caller) -> Caller:
+    return Caller(library.client, "/v1/partitions/clinic-a")
+
+
+def rows(response: TestResponse) -> list[dict[str, Any]]:
+    """The matches of an answer that must be a success."""
+    assert response.status_code in (200, 204), response.text
+    if response.status_code == 204:
+        assert (response.data, "Content-Type" in response.headers) == (b"", False)
+        return []
+    assert response.headers["Content-Type"] == DICOM_JSON
+    found: list[dict[str, Any]] = response.get_json(force=True)
+    assert found
+    return found
+
+
+def studies(response: TestResponse) -> list[str]:
+    return [value(row, "0020000D") for row in rows(response)]
+
+
+def refused(response: TestResponse) -> str:
+    assert response.status_code == 400, response.text
+    return response.text
+
+
+# --- resources, order, levels -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("path", "tag", "found"),
+    [
+        ("/studies", "0020000D", [S5, S4, S3, S2, S1]),
+        ("/series", "0020000E", [f"{S5}.1", f"{S4}.1", f"{S3}.1", f"{S2}.1", f"{S1}.2", f"{S1}.1"]),
+        (
+            "/instances",
+            "00080018",
+            [f"{S5}.1.1", f"{S4}.1.1", f"{S3}.1.1", f"{S2}.1.1", f"{S1}.2.1", f"{S1}.1.2", f"{S1}.1.1"],
+        ),
+        (f"/studies/{S1}/series", "0020000E", [f"{S1}.2", f"{S1}.1"]),
+        (f"/studies/{S1}/instances", "00080018", [f"{S1}.2.1", f"{S1}.1.2", f"{S1}.1.1"]),
+        (f"/studies/{S1}/series/{S1}.1/instances", "00080018", [f"{S1}.1.2", f"{S1}.1.1"]),
+        ("/studies/2.25.99/series", "0020000E", []),
+        ("/studies/2.25.99/instances", "00080018", []),
+        (f"/studies/{S1}/series/{S2}.1/instances", "00080018", []),
+    ],
+)
+@pytest.mark.parametrize("version", ["v1", "v2"])
+def test_each_resource_newest_first(library: Caller, version: str, path: str, tag: str, found: list[str]) -> None:
+    response = Caller(library.client, f"/{version}/partitions/clinic-a").get(path)
+    assert [value(row, tag) for row in rows(response)] == found
+
+
+LEVELS = {
+    "StudyDate=20240115": 1,
+    "ModalitiesInStudy=CT": 1,
+    "PatientName=x": 1,
+    f"SeriesInstanceUID={S1}.1": 2,
+    "Modality=CT": 2,
+    f"SOPInstanceUID={S1}.1.1": 3,
+}
+RESOURCES = {
+    "/studies": (1,),
+    "/series": (1, 2),
+    "/instances": (1, 2, 3),
+    f"/studies/{S1}/series": (2,),
+    f"/studies/{S1}/instances": (2, 3),
+    f"/studies/{S1}/series/{S1}.1/instances": (3,),
+}
+
+
+@pytest.mark.parametrize("path", RESOURCES)
+@pytest.mark.parametrize("filter_", LEVELS)
+def test_which_levels_a_resource_filters_on(v2: Caller, path: str, filter_: str) -> None:
+    response = v2.get(f"{path}?{filter_}")
+    if LEVELS[filter_] in RESOURCES[path]:
+        assert response.status_code in (200, 204)
+    else:
+        name = filter_.partition("=")[0]
+        assert refused(response).startswith(f"Invalid query: AttributeId {name} is not queryable.")
+
+
+@pytest.mark.parametrize("path", RESOURCES)
+def test_a_study_uid_filters_everywhere(v2: Caller, path: str) -> None:
+    assert {value(row, "0020000D") for row in rows(v2.get(f"{path}?StudyInstanceUID={S1}"))} == {S1}
+    assert (v2.get(f"{path}?StudyInstanceUID=2.25.99").status_code) == 204
+    if S1 in path:
+        assert v2.get(f"{path}?StudyInstanceUID={S2}").status_code == 204
+
+
+SERIES = ("0020000E", "00080060", "00400244", "00081090")
+
+
+# --- attributes ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("keyword", "tag", "asked", "found"),
+    [
+        ("StudyDate", "00080020", "20240115", [S1]),
+        ("StudyInstanceUID", "0020000D", S2, [S2]),
+        ("StudyDescription", "00081030", "Chest CT", [S1]),
+        ("AccessionNumber", "00080050", "Acc-2", [S2]),
+        ("PatientID", "00100020", "P1234", [S4]),
+        ("PatientName", "00100010", "Smith^Ann Mary", [S2]),
+        ("ReferringPhysicianName", "00080090", "House^Gregory", [S1]),
+        ("PatientBirthDate", "00100030", "19800101", [S2]),
+        ("ModalitiesInStudy", "00080061", "MR", [S1]),
+        ("SeriesInstanceUID", "0020000E", f"{S1}.2", [S1]),
+        ("Modality", "00080060", "US", [S3]),
+        ("PerformedProcedureStepStartDate", "00400244", "20240116", [S1]),
+        ("ManufacturerModelName", "00081090", "Scanner 64", [S1]),
+        ("SOPInstanceUID", "00080018", f"{S4}.1.1", [S4]),
+    ],
+)
+def test_each_attribute(v1: Caller, v2: Caller, keyword: str, tag: str, asked: str, found: list[str]) -> None:
+    path = "/series" if tag in SERIES else "/instances" if tag == "00080018" else "/studies"
+    for name in (keyword, tag, tag.lower()):
+        for caller in (v1, v2):
+            (row,) = rows(caller.get(f"{path}?{name}={asked}"))
+            assert [value(row, "0020000D")] == found
+    assert tag in row
+
+
+@pytest.mark.parametrize("name", ["StudyTime", "00080030", "SOPClassUID", "PatientSex", "StudyID", "SeriesNumber"])
+def test_other_attributes_are_not_queryable(v1: Caller, v2: Caller, name: str) -> None:
+    for caller in (v1, v2):
+        assert refused(caller.get(f"/studies?{name}=1")) == NOT_QUERYABLE.format(name)
+
+
+def test_the_misprint_of_the_documentation_is_no_attribute(v2: Caller) -> None:
+    assert refused(v2.get("/studies?00090090=House")) == NOT_QUERYABLE.format("00090090")
+
+
+# --- matching -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        # exact: letter case and trailing spaces do not matter, accents do
+        ("PatientID=P1", [S2, S1]),
+        ("PatientID=p1", [S2, S1]),
+        ("PatientID=P1%20%20", [S2, S1]),
+        ("PatientID=%20P1", []),
+        ("PatientID=P", []),
+        ("StudyDescription=chest%20ct", [S1]),
+        ("StudyDescription=CHEST+CT", [S1]),
+        ("StudyDescription=Chest%20CT%20", [S1]),
+        (f"StudyDescription={quote('überblick')}", [S2]),
+        ("StudyDescription=uberblick", [S3]),
+        (f"StudyDescription={quote('VU À ZOË')}", [S5]),
+        (f"StudyDescription={quote('Vu à Zoë')}", [S5]),  # decomposed
+        # UIDs and dates
+        (f"StudyInstanceUID={S1}%20", [S1]),
+        ("StudyDate=20240229", [S5]),
+        ("StudyDate=20200101", []),
+        # NULs at the end, in the file and in the query
+        ("AccessionNumber=ACC-1", [S1]),
+        ("AccessionNumber=ACC-1%00", [S1]),
+        ("AccessionNumber=acc-1%20%00", [S1]),
+        ("PatientID=P1%00%00", [S2, S1]),
+        ("PatientID=%00P1", []),
+        # characters with a meaning in URLs, and in lists
+        ("PatientID=Q%2F1%20%26%20100%25", [S5]),
+        ("AccessionNumber=A%2BB", [S5]),
+        ("AccessionNumber=A+B", []),
+        ("AccessionNumber=A,B", [S3]),
+        ("AccessionNumber=A%5CB", []),
+        ("PatientID=%FF", []),
+        ("PatientID=P%EF%BC%91", []),  # a full-width 1
+        # person names: accents do not matter either, groups are names of their own
+        ("PatientName=muller%5Ejorg", [S1]),
+        (f"PatientName={quote('MÜLLER^JÖRG')}", [S1]),
+        (f"PatientName={quote('山田^太郎')}", [S1]),
+        (f"PatientName={quote('やまだ^たろう')}", [S1]),
+        (f"PatientName={quote('Müller^Jörg=山田^太郎=やまだ^たろう')}", [S1]),
+        ("PatientName=muller%5Ejorg%5E%5E", [S1]),
+        ("PatientName=muller", []),
+        ("PatientName=smith%5Eann%20mary", [S2]),
+        ("PatientName=angstrom%5Easa", [S5]),
+        # modalities
+        ("ModalitiesInStudy=CT", [S5, S2, S1]),
+        ("ModalitiesInStudy=mr", [S1]),
+        ("ModalitiesInStudy=XA", []),
+        # several attributes: all must match
+        ("PatientID=P1&ModalitiesInStudy=MR", [S1]),
+        ("PatientID=P1&StudyDate=20240116", [S2]),
+        ("PatientID=P1&StudyDate=20240116&ModalitiesInStudy=MR", []),
+    ],
+)
+def test_exact_values(v2: Caller, query: str, found: list[str]) -> None:
+    assert studies(v2.get(f"/studies?{query}")) == found
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("StudyDate=20240115-20240116", [S2, S1]),
+        ("StudyDate=20240115-20240115", [S1]),
+        ("StudyDate=20240116-", [S5, S2]),
+        ("StudyDate=-20240115", [S3, S1]),
+        ("StudyDate=19000101-19000102", []),
+        ("StudyDate=%2020240115%20-%2020240116", [S2, S1]),
+        ("PatientBirthDate=19700101-19791231", [S1]),
+        ("PatientBirthDate=-19991231", [S2, S1]),
+        ("PatientID=P1&StudyDate=20240116-", [S2]),
+        ("StudyDate=20240101-&PatientBirthDate=-19751231", [S1]),
+        ("ModalitiesInStudy=CT&StudyDate=20240116-", [S5, S2]),
+    ],
+)
+def test_ranges(v2: Caller, query: str, found: list[str]) -> None:
+    assert studies(v2.get(f"/studies?{query}")) == found
+
+
+def test_a_range_of_a_series_date(v2: Caller) -> None:
+    found = rows(v2.get("/series?PerformedProcedureStepStartDate=20240116-20241231"))
+    assert [value(row, "0020000E") for row in found] == [f"{S1}.2"]
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("smi", [S4, S3, S2]),
+        ("SMITH", [S4, S3, S2]),
+        ("smith", [S4, S3, S2]),
+        ("smithson", [S4]),
+        ("ith", []),
+        ("mary", [S4, S2]),
+        ("ann mary", [S2]),
+        ("an ma", [S2]),
+        ("mary ann", []),
+        ("smith mary", []),
+        ("smith ann mary", [S2]),
+        ("smith^john", [S3]),
+        ("smith^q", []),
+        ("joh q", [S3]),
+        ("muller", [S1]),
+        ("mül", [S1]),
+        ("山", [S1]),
+        ("たろ", [S1]),
+        ("angs", [S5]),
+        ("Åsa", [S5]),
+        ("smith*", [S4, S3, S2]),
+        ("nobody", []),
+    ],
+)
+def test_fuzzy_names(v2: Caller, name: str, found: list[str]) -> None:
+    assert studies(v2.get(f"/studies?PatientName={quote(name)}&fuzzymatching=true")) == found
+    assert studies(v2.get(f"/studies?fuzzyMatching=TRUE&00100010={quote(name)}")) == found
+
+
+def test_fuzzy_is_for_names_alone_and_off_by_default(v2: Caller) -> None:
+    assert studies(v2.get("/studies?PatientName=smi")) == []
+    assert studies(v2.get("/studies?PatientName=smi&fuzzymatching=false")) == []
+    assert studies(v2.get("/studies?PatientID=P12&fuzzymatching=true")) == []
+    assert studies(v2.get("/studies?ReferringPhysicianName=hou&fuzzymatching=true")) == [S1]
+    found = rows(v2.get("/instances?PatientName=smi&fuzzymatching=true"))
+    assert [value(row, "0020000D") for row in found] == [S4, S3, S2]
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("PatientID=P1*", [S4, S2, S1]),
+        ("PatientID=p*4", [S4]),
+        ("PatientID=*1*", [S5, S4, S2, S1]),
+        ("PatientID=P?", [S3, S2, S1]),
+        ("PatientID=?1", [S2, S1]),
+        ("PatientID=P12??", [S4]),
+        ("PatientID=P1??", []),
+        ("PatientID=**", [S5, S4, S3, S2, S1]),
+        ("PatientName=smith*", [S3, S2]),
+        ("PatientName=m%C3%BCll*", [S1]),
+        ("PatientName=*%5Emary*", []),
+        ("PatientName=*mary*", [S4, S2]),
+        ("StudyDescription=chest*", [S1]),
+        ("AccessionNumber=acc-?", [S2, S1]),
+        ("ModalitiesInStudy=?R", [S1]),
+        ("PatientID=P1*&StudyDate=20240101-", [S2, S1]),
+        # `*` alone matches everything, what has no value too
+        ("PatientID=*", [S5, S4, S3, S2, S1]),
+        ("StudyDescription=*", [S5, S4, S3, S2, S1]),
+        ("ModalitiesInStudy=*", [S5, S4, S3, S2, S1]),
+        ("PatientName=*&fuzzymatching=true", [S5, S4, S3, S2, S1]),
+    ],
+)
+def test_wildcards(v2: Caller, query: str, found: list[str]) -> None:
+    assert studies(v2.get(f"/studies?{query}")) == found
+
+
+def test_a_universal_match_is_returned(v1: Caller, v2: Caller) -> None:
+    for caller in (v1, v2):
+        (row,) = rows(caller.get(f"/studies?StudyInstanceUID={S2}&StudyDescription=*&ModalitiesInStudy=*"))
+        assert value(row, "00081030") == "Überblick"
+        assert row["00080061"]["Value"] == ["CT"]
+
+
+@pytest.mark.parametrize("sign", [",", "%2C", "%5C"])
+def test_lists_of_uids(v2: Caller, sign: str) -> None:
+    assert studies(v2.get(f"/studies?StudyInstanceUID={S3}{sign}{S1}{sign}2.25.99")) == [S3, S1]
+    found = rows(v2.get(f"/series?SeriesInstanceUID={S1}.2{sign}{S4}.1"))
+    assert [value(row, "0020000E") for row in found] == [f"{S4}.1", f"{S1}.2"]
+    found = rows(v2.get(f"/studies/{S1}/instances?SOPInstanceUID={S1}.2.1{sign}{S4}.1.1{sign}{S1}.1.1"))
+    assert [value(row, "00080018") for row in found] == [f"{S1}.2.1", f"{S1}.1.1"]
+    found = rows(v2.get(f"/instances?StudyInstanceUID={S1}{sign}{S2}&Modality=CT"))
+    assert [value(row, "00080018") for row in found] == [f"{S2}.1.1", f"{S1}.1.2", f"{S1}.1.1"]
+
+
+@pytest.mark.parametrize(
+    ("path", "found"),
+    [
+        ("/series?PatientID=P1", [f"{S2}.1", f"{S1}.2", f"{S1}.1"]),
+        ("/series?PatientID=P1&Modality=CT", [f"{S2}.1", f"{S1}.1"]),
+        ("/series?ModalitiesInStudy=MR", [f"{S1}.2", f"{S1}.1"]),
+        ("/series?StudyDate=20240101-20240115&Modality=?R", [f"{S1}.2"]),
+        (f"/studies/{S1}/series?Modality=MR", [f"{S1}.2"]),
+        (f"/studies/{S1}/series?ManufacturerModelName=magnet*", [f"{S1}.2"]),
+    ],
+)
+def test_filters_of_the_level_above(v2: Caller, path: str, found: list[str]) -> None:
+    assert [value(row, "0020000E") for row in rows(v2.get(path))] == found
+
+
+def test_filters_on_instances(v2: Caller) -> None:
+    found = rows(v2.get("/instances?PatientID=P1&Modality=CT&StudyDate=-20240115"))
+    assert [value(row, "00080018") for row in found] == [f"{S1}.1.2", f"{S1}.1.1"]
+
+
+def test_another_partition_has_its_own(v2: Caller) -> None:
+    other = Caller(v2.client, "/v2/partitions/clinic-b")
+    assert len(rows(other.get("/studies?PatientID=P1"))) == 1
+    assert not set(studies(other.get("/studies"))) & {S1, S2, S3, S4, S5}
+
+
+# --- errors -------------------------------------------------------------------------------------------------------
+
+TAIL = (
+    "If the parameter is an attribute keyword, check the casing as they are case-sensitive. "
+    "The conformance statement has a list of supported query parameters, attributes and the levels."
+)
+NOT_QUERYABLE = "Invalid query: AttributeId {} is not queryable.  " + TAIL
+UNKNOWN = "Invalid query: unknown query parameter '{}'. " + TAIL
+EMPTY = "Invalid query: AttributeId '{}' has empty string value that is not supported."
+TWICE = "Invalid QIDO-RS query. Duplicate AttributeId '{}'. Each attribute is only allowed to be specified once."
+BOTH = (
+    "Invalid query: attribute '{}' has been specified more than once using different ID formats. "
+    "Each attribute is only allowed to be specified once."
+)
+DATE = (
+    "Invalid query: specified Date value '{}' is invalid for attribute '{}'. "
+    "Date should be valid and formatted as yyyyMMdd."
+)
+SEQUENCE = "Dicom element '{}' failed validation for VR 'SQ': Sequential dicom tags are currently not supported."
+LIMIT = "The query parameter 'Limit' is invalid. The field Limit must be between 1 and 200."
+
+
+@pytest.mark.parametrize(
+    ("query", "text"),
+    [
+        ("nonsense=1", UNKNOWN.format("nonsense")),
+        ("patientid=P1", UNKNOWN.format("patientid")),
+        ("PATIENTID=P1", UNKNOWN.format("PATIENTID")),
+        ("=1", UNKNOWN.format("")),
+        ("0010002=P1", UNKNOWN.format("0010002")),
+        ("001000200=P1", UNKNOWN.format("001000200")),
+        ("00110011a=P1", UNKNOWN.format("00110011a")),
+        ("FFFEFFFE=P1", UNKNOWN.format("FFFEFFFE")),
+        ("orderby=PatientID", UNKNOWN.format("orderby")),
+        ("PatientSex=F", NOT_QUERYABLE.format("PatientSex")),
+        ("00100040=F", NOT_QUERYABLE.format("00100040")),
+        ("00091001=private", NOT_QUERYABLE.format("00091001")),
+        ("Modality=CT", NOT_QUERYABLE.format("Modality")),
+        ("PatientID=", EMPTY.format("PatientID")),
+        ("PatientID", EMPTY.format("PatientID")),
+        ("PatientID=%20%20", EMPTY.format("PatientID")),
+        ("PatientID=%00", EMPTY.format("PatientID")),
+        ("StudyDate=", EMPTY.format("StudyDate")),
+        ("PatientID=P1&PatientID=P1", TWICE.format("PatientID")),
+        ("PatientID=P1&PatientID=P2", TWICE.format("PatientID")),
+        ("00100020=P1&00100020=P2", TWICE.format("00100020")),
+        ("PatientID=P1&00100020=P1", BOTH.format("00100020")),
+        ("00100020=P1&PatientID=P1", BOTH.format("PatientID")),
+        ("StudyDate=2024", DATE.format("2024", "StudyDate")),
+        ("StudyDate=20240230", DATE.format("20240230", "StudyDate")),
+        ("StudyDate=2024-01-15", DATE.format("2024", "StudyDate")),
+        ("StudyDate=today", DATE.format("today", "StudyDate")),
+        ("StudyDate=20240115-x", DATE.format("x", "StudyDate")),
+        ("00080020=00000000", DATE.format("00000000", "00080020")),
+        ("PatientBirthDate=20240115.5", DATE.format("20240115.5", "PatientBirthDate")),
+        ("RequestAttributesSequence=1", SEQUENCE.format("RequestAttributesSequence")),
+        ("00400275=1", SEQUENCE.format("00400275")),
+        ("RequestAttributesSequence.AccessionNumber=1", SEQUENCE.format("RequestAttributesSequence.AccessionNumber")),
+        ("00400275.00080050=1", SEQUENCE.format("00400275.00080050")),
+        ("limit=0", LIMIT),
+        ("limit=201", LIMIT),
+        ("limit=-1", LIMIT),
+        ("limit=x", LIMIT),
+        ("limit=", LIMIT),
+        ("limit=1.5", LIMIT),
+        ("limit=99999999999999999999", LIMIT),
+        ("limit=%D9%A5", LIMIT),
+        ("includefield=Nonsense", "Invalid query: IncludeField has unknown attribute 'Nonsense'."),
+        ("includefield=PatientID,nonsense", "Invalid query: IncludeField has unknown attribute 'nonsense'."),
+        ("includefield=", "Invalid query: IncludeField has unknown attribute ''."),
+        ("includefield=patientid", "Invalid query: IncludeField has unknown attribute 'patientid'."),
+        (
+            "StudyInstanceUID=x",
+            f"Dicom element 'StudyInstanceUID' failed validation for VR 'UI': {IDENTIFIER_RULE}",
+        ),
+        (
+            f"0020000D={S1},x",
+            f"Dicom element '0020000D' failed validation for VR 'UI': {IDENTIFIER_RULE}",
+        ),
+        ("PatientID=%3Cscript%3E", "The query string included invalid characters."),
+    ],
+)
+def test_what_is_refused(v1: Caller, v2: Caller, query: str, text: str) -> None:
+    for caller in (v1, v2):
+        assert refused(caller.get(f"/studies?{query}")) == text
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "offset=-1",
+        "offset=x",
+        "offset=",
+        "offset=2147483648",
+        "fuzzymatching=maybe",
+        "fuzzymatching=",
+        "StudyDate=-",
+        "StudyDate=20240116-20240115",
+        "StudyDate=20240101-20240102-20240103",
+        "PatientID=" + "x" * 65,
+        "AccessionNumber=" + "x" * 17,
+        "limit=1&limit=2",
+        "limit=1&Limit=1",
+    ],
+)
+def test_what_is_refused_with_a_text_of_our_own(v2: Caller, query: str) -> None:
+    name = query.partition("=")[0]
+    assert name.lower() in refused(v2.get(f"/studies?{query}")).lower()
+
+
+def test_a_reversed_range_names_value_and_attribute(v2: Caller) -> None:
+    text = refused(v2.get("/studies?StudyDate=20240116-20240115"))
+    assert "'20240116-20240115'" in text
+    assert "'StudyDate'" in text
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/studies/x/series", "/studies/x/instances", f"/studies/{S1}/series/x/instances", f"/studies/{'1' * 65}/series"],
+)
+def test_a_bad_uid_in_the_path(v2: Caller, path: str) -> None:
+    assert refused(v2.get(path)).endswith(IDENTIFIER_RULE)
+
+
+# --- limit and offset ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("limit=1", [S5]),
+        ("limit=200", [S5, S4, S3, S2, S1]),
+        ("LIMIT=2", [S5, S4]),
+        ("Limit=2&Offset=1", [S4, S3]),
+        ("limit=2&offset=4", [S1]),
+        ("offset=0", [S5, S4, S3, S2, S1]),
+        ("offset=5", []),
+        ("offset=2147483647", []),
+        ("ModalitiesInStudy=CT&limit=1&offset=1", [S2]),
+        ("StudyDate=-20240116&limit=2&offset=1", [S2, S1]),
+        ("PatientName=smi&fuzzymatching=true&limit=1&offset=2", [S2]),
+        ("PatientID=P1*&offset=1&limit=5", [S2, S1]),
+    ],
+)
+def test_pages(v2: Caller, query: str, found: list[str]) -> None:
+    assert studies(v2.get(f"/studies?{query}")) == found
+
+
+def test_no_headers_of_paging(v2: Caller) -> None:
+    headers = {name.lower() for name in v2.get("/studies?limit=1").headers.keys()}  # noqa: SIM118  # not a dict
+    assert not headers & {"link", "x-total-count", "warning"}
+
+
+# --- what is returned ---------------------------------------------------------------------------------------------
+
+V1_STUDY = "00080005 00080020 00080030 00100010 00100020 00100040 0020000D 00200010 00080050 00080090 00100030"
+V1_SERIES = "00080005 00080060 0008103E 0020000E 00400244"
+V1_INSTANCE = "00080005 00080016 00080018 00200013"
+V2_STUDY = "0020000D 00080020 00081030 00080050 00080090 00100010 00100020 00100030"
+V2_SERIES = "0020000E 00080060 00400244 00081090"
+V2_INSTANCE = "00080018"
+LINKS = "00080056 00081190"
+
+FIRST = f"SOPInstanceUID={S1}.1.1"
+
+
+def tags(row: dict[str, Any]) -> set[str]:
+    return set(row)
+
+
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [
+        ("/studies", [V2_STUDY]),
+        ("/series", [V2_STUDY, V2_SERIES]),
+        ("/instances", [V2_STUDY, V2_SERIES, V2_INSTANCE]),
+        (f"/studies/{S1}/series", [V2_SERIES, "0020000D"]),
+        (f"/studies/{S1}/instances", [V2_SERIES, V2_INSTANCE, "0020000D"]),
+        (f"/studies/{S1}/series/{S1}.1/instances", [V2_INSTANCE, "0020000D 0020000E"]),
+    ],
+)
+def test_defaults_of_v2(v2: Caller, path: str, told: list[str]) -> None:
+    row = rows(v2.get(f"{path}?limit=200"))[-1]
+    assert tags(row) == set(" ".join([*told, LINKS]).split())
+    assert row["00080056"] == {"vr": "CS", "Value": ["ONLINE"]}
+
+
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [
+        (f"/instances?{FIRST}", [V1_STUDY, V1_SERIES, V1_INSTANCE]),
+        (f"/studies/{S1}/instances?{FIRST}", [V1_SERIES, V1_INSTANCE, "0020000D"]),
+        (f"/studies/{S1}/series/{S1}.1/instances?{FIRST}", [V1_INSTANCE, "0020000D 0020000E"]),
+    ],
+)
+def test_defaults_of_v1(v1: Caller, path: str, told: list[str]) -> None:
+    (row,) = rows(v1.get(path))
+    assert tags(row) == set(" ".join(told).split())
+
+
+def test_v1_tells_of_the_newest_instance_and_v2_of_the_index(v1: Caller, v2: Caller) -> None:
+    """The newest instance of the study has no name, no date of birth, and another modality."""
+    (old,) = rows(v1.get(f"/studies?StudyInstanceUID={S1}&includefield=StudyDescription"))
+    assert not tags(old) & {"00100010", "00100030", "00081030"}
+    (new,) = rows(v2.get(f"/studies?StudyInstanceUID={S1}&includefield=PatientSex"))
+    assert new["00100010"]["Value"] == [
+        {"Alphabetic": "Müller^Jörg", "Ideographic": "山田^太郎", "Phonetic": "やまだ^たろう"}
+    ]
+    assert value(new, "00081030") == "Chest CT"
+    assert "00100040" not in new  # not in the index, and the newest instance has none
+
+
+def test_links_of_v2(v2: Caller) -> None:
+    (row,) = rows(v2.get(f"/studies?StudyInstanceUID={S1}"))
+    assert value(row, "00081190") == f"http://localhost/v2/partitions/clinic-a/studies/{S1}"
+    (row,) = rows(v2.get(f"/instances?{FIRST}"))
+    path = f"/v2/partitions/clinic-a/studies/{S1}/series/{S1}.1/instances/{S1}.1.1"
+    assert value(row, "00081190") == f"http://localhost{path}"
+    assert v2.client.get(path).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "includefield=StudyTime&includefield=SeriesDescription",
+        "includefield=StudyTime,SeriesDescription",
+        "IncludeField=00080030,%200008103e",
+        "includefield=StudyTime,SeriesDescription,PatientID,StudyTime",
+    ],
+)
+def test_includefield(v2: Caller, query: str) -> None:
+    (row,) = rows(v2.get(f"/instances?{FIRST}&{query}"))
+    assert (value(row, "00080030"), value(row, "0008103E")) == ("101500", "Axial")
+
+
+def test_includefield_takes_private_numbers_and_attributes_of_any_level(v2: Caller) -> None:
+    (row,) = rows(v2.get(f"/instances?{FIRST}&includefield=00091001,InstanceNumber,00090010"))
+    assert (value(row, "00091001"), value(row, "00090010"), value(row, "00200013")) == ("private", "ACME", 1)
+    (row,) = rows(v2.get(f"/studies?StudyInstanceUID={S1}&includefield=SOPInstanceUID,SeriesInstanceUID,Modality"))
+    assert (value(row, "00080018"), value(row, "0020000E"), value(row, "00080060")) == (f"{S1}.2.1", f"{S1}.2", "MR")
+    assert rows(v2.get(f"/studies?StudyInstanceUID={S4}&includefield=0009FFFF"))[0].keys() >= {"0020000D"}
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["includefield=all", "includefield=ALL", "includefield=all,StudyTime", "includefield=all&includefield=PatientID"],
+)
+def test_includefield_all(v1: Caller, v2: Caller, query: str) -> None:
+    for caller in (v1, v2):
+        (row,) = rows(caller.get(f"/instances?{FIRST}&{query}"))
+        assert tags(row) >= set(" ".join([V1_STUDY, V1_SERIES, V1_INSTANCE, "00081030"]).split())
+
+
+def test_includefield_all_tells_no_model(v1: Caller) -> None:
+    (row,) = rows(v1.get(f"/instances?{FIRST}&includefield=all"))
+    assert "00081090" not in row
+
+
+# --- computed -----------------------------------------------------------------------------------------------------
+
+
+def test_counts(v1: Caller, v2: Caller) -> None:
+    for caller in (v1, v2):
+        found = rows(caller.get("/studies?includefield=00201208,NumberOfStudyRelatedSeries,ModalitiesInStudy"))
+        told = [(value(row, "00201208"), value(row, "00201206"), row.get("00080061", {}).get("Value")) for row in found]
+        assert told == [
+            (1, 1, ["CT"]),
+            (1, 1, None),
+            (1, 1, ["US"]),
+            (1, 1, ["CT"]),
+            (3, 2, ["CT", "MR"]),
+        ]
+        found = rows(caller.get("/series?includefield=00201209"))
+        assert [value(row, "00201209") for row in found] == [1, 1, 1, 1, 1, 2]
+        assert {row["00201209"]["vr"] for row in found} == {"IS"}
+
+
+def test_modalities_come_if_filtered_on(v1: Caller, v2: Caller) -> None:
+    for caller in (v1, v2):
+        assert "00080061" not in rows(caller.get("/studies"))[0]
+        (row,) = rows(caller.get("/studies?ModalitiesInStudy=MR"))
+        assert row["00080061"] == {"vr": "CS", "Value": ["CT", "MR"]}
+
+
+def test_counts_at_other_levels_come_from_the_file(v2: Caller) -> None:
+    (row,) = rows(v2.get(f"/series?SeriesInstanceUID={S5}.1&includefield=00201208,00201209"))
+    assert (value(row, "00201208"), value(row, "00201209")) == (77, 1)
+    (row,) = rows(v2.get(f"/instances?SOPInstanceUID={S5}.1.1&includefield=00201208,00201209"))
+    assert value(row, "00201208") == 77
+    assert "00201209" not in row
+
+
+# --- Accept -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "accept",
+    [
+        None,
+        "*/*",
+        "application/*",
+        "application/dicom+json",
+        "application/json",
+        "text/html, application/dicom+json;q=0.1",
+    ],
+)
+def test_what_may_be_accepted(v2: Caller, accept: str | None) -> None:
+    assert v2.get("/studies", accept).status_code == 200
+
+
+@pytest.mark.parametrize("accept", ["text/html", "application/dicom", 'multipart/related; type="application/dicom"'])
+def test_nothing_else_is_acceptable(v2: Caller, accept: str) -> None:
+    assert v2.get("/studies", accept).status_code == 406
+
+
+def test_an_unknown_partition_is_400_and_not_made(v2: Caller) -> None:
+    other = Caller(v2.client, "/v2/partitions/nobody")
+    assert refused(other.get("/studies")) == "Specified PartitionName nobody doesn't exist."
