@@ -10,12 +10,16 @@ from typing import Final, TypeVar
 
 from app.dicom.query_parameters import Catalogue
 from app.services import Services
+from app.services.bulk_update import TYPE as UPDATE
+from app.services.bulk_update import BulkUpdate
+from app.services.bulk_update_task import BulkUpdateTask
 from app.services.change_feed import ChangeFeed
 from app.services.export import TYPE as EXPORT
 from app.services.export import Export
 from app.services.export_source import Source
 from app.services.export_task import ExportTask
 from app.services.health import Health
+from app.services.new_versions import NewVersions
 from app.services.operations import OperationDirectory, Purge, Runner, Task
 from app.services.partitions import PartitionDirectory
 from app.services.retrieve import Retrieve
@@ -37,6 +41,7 @@ from app.storage.removal import Removal
 from app.storage.search import Search as Planner
 from app.storage.sequence import Sequence
 from app.storage.sweep import Sweep, Version
+from app.storage.versions import Versions
 from app.storage.walk import Walk
 from app.storage.workitems import Workitems
 from app.storage.worklist import Worklist as WorklistPlanner
@@ -137,7 +142,13 @@ def build_services(settings: Settings, engine: Engine, *, listening: float = 0) 
     operations = Operations(table)
     papers = Papers(table)
     export_source = Source(papers, instances, Walk(table))
-    tasks: dict[str, Task] = {EXPORT: ExportTask(export_source, papers, engine.openers, _spread)}
+    tasks: dict[str, Task] = {
+        EXPORT: ExportTask(export_source, papers, engine.openers, _spread),
+        UPDATE: BulkUpdateTask(
+            Versions(table, numbers, feed, _no_tags),
+            NewVersions(documents, blobs, intake.announce, _spread, settings.spool_dir),
+        ),
+    }
     runner = Runner(operations, engine.queue, tasks, wait=listening)
     purge = Purge(operations, settings.keep_succeeded_days, settings.keep_failed_days)
     sweep = Sweep(table, blobs, current, removal.tidy)
@@ -155,6 +166,7 @@ def build_services(settings: Settings, engine: Engine, *, listening: float = 0) 
         retrieve=Retrieve(instances, documents, blobs),
         search=Search(Planner(table, instances), instances, documents, Catalogue),
         delete=removal.delete,
+        bulk_update=BulkUpdate(operations, engine.queue),
         change_feed=ChangeFeed(feed, instances, documents),
         export=Export(operations, engine.queue, papers, engine.openers, endpoints=settings.export_allow_endpoint_url),
         operations=OperationDirectory(operations),

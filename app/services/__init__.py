@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from app.services.bulk_update import BulkUpdate
 from app.services.change_feed import ChangeFeed
 from app.services.export import Export
 from app.services.health import Health
@@ -26,6 +27,7 @@ class Services:
     search: Search
     delete: Callable[..., None]
     """`storage.removal.Removal.delete`: (partition, study, series=None, instance=None), raises `NotFound`."""
+    bulk_update: BulkUpdate
     change_feed: ChangeFeed
     export: Export
     operations: OperationDirectory

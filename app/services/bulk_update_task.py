@@ -79,17 +79,14 @@ class _Job:
         if failed:
             line = f"Failed to update instances for study {self.study}"
             results["errors"] = [*results.get("errors", ()), line, *lines]
-        at, studies = self.progress.at + 1, len(self.operation.request["studies"])
-        status = self.operation.status
-        if at == studies:
-            status = FAILED if results["studyFailed"] else SUCCEEDED
-        return replace(
-            self.operation,
-            checkpoint=asdict(Progress(at)),
-            results=results,
-            percent=100 * at // studies,
-            status=status,
-        )
+        asked, at = self.operation.request, self.progress.at + 1
+        studies = len(asked["studies"])
+        moved = replace(self.operation, checkpoint=asdict(Progress(at)), results=results, percent=100 * at // studies)
+        if at < studies:
+            return moved
+        # What is known of a patient is not kept for as long as operations are.
+        told = {name: member for name, member in asked.items() if name != "changes"}
+        return replace(moved, request=told, status=FAILED if results["studyFailed"] else SUCCEEDED)
 
 
 class BulkUpdateTask:

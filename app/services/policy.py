@@ -30,6 +30,8 @@ class Policy:
     """Status of a store when all is stored, but not without warnings (spec/02)."""
     succeeded: str
     """How a finished operation is called (spec/08)."""
+    bulk_update: bool
+    """Studies can be updated in bulk (spec/11)."""
 
 
 V1: Final = Policy(
@@ -42,6 +44,7 @@ V1: Final = Policy(
     lists_warnings=False,
     warning_status=200,
     succeeded="completed",
+    bulk_update=False,
 )
 V2: Final = Policy(
     name="v2",
@@ -53,4 +56,5 @@ V2: Final = Policy(
     lists_warnings=True,
     warning_status=202,
     succeeded="succeeded",
+    bulk_update=True,
 )

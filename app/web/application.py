@@ -16,7 +16,18 @@ from app.services import Services
 from app.settings import Settings
 from app.web import access_log, context, problems
 from app.web.mount import BASE, PARTITIONED, RELEASED, SUPPORTED, mount, no_route
-from app.web.routes import changefeed, delete, export, health, partitions, retrieve, search, store, workitems
+from app.web.routes import (
+    bulk_update,
+    changefeed,
+    delete,
+    export,
+    health,
+    partitions,
+    retrieve,
+    search,
+    store,
+    workitems,
+)
 
 HEADERS: Final = (
     ("X-Content-Type-Options", "nosniff"),
@@ -50,6 +61,7 @@ def application(services: Services, settings: Settings) -> Flask:
     app.extensions[context.SERVICES] = services
     app.extensions[context.SETTINGS] = settings
     mount(app, (store.resource, search.resource, retrieve.resource, delete.resource, workitems.resource), PARTITIONED)
+    mount(app, (bulk_update.resource,), PARTITIONED)
     mount(app, (export.resource,), PARTITIONED, RELEASED)
     mount(app, (partitions.resource, changefeed.resource), BASE)
     app.register_blueprint(health.resource(settings.health_exclude))

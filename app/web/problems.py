@@ -37,6 +37,7 @@ PROBLEMS: Final[dict[type[errors.BulkheadError], Problem]] = {
     errors.WorkitemRefused: Problem(400),
     errors.WorkitemNotFound: Problem(404),
     errors.WorkitemConflict: Problem(409),
+    errors.OperationActive: Problem(409),
     errors.StorageError: Problem(503, str(errors.StorageUnavailable())),
     # An index row vouched for the object a moment ago: it was deleted meanwhile.
     errors.BlobMissing: Problem(404, str(errors.NotFound("instance"))),
