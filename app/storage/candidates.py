@@ -15,7 +15,7 @@ from app.storage import keys
 from app.storage.ports import Item, Range, Table, starting
 
 LARGEST_CHUNK: Final = 1024
-_FIRST_CHUNK: Final = 64
+_FIRST_CHUNK: Final = 16
 _MOST_GATHERED: Final = 100_000
 """Candidates held while a range is read; beyond, the newest objects are walked alone."""
 
