@@ -6,6 +6,7 @@ Both read values through `canonical`, so a value is compared in the form it is f
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
 from collections.abc import Iterator
@@ -91,17 +92,22 @@ def _fold_name(text: str) -> str:
     return _CONTROL.sub(" ", text).casefold().rstrip(" ^=")
 
 
+_NUMBER: Final = re.compile(r"[+-]?(?:\d+|(\d+\.\d*|\.\d+|\d+(?=[eE]))(?:[eE][+-]?\d+)?)", re.ASCII)
+_NUMBER_CHARACTERS: Final = 64  # more than any number of these VRs can need
+
+
 def _canonical_number(value: Any) -> str:
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
+    """Return whole numbers by their digits, however large, and others as the nearest double; nothing for no number."""
+    text = str(value).strip()
+    found = _NUMBER.fullmatch(text) if len(text) <= _NUMBER_CHARACTERS else None
+    if not found:
         return ""
-    if number.is_integer() and abs(number) < 2**53:
-        return str(int(number))
-    try:
-        return str(int(str(value)))
-    except ValueError:
-        return repr(number)
+    if not found[1]:
+        return str(int(text))
+    number = float(text)
+    if math.isinf(number):
+        return ""
+    return str(int(number)) if number.is_integer() else repr(number)
 
 
 # A DT or TM: its digits up to the second, a fraction. What is missing is filled from `_START`.
