@@ -166,7 +166,7 @@ def build_services(settings: Settings, engine: Engine, *, listening: float = 0) 
         retrieve=Retrieve(instances, documents, blobs),
         search=Search(Planner(table, instances), instances, documents, Catalogue),
         delete=removal.delete,
-        bulk_update=BulkUpdate(operations, engine.queue),
+        bulk_update=BulkUpdate(operations, engine.queue, enabled=not settings.disable_operations),
         change_feed=ChangeFeed(feed, instances, documents),
         export=Export(operations, engine.queue, papers, engine.openers, endpoints=settings.export_allow_endpoint_url),
         operations=OperationDirectory(operations),

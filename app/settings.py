@@ -87,6 +87,9 @@ class Settings:
     delete_delay_seconds: int = _setting(
         259_200, _whole(0), "How long the files of a deleted instance are kept; three days unless told."
     )
+    disable_operations: bool = _setting(
+        False, Boolean(), "Start no re-indexing, export or bulk update; what is under way goes on."
+    )
     keep_succeeded_days: int = _setting(30, _whole(1), "Days that an operation that succeeded can be asked about.")
     keep_failed_days: int = _setting(90, _whole(1), "Days that an operation that failed can be asked about.")
     enable_export: bool = _setting(True, Boolean(), "Serve exports.")

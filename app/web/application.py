@@ -22,6 +22,7 @@ from app.web.routes import (
     delete,
     export,
     health,
+    operations,
     partitions,
     retrieve,
     search,
@@ -63,7 +64,7 @@ def application(services: Services, settings: Settings) -> Flask:
     mount(app, (store.resource, search.resource, retrieve.resource, delete.resource, workitems.resource), PARTITIONED)
     mount(app, (bulk_update.resource,), PARTITIONED)
     mount(app, (export.resource,), PARTITIONED, RELEASED)
-    mount(app, (partitions.resource, changefeed.resource), BASE)
+    mount(app, (partitions.resource, changefeed.resource, operations.resource), BASE)
     app.register_blueprint(health.resource(settings.health_exclude))
     # Not before_request: this comes before the checks that `context.bind` makes, so that they are logged like all else.
     app.url_value_preprocessor(_begin)

@@ -44,6 +44,13 @@ def json(value: Any, status: int = 200) -> Response:
     return Response(orjson.dumps(value), status, content_type=JSON)
 
 
+def accepted(operation: str, href: str) -> Response:
+    """Return the answer of a call that started an operation: 202, a reference to it, and where to ask (spec/08)."""
+    response = json({"id": operation, "href": href}, 202)
+    response.headers["Location"] = href
+    return response
+
+
 def dicom_json_array(documents: Iterator[bytes]) -> Response:
     """Return an array of ready-made objects: a small one whole with its length, a large one as a stream."""
     chunks = _array(documents)

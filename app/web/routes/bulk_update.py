@@ -10,7 +10,7 @@ from app.services.bulk_update import ChangesRefused
 from app.web.context import Scope
 from app.web.json_body import json_body, require_json_body
 from app.web.mount import resource as new
-from app.web.responses import dicom_json, empty, json
+from app.web.responses import accepted, dicom_json, empty
 
 MAX_BYTES: Final = 4 * 1024 * 1024
 """Bytes of a request: far more than all attributes at their longest."""
@@ -30,10 +30,7 @@ def bulk_update(scope: Scope) -> Response:
         operation = scope.services.bulk_update.start(partition, body)
     except ChangesRefused as refused:
         return dicom_json(_comments(refused.comments), 400)
-    href = scope.operation_url(operation)
-    response = json({"id": operation, "href": href}, 202)
-    response.headers["Location"] = href
-    return response
+    return accepted(operation, scope.operation_url(operation))
 
 
 def _comments(comments: tuple[str, ...]) -> dict[str, object]:
