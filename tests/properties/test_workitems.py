@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
@@ -14,10 +15,10 @@ from hypothesis import strategies as st
 
 from app import bootstrap
 from app.dicom.attributes import Level
-from app.dicom.json_dataset import Dataset
+from app.dicom.json_dataset import Dataset, first_dataset
 from app.dicom.query_parameters import Catalogue, parse_query
 from app.dicom.worklist import FILTERS, STATE
-from app.errors import InvalidQuery, WorkitemRefused
+from app.errors import InvalidQuery, InvalidRequest, WorkitemRefused
 from app.services import Services
 from app.settings import Settings
 from app.storage import keys
@@ -237,3 +238,61 @@ def consistent(engine: bootstrap.Engine, services: Services, partition: Partitio
     for each in STATES:
         found = services.worklist.search(partition, [("ProcedureStepState", each)])
         assert {uid(loaded(row)) for row in found.documents} == {n for n, m in known.items() if m.state == each}
+
+
+# --- hostile bodies -----------------------------------------------------------------------------------------------
+
+JSON = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=8), WORDS),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3),
+        st.dictionaries(st.sampled_from(["vr", "Value", "Alphabetic", "InlineBinary", "x"]), inner, max_size=3),
+    ),
+    max_leaves=12,
+)
+ELEMENTS = st.one_of(
+    JSON,
+    st.builds(
+        lambda vr, values: {"vr": vr, "Value": values},
+        st.sampled_from(["LO", "PN", "SQ", "UI", "DT", "CS", "SH", "US", "DS", "UN"]),
+        st.lists(JSON, max_size=3),
+    ),
+)
+TAGS = st.sampled_from(
+    [
+        *workitem(),
+        *COMPLETE,
+        *(path.partition(".")[0] for path in FILTERS),
+        "00741202",
+        "00080018",
+        "00741000",
+        "00091001",
+    ]
+)
+BODIES = st.dictionaries(TAGS, ELEMENTS, max_size=4)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(body=BODIES, calls=st.lists(st.sampled_from(["add", "update", "state", "cancel"]), min_size=1, max_size=3))
+def test_no_body_is_too_odd_to_be_answered(archive: Archive, body: dict[str, Any], calls: list[str]) -> None:
+    """Every body is taken, or refused by name; what was taken can be read and found."""
+    partition, worklist = fresh(), archive[1].worklist
+    worklist.add(partition, "2.25.1", workitem())
+    for call in calls:
+        try:
+            given = first_dataset(json.dumps([workitem() | body if call == "add" else body]).encode())
+            match call:
+                case "add":
+                    worklist.add(partition, "2.25.2", given)
+                case "update":
+                    worklist.update(partition, "2.25.1", "", given)
+                case "state":
+                    worklist.change_state(partition, "2.25.1", given)
+                case "cancel":
+                    worklist.request_cancellation(partition, "2.25.1", given)
+        except (InvalidRequest, WorkitemRefused):
+            continue
+    found = worklist.search(partition, [("includefield", "all")])
+    rows = [loaded(row) for row in found.documents]
+    assert rows == [worklist.retrieve(partition, uid(row)) for row in rows]
+    assert "2.25.1" in [uid(row) for row in rows]
