@@ -43,14 +43,14 @@ def places(partition: int, kind: str, wanted: Filter) -> list[tuple[str, str]]:
     """Return (pk, value) of the posting lists of an exact filter on objects of a kind (`study`, …, `workitem`)."""
     if not isinstance(wanted.condition, OneOf):
         return []
-    pk = keys.values(partition, kind, wanted.attribute.tag)
+    pk = keys.values(partition, kind, wanted.attribute.key)
     return [(pk, value[:MAX_CANONICAL]) for value in sorted(wanted.condition.values)]
 
 
 def entries(table: Table, partition: int, kind: str, wanted: Filter) -> Iterator[Item]:
     """Yield the postings of every object of a kind that may satisfy one filter, in no useful order."""
-    tag = wanted.attribute.tag
-    pk = keys.values(partition, kind, tag)
+    key = wanted.attribute.key
+    pk = keys.values(partition, kind, key)
     match wanted.condition:
         case OneOf():
             for place, value in places(partition, kind, wanted):
@@ -61,7 +61,7 @@ def entries(table: Table, partition: int, kind: str, wanted: Filter) -> Iterator
             yield from table.query(pk, starting(pattern.prefix[:MAX_CANONICAL]))
         case Words(words):
             longest = max(words, key=len)[:MAX_CANONICAL]
-            yield from table.query(keys.words(partition, kind, tag, longest[0]), starting(longest))
+            yield from table.query(keys.words(partition, kind, key, longest), starting(longest))
 
 
 class Postings(Generic[C]):
@@ -115,14 +115,16 @@ def race(
     walk: Iterator[list[F]],
     gathers: list[Iterator[C]],
     verify: Callable[[Iterable[C]], Iterator[list[F]]],
+    page: int,
 ) -> Iterator[F]:
     """Yield matches newest first from whichever is done first: the walk, or one complete gathering of candidates.
 
-    All advance in step, so the cost is about that of the cheapest times their number. Candidates must be hashable.
+    All advance in step, so the cost is about that of the cheapest times their number. `page` is how many matches are
+    wanted: a gathering may read that many before the walk is asked at all. Candidates must be hashable.
     """
     gathered: list[tuple[Iterator[C], set[C]]] = [(each, set()) for each in gathers]
     reached = keys.NEWEST
-    size = _FIRST_CHUNK
+    size = min(max(page, _FIRST_CHUNK), LARGEST_CHUNK)
     while True:
         for stream, found in gathered:
             chunk = list(islice(stream, size))

@@ -92,6 +92,7 @@ class Search:
             self._verified(partition, query, self._stream(partition, query)),
             [self._gather(partition, query, each) for each in query.filters if not _streams(query, each)],
             lambda found: self._verified(partition, query, found),
+            query.offset + query.limit,
         )
 
     # --- inside named studies ---

@@ -40,6 +40,7 @@ class Worklist:
             self._verified(partition, query, self._stream(partition, query)),
             [self._gather(partition, each) for each in query.filters if not isinstance(each.condition, OneOf)],
             lambda found: self._verified(partition, query, found),
+            query.offset + query.limit,
         )
         return list(islice(matches, query.offset, query.offset + query.limit))
 
