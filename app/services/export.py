@@ -9,6 +9,7 @@ from typing import Any, Final
 from app.dicom.uids import PADDING, is_uid
 from app.errors import InvalidField, InvalidRequest
 from app.services import destinations
+from app.services.operations import announce
 from app.storage.destinations import Opener, Target, document
 from app.storage.export_papers import Papers
 from app.storage.operations import Operations, new_id
@@ -66,7 +67,7 @@ class Export:
         log = destination.url(log_key(operation))
         asked = {"partition": partition.key, "destination": document(target), "log": log}
         self._operations.start(TYPE, asked, named=operation)
-        self._queue.send(operation)
+        announce(self._queue, operation)
         return operation
 
     def _target(self, stated: Mapping[str, Any]) -> Target:
