@@ -35,8 +35,8 @@ from app.storage.instances import Instances
 from app.storage.intake import Intake
 from app.storage.operations import Operations
 from app.storage.partitions import Partitions
-from app.storage.plan import Extended
 from app.storage.ports import BlobStore, Queue, Table
+from app.storage.querytags import QueryTagStore
 from app.storage.removal import Removal
 from app.storage.search import Search as Planner
 from app.storage.sequence import Sequence
@@ -133,8 +133,9 @@ def build_services(settings: Settings, engine: Engine, *, listening: float = 0) 
     instances = Instances(table)
     documents = Documents(table, blobs)
     feed = changefeed.ChangeFeed(table, numbers)
-    removal = Removal(table, numbers, feed, _no_tags, settings.delete_delay_seconds)
-    intake = Intake(table, numbers, feed, removal.take_back, _no_tags)
+    query_tags = QueryTagStore(table)
+    removal = Removal(table, numbers, feed, settings.delete_delay_seconds)
+    intake = Intake(table, numbers, feed, removal.take_back, query_tags.read)
 
     def current(version: Version) -> Iterable[str]:
         return instances.vouched(version.partition, version.study, version.series, version.instance)
@@ -145,7 +146,7 @@ def build_services(settings: Settings, engine: Engine, *, listening: float = 0) 
     tasks: dict[str, Task] = {
         EXPORT: ExportTask(export_source, papers, engine.openers, _spread),
         UPDATE: BulkUpdateTask(
-            Versions(table, numbers, feed, _no_tags),
+            Versions(table, numbers, feed, query_tags.extended),
             NewVersions(documents, blobs, intake.announce, _spread, settings.spool_dir),
         ),
     }
@@ -157,7 +158,7 @@ def build_services(settings: Settings, engine: Engine, *, listening: float = 0) 
         store=Store(
             intake,
             blobs,
-            _no_tags,
+            query_tags.extended,
             _spread,
             max_instance=settings.max_instance_bytes,
             spool=settings.spool_dir,
@@ -174,10 +175,6 @@ def build_services(settings: Settings, engine: Engine, *, listening: float = 0) 
         health=Health({"table": lambda: table.get(keys.SEQUENCE_COUNTER), "bucket": lambda: blobs.delete([_PROBE])}),
         background=(runner.run_once, lambda: sweep.run_once(clock.now()) > 0, purge.run_once),
     )
-
-
-def _no_tags() -> Extended:
-    return {}
 
 
 _pool: ThreadPoolExecutor | None = None

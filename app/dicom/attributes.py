@@ -33,18 +33,31 @@ class Level(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Attribute:
-    """An attribute that a search may filter on."""
+    """An attribute that a search may filter on.
+
+    An extended query tag has the `number` it was added under, and a private one its `creator` (spec/07).
+    """
 
     tag: str
     keyword: str
     vr: str
     level: Level
+    number: int = 0
+    creator: str = ""
+
+    @property
+    def key(self) -> str:
+        """What values are filed under: a tag that is added again shares nothing with what it was before."""
+        return f"{self.tag}#{self.number}" if self.number else self.tag
 
     @property
     def many(self) -> bool:
         """Whether an object is found by each of its values; otherwise by the first alone (spec/02)."""
         return self.tag == MODALITIES_IN_STUDY or "." in self.tag
 
+
+Extended = Mapping[Level, tuple[Attribute, ...]]
+"""The extended query tags of each level."""
 
 STUDY_UID: Final = "0020000D"
 SERIES_UID: Final = "0020000E"

@@ -199,7 +199,7 @@ class Filter:
     name: str
 
     def matches(self, attributes: Attributes) -> bool:
-        found = canonical_values(self.attribute, attributes.get(self.attribute.tag))
+        found = canonical_values(self.attribute, attributes.get(self.attribute.key))
         return any(self.condition.matches(value) for value in found)
 
 

@@ -29,7 +29,7 @@ REQUIRED: Final[Mapping[int, str]] = {
 }
 """The attributes without which nothing is stored, with their VRs."""
 
-_UNEXPECTED_VR: Final = "The extended query tag VR is not expected."
+UNEXPECTED_VR: Final = "The extended query tag VR is not expected."
 _TOO_LONG: Final = "Value length exceeds maximum length."
 _INVALID_CHARACTER: Final = "Value contains invalid character."
 _CONTROL: Final = re.compile(f"[{CONTROL_BUT_ESC}]")
@@ -93,6 +93,16 @@ def check(part10: Part10, expected: Mapping[int, str], *, lenient: bool) -> list
     return problems
 
 
+def fault_of_value(vr: str, value: str) -> str | None:
+    """The rule that one value breaks, as error lists of extended query tags put it; None if it keeps to its VR's.
+
+    Padding does not count, nor do the sizes of binary numbers, which a decoded value does not show.
+    """
+    rule, value = _RULES.get(vr), value.rstrip(PADDING)
+    broken = rule(value) if rule and value else None
+    return broken[1] if broken else None
+
+
 _Broken = tuple[str, str] | None
 """The rule that is broken, as answers and as error lists put it."""
 
@@ -100,7 +110,7 @@ _Broken = tuple[str, str] | None
 def _broken(element: Element, vr: str, text: Charset, lenient: bool) -> _Broken:
     if element.vr != vr:
         found = f"Value representation is expected to be '{vr}' but is '{element.vr}' in file."
-        return found, _UNEXPECTED_VR
+        return found, UNEXPECTED_VR
     if not isinstance(element.value, bytes):
         return _TOO_LONG, _TOO_LONG
     rule = _RULES.get(vr)

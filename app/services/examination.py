@@ -9,7 +9,8 @@ from typing import Any, Final
 
 import orjson
 
-from app.dicom.attributes import INDEXED, UIDS, Attribute, Attributes, Level
+from app.dicom import tag_values
+from app.dicom.attributes import INDEXED, UIDS, Attribute, Attributes, Extended, Level
 from app.dicom.frames import FrameTable, frame_table
 from app.dicom.json_model import Dataset, describe, first_text
 from app.dicom.part10 import Part10, parse
@@ -19,8 +20,6 @@ from app.dicom.vr import tag_text
 from app.errors import InvalidInstance
 from app.services.policy import Policy
 from app.services.report import DATASET_MISMATCH, INVALID, INVALID_ATTRIBUTES, FailedInstance
-
-Extended = Mapping[Level, tuple[Attribute, ...]]
 
 _SOP_CLASS: Final = 0x00080016
 _STUDY: Final = 0x0020000D
@@ -35,7 +34,10 @@ _WRONG_STUDY: Final = "The StudyInstanceUid in the payload does not match the sp
 
 @dataclass(frozen=True, slots=True)
 class Examined:
-    """An instance fit to be stored. `attributes` are what the index keeps, `metadata` is its DICOM JSON."""
+    """An instance fit to be stored. `attributes` are what the index keeps, `metadata` is its DICOM JSON.
+
+    `tags` are the keys of the extended query tags it was examined for.
+    """
 
     study: str
     series: str
@@ -43,6 +45,7 @@ class Examined:
     sop_class: str
     transfer_syntax: str
     attributes: Mapping[Level, Attributes]
+    tags: frozenset[str]
     metadata: bytes
     frames: FrameTable | None
     warning: int | None
@@ -62,10 +65,10 @@ def examine(
         dataset, problems = describe(part10)
         sop_class, instance = first_text(dataset, _SOP_CLASS), first_text(dataset, _INSTANCE)
         found = required(part10, lenient=not policy.strict)
-        tags = {int(each.tag, 16): each.vr for level in extended.values() for each in level}
+        tags = [each for level in extended.values() for each in level]
         faults = list(found.failures) or check(part10, REQUIRED, lenient=not policy.strict)
         if policy.strict and not faults:
-            faults = check(part10, _INDEXED | tags, lenient=False)
+            faults = check(part10, _INDEXED | _expected(dataset, tags), lenient=False)
             if full:
                 faults += [each for each in problems if not each.nested]
         if faults:
@@ -84,7 +87,11 @@ def examine(
             instance=_uid(dataset, _INSTANCE),
             sop_class=_uid(dataset, _SOP_CLASS),
             transfer_syntax=part10.transfer_syntax.uid,
-            attributes={level: _indexed(dataset, INDEXED[level] + extended.get(level, ())) for level in Level},
+            attributes={
+                level: _indexed(dataset, INDEXED[level]) | tag_values.values(dataset, extended.get(level, ()))
+                for level in Level
+            },
+            tags=frozenset(each.key for each in tags),
             metadata=orjson.dumps(dataset),
             frames=frame_table(data, part10) if part10.pixel_data else None,
             warning=_warning(part10, bool(warnings)),
@@ -116,6 +123,11 @@ def _indexed(dataset: Dataset, attributes: tuple[Attribute, ...]) -> dict[str, A
     return {
         each.tag: element for each, element in found if element and element["vr"] == each.vr and element.get("Value")
     }
+
+
+def _expected(dataset: Dataset, tags: list[Attribute]) -> dict[int, str]:
+    """Return the VRs of extended query tags, but for private ones whose place another creator took."""
+    return {int(each.tag, 16): each.vr for each in tags if tag_values.is_own(dataset, each)}
 
 
 def _several(dataset: Dataset, policy: Policy, extended: Extended) -> bool:

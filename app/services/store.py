@@ -18,6 +18,7 @@ from typing import Final
 
 import structlog
 
+from app.dicom.attributes import Extended
 from app.dicom.frames import FrameTable
 from app.errors import StorageError
 from app.services.examination import Examined, examine
@@ -27,7 +28,7 @@ from app.services.spool import Readable, Spooled, receive
 from app.storage import documents, keys, sweep
 from app.storage.intake import Intake, Outcome, Refusal
 from app.storage.partitions import Partition
-from app.storage.plan import Arrival, Extended
+from app.storage.plan import Arrival
 from app.storage.ports import BlobStore, Key
 from app.storage.snapshot import Uids
 
@@ -103,11 +104,11 @@ class Store:
         """Receive and examine up to a batch of bodies; also tell whether there may be more. Refusals are reported."""
         batch: list[_Pending] = []
         held = 0
+        extended: Extended | None = None
         for body in stream:
             received = opened.enter_context(receive(body, self._max_instance, self._spool))
-            examined = examine(
-                received.buffer, report.study, report.policy, self._extended(), full=self._full_validation
-            )
+            extended = self._extended() if extended is None else extended
+            examined = examine(received.buffer, report.study, report.policy, extended, full=self._full_validation)
             if isinstance(examined, FailedInstance):
                 log.info("instance refused", reason=examined.reason)
                 report.failed.append(examined)
@@ -183,6 +184,7 @@ def _arrival(each: _Pending, intent: Key) -> Arrival:
         metadata=each.metadata,
         intent=intent,
         native=_native(examined.frames),
+        tags=examined.tags,
         frames=each.frames,
     )
 

@@ -21,7 +21,8 @@ class InstanceRow:
     `size` in bytes. `native` tells where uncompressed frames lie (the first fields of `dicom.frames.FrameTable`), empty
     when there are none or when a `frames` item tells. `attributes` are values of instance-level extended query tags.
     `original` is the first stored version, None while that is the current one; `epoch` the last bulk update that the
-    row was tidied after. `revision` is as on the other rows.
+    row was tidied after. `revision` is as on the other rows. `errors` tells, by the key of an extended query tag,
+    where the error lies that kept the instance from being filed under it.
     """
 
     partition: int
@@ -41,6 +42,7 @@ class InstanceRow:
     epoch: str = ""
     original: FileVersion | None = None
     pending: Pending | None = None
+    errors: Mapping[str, str] = field(default_factory=dict)
 
     level = Level.INSTANCE
 
@@ -77,6 +79,8 @@ class InstanceRow:
             fields["original"] = self.original.fields
         if self.pending:
             fields["pending"] = self.pending.fields
+        if self.errors:
+            fields["errors"] = dict(self.errors)
         return Item(self.key, fields, orjson.dumps(self.attributes) if self.attributes else b"")
 
     @staticmethod
@@ -101,6 +105,7 @@ class InstanceRow:
             f.get("epoch", ""),
             FileVersion.of(f["original"]) if "original" in f else None,
             Pending.of(f.get("pending")),
+            f.get("errors", {}),
         )
 
     @property

@@ -25,8 +25,9 @@ from app.errors import Conflict, StorageUnavailable
 from app.storage import sweep
 from app.storage.changefeed import ChangeFeed
 from app.storage.partitions import Partition
-from app.storage.plan import Arrival, Extended, Plan, overflow
+from app.storage.plan import Arrival, Plan, filed, overflow
 from app.storage.ports import MAX_CHANGES, Key, Put, Table
+from app.storage.querytags import QueryTags
 from app.storage.rows import InstanceRow
 from app.storage.sequence import Sequence as Numbers
 from app.storage.snapshot import Snapshot, Uids
@@ -48,7 +49,7 @@ Outcome = InstanceRow | Refusal
 
 
 class Intake:
-    """Makes instances exist. `take_back` deletes instances again; `extended` tells the extended query tags to file."""
+    """Makes instances exist. `take_back` deletes instances again; `tags` reads the extended query tags to file."""
 
     def __init__(
         self,
@@ -56,13 +57,13 @@ class Intake:
         numbers: Numbers,
         feed: ChangeFeed,
         take_back: Callable[[Partition, Iterable[InstanceRow]], None],
-        extended: Callable[[], Extended],
+        tags: Callable[[], QueryTags],
     ) -> None:
         self._table = table
         self._numbers = numbers
         self._feed = feed
         self._take_back = take_back
-        self._extended = extended
+        self._tags = tags
 
     def look(self, partition: Partition, uids: Iterable[Uids]) -> Snapshot:
         """Return the rows that these instances touch: who exists already need not send its blob."""
@@ -103,12 +104,13 @@ class Intake:
         pending = [i for i in range(len(arrivals)) if i not in outcomes]
         wanted = self._sorted_out(snapshot, arrivals, pending, outcomes)
         numbers = list(self._numbers.reserve(len(wanted))) if wanted else []
+        tags = self._tags() if wanted else QueryTags()  # read after the numbers are: see storage/querytags.py
         try:
             while wanted:
-                plan = Plan(partition, snapshot, self._extended())
+                plan = Plan(partition, snapshot)
                 while len(plan.created) < len(wanted):
                     done = len(plan.created)
-                    if plan.admit(arrivals[wanted[done]], numbers[done]) is None:
+                    if plan.admit(filed(arrivals[wanted[done]], tags), numbers[done]) is None:
                         break
                 self._write(partition, plan)
                 done = len(plan.created)
@@ -176,7 +178,7 @@ class Intake:
             if not found.exists(arrival.uids) or found.taken_in(arrival.uids):
                 return
             try:
-                self._table.write(*Plan(partition, found, self._extended()).restatement(arrival))
+                self._table.write(*Plan(partition, found).restatement(arrival))
             except Conflict:
                 time.sleep(random.uniform(0, 0.004 * 2 ** min(attempt, 6)))  # noqa: S311  # jitter, not a secret
             else:

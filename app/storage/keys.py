@@ -7,7 +7,7 @@ from a number: canonical values (dicom/query.py) never hold control characters.
 | family    | pk · sk                                            | serves                                           |
 |-----------|----------------------------------------------------|--------------------------------------------------|
 | counter   | `counters` · `partition`, `sequence`,              | partition keys; watermarks and feed sequence;    |
-|           | `workitem/{p}`                                     | the order of workitems                           |
+|           | `settled`, `workitem/{p}`                          | how far the feed is final; the order of workitems |
 | partition | `partitions` · lower-cased name                    | list, lookup, conditional create                 |
 | study     | `{p}/study/{S}` · `study`, `series/{Se}`,          | existence, counts, a study in one query          |
 |           | `instance/{Se}/{I}`                                |                                                  |
@@ -16,7 +16,7 @@ from a number: canonical values (dicom/query.py) never hold control characters.
 | workitem  | `{p}/workitem/{U}` · `workitem`                    | a workitem whole: row and dataset                |
 | newest    | `{p}/newest/{level}` · `{n}`                       | search without a usable filter, newest first     |
 | value     | `{p}/value/{level}/{tag}` · `{value}TAB{n}`        | exact match newest first, ranges, prefixes       |
-| word      | `{p}/word/{level}/{tag}/{letter}` · `{word}TAB{n}` | fuzzy person names                               |
+| word      | `{p}/word/{level}/{tag}/{bucket}` · `{word}TAB{n}` | fuzzy person names; 32 buckets by first letter   |
 | feed      | `feed/{n // 1000}` · `{n+}`                        | change feed by sequence                          |
 | feed time | `feed/hours` · hour;                               | change feed by time                              |
 |           | `feed/hour/{hour}` · `{time}/{n+}`                 |                                                  |
@@ -25,11 +25,13 @@ from a number: canonical values (dicom/query.py) never hold control characters.
 |           | `operations/open` · id;                            | what is still to be done;                        |
 |           | `operations/active` · type;                        | one at a time;                                   |
 |           | `operations/ended/{status}` · `{time}/{id}`        | what may be forgotten                            |
+| tags      | `querytags` · `catalogue`;                         | all extended query tags, one item;               |
+|           | `querytags/{tag}/errors` · `{time}/{n+}`           | the instances whose value cannot be filed        |
 | queue     | `queue` · `{due}/{id}`; `queue/dead` · id          | announcements of work, of the embedded engine    |
 | export    | `export/{operation}/identifiers` · `{n+}`;         | what an export was asked for;                    |
 |           | `export/{operation}/errors` · `{n+}`               | the lines of its error log                       |
 
-A posting's `{level}` is that of the object it leads to, or `workitem`.
+A posting's `{level}` is that of the object it leads to, or `workitem`; its `{tag}` is `Attribute.key`.
 
 One posting family (`value`) does what two would, one for exact matches and one for order: within one value the entries
 lie newest first, so exact matches merge; the values themselves lie in order, so ranges and prefixes are ranges.
@@ -66,6 +68,7 @@ def oldest(sequence: int) -> str:
 PARTITIONS: Final = "partitions"
 PARTITION_COUNTER: Final = Key("counters", "partition")
 SEQUENCE_COUNTER: Final = Key("counters", "sequence")
+SETTLED: Final = Key("counters", "settled")
 
 
 def partition(name: str) -> Key:
@@ -153,8 +156,16 @@ def values(p: int, level: str, tag: str) -> str:
     return f"{p}/value/{level}/{tag}"
 
 
-def words(p: int, level: str, tag: str, letter: str) -> str:
-    return f"{p}/word/{level}/{tag}/{letter}"
+WORD_BUCKETS: Final = 32
+
+
+def words(p: int, level: str, tag: str, word: str) -> str:
+    """Where a word lies, and whatever starts with it."""
+    return words_in(p, level, tag, ord(word[0]) % WORD_BUCKETS)
+
+
+def words_in(p: int, level: str, tag: str, bucket: int) -> str:
+    return f"{p}/word/{level}/{tag}/{bucket:02d}"
 
 
 def entries(value: str) -> str:
@@ -256,6 +267,24 @@ def queued_by(now: int) -> Range:
 
 def dead_message(message: str) -> Key:
     return Key("queue/dead", message)
+
+
+# --- extended query tags ------------------------------------------------------------------------------------------
+
+QUERY_TAGS: Final = Key("querytags", "catalogue")
+
+
+def tag_errors(tag: str) -> str:
+    return f"querytags/{tag}/errors"
+
+
+def tag_error(tag: str, place: str) -> Key:
+    return Key(tag_errors(tag), place)
+
+
+def tag_error_place(timestamp: str, watermark: int) -> str:
+    """Oldest first."""
+    return f"{timestamp}/{oldest(watermark)}"
 
 
 # --- sweep --------------------------------------------------------------------------------------------------------

@@ -6,16 +6,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from app.dicom.attributes import CORE, MODALITY, Attribute, Attributes, Level
+import orjson
+
+from app.dicom import tag_values
+from app.dicom.attributes import CORE, MODALITY, Attributes, Level
 from app.dicom.query import canonical_values
 from app.storage import documents, keys, sweep
 from app.storage.partitions import Partition
 from app.storage.ports import MAX_CHANGES, Absent, Change, Delete, Holds, Key, Put
 from app.storage.postings import postings
+from app.storage.querytags import QueryTags
 from app.storage.rows import InstanceRow, SeriesRow, StudyRow, first_revision, member, merged
 from app.storage.snapshot import Snapshot, Uids
-
-Extended = Mapping[Level, tuple[Attribute, ...]]
 
 _FEED_ITEMS: Final = 2
 _MOST_DOCUMENT_BYTES: Final = 2_000_000
@@ -38,21 +40,35 @@ class Arrival:
     intent: Key
     frames: bytes = b""
     native: tuple[int, ...] = ()
+    tags: frozenset[str] = frozenset()
+    """The keys of the extended query tags that `attributes` were looked for under."""
 
     @property
     def uids(self) -> Uids:
         return self.version.study, self.version.series, self.version.instance
 
 
+def filed(arrival: Arrival, tags: QueryTags) -> Arrival:
+    """Return an arrival with its values of these extended query tags, if it was examined when there were others."""
+    if arrival.tags == tags.keys:
+        return arrival
+    dataset = orjson.loads(documents.unpack(arrival.metadata))
+    attributes = {
+        level: {tag: element for tag, element in arrival.attributes[level].items() if tag in CORE}
+        | tag_values.values(dataset, tags.extended[level])
+        for level in Level
+    }
+    return replace(arrival, attributes=attributes, tags=tags.keys)
+
+
 class Plan:
     """Collects the changes of as many arrivals as fit into one write; carries the snapshot forward as it goes."""
 
-    def __init__(self, partition: Partition, snapshot: Snapshot, extended: Extended) -> None:
+    def __init__(self, partition: Partition, snapshot: Snapshot) -> None:
         self.created: list[tuple[int, InstanceRow]] = []
         self.arrivals: list[Arrival] = []
         self._partition = partition.key
         self._snapshot = snapshot
-        self._extended = extended
         self._parts: dict[Key, dict[Key, Change]] = {}  # row -> what writing it means
         self._before: dict[Key, StudyRow | SeriesRow | None] = {}
         self._bytes = 0
@@ -140,8 +156,7 @@ class Plan:
     def _row_changes(self, old: StudyRow | SeriesRow | None, new: StudyRow | SeriesRow) -> dict[Key, Change]:
         """Return the put of a row and the difference of its postings, against the row as it was before this plan."""
         before = self._before.get(new.key, old)
-        tags = self._extended.get(new.level, ())
-        now, was = postings(new, tags), postings(before, tags) if before else {}
+        now, was = postings(new), postings(before) if before else {}
         return {
             **{gone: Delete(gone) for gone in was if gone not in now},
             **{key: Put(item) for key, item in now.items() if key not in was},
@@ -152,12 +167,12 @@ class Plan:
         old = self._snapshot.instances.get(arrival.uids)
         changes: dict[Key, Change] = {}
         if old:  # left behind under an earlier study or series of these UIDs: its place is taken
-            changes |= removal_changes(old, self._extended.get(Level.INSTANCE, ()))
+            changes |= removal_changes(old)
         changes[row.key] = Put(row.item, Holds("revision", old.revision) if old else Absent())
         added = [documents.metadata_item(row, arrival.metadata)]
         if arrival.frames:
             added.append(documents.frames_item(row, arrival.frames))
-        added += postings(row, self._extended.get(Level.INSTANCE, ())).values()
+        added += postings(row).values()
         changes |= {item.key: Put(item) for item in added}
         changes[arrival.intent] = sweep.fulfilled(arrival.intent)
         return changes
@@ -170,16 +185,19 @@ def overflow(changes: list[Change]) -> list[Change]:
     carries dozens of extended query tags.
     """
     spare: list[Change] = [
-        change for change in changes if isinstance(change, Put) and not change.expect and "/value/" in change.key.pk
+        change
+        for change in changes
+        if isinstance(change, Put) and not change.expect and ("/value/" in change.key.pk or "/word/" in change.key.pk)
     ]
     return spare[: max(0, len(changes) - MAX_CHANGES)]
 
 
-def removal_changes(row: InstanceRow, extended: tuple[Attribute, ...], delay: int = 0) -> dict[Key, Change]:
-    """Return the changes that unmake an instance, but for its feed entry: row, postings, all versions' documents, and
-    their blobs queued."""
+def removal_changes(row: InstanceRow, delay: int = 0) -> dict[Key, Change]:
+    """Return the changes that unmake an instance, but for its feed entry: row, postings, tag errors, all versions'
+    documents, and their blobs queued."""
     versions = [row.with_file(file) for file in row.files]
-    gone = [*(key for each in versions for key in documents.keys_of(each)), *postings(row, extended)]
+    gone = [*(key for each in versions for key in documents.keys_of(each)), *postings(row)]
+    gone += [keys.tag_error(*error) for error in row.errors.items()]
     queued = [sweep.removal(sweep.version_of(each), delay) for each in versions]
     return {
         **{key: Delete(key) for key in gone},

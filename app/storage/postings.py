@@ -6,10 +6,9 @@ is harmless, and may be written before the row and removed after it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Final
 
-from app.dicom.attributes import CORE, INSTANCE_UID, MODALITIES_IN_STUDY, SERIES_UID, Attribute, Element
+from app.dicom.attributes import CORE, INSTANCE_UID, MODALITIES_IN_STUDY, SERIES_UID, Attribute, Element, Level
 from app.dicom.query import MAX_CANONICAL, canonical_values, words
 from app.storage import keys
 from app.storage.ports import Item, Key
@@ -19,27 +18,23 @@ _UID_TAG: Final = {SeriesRow: SERIES_UID, InstanceRow: INSTANCE_UID}
 """Studies are found by UID through their own key."""
 
 
-def postings(row: Row, extended: Iterable[Attribute] = ()) -> dict[Key, Item]:
-    """Return all postings of a row, by key, those of its pending version too. `extended` are the extended query tags of
-    the row's level (spec/07).
-    """
-    found = _postings(row, tuple(extended))
+def postings(row: Row) -> dict[Key, Item]:
+    """Return all postings of a row, by key, those of its pending version too."""
+    found = _postings(row)
     if not isinstance(row, StudyRow) and row.pending:
-        found |= _postings(row.at(row.pending.epoch), tuple(extended))
+        found |= _postings(row.at(row.pending.epoch))
     return found
 
 
-def _postings(row: Row, extended: tuple[Attribute, ...]) -> dict[Key, Item]:
+def _postings(row: Row) -> dict[Key, Item]:
     found = [Key(keys.newest_of(row.partition, row.level.word), keys.newest(row.created))]
     uid_tag = _UID_TAG.get(type(row))
     if uid_tag:
         found.append(value_key(row, uid_tag, _uid(row)))
     if isinstance(row, StudyRow):
         found += [value_key(row, MODALITIES_IN_STUDY, value) for value in row.modalities]
-    for tag, element in row.attributes.items():
-        attribute = CORE.get(tag) or next((each for each in extended if each.tag == tag), None)
-        if attribute:
-            found += attribute_keys(row, attribute, element)
+    for key, element in row.attributes.items():
+        found += attribute_keys(row, CORE.get(key) or _extended(key, element["vr"], row.level), element)
     fields = locator(row)
     return {key: Item(key, fields) for key in found}
 
@@ -51,15 +46,22 @@ def attribute_keys(row: Row, attribute: Attribute, element: Element) -> list[Key
 
 def keys_of(partition: int, kind: str, created: int, attribute: Attribute, element: Element) -> list[Key]:
     """Return the keys under which one attribute of an object is filed, among the objects of its kind."""
-    values, tag = canonical_values(attribute, element), attribute.tag
-    pk = keys.values(partition, kind, tag)
+    values = canonical_values(attribute, element)
+    pk = keys.values(partition, kind, attribute.key)
     found = [Key(pk, keys.entry(value[:MAX_CANONICAL], created)) for value in values]
     if attribute.vr == "PN" and values:
         found += [
-            Key(keys.words(partition, kind, tag, word[0]), keys.entry(word[:MAX_CANONICAL], created))
+            Key(keys.words(partition, kind, attribute.key, word), keys.entry(word[:MAX_CANONICAL], created))
             for word in sorted(set(words(values[0])))
         ]
     return found
+
+
+def _extended(key: str, vr: str, level: Level) -> Attribute:
+    """Return the extended query tag that a row holds a value under: so rows tell their postings without asking which
+    tags there are now."""
+    tag, _, number = key.partition("#")
+    return Attribute(tag, "", vr, level, int(number))
 
 
 def value_key(row: Row, tag: str, value: str) -> Key:

@@ -18,12 +18,11 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Final, ParamSpec
 
-from app.dicom.attributes import Attribute, Level
 from app.errors import Conflict, NotFound, StorageUnavailable
 from app.storage import keys, sweep
 from app.storage.changefeed import ChangeFeed
 from app.storage.partitions import Partition
-from app.storage.plan import Extended, removal_changes
+from app.storage.plan import removal_changes
 from app.storage.ports import MAX_CHANGES, Change, Delete, Holds, Item, Key, Put, Range, Table
 from app.storage.postings import postings
 from app.storage.rows import DELETING, EMPTYING, InstanceRow, SeriesRow, StudyRow, member
@@ -44,13 +43,11 @@ class Removal:
         table: Table,
         numbers: Sequence,
         feed: ChangeFeed,
-        extended: Callable[[], Extended],
         delay: int,
     ) -> None:
         self._table = table
         self._numbers = numbers
         self._feed = feed
-        self._extended = extended
         self._delay = delay
 
     # --- what a client asks for ---
@@ -133,7 +130,7 @@ class Removal:
         """Remove the row of an emptied study or series, or open it again: a store put something in after all."""
         left = list(self._table.query(keys.study_items(row.partition, row.study), members))
         if not left:
-            gone = postings(row, self._tags(row.level))
+            gone = postings(row)
             self._write([Delete(row.key, _unchanged(row)), *(Delete(key) for key in gone)])
         elif row.closing == EMPTYING and any(_is_open_in(row, item) for item in left):
             self._table.write(Put(replace(row, closing="", revision=row.revision + 1).item, _unchanged(row)))
@@ -162,7 +159,7 @@ class Removal:
         batch: list[InstanceRow] = []
         size = _SPARE
         for row in rows:
-            weight = len(removal_changes(row, self._tags(Level.INSTANCE))) + 2
+            weight = len(removal_changes(row)) + 2
             if batch and size + weight > MAX_CHANGES:
                 yield batch
                 batch, size = [], _SPARE
@@ -173,10 +170,9 @@ class Removal:
 
     def _unmake(self, partition: Partition, rows: list[InstanceRow], closing: Iterable[Change] = ()) -> None:
         """Remove instances in one write, with their feed entries."""
-        tags = self._tags(Level.INSTANCE)
         unmade: dict[Key, Change] = {}
         for row in rows:
-            unmade |= removal_changes(row, tags, self._delay)
+            unmade |= removal_changes(row, self._delay)
         numbers = self._numbers.reserve(len(rows))
         changes = [
             *unmade.values(),
@@ -228,9 +224,6 @@ class Removal:
             except Conflict:
                 time.sleep(random.uniform(0, 0.004 * 2 ** min(attempt, 6)))  # noqa: S311  # jitter, not a secret
         raise StorageUnavailable
-
-    def _tags(self, level: Level) -> tuple[Attribute, ...]:
-        return self._extended().get(level, ())
 
 
 def _closed(row: StudyRow | SeriesRow, why: str) -> Change:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from app.dicom.attributes import Attribute, Element
+from app.dicom.attributes import Element
 from app.storage import documents, keys, sweep
 from app.storage.file_versions import FileVersion, Pending
 from app.storage.ports import Change, Delete, Holds, Item, Key, Put
@@ -15,8 +15,6 @@ from app.storage.rows import InstanceRow, Row
 
 READERS_SECONDS: Final = 3600
 """How long an intermediate version is kept for those who began to read it."""
-
-Tags = tuple[Attribute, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +33,9 @@ class Written:
     intent: Key
 
 
-def replaced(before: Row, after: Row, tags: Tags) -> list[Change]:
+def replaced(before: Row, after: Row) -> list[Change]:
     """Return the changes that put one state of a row in the place of another, with the difference of their postings."""
-    was, now = postings(before, tags), postings(after, tags)
+    was, now = postings(before), postings(after)
     return [
         Put(after.item, Holds("revision", before.revision)),
         *(Put(item) for key, item in now.items() if key not in was),
@@ -45,13 +43,13 @@ def replaced(before: Row, after: Row, tags: Tags) -> list[Change]:
     ]
 
 
-def noted(written: Written, watermark: int, epoch: str, attributes: Mapping[str, Element], tags: Tags) -> list[Change]:
+def noted(written: Written, watermark: int, epoch: str, attributes: Mapping[str, Element]) -> list[Change]:
     """Return the changes that note a new version as pending, under a watermark that no feed entry will have."""
     row = written.row
     file = FileVersion(watermark, written.version.version, written.size, written.native)
     after = replace(row, pending=Pending(epoch, attributes, file), revision=row.revision + 1)
     changes = [
-        *replaced(row, after, tags),
+        *replaced(row, after),
         Put(documents.metadata_item(row.with_file(file), written.metadata)),
         Put(Item(keys.feed(watermark), {"sealed": True})),
         sweep.fulfilled(written.intent),
@@ -60,22 +58,22 @@ def noted(written: Written, watermark: int, epoch: str, attributes: Mapping[str,
     return [*changes, Put(documents.frames_item(row.with_file(file), written.frames))] if written.frames else changes
 
 
-def settled(row: InstanceRow, epoch: str, tags: Tags) -> tuple[InstanceRow, list[Change]]:
+def settled(row: InstanceRow, epoch: str) -> tuple[InstanceRow, list[Change]]:
     """Return a row with its pending version made current, and the changes that write it so, but for its feed entry.
 
     The original version stays; another that was current until now is removed once nobody can be reading it.
     """
     after = replace(row.at(epoch), revision=row.revision + 1)
-    changes = replaced(row, after, tags)
+    changes = replaced(row, after)
     if row.original:
         gone = replace(sweep.version_of(row), watermark=row.watermark)
         changes.append(sweep.removal(gone, READERS_SECONDS))
     return after, changes
 
 
-def reverted(row: InstanceRow, tags: Tags) -> list[Change]:
+def reverted(row: InstanceRow) -> list[Change]:
     """Return the changes that take back a pending version, which nobody can be reading."""
-    return [*replaced(row, replace(row, pending=None, revision=row.revision + 1), tags), *_dropped(row)]
+    return [*replaced(row, replace(row, pending=None, revision=row.revision + 1)), *_dropped(row)]
 
 
 def _dropped(row: InstanceRow) -> list[Change]:

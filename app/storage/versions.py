@@ -19,20 +19,19 @@ from dataclasses import replace
 from itertools import islice
 from typing import NamedTuple, TypeVar
 
-from app.dicom.attributes import INDEXED, Element, Level
+from app.dicom.attributes import INDEXED, Element, Extended, Level
 from app.errors import Conflict, StorageUnavailable
 from app.storage import keys
 from app.storage.changefeed import ChangeFeed
 from app.storage.file_versions import Pending, merged
 from app.storage.partitions import Partition
-from app.storage.plan import Extended
 from app.storage.ports import Change, Holds, Range, Require, Table
 from app.storage.raw_rows import RawRows
 from app.storage.row_writes import ATTEMPTS, RowWrites, pause
 from app.storage.rows import InstanceRow, SeriesRow, StudyRow, visible
 from app.storage.sequence import Sequence as Numbers
 from app.storage.snapshot import Snapshot
-from app.storage.version_changes import Tags, Written, noted, replaced, reverted, settled
+from app.storage.version_changes import Written, noted, replaced, reverted, settled
 
 Changes = Mapping[str, Element]
 """Tag -> new element."""
@@ -114,10 +113,10 @@ class Versions:
         """Note new versions as pending; return those that could not be, as their instance changed or went meanwhile, or
         as the study is not this update's to write any more.
         """
-        values, tags = self._values(Level.INSTANCE, changes), self._tags(Level.INSTANCE)
+        values = self._values(Level.INSTANCE, changes)
 
         def written(each: Written, number: int) -> list[Change]:
-            return noted(each, number, study.writing, values, tags)
+            return noted(each, number, study.writing, values)
 
         def refreshed(each: Written) -> Written | None:
             row = self.rows.again(each.row)
@@ -160,10 +159,9 @@ class Versions:
         row = self.rows.study(partition.key, study)
         if row is None or row.epoch != epoch:
             return ""
-        tags = self._tags(Level.INSTANCE)
 
         def made_current(each: InstanceRow, number: int) -> list[Change]:
-            current, changes = settled(each, epoch, tags)
+            current, changes = settled(each, epoch)
             return [*changes, *self._feed.changes(partition, [(number, current)], "Update")]
 
         rows, last = self._noted_after(row, epoch, after, limit)
@@ -181,13 +179,12 @@ class Versions:
         row = self.rows.study(partition, study)
         if row is None or row.writing != epoch:
             return ""
-        tags = self._tags(Level.INSTANCE)
 
         def still(each: InstanceRow) -> InstanceRow | None:
             return self._still(each, epoch) if self._is_writing(row) else None
 
         rows, last = self._noted_after(row, epoch, after, limit)
-        self._writes.all(rows, lambda each, _: reverted(each, tags), still, [_while_writing(row)], numbered=False)
+        self._writes.all(rows, lambda each, _: reverted(each), still, [_while_writing(row)], numbered=False)
         if not last:
             self._end(row, epoch, lambda series: replace(series, pending=None))
         return last
@@ -219,7 +216,7 @@ class Versions:
     def _put(self, before: Parent, after: Parent, *also: Change) -> bool:
         """Write a row with its postings; false if it was changed meanwhile, or `also` did not hold."""
         try:
-            self._writes.write([*also, *replaced(before, after, self._tags(before.level))])
+            self._writes.write([*also, *replaced(before, after)])
         except Conflict:
             return False
         return True
@@ -242,11 +239,8 @@ class Versions:
 
     def _values(self, level: Level, changes: Changes) -> dict[str, Element]:
         """Return those of the new values that the rows of a level hold."""
-        held = {each.tag for each in (*INDEXED[level], *self._tags(level))}
-        return {tag: element for tag, element in changes.items() if tag in held}
-
-    def _tags(self, level: Level) -> Tags:
-        return self._extended().get(level, ())
+        held = (*INDEXED[level], *self._extended().get(level, ()))
+        return {each.key: changes[each.tag] for each in held if each.tag in changes}
 
 
 def _noted(row: InstanceRow, epoch: str) -> bool:
