@@ -21,9 +21,6 @@ from app.storage.sequence import Sequence
 GRACE_SECONDS: Final = 5.0
 """How long a gap may wait for its writer before a reader seals it."""
 
-_TAIL: Final = 1000
-"""How many numbers before the tip a fresh process examines for gaps; far more than are ever reserved at once."""
-
 
 class Entry(NamedTuple):
     """One change: `action` is Create, Update or Delete; `watermark` that of the version it is about."""
@@ -47,6 +44,7 @@ class ChangeFeed:
         self._sequence = sequence
         self._hours: set[str] = set()
         self._settled = 0  # every number up to this is an entry or sealed, for ever
+        self._noted = -1  # what the table says of it, once it was read
 
     # --- writing ---
 
@@ -61,14 +59,17 @@ class ChangeFeed:
         ]
 
     def seal(self, numbers: Iterable[int]) -> bool:
-        """Close numbers that no writer will use; false if one of them turned out to be an entry."""
-        sealed = True
+        """Close numbers that no writer will use; one that is an entry already stays that.
+
+        False if another write was under way under one of them, so that it may still become an entry.
+        """
+        closed = True
         for number in numbers:
             try:
                 self._table.write(Put(Item(keys.feed(number), {"sealed": True}), Absent()))
-            except Conflict:
-                sealed = False
-        return sealed
+            except Conflict as conflict:
+                closed = closed and conflict.key is not None
+        return closed
 
     def _register_hour(self, hour: str) -> None:
         """Note that there may be entries in this hour, before the first one is written. Harmless if none follows."""
@@ -79,33 +80,41 @@ class ChangeFeed:
     # --- reading by sequence (v1) ---
 
     def settled(self) -> int:
-        """Return the highest number up to which nothing can still appear. Seals what has waited long enough."""
+        """Return the highest number up to which nothing can still appear. Seals what has waited long enough.
+
+        How far that is is noted in the table now and then, so that a process that starts need not look at all.
+        """
         tip = self._sequence.last()
-        low = max(self._settled, tip - _TAIL)
-        present = dict(self._numbers(low + 1, tip))
-        oldest_after = self._ages(present, low, tip)
-        for number in range(low + 1, tip + 1):
-            if number in present:
-                continue
-            age = oldest_after.get(number)
-            if age is None or age < GRACE_SECONDS or not self.seal([number]):
+        if self._noted < 0:
+            self._settled = self._noted = self._read_note()
+        for number in self._missing(self._settled + 1, tip):
+            if not self._given_up(number, tip):
                 tip = number - 1
                 break
         self._settled = max(self._settled, tip)
+        if self._settled >= self._noted + keys.FEED_BUCKET:
+            self._noted = self._settled
+            self._table.write(Put(Item(keys.SETTLED, {"value": self._noted})))
         return tip
 
-    def _ages(self, present: dict[int, Entry | None], low: int, tip: int) -> dict[int, float]:
-        """Return for each missing number the age of the next entry: it was reserved later, so the gap is older."""
-        now = clock.now()
-        ages: dict[int, float] = {}
-        age: float | None = None
-        for number in range(tip, low, -1):
-            entry = present.get(number)
-            if entry is not None:
-                age = now - clock.seconds(entry.timestamp)
-            elif number not in present and age is not None:
-                ages[number] = age
-        return ages
+    def _read_note(self) -> int:
+        item = self._table.get(keys.SETTLED)
+        return int(item.fields["value"]) if item else 0
+
+    def _missing(self, first: int, last: int) -> Iterator[int]:
+        """Yield the numbers from `first` to `last` under which nothing lies."""
+        expected = first
+        for number, _ in self._numbers(first, last):
+            yield from range(expected, number)
+            expected = number + 1
+        yield from range(expected, last + 1)
+
+    def _given_up(self, number: int, tip: int) -> bool:
+        """Seal a number if the next entry is old enough: that was reserved later, so the gap is older."""
+        following = next((entry for _, entry in self._numbers(number + 1, tip) if entry), None)
+        if following is None or clock.now() - clock.seconds(following.timestamp) < GRACE_SECONDS:
+            return False
+        return self.seal([number])
 
     def by_sequence(self, after: int, limit: int) -> list[Entry]:
         """Return the entries with numbers in (after, after + limit], in order; fewer where numbers were never used."""
@@ -149,7 +158,7 @@ class ChangeFeed:
                 if inside <= offset:
                     offset -= inside
                     continue
-            for each in self._table.query(hour, window, limit=offset + limit - len(found) + _TAIL):
+            for each in self._table.query(hour, window):
                 entry = _entry_of(each.fields)
                 if entry.sequence > settled:
                     continue
