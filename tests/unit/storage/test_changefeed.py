@@ -1,0 +1,231 @@
+"""The feed skips nobody: readers stop at a gap that a writer may still fill, and close one that nobody will."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from app.engines.aws import clients, provision
+from app.engines.aws.dynamodb import DynamoTable
+from app.engines.embedded.sqlite import SqliteTable
+from app.errors import Conflict
+from app.storage import clock, keys
+from app.storage.changefeed import GRACE_SECONDS, ChangeFeed, Entry
+from app.storage.partitions import Partition
+from app.storage.ports import Table
+from app.storage.rows import InstanceRow
+from app.storage.sequence import Sequence
+from tests.unit.storage.conftest import Later
+
+CLINIC = Partition(2, "clinic", "")
+
+
+def row(number: int) -> InstanceRow:
+    return InstanceRow(2, "1.2", "1.3", f"1.4.{number}", 1, 1, number, "v", 0, "1", "1")
+
+
+class Feed:
+    """A feed on a table; another one on the same table is another process."""
+
+    def __init__(self, table: Table) -> None:
+        self.table = table
+        self.numbers = Sequence(table)
+        self.feed = ChangeFeed(table, self.numbers)
+
+    def write(self, *numbers: int) -> None:
+        """Write entries under reserved numbers, as one change each would."""
+        for start in range(0, len(numbers), 50):
+            some = [(number, row(number)) for number in numbers[start : start + 50]]
+            self.table.write(*self.feed.changes(CLINIC, some, "Create"))
+
+    def reserve(self, count: int = 1) -> tuple[int, ...]:
+        return tuple(self.numbers.reserve(count))
+
+    def read(self, after: int = 0, limit: int = 100_000) -> list[int]:
+        return [entry.sequence for entry in self.feed.by_sequence(after, limit)]
+
+    def read_by_time(self, offset: int = 0, limit: int = 100_000) -> list[int]:
+        return [entry.sequence for entry in self.feed.by_time("", "", offset, limit)]
+
+    def latest(self) -> list[int | None]:
+        found: list[Entry | None] = [self.feed.latest(), self.feed.latest_by_time()]
+        return [entry and entry.sequence for entry in found]
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> SqliteTable:
+    return SqliteTable(tmp_path / "index.sqlite")
+
+
+@pytest.fixture
+def writer(table: SqliteTable) -> Feed:
+    return Feed(table)
+
+
+@pytest.fixture
+def reader(table: SqliteTable) -> Feed:
+    return Feed(table)
+
+
+def test_an_empty_feed(reader: Feed) -> None:
+    assert (reader.read(), reader.read_by_time(), reader.latest()) == ([], [], [None, None])
+
+
+def test_readers_stop_at_a_gap_and_go_on_when_it_is_filled(writer: Feed, reader: Feed, later: Later) -> None:
+    one, slow, three = writer.reserve(3)
+    writer.write(one)
+    writer.write(three)
+    assert (reader.read(), reader.read_by_time(), reader.latest()) == ([1], [1], [1, 1])
+    later(GRACE_SECONDS - 1)
+    assert reader.read() == [1]
+    writer.write(slow)
+    assert (reader.read(), sorted(reader.read_by_time()), reader.latest()) == ([1, 2, 3], [1, 2, 3], [3, 2])
+
+
+def test_a_gap_that_waited_long_enough_is_closed_for_good(writer: Feed, reader: Feed, later: Later) -> None:
+    one, slow, three = writer.reserve(3)
+    writer.write(one)
+    writer.write(three)
+    later(GRACE_SECONDS + 1)
+    assert (reader.read(), reader.read_by_time(), reader.latest()) == ([1, 3], [1, 3], [3, 3])
+    with pytest.raises(Conflict):
+        writer.write(slow)
+    writer.write(*writer.reserve())
+    assert reader.read(after=3) == [4]
+
+
+def test_a_gap_is_as_old_as_what_was_reserved_after_it(writer: Feed, reader: Feed, later: Later) -> None:
+    """Nobody can tell how old the last gap is: it stays open until something comes after it."""
+    writer.write(*writer.reserve())
+    writer.reserve(2)
+    later()
+    assert reader.read() == [1]
+    writer.write(*writer.reserve())
+    assert reader.read() == [1]
+    later(GRACE_SECONDS + 1)
+    assert reader.read() == [1, 4]
+
+
+def test_a_process_that_just_started_skips_nobody_however_far_the_others_are(
+    table: SqliteTable, writer: Feed, later: Later
+) -> None:
+    (slow,) = writer.reserve()
+    writer.write(*writer.reserve(2500))
+    assert (Feed(table).read(), Feed(table).read_by_time(), Feed(table).latest()) == ([], [], [None, None])
+    writer.write(slow)
+    assert Feed(table).read() == list(range(1, 2502))
+    assert Feed(table).read_by_time(offset=2400) == list(range(2401, 2502))
+
+
+def test_what_was_settled_once_is_not_read_again(table: SqliteTable, writer: Feed) -> None:
+    writer.write(*writer.reserve(2500))
+    assert Feed(table).feed.settled() == 2500
+    writer.write(*writer.reserve(10))
+    queried: list[str] = []
+    fresh = Feed(_Watched(table, queried.append))  # type: ignore[arg-type]  # passes everything on
+    assert fresh.feed.settled() == 2510
+    assert set(queried) == {keys.feed_bucket(2500)}
+
+
+class _Watched:
+    """A table that tells what is queried."""
+
+    def __init__(self, table: Table, tell: Callable[[str], None]) -> None:
+        self._table = table
+        self._tell = tell
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._table, name)
+
+    def query(self, pk: str, *given: object, **named: object) -> object:
+        self._tell(pk)
+        return self._table.query(pk, *given, **named)  # type: ignore[arg-type]  # passed on
+
+
+def test_pages_by_time_agree_with_the_whole(writer: Feed, reader: Feed, later: Later) -> None:
+    for _ in range(5):
+        writer.write(*writer.reserve(3))
+        later(1800)
+    whole = reader.read_by_time()
+    assert whole == list(range(1, 16))
+    for limit in (1, 2, 7):
+        assert [n for at in range(0, 16, limit) for n in reader.read_by_time(at, limit)] == whole
+
+
+class Locked:
+    """A table of moto's, whose transactions are not isolated from each other's threads as DynamoDB's are."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+        self._lock = threading.RLock()
+
+    def __getattr__(self, name: str) -> object:
+        def call(*given: object, **named: object) -> object:
+            with self._lock:
+                answer = getattr(self._table, name)(*given, **named)
+                return iter(list(answer)) if name == "query" else answer
+
+        return call
+
+
+@pytest.mark.parametrize("engine", ["embedded", "moto"])
+def test_readers_beside_writers_see_everything_once_in_order(
+    engine: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """Writers take numbers and commit in any order, some die on the way; readers page up to the latest, meanwhile."""
+    if engine == "moto":
+        request.getfixturevalue("aws")
+        provision.create_table(clients.dynamodb(), "archive")
+        table: Table = Locked(DynamoTable(clients.dynamodb(), "archive"))  # type: ignore[assignment]  # passes all on
+    else:
+        table = SqliteTable(tmp_path / "index.sqlite")
+    rounds = 40 if engine == "embedded" else 8
+    written: list[int] = []
+    done = threading.Event()
+
+    def write(which: int) -> None:
+        writer = Feed(table)
+        for turn in range(rounds):
+            numbers = writer.reserve(3)
+            if turn == which:
+                continue  # died between reserving and writing
+            try:
+                writer.write(*numbers)
+                written.extend(numbers)
+            except Conflict:  # a reader thought it dead
+                pass
+
+    def read(found: list[int]) -> None:
+        reader, after = Feed(table), 0
+        while True:
+            ended = done.is_set()
+            tip = reader.feed.settled()
+            while after < tip:
+                page = min(7, tip - after)
+                found.extend(reader.read(after, page))
+                after += page
+            if ended:
+                return
+            done.wait(0.01)
+
+    seen: list[list[int]] = [[], [], []]
+    writers = [threading.Thread(target=write, args=(which,)) for which in range(4)]
+    readers = [threading.Thread(target=read, args=(found,)) for found in seen]
+    for thread in writers + readers:
+        thread.start()
+    for thread in writers:
+        thread.join()
+    last = Feed(table)
+    last.write(*last.reserve())
+    with pytest.MonkeyPatch.context() as patch:
+        now = clock.now() + GRACE_SECONDS + 1
+        patch.setattr(clock, "now", lambda: now)
+        done.set()
+        for thread in readers:
+            thread.join()
+    expected = [*sorted(written), last.numbers.last()]
+    for found in seen:
+        assert found == expected
