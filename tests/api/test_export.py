@@ -172,10 +172,11 @@ def test_what_was_deleted_is_not_exported(exporter: Exporter, files: dict[str, b
     assert totals(operation.results) == (4, 1)
 
 
-def test_many_steps(exporter: Exporter, files: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(export_task, "BATCH", 2)
+@pytest.mark.parametrize("size", [1, 2])
+def test_many_steps(exporter: Exporter, files: dict[str, bytes], size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(export_task, "BATCH", size)
     response = exporter.ask(
-        STUDY, "2.25.9", f"2.25.1004/2.25.1005/{'2.25.1005.1'}", "2.25.8/2.25.8", "2.25.1004/2.25.7"
+        STUDY, "2.25.9", "2.25.1004/2.25.1005/2.25.1005.1", "2.25.8/2.25.8", "2.25.1004/2.25.7"
     )
     seen: list[tuple[int, int]] = []
     exporter.hook = lambda call: seen.append(

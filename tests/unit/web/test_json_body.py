@@ -1,0 +1,62 @@
+"""JSON with comments and trailing commas; nothing hostile takes long."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+import pytest
+from flask import Flask, request
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.errors import InvalidRequest
+from app.web.json_body import json_body
+
+APP = Flask("json")
+
+
+def read(data: bytes) -> Any:
+    with APP.test_request_context(method="POST", data=data):
+        return json_body(request, 1_000_000)
+
+
+@pytest.mark.parametrize(
+    ("data", "document"),
+    [
+        (b'{"a": 1}', {"a": 1}),
+        (b'{"a": [1, 2,], }', {"a": [1, 2]}),
+        (b"[1, // one\n 2 /* two */, /* , */ ]", [1, 2]),
+        (b'["// no", "/* no */", "a,]", "\\",]", ]', ["// no", "/* no */", "a,]", '",]']),
+        (b"/**//***/[1]// end [", [1]),
+        (b'["a"/*"*/,"b"/*"*/]', ["a", "b"]),
+    ],
+)
+def test_what_is_let_pass(data: bytes, document: Any) -> None:
+    assert read(data) == document
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"[1,,2]", b"/* [1]", b'["a]', b"[1 2]", b"[/]", b"//", b"[1,] x", b"[1/**/2]"],
+)
+def test_what_is_not(data: bytes) -> None:
+    with pytest.raises(InvalidRequest, match=r"The syntax of the request body is invalid."):
+        read(data)
+
+
+@pytest.mark.parametrize("piece", [b'"', b'\\"', b'"\\', b"/*", b"/**", b"//", b",", b", ", b"*/", b"[", b'",', b"/"])
+def test_hostile_bodies_take_no_longer_than_others(piece: bytes) -> None:
+    for data in (piece * 300_000, b'"' + piece * 300_000, b"[" + piece * 300_000):
+        with pytest.raises(InvalidRequest):
+            read(data[:900_000])
+
+
+LEAVES = st.none() | st.booleans() | st.text() | st.integers(-9, 9)
+
+
+@given(st.recursive(LEAVES, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)))
+def test_json_stays_as_it_is(document: Any) -> None:
+    data = orjson.dumps(document)
+    assert read(data) == document
+    assert read(b"//\n" + data) == document
