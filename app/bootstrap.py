@@ -173,7 +173,7 @@ def build_services(settings: Settings, engine: Engine, *, listening: float = 0) 
         operations=OperationDirectory(operations),
         worklist=Worklist(Workitems(table), WorklistPlanner(table)),
         health=Health({"table": lambda: table.get(keys.SEQUENCE_COUNTER), "bucket": lambda: blobs.delete([_PROBE])}),
-        background=(runner.run_once, lambda: sweep.run_once(clock.now()) > 0, purge.run_once),
+        background=(runner.run_once, lambda: sweep.run_once(clock.now()) > 0, purge.run_once, feed.keep_up),
     )
 
 

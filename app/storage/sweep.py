@@ -139,8 +139,13 @@ class Sweep:
             self._table.write(Delete(keys.metadata(*at)), Delete(keys.frames(*at)))
 
     def _postpone(self, record: Item, now: int) -> None:
-        """Make a failed record due a day later, five times; then leave it in place a year ahead for an operator."""
+        """Make a failed removal due a day later, five times; then leave it in place a year ahead for an operator.
+
+        A study that could not be tidied is due again minutes later, for ever.
+        """
         if "version" not in record.fields:
+            due = keys.sweep(now + TIDY_SECONDS, record.key.sk.partition("/")[2])
+            self._table.write(Delete(record.key), Put(Item(due, record.fields)))
             return
         retries = record.fields["retries"] + 1
         wait = RETRY_SECONDS if retries <= MAX_RETRIES else 365 * RETRY_SECONDS
