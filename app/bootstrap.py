@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Final, TypeVar
 
-from app.dicom.query_parameters import Catalogue
 from app.services import Services
 from app.services.bulk_update import TYPE as UPDATE
 from app.services.bulk_update import BulkUpdate
@@ -22,6 +21,8 @@ from app.services.health import Health
 from app.services.new_versions import NewVersions
 from app.services.operations import OperationDirectory, Purge, Runner, Task
 from app.services.partitions import PartitionDirectory
+from app.services.query_tags import REINDEX, REMOVAL, ExtendedQueryTags
+from app.services.reindex import Reindex, TagRemoval
 from app.services.retrieve import Retrieve
 from app.services.search import Search
 from app.services.store import Store
@@ -31,6 +32,7 @@ from app.storage import changefeed, clock, keys
 from app.storage.destinations import Destination, Opener, S3Target
 from app.storage.documents import Documents
 from app.storage.export_papers import Papers
+from app.storage.filing import Filing
 from app.storage.instances import Instances
 from app.storage.intake import Intake
 from app.storage.operations import Operations
@@ -38,6 +40,7 @@ from app.storage.partitions import Partitions
 from app.storage.ports import BlobStore, Queue, Table
 from app.storage.querytags import QueryTagStore
 from app.storage.removal import Removal
+from app.storage.row_writes import RowWrites
 from app.storage.search import Search as Planner
 from app.storage.sequence import Sequence
 from app.storage.sweep import Sweep, Version
@@ -143,7 +146,11 @@ def build_services(settings: Settings, engine: Engine, *, listening: float = 0) 
     operations = Operations(table)
     papers = Papers(table)
     export_source = Source(papers, instances, Walk(table))
+    partitions = Partitions(table)
+    filing = Filing(table, query_tags, documents, RowWrites(table, numbers, feed))
     tasks: dict[str, Task] = {
+        REINDEX: Reindex(numbers, feed, query_tags, filing),
+        REMOVAL: TagRemoval(table, numbers, feed, partitions),
         EXPORT: ExportTask(export_source, papers, engine.openers, _spread),
         UPDATE: BulkUpdateTask(
             Versions(table, numbers, feed, query_tags.extended),
@@ -154,7 +161,7 @@ def build_services(settings: Settings, engine: Engine, *, listening: float = 0) 
     purge = Purge(operations, settings.keep_succeeded_days, settings.keep_failed_days)
     sweep = Sweep(table, blobs, current, removal.tidy)
     return Services(
-        partitions=PartitionDirectory(Partitions(table), enabled=settings.enable_data_partitions),
+        partitions=PartitionDirectory(partitions, enabled=settings.enable_data_partitions),
         store=Store(
             intake,
             blobs,
@@ -165,12 +172,13 @@ def build_services(settings: Settings, engine: Engine, *, listening: float = 0) 
             full_validation=settings.enable_full_validation,
         ),
         retrieve=Retrieve(instances, documents, blobs),
-        search=Search(Planner(table, instances), instances, documents, Catalogue),
+        search=Search(Planner(table, instances), instances, documents, query_tags),
         delete=removal.delete,
         bulk_update=BulkUpdate(operations, engine.queue, enabled=not settings.disable_operations),
         change_feed=ChangeFeed(feed, instances, documents),
         export=Export(operations, engine.queue, papers, engine.openers, endpoints=settings.export_allow_endpoint_url),
         operations=OperationDirectory(operations),
+        query_tags=ExtendedQueryTags(query_tags, operations, engine.queue, enabled=not settings.disable_operations),
         worklist=Worklist(Workitems(table), WorklistPlanner(table)),
         health=Health({"table": lambda: table.get(keys.SEQUENCE_COUNTER), "bucket": lambda: blobs.delete([_PROBE])}),
         background=(runner.run_once, lambda: sweep.run_once(clock.now()) > 0, purge.run_once, feed.keep_up),

@@ -106,6 +106,20 @@ class WorkitemConflict(WorkitemRefused):
     """The workitem exists already, or has gone on to a state in which the call cannot be."""
 
 
+class QueryTagNotFound(BulkheadError):
+    """There is no such extended query tag; `path` as the caller typed it (spec/07)."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(f"The specified extended query tag with tag path {path} cannot be found.")
+
+
+class QueryTagExists(BulkheadError):
+    """A tag to be added is defined already, whatever its level."""
+
+    def __init__(self) -> None:
+        super().__init__("One or more extended query tags already exist.")
+
+
 class OperationActive(BulkheadError):
     """An operation of a type that runs one at a time is under way: `id` (32 hex digits), `type` (spec/08)."""
 

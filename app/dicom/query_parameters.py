@@ -23,6 +23,9 @@ from app.dicom.query import words as words_of
 from app.dicom.uids import clean_uid
 from app.errors import InvalidParameter, InvalidQuery, InvalidRequest
 
+OPTIONS: Final = frozenset({"limit", "offset", "fuzzymatching", "includefield"})
+"""Parameters that are no attributes, in lower case."""
+
 MAX_LIMIT: Final = 200
 DEFAULT_LIMIT: Final = 100
 MAX_OFFSET: Final = 2**31 - 1
@@ -74,7 +77,7 @@ def parse_query(
         option = name.lower()
         if option == "includefield":
             include += [part.strip() for part in value.split(",")]
-        elif option in ("limit", "offset", "fuzzymatching"):
+        elif option in OPTIONS:
             if option in options:
                 raise InvalidQuery(_duplicate(name))
             options[option] = value
@@ -106,7 +109,7 @@ def _duplicate(name: str) -> str:
 
 
 def _want(wanted: dict[str, tuple[str, str]], name: str, value: str, catalogue: Catalogue) -> None:
-    tag = path_of(name)
+    tag = path_of(name) or (name.upper() if name.upper() in catalogue.attributes else None)
     if not catalogue.sequences and ("." in name or (tag and vr_of(tag) == "SQ")):
         raise InvalidQuery(
             f"Dicom element '{name}' failed validation for VR 'SQ': Sequential dicom tags are currently not supported."

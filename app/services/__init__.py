@@ -11,6 +11,7 @@ from app.services.export import Export
 from app.services.health import Health
 from app.services.operations import OperationDirectory
 from app.services.partitions import PartitionDirectory
+from app.services.query_tags import ExtendedQueryTags
 from app.services.retrieve import Retrieve
 from app.services.search import Search
 from app.services.store import Store
@@ -31,6 +32,7 @@ class Services:
     change_feed: ChangeFeed
     export: Export
     operations: OperationDirectory
+    query_tags: ExtendedQueryTags
     worklist: Worklist
     health: Health
     background: tuple[Callable[[], bool], ...]

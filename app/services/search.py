@@ -19,13 +19,15 @@ from app.dicom.attributes import (
     UIDS,
     Element,
     Level,
+    tag_of,
 )
 from app.dicom.query import Query
-from app.dicom.query_parameters import Catalogue, parse_query
+from app.dicom.query_parameters import OPTIONS, Catalogue, parse_query
 from app.services.policy import Policy
 from app.storage.documents import Documents
 from app.storage.instances import Instances
 from app.storage.partitions import Partition
+from app.storage.querytags import QueryTagStore
 from app.storage.rows import InstanceRow
 from app.storage.search import Found, attributes_of, modalities
 from app.storage.search import Search as Planner
@@ -65,15 +67,13 @@ class SearchReport:
 
 
 class Search:
-    """Answers searches of one partition. `catalogue` tells what may be filtered on at the time."""
+    """Answers searches of one partition, by the core attributes and by extended query tags."""
 
-    def __init__(
-        self, planner: Planner, instances: Instances, documents: Documents, catalogue: Callable[[], Catalogue]
-    ) -> None:
+    def __init__(self, planner: Planner, instances: Instances, documents: Documents, query_tags: QueryTagStore) -> None:
         self._planner = planner
         self._instances = instances
         self._documents = documents
-        self._catalogue = catalogue
+        self._query_tags = query_tags
 
     def __call__(
         self,
@@ -89,15 +89,27 @@ class Search:
 
         `params` are the decoded query pairs. Raises `InvalidQuery` and `InvalidParameter`.
         """
-        catalogue = self._catalogue()
-        query = parse_query(Level[level.upper()], study, series, params, catalogue)
+        params = list(params)
+        query = parse_query(Level[level.upper()], study, series, params, self._catalogue(params))
         found = self._planner.run(partition.key, query)
         wanted = _wanted(query, policy)
         indexed = _INDEX if policy.from_index else _UIDS_DOWN_TO
         files = wanted - _COMPUTED[query.level] - indexed[query.level]
         datasets = self._representatives(partition.key, found) if files else [{}] * len(found)
         pairs = zip(found, datasets, strict=True)
-        return SearchReport([self._row(each, dataset, wanted, policy, link) for each, dataset in pairs])
+        return SearchReport(
+            [self._row(each, dataset, wanted, policy, link) for each, dataset in pairs], self._erroneous(query)
+        )
+
+    def _catalogue(self, params: Iterable[tuple[str, str]]) -> Catalogue:
+        """Return what may be filtered on now. The extended query tags are read only if something else is named."""
+        core = Catalogue()
+        names = (name for name, _ in params if name.lower() not in OPTIONS)
+        return core if all(tag_of(name) in core.attributes for name in names) else self._query_tags.read().catalogue
+
+    def _erroneous(self, query: Query) -> tuple[str, ...]:
+        extended = (each for each in query.filters if each.attribute.number)
+        return tuple(each.name for each in extended if self._query_tags.has_errors(each.attribute.key))
 
     def _row(self, found: Found, dataset: Row, wanted: frozenset[str], policy: Policy, link: Link) -> Row:
         """Return what is told of one match: from the newest instance's file, over it from the index, counted anew."""

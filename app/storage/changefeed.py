@@ -121,6 +121,15 @@ class ChangeFeed:
             return False
         return self.seal([number])
 
+    def closed(self, first: int, last: int) -> list[Entry]:
+        """Return the entries from `first` to `last`, in order, after sealing what is missing: no other will appear.
+
+        Who was about to write one of them takes a new number.
+        """
+        while missing := list(self._missing(first, last)):
+            self.seal(missing)
+        return [entry for _, entry in self._numbers(first, last) if entry]
+
     def by_sequence(self, after: int, limit: int) -> list[Entry]:
         """Return the entries with numbers in (after, after + limit], in order; fewer where numbers were never used."""
         last = min(after + limit, self.settled())

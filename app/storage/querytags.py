@@ -11,13 +11,14 @@ higher number knew of the change, and one with a lower number has ended, or conf
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Final, NamedTuple
 
 import orjson
 
-from app.dicom.attributes import Attribute, Extended, Level, keyword_of
+from app.dicom.attributes import CORE, Attribute, Extended, Level, keyword_of
+from app.dicom.query_parameters import Catalogue
 from app.storage import keys
 from app.storage.ports import Absent, Change, Holds, Item, Put, Require, Table
 
@@ -86,6 +87,13 @@ class QueryTags:
         levels = {level: tuple(each.attribute for each in self.tags if each.level is level) for level in Level}
         object.__setattr__(self, "extended", levels)
 
+    @property
+    def catalogue(self) -> Catalogue:
+        """What searches may filter on: the core attributes, and the tags that are ready."""
+        ready = [each for each in self.tags if each.status == READY]
+        disabled = frozenset(each.path for each in ready if each.query_status == DISABLED)
+        return Catalogue({**CORE, **{each.path: each.attribute for each in ready}}, disabled)
+
     def find(self, path: str) -> QueryTag | None:
         return next((each for each in self.tags if each.path == path), None)
 
@@ -139,6 +147,22 @@ class QueryTagStore:
     def write(self, *changes: Change) -> None:
         """Raises `Conflict` when the definitions were changed meanwhile."""
         self._table.write(*changes)
+
+    def disable(self, tags: QueryTags, keys: frozenset[str]) -> bool:
+        """Disable those of these tags that are enabled; false if none is. Raises `Conflict` as `write`."""
+        if not any(each.key in keys and each.query_status == ENABLED for each in tags.tags):
+            return False
+        self.write(
+            tags.replaced(replace(each, query_status=DISABLED) if each.key in keys else each for each in tags.tags)
+        )
+        return True
+
+    def make_ready(self, operation: str) -> None:
+        """Make the tags ready that a re-index was to make so; those that are not defined any more stay deleted."""
+        tags = self.read()
+        if any(each.operation == operation and each.status == ADDING for each in tags.tags):
+            ready = (replace(each, status=READY) if each.operation == operation else each for each in tags.tags)
+            self.write(tags.replaced(ready))
 
     # --- errors ---
 

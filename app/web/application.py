@@ -21,6 +21,7 @@ from app.web.routes import (
     changefeed,
     delete,
     export,
+    extended_query_tags,
     health,
     operations,
     partitions,
@@ -64,7 +65,7 @@ def application(services: Services, settings: Settings) -> Flask:
     mount(app, (store.resource, search.resource, retrieve.resource, delete.resource, workitems.resource), PARTITIONED)
     mount(app, (bulk_update.resource,), PARTITIONED)
     mount(app, (export.resource,), PARTITIONED, RELEASED)
-    mount(app, (partitions.resource, changefeed.resource, operations.resource), BASE)
+    mount(app, (partitions.resource, changefeed.resource, operations.resource, extended_query_tags.resource), BASE)
     app.register_blueprint(health.resource(settings.health_exclude))
     # Not before_request: this comes before the checks that `context.bind` makes, so that they are logged like all else.
     app.url_value_preprocessor(_begin)

@@ -38,6 +38,8 @@ PROBLEMS: Final[dict[type[errors.BulkheadError], Problem]] = {
     errors.WorkitemNotFound: Problem(404),
     errors.WorkitemConflict: Problem(409),
     errors.OperationActive: Problem(409),
+    errors.QueryTagNotFound: Problem(404),
+    errors.QueryTagExists: Problem(409),
     errors.StorageError: Problem(503, str(errors.StorageUnavailable())),
     # An index row vouched for the object a moment ago: it was deleted meanwhile.
     errors.BlobMissing: Problem(404, str(errors.NotFound("instance"))),

@@ -12,6 +12,7 @@ from marshmallow.validate import Range
 from app.errors import InvalidParameter, InvalidRequest
 
 LARGEST: Final = 2**63 - 1
+LARGEST_OFFSET: Final = 2**31 - 1
 
 
 class Whole(fields.Field[int]):
@@ -69,6 +70,13 @@ class SequenceParameters(LatestParameters):
     limit = Whole("Limit", 1, 100, 10)
 
 
+class PageParameters(Schema):
+    """`extendedquerytags` and the errors of a tag (spec/07)."""
+
+    offset = Whole("Offset", 0, LARGEST_OFFSET, 0)
+    limit = Whole("Limit", 1, 200, 100)
+
+
 class TimeParameters(LatestParameters):
     """`changefeed` in v2: a window of time."""
 
@@ -80,6 +88,7 @@ class TimeParameters(LatestParameters):
 
 LATEST: Final = LatestParameters(unknown=EXCLUDE)
 BY_SEQUENCE: Final = SequenceParameters(unknown=EXCLUDE)
+PAGE: Final = PageParameters(unknown=EXCLUDE)
 BY_TIME: Final = TimeParameters(unknown=EXCLUDE)
 
 
