@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.unit.storage.archive import Archive, file
+from tests.unit.storage.archive import Archive, Uids, file
 from tests.unit.storage.conftest import Later
 
 A = ("2.25.1", "2.25.11", "2.25.111")
@@ -27,10 +27,15 @@ class Killed(BaseException):
 
 
 class Scenario(NamedTuple):
-    """What was there, and what is under way when the process dies."""
+    """What was there, what is under way when the process dies, and which of what was there that is about."""
 
-    before: list[tuple[str, str, str]]
+    before: list[Uids]
     act: Callable[[Archive], object]
+    about: frozenset[Uids] = frozenset()
+
+
+def deleting(*uids: str) -> Callable[[Archive], None]:
+    return lambda archive: archive.delete(*uids)
 
 
 def deleted_and_swept(archive: Archive) -> None:
@@ -39,17 +44,17 @@ def deleted_and_swept(archive: Archive) -> None:
 
 
 SCENARIOS = {
-    "store a first instance": Scenario([], lambda a: a.store(file(*A))),
-    "store beside another": Scenario([A], lambda a: a.store(file(*A2))),
-    "store a new series": Scenario([A], lambda a: a.store(file(*B, modality="MR"))),
-    "store many": Scenario([A], lambda a: a.store(*(file(*uids) for uids in MANY))),
-    "delete an instance": Scenario([A, A2, B], lambda a: a.delete(*A)),
-    "delete the last instance of a series": Scenario([A, B], lambda a: a.delete(*A)),
-    "delete the last instance of a study": Scenario([A, C], lambda a: a.delete(*A)),
-    "delete a series": Scenario([A, A2, B], lambda a: a.delete(*A[:2])),
-    "delete the last series": Scenario([A, A2], lambda a: a.delete(*A[:2])),
-    "delete a study": Scenario([A, B, C], lambda a: a.delete(A[0])),
-    "sweep": Scenario([A, B, C], deleted_and_swept),
+    "store a first instance": Scenario([], lambda archive: archive.store(file(*A))),
+    "store beside another": Scenario([A], lambda archive: archive.store(file(*A2))),
+    "store a new series": Scenario([A], lambda archive: archive.store(file(*B, modality="MR"))),
+    "store many": Scenario([A], lambda archive: archive.store(*(file(*uids) for uids in MANY))),
+    "delete an instance": Scenario([A, A2, B], deleting(*A), frozenset({A})),
+    "delete the last instance of a series": Scenario([A, B], deleting(*A), frozenset({A})),
+    "delete the last instance of a study": Scenario([A, C], deleting(*A), frozenset({A})),
+    "delete a series": Scenario([A, A2, B], deleting(*A[:2]), frozenset({A, A2})),
+    "delete the last series": Scenario([A, A2], deleting(*A[:2]), frozenset({A, A2})),
+    "delete a study": Scenario([A, B, C], deleting(A[0]), frozenset({A, B})),
+    "sweep": Scenario([A, B, C], deleted_and_swept, frozenset({A, B})),
 }
 
 
@@ -86,7 +91,7 @@ def survived(scenario: Scenario, archive: Archive, observer: Archive, crash: int
     with suppress(Killed):
         scenario.act(archive)
     later(10)  # the feed waits for writers that will not come
-    assert set(scenario.before) - {A, A2, B} <= observer.visible() <= {A, A2, B, C, *MANY}
+    assert set(scenario.before) - scenario.about <= observer.visible() <= {A, A2, B, C, *MANY}
     return bomb.left > 0
 
 
