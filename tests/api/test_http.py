@@ -12,6 +12,7 @@ from flask.testing import FlaskClient
 
 from app import bootstrap, errors
 from app.errors import StorageUnavailable
+from app.services.bulk_update import ChangesRefused
 from app.services.health import HealthCheck
 from app.web import problems
 from tests.api.wire import Caller
@@ -162,6 +163,14 @@ SAMPLES: list[tuple[errors.BulkheadError, int, str]] = [
     (errors.InvalidWorkitem("why"), 400, "why"),
     (errors.WorkitemNotFound(), 404, "The workitem instance is not found."),
     (errors.WorkitemConflict("why"), 409, "why"),
+    (errors.InvalidField("a.b", "why"), 400, "The field 'a.b' in request body is invalid: why"),
+    (ChangesRefused(["one", "two"]), 400, "one two"),
+    (errors.OperationActive("7", "reindex"), 409, "There is already an active re-index operation with ID '7'."),
+    (errors.QueryTagNotFound("x"), 404, "The specified extended query tag with tag path x cannot be found."),
+    (errors.QueryTagExists(), 409, "One or more extended query tags already exist."),
+    (errors.DestinationError("why"), 400, "why"),
+    (errors.DestinationRefused("why"), 400, "why"),
+    (errors.DestinationUnavailable("why"), 400, "why"),
     (errors.StorageError("secret"), 503, "The data store operation failed."),
     (errors.Conflict(("pk", "sk")), 503, "The data store operation failed."),
     (errors.BlobMissing("key"), 404, "The specified instance cannot be found."),
