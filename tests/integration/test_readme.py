@@ -47,3 +47,22 @@ def test_the_walk_through_works_as_printed(tmp_path: Path) -> None:
     assert '"00201208":{"vr":"IS","Value":[1]}' in printed
     assert printed.count('"action":"Create"') == 2
     assert printed.count('"action":"Delete"') == 1
+
+
+def test_the_tour_performs_every_other_call(tmp_path: Path) -> None:
+    environment = {"BULKHEAD_DATA_DIR": str(tmp_path / "data"), "BULKHEAD_EXPORT_DIR": str(tmp_path / "exports")}
+    with served(environment) as copy:
+        printed = run(shell("tour"), f"{copy.url}/v2", tmp_path)
+    statuses = [int(line) for line in printed.splitlines() if re.fullmatch(r"  \d{3}", line)]
+    tags = [202, 200, 200, 200, 200, 400, 204, 404]
+    update_and_export = [202, 200, 200, 202]
+    worklist = [201, 200, 200, 200, 200, 400, 409, 201, 202]
+    assert statuses == [200, *tags, *update_and_export, *worklist]
+    assert '"type":"reindex"' in printed
+    assert '"00101010":{"vr":"AS","Value":["000Y"]}' in printed
+    assert '"studyUpdated":1' in printed
+    assert "\nCompressedSamples^CT1\n" in printed
+    assert '"exported":1,"skipped":1' in printed
+    assert "C312" in printed
+    (exported,) = (tmp_path / "exports").rglob("*.dcm")
+    assert b"Doe^Jane" in exported.read_bytes()
