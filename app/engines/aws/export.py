@@ -35,7 +35,7 @@ _COPY_LIMIT: Final = 5 * 1024**3
 """Bytes that one CopyObject takes; S3's limit."""
 
 _PARTS: Final = TransferConfig(multipart_threshold=5 * 1024**2, multipart_chunksize=5 * 1024**2, use_threads=False)
-"""How a stream goes up: parts of 5 MiB, S3's least, so 50 GB at most; about one of them is held in memory."""
+"""How a stream goes up: in parts of 5 MiB, S3's least, so 50 GB at most; one of them is in memory at a time."""
 
 _COPIED_PARTS: Final = TransferConfig(multipart_threshold=1, multipart_chunksize=1024**3, use_threads=False)
 """How what is too large for one CopyObject is copied."""
