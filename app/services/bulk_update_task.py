@@ -12,9 +12,12 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
 from app.dicom.changes import Changes, read_changes
+from app.errors import Conflict
 from app.services.new_versions import Failure, NewVersions
+from app.storage import keys
 from app.storage.operations import FAILED, SUCCEEDED, Operation
 from app.storage.partitions import Partition
+from app.storage.ports import Holds, Require
 from app.storage.rows import InstanceRow, StudyRow
 from app.storage.versions import Versions
 
@@ -120,7 +123,11 @@ class BulkUpdateTask:
         return self._phases[progress.phase](job)
 
     def _begin(self, job: _Job) -> Operation:
-        study = self._versions.begin(job.partition.key, job.study, job.epoch)
+        lease = Require(keys.lease(job.operation.id), Holds("claim", job.operation.claim))
+        try:
+            study = self._versions.begin(job.partition.key, job.study, job.epoch, lease)
+        except Conflict:
+            return job.operation  # another worker has it, and this will not be saved
         if study is None:
             return job.end()
         if study.settling and study.settling != job.epoch:
@@ -151,14 +158,13 @@ class BulkUpdateTask:
             return self._astray(job)
         if job.progress.rounds == MAX_ROUNDS:
             return job.go("revert", after="")
-        marked = self._versions.mark_series(study, job.changes.elements)
+        self._versions.mark_series(study, job.changes.elements)
         found = self._versions.verify(study, BATCH)
         failures = self._written(job, study, found.missing)
         if failures:
             return job.go("revert", after="", lines=_lines(job, failures))
-        complete = marked and not found.missing
         return job.go(
-            "flip" if complete else "verify",
+            "verify" if found.missing else "flip",
             revision=study.revision,
             instances=found.written,
             rounds=job.progress.rounds + 1,
@@ -173,7 +179,9 @@ class BulkUpdateTask:
         return job.go("settle", after="")
 
     def _settle(self, job: _Job) -> Operation:
-        after = self._versions.settle(job.partition, job.study, job.epoch, str(job.progress.after), BATCH)
+        after = self._versions.settle(
+            job.partition, job.study, job.epoch, str(job.progress.after), BATCH, job.changes.elements
+        )
         return job.go("settle", after=after) if after else job.end(updated=True)
 
     def _revert(self, job: _Job) -> Operation:

@@ -24,6 +24,11 @@ class RawRows:
         row = Snapshot.read(self._table, partition, [(study,)]).studies.get(study)
         return None if row is None or row.closing else row
 
+    def is_writing(self, study: StudyRow) -> bool:
+        """Tell whether the update that is writing new versions in a study, as it was read, still does."""
+        row = self.study(study.partition, study.study)
+        return row is not None and row.writing == study.writing
+
     def series(self, study: StudyRow) -> dict[str, SeriesRow]:
         """Return the series of a study by UID."""
         items = self._table.query(keys.study_items(study.partition, study.study), keys.SERIES)

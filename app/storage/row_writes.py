@@ -13,6 +13,8 @@ from app.storage.ports import MAX_CHANGES, Change, Delete, Put, Table
 from app.storage.sequence import Sequence as Numbers
 
 J = TypeVar("J")
+ChangesOf = Callable[[J, int], list[Change]]
+"""What it takes to write a job that has a number."""
 
 ATTEMPTS: Final = 12
 _BYTES: Final = 3_000_000
@@ -31,27 +33,28 @@ class RowWrites:
     def all(
         self,
         jobs: Sequence[J],
-        changes_of: Callable[[J, int], list[Change]],
+        prepare: Callable[[], ChangesOf[J]],
         refreshed: Callable[[J], J | None],
         also: Sequence[Change] = (),
         *,
         numbered: bool = True,
     ) -> list[J]:
         """Write the changes of every job, with `also` in every write; if `numbered` each has a fresh number of the
-        archive's sequence, else 0.
+        archive's sequence, else 0. `prepare` is called when numbers are reserved, and tells the changes of a job.
 
         Where a write conflicts, its jobs are tried one by one on what `refreshed` reads: None gives a job up. Returns
         the jobs given up.
         """
         lost: list[J] = []
         numbers = self._reserve(len(jobs), numbered)
+        changes_of = prepare()
         prepared = ((job, number, changes_of(job, number)) for job, number in zip(jobs, numbers, strict=True))
         for group in _groups(prepared, len(also)):
             try:
                 self.write([*also, *(change for _, _, changes in group for change in changes)])
             except Conflict:
                 self._feed.seal(number for _, number, _ in group if number)
-                lost += [job for job, _, _ in group if not self._alone(job, changes_of, refreshed, also, numbered)]
+                lost += [job for job, _, _ in group if not self._alone(job, prepare, refreshed, also, numbered)]
         return lost
 
     def _reserve(self, count: int, numbered: bool) -> Sequence[int]:
@@ -60,7 +63,7 @@ class RowWrites:
     def _alone(
         self,
         job: J,
-        changes_of: Callable[[J, int], list[Change]],
+        prepare: Callable[[], ChangesOf[J]],
         refreshed: Callable[[J], J | None],
         also: Sequence[Change],
         numbered: bool,
@@ -71,7 +74,7 @@ class RowWrites:
                 return False
             (number,) = self._reserve(1, numbered)
             try:
-                self.write([*also, *changes_of(fresh, number)])
+                self.write([*also, *prepare()(fresh, number)])
             except Conflict:
                 self._feed.seal([number] if number else ())
                 pause(attempt)

@@ -8,10 +8,10 @@ from typing import Final
 
 from app.dicom.attributes import Element
 from app.storage import documents, keys, sweep
-from app.storage.file_versions import FileVersion, Pending
-from app.storage.ports import Change, Delete, Holds, Item, Key, Put
+from app.storage.file_versions import FileVersion, Pending, merged
+from app.storage.ports import Change, Delete, Holds, Item, Key, Put, Require
 from app.storage.postings import postings
-from app.storage.rows import InstanceRow, Row
+from app.storage.rows import InstanceRow, Row, StudyRow
 
 READERS_SECONDS: Final = 3600
 """How long an intermediate version is kept for those who began to read it."""
@@ -31,6 +31,11 @@ class Written:
     metadata: bytes
     frames: bytes
     intent: Key
+
+
+def while_writing(study: StudyRow) -> Require:
+    """Return the condition that an update may still write new versions of a study."""
+    return Require(study.key, Holds("writing", study.writing))
 
 
 def replaced(before: Row, after: Row) -> list[Change]:
@@ -58,12 +63,14 @@ def noted(written: Written, watermark: int, epoch: str, attributes: Mapping[str,
     return [*changes, Put(documents.frames_item(row.with_file(file), written.frames))] if written.frames else changes
 
 
-def settled(row: InstanceRow, epoch: str) -> tuple[InstanceRow, list[Change]]:
+def settled(row: InstanceRow, epoch: str, attributes: Mapping[str, Element]) -> tuple[InstanceRow, list[Change]]:
     """Return a row with its pending version made current, and the changes that write it so, but for its feed entry.
 
-    The original version stays; another that was current until now is removed once nobody can be reading it.
+    `attributes` are new values of extended query tags as there are now. The original version stays; another that was
+    current until now is removed once nobody can be reading it.
     """
-    after = replace(row.at(epoch), revision=row.revision + 1)
+    shown = row.at(epoch)
+    after = replace(shown, attributes=merged(shown.attributes, attributes), revision=row.revision + 1)
     changes = replaced(row, after)
     if row.original:
         gone = replace(sweep.version_of(row), watermark=row.watermark)

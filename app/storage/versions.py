@@ -17,26 +17,25 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from app.dicom.attributes import INDEXED, Element, Extended, Level
 from app.errors import Conflict, StorageUnavailable
 from app.storage import keys
 from app.storage.changefeed import ChangeFeed
-from app.storage.file_versions import Pending, merged
+from app.storage.file_versions import merged
 from app.storage.partitions import Partition
-from app.storage.ports import Change, Holds, Range, Require, Table
+from app.storage.ports import Change, Range, Require, Table
 from app.storage.raw_rows import RawRows
-from app.storage.row_writes import ATTEMPTS, RowWrites, pause
-from app.storage.rows import InstanceRow, SeriesRow, StudyRow, visible
+from app.storage.row_writes import ATTEMPTS, ChangesOf, RowWrites, pause
+from app.storage.rows import InstanceRow, StudyRow, visible
 from app.storage.sequence import Sequence as Numbers
+from app.storage.series_versions import SeriesVersions
 from app.storage.snapshot import Snapshot
-from app.storage.version_changes import Written, noted, replaced, reverted, settled
+from app.storage.version_changes import Written, noted, replaced, reverted, settled, while_writing
 
 Changes = Mapping[str, Element]
 """Tag -> new element."""
-
-Parent = TypeVar("Parent", StudyRow, SeriesRow)
 
 
 class Verified(NamedTuple):
@@ -56,20 +55,27 @@ class Versions:
         self._feed = feed
         self._extended = extended
         self._writes = RowWrites(table, numbers, feed)
+        self._series = SeriesVersions(self.rows, self._writes)
 
-    def begin(self, partition: int, study: str, epoch: str) -> StudyRow | None:
+    def begin(self, partition: int, study: str, epoch: str, lease: Require) -> StudyRow | None:
         """Mark a study as being written; None if it does not exist.
 
-        One that another update left unfinished comes back as it is: it is to be settled or reverted first.
+        One that another update left unfinished comes back as it is: it is to be settled or reverted first. Raises
+        `Conflict` if the update is not the caller's any more.
         """
         for attempt in range(ATTEMPTS):
             row = self.rows.study(partition, study)
             if row is None or row.writing or row.settling:
                 return row
             marked = replace(row, writing=epoch, revision=row.revision + 1)
-            if self._put(row, marked):
+            try:
+                self._writes.write([lease, *replaced(row, marked)])
+            except Conflict as conflict:
+                if conflict.key == lease.key:
+                    raise
+                pause(attempt)
+            else:
                 return marked
-            pause(attempt)
         raise StorageUnavailable
 
     # --- what is to be written ---
@@ -113,31 +119,22 @@ class Versions:
         """Note new versions as pending; return those that could not be, as their instance changed or went meanwhile, or
         as the study is not this update's to write any more.
         """
-        values = self._values(Level.INSTANCE, changes)
 
-        def written(each: Written, number: int) -> list[Change]:
-            return noted(each, number, study.writing, values)
+        def written() -> ChangesOf[Written]:
+            values = self._values(Level.INSTANCE, changes)
+            return lambda each, number: noted(each, number, study.writing, values)
 
         def refreshed(each: Written) -> Written | None:
             row = self.rows.again(each.row)
             if row is None or row.watermark != each.row.watermark or _noted(row, study.writing):
                 return None
-            return replace(each, row=row) if self._is_writing(study) else None
+            return replace(each, row=row) if self.rows.is_writing(study) else None
 
-        return self._writes.all(batch, written, refreshed, [_while_writing(study)])
+        return self._writes.all(batch, written, refreshed, [while_writing(study)])
 
-    def mark_series(self, study: StudyRow, changes: Changes) -> bool:
-        """Note new values of series-level extended query tags as pending in the series' rows; false if a row changed
-        meanwhile and is to be tried again.
-        """
-        pending = Pending(study.writing, self._values(Level.SERIES, changes))
-        if not pending.attributes:
-            return True
-        return all(
-            self._put(row, replace(row, pending=pending, revision=row.revision + 1), _while_writing(study))
-            for row in self.rows.series(study).values()
-            if row.pending != pending
-        )
+    def mark_series(self, study: StudyRow, changes: Changes) -> None:
+        """Note new values of series-level extended query tags as pending in the rows of the series there are now."""
+        self._series.note(study, self._values(Level.SERIES, changes))
 
     def flip(self, study: StudyRow, changes: Changes) -> bool:
         """Show what was written of a study; false if its row is another by now than the one that was verified."""
@@ -151,23 +148,33 @@ class Versions:
         )
         return self._put(study, shown)
 
-    def settle(self, partition: Partition, study: str, epoch: str, after: str, limit: int) -> str:
+    def settle(
+        self, partition: Partition, study: str, epoch: str, after: str, limit: int, changes: Changes | None = None
+    ) -> str:
         """Make what is pending current in up to `limit` rows beyond a sort key; return the last one's, empty when done.
 
-        Rows deleted meanwhile are passed over. When done, the study's mark is gone too.
+        Rows deleted meanwhile are passed over. When done, the study's mark is gone too. `changes` let rows have values
+        of extended query tags that were added since they were written; each row's number is reserved before the tags
+        are read (`querytags`).
         """
         row = self.rows.study(partition.key, study)
         if row is None or row.epoch != epoch:
             return ""
 
-        def made_current(each: InstanceRow, number: int) -> list[Change]:
-            current, changes = settled(each, epoch)
-            return [*changes, *self._feed.changes(partition, [(number, current)], "Update")]
+        def made_current() -> ChangesOf[InstanceRow]:
+            values = self._values(Level.INSTANCE, changes or {})
+
+            def changes_of(each: InstanceRow, number: int) -> list[Change]:
+                current, written = settled(each, epoch, values)
+                return [*written, *self._feed.changes(partition, [(number, current)], "Update")]
+
+            return changes_of
 
         rows, last = self._noted_after(row, epoch, after, limit)
         self._writes.all(rows, made_current, lambda each: self._still(each, epoch))
         if not last:
-            self._end(row, epoch, lambda series: series.at(epoch))
+            self._series.settle(row, epoch, self._values(Level.SERIES, changes or {}))
+            self._end(row, epoch)
         return last
 
     def revert(self, partition: int, study: str, epoch: str, after: str, limit: int) -> str:
@@ -181,42 +188,35 @@ class Versions:
             return ""
 
         def still(each: InstanceRow) -> InstanceRow | None:
-            return self._still(each, epoch) if self._is_writing(row) else None
+            return self._still(each, epoch) if self.rows.is_writing(row) else None
 
         rows, last = self._noted_after(row, epoch, after, limit)
-        self._writes.all(rows, lambda each, _: reverted(each), still, [_while_writing(row)], numbered=False)
+        also = [while_writing(row)]
+        self._writes.all(rows, lambda: lambda each, _: reverted(each), still, also, numbered=False)
         if not last:
-            self._end(row, epoch, lambda series: replace(series, pending=None))
+            self._series.revert(row, epoch)
+            self._end(row, epoch)
         return last
 
     # --- pieces ---
 
-    def _end(self, study: StudyRow, epoch: str, becomes: Callable[[SeriesRow], SeriesRow]) -> None:
-        """Write the series that have something pending, then the study without the mark of the update."""
-
-        def unmarked(row: StudyRow) -> StudyRow:
-            writing, settling = (mark if mark != epoch else "" for mark in (row.writing, row.settling))
-            return replace(row, writing=writing, settling=settling)
-
-        for each in self.rows.series(study).values():
-            if each.pending:
-                self._persist(each, becomes)
-        self._persist(study, unmarked)
-
-    def _persist(self, row: Parent, becomes: Callable[[Parent], Parent]) -> None:
-        """Write what a row becomes, on whatever it is by then; one that is gone is passed over."""
-        now: Parent | None = row
+    def _end(self, study: StudyRow, epoch: str) -> None:
+        """Take the mark of an update off a study."""
+        now: StudyRow | None = study
         for attempt in range(ATTEMPTS):
-            if now is None or self._put(now, replace(becomes(now), revision=now.revision + 1)):
+            if now is None:
+                return
+            writing, settling = (mark if mark != epoch else "" for mark in (now.writing, now.settling))
+            if self._put(now, replace(now, writing=writing, settling=settling, revision=now.revision + 1)):
                 return
             pause(attempt)
             now = self.rows.again(now)
         raise StorageUnavailable
 
-    def _put(self, before: Parent, after: Parent, *also: Change) -> bool:
-        """Write a row with its postings; false if it was changed meanwhile, or `also` did not hold."""
+    def _put(self, before: StudyRow, after: StudyRow) -> bool:
+        """Write a study with its postings; false if it was changed meanwhile."""
         try:
-            self._writes.write([*also, *replaced(before, after)])
+            self._writes.write(replaced(before, after))
         except Conflict:
             return False
         return True
@@ -233,10 +233,6 @@ class Versions:
         now = self.rows.again(row)
         return now if now and _noted(now, epoch) else None
 
-    def _is_writing(self, study: StudyRow) -> bool:
-        row = self.rows.study(study.partition, study.study)
-        return bool(row and row.writing == study.writing)
-
     def _values(self, level: Level, changes: Changes) -> dict[str, Element]:
         """Return those of the new values that the rows of a level hold."""
         held = (*INDEXED[level], *self._extended().get(level, ()))
@@ -245,7 +241,3 @@ class Versions:
 
 def _noted(row: InstanceRow, epoch: str) -> bool:
     return row.pending is not None and row.pending.epoch == epoch
-
-
-def _while_writing(study: StudyRow) -> Require:
-    return Require(study.key, Holds("writing", study.writing))
