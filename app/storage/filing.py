@@ -82,7 +82,7 @@ class Filing:
 
         A value that breaks a rule becomes an error of the tag, which is disabled before.
         """
-        created = sorted((each for each in entries if each.action == "Create"), key=lambda each: -each.sequence)
+        created = [each for each in entries if each.action == "Create"]
         attempt = 0
         while attempt < ATTEMPTS:
             try:
@@ -96,7 +96,7 @@ class Filing:
     def _pass(self, created: Sequence[Entry], wanted: frozenset[str]) -> bool:
         """File what can be in one reading; tell whether something was, so that there may be more."""
         tags = self._tags.read()
-        found = list(self._found(created))
+        found = sorted(self._found(created), key=lambda each: -each.row.created)
         moves = self._moves(found, tags, wanted)
         if self._tags.disable(tags, frozenset().union(*(each.faulty for each in moves))):
             return True
