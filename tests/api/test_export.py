@@ -24,7 +24,7 @@ from app.storage import clock
 from app.storage.ports import Key
 from tests.api.exports import Bucket, Exporter, Folder, Place, totals
 from tests.api.wire import AS_STORED, Caller, parts
-from tests.corpus import JPEG_BASELINE, make_instance
+from tests.corpus import JPEG_BASELINE, make_instance, read
 
 Json = dict[str, Any]
 
@@ -175,9 +175,7 @@ def test_what_was_deleted_is_not_exported(exporter: Exporter, files: dict[str, b
 @pytest.mark.parametrize("size", [1, 2])
 def test_many_steps(exporter: Exporter, files: dict[str, bytes], size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(export_task, "BATCH", size)
-    response = exporter.ask(
-        STUDY, "2.25.9", "2.25.1004/2.25.1005/2.25.1005.1", "2.25.8/2.25.8", "2.25.1004/2.25.7"
-    )
+    response = exporter.ask(STUDY, "2.25.9", "2.25.1004/2.25.1005/2.25.1005.1", "2.25.8/2.25.8", "2.25.1004/2.25.7")
     seen: list[tuple[int, int]] = []
     exporter.hook = lambda call: seen.append(
         totals(exporter.operation(operation).results or {"exported": 0, "skipped": 0})
@@ -207,6 +205,43 @@ def test_several_at_once(exporter: Exporter, files: dict[str, bytes]) -> None:
     assert [totals(exporter.work(operation).results) for operation in asked] == [(9, 0)] * 3
     found = Counter(key.partition("/")[0] for key in exporter.place.files())
     assert found == dict.fromkeys(asked, 10)
+
+
+def test_the_operation_as_clients_see_it(
+    exporter: Exporter, files: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export_task, "BATCH", 5)
+    response = exporter.ask(STUDY, "2.25.9")
+    href, operation = response.get_json()["href"], response.get_json()["id"]
+    waiting = exporter.client.get(href)
+    assert (waiting.status_code, waiting.get_json()["status"]) == (202, "notStarted")
+    exporter.step()
+    running = exporter.client.get(href)
+    assert (running.status_code, running.get_json()["status"]) == (202, "running")
+    log = exporter.place.href(operation)
+    assert running.get_json()["results"] == {"errorHref": log, "exported": 5, "skipped": 0}
+    exporter.work(operation)
+    ended = exporter.client.get(href)
+    told = ended.get_json()
+    assert ended.status_code == 200
+    assert told.keys() == {"operationId", "type", "createdTime", "lastUpdatedTime", "status", "results"}
+    assert (told["operationId"], told["type"], told["status"]) == (operation, "export", "succeeded")
+    assert told["results"] == {"errorHref": log, "exported": 9, "skipped": 1}
+    assert exporter.client.get(href.replace("/v2/", "/v1/")).get_json()["status"] == "completed"
+
+
+def test_after_a_bulk_update_the_new_values(exporter: Exporter, files: dict[str, bytes]) -> None:
+    change = {"00100010": {"vr": "PN", "Value": [{"Alphabetic": "New^Name"}]}}
+    asked = exporter.client.post(
+        "/v2/partitions/clinic-a/studies/$bulkUpdate", json={"studyInstanceUids": [STUDY], "changeDataset": change}
+    )
+    assert exporter.work(asked.get_json()["id"]).status == "succeeded"
+    operation = exporter.run(STUDY, "2.25.1004/2.25.1005/2.25.1005.1")
+    names = {uids: str(read(body).PatientName) for uids, body in exporter.exported(operation.id).items()}
+    assert names == {
+        uids: "New^Name" if uids.startswith(STUDY) else "Doe^Jane"
+        for uids in within(files, STUDY, "2.25.1004/2.25.1005/2.25.1005.1")
+    }
 
 
 # --- when something goes wrong ------------------------------------------------------------------------------------
@@ -520,8 +555,9 @@ def test_the_prerelease_has_no_export(exporter: Exporter, files: dict[str, bytes
     assert exporter.ask(STUDY, prefix="/v1.0-prerelease/partitions/clinic-a").status_code in (404, 405)
 
 
-def test_switched_off(tmp_path: Path) -> None:
-    settings = Settings(data_dir=tmp_path, enable_export=False, log_level="error")
+@pytest.mark.parametrize("off", [{"enable_export": False}, {"disable_operations": True}])
+def test_switched_off(tmp_path: Path, off: Json) -> None:
+    settings = Settings(data_dir=tmp_path, log_level="error", **off)
     exporter = Exporter(settings, bootstrap.build_engine(settings), Folder(tmp_path))
     response = exporter.ask(STUDY)
     assert (response.status_code, response.data) == (404, b"")
