@@ -31,9 +31,13 @@ NO_CALLS = {"meta"}
 ACTIONS: dict[str, tuple[str, ...]] = {
     "abort_multipart_upload": ("s3:AbortMultipartUpload",),
     "batch_get_item": ("dynamodb:BatchGetItem",),
+    "change_message_visibility": ("sqs:ChangeMessageVisibility",),
     "complete_multipart_upload": ("s3:PutObject",),
+    "copy": ("s3:GetObject", "s3:PutObject"),
+    "copy_object": ("s3:GetObject", "s3:PutObject"),
     "create_multipart_upload": ("s3:PutObject",),
     "delete_item": ("dynamodb:DeleteItem",),
+    "delete_message": ("sqs:DeleteMessage",),
     "delete_objects": ("s3:DeleteObject",),
     "get_bucket_versioning": ("s3:GetBucketVersioning",),
     "get_item": ("dynamodb:GetItem",),
@@ -43,8 +47,11 @@ ACTIONS: dict[str, tuple[str, ...]] = {
     "put_item": ("dynamodb:PutItem",),
     "put_object": ("s3:PutObject",),
     "query": ("dynamodb:Query",),
+    "receive_message": ("sqs:ReceiveMessage",),
+    "send_message": ("sqs:SendMessage",),
     "transact_write_items": ("dynamodb:ConditionCheckItem", "dynamodb:DeleteItem", "dynamodb:PutItem"),
     "update_item": ("dynamodb:UpdateItem",),
+    "upload_fileobj": ("s3:PutObject",),
     "upload_part": ("s3:PutObject",),
 }
 WRITTEN: dict[str, Any] = load(str(TEMPLATE))["Resources"]
@@ -126,9 +133,9 @@ def test_a_message_that_fails_five_times_goes_to_the_dead_letters(stack: Stack) 
 # --- who may do what --------------------------------------------------------------------------------------------------
 
 
-def statements(stack: Stack) -> list[dict[str, Any]]:
+def statements(stack: Stack, policy_name: str = "archive") -> list[dict[str, Any]]:
     iam = boto3.client("iam")
-    document = iam.get_role_policy(RoleName=stack.names["TaskRole"], PolicyName="archive")["PolicyDocument"]
+    document = iam.get_role_policy(RoleName=stack.names["TaskRole"], PolicyName=policy_name)["PolicyDocument"]
     policy = ast.literal_eval(str(document))  # moto gives a template's policy back as Python would print it
     found: list[dict[str, Any]] = policy["Statement"]
     return found
@@ -143,8 +150,16 @@ def test_the_role_may_act_on_this_archive_alone(stack: Stack) -> None:
 
 def test_the_role_may_do_what_the_engine_calls_and_no_more(stack: Stack) -> None:
     granted = {action for statement in statements(stack) for action in statement["Action"]}
-    messages = {action for action in granted if action.startswith("sqs:")}
-    assert granted - messages == {action for call in engine_calls() for action in ACTIONS[call]}
+    assert granted == {action for call in engine_calls() for action in ACTIONS[call]}
+
+
+def test_exports_may_write_where_the_operator_says_and_nowhere_else(stack: Stack) -> None:
+    assert "ExportPolicy" not in stack.names
+    (exports,) = statements(
+        deploy("exporting", ExportObjectArns="arn:aws:s3:::research-drop/*,arn:aws:s3:::lab/in/*"), "exports"
+    )
+    assert exports["Action"] == ["s3:PutObject", "s3:AbortMultipartUpload"]
+    assert exports["Resource"] == ["arn:aws:s3:::research-drop/*", "arn:aws:s3:::lab/in/*"]
 
 
 def engine_calls() -> set[str]:
