@@ -7,7 +7,7 @@ from __future__ import annotations
 import itertools
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -22,8 +22,9 @@ from app.errors import InvalidInstance, NotFound, OperationActive
 from app.services import bulk_update_task, new_versions
 from app.services import operations as runner
 from app.storage.operations import Operation
+from app.storage.ports import ALL, Item, Range
 from app.storage.querytags import QueryTags, QueryTagStore
-from tests.unit.storage.archive import Archive, Uids
+from tests.unit.storage.archive import Archive, HookedTable, Uids
 from tests.unit.storage.conftest import Later
 from tests.unit.storage.schedule import Choose, Schedule
 from tests.unit.storage.test_crashes import Bomb, Killed
@@ -256,6 +257,71 @@ def agreed(archive: Archive, name: str, outcome: object) -> None:
         assert indexed(archive, STUDY) == now[STORED[name]].now, "the index has not what was stored last"
     elif there:
         assert indexed(archive, STUDY) == old.pop()
+
+
+@pytest.mark.parametrize("name", ["delete the study", "delete a series"])
+def test_a_deletion_under_way_meets_a_write(name: str, tmp_path: Path, later: Later) -> None:
+    """The update makes some steps, the deletion makes some, the update goes on to its end, and then the deletion."""
+    archive = Archive(tmp_path)
+    for first, second in itertools.product(range(8, 44, 2), range(1, 8)):
+        archive.move(f"clinic-{first}-{second}")
+        archive.store(image(A), image(A2, compressed=True), image(B))
+        turns = iter([0] * first + [-1] * second)
+        schedule = Schedule(lambda names, turns=turns: names[next(turns, 0)])  # type: ignore[misc]
+        archive.hook = schedule.pause
+        schedule.run({"update": lambda: update(archive, "NEW", STUDY), name: lambda: OTHERS[name](archive)})
+        archive.hook = None
+        archive.work()
+        later(7200)
+        archive.work()
+        later(10)
+        assert seen(archive).keys() == {A, A2, B} - DELETED[name]
+        check_tidy(archive)
+
+
+def one_by_one(
+    self: HookedTable, pk: str, between: Range = ALL, *, reverse: bool = False, limit: int | None = None
+) -> Iterator[Item]:
+    """Yield the items of a query in pages of one, so that much can happen between them."""
+    for _ in range(limit or 1000):
+        self._hook("table.query")
+        item = next(self._table.query(pk, between, reverse=reverse, limit=1), None)
+        if item is None:
+            return
+        between = Range(between.low, item.key.sk[:-1]) if reverse else Range(item.key.sk + " ", between.high)
+        yield item
+
+
+@pytest.mark.parametrize("path", [(STUDY,), A[:2]], ids=["study", "series"])
+@pytest.mark.parametrize("earlier", [False, True], ids=["first update", "second update"])
+def test_readers_see_all_new_or_all_old(
+    path: tuple[str, ...], earlier: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive = Archive(tmp_path)
+    found = []
+    for at in itertools.count(1):
+        archive.move(f"clinic-{at}")
+        archive.store(image(A), image(A2), image(B))
+        if earlier:
+            update(archive, "FIRST", STUDY)
+        with monkeypatch.context() as patch:
+            patch.setattr(HookedTable, "query", one_by_one)
+            schedule = Schedule(counted := Counted(stops(at)))
+            archive.hook = schedule.pause
+            outcomes = schedule.run(
+                {
+                    "read": lambda: {
+                        row.epoch for row in archive.services.retrieve.instances(archive.partition, *path)
+                    },
+                    "update": lambda: update(archive, "NEW", STUDY),
+                }
+            )
+            archive.hook = None
+        found.append(len(outcomes["read"]))
+        if counted.steps < at:
+            break
+    assert found == [1] * len(found)
+    assert len(found) > 5
 
 
 @pytest.mark.parametrize("seed", range(8))
