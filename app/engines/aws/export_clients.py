@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import boto3
 from botocore.config import Config
 
+from app.errors import ConfigurationError
 from app.storage.destinations import S3Target
 
 if TYPE_CHECKING:
@@ -78,11 +79,15 @@ def at_aws(host: str) -> bool:
 
 
 def _made(access: _Access) -> S3Client:
+    """Return a client. Raises what boto3 raises, and `ConfigurationError` for a host that no URL can have."""
     session = boto3.session.Session(region_name=access.region or None)
     if access.role:
         session = _assumed(session, access)
     endpoint = access.endpoint or None
-    client = session.client("s3", endpoint_url=endpoint, config=_CONFIG)
+    try:
+        client = session.client("s3", endpoint_url=endpoint, config=_CONFIG)
+    except ValueError as error:
+        raise ConfigurationError(f"{endpoint} is no endpoint.") from error
     if at_aws(urlsplit(client.meta.endpoint_url).netloc):
         return client
     by_path = _CONFIG.merge(Config(s3={"addressing_style": "path"}))  # other servers seldom resolve `bucket.host`

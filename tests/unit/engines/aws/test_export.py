@@ -220,3 +220,10 @@ def test_other_stores_are_addressed_by_path() -> None:
     access = export_clients._Access("eu-west-1", "http://minio:9000", "", "", "")
     assert export_clients._made(access).meta.config.s3 == {"addressing_style": "path"}
     assert export_clients._made(access._replace(endpoint="")).meta.config.s3 is None
+
+
+@pytest.mark.parametrize("host", ["a..b", "-a", "a" * 64, "[::::]", "[1.2]", "."])
+def test_hosts_that_cannot_be(s3: S3Client, blobs: FileBlobs, host: str) -> None:
+    target = S3Target("drop", endpoint=f"http://{host}:9")
+    with pytest.raises(DestinationError):
+        S3Exports(lambda: s3, "", blobs).open(target, "0").write("k", io.BytesIO(b"x"), "text/plain")
