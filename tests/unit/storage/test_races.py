@@ -26,6 +26,7 @@ from tests.unit.storage.conftest import Later
 
 CLIENTS = 16
 A = ("2.25.1", "2.25.11", "2.25.111")
+A2 = ("2.25.1", "2.25.11", "2.25.112")
 
 
 class Locked:
@@ -85,18 +86,19 @@ def test_first_stores_make_one_partition(processes: list[Services]) -> None:
 
 def test_one_instance_from_many_clients(processes: list[Services], later: Later) -> None:
     partition = processes[0].partitions.resolve("clinic", create=True)
+    store(processes[0], partition, file(*A2))  # so that nothing above the instance is written with it
     services = processes * (CLIENTS // 2)
     reasons = at_once(lambda s=s: store(s, partition, file(*A)) for s in services)  # type: ignore[misc]
     assert sorted(reason for (reason,) in reasons) == [0] + [EXISTS] * (CLIENTS - 1)
     one = processes[0]
-    (row,) = one.retrieve.instances(partition, A[0])
+    (row,) = one.retrieve.instances(partition, *A)
     with one.retrieve.open(row) as stream:
         assert stream.read() == file(*A)
     later()
     for step in one.background:
         while step():
             pass
-    assert [each.action for each in one.change_feed.by_sequence(0, 1000, metadata=False)] == ["Create"]
+    assert [each.action for each in one.change_feed.by_sequence(0, 1000, metadata=False)] == ["Create"] * 2
 
 
 def test_nothing_is_left_of_those_who_lost(tmp_path: Path, later: Later) -> None:
