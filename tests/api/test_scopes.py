@@ -1,0 +1,154 @@
+"""What is partitioned and what is not, route by route (spec/00 "Resources", spec/01 "Effect on routes")."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import pytest
+from flask.testing import FlaskClient
+
+from tests.conftest import Serve
+
+pytestmark = pytest.mark.parametrize("settings", ["embedded"], indirect=True)  # no engine has a say in this
+
+S, SE, I = "studies/2.25.1", "series/2.25.2", "instances/2.25.3"  # noqa: E741  # the letters of spec/00
+
+
+class Route(NamedTuple):
+    """A method and a path below version and partition; `creates`: it makes the partition it names."""
+
+    method: str
+    path: str
+    creates: bool = False
+
+
+PARTITIONED = [
+    Route("POST", "studies", creates=True),
+    Route("POST", S, creates=True),
+    Route("GET", "studies"),
+    Route("GET", "series"),
+    Route("GET", "instances"),
+    Route("GET", f"{S}/series"),
+    Route("GET", f"{S}/instances"),
+    Route("GET", f"{S}/{SE}/instances"),
+    *(Route(method, path) for method in ("GET", "DELETE") for path in (S, f"{S}/{SE}", f"{S}/{SE}/{I}")),
+    *(Route("GET", f"{path}/metadata") for path in (S, f"{S}/{SE}", f"{S}/{SE}/{I}")),
+    *(Route("GET", f"{S}/{SE}/{I}/{rest}") for rest in ("frames", "frames/1", "frames/1/rendered", "rendered")),
+    Route("POST", "workitems?2.25.9", creates=True),
+    Route("GET", "workitems"),
+    Route("GET", "workitems/2.25.9"),
+    Route("POST", "workitems/2.25.9?2.25.8"),
+    Route("PUT", "workitems/2.25.9/state"),
+    Route("POST", "workitems/2.25.9/cancelrequest"),
+    Route("POST", "export"),
+    Route("POST", "studies/$bulkUpdate"),
+]
+
+BASE = [
+    Route("GET", "changefeed"),
+    Route("GET", "changefeed/latest"),
+    Route("GET", "extendedquerytags"),
+    Route("POST", "extendedquerytags"),
+    Route("GET", "extendedquerytags/PatientAge"),
+    Route("PATCH", "extendedquerytags/PatientAge"),
+    Route("DELETE", "extendedquerytags/PatientAge"),
+    Route("GET", "extendedquerytags/PatientAge/errors"),
+    Route("GET", "operations/" + "0" * 32),
+]
+
+BODIES = {
+    "studies": (b"x", "application/dicom"),
+    S: (b"x", "application/dicom"),
+    "workitems?2.25.9": (b"[{}]", "application/dicom+json"),
+    "workitems/2.25.9?2.25.8": (b"[{}]", "application/dicom+json"),
+    "workitems/2.25.9/state": (b"[{}]", "application/dicom+json"),
+    "workitems/2.25.9/cancelrequest": (b"[{}]", "application/dicom+json"),
+}
+
+MISSING = "PartitionName value is missing in the route segment."
+INVALID = "The specified PartitionName is invalid."
+UNKNOWN = "Specified PartitionName nobody doesn't exist."
+OFF = "Data partitions capability is disabled."
+
+
+def call(client: FlaskClient, prefix: str, route: Route) -> tuple[int, str]:
+    """Status and body of a call."""
+    body, content_type = BODIES.get(route.path, (b"{}", "application/json"))
+    given = {"data": body, "content_type": content_type} if route.method in ("POST", "PUT", "PATCH") else {}
+    response = client.open(f"{prefix}/{route.path}", method=route.method, **given)  # type: ignore[arg-type]  # kwargs
+    text = response.json if response.is_json and isinstance(response.json, str) else response.text
+    return response.status_code, str(text)
+
+
+def names(client: FlaskClient) -> set[str]:
+    """The partitions there are."""
+    return {each["partitionName"] for each in client.get("/v2/partitions").json}
+
+
+def is_served(answer: tuple[int, str]) -> bool:
+    """Whether the call came past routes and partitions: what it then found is its own affair."""
+    status, text = answer
+    return status != 405 and text not in (MISSING, INVALID, UNKNOWN, OFF) and "requested URL was not found" not in text
+
+
+def described(route: Route) -> str:
+    return f"{route.method} {route.path}"
+
+
+@pytest.mark.parametrize("version", ["/v2", "/v1", ""])
+@pytest.mark.parametrize("route", PARTITIONED, ids=described)
+def test_partitioned_resources_with_partitions_on(client: FlaskClient, route: Route, version: str) -> None:
+    if version == "/v1" and "bulkUpdate" in route.path:
+        pytest.skip("bulk updates are of version 2 alone")
+    assert call(client, version, route) == (400, MISSING)
+    assert call(client, f"{version}/partitions/a%20b", route) == (400, INVALID)
+    assert is_served(call(client, f"{version}/partitions/Microsoft.Default", route))
+    answer = call(client, f"{version}/partitions/nobody", route)
+    if route.creates:
+        assert is_served(answer)
+        assert names(client) == {"Microsoft.Default", "nobody"}
+    else:
+        assert answer == (400, UNKNOWN)
+        assert names(client) == {"Microsoft.Default"}
+
+
+@pytest.mark.parametrize("route", PARTITIONED, ids=described)
+def test_partitioned_resources_with_partitions_off(serve: Serve, route: Route) -> None:
+    client = serve(enable_data_partitions=False)
+    assert is_served(call(client, "/v2", route))
+    assert call(client, "/v2/partitions/Microsoft.Default", route) == (400, OFF)
+
+
+@pytest.mark.parametrize("version", ["/v2", "/v1", ""])
+@pytest.mark.parametrize("enabled", [True, False], ids=["on", "off"])
+@pytest.mark.parametrize("route", BASE, ids=described)
+def test_base_resources_are_in_no_partition(serve: Serve, route: Route, enabled: bool, version: str) -> None:
+    client = serve(enable_data_partitions=enabled)
+    assert is_served(call(client, version, route))
+    inside = call(client, f"{version}/partitions/Microsoft.Default", route)
+    assert inside[0] == 404
+    assert not is_served(inside)
+
+
+def test_the_list_of_partitions(serve: Serve, client: FlaskClient) -> None:
+    assert names(client) == {"Microsoft.Default"}
+    assert call(client, "/v2/partitions/Microsoft.Default", Route("GET", "partitions"))[0] == 404
+    response = serve(enable_data_partitions=False).get("/v2/partitions")
+    assert (response.status_code, response.text) == (400, OFF)
+
+
+def test_every_route_of_the_service_is_in_these_lists(client: FlaskClient) -> None:
+    rules = list(client.application.url_map.iter_rules())
+    adapter = client.application.url_map.bind("localhost")
+    covered = set()
+    for prefix, routes in (("/v2/partitions/x", PARTITIONED), ("/v2", [*PARTITIONED, *BASE])):
+        for route in routes:
+            rule, _ = adapter.match(f"{prefix}/{route.path.partition('?')[0]}", route.method, return_rule=True)
+            covered.add((rule.rule, route.method))
+    served = {
+        (rule.rule, method)
+        for rule in rules
+        for method in rule.methods or ()
+        if rule.rule.startswith("/v2/") and method not in ("HEAD", "OPTIONS")
+    }
+    assert served - covered <= {("/v2/partitions", "GET")}

@@ -1,0 +1,149 @@
+"""What every `Queue` promises (app/storage/ports.py), whichever engine runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from app.engines.aws import clients
+from app.engines.aws.sqs import SqsQueue
+from app.engines.embedded import queue as rows
+from app.engines.embedded.queue import TableQueue
+from app.engines.embedded.sqlite import SqliteTable
+from app.errors import StorageUnavailable
+from app.storage.ports import Queue, Table
+from tests.contracts.aws import atomic_aws
+
+
+@pytest.fixture(params=["rows", "sqs"])
+def queue(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Queue]:
+    """An empty queue of each engine."""
+    if request.param == "rows":
+        table = SqliteTable(tmp_path / "index.db")
+        yield TableQueue(table)
+        table.close()
+        return
+    for variable in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(variable, "testing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+    with atomic_aws():
+        client = clients.sqs()
+        yield SqsQueue(client, client.create_queue(QueueName="work")["QueueUrl"])
+
+
+class TestQueue:
+    def test_what_was_sent_is_received_until_it_is_done(self, queue: Queue) -> None:
+        queue.send("one")
+        message = queue.receive()
+        assert message is not None
+        assert message.body == "one"
+        assert queue.receive() is None, "hidden while someone has it"
+        queue.done(message)
+        assert queue.receive() is None
+
+    def test_an_empty_queue_has_nothing(self, queue: Queue) -> None:
+        assert queue.receive() is None
+        assert queue.receive(wait=0.01) is None
+
+    def test_many_messages_come_each_once(self, queue: Queue) -> None:
+        for number in range(25):
+            queue.send(str(number))
+        bodies = []
+        while message := queue.receive():
+            bodies.append(message.body)
+            queue.done(message)
+        assert sorted(bodies, key=int) == [str(number) for number in range(25)]
+
+    def test_a_message_that_is_not_hidden_any_more_comes_again(self, queue: Queue) -> None:
+        queue.send("one")
+        first = queue.receive()
+        assert first is not None
+        first = queue.extend(first, 600)
+        assert queue.receive() is None
+        queue.extend(first, 0)
+        again = queue.receive()
+        assert again is not None
+        assert again.body == "one"
+        queue.done(again)
+        assert queue.receive() is None
+
+    def test_done_and_extend_may_come_too_late(self, queue: Queue) -> None:
+        queue.send("one")
+        message = queue.receive()
+        assert message is not None
+        queue.done(message)
+        queue.done(message)
+        queue.extend(message, 60)
+        assert queue.receive() is None
+
+    def test_a_delayed_message_waits(self, queue: Queue) -> None:
+        queue.send("later", delay=600)
+        assert queue.receive() is None
+
+    def test_receivers_side_by_side_never_share_a_message(self, queue: Queue) -> None:
+        for number in range(20):
+            queue.send(str(number))
+        with ThreadPoolExecutor(4) as pool:
+            received = [message.body for message in pool.map(lambda _: queue.receive(), range(20)) if message]
+        assert len(received) == len(set(received))
+        while message := queue.receive():
+            received.append(message.body)
+        assert sorted(received, key=int) == [str(number) for number in range(20)]
+
+
+class TestRows:
+    """What only the queue in the table's rows has to do itself."""
+
+    def test_a_message_comes_back_after_a_while_and_is_set_aside_in_the_end(self, table: Table) -> None:
+        now = [1000.0]
+        queue = TableQueue(table, now=lambda: now[0])
+        queue.send("poison")
+        for _ in range(rows.MAX_RECEIVES):
+            message = queue.receive()
+            assert message is not None
+            assert queue.receive() is None
+            now[0] += rows.HIDDEN_SECONDS
+        assert queue.receive() is None
+        assert [item.fields["body"] for item in table.query("queue/dead")] == ["poison"]
+        assert table.count("queue") == 0
+
+    def test_it_is_looked_for_as_long_as_told(self, table: Table) -> None:
+        now = [1000.0]
+
+        def sleep(seconds: float) -> None:
+            now[0] += seconds
+            if now[0] > 1003:
+                queue.send("late")
+
+        queue = TableQueue(table, now=lambda: now[0], sleep=sleep)
+        message = queue.receive(wait=10)
+        assert message is not None
+        assert message.body == "late"
+        assert now[0] < 1004
+        queue.done(message)
+        now[0] = 0.0
+        assert queue.receive(wait=2) is None
+        assert now[0] == 2.0
+
+    def test_a_delayed_message_comes_when_it_is_due(self, table: Table) -> None:
+        now = [1000.0]
+        queue = TableQueue(table, now=lambda: now[0])
+        queue.send("later", delay=60)
+        now[0] += 59
+        assert queue.receive() is None
+        now[0] += 1
+        assert queue.receive() is not None
+
+
+def test_a_queue_that_is_not_there_is_a_storage_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+    for variable in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(variable, "testing")
+    with atomic_aws():
+        queue = SqsQueue(clients.sqs(), "https://sqs.eu-central-1.amazonaws.com/123456789012/none")
+        for call in (lambda: queue.send("x"), queue.receive):
+            with pytest.raises(StorageUnavailable):
+                call()
