@@ -1,0 +1,214 @@
+"""Promise 1: no call in one partition reads, finds, counts, exports, changes or removes anything of another.
+
+Every route that takes a partition is in `CALLS`; a test holds the table equal to the routes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from werkzeug.test import TestResponse
+
+from app import bootstrap
+from app.engines.aws import clients
+from app.settings import Settings
+from tests.api.background import work
+from tests.api.exports import Bucket, Exporter, Folder, Place
+from tests.api.wire import AS_STORED, DICOM_JSON, Caller, related
+from tests.api.workitem_calls import Worklist
+from tests.corpus import make_instance
+from tests.workitems import state, workitem
+
+STUDY, SERIES, INSTANCE, OTHER, TASK, CLAIM = (f"2.25.{i}" for i in range(1, 7))
+S = f"/studies/{STUDY}"
+SE = f"{S}/series/{SERIES}"
+I = f"{SE}/instances/{INSTANCE}"  # noqa: E741  # the letters of spec/00
+HERE, THERE = "/v2/partitions/clinic-a", "/v2/partitions/clinic-b"
+FORM = 'multipart/related; type="application/dicom"; boundary=b1'
+
+
+class Call(NamedTuple):
+    """A request below a partition, and the statuses it may answer with in one that has nothing of what it names."""
+
+    method: str
+    path: str
+    unknown: tuple[int, ...]
+    body: Any = None
+    content_type: str | None = None
+    accept: str | None = None
+
+
+def file(patient: str, **uids: str) -> bytes:
+    return make_instance(**({"study": STUDY, "series": SERIES, "instance": INSTANCE} | uids), patient_id=patient)  # type: ignore[arg-type]  # UIDs
+
+
+def stored(path: str, **uids: str) -> Call:
+    return Call("POST", path, (200,), related(file("NEW", **uids)), FORM)
+
+
+def update(path: str, body: Any, unknown: tuple[int, ...]) -> Call:
+    return Call("PUT" if path.endswith("state") else "POST", path, unknown, json.dumps(body), DICOM_JSON)
+
+
+CHANGES = {"studyInstanceUids": [STUDY], "changeDataset": {"00100010": {"vr": "PN", "Value": [{"Alphabetic": "New"}]}}}
+
+CALLS: dict[str, Call] = {
+    "GET /studies": Call("GET", f"/studies?StudyInstanceUID={STUDY}", (204,)),
+    "GET /series": Call("GET", "/series?PatientID=A*", (204,)),
+    "GET /instances": Call("GET", f"/instances?SOPInstanceUID={INSTANCE}", (204,)),
+    "GET /studies/<study>/series": Call("GET", f"{S}/series", (204,)),
+    "GET /studies/<study>/instances": Call("GET", f"{S}/instances", (204,)),
+    "GET /studies/<study>/series/<series>/instances": Call("GET", f"{SE}/instances", (204,)),
+    "GET /studies/<study>": Call("GET", S, (404,), accept=AS_STORED),
+    "GET /studies/<study>/series/<series>": Call("GET", SE, (404,), accept=AS_STORED),
+    "GET /studies/<study>/series/<series>/instances/<instance>": Call("GET", I, (404,), accept=AS_STORED),
+    "GET /studies/<study>/metadata": Call("GET", f"{S}/metadata", (404,)),
+    "GET /studies/<study>/series/<series>/metadata": Call("GET", f"{SE}/metadata", (404,)),
+    "GET /studies/<study>/series/<series>/instances/<instance>/metadata": Call("GET", f"{I}/metadata", (404,)),
+    "GET /studies/<study>/series/<series>/instances/<instance>/frames": Call("GET", f"{I}/frames", (400, 404)),
+    "GET /studies/<study>/series/<series>/instances/<instance>/frames/<listed>": Call("GET", f"{I}/frames/1", (404,)),
+    "GET /studies/<study>/series/<series>/instances/<instance>/rendered": Call(
+        "GET", f"{I}/rendered", (404,), accept="image/jpeg"
+    ),
+    "GET /studies/<study>/series/<series>/instances/<instance>/frames/<listed>/rendered": Call(
+        "GET", f"{I}/frames/1/rendered", (404,), accept="image/jpeg"
+    ),
+    "POST /studies": stored("/studies"),
+    "POST /studies/<study>": stored(S),
+    "DELETE /studies/<study>": Call("DELETE", S, (404,)),
+    "DELETE /studies/<study>/series/<series>": Call("DELETE", SE, (404,)),
+    "DELETE /studies/<study>/series/<series>/instances/<instance>": Call("DELETE", I, (404,)),
+    "POST /studies/$bulkUpdate": Call("POST", "/studies/$bulkUpdate", (202,), json.dumps(CHANGES), "application/json"),
+    "POST /export": Call("POST", "/export", (202,), "export", "application/json"),
+    "GET /workitems": Call("GET", "/workitems", (204,)),
+    "GET /workitems/<workitem>": Call("GET", f"/workitems/{TASK}", (404,)),
+    "POST /workitems": update(f"/workitems?{TASK}", [workitem()], (201,)),
+    "POST /workitems/<workitem>": update(f"/workitems/{TASK}", [{"00741204": {"vr": "LO", "Value": ["x"]}}], (404,)),
+    "PUT /workitems/<workitem>/state": update(f"/workitems/{TASK}/state", [state("IN PROGRESS", CLAIM)], (404,)),
+    "POST /workitems/<workitem>/cancelrequest": update(f"/workitems/{TASK}/cancelrequest", [{}], (404,)),
+}
+
+every_call = pytest.mark.parametrize(
+    ("settings", "name"),
+    [("embedded", name) for name in CALLS] + [("moto", name) for name in CALLS if not name.startswith("GET")],
+    indirect=["settings"],
+)
+"""Reading calls read all alike; those that change something do it on both engines."""
+
+READS = [call for name, call in CALLS.items() if name.startswith("GET")]
+
+
+class Archive:
+    """A service with two partitions."""
+
+    def __init__(self, exporter: Exporter) -> None:
+        self.exporter = exporter
+        self.client = exporter.client
+
+    def send(self, prefix: str, call: Call) -> TestResponse:
+        body = call.body
+        if body == "export":
+            source = {"type": "identifiers", "settings": {"values": [STUDY]}}
+            body = json.dumps({"source": source, "destination": self.exporter.place.destination})
+        headers = {"Accept": call.accept} if call.accept else {}
+        response = self.client.open(
+            prefix + call.path, method=call.method, data=body, content_type=call.content_type, headers=headers
+        )
+        assert response.status_code < 500, response.text
+        work(self.client)
+        return response
+
+    def everything(self, prefix: str) -> list[tuple[int, bytes, str | None]]:
+        """What every reading call answers."""
+        found = [self.send(prefix, call) for call in READS]
+        boundary = [each.headers.get("Content-Type", "").partition("boundary=")[2].encode() for each in found]
+        return [
+            (each.status_code, each.data.replace(mark, b"") if mark else each.data, each.headers.get("ETag"))
+            for each, mark in zip(found, boundary, strict=True)
+        ]
+
+    def fill(self, prefix: str, patient: str, **uids: str) -> None:
+        Caller(self.client, prefix).stored(file(patient, **uids))
+
+    def add(self, prefix: str, task: str = TASK) -> None:
+        assert Worklist(self.client, prefix).add(task).status_code == 201
+
+
+@pytest.fixture
+def archive(settings: Settings, engine: bootstrap.Engine, tmp_path: Path) -> Archive:
+    """An archive with a study and a workitem in clinic-a."""
+    place: Place
+    if settings.engine == "aws":
+        place = Bucket(clients.s3())
+    else:
+        settings = dataclasses.replace(settings, export_dir=tmp_path / "exports")
+        engine = bootstrap.build_engine(settings)
+        place = Folder(tmp_path / "exports")
+    made = Archive(Exporter(settings, engine, place))
+    made.fill(HERE, "A-1")
+    made.add(HERE)
+    return made
+
+
+def test_no_route_is_forgotten(archive: Archive) -> None:
+    prefix = "/v2/partitions/<partition>"
+    routes = {
+        f"{method} {rule.rule.removeprefix(prefix)}"
+        for rule in archive.exporter.app.url_map.iter_rules()
+        if rule.rule.startswith(prefix)
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
+    }
+    assert routes == set(CALLS)
+
+
+@every_call
+def test_what_is_only_here_is_not_there_and_stays(archive: Archive, name: str) -> None:
+    archive.fill(THERE, "B-1", study=OTHER, series=f"{OTHER}.1", instance=f"{OTHER}.2")
+    before = archive.everything(HERE)
+    response = archive.send(THERE, CALLS[name])
+    assert response.status_code in CALLS[name].unknown
+    assert b"A-1" not in response.data
+    assert archive.everything(HERE) == before
+
+
+@every_call
+def test_what_is_called_the_same_is_another(archive: Archive, name: str) -> None:
+    archive.fill(THERE, "B-1")
+    archive.add(THERE)
+    before = archive.everything(HERE)
+    assert before != archive.everything(THERE)
+    response = archive.send(THERE, CALLS[name])
+    assert b"A-1" not in response.data
+    assert archive.everything(HERE) == before
+
+
+def test_an_export_holds_its_own_partition_alone(archive: Archive) -> None:
+    archive.fill(THERE, "B-1")
+    archive.send(THERE, CALLS["POST /export"])
+    exported = [body for key, body in archive.exporter.place.files().items() if key.endswith(".dcm")]
+    assert exported == [file("B-1")]
+
+
+def test_deleting_everything_there_leaves_all_here(archive: Archive) -> None:
+    archive.fill(THERE, "B-1")
+    before = archive.everything(HERE)
+    assert Caller(archive.client, THERE).delete(S).status_code == 204
+    assert archive.everything(HERE) == before
+    archive.fill(THERE, "B-2")
+    assert archive.everything(HERE) == before
+
+
+@pytest.mark.parametrize("name", ["CLINIC-A", "Clinic-a"])
+def test_a_partition_is_the_same_in_any_case(archive: Archive, name: str) -> None:
+    found = archive.everything(f"/v2/partitions/{name}")
+    assert found == archive.everything(HERE)
+
+
+@pytest.mark.parametrize("name", ["clinic", "clinic-a2", "clinic-", "a", "1", "2"])
+def test_a_partition_whose_name_is_near_is_another(archive: Archive, name: str) -> None:
+    archive.fill(f"/v2/partitions/{name}", "B-1", study=OTHER)
+    assert b"A-1" not in b"".join(data for _, data, _ in archive.everything(f"/v2/partitions/{name}"))
