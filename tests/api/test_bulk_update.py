@@ -32,6 +32,7 @@ CHANGES = {
 local = pytest.mark.parametrize("settings", ["embedded"], indirect=True)
 """For what no engine has a part in."""
 
+TAGGED = {"PatientAge": "study", "OtherPatientNames": "series", "Occupation": "instance"}
 ORIGINAL = {"msdicom_request_original": "true"}
 
 
@@ -499,3 +500,25 @@ def test_a_failing_instance_fails_its_study_alone(
     (found,) = json.loads(clinic.get("/studies?PatientID=P1").data)
     assert value(found, "0020000D") == "2.25.12"
     assert post(clinic, asked()).status_code == 202, "the next one may come"
+
+
+def test_extended_query_tags_find_the_new_values_at_every_level(clinic: Caller, client: FlaskClient) -> None:
+    tags = [{"path": tag, "level": level} for tag, level in TAGGED.items()]
+    assert client.post("/v2/extendedquerytags", json=tags).status_code == 202
+    old = {"PatientAge": "030Y", "OtherPatientNames": "Old^Name", "Occupation": "Carpenter"}
+    clinic.stored(
+        make_instance(study=STUDY, **old), make_instance(study=STUDY, **old), make_instance(study=OTHER, **old)
+    )
+    work(client)
+    changed = {
+        "00101010": {"vr": "AS", "Value": ["044Y"]},
+        "00101001": {"vr": "PN", "Value": [{"Alphabetic": "New^Name"}]},
+        "00102180": {"vr": "SH", "Value": ["Baker"]},
+    }
+    update(clinic, **changed)
+    for (tag, level), new in zip(TAGGED.items(), ("044Y", "New^Name", "Baker"), strict=True):
+        resource = {"study": "studies", "series": "series", "instance": "instances"}[level]
+        found = json.loads(clinic.get(f"/{resource}?{tag}={new}").data)
+        assert {value(each, "0020000D") for each in found} == {STUDY}
+        left = json.loads(clinic.get(f"/{resource}?{tag}={old[tag]}").data)
+        assert {value(each, "0020000D") for each in left} == {OTHER}
