@@ -50,6 +50,9 @@ from app.storage.workitems import Workitems
 from app.storage.worklist import Worklist as WorklistPlanner
 
 _PROBE: Final = "health/probe"
+_PACE: Final = 1.0
+"""Seconds that a worker rests for each second of work where it shares the server's machine."""
+
 _WRITERS: Final = 12
 """Blobs written side by side by one process: waiting for a disk or for S3 takes threads, not processors."""
 
@@ -157,7 +160,8 @@ def build_services(settings: Settings, engine: Engine, *, listening: float = 0) 
             NewVersions(documents, blobs, intake.announce, _spread, settings.spool_dir),
         ),
     }
-    runner = Runner(operations, engine.queue, tasks, wait=listening)
+    pace = _PACE if settings.engine == "embedded" else 0
+    runner = Runner(operations, engine.queue, tasks, wait=listening, pace=pace)
     purge = Purge(operations, settings.keep_succeeded_days, settings.keep_failed_days)
     sweep = Sweep(table, blobs, current, removal.tidy)
     return Services(

@@ -34,6 +34,7 @@ MAX_HELD: Final = 8
 """Operations that one worker has in hand; the rest is left to others, or to later."""
 
 _LONGEST_REST: Final = 300
+_LONGEST_BREATH: Final = 5.0
 
 
 SHOWN: Final = frozenset({"reindex", "export", "update"})
@@ -102,7 +103,11 @@ class _Held:
 
 
 class Runner:
-    """Takes steps of operations, one after another in turn. `wait` seconds may pass in waiting for an announcement."""
+    """Takes steps of operations, one after another in turn.
+
+    `wait` seconds may pass in waiting for an announcement. `pace` seconds of rest follow each second of a step: where
+    the worker shares its machine with the server, stores come first.
+    """
 
     def __init__(
         self,
@@ -111,12 +116,14 @@ class Runner:
         tasks: Mapping[str, Task],
         *,
         wait: float = 0,
+        pace: float = 0,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._operations = operations
         self._queue = queue
         self._tasks = tasks
         self._wait = wait
+        self._pace = pace
         self._monotonic = monotonic
         self._owner = uuid.uuid4().hex
         self._held: deque[_Held] = deque()
@@ -184,7 +191,11 @@ class Runner:
             self._queue.done(held.message)
 
     def _taken(self, operation: Operation) -> Operation:
-        return self._tasks[operation.type].step(operation)
+        started = self._monotonic()
+        after = self._tasks[operation.type].step(operation)
+        if not after.ended:
+            time.sleep(min(self._pace * (self._monotonic() - started), _LONGEST_BREATH))
+        return after
 
     @contextmanager
     def _beating(self, working: _Held) -> Iterator[None]:
