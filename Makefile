@@ -41,6 +41,10 @@ integration: $(SERVERS)  ## Run the tests that need Java, npm and nginx: DynamoD
 
 bench: $(INSTALLED)  ## Measure; beside Orthanc where it is installed
 	$(BIN)/python -m tests.benchmarks $(ARGS)
+	$(BIN)/python -m tests.benchmarks.worklist
+	$(BIN)/python -m tests.benchmarks.reindex
+	$(BIN)/python -m tests.benchmarks.bulk_update
+	$(BIN)/python -m tests.benchmarks.export
 
 fmt: $(INSTALLED)  ## Bring the code into form
 	$(BIN)/ruff check --fix-only --quiet $(SOURCES)
