@@ -120,6 +120,8 @@ def _view(partition: int, uid: str, items: Iterable[Item]) -> StudyView:
 
 
 def _torn(view: StudyView) -> bool:
-    """Tell whether some instances of an updated study are not of that update: stored after it, or read before it."""
-    epoch = view.study.epoch if view.study else ""
-    return bool(epoch) and any(row.epoch != epoch for row in view.instances)
+    """Tell whether instances of an updated study are not of that update: read before it, perhaps, or just stored."""
+    study = view.study
+    if study is None or not study.epoch:
+        return False
+    return any(row.epoch != study.epoch and row.created <= study.reach for row in view.instances)

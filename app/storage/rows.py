@@ -60,8 +60,8 @@ class StudyRow:
     """A study of a partition. `revision` grows with its writes; every write expects the revision it read.
 
     `modalities` are all that its series ever had, by which it is filed; which it has now, its series rows tell.
-    `epoch` is the last bulk update that readers see; `writing` one whose new versions are being written, `settling` one
-    that readers see while its rows are being tidied.
+    `epoch` is the last bulk update that readers see, `reach` a watermark that no instance in it exceeds; `writing` is
+    an update whose new versions are being written, `settling` one that readers see while its rows are being tidied.
     """
 
     partition: int
@@ -74,6 +74,7 @@ class StudyRow:
     epoch: str = ""
     writing: str = ""
     settling: str = ""
+    reach: int = 0
 
     level = Level.STUDY
 
@@ -86,7 +87,7 @@ class StudyRow:
         fields: dict[str, Any] = {"created": self.created, "revision": self.revision}
         if self.modalities:
             fields["modalities"] = list(self.modalities)
-        for name in ("closing", "epoch", "writing", "settling"):
+        for name in ("closing", "epoch", "writing", "settling", "reach"):
             if value := getattr(self, name):
                 fields[name] = value
         return Item(self.key, fields, orjson.dumps(self.attributes))
@@ -105,6 +106,7 @@ class StudyRow:
             f.get("epoch", ""),
             f.get("writing", ""),
             f.get("settling", ""),
+            f.get("reach", 0),
         )
 
 

@@ -144,6 +144,7 @@ class Versions:
             epoch=study.writing,
             settling=study.writing,
             writing="",
+            reach=self._numbers.last(),
             revision=study.revision + 1,
         )
         return self._put(study, shown)

@@ -227,7 +227,7 @@ def test_another_meets_it_at_every_call(
         check_tidy(archive)
         if counted.steps < at:
             break
-    assert at > 3
+    assert at > 2
 
 
 class Counted:
@@ -322,6 +322,17 @@ def test_readers_see_all_new_or_all_old(
             break
     assert found == [1] * len(found)
     assert len(found) > 5
+
+
+def test_an_updated_study_is_read_once(tmp_path: Path) -> None:
+    archive = Archive(tmp_path)
+    stored(archive)
+    update(archive, "NEW", STUDY)
+    archive.store(image(NEW))
+    calls: list[str] = []
+    archive.hook = calls.append
+    assert len(archive.services.retrieve.instances(archive.partition, STUDY)) == 4
+    assert calls == ["table.query"]
 
 
 @pytest.mark.parametrize("seed", range(8))
