@@ -1,0 +1,327 @@
+"""Store, re-index and search agree with `Query.matches`, whatever tags come and go, and when.
+
+The model keeps what each instance was stored with. An extended query tag, once ready, is worth to a search what the
+newest instance with a good value says (spec/07), however stores, deletions of studies and the steps of the re-index
+followed upon each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from io import BytesIO
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pydicom.dataelem import DataElement
+
+from app import bootstrap
+from app.dicom.attributes import Attributes, Level, keyword_of
+from app.dicom.query_parameters import parse_query
+from app.errors import NotFound, OperationActive, QueryTagExists
+from app.services import Services, reindex
+from app.services.policy import V1, V2, Policy
+from app.settings import Settings
+from app.storage.partitions import Partition
+from tests.corpus import make_instance
+
+Uids = tuple[str, str, str]
+
+
+class Kind(NamedTuple):
+    """An attribute: its VR, values that keep to it, one that does not."""
+
+    vr: str
+    good: list[Any]
+    bad: Any = None
+    creator: str = ""
+
+
+KINDS: dict[str, Kind] = {
+    "00101010": Kind("AS", ["030Y", "031Y", "030M"], "3Y"),
+    "00081070": Kind("PN", ["Doe^Jane", "Dö^Jané Ann", "Smith^Jane", "Yamada^Tarou=山田^太郎"], "a^b^c^d^e^f"),
+    "00200013": Kind("IS", [1, 7, 10, -3], "1x"),
+    "00080022": Kind("DA", ["20240115", "20240116", "20231231"], "20241301"),
+    "00080032": Kind("TM", ["00", "000000", "101500.5", "1015"], "2500"),
+    "0008002A": Kind("DT", ["2024", "20240115101500.000000+0200", "202401151015"], "2024x"),
+    "0072007E": Kind("SS", [-7, 0, 7]),
+    "00720074": Kind("FD", [2.5, -0.125, 3.0]),
+    "00180015": Kind("CS", ["KNEE", "HEAD"], "x" * 17),
+    "12051003": Kind("LO", ["x", "Y", "x y"], creator="ACME 1.0"),
+}
+
+VERSIONS: dict[str, Policy] = {"v1": V1, "v2": V2}
+
+STUDIES = [f"2.25.{i}" for i in range(1, 4)]
+PLACES: list[Uids] = [(s, f"{s}.{j}", f"{s}.{j}.{k}") for s in STUDIES for j in (1, 2) for k in (1, 2)]
+
+# --- what happens -----------------------------------------------------------------------------------------------------
+
+
+class Store(NamedTuple):
+    """An instance comes, in one version of the API; `owner` is the creator of its private block."""
+
+    uids: Uids
+    values: dict[str, Any]
+    version: str
+    owner: str
+
+
+class Delete(NamedTuple):
+    """A study is deleted, if it is there."""
+
+    study: str
+
+
+class Add(NamedTuple):
+    """Tags are added, unless one is there or a re-index is under way."""
+
+    levels: dict[str, Level]
+
+
+class Remove(NamedTuple):
+    """A tag is deleted, if it is there."""
+
+    path: str
+
+
+class Work(NamedTuple):
+    """The worker takes so many steps."""
+
+    steps: int
+
+
+Event = Store | Delete | Add | Remove | Work
+
+values = st.fixed_dictionaries(
+    {},
+    optional={
+        path: st.sampled_from([*kind.good, *kind.good, *([kind.bad] if kind.bad else [])])
+        for path, kind in KINDS.items()
+    },
+)
+stores = st.builds(
+    Store, st.sampled_from(PLACES), values, st.sampled_from(["v1", "v2"]), st.sampled_from(["ACME 1.0", "OTHER"])
+)
+additions = st.builds(
+    Add, st.dictionaries(st.sampled_from(sorted(KINDS)), st.sampled_from(Level), min_size=1, max_size=4)
+)
+events: st.SearchStrategy[Event] = st.one_of(
+    stores,
+    stores,
+    stores,
+    additions,
+    st.builds(Work, st.integers(1, 4)),
+    st.builds(Delete, st.sampled_from(STUDIES)),
+    st.builds(Remove, st.sampled_from(sorted(KINDS))),
+)
+histories = st.lists(events, min_size=4, max_size=24)
+
+
+# --- the model --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Stored:
+    """An instance that is there: what a look into its metadata says, and where it comes in order."""
+
+    number: int
+    uids: Uids
+    values: dict[str, Any]
+    owner: str
+
+    def good(self, path: str) -> Any:
+        kind = KINDS[path]
+        found = self.values.get(path)
+        return None if found == kind.bad or (kind.creator and kind.creator != self.owner) else found
+
+
+@dataclass(slots=True)
+class Model:
+    """The archive in plain Python."""
+
+    instances: dict[Uids, Stored] = field(default_factory=dict)
+    tags: dict[str, Level] = field(default_factory=dict)
+    created: dict[tuple[str, ...], int] = field(default_factory=dict)
+    now: int = 0
+    switched: set[int] = field(default_factory=set)
+    """Tags that were enabled since they were ready, by number."""
+
+    def store(self, each: Store) -> bool:
+        """Store, unless it is there or a tag refuses it; tell whether it was stored."""
+        self.now += 1
+        bad = [path for path, value in each.values.items() if value == KINDS[path].bad]
+        if each.uids in self.instances or (each.version == "v1" and any(path in self.tags for path in bad)):
+            return False
+        dropped = bad if each.version == "v2" else []
+        kept = {path: value for path, value in each.values.items() if path not in dropped}
+        self.instances[each.uids] = Stored(self.now, each.uids, kept, each.owner)
+        for length in (1, 2, 3):
+            self.created.setdefault(each.uids[:length], self.now)
+        return True
+
+    def delete(self, study: str) -> bool:
+        """Delete a study; tell whether it was there."""
+        gone = [uids for uids in self.instances if uids[0] == study]
+        for uids in gone:
+            del self.instances[uids]
+        self.created = {uids: number for uids, number in self.created.items() if uids[0] != study}
+        return bool(gone)
+
+    def errors(self, path: str) -> int:
+        """How many instances cannot be filed under a tag."""
+        return sum(path in each.values and each.values[path] == KINDS[path].bad for each in self.instances.values())
+
+    def objects(self, level: Level) -> Iterator[tuple[tuple[str, ...], Attributes]]:
+        """Yield (UIDs, attributes of the tags) of the objects of a level, newest first."""
+        paths = sorted({uids[:level] for uids in self.instances}, key=lambda uids: -self.created[uids])
+        for uids in paths:
+            yield uids, {path: self._element(path, uids[:of]) for path, of in self.tags.items() if of <= level}
+
+    def _element(self, path: str, uids: tuple[str, ...]) -> dict[str, Any]:
+        newest_first = sorted(self.instances.values(), key=lambda each: -each.number)
+        inside = (each for each in newest_first if each.uids[: len(uids)] == uids)
+        value = next((value for each in inside if (value := each.good(path)) is not None), None)
+        if KINDS[path].vr == "PN" and value:
+            value = dict(zip(("Alphabetic", "Ideographic"), value.split("="), strict=False))
+        return {"vr": KINDS[path].vr, **({} if value is None else {"Value": [value]})}
+
+
+# --- what is asked ----------------------------------------------------------------------------------------------------
+
+
+def asked(path: str) -> list[str]:
+    """Values to ask for: those stored, others of the VR, ranges, words, wildcards."""
+    kind = KINDS[path]
+    whole = [str(value) for value in kind.good]
+    match kind.vr:
+        case "DA":
+            return [*whole, "20240101-20240115", "20240116-", "-20231231"]
+        case "TM":
+            return ["00", "0000-09", "101500.5", "1015-101501", "-000000"]
+        case "DT":
+            return ["2024", "20240101000000-2025", "20240115101500", "-2024"]
+        case "PN":
+            return [*whole, "do jan", "ann", "DOE*", "yamada^tarou", "jane smith"]
+        case "IS" | "SS" | "FD":
+            return [*whole, "007", "3", "2.50"]
+    return [*whole, "kn*", "x?y", "X"]
+
+
+# --- the archive ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(autouse=True)
+def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reindex, "BATCH", 3)
+    monkeypatch.setattr(reindex, "_DELETIONS", 5)
+
+
+def body_of(each: Store) -> bytes:
+    named = {keyword_of(path): value for path, value in each.values.items() if not KINDS[path].creator}
+    private = [DataElement(int(path, 16), "LO", value) for path, value in each.values.items() if KINDS[path].creator]
+    overrides: dict[str, Any] = {"InstanceNumber": None, "SpecificCharacterSet": "ISO_IR 192", **named}
+    if isinstance(overrides["InstanceNumber"], int):
+        overrides["InstanceNumber"] = str(overrides["InstanceNumber"])
+    study, series, instance = each.uids
+    block = [DataElement(0x12050010, "LO", each.owner), *private]
+    return make_instance(study=study, series=series, instance=instance, pixel=False, extra=block, **overrides)
+
+
+def work(services: Services, steps: int = 1000) -> None:
+    for _ in range(steps):
+        found = [step() for step in services.background]
+        if not any(found):
+            return
+
+
+def happen(services: Services, partition: Partition, model: Model, event: Event) -> None:
+    """Let an event happen in both; they agree on what came of it."""
+    tags = services.query_tags
+    match event:
+        case Store():
+            report = services.store(partition, [BytesIO(body_of(event))], None, VERSIONS[event.version])
+            assert bool(report.stored) == model.store(event), report
+        case Delete(study):
+            try:
+                services.delete(partition, study)
+            except NotFound:
+                assert not model.delete(study)
+            else:
+                assert model.delete(study)
+        case Add(levels):
+            body = [
+                {"path": path, "level": level.word, "vr": KINDS[path].vr, "privateCreator": KINDS[path].creator}
+                for path, level in levels.items()
+            ]
+            try:
+                tags.add(body)
+            except QueryTagExists:
+                assert levels.keys() & model.tags.keys()
+            except OperationActive:
+                return
+            else:
+                assert not levels.keys() & model.tags.keys()
+                model.tags |= levels
+        case Remove(path):
+            if path in model.tags:
+                tags.delete(path)
+                del model.tags[path]
+        case Work(steps):
+            work(services, steps)
+
+
+def check(services: Services, partition: Partition, model: Model) -> None:
+    """Search by every tag for everything worth asking."""
+    listed = {each.tag.path: each for each in services.query_tags.listed(0, 200)}
+    assert {path: each.tag.level for path, each in listed.items()} == model.tags
+    for path, each in listed.items():
+        assert each.tag.status == "ready"
+        assert each.errors == model.errors(path)
+        if each.errors and each.tag.number not in model.switched:
+            assert each.tag.query_status == "disabled"
+        services.query_tags.patch(path, {"queryStatus": "enabled"})
+        model.switched.add(each.tag.number)
+    catalogue = services.query_tags._tags.read().catalogue
+    for path, of in model.tags.items():
+        for level in (level for level in Level if level >= of):
+            objects = list(model.objects(level))
+            for value in asked(path):
+                for fuzzy in ("true", "false") if KINDS[path].vr == "PN" else ("false",):
+                    parameters = [(path, value), ("fuzzymatching", fuzzy)]
+                    query = parse_query(level, None, None, parameters, catalogue)
+                    keyed = [(uids, _keyed(attributes, catalogue)) for uids, attributes in objects]
+                    expected = [uids for uids, attributes in keyed if query.matches(attributes)]
+                    report = services.search(partition, level.word, None, None, parameters, V2, _link)
+                    assert [_uids(row) for row in report.rows] == expected, (path, of, level, value)
+                    assert report.erroneous == ((path,) if model.errors(path) else ())
+
+
+def _keyed(attributes: Attributes, catalogue: Any) -> Attributes:
+    return {catalogue.attributes[path].key: element for path, element in attributes.items()}
+
+
+def _link(*uids: str | None) -> str:
+    return "/".join(filter(None, uids))
+
+
+def _uids(row: dict[str, Any]) -> tuple[str, ...]:
+    return tuple(str(row["00081190"]["Value"][0]).split("/"))
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@given(history=histories, after=st.lists(events, max_size=4))
+def test_index_re_index_and_search_agree(history: list[Event], after: list[Event]) -> None:
+    with TemporaryDirectory() as folder:
+        chosen = Settings(data_dir=Path(folder), log_level="error")
+        services, model = bootstrap.build_services(chosen, bootstrap.build_engine(chosen)), Model()
+        partition = services.partitions.resolve("clinic", create=True)
+        for events_of_a_while in (history, after):  # what is ready stays right
+            for event in events_of_a_while:
+                happen(services, partition, model, event)
+            work(services)
+            check(services, partition, model)
