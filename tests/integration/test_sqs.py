@@ -1,4 +1,4 @@
-"""Work announced through SQS: the contract suite over the wire (moto's server), and a worker that hears of an operation.
+"""Work announced through SQS: the contract suite over the wire (moto's server), and a worker that hears of it.
 
 The server takes an operation and announces it; a `bulkhead worker` in a process of its own receives the message and
 does the work. Table and bucket are DynamoDB Local and `rclone serve s3`.
