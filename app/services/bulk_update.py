@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+import orjson
+
 from app.dicom.changes import Changes, read_changes
 from app.dicom.uids import clean_uid
 from app.dicom.vr import tag_text
@@ -16,6 +18,8 @@ from app.storage.ports import Queue
 
 TYPE: Final = "update"
 MAX_STUDIES: Final = 50
+MAX_CHANGES_BYTES: Final = 200_000
+"""Bytes of all new values as JSON: they are kept in the item of the operation."""
 DISABLED: Final = "Asynchronous operations are temporarily disabled. Please try again later."
 
 
@@ -85,6 +89,8 @@ def _changes(given: object) -> Changes:
         raise InvalidField(f"changeDataset.{error.args[0][:64]}", "It is not a tag of 8 hex digits.") from None
     if changes.refused:
         raise ChangesRefused([f"DICOM100: {tag_text(each.tag)} - {each.reason}" for each in changes.refused])
+    if len(orjson.dumps(changes.elements)) > MAX_CHANGES_BYTES:
+        raise InvalidField("changeDataset", f"Its values exceed {MAX_CHANGES_BYTES} bytes.")
     return changes
 
 

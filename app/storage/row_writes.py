@@ -17,8 +17,8 @@ ChangesOf = Callable[[J, int], list[Change]]
 """What it takes to write a job that has a number."""
 
 ATTEMPTS: Final = 12
-_BYTES: Final = 3_000_000
-"""Bytes of items in one write, with room to what engines take."""
+_BYTES: Final = 2_000_000
+"""Bytes of documents in one write, with room for the rows to what engines take."""
 _POSTINGS: Final = ("/value/", "/word/")
 
 

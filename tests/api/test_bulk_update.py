@@ -165,6 +165,10 @@ SYNTAX = "The syntax of the request body is invalid."
             "The field 'changeDataset' in request body is invalid: It must be a dataset in DICOM JSON.",
         ),
         (
+            asked(**{"00101001": {"vr": "PN", "Value": [{"Alphabetic": "A"}] * 20_000}}),
+            "The field 'changeDataset' in request body is invalid: Its values exceed 200000 bytes.",
+        ),
+        (
             asked() | {"changeDataset": {"Nonsense": {}}},
             "The field 'changeDataset.Nonsense' in request body is invalid: It is not a tag of 8 hex digits.",
         ),

@@ -12,8 +12,8 @@ from app.web.json_body import json_body, require_json_body
 from app.web.mount import resource as new
 from app.web.responses import accepted, dicom_json, empty
 
-MAX_BYTES: Final = 4 * 1024 * 1024
-"""Bytes of a request: far more than all attributes at their longest."""
+MAX_BYTES: Final = 1024 * 1024
+"""Bytes of a request, however it is written: far more than what it may ask for takes."""
 
 resource = new("bulk_update")
 
