@@ -6,19 +6,16 @@ neither. A deleted tag is gone with that write; what is filed under it is remove
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
-from app.errors import Conflict, InvalidField, InvalidRequest, QueryTagExists, QueryTagNotFound, StorageUnavailable
+from app.errors import InvalidField, InvalidRequest, QueryTagExists, QueryTagNotFound
 from app.services.operations import announce
 from app.services.tag_rules import Wanted, any_tag, check, read_entries
 from app.storage.operations import Operation, Operations, new_id
 from app.storage.ports import Change, Queue
 from app.storage.querytags import DISABLED, ENABLED, MAX_TAGS, QueryTag, QueryTags, QueryTagStore, TagError
-from app.storage.row_writes import ATTEMPTS, pause
-
-T = TypeVar("T")
 
 REINDEX: Final = "reindex"
 REMOVAL: Final = "tag-removal"
@@ -67,7 +64,7 @@ class ExtendedQueryTags:
                 alongside=lambda _: [tags.replaced([*tags.tags, *added])],
             )
 
-        self._change(define)
+        self._tags.change(define)
         announce(self._queue, operation)
         return operation
 
@@ -93,7 +90,7 @@ class ExtendedQueryTags:
             self._tags.write(tags.replaced(new if each is old else each for each in tags.tags))
             return new
 
-        return self._listed(self._change(switch))
+        return self._listed(self._tags.change(switch))
 
     def delete(self, name: str) -> None:
         """Delete a tag; whoever asks next does not find it. Raises as `find`, but not when another was faster."""
@@ -111,21 +108,12 @@ class ExtendedQueryTags:
             asked = {"tag": tag.key, "level": tag.level.word, "vr": tag.vr}
             return self._operations.start(REMOVAL, asked, alongside=lambda _: without)
 
-        operation = self._change(remove)
+        operation = self._tags.change(remove)
         if operation:
             announce(self._queue, operation.id)
 
     def _listed(self, tag: QueryTag) -> Listed:
         return Listed(tag, self._tags.error_count(tag))
-
-    def _change(self, act: Callable[[QueryTags], T]) -> T:
-        """Act on the definitions until nobody changes them between their reading and their writing."""
-        for attempt in range(ATTEMPTS):
-            try:
-                return act(self._tags.read())
-            except Conflict:
-                pause(attempt)
-        raise StorageUnavailable
 
 
 def _defined(tags: QueryTags, wanted: Sequence[Wanted], operation: str) -> list[QueryTag]:

@@ -103,7 +103,7 @@ def _nothing(_: Operation) -> Iterable[Change]:
 class Operations:
     """The operations of a table."""
 
-    def __init__(self, table: Table, now: Callable[[], float] = clock.now) -> None:
+    def __init__(self, table: Table, now: Callable[[], float] = lambda: clock.now()) -> None:
         self._table = table
         self._now = now
 

@@ -10,17 +10,21 @@ higher number knew of the change, and one with a lower number has ended, or conf
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import islice
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 import orjson
 
 from app.dicom.attributes import CORE, Attribute, Extended, Level, keyword_of
 from app.dicom.query_parameters import Catalogue
+from app.errors import Conflict, StorageUnavailable
 from app.storage import keys
 from app.storage.ports import Absent, Change, Holds, Item, Put, Require, Table
+from app.storage.row_writes import ATTEMPTS, pause
+
+T = TypeVar("T")
 
 MAX_TAGS: Final = 128
 
@@ -148,6 +152,15 @@ class QueryTagStore:
         """Raises `Conflict` when the definitions were changed meanwhile."""
         self._table.write(*changes)
 
+    def change(self, act: Callable[[QueryTags], T]) -> T:
+        """Act on the definitions until nobody changes them between their reading and their writing."""
+        for attempt in range(ATTEMPTS):
+            try:
+                return act(self.read())
+            except Conflict:
+                pause(attempt)
+        raise StorageUnavailable
+
     def disable(self, tags: QueryTags, keys: frozenset[str]) -> bool:
         """Disable those of these tags that are enabled; false if none is. Raises `Conflict` as `write`."""
         if not any(each.key in keys and each.query_status == ENABLED for each in tags.tags):
@@ -159,10 +172,13 @@ class QueryTagStore:
 
     def make_ready(self, operation: str) -> None:
         """Make the tags ready that a re-index was to make so; those that are not defined any more stay deleted."""
-        tags = self.read()
-        if any(each.operation == operation and each.status == ADDING for each in tags.tags):
-            ready = (replace(each, status=READY) if each.operation == operation else each for each in tags.tags)
-            self.write(tags.replaced(ready))
+
+        def act(tags: QueryTags) -> None:
+            if any(each.operation == operation and each.status == ADDING for each in tags.tags):
+                ready = (replace(each, status=READY) if each.operation == operation else each for each in tags.tags)
+                self.write(tags.replaced(ready))
+
+        self.change(act)
 
     # --- errors ---
 

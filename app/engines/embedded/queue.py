@@ -29,7 +29,7 @@ class TableQueue:
     """A queue in the rows of `table`."""
 
     def __init__(
-        self, table: Table, now: Callable[[], float] = clock.now, sleep: Callable[[float], None] = time.sleep
+        self, table: Table, now: Callable[[], float] = lambda: clock.now(), sleep: Callable[[float], None] = time.sleep
     ) -> None:
         self._table = table
         self._now = now
