@@ -143,18 +143,30 @@ class Search:
 
     def _representatives(self, partition: int, found: Sequence[Found]) -> list[Row]:
         """Return the metadata of each match's newest instance; empty if it vanished meanwhile."""
-        rows = [each.instance or self._newest(partition, each) for each in found]
+        told = self._by_newest_document(partition, [each.study.study for each in found if each.series is None])
+        rows = [
+            each.instance
+            or (told.get(each.study.study) if each.series is None else None)
+            or self._newest(partition, each)
+            for each in found
+        ]
         documents = self._documents.by_watermark([row for row in rows if row])
         return [orjson.loads(documents.get(row.watermark, b"{}")) if row else {} for row in rows]
 
+    def _by_newest_document(self, partition: int, studies: Sequence[str]) -> dict[str, InstanceRow]:
+        """Return studies' newest instances: one query a study, one batched read for all.
+
+        Left out are those whose newest document is of no current version.
+        """
+        newest = {study: found for study in studies if (found := self._documents.newest_of(partition, study))}
+        uids = ((study, found.series, found.instance) for study, found in newest.items())
+        rows = self._instances.many(partition, uids).values()
+        return {row.study: row for row in rows if row.watermark == newest[row.study].watermark}
+
     def _newest(self, partition: int, found: Found) -> InstanceRow | None:
-        study = found.study.study
-        if found.series is None:
-            newest = self._documents.newest_of(partition, study)
-            row = self._instances.one(partition, study, newest.series, newest.instance) if newest else None
-            if row and newest and row.watermark == newest.watermark:
-                return row
-        rows = self._instances.within(partition, study, found.series.series if found.series else None).instances
+        """Return the newest instance of a study or series: all their rows are read."""
+        series = found.series.series if found.series else None
+        rows = self._instances.within(partition, found.study.study, series).instances
         return max(rows, key=lambda row: row.watermark, default=None)
 
 
