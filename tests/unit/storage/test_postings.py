@@ -1,4 +1,4 @@
-"""Postings follow their rows: a value that was replaced leaves none behind, and a row that goes takes all of its own."""
+"""Postings follow their rows: a value that is replaced leaves none behind, and a row that goes takes all its own."""
 
 from __future__ import annotations
 
