@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Final, TypeVar
+from typing import Final
 
 from app.services import Services
 from app.services.bulk_update import TYPE as UPDATE
@@ -25,6 +24,7 @@ from app.services.query_tags import REINDEX, REMOVAL, ExtendedQueryTags
 from app.services.reindex import Reindex, TagRemoval
 from app.services.retrieve import Retrieve
 from app.services.search import Search
+from app.services.spread import Spread, ahead, side_by_side
 from app.services.store import Store
 from app.services.worklist import Worklist
 from app.settings import Settings
@@ -52,12 +52,6 @@ from app.storage.worklist import Worklist as WorklistPlanner
 _PROBE: Final = "health/probe"
 _PACE: Final = 1.0
 """Seconds that a worker rests for each second of work where it shares the server's machine."""
-
-_WRITERS: Final = 12
-"""Blobs written side by side by one process: waiting for a disk or for S3 takes threads, not processors."""
-
-T = TypeVar("T")
-R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,13 +148,17 @@ def build_services(settings: Settings, engine: Engine, *, listening: float = 0) 
     tasks: dict[str, Task] = {
         REINDEX: Reindex(numbers, feed, query_tags, filing),
         REMOVAL: TagRemoval(table, numbers, feed, partitions),
-        EXPORT: ExportTask(export_source, papers, engine.openers, _spread),
+        EXPORT: ExportTask(export_source, papers, engine.openers, side_by_side),
         UPDATE: BulkUpdateTask(
             Versions(table, numbers, feed, query_tags.extended),
-            NewVersions(documents, blobs, intake.announce, _spread, settings.spool_dir),
+            NewVersions(documents, blobs, intake.announce, side_by_side, settings.spool_dir),
         ),
     }
-    pace = _PACE if settings.engine == "embedded" else 0
+    remote = settings.engine == "aws"
+    pace = 0 if remote else _PACE
+    # On one machine threads cost more than what they would save.
+    spread_reads: Spread = side_by_side if remote else map
+    spread_files: Spread = ahead if remote else map
     runner = Runner(operations, engine.queue, tasks, wait=listening, pace=pace)
     purge = Purge(operations, settings.keep_succeeded_days, settings.keep_failed_days)
     sweep = Sweep(table, blobs, current, removal.tidy)
@@ -170,13 +168,13 @@ def build_services(settings: Settings, engine: Engine, *, listening: float = 0) 
             intake,
             blobs,
             query_tags.extended,
-            _spread,
+            side_by_side,
             max_instance=settings.max_instance_bytes,
             spool=settings.spool_dir,
             full_validation=settings.enable_full_validation,
         ),
-        retrieve=Retrieve(instances, documents, blobs),
-        search=Search(Planner(table, instances), instances, documents, query_tags),
+        retrieve=Retrieve(instances, documents, blobs, spread_files),
+        search=Search(Planner(table, instances), instances, documents, query_tags, spread_reads),
         delete=removal.delete,
         bulk_update=BulkUpdate(operations, engine.queue, enabled=not settings.disable_operations),
         change_feed=ChangeFeed(feed, instances, documents),
@@ -187,17 +185,3 @@ def build_services(settings: Settings, engine: Engine, *, listening: float = 0) 
         health=Health({"table": lambda: table.get(keys.SEQUENCE_COUNTER), "bucket": lambda: blobs.delete([_PROBE])}),
         background=(runner.run_once, lambda: sweep.run_once(clock.now()) > 0, purge.run_once, feed.keep_up),
     )
-
-
-_pool: ThreadPoolExecutor | None = None
-
-
-def _spread(call: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
-    """Apply `call` to each item, several side by side; results come in order. One item runs where it is."""
-    global _pool
-    todo = list(items)
-    if len(todo) < 2:
-        return map(call, todo)
-    if _pool is None:  # made on first use: a pool does not survive the fork of a server process
-        _pool = ThreadPoolExecutor(_WRITERS, thread_name_prefix="blobs")
-    return _pool.map(call, todo)

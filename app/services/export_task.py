@@ -11,7 +11,7 @@ with each batch would send the lines of a long one over and over.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -23,6 +23,7 @@ import orjson
 from app.errors import BlobMissing, BulkheadError, DestinationError, DestinationRefused, NotFound, StorageError
 from app.services.export import LOG_TYPE, log_key
 from app.services.export_source import Entry, Position, Source
+from app.services.spread import Spread
 from app.storage import clock
 from app.storage.destinations import Destination, Opener, target_of
 from app.storage.export_papers import Papers
@@ -66,10 +67,6 @@ class Outcome(NamedTuple):
 
     error: str = ""
     cause: BulkheadError | None = None
-
-
-Spread = Callable[[Callable[[Entry], Outcome], Iterable[Entry]], Iterator[Outcome]]
-"""Applies a function to many things, several side by side, and gives the results in order."""
 
 
 class ExportTask:

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
-from typing import Any, BinaryIO, Final, NamedTuple, Protocol, TypeVar
+from typing import Any, BinaryIO, Final, NamedTuple
 
 import orjson
 
@@ -23,22 +23,14 @@ from app.dicom.patches import UTF_8
 from app.dicom.uids import transfer_syntax
 from app.errors import BlobMissing, InvalidInstance, StorageError
 from app.services.spool import MEMORY_BYTES, receive
+from app.services.spread import Spread
 from app.storage import documents, keys, sweep
 from app.storage.ports import BlobStore, Key
 from app.storage.rows import InstanceRow
 from app.storage.version_changes import Written
 
-T = TypeVar("T")
-R = TypeVar("R")
-
 _LARGEST: Final = 1 << 40
 _CHARACTER_SET: Final = "00080005"
-
-
-class Spread(Protocol):
-    """Like `map`, perhaps on several threads."""
-
-    def __call__(self, call: Callable[[T], R], items: Iterable[T], /) -> Iterable[R]: ...
 
 
 class Failure(NamedTuple):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO, Final, NamedTuple
 
@@ -12,6 +12,7 @@ from app.dicom.part10 import inflated, parse
 from app.dicom.uids import EXPLICIT_LITTLE, transfer_syntax
 from app.errors import NotAcceptable, NotFound
 from app.services.spool import receive
+from app.services.spread import Spread
 from app.storage.documents import Documents
 from app.storage.instances import Instances
 from app.storage.partitions import Partition
@@ -59,12 +60,13 @@ Instance = InstanceRow
 
 
 class Retrieve:
-    """Reads instances of a partition."""
+    """Reads instances of a partition. `spread` opens the files of many."""
 
-    def __init__(self, instances: Instances, documents: Documents, blobs: BlobStore) -> None:
+    def __init__(self, instances: Instances, documents: Documents, blobs: BlobStore, spread: Spread = map) -> None:
         self._instances = instances
         self._documents = documents
         self._blobs = blobs
+        self._spread = spread
 
     def instances(
         self,
@@ -96,6 +98,10 @@ class Retrieve:
     def open(self, instance: Instance, start: int = 0, length: int | None = None) -> BinaryIO:
         """Return a stream over the stored file, preamble included; the caller closes it."""
         return self._blobs.open(instance.blob, start, length)
+
+    def opened(self, instances: Iterable[Instance]) -> Generator[BinaryIO, None, None]:
+        """Yield a stream over each stored file; the caller closes each, and the iterator if it stops early."""
+        yield from self._spread(self.open, instances)
 
     def metadata(
         self,

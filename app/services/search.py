@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import repeat
 from typing import Any, Final
 
 import orjson
@@ -24,6 +26,7 @@ from app.dicom.attributes import (
 from app.dicom.query import Query
 from app.dicom.query_parameters import OPTIONS, Catalogue, parse_query
 from app.services.policy import Policy
+from app.services.spread import Spread
 from app.storage.documents import Documents
 from app.storage.instances import Instances
 from app.storage.partitions import Partition
@@ -67,13 +70,24 @@ class SearchReport:
 
 
 class Search:
-    """Answers searches of one partition, by the core attributes and by extended query tags."""
+    """Answers searches of one partition, by the core attributes and by extended query tags.
 
-    def __init__(self, planner: Planner, instances: Instances, documents: Documents, query_tags: QueryTagStore) -> None:
+    `spread` makes the reads that each match of a page needs of its own: counts, its newest instance.
+    """
+
+    def __init__(
+        self,
+        planner: Planner,
+        instances: Instances,
+        documents: Documents,
+        query_tags: QueryTagStore,
+        spread: Spread = map,
+    ) -> None:
         self._planner = planner
         self._instances = instances
         self._documents = documents
         self._query_tags = query_tags
+        self._spread = spread
 
     def __call__(
         self,
@@ -96,10 +110,9 @@ class Search:
         indexed = _INDEX if policy.from_index else _UIDS_DOWN_TO
         files = wanted - _COMPUTED[query.level] - indexed[query.level]
         datasets = self._representatives(partition.key, found) if files else [{}] * len(found)
-        pairs = zip(found, datasets, strict=True)
-        return SearchReport(
-            [self._row(each, dataset, wanted, policy, link) for each, dataset in pairs], self._erroneous(query)
-        )
+        counted = self._counted(found, wanted & _COMPUTED[query.level])
+        parts = zip(found, datasets, counted, strict=True)
+        return SearchReport([_row(*each, wanted, policy, link) for each in parts], self._erroneous(query))
 
     def _catalogue(self, params: Iterable[tuple[str, str]]) -> Catalogue:
         """Return what may be filtered on now. The extended query tags are read only if something else is named."""
@@ -111,20 +124,12 @@ class Search:
         extended = (each for each in query.filters if each.attribute.number)
         return tuple(each.name for each in extended if self._query_tags.has_errors(each.attribute.key))
 
-    def _row(self, found: Found, dataset: Row, wanted: frozenset[str], policy: Policy, link: Link) -> Row:
-        """Return what is told of one match: from the newest instance's file, over it from the index, counted anew."""
-        from_index = wanted if policy.from_index else _UIDS
-        told = {tag: element for tag, element in dataset.items() if tag in wanted and element.get("Value")}
-        told |= {tag: element for tag, element in attributes_of(found).items() if tag in from_index & wanted}
-        told |= self._computed(found, wanted & _COMPUTED[found.level])
-        if policy.computed_links:
-            told[RETRIEVE_URL] = {"vr": "UR", "Value": [link(*found.uids)]}
-            told[AVAILABILITY] = _ONLINE
-        return told
+    # --- computed attributes ---
 
-    def _computed(self, found: Found, wanted: frozenset[str]) -> Row:
-        if not wanted:
-            return {}
+    def _counted(self, found: Sequence[Found], wanted: frozenset[str]) -> Iterable[Row]:
+        return self._spread(partial(self._computed, wanted), found) if wanted else repeat({}, len(found))
+
+    def _computed(self, wanted: frozenset[str], found: Found) -> Row:
         partition, study = found.study.partition, found.study.study
         computed: dict[str, Any] = {}
         if STUDY_INSTANCE_COUNT in wanted:
@@ -144,21 +149,20 @@ class Search:
     def _representatives(self, partition: int, found: Sequence[Found]) -> list[Row]:
         """Return the metadata of each match's newest instance; empty if it vanished meanwhile."""
         told = self._by_newest_document(partition, [each.study.study for each in found if each.series is None])
-        rows = [
-            each.instance
-            or (told.get(each.study.study) if each.series is None else None)
-            or self._newest(partition, each)
-            for each in found
-        ]
+        known = [each.instance or (told.get(each.study.study) if each.series is None else None) for each in found]
+        unknown = (each for each, row in zip(found, known, strict=True) if row is None)
+        newest = iter(self._spread(partial(self._newest, partition), unknown))
+        rows = [row or next(newest) for row in known]
         documents = self._documents.by_watermark([row for row in rows if row])
         return [orjson.loads(documents.get(row.watermark, b"{}")) if row else {} for row in rows]
 
     def _by_newest_document(self, partition: int, studies: Sequence[str]) -> dict[str, InstanceRow]:
-        """Return studies' newest instances: one query a study, one batched read for all.
+        """Return studies' newest instances: one query each, one batched read for all.
 
         Left out are those whose newest document is of no current version.
         """
-        newest = {study: found for study in studies if (found := self._documents.newest_of(partition, study))}
+        told = self._spread(partial(self._documents.newest_of, partition), studies)
+        newest = {study: found for study, found in zip(studies, told, strict=True) if found}
         uids = ((study, found.series, found.instance) for study, found in newest.items())
         rows = self._instances.many(partition, uids).values()
         return {row.study: row for row in rows if row.watermark == newest[row.study].watermark}
@@ -168,6 +172,18 @@ class Search:
         series = found.series.series if found.series else None
         rows = self._instances.within(partition, found.study.study, series).instances
         return max(rows, key=lambda row: row.watermark, default=None)
+
+
+def _row(found: Found, dataset: Row, counted: Row, wanted: frozenset[str], policy: Policy, link: Link) -> Row:
+    """Return what is told of one match: from the newest instance's file, over it from the index, counted anew."""
+    from_index = wanted if policy.from_index else _UIDS
+    told = {tag: element for tag, element in dataset.items() if tag in wanted and element.get("Value")}
+    told |= {tag: element for tag, element in attributes_of(found).items() if tag in from_index & wanted}
+    told |= counted
+    if policy.computed_links:
+        told[RETRIEVE_URL] = {"vr": "UR", "Value": [link(*found.uids)]}
+        told[AVAILABILITY] = _ONLINE
+    return told
 
 
 def _wanted(query: Query, policy: Policy) -> frozenset[str]:

@@ -25,6 +25,7 @@ from app.services.examination import Examined, examine
 from app.services.policy import Policy
 from app.services.report import EXISTS, FAILED, FailedInstance, StoredInstance, StoreReport
 from app.services.spool import Readable, Spooled, receive
+from app.services.spread import Spread
 from app.storage import documents, keys, sweep
 from app.storage.intake import Intake, Outcome, Refusal
 from app.storage.partitions import Partition
@@ -39,9 +40,6 @@ BATCH_INSTANCES: Final = 12
 
 BATCH_BYTES: Final = 16 * 1024 * 1024
 """Bytes held in memory before a batch is committed, whatever its number."""
-
-Spread = Callable[[Callable[["_Pending"], bool], Iterable["_Pending"]], Iterable[bool]]
-"""Like `map`, perhaps on several threads."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,15 +88,16 @@ def _files(retrieve: Retrieve, found: Sequence[Instance], offer: Offer) -> Respo
     if _as_stored(found, offer):
         if not offer.multipart:
             return responses.file(retrieve.open(found[0]), _typed(DICOM, found[0].transfer_syntax), found[0].size)
+        streams = retrieve.opened(found)
         pieces = [
             responses.Piece(
-                _typed(DICOM, each.transfer_syntax),
-                each.size,
-                responses.chunks_of(partial(retrieve.open, each), each.size),
+                _typed(DICOM, each.transfer_syntax), each.size, responses.chunks_of(partial(next, streams), each.size)
             )
             for each in found
         ]
-        return responses.related(DICOM, pieces)
+        response = responses.related(DICOM, pieces)
+        response.call_on_close(streams.close)
+        return response
     if offer.transfer_syntax != EXPLICIT_LITTLE:
         raise NotAcceptable("The specified transcoding is not supported.")
     chunks = responses.started(iter(retrieve.explicit_little(found[0])))
