@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 from flask.testing import FlaskClient
 from moto import mock_aws
@@ -19,6 +20,14 @@ from app.settings import Settings
 
 REGION = "us-east-1"
 ENGINES = ("embedded", "moto")
+
+# What a machine manages in a given time is no test; archives are function-scoped, and examples share theirs knowingly.
+hypothesis.settings.register_profile(
+    "untimed",
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow, hypothesis.HealthCheck.function_scoped_fixture],
+)
+hypothesis.settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")
