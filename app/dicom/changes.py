@@ -8,10 +8,10 @@ from typing import Any, Final, NamedTuple
 
 from pydicom.datadict import dictionary_VM, dictionary_VR, tag_for_keyword
 
-from app.dicom.attributes import tag_of
 from app.dicom.charsets import charset
 from app.dicom.conformance import fault, message
 from app.dicom.edits import NewValue
+from app.dicom.json_dataset import tag_named
 from app.dicom.patches import UTF_8
 from app.dicom.values import NAME_GROUPS, convert
 
@@ -46,6 +46,7 @@ MAX_BYTES: Final = 65_534
 
 UNSUPPORTED: Final = "Updating the tag is not supported"
 EMPTY: Final = "The value must not be null or empty."
+REPEATED: Final = "The attribute is given twice."
 _INVALID: Final = "value contains invalid character"
 _ESCAPE: Final = "\x1b"
 
@@ -79,7 +80,7 @@ def read_changes(dataset: Mapping[str, Any]) -> Changes:
         if rule is None:
             refused.append(Refused(tag, UNSUPPORTED))
             continue
-        text, reason = _text(rule, element)
+        text, reason = ("", REPEATED) if tag in values else _text(rule, element)
         if reason is None:
             values[tag] = NewValue(rule.vr, text)
         else:
@@ -94,9 +95,7 @@ def read_changes(dataset: Mapping[str, Any]) -> Changes:
 
 
 def _tag(name: str) -> int:
-    if len(name) == 8 and name.isascii() and all(digit in "0123456789abcdefABCDEF" for digit in name):
-        return int(name, 16)
-    tag = tag_of(name)
+    tag = tag_named(name)
     if tag is None:
         raise ValueError(name)
     return int(tag, 16)

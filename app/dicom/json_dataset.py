@@ -6,13 +6,12 @@ are datasets, names are made of their groups, and nothing is nested deeper than 
 
 from __future__ import annotations
 
+import binascii
 from typing import Any, Final
 
-import orjson
-
-from app.dicom.attributes import Element
+from app.dicom.attributes import Element, tag_of
 from app.dicom.values import NAME_GROUPS
-from app.dicom.vr import LONG_FORM, SHORT_FORM, dictionary_vr
+from app.dicom.vr import BULK, LONG_FORM, SHORT_FORM, dictionary_vr
 from app.errors import InvalidRequest
 
 Dataset = dict[str, Any]
@@ -27,22 +26,36 @@ _VRS: Final = frozenset(SHORT_FORM.values()) | frozenset(LONG_FORM.values())
 _NUMBERS: Final = frozenset({"DS", "FD", "FL", "IS", "SL", "SS", "SV", "UL", "US", "UV"})
 _CARRIERS: Final = frozenset({"Value", "BulkDataURI", "InlineBinary"})
 _GROUPS: Final = frozenset(NAME_GROUPS)
-_HEX: Final = frozenset("0123456789ABCDEF")
+_HEX: Final = frozenset("0123456789abcdefABCDEF")
 
 
-def first_dataset(body: bytes) -> Dataset:
-    """Return the first dataset of an array of them; the others do not count (spec/06).
+def first_dataset(datasets: Any) -> Dataset:
+    """Return the first dataset of a JSON array of them; the others do not count (spec/06).
 
-    Raises `InvalidRequest` for what is no JSON, no array, or empty, and for the first element of a wrong shape:
+    Raises `InvalidRequest` for what is no array, or empty, and for the first element of a wrong shape:
     `The field '0040A370.00080050' in request body is invalid: its vr is 'LO', not 'SH'.`
     """
-    try:
-        datasets = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        raise InvalidRequest(SYNTAX) from None
     if not isinstance(datasets, list) or not datasets or not isinstance(datasets[0], dict):
         raise InvalidRequest(SYNTAX)
     return _dataset(datasets[0], "", 0)
+
+
+def tag_named(key: str) -> str | None:
+    """Return the tag that the key of an element names: 8 hex digits in any case, or a keyword; or None."""
+    if len(key) == 8 and _HEX.issuperset(key):
+        return key.upper()
+    return tag_of(key)
+
+
+def ordered(dataset: Dataset) -> Dataset:
+    """Return the dataset with its elements by tag, in items too, as PS3.18 §F.2.2 wants them."""
+    return {tag: _ordered(dataset[tag]) for tag in sorted(dataset)}
+
+
+def _ordered(element: dict[str, Any]) -> dict[str, Any]:
+    if element["vr"] != "SQ" or "Value" not in element:
+        return element
+    return element | {"Value": [ordered(item) for item in element["Value"]]}
 
 
 def has_value(element: Element | None) -> bool:
@@ -70,9 +83,9 @@ def _dataset(given: Dataset, path: str, depth: int) -> Dataset:
         raise _invalid(path, f"sequences are nested more than {MAX_DEPTH} deep.")
     dataset: Dataset = {}
     for name, element in given.items():
-        tag = name.upper()
-        place = f"{path}.{tag}" if path else tag
-        if len(tag) != 8 or not _HEX.issuperset(tag):
+        tag = tag_named(name)
+        place = f"{path}.{tag or name}" if path else tag or name
+        if tag is None:
             raise _invalid(place[:200], "a tag is 8 hex digits.")
         if tag in dataset:
             raise _invalid(place, "it is given twice.")
@@ -96,15 +109,29 @@ def _element(tag: str, element: Any, place: str, depth: int) -> dict[str, Any]:
         (carrier,) = carriers
         if vr == "SQ" or not isinstance(element[carrier], str):
             raise _invalid(place, f"'{carrier}' is a text, and not for sequences.")
+        if carrier == "InlineBinary" and not (vr in BULK and _is_base64(element[carrier])):
+            raise _invalid(place, f"'InlineBinary' is in base64, and for VRs {', '.join(sorted(BULK))}.")
         return {"vr": vr, carrier: element[carrier]}
-    values = element.get("Value", [])
+    values = element.get("Value")
+    if values is None:
+        return {"vr": vr}
     if not isinstance(values, list):
         raise _invalid(place, "'Value' is an array.")
     if vr == "SQ":
         values = [_dataset(_item(value, place), place, depth + 1) for value in values]
     elif not all(value is None or _suits(vr, value) for value in values):
         raise _invalid(place, f"a value is not of the JSON type that VR {vr} has.")
+    elif vr == "PN":
+        values = [value and {group: text for group, text in value.items() if text is not None} for value in values]
     return {"vr": vr, "Value": values} if values else {"vr": vr}
+
+
+def _is_base64(text: str) -> bool:
+    try:
+        binascii.a2b_base64(text, strict_mode=True)
+    except ValueError:
+        return False
+    return True
 
 
 def _item(value: Any, place: str) -> Dataset:
@@ -118,7 +145,7 @@ def _suits(vr: str, value: Any) -> bool:
         return (
             isinstance(value, dict)
             and value.keys() <= _GROUPS
-            and all(isinstance(group, str) for group in value.values())
+            and all(isinstance(group, str | None) for group in value.values())
         )
     if vr in _NUMBERS:
         return isinstance(value, int | float | str) and not isinstance(value, bool)

@@ -69,12 +69,17 @@ def state_of(dataset: Dataset) -> str:
 # --- create, update -----------------------------------------------------------------------------------------------
 
 
+def instance_uid(given: Dataset) -> str:
+    """Return the SOP Instance UID, "" if the dataset has none or several."""
+    return _single(given, _INSTANCE_UID)
+
+
 def created(given: Dataset, workitem: str, now: float) -> Dataset:
     """Return what is stored of a new workitem, in state SCHEDULED.
 
     `now` in seconds since 1970. Raises `InvalidWorkitem`.
     """
-    if has_value(given.get(_INSTANCE_UID)) and _single(given, _INSTANCE_UID).rstrip(PADDING) != workitem:
+    if has_value(given.get(_INSTANCE_UID)) and instance_uid(given).rstrip(PADDING) != workitem:
         raise InvalidWorkitem(OTHER_UID)
     label = given.get(_WORKLIST_LABEL)
     dataset = given | {
@@ -172,8 +177,8 @@ def canceled(dataset: Dataset, request: Dataset, now: float) -> Dataset:
 
 def _single(dataset: Dataset, tag: str) -> str:
     """Return the value of an element that has exactly one, otherwise ""."""
-    values = dataset[tag].get("Value", ())
-    return str(values[0]) if len(values) == 1 else ""
+    values = dataset.get(tag, {}).get("Value", ())
+    return str(values[0] or "") if len(values) == 1 else ""
 
 
 def _moment(now: float) -> Element:

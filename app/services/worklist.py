@@ -18,7 +18,7 @@ from app.dicom.json_dataset import Dataset
 from app.dicom.query import Query
 from app.dicom.query_parameters import Catalogue, parse_query
 from app.dicom.worklist import FILTERS, RETURNED
-from app.errors import Conflict, InvalidWorkitem, WorkitemConflict, WorkitemNotFound
+from app.errors import Conflict, InvalidWorkitem, StorageUnavailable, WorkitemConflict, WorkitemNotFound
 from app.storage import clock
 from app.storage.partitions import Partition
 from app.storage.workitems import WorkitemRow, Workitems
@@ -57,12 +57,15 @@ class Worklist:
         self._planner = planner
 
     def add(self, partition: Partition, workitem: str, given: Dataset) -> None:
-        """Make a workitem, in state SCHEDULED. Raises `InvalidWorkitem`; `WorkitemConflict` if the UID is taken."""
+        """Make a workitem, in state SCHEDULED.
+
+        Raises `InvalidWorkitem`; `WorkitemConflict` if the UID is taken, `StorageUnavailable` if that cannot be told.
+        """
         dataset = states.created(given, workitem, clock.now())
         try:
             self._workitems.add(partition.key, workitem, dataset)
         except Conflict as conflict:
-            raise WorkitemConflict(EXISTS) from conflict
+            raise (StorageUnavailable() if conflict.key is None else WorkitemConflict(EXISTS)) from conflict
 
     def retrieve(self, partition: Partition, workitem: str) -> Dataset:
         """Return the dataset of a workitem, without its Transaction UID. Raises `WorkitemNotFound`."""

@@ -16,7 +16,7 @@ from typing import Any, Final
 import orjson
 
 from app.dicom.attributes import Element
-from app.dicom.json_dataset import Dataset
+from app.dicom.json_dataset import Dataset, ordered
 from app.dicom.worklist import FILTERS, filed
 from app.errors import InvalidWorkitem, StorageUnavailable, TooLarge
 from app.storage import keys
@@ -103,7 +103,7 @@ class WorkitemRow:
 
     def holding(self, dataset: Dataset) -> WorkitemRow:
         """Return the row with another dataset. Raises `TooLarge`, or `InvalidWorkitem` for what no item can hold."""
-        document = orjson.dumps(dataset)
+        document = orjson.dumps(ordered(dataset))
         if len(document) > MAX_DATASET_BYTES:
             raise TooLarge(MAX_DATASET_BYTES)
         packed, found = pack(document), filed(dataset)

@@ -1,14 +1,17 @@
-"""JSON in request bodies of management resources, comments and trailing commas let pass (spec/00)."""
+"""JSON in request bodies: comments, trailing commas and a byte order mark are let pass (spec/00), no name twice."""
 
 from __future__ import annotations
 
+import codecs
+import json
 import re
 from typing import Any, Final
 
 import orjson
 from flask import Request, g
 
-from app.errors import InvalidRequest, UnsupportedContent
+from app.dicom.json_dataset import SYNTAX
+from app.errors import InvalidField, InvalidRequest, UnsupportedContent
 from app.web import media
 from app.web.body import open_body
 
@@ -30,19 +33,42 @@ def require_json_body(request: Request) -> None:
 def json_body(request: Request, limit: int) -> Any:
     """Return the document in the body, `limit` bytes at most.
 
-    Raises `InvalidRequest` when there is none or it is not JSON, `TooLarge` past the limit.
+    Raises `InvalidRequest` when there is none or as `document`, `TooLarge` past the limit.
     """
     g.body = body = open_body(request, limit)
     body.begin()
-    data = body.read()
+    return document(body.read())
+
+
+def document(data: bytes) -> Any:
+    """Return what a JSON text says, in UTF-8. Raises `InvalidRequest` if it is none or names a member twice."""
+    text = data.removeprefix(codecs.BOM_UTF8)
     try:
-        return orjson.loads(data)
+        found = orjson.loads(text)
     except orjson.JSONDecodeError:
-        pass
+        text = _COMMA.sub(_kept, _COMMENT.sub(_kept, text))
+        try:
+            found = orjson.loads(text)
+        except orjson.JSONDecodeError as error:
+            raise InvalidRequest(SYNTAX) from error
+    _refuse_repeated(text)
+    return found
+
+
+def _refuse_repeated(text: bytes) -> None:
+    """Raise for a member that an object has twice: readers differ in which one counts, and orjson cannot tell."""
     try:
-        return orjson.loads(_COMMA.sub(_kept, _COMMENT.sub(_kept, data)))
-    except orjson.JSONDecodeError as error:
-        raise InvalidRequest("The syntax of the request body is invalid.") from error
+        json.loads(text, object_pairs_hook=_once, parse_int=len, parse_float=len)
+    except RecursionError as error:
+        raise InvalidRequest(SYNTAX) from error
+
+
+def _once(pairs: list[tuple[str, Any]]) -> None:
+    names = {name for name, _ in pairs}
+    for name, _ in pairs if len(names) < len(pairs) else ():
+        if name not in names:
+            raise InvalidField(name[:64], "It is given twice.")
+        names.remove(name)
 
 
 def _kept(match: re.Match[bytes]) -> bytes:

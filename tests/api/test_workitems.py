@@ -19,7 +19,7 @@ from app.errors import Conflict
 from tests.api.wire import DICOM_JSON
 from tests.api.workitem_calls import Worklist
 from tests.conftest import Serve
-from tests.workitems import CODE, COMPLETE, PERFORMED, sequence, text, workitem
+from tests.workitems import CODE, COMPLETE, PERFORMED, sequence, state, text, workitem
 
 U, T, OTHER = "2.25.601", "2.25.699", "2.25.698"
 UNKNOWN = "2.25.404"
@@ -53,6 +53,16 @@ def test_add_in_a_partition(client: FlaskClient, version: str, query: str) -> No
     assert worklist.state_of(U) == "SCHEDULED"
     names = [each["partitionName"] for each in client.get("/v2/partitions").get_json()]
     assert names == ["Microsoft.Default", "Clinic-A"]
+
+
+@pytest.mark.parametrize("query", ["", "?", "?workitem="])
+def test_the_uid_may_be_in_the_dataset_alone(worklist: Worklist, query: str) -> None:
+    """So Microsoft's client creates a workitem unless it is told a UID."""
+    response = worklist.send("POST", query, [workitem(T00080018=text("UI", U))])
+    assert (response.status_code, response.headers["Location"].rpartition("/")[2]) == (201, U)
+    assert worklist.found() == [U]
+    several = worklist.send("POST", query, [workitem(T00080018=text("UI", "2.25.1", "2.25.2"))])
+    assert (several.status_code, "WorkitemInstanceUid" in several.text) == (400, True)
 
 
 def test_links_have_the_first_spelling(client: FlaskClient, worklist: Worklist) -> None:
@@ -118,6 +128,20 @@ def test_a_duplicate_is_409(worklist: Worklist) -> None:
     assert worklist.dataset(U)["00100020"] == text("LO", "P9")
 
 
+def test_a_creation_that_others_keep_from_ending_is_503(
+    worklist: Worklist, engine: bootstrap.Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worklist.get()
+    worklist.add("2.25.1")
+
+    def contended(*_: Any) -> None:
+        raise Conflict(None)
+
+    monkeypatch.setattr(engine.table, "write", contended)
+    response = worklist.add(U)
+    assert (response.status_code, response.text) == (503, "The data store operation failed.")
+
+
 def test_an_attribute_rule_is_400(worklist: Worklist) -> None:
     says(worklist.add(U, workitem(T00741200=None)), 400, "The required tag '(0074,1200)' is missing.")
     other = "SOPInstanceUID in the payload does not match the workitem query parameter."
@@ -139,10 +163,9 @@ def test_what_is_refused_before_a_partition_is_made(client: FlaskClient, worklis
     unacceptable = worklist.send("POST", f"?{U}", [workitem()], Accept="image/jpeg")
     assert (unacceptable.status_code, unacceptable.data) == (406, b"")
     assert worklist.send("POST", f"?{U}", b"").status_code == 400
+    assert worklist.send("POST", f"?{U}", b"[]").status_code == 400
     assert len(client.get("/v2/partitions").get_json()) == 1
-    assert (
-        worklist.send("POST", f"?{U}", b"[]").status_code == 400
-    )  # in Microsoft's order the partition is there by now
+    assert worklist.add(U, {}).status_code == 400  # in Microsoft's order the partition is there by now
     assert len(client.get("/v2/partitions").get_json()) == 2
 
 
@@ -177,6 +200,38 @@ def test_what_bodies_are_refused_for(worklist: Worklist, method: str, path: str,
     assert call([{"00100020": {"vr": "SH"}}]) == (400, field)
     assert call(b'[{"0040A370":{"vr":"SQ","Value":' * 100 + b"[]" + b"}}]" * 100)[0] == 400
     assert call([{'bad\r\n"\\x': {}}])[0] == 400
+
+
+def test_bodies_as_other_clients_write_them(worklist: Worklist) -> None:
+    """Comments, trailing commas, a byte order mark, keywords, lower-case tags, null for no value (spec/00)."""
+    dataset = workitem(T00081195={"vr": "UI", "Value": None}, T00100020=None, PatientID=text("LO", "P9"))
+    dataset["0040a370"] = dataset.pop("0040A370")
+    body = json.dumps([dataset])
+    response = worklist.send("POST", f"?{U}", b"\xef\xbb\xbf" + f"// new\n{body[:-2]},}} /* one */,]".encode())
+    assert response.status_code == 201
+    assert worklist.found("PatientID=P9") == [U]
+    assert worklist.send("PUT", f"/{U}/state", json.dumps([state("IN PROGRESS", T)])[:-1].encode() + b",]").text == ""
+
+
+def test_a_name_that_is_given_twice_is_400(worklist: Worklist) -> None:
+    body = json.dumps([workitem()])[:-2] + ',"00100020":{"vr":"LO","Value":["other"]}}]'
+    response = worklist.send("POST", f"?{U}", body.encode())
+    message = "The field '00100020' in request body is invalid: It is given twice."
+    assert (response.status_code, response.text) == (400, message)
+    response = worklist.add(U, workitem(PatientID=text("LO", "other")))
+    message = "The field '00100020' in request body is invalid: it is given twice."
+    assert (response.status_code, response.text) == (400, message)
+
+
+def test_what_is_told_is_in_the_order_of_tags(worklist: Worklist) -> None:
+    """PS3.18 §F.2.2; in items too."""
+    item = {tag: CODE[tag] for tag in sorted(CODE, reverse=True)}
+    worklist.add(U, dict(reversed(workitem(T00404025=sequence(item)).items())))
+    worklist.cancel(U, {"00741238": text("LT", "Patient left"), "0074100C": text("LO", "x"), "0074100A": {"vr": "UR"}})
+    for dataset in (worklist.dataset(U), worklist.get("?includefield=all").get_json(force=True)[0]):
+        progress = dataset["00741002"]["Value"][0]
+        for each in (dataset, dataset["00404025"]["Value"][0], progress, progress["00741008"]["Value"][0]):
+            assert list(each) == sorted(each)
 
 
 def test_only_the_first_dataset_counts(worklist: Worklist) -> None:

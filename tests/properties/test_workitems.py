@@ -23,6 +23,7 @@ from app.services import Services
 from app.settings import Settings
 from app.storage import keys
 from app.storage.partitions import Partition
+from app.web.json_body import document
 from tests.workitems import COMPLETE, code, requested, sequence, state, text, workitem
 
 Archive = tuple[bootstrap.Engine, Services]
@@ -280,7 +281,7 @@ def test_no_body_is_too_odd_to_be_answered(archive: Archive, body: dict[str, Any
     worklist.add(partition, "2.25.1", workitem())
     for call in calls:
         try:
-            given = first_dataset(json.dumps([workitem() | body if call == "add" else body]).encode())
+            given = first_dataset(document(json.dumps([workitem() | body if call == "add" else body]).encode()))
             match call:
                 case "add":
                     worklist.add(partition, "2.25.2", given)

@@ -10,11 +10,13 @@ from flask import Response, g, request
 
 from app.dicom.json_dataset import Dataset, first_dataset
 from app.dicom.uids import clean_uid
+from app.dicom.workitem_states import instance_uid
 from app.errors import UnsupportedContent, WorkitemRefused
 from app.storage.workitems import MAX_DATASET_BYTES
 from app.web import media
 from app.web.body import Body, open_body
 from app.web.context import Scope
+from app.web.json_body import document
 from app.web.mount import resource as new
 from app.web.negotiation import require_json
 from app.web.problems import problem
@@ -27,12 +29,12 @@ resource = new("workitems")
 
 @resource.post("/workitems")
 def add(scope: Scope) -> Response:
-    """201 and where it is; the partition is made if it is new."""
+    """201 and where it is; the partition is made if it is new. A UID that the query does not tell is in the dataset."""
     require_json(request.headers.get("Accept"))
-    body = _body(scope)
-    workitem = clean_uid(_named("workitem"), "WorkitemInstanceUid")
+    given = _dataset(_body(scope))
+    workitem = clean_uid(_named("workitem") or instance_uid(given), "WorkitemInstanceUid")
     partition = scope.partition(create=True)
-    scope.services.worklist.add(partition, workitem, _dataset(body))
+    scope.services.worklist.add(partition, workitem, given)
     response = empty(201)
     response.headers["Location"] = response.headers["Content-Location"] = scope.url(f"/workitems/{workitem}")
     return response
@@ -113,7 +115,7 @@ def _body(scope: Scope) -> Body:
 
 
 def _dataset(body: Body) -> Dataset:
-    return first_dataset(body.read())
+    return first_dataset(document(body.read()))
 
 
 def _named(parameter: str) -> str:

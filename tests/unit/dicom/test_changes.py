@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from app.dicom.changes import ALLOWED, EMPTY, UNSUPPORTED, read_changes
+from app.dicom.changes import ALLOWED, EMPTY, REPEATED, UNSUPPORTED, read_changes
 from app.dicom.edits import NewValue
 
 
@@ -68,6 +68,11 @@ def test_what_was_read_reads_again() -> None:
 def test_other_attributes(name: str) -> None:
     ((_, reason),) = refused({name: {"vr": "LO", "Value": ["x"]}})
     assert reason == UNSUPPORTED
+
+
+def test_an_attribute_by_two_names() -> None:
+    element = {"vr": "LO", "Value": ["x"]}
+    assert refused({"PatientID": element, "00100020": element}) == [(0x00100020, REPEATED)]
 
 
 @pytest.mark.parametrize("name", ["", "0010002", "001000200", "Patient", "00100O20", "٠٠١٠٠٠٢٠"])

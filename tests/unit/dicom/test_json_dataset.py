@@ -3,37 +3,65 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
-from app.dicom.json_dataset import MAX_DEPTH, SYNTAX, first_dataset, has_value, items
+from app.dicom.json_dataset import MAX_DEPTH, SYNTAX, first_dataset, has_value, items, ordered
 from app.errors import InvalidRequest
 
 
 def test_only_the_first_dataset_counts() -> None:
-    assert first_dataset(b'[{"00100020":{"vr":"LO","Value":["P9"]}},{"nonsense":7}]') == {
-        "00100020": {"vr": "LO", "Value": ["P9"]}
-    }
+    given = {"00100020": {"vr": "LO", "Value": ["P9"]}}
+    assert first_dataset([given, {"nonsense": 7}]) == given
 
 
 def test_tags_are_read_in_any_case_and_empty_values_dropped() -> None:
-    body = b'[{"0040a370":{"vr":"SQ","Value":[{"0040e001":{"vr":"ST","Value":[]}}]}}]'
-    assert first_dataset(body) == {"0040A370": {"vr": "SQ", "Value": [{"0040E001": {"vr": "ST"}}]}}
+    given = {"0040a370": {"vr": "SQ", "Value": [{"0040e001": {"vr": "ST", "Value": []}}]}}
+    assert first_dataset([given]) == {"0040A370": {"vr": "SQ", "Value": [{"0040E001": {"vr": "ST"}}]}}
+
+
+def test_what_fo_dicom_reads() -> None:
+    given = {
+        "ReferencedRequestSequence": {"vr": "SQ", "Value": [{"AccessionNumber": {"vr": "SH", "Value": None}}]},
+        "PatientName": {"vr": "PN", "Value": [{"Alphabetic": "Doe", "Phonetic": None}, None]},
+        "00091001": {"vr": "OB", "InlineBinary": "AAE="},
+    }
+    assert first_dataset([given]) == {
+        "0040A370": {"vr": "SQ", "Value": [{"00080050": {"vr": "SH"}}]},
+        "00100010": {"vr": "PN", "Value": [{"Alphabetic": "Doe"}, None]},
+        "00091001": {"vr": "OB", "InlineBinary": "AAE="},
+    }
+
+
+def test_elements_in_order() -> None:
+    inner = {"00080104": {"vr": "LO"}, "00080100": {"vr": "SH"}}
+    given = {"0040A370": {"vr": "SQ", "Value": [inner]}, "00080018": {"vr": "UI"}, "00404025": {"vr": "SQ"}}
+    found = ordered(given)
+    assert found == given
+    assert list(found) == ["00080018", "00404025", "0040A370"]
+    assert list(found["0040A370"]["Value"][0]) == ["00080100", "00080104"]
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b" ", b"{", b"{}", b"[]", b"[1]", b"[[]]", b"null", b'"x"', b"[" * 100_000, b"[NaN]", b"\xff"]
+    "document",
+    [{}, [], [1], [[]], None, "x"],
 )
-def test_what_is_no_array_of_datasets_is_a_syntax_error(body: bytes) -> None:
+def test_what_is_no_array_of_datasets_is_a_syntax_error(document: Any) -> None:
     with pytest.raises(InvalidRequest, match=SYNTAX):
-        first_dataset(body)
+        first_dataset(document)
 
 
 @pytest.mark.parametrize(
     ("element", "reason"),
     [
         ('"0010":{"vr":"LO"}', "'0010' .*8 hex digits"),
-        ('"PatientID":{"vr":"LO"}', "'PATIENTID' .*8 hex digits"),
+        ('"Patient":{"vr":"LO"}', "'Patient' .*8 hex digits"),
+        ('"٠٠١٠٠٠٢٠":{"vr":"LO"}', "8 hex digits"),
+        ('"PatientID":{"vr":"LO"},"00100020":{"vr":"LO"}', "'00100020' .*given twice"),
+        ('"00100020":{"vr":"LO","InlineBinary":"AAE="}', "'InlineBinary' is in base64, and for VRs OB, OD"),
+        ('"00091001":{"vr":"OB","InlineBinary":"A"}', "'InlineBinary' is in base64"),
+        ('"00091001":{"vr":"OB","InlineBinary":"é"}', "'InlineBinary' is in base64"),
         ('"0010001a":{"vr":"LO"},"0010001A":{"vr":"LO"}', "'0010001A' .*given twice"),
         ('"00100020":"P9"', "an element is an object"),
         ('"00100020":{}', "vr is missing or unknown"),
@@ -56,7 +84,7 @@ def test_what_is_no_array_of_datasets_is_a_syntax_error(body: bytes) -> None:
 )
 def test_an_element_of_a_wrong_shape_is_named(element: str, reason: str) -> None:
     with pytest.raises(InvalidRequest, match=reason):
-        first_dataset(f"[{{{element}}}]".encode())
+        first_dataset([json.loads(f"{{{element}}}")])
 
 
 @pytest.mark.parametrize(("depth", "fits"), [(MAX_DEPTH, True), (MAX_DEPTH + 1, False), (200, False)])
@@ -64,12 +92,11 @@ def test_nesting_is_bounded(depth: int, fits: bool) -> None:
     dataset: dict[str, object] = {}
     for _ in range(depth):
         dataset = {"0040A370": {"vr": "SQ", "Value": [dataset]}}
-    body = json.dumps([dataset]).encode()
     if fits:
-        assert first_dataset(body)
+        assert first_dataset([dataset])
     else:
         with pytest.raises(InvalidRequest, match="nested more than 16 deep"):
-            first_dataset(body)
+            first_dataset([dataset])
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,9 @@ def read(data: bytes) -> Any:
         (b'["// no", "/* no */", "a,]", "\\",]", ]', ["// no", "/* no */", "a,]", '",]']),
         (b"/**//***/[1]// end [", [1]),
         (b'["a"/*"*/,"b"/*"*/]', ["a", "b"]),
+        (b"\xef\xbb\xbf[1]", [1]),
+        (b"\xef\xbb\xbf[1,]", [1]),
+        (b'[{"a": 18446744073709551615}, {"a": -1.5e3}]', [{"a": 18446744073709551615}, {"a": -1500.0}]),
     ],
 )
 def test_what_is_let_pass(data: bytes, document: Any) -> None:
@@ -38,10 +41,20 @@ def test_what_is_let_pass(data: bytes, document: Any) -> None:
 
 @pytest.mark.parametrize(
     "data",
-    [b"[1,,2]", b"/* [1]", b'["a]', b"[1 2]", b"[/]", b"//", b"[1,] x", b"[1/**/2]"],
+    [
+        *(b"[1,,2]", b"/* [1]", b'["a]', b"[1 2]", b"[/]", b"//", b"[1,] x", b"[1/**/2]"),
+        *(b" ", b"\xef\xbb\xbf", b"\xff", b"[NaN]", b"[1e400]", b"[1]".replace(b"1", b"1" * 5000), b'["\\ud800"]'),
+        *("[1]".encode("utf-16"), b"[" * 100_000, b"[" * 1020 + b"]" * 1020),
+    ],
 )
 def test_what_is_not(data: bytes) -> None:
     with pytest.raises(InvalidRequest, match=r"The syntax of the request body is invalid."):
+        read(data)
+
+
+@pytest.mark.parametrize("data", [b'{"a":1,"b":2,"a":3}', b'[{"b":[{"a":{}, /**/ "\\u0061":{}},]}]'])
+def test_a_member_is_given_once(data: bytes) -> None:
+    with pytest.raises(InvalidRequest, match=r"The field 'a' in request body is invalid: It is given twice."):
         read(data)
 
 
