@@ -68,6 +68,7 @@ class Worklist:
         while chunk := list(islice(stream, size)):
             rows = self._rows(partition, chunk)
             yield [row for row in rows if query.matches(row.filed)]
+            size = min(size * 2, _LARGEST_CHUNK)
 
     def _rows(self, partition: int, chunk: list[Candidate]) -> list[WorkitemRow]:
         found = self._table.get_many([keys.workitem(partition, each.workitem) for each in chunk])

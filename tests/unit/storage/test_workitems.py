@@ -36,7 +36,7 @@ class Watched:
 
     def __init__(self, table: Table) -> None:
         self._table = table
-        self.read = 0
+        self.read = self.batches = 0
         self.writes: list[tuple[Change, ...]] = []
         self.left = -1
 
@@ -46,6 +46,7 @@ class Watched:
 
     def get_many(self, wanted: list[Key]) -> list[Item | None]:
         self.read += len(wanted)
+        self.batches += 1
         return self._table.get_many(wanted)
 
     def query(self, pk: str, between: Range = keys.SERIES, **how: Any) -> Iterator[Item]:
@@ -226,6 +227,17 @@ def test_two_filters_cost_what_the_rarer_one_does(table: Watched, workitems: Wor
     table.read = 0
     assert searched(table, (STATE, "SCHEDULED"), ("PatientID", "rare")) == ["2.25.300", "2.25.200", "2.25.100"]
     assert table.read < 320  # of the long list, one chunk after each entry of the short one
+
+
+@pytest.mark.parametrize("settings", ["embedded"], indirect=True)
+def test_a_short_page_that_takes_many_rows_takes_few_calls(table: Watched, workitems: Workitems) -> None:
+    for number in range(1, 201):
+        times = {"T00404005": text("DT", "2024" if number <= 100 else "2025")}
+        named = {"T00100010": {"vr": "PN", "Value": [{"Alphabetic": "Bea" if number <= 100 else "Ann"}]}}
+        workitems.add(P, f"2.25.{number}", dataset(number, **times, **named))
+    early = ("ScheduledProcedureStepStartDateTime", "-2024")
+    assert searched(table, early, ("PatientName", "ann"), ("fuzzymatching", "true"), ("limit", "1")) == []
+    assert table.batches < 20
 
 
 def test_the_newest_first_and_page_by_page(table: Watched, workitems: Workitems) -> None:
