@@ -7,6 +7,7 @@ are datasets, names are made of their groups, and nothing is nested deeper than 
 from __future__ import annotations
 
 import binascii
+import re
 from typing import Any, Final
 
 from app.dicom.attributes import Element, tag_of
@@ -23,7 +24,19 @@ MAX_DEPTH: Final = 16
 SYNTAX: Final = "The syntax of the request body is invalid."
 
 _VRS: Final = frozenset(SHORT_FORM.values()) | frozenset(LONG_FORM.values())
-_NUMBERS: Final = frozenset({"DS", "FD", "FL", "IS", "SL", "SS", "SV", "UL", "US", "UV"})
+_SIGNED: Final = {"IS": 32, "SL": 32, "SS": 16, "SV": 64}
+_UNSIGNED: Final = {"UL": 32, "US": 16, "UV": 64}
+_WHOLE: Final = {
+    **{vr: range(-(2 ** (bits - 1)), 2 ** (bits - 1)) for vr, bits in _SIGNED.items()},
+    **{vr: range(2**bits) for vr, bits in _UNSIGNED.items()},
+}
+_NUMBERS: Final = _WHOLE.keys() | {"DS", "FD", "FL"}
+_TEXTS: Final = {
+    **dict.fromkeys(("IS", "SV", "UV"), re.compile(r" *[+-]?\d{1,20} *", re.ASCII)),
+    "DS": re.compile(r" *[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)? *", re.ASCII),
+    **dict.fromkeys(("FD", "FL"), re.compile("NaN|-?Infinity")),
+}
+"""What a number may be as a text (PS3.18 Table F.2.3-1); other VRs take none."""
 _CARRIERS: Final = frozenset({"Value", "BulkDataURI", "InlineBinary"})
 _GROUPS: Final = frozenset(NAME_GROUPS)
 _HEX: Final = frozenset("0123456789abcdefABCDEF")
@@ -120,7 +133,7 @@ def _element(tag: str, element: Any, place: str, depth: int) -> dict[str, Any]:
     if vr == "SQ":
         values = [_dataset(_item(value, place), place, depth + 1) for value in values]
     elif not all(value is None or _suits(vr, value) for value in values):
-        raise _invalid(place, f"a value is not of the JSON type that VR {vr} has.")
+        raise _invalid(place, f"a value is none that VR {vr} has in JSON.")
     elif vr == "PN":
         values = [value and {group: text for group, text in value.items() if text is not None} for value in values]
     return {"vr": vr, "Value": values} if values else {"vr": vr}
@@ -148,8 +161,18 @@ def _suits(vr: str, value: Any) -> bool:
             and all(isinstance(group, str | None) for group in value.values())
         )
     if vr in _NUMBERS:
-        return isinstance(value, int | float | str) and not isinstance(value, bool)
-    return isinstance(value, str)
+        return _is_number(vr, value)
+    return isinstance(value, str) and (vr != "AT" or tag_named(value) is not None)
+
+
+def _is_number(vr: str, value: Any) -> bool:
+    if isinstance(value, str):
+        if vr not in _TEXTS or not _TEXTS[vr].fullmatch(value):
+            return False
+        value = int(value) if vr in _WHOLE else 0
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return vr not in _WHOLE or (float(value).is_integer() and int(value) in _WHOLE[vr])
 
 
 def _invalid(place: str, reason: str) -> InvalidRequest:

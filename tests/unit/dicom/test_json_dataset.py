@@ -69,14 +69,14 @@ def test_what_is_no_array_of_datasets_is_a_syntax_error(document: Any) -> None:
         ('"00100020":{"vr":"ZZ"}', "vr is missing or unknown"),
         ('"00100020":{"vr":"SH"}', "its vr is 'SH', not 'LO'"),
         ('"00100020":{"vr":"LO","Value":"P9"}', "'Value' is an array"),
-        ('"00100020":{"vr":"LO","Value":[1]}', "JSON type that VR LO has"),
-        ('"00100020":{"vr":"LO","Value":[{}]}', "JSON type that VR LO has"),
+        ('"00100020":{"vr":"LO","Value":[1]}', "none that VR LO has in JSON"),
+        ('"00100020":{"vr":"LO","Value":[{}]}', "none that VR LO has in JSON"),
         ('"00100020":{"vr":"LO","value":["P9"]}', "beside 'vr'"),
         ('"00100020":{"vr":"LO","Value":["P9"],"InlineBinary":""}', "beside 'vr'"),
-        ('"00100010":{"vr":"PN","Value":["Doe"]}', "JSON type that VR PN has"),
-        ('"00100010":{"vr":"PN","Value":[{"alphabetic":"Doe"}]}', "JSON type that VR PN has"),
-        ('"00100010":{"vr":"PN","Value":[{"Alphabetic":1}]}', "JSON type that VR PN has"),
-        ('"00201208":{"vr":"IS","Value":[true]}', "JSON type that VR IS has"),
+        ('"00100010":{"vr":"PN","Value":["Doe"]}', "none that VR PN has in JSON"),
+        ('"00100010":{"vr":"PN","Value":[{"alphabetic":"Doe"}]}', "none that VR PN has in JSON"),
+        ('"00100010":{"vr":"PN","Value":[{"Alphabetic":1}]}', "none that VR PN has in JSON"),
+        ('"00201208":{"vr":"IS","Value":[true]}', "none that VR IS has in JSON"),
         ('"0040A370":{"vr":"SQ","Value":[null]}', "items of a sequence are objects"),
         ('"0040A370":{"vr":"SQ","InlineBinary":"x"}', "not for sequences"),
         ('"0040A370":{"vr":"SQ","Value":[{"00080050":{"vr":"LO"}}]}', "'0040A370.00080050' .*'LO', not 'SH'"),
@@ -85,6 +85,29 @@ def test_what_is_no_array_of_datasets_is_a_syntax_error(document: Any) -> None:
 def test_an_element_of_a_wrong_shape_is_named(element: str, reason: str) -> None:
     with pytest.raises(InvalidRequest, match=reason):
         first_dataset([json.loads(f"{{{element}}}")])
+
+
+NUMBERS = {
+    "DS": ([1, 1.5, 10**30, "1.5", " +.5e-3 ", "12"], ["", "1,5", "abc", "0x1", "1_0", "٣", True]),
+    "FD": ([1, -0.5, "NaN", "-Infinity"], ["1.5", "inf", ""]),
+    "IS": ([0, -(2**31), "007 ", 1.0], [2**31, 1.5, "1.5", "2147483648", "-", ""]),
+    "SS": ([-32768, 32767], [32768, "1"]),
+    "US": ([0, 65535], [-1, 65536, 1e300, "1"]),
+    "UL": ([2**32 - 1], [2**32]),
+    "SV": ([-(2**63), "-9223372036854775808"], [2**63]),
+    "UV": ([2**64 - 1, "18446744073709551615"], [float(2**64), "1" * 5000]),
+    "AT": (["00100020", "0010001a"], ["1", "0010,0020", 7]),
+}
+
+
+@pytest.mark.parametrize("vr", NUMBERS)
+def test_numbers_are_what_their_vr_holds(vr: str) -> None:
+    """A client that reads strictly would trip over others, and over the whole page that they stand in."""
+    good, bad = NUMBERS[vr]
+    assert first_dataset([{"00091001": {"vr": vr, "Value": [*good, None]}}])
+    for value in bad:
+        with pytest.raises(InvalidRequest, match=f"'00091001' .*a value is none that VR {vr} has in JSON"):
+            first_dataset([{"00091001": {"vr": vr, "Value": [value]}}])
 
 
 @pytest.mark.parametrize(("depth", "fits"), [(MAX_DEPTH, True), (MAX_DEPTH + 1, False), (200, False)])
