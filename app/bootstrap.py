@@ -18,8 +18,9 @@ from app.services.export_source import Source
 from app.services.export_task import ExportTask
 from app.services.health import Health
 from app.services.new_versions import NewVersions
-from app.services.operations import OperationDirectory, Purge, Runner, Task
+from app.services.operations import OperationDirectory, Runner, Task
 from app.services.partitions import PartitionDirectory
+from app.services.purge import Purge
 from app.services.query_tags import REINDEX, REMOVAL, ExtendedQueryTags
 from app.services.reindex import Reindex, TagRemoval
 from app.services.retrieve import Retrieve
@@ -184,4 +185,5 @@ def build_services(settings: Settings, engine: Engine, *, listening: float = 0) 
         worklist=Worklist(Workitems(table), WorklistPlanner(table)),
         health=Health({"table": lambda: table.get(keys.SEQUENCE_COUNTER), "bucket": lambda: blobs.delete([_PROBE])}),
         background=(runner.run_once, lambda: sweep.run_once(clock.now()) > 0, purge.run_once, feed.keep_up),
+        hand_over=runner.hand_over,
     )

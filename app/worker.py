@@ -39,6 +39,7 @@ def run(settings: Settings, stop: threading.Event) -> None:
         loop.start()
     for loop in loops:
         loop.join()
+    services.hand_over()
     log.info("worker_stopped")
 
 

@@ -37,3 +37,5 @@ class Services:
     health: Health
     background: tuple[Callable[[], bool], ...]
     """Steps of the worker; each does a little and tells whether there was anything to do."""
+    hand_over: Callable[[], None]
+    """Gives up what the worker has in hand, once no step is taken any more."""

@@ -1,8 +1,10 @@
 """The one runner of background operations (spec/08): claims them, takes their steps in turn, keeps what was reached.
 
 Work is announced on a queue, and found by looking now and then for operations that nobody holds: a message lost or
-doubled changes nothing. A worker killed at any point loses its leases a minute later; whoever claims the operation then
-repeats the step under way, which every task's steps allow. An operation that gets nowhere time after time fails.
+doubled changes nothing, nor does a queue that is out of order. A worker killed at any point loses its leases a minute
+later; whoever claims the operation then repeats the step under way, which every task's steps allow. An operation that
+gets nowhere time after time fails. A worker holds a few at a time; those that have waited longest take the place of
+those that have got on.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 from app.errors import Conflict, StorageError
-from app.storage.operations import CANCELED, FAILED, RUNNING, SUCCEEDED, Operation, Operations
+from app.storage.operations import FAILED, RUNNING, Operation, Operations
 from app.storage.ports import Message, Queue
 
 LEASE_SECONDS: Final = 60
@@ -36,12 +38,8 @@ MAX_HELD: Final = 8
 _LONGEST_REST: Final = 300
 _LONGEST_BREATH: Final = 5.0
 
-
 SHOWN: Final = frozenset({"reindex", "export", "update"})
 """Types that callers may ask about; the rest is the service's own (spec/08)."""
-
-_DAY: Final = 86_400
-_BETWEEN_PURGES: Final = 3600.0
 
 
 class OperationDirectory:
@@ -60,27 +58,6 @@ def announce(queue: Queue, operation: str) -> None:
     """Announce an operation that is written; should that fail, it is found by looking, half a minute later."""
     with suppress(StorageError):
         queue.send(operation)
-
-
-class Purge:
-    """Forgets operations that ended long ago."""
-
-    def __init__(
-        self, operations: Operations, succeeded: int, failed: int, monotonic: Callable[[], float] = time.monotonic
-    ) -> None:
-        self._operations = operations
-        self._kept = {SUCCEEDED: succeeded * _DAY, FAILED: failed * _DAY, CANCELED: failed * _DAY}
-        self._monotonic = monotonic
-        self._next = monotonic()
-
-    def run_once(self) -> bool:
-        """Forget up to a hundred, if it is an hour since there were none; tell whether there were any."""
-        if self._monotonic() < self._next:
-            return False
-        gone = self._operations.purge(self._kept)
-        if not gone:
-            self._next = self._monotonic() + _BETWEEN_PURGES
-        return gone > 0
 
 
 class Task(Protocol):
@@ -130,19 +107,34 @@ class Runner:
         self._next_scan = self._next_beat = monotonic()
 
     def run_once(self) -> bool:
-        """Take up what is announced or abandoned, then take one step; tell whether there was anything to do."""
-        found = len(self._held) < MAX_HELD and self._receive()
+        """Take up what is announced or abandoned, then take one step; tell whether there was anything to do.
+
+        A queue that cannot be reached is told of (`StorageError`) after that.
+        """
+        try:
+            found = len(self._held) < MAX_HELD and self._receive()
+        except StorageError:
+            self._work()
+            raise
+        return self._work() or found
+
+    def hand_over(self) -> None:
+        """Give up every lease and announce the operations anew, so that they need not wait for the leases to end."""
+        while self._held:
+            self._let_go(self._held.popleft())
+
+    def _work(self) -> bool:
         if self._monotonic() >= self._next_scan:
             self._next_scan = self._monotonic() + SCAN_SECONDS
             self._scan()
         if self._monotonic() >= self._next_beat:
             self._extend()
         if not self._held:
-            return found
+            return False
         self._step(self._held.popleft())
         return True
 
-    # --- taking up ---
+    # --- taking up, letting go ---
 
     def _receive(self) -> bool:
         message = self._queue.receive(0 if self._held else self._wait)
@@ -155,12 +147,21 @@ class Runner:
         return True
 
     def _scan(self) -> None:
+        """Take up what nobody holds. Where all places are taken, what has got on since it was claimed makes room."""
         for abandoned in self._operations.abandoned():
-            operation = self._operations.get(abandoned)
-            if len(self._held) >= MAX_HELD:
+            leaves = self._leaving()
+            if leaves is None and len(self._held) >= MAX_HELD:
                 return
-            if operation and operation.type in self._tasks:
-                self._take_up(abandoned, None)
+            operation = self._operations.get(abandoned)
+            taken = operation and operation.type in self._tasks and self._take_up(abandoned, None)
+            if taken and leaves:
+                self._held.remove(leaves)
+                self._let_go(leaves)
+
+    def _leaving(self) -> _Held | None:
+        if len(self._held) < MAX_HELD:
+            return None
+        return next((held for held in self._held if not held.operation.attempts), None)
 
     def _take_up(self, operation: str, message: Message | None) -> bool:
         claimed = self._operations.claim(operation, self._owner, LEASE_SECONDS)
@@ -168,6 +169,13 @@ class Runner:
             return False
         self._held.append(_Held(claimed, message))
         return True
+
+    def _let_go(self, held: _Held) -> None:
+        with suppress(StorageError):  # a lease that was lost is another's by now
+            self._operations.release(held.operation, 0)
+            self._queue.send(held.operation.id)
+            if held.message:
+                self._queue.done(held.message)
 
     # --- one step ---
 

@@ -206,14 +206,17 @@ class Operations:
 
     # --- looking after all ---
 
-    def abandoned(self) -> Iterator[str]:
-        """Yield the ids of operations that have not ended and that nobody holds a live lease of."""
+    def abandoned(self) -> list[str]:
+        """Return the ids of operations that have not ended and that nobody holds a live lease of, those that have
+        waited longest first."""
         now = int(self._now())
+        waiting: list[tuple[int, str]] = []
         still_open = self._table.query(keys.OPEN_OPERATIONS)
         while batch := [item.key.sk for item in islice(still_open, MAX_CHANGES)]:
-            for operation, lease in zip(batch, self._table.get_many([keys.lease(each) for each in batch]), strict=True):
-                if lease is None or lease.fields["until"] <= now:
-                    yield operation
+            leases = self._table.get_many([keys.lease(each) for each in batch])
+            untils = [lease.fields["until"] if lease else 0 for lease in leases]
+            waiting += [each for each in zip(untils, batch, strict=True) if each[0] <= now]
+        return [operation for _, operation in sorted(waiting)]
 
     def purge(self, kept: Mapping[str, int]) -> int:
         """Forget up to a hundred operations that ended longer ago than `kept`, seconds by status; return how many."""

@@ -13,7 +13,8 @@ from app.engines.embedded.queue import TableQueue
 from app.engines.embedded.sqlite import SqliteTable
 from app.errors import Conflict, OperationActive, StorageUnavailable
 from app.services import operations as service
-from app.services.operations import OperationDirectory, Purge, Runner, announce
+from app.services.operations import OperationDirectory, Runner, announce
+from app.services.purge import Purge
 from app.storage.operations import FAILED, NOT_STARTED, RUNNING, SUCCEEDED, Operation, Operations
 from app.storage.ports import Absent, Item, Key, Put, Table
 
@@ -258,6 +259,65 @@ def test_a_worker_holds_only_so_many(bench: Bench) -> None:
     assert len({operation for operation, _ in bench.task.taken}) <= service.MAX_HELD
     drain(worker)
     assert len(bench.task.taken) == 20 * (service.MAX_HELD + 3)
+
+
+def test_those_that_wait_get_a_place_of_those_that_got_on(bench: Bench) -> None:
+    """However long the operations in hand take, a short one is not kept waiting for their end."""
+    long, short = Count(10_000), Count(1)
+    worker = bench.worker(export=long, reindex=short)
+    waiting = [bench.operations.start("export", {}).id for _ in range(2 * service.MAX_HELD)]
+    operation = bench.start()
+    for _ in range(10 * service.MAX_HELD):
+        bench.clock.now += service.SCAN_SECONDS
+        worker.run_once()
+    assert bench.get(operation).status == SUCCEEDED
+    assert {each for each, _ in long.taken} == set(waiting), "each had its turn"
+
+
+def test_none_gives_up_its_place_before_it_got_on(bench: Bench) -> None:
+    """A claim without a step counts as an attempt; too many of them would fail it."""
+    task = Count(2)
+    worker = bench.worker(export=task)
+    waiting = [bench.operations.start("export", {}).id for _ in range(5 * service.MAX_HELD)]
+    for _ in range(20 * service.MAX_HELD):
+        bench.clock.now += service.SCAN_SECONDS
+        worker.run_once()
+    assert {bench.get(each).status for each in waiting} == {SUCCEEDED}
+    assert len(task.taken) == 2 * len(waiting)
+
+
+def test_a_worker_that_stops_hands_over_what_it_has(bench: Bench) -> None:
+    operation, worker = bench.start(), bench.worker()
+    worker.run_once()
+    worker.hand_over()
+    drain(bench.worker())
+    assert bench.ended(operation)
+    assert [step for _, step in bench.task.taken] == [1, 2, 3]
+    assert bench.table.count("queue") == 0
+
+
+def test_a_worker_hands_over_nothing_that_another_has_by_now(bench: Bench) -> None:
+    operation, worker = bench.start(), bench.worker()
+    worker.run_once()
+    bench.clock.now += service.LEASE_SECONDS
+    assert bench.operations.claim(operation, "other", service.LEASE_SECONDS)
+    worker.hand_over()
+    drain(bench.worker())
+    assert len(bench.task.taken) == 1
+
+
+def test_a_queue_that_is_out_of_order_keeps_nothing_from_its_end(bench: Bench) -> None:
+    class Broken(TableQueue):
+        def receive(self, wait: float = 0) -> None:
+            raise StorageUnavailable
+
+    operation = bench.start(announced=False)
+    bench.queue = Broken(bench.table, now=bench.clock)
+    worker = bench.worker()
+    for _ in range(bench.task.steps):
+        with pytest.raises(StorageUnavailable):
+            worker.run_once()
+    assert bench.ended(operation)
 
 
 def test_a_type_that_is_unknown_here_is_left_to_others(bench: Bench) -> None:
