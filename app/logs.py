@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import traceback
 from typing import Final
 
 import structlog
@@ -45,6 +46,22 @@ def configure(level: str, form: str) -> None:
     root.setLevel(level.upper())
     for name in QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def described(error: BaseException) -> dict[str, object]:
+    """Return what of an error may be logged: classes and places. Not messages, for they may quote a patient's data."""
+    return {
+        "error": [type(each).__qualname__ for each in _chain(error)],
+        "traceback": "".join(traceback.format_tb(error.__traceback__)),
+    }
+
+
+def _chain(error: BaseException | None) -> list[BaseException]:
+    found: list[BaseException] = []
+    while error is not None and error not in found:
+        found.append(error)
+        error = error.__cause__ or error.__context__
+    return found
 
 
 def _rendering(form: str) -> list[structlog.typing.Processor]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import traceback
 from typing import Final, NamedTuple
 
 import structlog
@@ -10,6 +9,7 @@ from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
 
 from app import errors
+from app.logs import described
 from app.web.responses import empty
 
 INTERNAL: Final = (
@@ -67,7 +67,7 @@ def text(message: str, status: int) -> Response:
 def _refuse(error: errors.BulkheadError) -> Response:
     status, message = problem(type(error))
     if status >= 500:
-        _log.error("request failed", **_described(error))
+        _log.error("request failed", request_id=g.get("request_id"), **described(error))
     if "body" in g:
         g.body.drain()
     return text(str(error) if message is None else message, status)
@@ -82,22 +82,5 @@ def _http(error: HTTPException) -> Response:
 
 
 def _internal(error: Exception) -> Response:
-    _log.error("request failed", **_described(error))
+    _log.error("request failed", request_id=g.get("request_id"), **described(error))
     return text(INTERNAL, 500)
-
-
-def _described(error: BaseException) -> dict[str, object]:
-    """What of an error may be logged: classes and places. Not messages, for they may quote a patient's data."""
-    return {
-        "request_id": g.get("request_id"),
-        "error": [type(each).__qualname__ for each in _chain(error)],
-        "traceback": "".join(traceback.format_tb(error.__traceback__)),
-    }
-
-
-def _chain(error: BaseException | None) -> list[BaseException]:
-    found: list[BaseException] = []
-    while error is not None and error not in found:
-        found.append(error)
-        error = error.__cause__ or error.__context__
-    return found
