@@ -6,6 +6,7 @@ Each step is safe to repeat and keeps its own checkpoint, so a worker may be kil
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -19,8 +20,8 @@ SHORTEST_PAUSE: Final = 0.5
 LONGEST_PAUSE: Final = 2.0
 """Seconds between looks when there was nothing to do; each empty look doubles the pause."""
 
-LISTENING_SECONDS: Final = 10.0
-"""How long an idle worker listens for an announcement before it looks elsewhere."""
+LISTENING_SECONDS: Final = 2.0
+"""How long an idle worker listens for an announcement before it looks elsewhere, and whether it is told to stop."""
 
 log = structlog.get_logger(__name__)
 
@@ -45,14 +46,18 @@ def run(settings: Settings, stop: threading.Event) -> None:
 
 
 def work(steps: Sequence[Step], stop: threading.Event) -> None:
-    """Take each step in turn, again and again, until `stop` is set; rest while none finds anything to do."""
+    """Take each step in turn, again and again, until `stop` is set; rest while none finds anything to do.
+
+    A step that listens has rested while it did.
+    """
     pause = SHORTEST_PAUSE
     while not stop.is_set():
+        started = time.monotonic()
         found = [_take(step) for step in steps if not stop.is_set()]
         if any(found):
             pause = SHORTEST_PAUSE
             continue
-        stop.wait(pause)
+        stop.wait(max(0, started + pause - time.monotonic()))
         pause = min(2 * pause, LONGEST_PAUSE)
 
 
