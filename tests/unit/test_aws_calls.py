@@ -23,6 +23,7 @@ from app.storage import documents, keys
 from app.storage.partitions import Partition
 from app.storage.ports import Put, Table
 from tests.corpus import encapsulated, make_instance, multiframe
+from tests.workitems import state, text, workitem
 
 Calls = dict[str, int]
 
@@ -58,6 +59,9 @@ class Archive(NamedTuple):
 
     def delete(self, *uids: str) -> None:
         self.services.delete(self.clinic, *uids)
+
+    def workitems(self, *parameters: tuple[str, str]) -> int:
+        return len(list(self.services.worklist.search(self.clinic, parameters).documents))
 
 
 def slices(study: str, first: int, count: int) -> list[bytes]:
@@ -152,6 +156,27 @@ CALLS: dict[str, Operation] = {
     ),
     "delete a study of 3": Operation(
         lambda a: a.delete(SMALL), {"BatchGetItem": 1, "TransactWriteItems": 4, "Query": 3, "UpdateItem": 1}
+    ),
+    "add a workitem": Operation(
+        lambda a: a.services.worklist.add(a.clinic, "2.25.1", workitem()), {"UpdateItem": 1, "TransactWriteItems": 1}
+    ),
+    "claim it": Operation(
+        lambda a: a.services.worklist.change_state(a.clinic, "2.25.1", state("IN PROGRESS", "2.25.7")),
+        {"GetItem": 1, "TransactWriteItems": 1},
+    ),
+    "update it": Operation(
+        lambda a: a.services.worklist.update(a.clinic, "2.25.1", "2.25.7", {"00741204": text("LO", "x")}),
+        {"GetItem": 1, "TransactWriteItems": 1},
+    ),
+    "retrieve it": Operation(lambda a: a.services.worklist.retrieve(a.clinic, "2.25.1"), {"GetItem": 1}),
+    "search workitems in a state": Operation(
+        lambda a: a.workitems(("ProcedureStepState", "IN PROGRESS")), {"Query": 1, "BatchGetItem": 1}
+    ),
+    "search workitems in a state by a range of times": Operation(
+        lambda a: a.workitems(
+            ("ProcedureStepState", "IN PROGRESS"), ("ScheduledProcedureStepStartDateTime", "20240301-20240302")
+        ),
+        {"Query": 1, "BatchGetItem": 1},
     ),
     "read the feed, 100 entries": Operation(
         lambda a: a.services.change_feed.by_sequence(0, 100, metadata=False),
