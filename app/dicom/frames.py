@@ -122,6 +122,8 @@ def frame_table(data: Buffer, part10: Part10) -> FrameTable:
         return FrameTable()
     claimed = max(1, part10.integer(NUMBER_OF_FRAMES, 1))
     if pixels.fragments is not None:
+        if part10.transfer_syntax.deflated:
+            return FrameTable()  # fragments have no place there (PS3.5 §A.5), nor do their offsets count in `data`
         return _encapsulated(data, pixels, pixels.fragments, claimed)
     bits = _frame_bits(part10)
     frames = min(claimed, pixels.length * 8 // bits) if bits else 0

@@ -19,7 +19,7 @@ from app.services.report import EXISTS, INVALID
 from app.settings import Settings
 from tests.api.wire import AS_STORED, Caller, items, parts, related, value
 from tests.corpus import DEFLATED_LITTLE, IMPLICIT_LITTLE, ct, encapsulated, make_instance
-from tests.unit.dicom.raw import UNDEFINED, element, implicit, item, part10
+from tests.unit.dicom.raw import SEQUENCE_END, UNDEFINED, element, implicit, item, part10
 
 FORM = 'multipart/related; type="application/dicom"; boundary=b1'
 GOOD = make_instance(study="2.25.1", series="2.25.2", instance="2.25.3")
@@ -41,6 +41,20 @@ def nested(depth: int, *, ends: bool) -> bytes:
     opening = element(0x00081140, "SQ", length=UNDEFINED) + implicit(0xFFFEE000, length=UNDEFINED)
     closing = b"\xfe\xff\x0d\xe0\0\0\0\0\xfe\xff\xdd\xe0\0\0\0\0"
     return part10(uids() + opening * depth + (closing * depth if ends else b"") + REST)
+
+
+def deflated(dataset: bytes) -> bytes:
+    """A file whose dataset is deflated."""
+    deflate = zlib.compressobj(9, wbits=-15)
+    return part10(deflate.compress(dataset) + deflate.flush(), DEFLATED_LITTLE)
+
+
+def in_fragments(*frames: bytes) -> bytes:
+    """Pixel data in one fragment a frame, with an offset table."""
+    starts = [sum(8 + len(before) for before in frames[:index]) for index in range(len(frames))]
+    fragments = b"".join(map(item, [struct.pack(f"<{len(frames)}L", *starts), *frames]))
+    number = element(0x00280008, "IS", f"{len(frames)} ".encode())
+    return number + element(0x7FE00010, "OB", fragments + SEQUENCE_END, length=UNDEFINED)
 
 
 def inflating(size: int) -> bytes:
@@ -118,6 +132,10 @@ EITHER: dict[str, bytes] = {
     "a billion frames": make_instance(study="2.25.91", series="2.25.92", instance="2.25.9", NumberOfFrames="999999999"),
     "a negative number of frames": make_instance(
         study="2.25.91", series="2.25.92", instance="2.25.9", NumberOfFrames="-1"
+    ),
+    "fragments, deflated": deflated(uids() + REST + in_fragments(bytes(2000), b"ab")),
+    "fragments with their offsets behind the deflated end": deflated(
+        uids() + REST + element(0x00420011, "OB", bytes(5000)) + in_fragments(b"\xff\xd8", b"\xff\xd8")
     ),
     "300 megabytes of zeros, deflated": inflating(300 << 20),
     "no pixels to its rows": make_instance(study="2.25.91", series="2.25.92", instance="2.25.9", pixel=b"ab"),
