@@ -57,7 +57,7 @@ def first_text(dataset: Dataset, tag: int) -> str | None:
     """The first value of a top-level attribute as text, a person name with its groups joined; None if it has none."""
     value = next(iter(dataset.get(f"{tag:08X}", {}).get("Value", ())), None)
     if isinstance(value, dict):
-        return person_name(value)
+        return person_name(value) or None
     return None if value is None else str(value)
 
 

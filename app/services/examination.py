@@ -85,7 +85,7 @@ def examine(
             study=own_study,
             series=_uid(dataset, _SERIES),
             instance=_uid(dataset, _INSTANCE),
-            sop_class=_uid(dataset, _SOP_CLASS),
+            sop_class=(sop_class or "").rstrip(PADDING),
             transfer_syntax=part10.transfer_syntax.uid,
             attributes={
                 level: _indexed(dataset, INDEXED[level]) | tag_values.values(dataset, extended.get(level, ()))

@@ -15,6 +15,7 @@ from app.errors import IDENTIFIER_RULE, StorageUnavailable
 from tests.api.wire import AS_STORED, DICOM_JSON, Caller, comments, items, parts, related, value
 from tests.conftest import Serve
 from tests.corpus import CT_STORAGE, IMPLICIT_LITTLE, make_instance, uid
+from tests.unit.dicom.raw import element, item, part10
 
 FORM = 'multipart/related; type="application/dicom"; boundary=b1'
 STORED, FAILED, REASON, WARNING, COMMENTS, URL = "00081199", "00081198", "00081197", "00081196", "00741048", "00081190"
@@ -299,6 +300,12 @@ def test_an_unreadable_part_has_no_uids(clinic: Caller, junk: bytes) -> None:
     assert dataset(response) == {"00081198": {"vr": "SQ", "Value": [{"00081197": {"vr": "US", "Value": [43264]}}]}}
 
 
+def test_a_class_that_is_no_text_is_not_named(clinic: Caller) -> None:
+    nonsense = element(0x00080016, "SQ", item(b"")) + element(0x00080018, "UI", b"2.25.3")
+    (failed,) = items(dataset(clinic.store(part10(nonsense))), FAILED)
+    assert failed.keys() == {"00081155", "00081197", "00741048"}
+
+
 def test_an_unreadable_part_does_not_touch_its_neighbours(clinic: Caller) -> None:
     first, last = make_instance(study="2.25.1"), make_instance(study="2.25.2")
     response = clinic.store(first, b"junk", first[: len(first) // 2], last)
@@ -412,6 +419,13 @@ def test_leading_zeros_and_doubled_dots_pass_in_v1(strict: Caller, given: str) -
 def test_leading_zeros_are_stored_in_v2(clinic: Caller) -> None:
     assert clinic.store(make_instance(study="1.2.03")).status_code in (200, 202)
     assert clinic.get("/studies/1.2.03").status_code == 200
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+def test_a_class_with_leading_zeros_is_still_named(client: FlaskClient, version: str) -> None:
+    caller = Caller(client, f"/{version}/partitions/clinic-a")
+    (item,) = items(caller.stored(make_instance(SOPClassUID="1.2.0840")), STORED)
+    assert value(item, "00081150") == "1.2.0840"
 
 
 def test_an_empty_patient_id(clinic: Caller, strict: Caller) -> None:
