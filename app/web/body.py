@@ -6,7 +6,7 @@ from typing import Final, Protocol
 
 from flask import Request
 
-from app.errors import InvalidRequest, TooLarge
+from app.errors import InvalidRequest, TooLarge, UnsupportedContent
 
 CHUNK: Final = 1024 * 1024
 """Bytes asked of the server at once."""
@@ -81,8 +81,14 @@ class Body:
 
 
 def open_body(request: Request, limit: int) -> Body:
-    """Return the body of the request as it comes from the server, past the framework's own buffering."""
+    """Return the body of the request as it comes from the server, past the framework's own buffering.
+
+    Raises `UnsupportedContent` for one that is compressed on its way (RFC 9110 §15.5.16): it is not what its type says.
+    """
     environ = request.environ
+    coding = request.headers.get("Content-Encoding", "").strip()
+    if coding.lower() not in ("", "identity"):
+        raise UnsupportedContent(f"The content encoding '{coding}' is not supported.")
     length = request.content_length
     if length is None and not environ.get("wsgi.input_terminated"):
         length = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import struct
 from io import BytesIO
 from typing import Any
@@ -71,6 +72,14 @@ def test_another_content_type_is_415(clinic: Caller, content_type: str) -> None:
     response = clinic.post(make_instance(), content_type)
     text = f"The specified content type '{content_type}' is not supported."
     assert (response.status_code, response.text) == (415, text)
+
+
+@pytest.mark.parametrize("content_type", [FORM, "application/dicom"])
+def test_a_compressed_body_is_415(clinic: Caller, content_type: str) -> None:
+    body = make_instance() if content_type == "application/dicom" else related(make_instance())
+    response = clinic.post(gzip.compress(body), content_type, Content_Encoding="gzip")
+    assert (response.status_code, response.text) == (415, "The content encoding 'gzip' is not supported.")
+    assert clinic.post(body, content_type, Content_Encoding="Identity").status_code == 200
 
 
 def test_no_content_type_is_415(clinic: Caller) -> None:
