@@ -15,6 +15,7 @@ from app.errors import InvalidRequest
 from app.services import Services
 from app.settings import Settings
 from app.web import access_log, context, problems
+from app.web.body import drain_after
 from app.web.mount import BASE, PARTITIONED, RELEASED, SUPPORTED, mount, no_route
 from app.web.routes import (
     bulk_update,
@@ -91,6 +92,7 @@ def _begin(_endpoint: str | None, _values: dict[str, Any] | None) -> None:
 def _end(response: Response) -> Response:
     response.headers.extend(HEADERS)
     access_log.end(response)
+    drain_after(response, request)
     return response
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, Protocol
 
-from flask import Request
+from flask import Request, Response, g
 
 from app.errors import InvalidRequest, TooLarge, UnsupportedContent
 
@@ -58,7 +58,7 @@ class Body:
         return data
 
     def drain(self) -> None:
-        """Read on after a refusal, a bounded amount; what goes wrong meanwhile no longer matters."""
+        """Read on after the answer, a bounded amount; what goes wrong meanwhile no longer matters."""
         until = self._taken + DRAINED
         try:
             while self._taken < until and self._take(CHUNK):
@@ -72,7 +72,7 @@ class Body:
             return b""
         try:
             data = self._source.read(wanted)
-        except OSError as error:  # the server's words for a broken connection or a malformed chunk
+        except Exception as error:  # each server has classes of its own for a broken connection or a malformed chunk
             raise InvalidRequest("The request body could not be read.") from error
         self._taken += len(data)
         if self._left is not None:
@@ -85,10 +85,23 @@ def open_body(request: Request, limit: int) -> Body:
 
     Raises `UnsupportedContent` for one that is compressed on its way (RFC 9110 §15.5.16): it is not what its type says.
     """
-    environ = request.environ
+    g.body = body = _body(request, limit)
     coding = request.headers.get("Content-Encoding", "").strip()
     if coding.lower() not in ("", "identity"):
         raise UnsupportedContent(f"The content encoding '{coding}' is not supported.")
+    return body
+
+
+def drain_after(response: Response, request: Request) -> None:
+    """Let what nobody has read of the request's body be drained once the response is on its way.
+
+    A server that hangs up on a client still sending takes the answer away from it.
+    """
+    response.call_on_close((g.get("body") or _body(request, 0)).drain)
+
+
+def _body(request: Request, limit: int) -> Body:
+    environ = request.environ
     length = request.content_length
     if length is None and not environ.get("wsgi.input_terminated"):
         length = 0

@@ -8,7 +8,7 @@ import re
 from typing import Any, Final
 
 import orjson
-from flask import Request, g
+from flask import Request
 
 from app.dicom.json_dataset import SYNTAX
 from app.errors import InvalidField, InvalidRequest, UnsupportedContent
@@ -38,7 +38,7 @@ def json_body(request: Request, limit: int) -> Any:
 
     Raises `InvalidRequest` when there is none or as `document`, `TooLarge` past the limit.
     """
-    g.body = body = open_body(request, limit)
+    body = open_body(request, limit)
     body.begin()
     return document(body.read())
 

@@ -68,8 +68,6 @@ def _refuse(error: errors.BulkheadError) -> Response:
     status, message = problem(type(error))
     if status >= 500:
         _log.error("request failed", request_id=g.get("request_id"), **described(error))
-    if "body" in g:
-        g.body.drain()
     return text(str(error) if message is None else message, status)
 
 

@@ -97,6 +97,33 @@ def test_the_type_of_a_part(clinic: Caller, stated: str | None) -> None:
     assert len(items(dataset(response), STORED)) == 2
 
 
+@pytest.mark.parametrize(
+    ("path", "headers", "status"),
+    [
+        ("/v2/partitions/clinic-a/studies", {"Content-Type": "text/plain"}, 415),
+        ("/v2/partitions/clinic-a/studies", {"Content-Type": FORM, "Content-Encoding": "gzip"}, 415),
+        ("/v2/partitions/clinic-a/studies", {"Content-Type": FORM, "Accept": "text/html"}, 406),
+        ("/v2/partitions/clinic-a/studies/x", {"Content-Type": FORM}, 400),
+        ("/v2/partitions/clinic-a/studies?a=<", {"Content-Type": FORM}, 400),
+        ("/v2/partitions/clinic-a/nowhere", {"Content-Type": FORM}, 404),
+        ("/v3/partitions/clinic-a/studies", {"Content-Type": FORM}, 400),
+        ("/v2/partitions", {"Content-Type": FORM}, 405),
+        ("/v2/extendedquerytags", {"Content-Type": "text/plain"}, 415),
+        ("/v2/partitions/clinic-a/studies", {"Content-Type": FORM}, 200),
+    ],
+)
+def test_a_body_is_read_to_its_end_after_the_answer(
+    client: FlaskClient, path: str, headers: dict[str, str], status: int
+) -> None:
+    body = related(make_instance()) + bytes(2_000_000)
+    stream = BytesIO(body)
+    headers |= {"Content-Length": str(len(body))}
+    response = client.post(path, input_stream=stream, headers=headers)
+    assert response.status_code == status
+    response.close()
+    assert stream.tell() == len(body)
+
+
 def test_a_part_without_a_type_needs_the_requests(clinic: Caller) -> None:
     response = clinic.post(related(make_instance(), content_type=None), "multipart/related; boundary=b1")
     assert (response.status_code, response.text) == (415, "The specified content type '' is not supported.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import chain
 
-from flask import Request, Response, g, request
+from flask import Request, Response, request
 
 from app.errors import InvalidRequest, UnsupportedContent
 from app.web import media
@@ -61,7 +61,7 @@ def instances(request: Request, scope: Scope) -> Iterator[Body | Part]:
 
 
 def _open(request: Request, limit: int) -> Body:
-    g.body = body = open_body(request, limit)
+    body = open_body(request, limit)
     body.begin()
     return body
 

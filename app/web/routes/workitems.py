@@ -6,7 +6,7 @@ import re
 from typing import Final
 from urllib.parse import parse_qsl
 
-from flask import Response, g, request
+from flask import Response, request
 
 from app.dicom.json_dataset import Dataset, first_dataset
 from app.dicom.uids import clean_uid
@@ -109,7 +109,7 @@ def _body(scope: Scope) -> Body:
     """Return the body, not yet read. Raises `UnsupportedContent`; `TooLarge` and `InvalidRequest` as `Body.begin`."""
     if media.parse(request.headers.get("Content-Type", "")).name != DICOM_JSON:
         raise UnsupportedContent("")
-    g.body = body = open_body(request, min(scope.settings.max_request_bytes, MAX_DATASET_BYTES))
+    body = open_body(request, min(scope.settings.max_request_bytes, MAX_DATASET_BYTES))
     body.begin()
     return body
 

@@ -11,10 +11,13 @@ from app.web.body import CHUNK, DRAINED, Body
 
 
 class Broken:
-    """A connection that breaks."""
+    """A connection that breaks, in the words of some server."""
+
+    def __init__(self, error: type[Exception]) -> None:
+        self._error = error
 
     def read(self, size: int, /) -> bytes:
-        raise ConnectionResetError
+        raise self._error
 
 
 class Endless:
@@ -72,8 +75,9 @@ def test_less_than_announced_is_refused() -> None:
         body.read()
 
 
-def test_a_broken_connection_is_the_clients_fault() -> None:
-    body = Body(Broken(), 5, 10)
+@pytest.mark.parametrize("error", [ConnectionResetError, TypeError])
+def test_a_broken_connection_is_the_clients_fault(error: type[Exception]) -> None:
+    body = Body(Broken(error), 5, 10)
     with pytest.raises(InvalidRequest, match="could not be read"):
         body.read(5)
     body.drain()
