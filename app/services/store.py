@@ -84,23 +84,30 @@ class Store:
     ) -> StoreReport:
         """Store one instance from each body; `study` is the UID that the request's URL names, if it does.
 
-        Raises `TooLarge` for a body beyond the limit, and what a body raises while it is read; batches committed until
-        then stay.
+        Raises `TooLarge` for a body beyond the limit, and what a body raises while it is read; the instances before it
+        are stored.
         """
         report = StoreReport(study, policy)
         stream = iter(bodies)
-        while True:
+        more = True
+        while more:
+            batch: list[_Pending] = []
             with ExitStack() as opened:
-                batch, more = self._batch(partition, stream, report, opened)
-                self._commit(partition, batch, report)
-            if not more:
-                return report
+                try:
+                    more = self._fill(batch, partition, stream, report, opened)
+                finally:
+                    self._commit(partition, batch, report)
+        return report
 
-    def _batch(
-        self, partition: Partition, stream: Iterator[Readable], report: StoreReport, opened: ExitStack
-    ) -> tuple[list[_Pending], bool]:
-        """Receive and examine up to a batch of bodies; also tell whether there may be more. Refusals are reported."""
-        batch: list[_Pending] = []
+    def _fill(
+        self,
+        batch: list[_Pending],
+        partition: Partition,
+        stream: Iterator[Readable],
+        report: StoreReport,
+        opened: ExitStack,
+    ) -> bool:
+        """Receive and examine bodies until the batch is full; tell whether there may be more. Refusals are reported."""
         held = 0
         extended: Extended | None = None
         for body in stream:
@@ -117,8 +124,8 @@ class Store:
             batch.append(_Pending(examined, received, version, metadata, _packed_frames(examined.frames)))
             held += received.size if received.in_memory else 0
             if len(batch) >= BATCH_INSTANCES or held >= BATCH_BYTES:
-                return batch, True
-        return batch, False
+                return True
+        return False
 
     def _commit(self, partition: Partition, batch: list[_Pending], report: StoreReport) -> None:
         """Make a batch exist and report on each of it; a failing data store fails the instances it hits."""

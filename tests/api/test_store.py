@@ -210,12 +210,28 @@ def test_a_request_over_its_limit_is_413(serve: Serve, chunked: bool) -> None:
 
 
 @pytest.mark.parametrize("multipart", [False, True])
-def test_a_part_over_its_limit_is_413_and_its_elder_is_stored(serve: Serve, multipart: bool) -> None:
+def test_a_part_over_its_limit_is_413(serve: Serve, multipart: bool) -> None:
     small, large = make_instance(study="2.25.1"), make_instance(rows=64, columns=64)
     caller = Caller(serve(max_part_bytes=len(small)))
     response = caller.store(small, large) if multipart else caller.post(large, "application/dicom")
     text = f"The request exceeded the allowed limit of {len(small)} bytes."
     assert (response.status_code, response.text) == (413, text)
+
+
+@pytest.mark.parametrize(
+    ("rest", "status", "whole"),
+    [
+        (b"--b1\r\nContent-Type: text/plain\r\n\r\nx\r\n--b1--\r\n", 415, True),
+        (b"--b1\r\nContent-Type: application/dicom\r\n\r\n" + bytes(100_000) + b"\r\n--b1--\r\n", 413, True),
+        (b"--b1\r\nContent-Type: application/dicom\r\n\r\ncut", 400, True),
+        (b"", 400, False),
+    ],
+)
+def test_what_came_whole_before_a_refusal_is_stored(serve: Serve, rest: bytes, status: int, whole: bool) -> None:
+    caller = Caller(serve(max_part_bytes=50_000))
+    body = related(make_instance(study="2.25.1")).removesuffix(b"--b1--\r\n") + rest
+    assert caller.post(body, FORM).status_code == status
+    assert caller.get("/studies/2.25.1").status_code == (200 if whole else 404)
 
 
 def test_an_instance_over_its_limit_is_413(serve: Serve) -> None:
