@@ -19,10 +19,8 @@ LATIN: Final = "latin-1"
 
 _TERM: Final = re.compile(r"ISO[ _-]?(2022[ _-])?IR[ _-]?(\d+)")
 _PIECES: Final = re.compile(rb"^[^\x1b]+|\x1b[^\x1b]*")
-_RESET: Final = re.compile(rb"[\\\r\n\f\t]")
-_RESET_NAME: Final = re.compile(rb"[\\\r\n\f\t^=]")
-_PARTS: Final = re.compile(r"([\\\r\n\f\t])")
-_PARTS_OF_NAMES: Final = re.compile(r"([\\\r\n\f\t^=])")
+_SINGLE: Final = frozenset({"LT", "ST", "UT"})
+"""VRs of one value, where a backslash is a character like any other (PS3.5 §6.2)."""
 _SELF_ESCAPING: Final = frozenset({"iso2022_jp", "iso2022_jp_2"})
 """Codecs that read and write the escape sequences themselves."""
 
@@ -41,13 +39,13 @@ class Charset:
         }
         self.direct: str | None = self._first if self._first in (LATIN, "utf-8") and len(encodings) == 1 else None
 
-    def decode(self, raw: bytes, *, name: bool = False) -> str:
-        """The text of `raw`, escape sequences followed and removed; in a person name `^` and `=` delimit as well."""
+    def decode(self, raw: bytes, vr: str) -> str:
+        """The text of `raw`, escape sequences followed and removed; `vr` tells what ends them."""
         if self.direct is not None:
             return raw.decode(self.direct, "replace")
         if b"\x1b" not in raw:
             return raw.decode(self._first, "replace")
-        reset = _RESET_NAME if name else _RESET
+        reset = re.compile(_delimiters(vr).encode())
         return "".join(self._piece(piece, reset) for piece in _PIECES.findall(raw))
 
     def _piece(self, piece: bytes, delimiter: re.Pattern[bytes]) -> str:
@@ -62,6 +60,12 @@ class Charset:
         reset = delimiter.search(text)
         end = reset.start() if reset else len(text)
         return text[:end].decode(codec, "replace") + text[end:].decode(self._first, "replace")
+
+
+def _delimiters(vr: str) -> str:
+    """A pattern of the characters before which the first character set is back (PS3.5 §6.1.2.5.3)."""
+    own = "" if vr in _SINGLE else r"\\^=" if vr == "PN" else r"\\"
+    return rf"[{own}\r\n\f\t]"
 
 
 @lru_cache(maxsize=256)
@@ -97,10 +101,10 @@ _ASCII: Final = frozenset({"", "ISO_IR 6", "ISO 2022 IR 6"})
 """Terms of the default repertoire, which reading takes for Latin-1."""
 
 
-def encode(text: str, declared: bytes, *, name: bool = False) -> bytes | None:
+def encode(text: str, declared: bytes, vr: str) -> bytes | None:
     """The bytes of `text` under the raw value of (0008,0005), code extensions included; None if it cannot hold them.
 
-    `text` is without control characters but line breaks; `name` tells that `^` and `=` delimit.
+    `text` is without control characters but line breaks; `vr` tells where the first set is back.
     """
     if text.isascii():
         return text.encode()
@@ -108,10 +112,10 @@ def encode(text: str, declared: bytes, *, name: bool = False) -> bytes | None:
     if any(term not in python_encoding for term in terms):
         return None
     first, *others = ("ascii" if term in _ASCII else _codec(term) for term in terms)
-    parts = [_part(part, first, others) for part in (_PARTS_OF_NAMES if name else _PARTS).split(text)]
+    parts = [_part(part, first, others) for part in re.split(f"({_delimiters(vr)})", text)]
     raw = b"".join(part for part in parts if part is not None)
     # Codecs write more than their terms allow, so what counts is what a reader makes of it.
-    return raw if None not in parts and charset(declared).decode(raw, name=name) == text else None
+    return raw if None not in parts and charset(declared).decode(raw, vr) == text else None
 
 
 def _part(part: str, first: str, others: list[str]) -> bytes | None:

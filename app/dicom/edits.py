@@ -78,7 +78,7 @@ def edited(data: Buffer, part10: Part10, values: Mapping[int, NewValue]) -> Edit
     `data` are the bytes that `part10` was parsed from. Raises `InvalidInstance` for text too long to be converted.
     """
     declared = part10.raw(SPECIFIC_CHARACTER_SET)
-    encoded = {tag: encode(new.text, declared, name=new.vr == "PN") for tag, new in values.items()}
+    encoded = {tag: encode(new.text, declared, new.vr) for tag, new in values.items()}
     written = {tag: (values[tag].vr, raw) for tag, raw in encoded.items() if raw is not None}
     converting = len(written) < len(values)
     if converting:

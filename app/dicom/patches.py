@@ -140,7 +140,7 @@ class Rewriting:
         raw = bytes(element.value) if isinstance(element.value, bytes) else b""
         if raw.isascii() and _ESCAPE not in raw:
             return None
-        value = old.decode(raw, name=element.vr == "PN").encode()
+        value = old.decode(raw, element.vr).encode()
         if len(value) % 2 and value.endswith(b" "):
             value = value[:-1]
         return [written_element(encoding, element.tag, element.vr, value)]

@@ -116,7 +116,7 @@ def _broken(element: Element, vr: str, text: Charset, lenient: bool) -> _Broken:
     rule = _RULES.get(vr)
     if rule is None:
         return _whole_words(element.value, WORD_SIZE[vr]) if vr in WORD_SIZE else None
-    value = text.decode(element.value, name=vr == "PN").split("\\")[0].rstrip(" ")
+    value = text.decode(element.value, vr).split("\\")[0].rstrip(" ")
     if lenient or vr == "UI":
         value = value.rstrip(PADDING)
     return rule(value) if value else None

@@ -69,7 +69,7 @@ def _strings(vr: str, text: str, form: Callable[[str], Any] = str) -> tuple[Valu
 
 
 def _encoded(vr: str, raw: bytes, text: Charset, _little: bool) -> tuple[Values, str | None]:
-    return _strings(vr, text.decode(raw))
+    return _strings(vr, text.decode(raw, vr))
 
 
 def _plain(vr: str, raw: bytes, _text: Charset, _little: bool) -> tuple[Values, str | None]:
@@ -102,7 +102,7 @@ def _uid(text: str) -> str | None:
 
 
 def _names(vr: str, raw: bytes, text: Charset, _little: bool) -> tuple[Values, str | None]:
-    return _strings(vr, text.decode(raw, name=True), _name)
+    return _strings(vr, text.decode(raw, vr), _name)
 
 
 def _name(text: str) -> dict[str, str] | None:
@@ -111,7 +111,7 @@ def _name(text: str) -> dict[str, str] | None:
 
 
 def _paragraph(vr: str, raw: bytes, text: Charset, _little: bool) -> tuple[Values, str | None]:
-    value = text.decode(raw).rstrip(" ")
+    value = text.decode(raw, vr).rstrip(" ")
     return ([value] if value else []), fault(vr, value.rstrip("\0"))
 
 

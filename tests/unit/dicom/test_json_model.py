@@ -130,6 +130,13 @@ def test_multi_byte_characters_may_hold_a_backslash_byte() -> None:
     assert dataset_json(parse(data))["00100020"]["Value"] == ["俓", "x"]
 
 
+@pytest.mark.parametrize(("tag", "vr", "text"), [(0x00104000, "LT", "김\\김"), (0x00100020, "LO", "김\\±è")])
+def test_a_backslash_ends_a_value_and_its_character_set_but_in_a_paragraph(tag: int, vr: str, text: str) -> None:
+    raw = b"\x1b$)C\xb1\xe8\\\xb1\xe8"
+    data = part10(element(CHARSET, "CS", b"\\ISO 2022 IR 149") + element(tag, vr, raw + b" " * (len(raw) % 2)))
+    assert "\\".join(dataset_json(parse(data))[f"{tag:08X}"]["Value"]) == text
+
+
 def test_delimiters_reset_names_in_the_middle() -> None:
     name = b"\x1b-F\xc4^\xe9=\xe9"
     data = part10(element(CHARSET, "CS", b"ISO 2022 IR 100\\ISO 2022 IR 126") + element(0x00100010, "PN", name))
