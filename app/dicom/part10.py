@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from threading import Lock
 from typing import Final
 
 from app.dicom.elements import ENCODINGS, Buffer, Element, Fragments
@@ -16,6 +18,10 @@ META_OFFSET: Final = 132
 META_LIMIT: Final = 1 << 16
 INFLATE_LIMIT: Final = 104_857_600
 """Bytes that a deflated dataset may come to (spec/00: the size up to which files are parsed as a whole)."""
+
+_DEFLATED_CHUNK: Final = 1024  # up to a thousand times as much when inflated
+_INFLATING: Final = Lock()
+"""One dataset at a time: a small upload may come to `INFLATE_LIMIT`, and there are many threads."""
 
 TRANSFER_SYNTAX_UID: Final = 0x00020010
 LAST_META_TAG: Final = 0x0002FFFF
@@ -89,8 +95,13 @@ def parse(data: Buffer, *, inflate_limit: int = INFLATE_LIMIT) -> Part10:
     `InvalidInstance` for anything that is not a readable Part 10 file, or breaks a limit of `reader`.
     """
     meta, offset, syntax = _meta(data)
-    if syntax.deflated:
-        data = inflated(data, offset, limit=inflate_limit)
+    if not syntax.deflated:
+        return _layout(data, meta, offset, syntax)
+    with _INFLATING:
+        return _layout(inflated(data, offset, limit=inflate_limit), meta, offset, syntax)
+
+
+def _layout(data: Buffer, meta: tuple[Element, ...], offset: int, syntax: TransferSyntax) -> Part10:
     size = len(data)
     reader = Reader(data, size)
     encoding = reader.encoding(offset, size, ENCODINGS[syntax.explicit, syntax.little])
@@ -101,22 +112,39 @@ def parse(data: Buffer, *, inflate_limit: int = INFLATE_LIMIT) -> Part10:
     return Part10(syntax, meta, elements, _pixel_data(by_tag), offset, size, encoding.explicit, encoding.little, by_tag)
 
 
-def inflated(data: Buffer, dataset_offset: int, *, limit: int = INFLATE_LIMIT) -> bytes:
+def inflated(data: Buffer, dataset_offset: int, *, limit: int = INFLATE_LIMIT) -> bytearray:
     """A deflated file with its dataset inflated: the bytes that the offsets of its `Part10` mean.
 
     Raises `InvalidInstance` if the stream is damaged, cut short or longer than `limit` bytes.
     """
+    size = sum(map(len, _inflating(data, dataset_offset, limit)))
+    whole = bytearray(dataset_offset + size)  # grown step by step, it would take up to twice as much
+    whole[:dataset_offset] = data[:dataset_offset]
+    position = dataset_offset
+    for piece in _inflating(data, dataset_offset, limit):
+        whole[position : position + len(piece)] = piece
+        position += len(piece)
+    return whole
+
+
+def _inflating(data: Buffer, start: int, limit: int) -> Iterator[bytes]:
+    """Yield the bytes of a deflated dataset, about 1 MiB at once at most."""
     stream = zlib.decompressobj(-zlib.MAX_WBITS)
+    size = 0
     try:
-        with memoryview(data) as whole, whole[dataset_offset:] as deflated:
-            dataset = stream.decompress(deflated, limit + 1)
+        for position in range(start, len(data), _DEFLATED_CHUNK):
+            piece = stream.decompress(bytes(data[position : position + _DEFLATED_CHUNK]))
+            size += len(piece)
+            if size > limit:
+                raise InvalidInstance(
+                    f"The DICOM instance is invalid: its dataset inflates to more than {limit} bytes."
+                )
+            yield piece
+            if stream.eof:
+                return
     except zlib.error as error:
         raise InvalidInstance("The DICOM instance is invalid: its dataset cannot be inflated.") from error
-    if len(dataset) > limit:
-        raise InvalidInstance(f"The DICOM instance is invalid: its dataset inflates to more than {limit} bytes.")
-    if not stream.eof:
-        raise InvalidInstance("The DICOM instance is invalid: its deflated dataset is cut short.")
-    return bytes(data[:dataset_offset]) + dataset
+    raise InvalidInstance("The DICOM instance is invalid: its deflated dataset is cut short.")
 
 
 def _meta(data: Buffer) -> tuple[tuple[Element, ...], int, TransferSyntax]:

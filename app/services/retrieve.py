@@ -159,7 +159,7 @@ class Retrieve:
         if table.deflated:
             data = self._inflated(row)
             wanted = [(number, *ranges[number][0]) for number in numbers]
-            frames = (table.cut(number, data[start : start + length]) for number, start, length in wanted)
+            frames = (table.cut(number, bytes(data[start : start + length])) for number, start, length in wanted)
             return Frames(syntax, map(_whole, frames))
         return Frames(syntax, (self._part(row, table, number, ranges[number], word) for number in numbers))
 
@@ -183,7 +183,7 @@ class Retrieve:
                 while chunk := stream.read(min(length, _CHUNK)):
                     yield chunk
 
-    def _inflated(self, row: Instance) -> bytes:
+    def _inflated(self, row: Instance) -> bytearray:
         """Return a deflated file with its dataset inflated; the only kind whose frames cannot be read by range."""
         if row.size > MAX_TRANSCODED_BYTES:
             raise NotAcceptable(TOO_LARGE)

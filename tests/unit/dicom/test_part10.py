@@ -5,9 +5,11 @@ import struct
 import tracemalloc
 import zlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from app.dicom import part10 as files
 from app.dicom import reader
 from app.dicom.elements import Fragments
 from app.dicom.part10 import inflated, parse
@@ -220,6 +222,26 @@ def test_a_deflated_dataset_may_not_outgrow_its_limit() -> None:
     with pytest.raises(InvalidInstance, match="more than 65536 bytes"):
         parse(bomb, inflate_limit=1 << 16)
     assert len(inflated(bomb, parse(bomb).dataset_offset)) == parse(bomb).size
+
+
+def test_inflating_takes_the_memory_of_the_dataset_once_and_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    size = 16 << 20
+    bomb = part10(zlib.compress(element(0x7FE00010, "OW", bytes(size)), wbits=-15), corpus.DEFLATED_LITTLE)
+    alone = []
+
+    def watched(*arguments: Any, **options: Any) -> bytearray:
+        alone.append(files._INFLATING.locked())
+        return inflated(*arguments, **options)
+
+    monkeypatch.setattr(files, "inflated", watched)
+    tracemalloc.start()
+    try:
+        parse(bomb)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert alone == [True]
+    assert size < peak < size + (4 << 20)
 
 
 def test_many_elements_are_read_and_too_many_refused(monkeypatch: pytest.MonkeyPatch) -> None:
