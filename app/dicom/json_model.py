@@ -23,7 +23,7 @@ Dataset = dict[str, dict[str, Any]]
 MAX_VALUES: Final = 1_000_000
 """Values in one dataset, all depths together."""
 MAX_PROBLEMS: Final = 1000
-"""Attributes that break their VR in one dataset."""
+"""Attributes of one dataset whose fault is put into words; of further ones only the tag is told."""
 RECURRING: Final = 64
 """Bytes, at most, of values worth remembering for the next instance."""
 
@@ -38,7 +38,7 @@ class Description(NamedTuple):
 def describe(part10: Part10) -> Description:
     """JSON model and full VR check of a dataset (every value, every depth) for the price of one.
 
-    Raises `InvalidInstance` beyond `MAX_VALUES` or `MAX_PROBLEMS`.
+    Beyond `MAX_PROBLEMS` a problem has no text. Raises `InvalidInstance` beyond `MAX_VALUES`.
     """
     walk = _Walk(part10.little)
     dataset = walk.dataset(part10.elements, DEFAULT, nested=False)
@@ -105,6 +105,5 @@ class _Walk:
     def _report(self, tag: int, vr: str, text: str, nested: bool) -> None:
         known = self.problems.get(tag)
         if known is None or (known.nested and not nested):
-            self.problems[tag] = Problem(tag, keyword(tag), vr, text, nested)
-        if len(self.problems) > MAX_PROBLEMS:
-            raise InvalidInstance(f"The DICOM instance is invalid: more than {MAX_PROBLEMS} attributes break their VR.")
+            told = known.text != "" if known else len(self.problems) < MAX_PROBLEMS
+            self.problems[tag] = Problem(tag, keyword(tag), vr, text if told else "", nested)

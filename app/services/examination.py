@@ -72,7 +72,7 @@ def examine(
             if full:
                 faults += [each for each in problems if not each.nested]
         if faults:
-            comments = {each.tag: _comment(each.tag, each.text) for each in reversed(faults)}
+            comments = {each.tag: _comment(each.tag, each.text) for each in reversed(faults) if each.text}
             return FailedInstance(INVALID, sop_class, instance, tuple(comments[tag] for tag in sorted(comments)))
         own_study = _uid(dataset, _STUDY)
         if study is not None and own_study.lower() != study.rstrip().lower():
@@ -95,7 +95,7 @@ def examine(
             metadata=orjson.dumps(dataset),
             frames=frame_table(data, part10) if part10.pixel_data else None,
             warning=_warning(part10, bool(warnings)),
-            comments=tuple(_comment(each.tag, each.text) for each in warnings.values()),
+            comments=tuple(_comment(each.tag, each.text) for each in warnings.values() if each.text),
             multiple_values=_several(dataset, policy, extended),
         )
     except InvalidInstance:

@@ -600,6 +600,19 @@ def nulled(**attributes: Any) -> bytes:
     return make_instance(**attributes, pixel=False).replace(b"@", b"\0")
 
 
+def test_many_bad_attributes_are_all_left_out_and_a_thousand_told_of(clinic: Caller, strict: Caller) -> None:
+    bad = b"".join(element(0x00090000 + number, "DA", b"bad!") for number in range(0x1000, 0x1000 + 1100))
+    file = make_instance(study="2.25.1", pixel=False)
+    at = file.index(b"\x10\0\x10\0PN")
+    file = file[:at] + bad + file[at:]
+    (item,) = items(clinic.stored(file), STORED)
+    assert len(comments(item)) == 1000
+    (found,) = clinic.get("/studies/2.25.1/metadata").get_json(force=True)
+    assert not any(tag.startswith("0009") for tag in found)
+    assert clinic.delete("/studies/2.25.1").status_code == 204
+    assert strict.store(file).status_code == 200
+
+
 def test_nulls_at_the_end(clinic: Caller) -> None:
     file = nulled(study="2.25.1", AccessionNumber="ACC@", patient_id="P1@@")
     response = clinic.store(file)
