@@ -1,0 +1,26 @@
+"""What the queue of leased rows has beside its contract."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from app.engines.embedded.queue import TableQueue
+from app.engines.embedded.sqlite import SqliteTable
+
+
+def test_a_message_may_be_extended_twice_at_one_moment(tmp_path: Path) -> None:
+    table, now = SqliteTable(tmp_path / "index.db"), [1_700_000_000.0]
+    queue = TableQueue(table, now=lambda: now[0])
+    queue.send("work")
+    message = queue.receive()
+    assert message
+    message = queue.extend(queue.extend(message, 120), 120)
+    now[0] += 119
+    assert queue.receive() is None
+    now[0] += 2
+    again = queue.receive()
+    assert again
+    queue.done(again)
+    now[0] += 3600
+    assert queue.receive() is None
+    table.close()
