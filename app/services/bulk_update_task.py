@@ -28,6 +28,8 @@ MAX_ROUNDS: Final = 200
 """How often a study is verified in vain: as many instances may be stored, one after another, while it is updated."""
 
 _LINES: Final = 5
+_UNSEEN: Final = frozenset({"write", "verify", "flip"})
+"""Phases in which readers do not see yet what was written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,18 +111,15 @@ class BulkUpdateTask:
 
     def step(self, operation: Operation) -> Operation:
         """Do the next batch. The operation has failed at its end if any of its studies has."""
-        if not operation.results:
-            counts = ("studyProcessed", "studyUpdated", "studyFailed", "instanceUpdated")
-            operation = replace(operation, results=dict.fromkeys(counts, 0), percent=0)
-        asked, progress = operation.request, Progress.of(operation.checkpoint)
-        job = _Job(
-            operation,
-            Partition(asked["partition"], asked["partition_name"], ""),
-            asked["studies"][progress.at],
-            read_changes(asked["changes"]),
-            progress,
-        )
-        return self._phases[progress.phase](job)
+        job = _job(operation)
+        return self._phases[job.progress.phase](job)
+
+    def give_up(self, operation: Operation) -> Operation:
+        """Take back what was written of the study in hand, or leave that to its next update; go on with the next."""
+        job = _job(operation)
+        if job.progress.phase in _UNSEEN:
+            return job.go("revert", after="")
+        return job.end(failed=True, lines=job.progress.lines)
 
     def _begin(self, job: _Job) -> Operation:
         lease = Require(keys.lease(job.operation.id), Holds("claim", job.operation.claim))
@@ -208,6 +207,21 @@ class BulkUpdateTask:
         if lost:
             self._files.discard(lost)
         return failures
+
+
+def _job(operation: Operation) -> _Job:
+    """Return the study that an operation has in hand."""
+    if not operation.results:
+        counts = ("studyProcessed", "studyUpdated", "studyFailed", "instanceUpdated")
+        operation = replace(operation, results=dict.fromkeys(counts, 0), percent=0)
+    asked, progress = operation.request, Progress.of(operation.checkpoint)
+    return _Job(
+        operation,
+        Partition(asked["partition"], asked["partition_name"], ""),
+        asked["studies"][progress.at],
+        read_changes(asked["changes"]),
+        progress,
+    )
 
 
 def _lines(job: _Job, failures: Sequence[Failure]) -> tuple[str, ...]:

@@ -95,6 +95,15 @@ class ExportTask:
                 self._show(destination, operation.id, progress.parts)
             return _kept(operation, progress._replace(ending=FAILED))
 
+    def give_up(self, operation: Operation) -> Operation:
+        """Let it end as failed, with an error log as complete as can be."""
+        progress = Progress.of(operation.checkpoint)
+        if progress.ending:
+            return replace(operation, status=progress.ending)
+        with suppress(BulkheadError):
+            self._show(self._opened(operation), operation.id, progress.parts)
+        return _kept(operation, progress._replace(ending=FAILED))
+
     def _opened(self, operation: Operation) -> Destination:
         target = target_of(operation.request["destination"])
         if target.type not in self._openers:  # the operator took it away since

@@ -3,8 +3,8 @@
 Work is announced on a queue, and found by looking now and then for operations that nobody holds: a message lost or
 doubled changes nothing, nor does a queue that is out of order. A worker killed at any point loses its leases a minute
 later; whoever claims the operation then repeats the step under way, which every task's steps allow. An operation that
-gets nowhere time after time fails. A worker holds a few at a time; those that have waited longest take the place of
-those that have got on.
+gets nowhere time after time is given up by its task. A worker holds a few at a time; those that have waited longest
+take the place of those that have got on.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SCAN_SECONDS: Final = 30.0
 """How often operations that nobody holds are looked for."""
 
 MAX_ATTEMPTS: Final = 8
-"""How often an operation is claimed without getting on before it fails."""
+"""How often an operation is claimed without getting on before its task gives up."""
 
 MAX_HELD: Final = 8
 """Operations that one worker has in hand; the rest is left to others, or to later."""
@@ -69,6 +69,13 @@ class Task(Protocol):
         Safe to repeat, and to run beside a worker that was thought dead. A final status ends the operation.
         """
         ...
+
+    def give_up(self, operation: Operation) -> Operation:
+        """Return what becomes of an operation whose next step failed time after time: it ends, or goes on elsewhere.
+
+        Should this fail too, the operation fails as it is.
+        """
+        return replace(operation, status=FAILED)
 
 
 @dataclass(slots=True)
@@ -185,7 +192,7 @@ class Runner:
         got_on = False
         try:
             with self._beating(held):
-                after = replace(operation, status=FAILED) if _hopeless(operation) else self._taken(operation)
+                after = self._taken(operation)
             with suppress(Conflict):  # another worker has it by now
                 held.operation = self._operations.save(after, self._owner, LEASE_SECONDS)
                 got_on = True
@@ -199,8 +206,11 @@ class Runner:
             self._queue.done(held.message)
 
     def _taken(self, operation: Operation) -> Operation:
+        task, vain = self._tasks[operation.type], operation.attempts - MAX_ATTEMPTS
+        if vain > 0:
+            return task.give_up(operation) if vain == 1 else replace(operation, status=FAILED)
         started = self._monotonic()
-        after = self._tasks[operation.type].step(operation)
+        after = task.step(operation)
         if not after.ended:
             time.sleep(min(self._pace * (self._monotonic() - started), _LONGEST_BREATH))
         return after
@@ -230,7 +240,3 @@ class Runner:
                 self._operations.extend(held.operation, self._owner, LEASE_SECONDS)
                 if held.message:
                     held.message = self._queue.extend(held.message, 2 * LEASE_SECONDS)
-
-
-def _hopeless(operation: Operation) -> bool:
-    return operation.attempts > MAX_ATTEMPTS

@@ -7,6 +7,7 @@ from dataclasses import replace
 from itertools import islice
 from typing import Final
 
+from app.services.operations import Task
 from app.storage import keys
 from app.storage.changefeed import ChangeFeed
 from app.storage.filing import Filing
@@ -23,7 +24,7 @@ _PLACES: Final = 100
 _DELETIONS: Final = 10 * MAX_CHANGES
 
 
-class Reindex:
+class Reindex(Task):
     """Files what is there under new tags, newest first over all partitions; then the tags are ready.
 
     The checkpoint is the number that comes next; the first one was reserved last when the tags were there already.
@@ -52,7 +53,7 @@ class Reindex:
         return replace(operation, checkpoint={"from": start, "next": first - 1}, percent=done)
 
 
-class TagRemoval:
+class TagRemoval(Task):
     """Removes what is filed under a deleted tag, a thousand entries in a step, wherever such entries lie.
 
     Nothing reads them any more, so a step may be repeated, and none is in a hurry.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,7 +14,10 @@ from werkzeug.test import TestResponse
 from app.dicom.edits import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from app.errors import IDENTIFIER_RULE
 from app.services import bulk_update_task
-from app.storage import sweep, version_changes
+from app.services import operations as service
+from app.storage import clock, sweep, version_changes
+from app.storage.rows import StudyRow
+from app.storage.versions import Verified, Versions
 from tests.api.background import work
 from tests.api.conftest import Caller
 from tests.api.wire import AS_STORED, comments, parts, value
@@ -504,6 +509,38 @@ def test_a_failing_instance_fails_its_study_alone(
     (found,) = json.loads(clinic.get("/studies?PatientID=P1").data)
     assert value(found, "0020000D") == "2.25.12"
     assert post(clinic, asked()).status_code == 202, "the next one may come"
+
+
+def test_a_study_that_gets_nowhere_fails_alone(clinic: Caller, client: FlaskClient, stored: bytes) -> None:
+    """Whatever its steps stumble over, it is taken back, and the next ones are updated."""
+    clinic.stored(*(make_instance(study="2.25.12", series="2.25.13") for _ in range(3)))
+    before = etag(clinic, "/studies/2.25.12")
+    moved: list[int] = []
+    verify = Versions.verify
+
+    def stumble(self: Versions, study: StudyRow, limit: int) -> Verified:
+        if study.study == "2.25.12":
+            raise RuntimeError("a defect")
+        return verify(self, study, limit)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(clock, "time", SimpleNamespace(time=lambda: time.time() + sum(moved)))
+        patch.setattr(service, "SCAN_SECONDS", 0)
+        patch.setattr(Versions, "verify", stumble)
+        operation = post(clinic, asked(STUDY, "2.25.12", OTHER)).get_json()["id"]
+        for _ in range(1 + service.MAX_ATTEMPTS):
+            with pytest.raises(RuntimeError):
+                work(client)
+            moved.append(600)
+        work(client)
+    told = client.get(f"/v2/operations/{operation}").get_json()
+    assert told["status"] == "failed"
+    counts = {"studyProcessed": 3, "studyUpdated": 2, "studyFailed": 1, "instanceUpdated": 4}
+    assert told["results"] == counts | {"errors": ["Failed to update instances for study 2.25.12"]}
+    assert etag(clinic, "/studies/2.25.12") == before
+    (found,) = json.loads(clinic.get("/studies?PatientID=P1").data)
+    assert value(found, "0020000D") == "2.25.12"
+    assert update(clinic, "2.25.12")["results"]["instanceUpdated"] == 3
 
 
 def test_extended_query_tags_find_the_new_values_at_every_level(clinic: Caller, client: FlaskClient) -> None:

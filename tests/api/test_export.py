@@ -7,6 +7,7 @@ import json
 import logging
 import time
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,6 +20,7 @@ from app import bootstrap
 from app.engines.aws import clients
 from app.errors import BlobMissing, DestinationUnavailable, StorageUnavailable
 from app.services import export_task
+from app.services.export_source import Entry, Source
 from app.settings import Settings
 from app.storage import clock
 from app.storage.ports import Key
@@ -388,6 +390,29 @@ def test_a_file_that_fails_for_ever_is_given_up(exporter: Exporter, files: dict[
             exporter.restart()
     assert len(failed) == export_task.PATIENCE + 1
     assert totals(exporter.operation(operation).results) == (0, 1)
+
+
+def test_what_gets_nowhere_fails_with_its_log_and_leaves_nothing(
+    exporter: Exporter, files: dict[str, bytes], later: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export_task, "BATCH", 5)
+    operation = exporter.ask("2.25.8", "2.25.9", STUDY, "2.25.10").get_json()["id"]
+    exporter.step()
+    monkeypatch.setattr(Source, "entries", unavailable)
+    while not exporter.operation(operation).ended:
+        try:
+            exporter.step()
+        except StorageUnavailable:
+            later.append(600)
+            exporter.restart()
+    ended = exporter.operation(operation)
+    assert (ended.status, totals(ended.results)) == ("failed", (3, 2))
+    assert [each for each, _ in exporter.log(operation)] == ["2.25.8", "2.25.9"]
+    assert [*exporter.engine.table.query(f"export/{operation}/identifiers")] == []
+
+
+def unavailable(*_: object) -> Iterator[Entry]:
+    raise StorageUnavailable
 
 
 # --- what is refused ----------------------------------------------------------------------------------------------

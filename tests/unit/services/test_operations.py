@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from app.engines.embedded.queue import TableQueue
 from app.engines.embedded.sqlite import SqliteTable
 from app.errors import Conflict, OperationActive, StorageUnavailable
 from app.services import operations as service
-from app.services.operations import OperationDirectory, Runner, announce
+from app.services.operations import OperationDirectory, Runner, Task, announce
 from app.services.purge import Purge
 from app.storage.operations import FAILED, NOT_STARTED, RUNNING, SUCCEEDED, Operation, Operations
 from app.storage.ports import Absent, Item, Key, Put, Table
@@ -29,7 +30,7 @@ class Clock:
         return self.now
 
 
-class Count:
+class Count(Task):
     """A task of `steps` steps, which may be told to fail before or after one."""
 
     def __init__(self, steps: int) -> None:
@@ -214,6 +215,32 @@ def test_what_gets_nowhere_time_after_time_fails_and_makes_room(bench: Bench) ->
             failures += 1
     assert failures == service.MAX_ATTEMPTS
     assert bench.get(operation).status == FAILED
+    assert not bench.is_active()
+
+
+@pytest.mark.parametrize("orderly", [True, False])
+def test_a_task_gives_up_what_gets_nowhere_as_it_sees_fit(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, orderly: bool
+) -> None:
+    operation, worker = bench.start(), bench.worker()
+
+    def fail(operation: Operation) -> None:
+        if not operation.checkpoint:
+            raise RuntimeError("a defect")
+
+    def pass_over(operation: Operation) -> Operation:
+        if not orderly:
+            raise RuntimeError("another defect")
+        return replace(operation, checkpoint={"at": 1})
+
+    bench.task.fail = fail
+    monkeypatch.setattr(bench.task, "give_up", pass_over)
+    for _ in range(service.MAX_ATTEMPTS + 3):
+        with suppress(RuntimeError):
+            drain(worker)
+        bench.clock.now += 600
+    assert [at for _, at in bench.task.taken] == ([2, 3] if orderly else [])
+    assert bench.get(operation).status == (SUCCEEDED if orderly else FAILED)
     assert not bench.is_active()
 
 
