@@ -52,6 +52,12 @@ def values(dataset: Attributes, tags: Iterable[Attribute]) -> dict[str, Element]
     return found
 
 
+def excerpt(dataset: Attributes, tags: Iterable[Attribute]) -> Attributes:
+    """Return what `fault` and `values` look at in a dataset: of a large one, next to nothing."""
+    wanted = {name for each in tags for name in (each.tag, _creator(each))}
+    return {tag: dataset[tag] for tag in wanted & dataset.keys()}
+
+
 def _first(element: Element) -> Any:
     found = element.get("Value")
     return found[0] if found else None
@@ -61,8 +67,13 @@ def is_own(dataset: Attributes, attribute: Attribute) -> bool:
     """Tell whether the block of a private attribute is its creator's (PS3.5 §7.8.1)."""
     if not attribute.creator:
         return True
-    code = dataset.get(f"{attribute.tag[:4]}00{attribute.tag[4:6]}", {}).get("Value")
+    code = dataset.get(_creator(attribute), {}).get("Value")
     return bool(code and isinstance(code[0], str) and code[0].strip(PADDING) == attribute.creator)
+
+
+def _creator(attribute: Attribute) -> str:
+    """Return the tag that says whose the block of a private attribute is."""
+    return f"{attribute.tag[:4]}00{attribute.tag[4:6]}"
 
 
 def _text(value: Any) -> str:

@@ -25,7 +25,7 @@ from app.errors import BlobMissing, InvalidInstance, StorageError
 from app.services.spool import MEMORY_BYTES, receive
 from app.services.spread import Spread
 from app.storage import documents, keys, sweep
-from app.storage.ports import BlobStore, Key
+from app.storage.ports import BlobStore, Item, Key
 from app.storage.rows import InstanceRow
 from app.storage.version_changes import Written
 
@@ -43,7 +43,7 @@ class Failure(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class _Job:
     row: InstanceRow
-    metadata: bytes
+    metadata: Item
     frames: bytes | None
     version: sweep.Version
     intent: Key
@@ -68,19 +68,19 @@ class NewVersions:
         self._spread = spread
         self._spool = spool
         self._inflating = Lock()  # a deflated file is held whole, up to 100 MiB of it
+        self._parsing = Lock()  # threads take no less time for what the processor does, only memory
 
     def make(self, rows: Sequence[InstanceRow], changes: Changes) -> tuple[list[Written], list[Failure]]:
         """Store a new version of each instance; those that were deleted meanwhile are left out.
 
         A kill -9 leaves files whose intents come due.
         """
-        metadata = self._documents.by_watermark(rows)
+        there = self._documents.folded(rows)
         frames = self._documents.frames_of([row for row in rows if not row.native])
-        there = [row for row in rows if row.watermark in metadata]
-        versions = [replace(sweep.version_of(row), version=uuid.uuid4().hex) for row in there]
+        versions = [replace(sweep.version_of(row), version=uuid.uuid4().hex) for row, _ in there]
         jobs = [
-            _Job(row, metadata[row.watermark], frames.get(row.watermark), version, intent)
-            for row, version, intent in zip(there, versions, self._announce(versions), strict=True)
+            _Job(row, metadata, frames.get(row.watermark), version, intent)
+            for (row, metadata), version, intent in zip(there, versions, self._announce(versions), strict=True)
         ]
         made = list(self._spread(lambda job: self._made(job, changes), jobs))
         return [each for each in made if isinstance(each, Written)], [
@@ -103,10 +103,16 @@ class NewVersions:
             return Failure(job.row, str(error))
 
     def _stored(self, job: _Job, changes: Changes) -> Written:
+        document = self._documents.unfolded(job.row, job.metadata)
+        if document is None:
+            raise BlobMissing(keys.spilled_metadata(job.row.blob))
         with self._opened(job.row) as buffer:
-            new = edited(buffer, parse(buffer), changes.values)
+            with self._parsing:
+                new = edited(buffer, parse(buffer), changes.values)
             size = self._blobs.put(job.version.blob, _body(new, buffer))
-        metadata = documents.pack(_metadata(job.metadata, changes, new))
+        with self._parsing:
+            document = _metadata(document, changes, new)
+        metadata = documents.pack(document)
         if documents.spills(metadata):
             self._blobs.put(keys.spilled_metadata(job.version.blob), io.BytesIO(metadata))
         frames, start, *shape = job.row.native or (0, 0)

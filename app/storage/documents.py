@@ -79,25 +79,29 @@ class Documents:
 
     def metadata(self, row: InstanceRow) -> bytes | None:
         """Return the metadata of an instance as DICOM JSON, None if it vanished meanwhile."""
-        return self._document(row, self._table.get(keys.metadata(row.partition, row.study, row.watermark)))
+        return self.unfolded(row, self._table.get(keys.metadata(row.partition, row.study, row.watermark)))
 
     def of(self, rows: Iterable[InstanceRow]) -> Iterator[bytes]:
         """Yield the metadata of instances, newest first; those deleted meanwhile are left out."""
-        for _, document in self._batched(sorted(rows, key=lambda row: -row.watermark)):
+        for _, document in self.each(sorted(rows, key=lambda row: -row.watermark)):
             yield document
 
     def by_watermark(self, rows: Iterable[InstanceRow]) -> dict[int, bytes]:
         """Return the metadata of instances by their watermarks; those deleted meanwhile are left out."""
-        return {row.watermark: document for row, document in self._batched(list(rows))}
+        return {row.watermark: document for row, document in self.each(list(rows))}
 
-    def _batched(self, rows: list[InstanceRow]) -> Iterator[tuple[InstanceRow, bytes]]:
+    def each(self, rows: Sequence[InstanceRow]) -> Iterator[tuple[InstanceRow, bytes]]:
+        """Yield instances with their metadata, one unfolded at a time; those deleted meanwhile are left out."""
         for start in range(0, len(rows), _BATCH):
-            batch = rows[start : start + _BATCH]
-            wanted = [keys.metadata(row.partition, row.study, row.watermark) for row in batch]
-            for row, item in zip(batch, self._table.get_many(wanted), strict=True):
-                document = self._document(row, item)
+            for row, item in self.folded(rows[start : start + _BATCH]):
+                document = self.unfolded(row, item)
                 if document is not None:
                     yield row, document
+
+    def folded(self, rows: Sequence[InstanceRow]) -> list[tuple[InstanceRow, Item]]:
+        """Return instances with what `unfolded` makes metadata of; those deleted meanwhile are left out."""
+        wanted = [keys.metadata(row.partition, row.study, row.watermark) for row in rows]
+        return [(row, item) for row, item in zip(rows, self._table.get_many(wanted), strict=True) if item]
 
     def newest_of(self, partition: int, study: str) -> Newest | None:
         """Return which instance of a study has the newest document; its row decides whether that is current."""
@@ -114,7 +118,7 @@ class Documents:
             return
         for item in self._table.query(keys.metadata_items(first.partition, first.study)):
             row = by_watermark.pop(item.key.sk, None)
-            document = self._document(row, item) if row else None
+            document = self.unfolded(row, item) if row else None
             if document is not None:
                 yield document
             if not by_watermark:
@@ -132,7 +136,8 @@ class Documents:
         )
         return {row.watermark: table for row, table in packed if table is not None}
 
-    def _document(self, row: InstanceRow, item: Item | None) -> bytes | None:
+    def unfolded(self, row: InstanceRow, item: Item | None) -> bytes | None:
+        """Return the metadata of an instance from its item, None if it vanished meanwhile."""
         packed = self._packed(item, keys.spilled_metadata(row.blob))
         return None if packed is None else unpack(packed)
 

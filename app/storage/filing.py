@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import islice
+from itertools import chain, islice
 from typing import Final, Generic, NamedTuple, TypeVar
 
 import orjson
 
 from app.dicom import tag_values
-from app.dicom.attributes import CORE, Attributes, Extended, Level
+from app.dicom.attributes import CORE, Attribute, Attributes, Extended, Level
 from app.errors import Conflict, StorageUnavailable
 from app.storage import clock, keys
 from app.storage.changefeed import Entry
@@ -31,7 +31,7 @@ from app.storage.version_changes import replaced
 R = TypeVar("R", StudyRow, SeriesRow, InstanceRow)
 
 Datasets = Mapping[int, Attributes]
-"""Metadata by watermark."""
+"""What is needed of metadata, by watermark."""
 
 _ERRORS_AT_ONCE: Final = 40
 """Errors of one instance in one write, beside which its row and postings find their place."""
@@ -117,8 +117,8 @@ class Filing:
 
     def _moves(self, found: Sequence[_Found], tags: QueryTags, wanted: frozenset[str]) -> list[AnyMove]:
         """Return what is to become of each row that changes."""
-        datasets = self._datasets(found)
         of = {level: tuple(each for each in tags.extended[level] if each.key in wanted) for level in Level}
+        datasets = self._datasets(found, list(chain.from_iterable(of.values())))
         studies: dict[Key, _Move[StudyRow]] = {}
         series: dict[Key, _Move[SeriesRow]] = {}
         instances = [_instance(each, datasets, of, tags) for each in found]
@@ -131,11 +131,12 @@ class Filing:
         moves: list[AnyMove] = [*studies.values(), *series.values(), *instances]
         return [each for each in moves if each.changed]
 
-    def _datasets(self, found: Iterable[_Found]) -> Datasets:
+    def _datasets(self, found: Iterable[_Found], tags: Sequence[Attribute]) -> Datasets:
+        """Return what these tags need of metadata: of an enhanced image that is megabytes, so one is held at a time."""
         rows = [each.row for each in found]
         pending = [row.with_file(row.pending.file) for row in rows if row.pending and row.pending.file]
-        documents = self._documents.by_watermark([*rows, *pending])
-        return {watermark: orjson.loads(document) for watermark, document in documents.items()}
+        documents = self._documents.each([*rows, *pending])
+        return {row.watermark: tag_values.excerpt(orjson.loads(document), tags) for row, document in documents}
 
 
 def _instance(found: _Found, datasets: Datasets, of: Extended, tags: QueryTags) -> _Move[InstanceRow]:

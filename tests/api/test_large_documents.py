@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import random
+import tracemalloc
 
 import pytest
 from flask.testing import FlaskClient
 
 from app.services import store
 from app.storage import documents
+from tests.api.background import work
 from tests.corpus import encapsulated, make_instance, uid
 
 
@@ -60,3 +62,20 @@ def test_large_metadata_in_one_request_is_written_in_turns(client: FlaskClient) 
     assert stored.status_code == 200
     metadata = client.get(f"/v2/partitions/large/studies/{study}/metadata")
     assert len(metadata.json) == store.BATCH_INSTANCES
+
+
+@pytest.mark.parametrize("settings", ["embedded"], indirect=True)
+def test_a_re_index_holds_few_large_documents_at_once(client: FlaskClient) -> None:
+    count, size = 40, 800_000
+    for _ in range(count):
+        body = make_instance(TextValue="x" * size)
+        stored = client.post("/v2/partitions/large/studies", data=body, content_type="application/dicom")
+        assert stored.status_code == 200
+    asked = client.post("/v2/extendedquerytags", json=[{"path": "SeriesNumber", "level": "Series"}])
+    tracemalloc.start()
+    work(client)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert client.get(asked.json["href"]).json["status"] == "succeeded"
+    assert len(client.get("/v2/partitions/large/series?SeriesNumber=1").json) == count
+    assert peak < count * size / 2
