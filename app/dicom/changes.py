@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from pydicom.datadict import dictionary_VM, dictionary_VR, tag_for_keyword
+from pydicom.valuerep import format_number_as_ds
 
 from app.dicom.charsets import charset
 from app.dicom.conformance import fault, message
@@ -49,6 +51,8 @@ EMPTY: Final = "The value must not be null or empty."
 REPEATED: Final = "The attribute is given twice."
 _INVALID: Final = "value contains invalid character"
 _ESCAPE: Final = "\x1b"
+_DECIMAL: Final = 16
+_SPARE_ZERO: Final = re.compile(r"(?<![\d.])0(?=\.)|\.0$")
 
 
 class Refused(NamedTuple):
@@ -131,12 +135,20 @@ def _value(vr: str, value: Any) -> tuple[str, str | None]:
     if isinstance(value, dict) and vr == "PN":
         return _name(value)
     if vr == "DS" and isinstance(value, int | float) and not isinstance(value, bool):
-        value = repr(value)
+        value = _decimal(value)
     if value is None:
         return "", EMPTY
     if not isinstance(value, str) or vr == "PN":
         return "", "The value is not of the JSON type that its VR has."
     return value, _broken(vr, value)
+
+
+def _decimal(number: float) -> str:
+    """Return a number in the 16 characters that a DS has, its last digits rounded where it needs more."""
+    text = repr(number)
+    if len(text) > _DECIMAL:
+        text = _SPARE_ZERO.sub("", text)
+    return text if len(text) <= _DECIMAL else format_number_as_ds(float(number))
 
 
 def _name(value: dict[str, Any]) -> tuple[str, str | None]:

@@ -267,6 +267,16 @@ def test_the_files_hold_the_new_values_and_all_else(clinic: Caller, stored: byte
     assert before == after
 
 
+@local
+@pytest.mark.parametrize("number", [".123456789012345", "100000000000000.", 154 / 2.2046])
+def test_a_number_of_any_length_is_written(clinic: Caller, stored: bytes, number: str | float) -> None:
+    """As text it is within 16 characters; as a number, which it is on its way, it may take more."""
+    update(clinic, **{"00101030": {"vr": "DS", "Value": [number]}, PATIENT_ID: {"vr": "LO", "Value": ["MRN-7"]}})
+    dataset = read(file(clinic))
+    assert dataset.PatientID == "MRN-7"
+    assert float(dataset.PatientWeight) == pytest.approx(float(number), rel=1e-12)
+
+
 def test_the_metadata_hold_the_new_values_and_all_else(clinic: Caller, stored: bytes) -> None:
     before = metadata(clinic, PATH)[0]
     update(clinic)
