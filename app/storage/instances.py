@@ -65,8 +65,8 @@ class Instances:
     def count(self, partition: int, study: str, series: str | None = None) -> int:
         """Return how many instances a study or series has, without reading them.
 
-        Two calls for a study, one for a series. What a killed store left in a deleted series that was stored anew is
-        counted until it is tidied away, minutes after the deletion.
+        Two calls for a study, one for a series. What a store left that was killed just after its write, while its
+        series was deleted, is counted until it is tidied away, minutes after the deletion.
         """
         at = keys.study_items(partition, study)
         if series:

@@ -8,26 +8,27 @@ Order of a store, and what a kill -9 after each step leaves behind:
    new or changed, and drops the intent -> the instance exists, in full.
 
 A store that changes nothing of its study and series does not write their rows, so a hot series does not serialise its
-writers. Instead it looks again after the write (`_confirm`): had a deletion closed the study meanwhile, the deletion
-wins and the instance is taken back before anybody is told that it is stored. Had a bulk update begun or been shown
+writers. Instead it looks again after the write (`_confirmed`): had a deletion closed the study meanwhile, the deletion
+wins and the instance is taken back before anybody is told that it is stored; is one about to close the series as empty
+(`closing`), the store keeps it open. Had a bulk update begun or been shown
 meanwhile, the instance counts as stored after it, unless the update took it in: its values go into the study row.
 """
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Callable, Iterable, Sequence
 from enum import Enum
 from typing import Final
 
 from app.errors import Conflict, StorageUnavailable
-from app.storage import sweep
+from app.storage import closing, sweep
 from app.storage.changefeed import ChangeFeed
 from app.storage.partitions import Partition
 from app.storage.plan import Arrival, Plan, filed, overflow
 from app.storage.ports import MAX_CHANGES, Key, Put, Table
 from app.storage.querytags import QueryTags
+from app.storage.row_writes import pause
 from app.storage.rows import InstanceRow
 from app.storage.sequence import Sequence as Numbers
 from app.storage.snapshot import Snapshot, Uids
@@ -89,7 +90,7 @@ class Intake:
                 if len(outcomes) == len(arrivals):
                     break
                 if attempt:
-                    time.sleep(random.uniform(0, 0.004 * 2 ** min(attempt, 6)))  # noqa: S311  # jitter, not a secret
+                    pause(attempt)
                     pending = [each.uids for i, each in enumerate(arrivals) if i not in outcomes]
                     snapshot = self.look(partition, pending)
                 self._attempt(partition, arrivals, snapshot, outcomes)
@@ -163,13 +164,27 @@ class Intake:
         return [Refusal.DELETED if row in lost else row for row in rows]
 
     def _lost(self, partition: Partition, rows: list[InstanceRow]) -> tuple[list[InstanceRow], Snapshot]:
-        for _ in range(_ATTEMPTS):
+        """Return the instances that are not to stay, and the rows above all: their study or series is gone."""
+        for attempt in range(_ATTEMPTS):
             parents = Snapshot.read(self._table, partition.key, {(row.study, row.series) for row in rows})
             lost = [row for row in rows if not parents.holds(row)]
-            if not any(parents.emptying(_uids(row)) for row in lost):
-                break
-            time.sleep(_CLOSING_SECONDS)  # it may open again, since this instance is now in it
-        return lost, parents
+            if any(parents.emptying(_uids(row)) for row in lost):
+                time.sleep(_CLOSING_SECONDS)  # it may open again, since this instance is now in it
+            elif self._kept(parents):
+                return lost, parents
+            else:
+                pause(attempt)
+        return rows, parents
+
+    def _kept(self, parents: Snapshot) -> bool:
+        """Keep the series that a deletion is about to close (`closing`); false if one was written meanwhile."""
+        ending = [row for row in parents.series.values() if row.ending and not row.closing]
+        try:
+            for row in ending:
+                self._table.write(closing.staying(row))
+        except Conflict:
+            return False
+        return True
 
     def _restate(self, partition: Partition, arrival: Arrival) -> None:
         """Write an instance's values into its study row once more, unless a bulk update took the instance in."""
@@ -180,7 +195,7 @@ class Intake:
             try:
                 self._table.write(*Plan(partition, found).restatement(arrival))
             except Conflict:
-                time.sleep(random.uniform(0, 0.004 * 2 ** min(attempt, 6)))  # noqa: S311  # jitter, not a secret
+                pause(attempt)
             else:
                 return
 

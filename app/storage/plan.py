@@ -77,6 +77,8 @@ class Plan:
         """Add an arrival with its watermark; None if the write would grow too large (a first one is always taken)."""
         old_study, study = self._study(arrival, number)
         old_series, series = self._series(arrival, number, study)
+        if study is old_study and series.created == number:  # see storage/closing.py
+            study = replace(study, revision=study.revision + 1)
         row = _instance_row(arrival, number, study, series)
         parts: dict[Key, dict[Key, Change]] = {}
         if study is not old_study:
@@ -149,9 +151,9 @@ class Plan:
             )
         now = old.at(study.epoch)
         union = merged(now.attributes, attributes)
-        if union == now.attributes:
+        if union == now.attributes and not old.ending:
             return old, old
-        return old, replace(now, attributes=union, revision=old.revision + 1)
+        return old, replace(now, attributes=union, ending=False, revision=old.revision + 1)
 
     def _row_changes(self, old: StudyRow | SeriesRow | None, new: StudyRow | SeriesRow) -> dict[Key, Change]:
         """Return the put of a row and the difference of its postings, against the row as it was before this plan."""

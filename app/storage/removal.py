@@ -4,27 +4,25 @@ A study or series is *closed* first, in one write: from then on nobody sees it o
 unmade, as many in one write as fit, each with its feed entry and its blob queued for the sweep; then the emptied series
 and study rows go. An instance that is the last of its series closes the series in the same write, and the series the
 study; one that is not the last writes the row above all the same, so that of two that go at once one sees that it is.
-So an open study always has an open series, and that an instance.
+`closing` tells how that meets a store. So an open study always has an open series, and that an instance.
 Whoever closes writes a record that has the study looked at again minutes later: a kill -9 at any point leaves something
 invisible, which `tidy` finishes.
 """
 
 from __future__ import annotations
 
-import random
-import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import replace
 from typing import Final, ParamSpec
 
 from app.errors import Conflict, NotFound, StorageUnavailable
-from app.storage import keys, sweep
+from app.storage import closing, keys, sweep
 from app.storage.changefeed import ChangeFeed
 from app.storage.partitions import Partition
 from app.storage.plan import removal_changes
-from app.storage.ports import MAX_CHANGES, Change, Delete, Holds, Item, Key, Put, Range, Table
+from app.storage.ports import MAX_CHANGES, Change, Delete, Key, Range, Table
 from app.storage.postings import postings
+from app.storage.row_writes import pause
 from app.storage.rows import DELETING, EMPTYING, InstanceRow, SeriesRow, StudyRow, member
 from app.storage.sequence import Sequence
 from app.storage.snapshot import Snapshot, Uids
@@ -65,7 +63,7 @@ class Removal:
         study = Snapshot.read(self._table, partition.key, [(uid,)]).studies.get(uid)
         if study is None or study.closing:
             raise NotFound("study")
-        self._table.write(_closed(study, DELETING), sweep.tidying(partition, uid))
+        self._table.write(closing.closed(study, DELETING), sweep.tidying(partition, uid))
         self._finish(partition, uid)
 
     def _delete_series(self, partition: Partition, *uids: str) -> None:
@@ -117,23 +115,25 @@ class Removal:
             for each in series.values()
             if study is None or study.closing == DELETING or each.closing == DELETING or each.of_study != study.created
         }
-        doomed = [row for row in instances if row.series in deleting or _astray(row, series.get(row.series), study)]
+        doomed = [
+            row for row in instances if row.series in deleting or closing.astray(row, series.get(row.series), study)
+        ]
         for batch in self._batches(doomed):
             self._unmake(partition, batch)
         for each in series.values():
             if each.series in deleting or each.closing:
-                self._settle(each, keys.instances_of(each.series))
+                self._settle(each, keys.instances_of(each.series), study)
         if study and study.closing:
             self._settle(study, keys.SERIES)
 
-    def _settle(self, row: StudyRow | SeriesRow, members: Range) -> None:
+    def _settle(self, row: StudyRow | SeriesRow, members: Range, above: StudyRow | None = None) -> None:
         """Remove the row of an emptied study or series, or open it again: a store put something in after all."""
         left = list(self._table.query(keys.study_items(row.partition, row.study), members))
         if not left:
             gone = postings(row)
-            self._write([Delete(row.key, _unchanged(row)), *(Delete(key) for key in gone)])
-        elif row.closing == EMPTYING and any(_is_open_in(row, item) for item in left):
-            self._table.write(Put(replace(row, closing="", revision=row.revision + 1).item, _unchanged(row)))
+            self._write([Delete(row.key, closing.unchanged(row)), *(Delete(key) for key in gone)])
+        elif row.closing == EMPTYING and any(closing.is_open_in(row, item) for item in left):
+            self._table.write(closing.opened(row), *((closing.touched(above),) if above else ()))
         else:
             raise Conflict(row.key)
 
@@ -168,7 +168,7 @@ class Removal:
         if batch:
             yield batch
 
-    def _unmake(self, partition: Partition, rows: list[InstanceRow], closing: Iterable[Change] = ()) -> None:
+    def _unmake(self, partition: Partition, rows: list[InstanceRow], also: Iterable[Change] = ()) -> None:
         """Remove instances in one write, with their feed entries."""
         unmade: dict[Key, Change] = {}
         for row in rows:
@@ -177,7 +177,7 @@ class Removal:
         changes = [
             *unmade.values(),
             *self._feed.changes(partition, zip(numbers, rows, strict=True), "Delete"),
-            *closing,
+            *also,
         ]
         try:
             self._write(changes)
@@ -197,10 +197,13 @@ class Removal:
     def _unmake_one(self, partition: Partition, found: Snapshot, uids: Uids) -> None:
         """Remove an instance, and close its series if that was its last one."""
         row, series, study = found.instances[uids], found.series.get(uids[:2]), found.studies.get(uids[0])
-        if series is None or study is None or _astray(row, series, study):
+        if series is None or study is None or closing.astray(row, series, study):
             self._unmake(partition, [row])
         elif self._has_others(partition.key, series, row.key, keys.instances_of(series.series)):
-            self._unmake(partition, [row], [_touched(series)])
+            self._unmake(partition, [row], [closing.touched(series)])
+        elif not series.ending:
+            self._table.write(closing.ending(series))
+            raise Conflict(series.key)  # look again, now that every store knows
         else:
             self._unmake(partition, [row], self._closing(partition, study, series, EMPTYING))
             self._finish(partition, study.study)
@@ -208,13 +211,13 @@ class Removal:
     def _closing(self, partition: Partition, study: StudyRow, series: SeriesRow, why: str) -> list[Change]:
         """Return the changes that close a series, and its study if that loses its last one."""
         others = self._has_others(partition.key, study, series.key, keys.SERIES)
-        above = _touched(study) if others else _closed(study, EMPTYING)
-        return [_closed(series, why), above, sweep.tidying(partition, study.study)]
+        above = closing.touched(study) if others else closing.closed(study, EMPTYING)
+        return [closing.closed(series, why), above, sweep.tidying(partition, study.study)]
 
     def _has_others(self, partition: int, row: StudyRow | SeriesRow, but: Key, members: Range) -> bool:
         """Tell whether a study or series, read before, has members besides one."""
         items = self._table.query(keys.study_items(partition, row.study), members)
-        return any(item.key != but and _is_open_in(row, item) for item in items)
+        return any(item.key != but and closing.is_open_in(row, item) for item in items)
 
     def _persist(self, act: Callable[P, None], *given: P.args, **named: P.kwargs) -> None:
         """Act until nobody changes a row between its reading and its writing."""
@@ -222,29 +225,5 @@ class Removal:
             try:
                 return act(*given, **named)
             except Conflict:
-                time.sleep(random.uniform(0, 0.004 * 2 ** min(attempt, 6)))  # noqa: S311  # jitter, not a secret
+                pause(attempt)
         raise StorageUnavailable
-
-
-def _closed(row: StudyRow | SeriesRow, why: str) -> Change:
-    why = DELETING if DELETING in (why, row.closing) else EMPTYING
-    return Put(replace(row, closing=why, revision=row.revision + 1).item, _unchanged(row))
-
-
-def _is_open_in(row: StudyRow | SeriesRow, item: Item) -> bool:
-    """Tell whether an item is a series of this very study row, and not closing, or an instance of this series row."""
-    return item.fields[f"of_{row.level.word}"] == row.created and "closing" not in item.fields
-
-
-def _touched(row: StudyRow | SeriesRow) -> Change:
-    """Return a write that changes nothing, but that no other write of the row survives."""
-    return Put(replace(row, revision=row.revision + 1).item, _unchanged(row))
-
-
-def _unchanged(row: StudyRow | SeriesRow) -> Holds:
-    return Holds("revision", row.revision)
-
-
-def _astray(row: InstanceRow, series: SeriesRow | None, study: StudyRow | None) -> bool:
-    """Tell whether an instance belongs to rows that are not there any more."""
-    return not (study and series and row.of_study == study.created and row.of_series == series.created)

@@ -112,7 +112,7 @@ class StudyRow:
 
 @dataclass(frozen=True, slots=True)
 class SeriesRow:
-    """A series of a study; `of_study` is the `created` of the study row it belongs to."""
+    """A series of a study; `of_study` is the `created` of the study row it belongs to, `ending` as in `closing`."""
 
     partition: int
     study: str
@@ -123,6 +123,7 @@ class SeriesRow:
     attributes: Mapping[str, Element] = field(default_factory=dict)
     closing: str = ""
     pending: Pending | None = None
+    ending: bool = False
 
     level = Level.SERIES
 
@@ -137,6 +138,8 @@ class SeriesRow:
             fields["closing"] = self.closing
         if self.pending:
             fields["pending"] = self.pending.fields
+        if self.ending:
+            fields["ending"] = True
         return Item(self.key, fields, orjson.dumps(self.attributes))
 
     def at(self, epoch: str) -> SeriesRow:
@@ -158,6 +161,7 @@ class SeriesRow:
             orjson.loads(item.data),
             f.get("closing", ""),
             Pending.of(f.get("pending")),
+            f.get("ending", False),
         )
 
 

@@ -4,8 +4,10 @@ which nothing is half there, and which comes clean by itself.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 from typing import NamedTuple
 
@@ -110,3 +112,48 @@ def comes_clean(scenario: Scenario, archive: Archive, later: Later) -> None:
     later(10)
     archive.check_clean()
     assert not archive.visible()
+
+
+@pytest.mark.parametrize(
+    ("path", "stored"), [(A, A2), (A, B), (A[:2], B)], ids=["instance, its series", "instance, its study", "series"]
+)
+def test_a_deletion_of_the_last_one_that_dies_hides_nothing_stored_beside_it(
+    path: tuple[str, ...], stored: Uids, tmp_path: Path, later: Later, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process stores at one of the deletion's calls, and the deletion dies at a later one."""
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    archive, other = Archive(tmp_path), Archive(tmp_path)
+    for meeting in count(1):
+        for dying in count(meeting + 1):
+            for process in (archive, other):
+                process.move(f"clinic-{meeting}-{dying}")
+            archive.store(file(*A))
+            archive.hook = meets = Meeting(meeting, dying, lambda: other.store(file(*stored)))
+            with suppress(Killed):
+                archive.delete(*path)
+            archive.hook = None
+            later(10)
+            assert (stored in other.visible()) == (meets.told == [0])
+            if meets.calls < dying:
+                break
+        if meets.calls < meeting:
+            break
+    assert meeting > 10
+
+
+class Meeting:
+    """A hook that lets another act at one call, and kills at another."""
+
+    def __init__(self, meeting: int, dying: int, other: Callable[[], list[int]]) -> None:
+        self.calls = 0
+        self.told: list[int] = []
+        self._meeting = meeting
+        self._dying = dying
+        self._other = other
+
+    def __call__(self, call: str) -> None:
+        self.calls += 1
+        if self.calls == self._meeting:
+            self.told = self._other()
+        if self.calls == self._dying:
+            raise Killed
