@@ -11,16 +11,23 @@ import fcntl
 import os
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Lock
 from typing import Final
 
-from app.engines.embedded.connections import connect
+from app.engines.embedded.connections import BUSY_SECONDS, connect
 from app.errors import Conflict, StorageUnavailable
 
 Operation = Callable[[sqlite3.Connection], int]
 """Reads and writes inside the transaction. It may raise Conflict (or TypeError) before it writes anything."""
+
+LARGEST_LOG: Final = 64 * 1024 * 1024
+"""How many bytes SQLite's log grows before it is begun anew. SQLite does that by itself only in a moment when nobody
+reads, which never comes where readers come and go without a break."""
+
+_PATIENCE: Final = 1000
+"""How long writers then wait for those who read, in milliseconds; should they not come to an end, the log grows on."""
 
 _SYNCHRONOUS: Final = {True: "PRAGMA synchronous = FULL", False: "PRAGMA synchronous = NORMAL"}
 
@@ -45,6 +52,7 @@ class Commits:
 
     def __init__(self, path: Path, lock: Path) -> None:
         self._path = path
+        self._log = path.with_name(path.name + "-wal")
         self._lock = lock
         self._start()
 
@@ -56,6 +64,7 @@ class Commits:
         self._lock_file: int | None = None
         self._connection: sqlite3.Connection | None = None
         self._durable: bool | None = None
+        self._log_limit = LARGEST_LOG
 
     def run(self, operation: Operation, *, durable: bool) -> int:
         """Run the operation in a transaction, commit, and return what it returned.
@@ -140,11 +149,20 @@ class Commits:
             raise
         for ticket, outcome in zip(batch, outcomes, strict=True):
             ticket.value, ticket.error = outcome
+        self._bound_log(connection)
+
+    def _bound_log(self, connection: sqlite3.Connection) -> None:
+        with suppress(sqlite3.Error, OSError):  # what is committed is committed, whatever becomes of the log
+            if self._log.stat().st_size < self._log_limit:
+                return
+            connection.execute(f"PRAGMA busy_timeout = {_PATIENCE}")
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            connection.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
+            self._log_limit = self._log.stat().st_size + LARGEST_LOG
 
     def _prepared(self, *, durable: bool) -> sqlite3.Connection:
         if self._connection is None:
             self._connection = connect(self._path)
-            self._connection.execute("PRAGMA journal_size_limit = 67108864")  # give back the log of a busy hour
         if durable != self._durable:
             self._connection.execute(_SYNCHRONOUS[durable])
             self._durable = durable

@@ -156,3 +156,26 @@ def test_a_batch_is_durable_when_one_in_it_must_be(commits: Commits, statements:
         commits.run(lambda _: 0, durable=durable)
     pragmas = [statement for statement in statements if "synchronous" in statement]
     assert pragmas == ["PRAGMA synchronous = NORMAL", "PRAGMA synchronous = FULL", "PRAGMA synchronous = NORMAL"]
+
+
+def test_the_log_is_begun_anew_whenever_readers_let_it(commits: Commits, monkeypatch: pytest.MonkeyPatch) -> None:
+    limit = 100_000
+    monkeypatch.setattr(module, "LARGEST_LOG", limit)
+    monkeypatch.setattr(module, "_PATIENCE", 1)
+    commits.restart()
+    log = commits._path.with_name("file.db-wal")
+    reader = module.connect(commits._path)
+    reader.execute("PRAGMA journal_mode = WAL")
+    reader.execute("BEGIN")
+    reader.execute("SELECT n FROM number").fetchall()
+    for n in range(100):
+        commits.run(insert(n), durable=False)
+    assert log.stat().st_size > 2 * limit
+    reader.execute("END")
+    for n in range(100, 200):
+        commits.run(insert(n), durable=False)
+        if log.stat().st_size <= limit:
+            break
+    assert log.stat().st_size <= limit
+    assert numbers(commits) == list(range(n + 1))
+    reader.close()
