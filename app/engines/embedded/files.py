@@ -104,6 +104,7 @@ class FileBlobs:
             with suppress(FileNotFoundError):
                 incoming.rename(target)
                 return
+            self._trusted.discard(target.parent)  # before it is made again: nobody may take the new one for the old
             with suppress(FileNotFoundError):
                 target.parent.mkdir(parents=True, exist_ok=True)
         raise StorageUnavailable

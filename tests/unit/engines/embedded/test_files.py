@@ -115,8 +115,11 @@ def test_the_order_of_syncing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     put(blobs, "1/study/series/other/8.dcm")
     assert happened == first
     happened.clear()
-    blobs.delete([KEY, "1/study/series/other/8.dcm"])
+    FileBlobs(tmp_path).delete([KEY, "1/study/series/other/8.dcm"])  # another process
     assert happened == ["sync objects"]
+    happened.clear()
+    put(blobs, KEY)
+    assert happened == [*first, "sync objects/1/study", "sync objects/1", "sync objects"]
 
 
 def test_a_killed_put_leaves_nothing_to_see(tmp_path: Path) -> None:
