@@ -8,6 +8,7 @@ nothing is there, and the writer, whose entry expects the same, takes a new numb
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator
 from typing import Any, Final, NamedTuple
 
@@ -20,6 +21,9 @@ from app.storage.sequence import Sequence
 
 GRACE_SECONDS: Final = 5.0
 """How long a gap may wait for its writer before a reader seals it."""
+
+_LOOKS: Final = 100
+"""How often, in those seconds, a reader looks for the writers into a window of time that is over."""
 
 
 class Entry(NamedTuple):
@@ -45,6 +49,8 @@ class ChangeFeed:
         self._hours: set[str] = set()
         self._settled = 0  # every number up to this is an entry or sealed, for ever
         self._noted = -1  # what the table says of it, once it was read
+        self._seen = (0.0, 0)  # when this process looked, and the highest number reserved by then
+        self._old = 0  # the highest number that was reserved a while ago, as far as this process knows
 
     # --- writing ---
 
@@ -87,6 +93,7 @@ class ChangeFeed:
         tip = self._sequence.last()
         if self._noted < 0:
             self._settled = self._noted = self._read_note()
+        self._remember(tip)
         for number in self._missing(self._settled + 1, tip):
             if not self._given_up(number, tip):
                 tip = number - 1
@@ -114,11 +121,17 @@ class ChangeFeed:
             expected = number + 1
         yield from range(expected, last + 1)
 
+    def _remember(self, tip: int) -> None:
+        now, (then, seen) = clock.now(), self._seen
+        if now - then >= GRACE_SECONDS:
+            self._old, self._seen = seen, (now, tip)
+
     def _given_up(self, number: int, tip: int) -> bool:
-        """Seal a number if the next entry is old enough: that was reserved later, so the gap is older."""
-        following = next((entry for _, entry in self._numbers(number + 1, tip) if entry), None)
-        if following is None or clock.now() - clock.seconds(following.timestamp) < GRACE_SECONDS:
-            return False
+        """Seal a number that was reserved long enough ago: this process saw that, or the next entry is so old."""
+        if number > self._old:
+            following = next((entry for _, entry in self._numbers(number + 1, tip) if entry), None)
+            if following is None or clock.now() - clock.seconds(following.timestamp) < GRACE_SECONDS:
+                return False
         return self.seal([number])
 
     def closed(self, first: int, last: int) -> list[Entry]:
@@ -159,9 +172,10 @@ class ChangeFeed:
     def by_time(self, start: str, end: str, offset: int, limit: int) -> list[Entry]:
         """Return entries with `start` <= time < `end` (timestamps, empty for open), by time then sequence.
 
-        `offset` entries are skipped: whole hours are counted, not read.
+        `offset` entries are skipped: whole hours are counted, not read. Of a window that ended a while ago, everything
+        is there: no entry will appear in it afterwards.
         """
-        settled = self.settled()
+        settled = self._settled_before(end)
         found: list[Entry] = []
         between = Range(keys.hour_of(start), keys.hour_of(end))
         for item in self._table.query(keys.FEED_HOURS, between):
@@ -183,6 +197,19 @@ class ChangeFeed:
                 if len(found) == limit:
                     return found
         return found
+
+    def _settled_before(self, end: str) -> int:
+        """Return what `settled` does. Should the time be over, those who may still write an entry with an earlier one
+        are waited for; who takes too long has to begin anew, with a later time."""
+        tip = self._sequence.last()
+        over = end and clock.seconds(end) <= clock.now() - GRACE_SECONDS
+        for _ in range(_LOOKS):
+            settled = self.settled()
+            if settled >= tip or not over:
+                return settled
+            time.sleep(GRACE_SECONDS / _LOOKS)
+        self.closed(settled + 1, tip)
+        return self.settled()
 
     def latest_by_time(self) -> Entry | None:
         """Return the entry with the latest time among those before which nothing is missing."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -98,7 +99,7 @@ def test_a_gap_that_waited_long_enough_is_closed_for_good(writer: Feed, reader: 
 
 
 def test_a_gap_is_as_old_as_what_was_reserved_after_it(writer: Feed, reader: Feed, later: Later) -> None:
-    """Nobody can tell how old the last gap is: it stays open until something comes after it."""
+    """A process that has not looked before cannot tell how old the last gap is."""
     writer.write(*writer.reserve())
     writer.reserve(2)
     later()
@@ -107,6 +108,48 @@ def test_a_gap_is_as_old_as_what_was_reserved_after_it(writer: Feed, reader: Fee
     assert reader.read() == [1]
     later(GRACE_SECONDS + 1)
     assert reader.read() == [1, 4]
+
+
+def test_the_last_gap_is_closed_by_who_saw_it_a_while_ago(writer: Feed, reader: Feed, later: Later) -> None:
+    writer.reserve(2)
+    assert reader.read() == []
+    later(GRACE_SECONDS)
+    (slow,) = writer.reserve()
+    assert reader.read() == []
+    writer.write(slow)
+    later(GRACE_SECONDS - 1)
+    assert reader.read() == [slow]  # what was reserved since may still be written
+    (slower,) = writer.reserve()
+    assert reader.read() == [slow]
+    writer.write(slower)
+    assert reader.read() == [slow, slower]
+
+
+def test_nothing_appears_in_a_window_that_was_read_when_it_was_over(
+    table: SqliteTable, writer: Feed, later: Later, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three are on their way when a window ends: one comes a moment later, one takes too long, one is dead."""
+    numbers = writer.reserve(3)
+    changes = [writer.feed.changes(CLINIC, [(number, row(number))], "Create") for number in numbers]
+    later(1)
+    end = clock.timestamp(clock.now())
+    later(GRACE_SECONDS + 1)
+    waited: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        waited.append(seconds)
+        if len(waited) == 2:
+            table.write(*changes[1])
+
+    monkeypatch.setattr(time, "sleep", sleep)
+    window = [[entry.sequence for entry in Feed(table).feed.by_time("", end, 0, 100)]]
+    assert window == [[2]]
+    assert sum(waited) == pytest.approx(GRACE_SECONDS)
+    with pytest.raises(Conflict):
+        table.write(*changes[0])
+    window.append([entry.sequence for entry in Feed(table).feed.by_time("", end, 0, 100)])
+    assert window == [[2], [2]]
+    assert sum(waited) == pytest.approx(GRACE_SECONDS)
 
 
 def test_a_process_that_just_started_skips_nobody_however_far_the_others_are(
