@@ -37,10 +37,16 @@ def configured(command: Callable[Concatenate[Settings, P], None]) -> Callable[P,
             click.echo(f"Bulkhead cannot start as configured:\n{error}", err=True)
             sys.exit(MISCONFIGURED)
         except BulkheadError as error:
-            click.echo(f"Bulkhead cannot go on: {error}", err=True)
+            click.echo(f"Bulkhead cannot go on: {error}{_cause(error)}", err=True)
             sys.exit(FAILED)
 
     return wrapped
+
+
+def _cause(error: BulkheadError) -> str:
+    """Return what the engine met, for the operator; callers are never shown it."""
+    cause = error.__cause__
+    return f" {type(cause).__name__}: {cause}" if cause else ""
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})

@@ -50,6 +50,13 @@ def test_an_absent_store_ends_with_exit_code_1(monkeypatch: pytest.MonkeyPatch) 
     assert "The data store operation failed." in result.stderr
 
 
+def test_what_the_engine_met_is_told_to_the_operator(tmp_path: Path) -> None:
+    (tmp_path / "index.sqlite").write_bytes(b"not a database" * 1000)
+    result = bulkhead("serve", BULKHEAD_DATA_DIR=str(tmp_path))
+    assert result.exit_code == 1
+    assert "The data store operation failed. DatabaseError: file is not a database" in result.stderr
+
+
 def test_init_makes_the_data_folder_and_may_be_repeated(tmp_path: Path) -> None:
     folder = tmp_path / "archive"
     for _ in range(2):
