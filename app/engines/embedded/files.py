@@ -7,6 +7,7 @@ time); spreading them by hash instead touches more directories and is slower too
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import secrets
@@ -25,6 +26,8 @@ _CHUNK: Final = 1024 * 1024
 _STALE_SECONDS: Final = 24 * 60 * 60
 _TRUSTED_DIRECTORIES: Final = 10_000
 _ATTEMPTS: Final = 100
+_RESERVED: Final = 64 * 1024 * 1024
+"""Bytes of the disk that no body gets: what a deletion writes to the index still finds room there."""
 
 
 class FileBlobs:
@@ -33,7 +36,8 @@ class FileBlobs:
     A body is written to `root/incoming`, renamed into place, and synced there: one turn of the file system's journal
     makes data and name durable together, where syncing before the rename takes two. So nobody ever reads a part of a
     file; only a power loss before `put` returns may leave one, which nothing names yet. A kill -9 leaves at worst a
-    file in `incoming`; those that have not grown for a day are removed when the next store starts.
+    file in `incoming`; those that have not grown for a day are removed when the next store starts. A disk that is all
+    but full takes no more bodies, so that instances can still be deleted from it.
     """
 
     def __init__(self, root: Path) -> None:
@@ -171,9 +175,16 @@ def _copy(body: BinaryIO, file: io.FileIO) -> int:
     size = 0
     while chunk := body.read(_CHUNK):  # outside the translation: what `body` raises is the caller's
         with _translated():
+            _require_room(file)
             _append(file, chunk)
         size += len(chunk)
     return size
+
+
+def _require_room(file: io.FileIO) -> None:
+    disk = os.fstatvfs(file.fileno())
+    if disk.f_bavail * disk.f_frsize < _RESERVED:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _append(file: io.FileIO, chunk: bytes) -> None:

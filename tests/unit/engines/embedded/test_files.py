@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from app.engines.embedded import files
 from app.engines.embedded.files import FileBlobs
 from app.errors import BlobMissing, StorageUnavailable
 
@@ -196,6 +197,18 @@ def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(StorageUnavailable):
         put(blobs, KEY)
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_a_disk_that_is_all_but_full_still_lets_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    blobs = FileBlobs(tmp_path)
+    put(blobs, KEY)
+    monkeypatch.setattr(files, "_RESERVED", 2**62)
+    with pytest.raises(StorageUnavailable):
+        put(blobs, "1/study/series/other/8.dcm")
+    assert tree(tmp_path / "incoming") == []
+    blobs.open(KEY).close()
+    blobs.delete([KEY])
+    assert tree(tmp_path) == ["incoming", "objects"]
 
 
 def test_directories_that_keep_vanishing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
