@@ -16,11 +16,14 @@ from app.storage.ports import Key
 ATTEMPTS: Final = 8
 """How often a call is made while other transactions hold its items, on top of what the SDK repeats by itself."""
 
+_UNDECIDED: Final = "TransactionInProgressException"
+"""An earlier attempt of the same call is still at work: it may yet write."""
+
 _CONTENDED: Final = frozenset(
     {
         "TransactionConflict",  # a reason within a cancelled transaction
         "TransactionConflictException",  # the same, of a call that is not a transaction
-        "TransactionInProgressException",
+        _UNDECIDED,
         "ThrottlingError",
         "ProvisionedThroughputExceeded",
     }
@@ -52,8 +55,10 @@ def retried(call: Callable[..., Any], request: dict[str, Any], keys: Sequence[Ke
     """Return what `call` answers, asking again while other transactions are under way on the same items.
 
     `keys` are those of the transaction's actions, in order. Raises `Conflict` with the first of them whose condition
-    failed, `Conflict(None)` when the others did not come to an end, and StorageUnavailable.
+    failed, `Conflict(None)` when the others did not come to an end, and StorageUnavailable, after which the items may
+    have been written.
     """
+    reasons: list[str] = []
     for attempt in range(ATTEMPTS):
         try:
             return call(**request)
@@ -66,7 +71,7 @@ def retried(call: Callable[..., Any], request: dict[str, Any], keys: Sequence[Ke
         except BotoCoreError as error:
             raise StorageUnavailable from error
         pause(attempt)
-    raise Conflict(None)
+    raise StorageUnavailable if _UNDECIDED in reasons else Conflict(None)
 
 
 def _reasons(error: ClientError) -> list[str]:

@@ -131,6 +131,14 @@ class TestConflicts:
         assert caught.value.key is None
         assert sum(pauses) < 5
 
+    def test_a_transaction_that_may_yet_succeed_is_no_conflict(
+        self, table: DynamoTable, dynamodb_stub: Stubber, pauses: list[float]
+    ) -> None:
+        for _ in range(ATTEMPTS):
+            dynamodb_stub.add_client_error("transact_write_items", "TransactionInProgressException")
+        with pytest.raises(StorageUnavailable):
+            table.write(CREATE)
+
     @pytest.mark.parametrize("operation", ["put_item", "delete_item", "update_item"])
     def test_contention_of_a_call_that_is_no_transaction(
         self, table: DynamoTable, dynamodb_stub: Stubber, pauses: list[float], operation: str
