@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sqlite3
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -133,18 +134,29 @@ def test_an_interrupted_writer_is_not_waited_for(commits: Commits) -> None:
     """Ctrl-C in the main thread while it waits: the others go on, and what was not begun is not done."""
     threads = ThreadPoolExecutor(2)
     main = threading.get_ident()
+    interrupted: list[int] = []
+
+    def once(number: int, _: object) -> None:
+        interrupted.append(number)
+        if len(interrupted) == 1:
+            raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, once)
     with commits.exclusive():
         leader = threads.submit(commits.run, insert(1), durable=True)
         wait_until(lambda: len(commits._waiting) == 1)
 
         def interrupt() -> None:
             wait_until(lambda: len(commits._waiting) == 2)
-            signal.pthread_kill(main, signal.SIGINT)
+            while not interrupted:  # a signal just before the wait begins does not end it
+                signal.pthread_kill(main, signal.SIGINT)
+                time.sleep(0.05)
 
         interrupter = threads.submit(interrupt)
         with pytest.raises(KeyboardInterrupt):
             commits.run(insert(2), durable=True)
         interrupter.result()
+    signal.signal(signal.SIGINT, before)
     assert leader.result() == 1
     assert commits.run(insert(3), durable=True) == 9
     assert numbers(commits) == [1, 3]
