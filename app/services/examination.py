@@ -118,10 +118,15 @@ def _warning(part10: Part10, invalid: bool) -> int | None:
 
 
 def _indexed(dataset: Dataset, attributes: tuple[Attribute, ...]) -> dict[str, Any]:
-    """Return those attributes that have a value of their expected VR; another VR counts as missing (spec/07)."""
+    """Return the first values of attributes that have one of their expected VR; another VR counts as missing (spec/07).
+
+    A row holds no more than that (spec/02, "Multiple values"): it has to fit into an item, whatever was sent.
+    """
     found = ((each, dataset.get(each.tag)) for each in attributes)
     return {
-        each.tag: element for each, element in found if element and element["vr"] == each.vr and element.get("Value")
+        each.tag: {"vr": each.vr, "Value": element["Value"][:1]}
+        for each, element in found
+        if element and element["vr"] == each.vr and element.get("Value")
     }
 
 

@@ -97,6 +97,7 @@ REFUSED: dict[str, bytes] = {
 }
 
 EITHER: dict[str, bytes] = {
+    "more names than an index row holds": part10(uids() + element(0x00080090, "PN", b"A\\" * 32_767) + REST),
     "implicit by its header, explicit in truth": part10(uids() + REST, IMPLICIT_LITTLE),
     "a transfer syntax that nobody has": part10(uids() + REST, "1.2.3.4.5.6.7.8.9"),
     "cut in the pixels": WHOLE[:-7],
