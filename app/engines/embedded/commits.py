@@ -73,11 +73,7 @@ class Commits:
         when the file cannot be written; StorageUnavailable when another thread met such an error on our behalf.
         """
         ticket = _Ticket(operation, durable)
-        with self._mutex:
-            self._waiting.append(ticket)
-            ticket.leads, self._led = not self._led, True
-        if not ticket.leads:
-            self._wait(ticket)
+        self._queue(ticket)
         if ticket.leads:
             self._lead(ticket)
         if ticket.error is not None:
@@ -98,9 +94,14 @@ class Commits:
 
     # --- taking turns -----------------------------------------------------------------------------------------------
 
-    def _wait(self, ticket: _Ticket) -> None:
+    def _queue(self, ticket: _Ticket) -> None:
+        """Wait until the operation has been run, or is to be run by its own thread, which then leads."""
         try:
-            ticket.turn.acquire()
+            with self._mutex:
+                self._waiting.append(ticket)
+                ticket.leads, self._led = not self._led, True
+            if not ticket.leads:
+                ticket.turn.acquire()
         except BaseException:  # a signal handler raised in this thread: the others must not wait for it to lead
             with self._mutex:
                 if ticket in self._waiting:
