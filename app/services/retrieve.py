@@ -10,7 +10,7 @@ from app.dicom import transcode
 from app.dicom.frames import FrameTable
 from app.dicom.part10 import inflated, parse
 from app.dicom.uids import EXPLICIT_LITTLE, transfer_syntax
-from app.errors import NotAcceptable, NotFound
+from app.errors import BlobMissing, NotAcceptable, NotFound, StorageUnavailable
 from app.services.spool import receive
 from app.services.spread import Spread
 from app.storage.documents import Documents
@@ -96,8 +96,17 @@ class Retrieve:
         return sorted(view.instances, key=lambda row: row.created)
 
     def open(self, instance: Instance, start: int = 0, length: int | None = None) -> BinaryIO:
-        """Return a stream over the stored file, preamble included; the caller closes it."""
-        return self._blobs.open(instance.blob, start, length)
+        """Return a stream over the stored file, preamble included; the caller closes it.
+
+        Raises `BlobMissing` if the version was removed meanwhile, `StorageUnavailable` if its file should be there.
+        """
+        try:
+            return self._blobs.open(instance.blob, start, length)
+        except BlobMissing as error:
+            kept = self._instances.vouched(instance.partition, instance.study, instance.series, instance.instance)
+            if instance.version in kept:
+                raise StorageUnavailable from error
+            raise
 
     def opened(self, instances: Iterable[Instance]) -> Generator[BinaryIO, None, None]:
         """Yield a stream over each stored file; the caller closes each, and the iterator if it stops early."""

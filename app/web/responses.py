@@ -70,19 +70,20 @@ def file(stream: BinaryIO, content_type: str, length: int) -> Response:
 
 
 def single(piece: Piece) -> Response:
-    """Return one piece as the whole body."""
+    """Return one piece as the whole body. What fails before its first bytes is raised here, not in mid-answer."""
     headers = None if piece.length is None else {"Content-Length": str(piece.length)}
-    return Response(piece.chunks, content_type=piece.content_type, headers=headers)
+    return Response(_started(iter(piece.chunks)), content_type=piece.content_type, headers=headers)
 
 
 def related(media_type: str, pieces: Iterable[Piece]) -> Response:
     """Return the pieces as multipart/related, with a Content-Length when they are a list of known lengths.
 
-    What fits one chunk is sent in one piece: every hand-over to the server costs a call into the kernel.
+    What fits one chunk is sent in one piece: every hand-over to the server costs a call into the kernel. What fails
+    before the first bytes of the first piece is raised here, not in mid-answer.
     """
     boundary = uuid.uuid4().hex
     content_type = f'multipart/related; type="{media_type}"; boundary={boundary}'
-    body = _multipart(boundary, pieces)
+    body = _started(_multipart(boundary, pieces))
     if not isinstance(pieces, list) or None in (lengths := [piece.length for piece in pieces]):
         return Response(body, content_type=content_type)
     length = sum(len(_head(boundary, piece)) for piece in pieces) + sum(lengths) + len(_tail(boundary))
@@ -99,15 +100,16 @@ def chunks_of(open_file: Callable[[], BinaryIO], length: int) -> Iterator[bytes]
             yield chunk
 
 
-def started(chunks: Iterator[bytes]) -> Iterator[bytes]:
+def _started(chunks: Iterator[bytes]) -> Iterator[bytes]:
     """Return the same chunks with the first one made, so that a refusal comes before the answer begins."""
     return chain((next(chunks, b""),), chunks)
 
 
 def _multipart(boundary: str, pieces: Iterable[Piece]) -> Iterator[bytes]:
     for piece in pieces:
-        yield _head(boundary, piece)
-        yield from piece.chunks
+        chunks = iter(piece.chunks)
+        yield _head(boundary, piece) + next(chunks, b"")
+        yield from chunks
     yield _tail(boundary)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import BinaryIO
+
 import pytest
 from flask.testing import FlaskClient
 
@@ -254,13 +256,46 @@ def test_an_instance_never_updated_is_its_own_original(clinic: Caller, value: st
     assert clinic.get(PATHS["instance"], SINGLE, msdicom_request_original=value).data == file
 
 
-def test_a_file_that_is_removed_meanwhile_is_404(clinic: Caller, engine: bootstrap.Engine) -> None:
-    clinic.stored(make_instance(**UIDS))
+FRAMES = PATHS["instance"] + "/frames"
+ASKED = [
+    (PATHS["instance"], SINGLE),
+    (PATHS["instance"], AS_STORED),
+    (PATHS["instance"], f"{SINGLE}; transfer-syntax={EXPLICIT_LITTLE}"),
+    (PATHS["study"], AS_STORED),
+    (f"{FRAMES}/1", "application/octet-stream"),
+    (f"{FRAMES}/1", "*/*"),
+    (f"{FRAMES}/2,1", "*/*"),
+]
+
+
+@pytest.mark.parametrize(("path", "accept"), ASKED)
+def test_a_file_that_is_removed_meanwhile_is_404(
+    clinic: Caller, engine: bootstrap.Engine, monkeypatch: pytest.MonkeyPatch, path: str, accept: str
+) -> None:
+    clinic.stored(make_instance(**UIDS, transfer_syntax=IMPLICIT_LITTLE, frames=2, rows=1024, columns=512))
+    opened = engine.blobs.open
+
+    def too_late(key: str, start: int = 0, length: int | None = None) -> BinaryIO:
+        assert clinic.delete(PATHS["study"]).status_code == 204
+        engine.blobs.delete([key])
+        return opened(key, start, length)
+
+    monkeypatch.setattr(engine.blobs, "open", too_late)
+    response = clinic.get(path, accept)
+    assert (response.status_code, response.text) == (404, "The specified instance cannot be found.")
+
+
+@pytest.mark.parametrize(("path", "accept"), ASKED)
+def test_a_file_that_is_lost_is_503_before_the_answer_begins(
+    clinic: Caller, engine: bootstrap.Engine, path: str, accept: str
+) -> None:
+    clinic.stored(make_instance(**UIDS, transfer_syntax=IMPLICIT_LITTLE, frames=2, rows=1024, columns=512))
     services = clinic.client.application.extensions["bulkhead"]
     (row,) = services.retrieve.instances(services.partitions.resolve("clinic-a", create=False), STUDY)
     engine.blobs.delete([row.blob])
-    response = clinic.get(PATHS["instance"], SINGLE)
-    assert (response.status_code, response.text) == (404, "The specified instance cannot be found.")
+    response = clinic.get(path, accept)
+    assert (response.status_code, response.text) == (503, "The data store operation failed.")
+    assert clinic.get(PATHS["instance"] + "/metadata").status_code == 200
 
 
 # --- rendering, until there is one --------------------------------------------------------------------------------

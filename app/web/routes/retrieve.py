@@ -100,8 +100,7 @@ def _files(retrieve: Retrieve, found: Sequence[Instance], offer: Offer) -> Respo
         return response
     if offer.transfer_syntax != EXPLICIT_LITTLE:
         raise NotAcceptable("The specified transcoding is not supported.")
-    chunks = responses.started(iter(retrieve.explicit_little(found[0])))
-    piece = responses.Piece(_typed(DICOM, EXPLICIT_LITTLE), None, chunks)
+    piece = responses.Piece(_typed(DICOM, EXPLICIT_LITTLE), None, retrieve.explicit_little(found[0]))
     return responses.related(DICOM, [piece]) if offer.multipart else responses.single(piece)
 
 
