@@ -23,6 +23,9 @@ ROWS: Final = 0x00280010
 COLUMNS: Final = 0x00280011
 BITS_ALLOCATED: Final = 0x00280100
 
+HALVED_COLOUR: Final = frozenset({b"YBR_FULL_422", b"YBR_PARTIAL_422"})
+"""Photometric interpretations with half as many samples of each colour as of luminance (PS3.3 C.7.6.3.1.2)."""
+
 ITEM_HEADER: Final = 8
 STARTS_OF_IMAGE: Final = (
     b"\xff\xd8",  # JPEG, JPEG-LS
@@ -125,7 +128,7 @@ def frame_table(data: Buffer, part10: Part10) -> FrameTable:
         if part10.transfer_syntax.deflated:
             return FrameTable()  # fragments have no place there (PS3.5 §A.5), nor do their offsets count in `data`
         return _encapsulated(data, pixels, pixels.fragments, claimed)
-    bits = _frame_bits(part10)
+    bits = _frame_bits(part10, pixels.length, claimed)
     frames = min(claimed, pixels.length * 8 // bits) if bits else 0
     if not frames:
         return FrameTable()
@@ -145,12 +148,15 @@ def pixel_word(part10: Part10) -> int:
     return bits // 8 if pixels.vr == "OW" and bits in (32, 64) else word
 
 
-def _frame_bits(part10: Part10) -> int:
-    """Bits of one native frame. YBR_FULL_422 keeps two samples of three (PS3.3 C.7.6.3.1.2)."""
+def _frame_bits(part10: Part10, length: int, claimed: int) -> int:
+    """Bits of one native frame. YBR_FULL_422 keeps two samples of three (PS3.3 C.7.6.3.1.2).
+
+    Not where all three are there for every frame: decoders of JPEG write them without changing the name.
+    """
     samples = part10.integer(SAMPLES_PER_PIXEL, 1)
-    if samples == 3 and part10.raw(PHOTOMETRIC_INTERPRETATION).rstrip(b" \0") == b"YBR_FULL_422":
-        samples = 2
-    return part10.integer(ROWS) * part10.integer(COLUMNS) * samples * part10.integer(BITS_ALLOCATED)
+    bits = part10.integer(ROWS) * part10.integer(COLUMNS) * samples * part10.integer(BITS_ALLOCATED)
+    halved = part10.raw(PHOTOMETRIC_INTERPRETATION).rstrip(b" \0") in HALVED_COLOUR
+    return bits // 3 * 2 if samples == 3 and halved and length * 8 < bits * claimed else bits
 
 
 def _encapsulated(data: Buffer, pixels: PixelData, fragments: Fragments, claimed: int) -> FrameTable:

@@ -110,12 +110,13 @@ def test_packed_bits_do_not_begin_on_bytes() -> None:
     assert [len(picture) for picture in found] == [2, 2, 2]
 
 
-def test_subsampled_colour_takes_two_thirds() -> None:
+@pytest.mark.parametrize("name", ["YBR_FULL_422", "YBR_PARTIAL_422"])
+@pytest.mark.parametrize("size", [8, 12])
+def test_subsampled_colour_takes_two_thirds_unless_all_is_there(name: str, size: int) -> None:
     colour = {"SamplesPerPixel": 3, "BitsAllocated": 8, "BitsStored": 8, "HighBit": 7}
-    data = corpus.make_instance(
-        rows=2, columns=2, frames=2, pixel=bytes(range(16)), PhotometricInterpretation="YBR_FULL_422", **colour
-    )
-    assert frames(data) == [bytes(range(8)), bytes(range(8, 16))]
+    pixels = bytes(range(2 * size))
+    data = corpus.make_instance(rows=2, columns=2, frames=2, pixel=pixels, PhotometricInterpretation=name, **colour)
+    assert frames(data) == [pixels[:size], pixels[size:]]
 
 
 def test_float_pixel_data() -> None:
