@@ -136,7 +136,7 @@ class Retrieve:
         """Yield the file in Explicit VR Little Endian; raises `NotAcceptable` before the first chunk."""
         if instance.size > MAX_TRANSCODED_BYTES:
             raise NotAcceptable(TOO_LARGE)
-        if transfer_syntax(instance.transfer_syntax).encapsulated:
+        if transfer_syntax(instance.transfer_syntax).encapsulated and self._documents.frames(instance):
             raise NotAcceptable(UNSUPPORTED)
         with self.open(instance) as stream:
             body = receive(stream, MAX_TRANSCODED_BYTES, None)

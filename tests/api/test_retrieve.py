@@ -180,6 +180,13 @@ def test_a_compressed_file_is_not_decoded_yet(clinic: Caller, accept: str) -> No
     assert (response.status_code, response.text) == (406, UNSUPPORTED)
 
 
+def test_a_compressed_syntax_without_an_image_is_rewritten(clinic: Caller) -> None:
+    clinic.stored(make_instance(**UIDS, pixel=False, transfer_syntax=JPEG_BASELINE))
+    response = clinic.get(PATHS["instance"], SINGLE)
+    assert (response.status_code, response.headers["Content-Type"]) == (200, typed(EXPLICIT_LITTLE))
+    assert read(response.data).file_meta.TransferSyntaxUID == EXPLICIT_LITTLE
+
+
 def test_a_large_file_is_not_transcoded(clinic: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
     file = make_instance(**UIDS, transfer_syntax=IMPLICIT_LITTLE)
     monkeypatch.setattr(retrieve, "MAX_TRANSCODED_BYTES", len(file) - 1)
