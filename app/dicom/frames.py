@@ -64,13 +64,14 @@ class FrameTable:
     def ranges(self, number: int) -> list[tuple[int, int]]:
         """(offset, length) of the bytes that make up frame `number`, from 1; `NotFound("frame")` beyond the last.
 
-        Frames of packed bits may begin and end within a byte: `cut` makes a frame of the bytes.
+        Whole words, which frames may begin and end within, as those of packed bits do: `cut` makes a frame of them.
         """
         if not 1 <= number <= self.frames:
             raise NotFound("frame")
         if self.frame_bits:
-            first, end = (number - 1) * self.frame_bits, number * self.frame_bits
-            return [(self.start + first // 8, (end + 7) // 8 - first // 8)]
+            word_bits = 8 * self.word
+            first, end = (number - 1) * self.frame_bits // word_bits, -(-number * self.frame_bits // word_bits)
+            return [(self.start + first * self.word, (end - first) * self.word)]
         skipped = sum(self.counts[: number - 1])
         offset = self.start + sum(self.sizes[:skipped]) + ITEM_HEADER * skipped
         ranges = []
@@ -79,14 +80,19 @@ class FrameTable:
             offset += size + ITEM_HEADER
         return ranges
 
+    @property
+    def whole_words(self) -> bool:
+        """Whether each frame is the very bytes of its ranges."""
+        return self.frame_bits % (8 * self.word) == 0
+
     def cut(self, number: int, covering: bytes) -> bytes:
-        """Frame `number` from the bytes that its ranges cover: the same bytes, unless it begins within one.
+        """Frame `number` from the words that its ranges cover, turned to little endian.
 
         Bits are packed from the least significant one on (PS3.5 §8.1.1).
         """
-        shift = (number - 1) * self.frame_bits % 8
-        if not shift and not self.frame_bits % 8:
+        if self.whole_words:
             return covering
+        shift = (number - 1) * self.frame_bits % (8 * self.word)
         bits = (int.from_bytes(covering, "little") >> shift) & ((1 << self.frame_bits) - 1)
         return bits.to_bytes((self.frame_bits + 7) // 8, "little")
 

@@ -8,7 +8,7 @@ from struct import Struct
 from typing import Final
 
 from app.dicom.elements import ITEM, ITEM_END, SEQUENCE_END, UNDEFINED, Buffer, Element, Fragments
-from app.dicom.frames import pixel_word
+from app.dicom.frames import FrameTable, pixel_word
 from app.dicom.part10 import PREAMBLE_LENGTH, TRANSFER_SYNTAX_UID, Part10, inflated
 from app.dicom.uids import EXPLICIT_LITTLE
 from app.dicom.vr import BULK, LONG_FORM, WORD_SIZE
@@ -42,15 +42,13 @@ def to_explicit_little(data: Buffer, part10: Part10) -> Iterator[bytes]:
     return _gathered(_file(data, part10))
 
 
-def frame_to_little(frame: bytes, word: int) -> bytes:
-    """One native frame of a big endian file in little endian byte order; `word` is that of its `FrameTable`.
+def native_frame(table: FrameTable, number: int, covering: bytes, *, little: bool) -> bytes:
+    """Frame `number` from the bytes that its ranges cover, in little endian or in the byte order of its file.
 
-    Raises `NotAcceptable` if the frame does not end on a word, as 8-bit pixels in OW may not: `to_explicit_little` can
-    still rewrite the whole file.
+    A frame that begins or ends within a word comes as it would lie alone in such a file.
     """
-    if len(frame) % word:
-        raise NotAcceptable(UNSUPPORTED)
-    return swapped(frame, word)
+    frame = table.cut(number, swapped(covering, table.word))
+    return frame if little else swapped(frame + bytes(-len(frame) % table.word), table.word)
 
 
 def swapped(words: bytes, size: int) -> bytes:

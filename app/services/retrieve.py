@@ -160,9 +160,9 @@ class Retrieve:
         table = self._frame_table(row)
         ranges = {number: table.ranges(number) for number in numbers}
         if transfer_syntax_wanted in ("*", row.transfer_syntax):
-            syntax, word = row.transfer_syntax, 1
+            syntax, little = row.transfer_syntax, table.word == 1
         elif transfer_syntax_wanted == EXPLICIT_LITTLE and not transfer_syntax(row.transfer_syntax).encapsulated:
-            syntax, word = EXPLICIT_LITTLE, table.word
+            syntax, little = EXPLICIT_LITTLE, True
         else:
             raise NotAcceptable(UNSUPPORTED)
         if table.deflated:
@@ -170,7 +170,7 @@ class Retrieve:
             wanted = [(number, *ranges[number][0]) for number in numbers]
             frames = (table.cut(number, bytes(data[start : start + length])) for number, start, length in wanted)
             return Frames(syntax, map(_whole, frames))
-        return Frames(syntax, (self._part(row, table, number, ranges[number], word) for number in numbers))
+        return Frames(syntax, (self._part(row, table, number, ranges[number], little) for number in numbers))
 
     def _frame_table(self, row: Instance) -> FrameTable:
         if row.native:
@@ -179,12 +179,11 @@ class Retrieve:
         packed = self._documents.frames(row)
         return FrameTable.unpack(packed) if packed else FrameTable()
 
-    def _part(self, row: Instance, table: FrameTable, number: int, ranges: Ranges, word: int) -> FramePart:
+    def _part(self, row: Instance, table: FrameTable, number: int, ranges: Ranges, little: bool) -> FramePart:
         """Return one frame: streamed as it lies in the file, read whole only where its bits or bytes must move."""
-        if word == 1 and table.frame_bits % 8 == 0:
+        if table.whole_words and little == (table.word == 1):
             return FramePart(sum(length for _, length in ranges), self._chunks(row, ranges))
-        frame = table.cut(number, b"".join(self._chunks(row, ranges)))
-        return _whole(transcode.frame_to_little(frame, word) if word > 1 else frame)
+        return _whole(transcode.native_frame(table, number, b"".join(self._chunks(row, ranges)), little=little))
 
     def _chunks(self, row: Instance, ranges: Ranges) -> Iterator[bytes]:
         for start, length in ranges:

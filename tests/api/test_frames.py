@@ -71,6 +71,19 @@ def test_uncompressed_frames_in_little_endian(clinic: Caller, syntax: str) -> No
     assert (stored.data, stored.headers["Content-Type"]) == (frame(1, 4, 4), typed(syntax))
 
 
+@pytest.mark.parametrize("accept", [RELATED, f"{RELATED}; transfer-syntax=*"])
+def test_big_endian_frames_that_begin_within_a_word(clinic: Caller, accept: str) -> None:
+    octets = {"BitsAllocated": 8, "BitsStored": 8, "HighBit": 7}
+    pixels = bytes([2, 1, 4, 3, 6, 5])
+    clinic.stored(
+        make_instance(**UIDS, rows=1, columns=3, frames=2, pixel=pixels, transfer_syntax=EXPLICIT_BIG, **octets)
+    )
+    response = clinic.get(f"{FRAMES}/1,2", accept)
+    assert response.status_code == 200
+    found = [body for _, body in parts(response)]
+    assert found == ([b"\2\1\0\3", b"\5\4\0\6"] if "*" in accept else [b"\1\2\3", b"\4\5\6"])
+
+
 @pytest.mark.parametrize(("table", "fragments"), [("basic", 1), ("basic", 3), ("extended", 1), ("none", 1)])
 def test_compressed_frames_as_stored(clinic: Caller, table: str, fragments: int) -> None:
     pictures = [[f"frame {k} part {n}.".encode() * 2 for n in range(fragments)] for k in range(3)]
