@@ -19,6 +19,14 @@ Attributes = Mapping[str, Element]
 """Tag -> element."""
 
 
+def first_of(element: Element) -> Element | None:
+    """Return an element with its first value alone, as the index holds it; None if it has none (spec/02)."""
+    values = element.get("Value")
+    if not values or values[0] is None:
+        return None
+    return element if len(values) == 1 else {"vr": element["vr"], "Value": values[:1]}
+
+
 class Level(IntEnum):
     """The information model's levels, from the whole to the part."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final
 
-from app.dicom.attributes import Attribute, Attributes, Element
+from app.dicom.attributes import Attribute, Attributes, Element, first_of
 from app.dicom.uids import PADDING
 from app.dicom.validation import UNEXPECTED_VR, fault_of_value
 from app.dicom.values import NAME_GROUPS
@@ -37,8 +37,8 @@ def fault(dataset: Attributes, attribute: Attribute) -> str | None:
         return None
     if element["vr"] != attribute.vr:
         return UNEXPECTED_VR
-    first = _first(element)
-    return None if first is None else fault_of_value(attribute.vr, _text(first))
+    first = first_of(element)
+    return fault_of_value(attribute.vr, _text(first["Value"][0])) if first else None
 
 
 def values(dataset: Attributes, tags: Iterable[Attribute]) -> dict[str, Element]:
@@ -46,9 +46,9 @@ def values(dataset: Attributes, tags: Iterable[Attribute]) -> dict[str, Element]
     found: dict[str, Element] = {}
     for each in tags:
         element = dataset.get(each.tag)
-        first = _first(element) if element and is_own(dataset, each) else None
-        if element and first is not None and fault(dataset, each) is None:
-            found[each.key] = {"vr": each.vr, "Value": [first]}
+        first = first_of(element) if element and is_own(dataset, each) else None
+        if first and fault(dataset, each) is None:
+            found[each.key] = first
     return found
 
 
@@ -56,11 +56,6 @@ def excerpt(dataset: Attributes, tags: Iterable[Attribute]) -> Attributes:
     """Return what `fault` and `values` look at in a dataset: of a large one, next to nothing."""
     wanted = {name for each in tags for name in (each.tag, _creator(each))}
     return {tag: dataset[tag] for tag in wanted & dataset.keys()}
-
-
-def _first(element: Element) -> Any:
-    found = element.get("Value")
-    return found[0] if found else None
 
 
 def is_own(dataset: Attributes, attribute: Attribute) -> bool:

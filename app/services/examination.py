@@ -10,7 +10,7 @@ from typing import Any, Final
 import orjson
 
 from app.dicom import tag_values
-from app.dicom.attributes import INDEXED, UIDS, Attribute, Attributes, Extended, Level
+from app.dicom.attributes import INDEXED, UIDS, Attribute, Attributes, Extended, Level, first_of
 from app.dicom.frames import FrameTable, frame_table
 from app.dicom.json_model import Dataset, describe, first_text
 from app.dicom.part10 import Part10, parse
@@ -118,16 +118,13 @@ def _warning(part10: Part10, invalid: bool) -> int | None:
 
 
 def _indexed(dataset: Dataset, attributes: tuple[Attribute, ...]) -> dict[str, Any]:
-    """Return the first values of attributes that have one of their expected VR; another VR counts as missing (spec/07).
+    """Return the first values of those attributes that have one; another VR than expected counts as missing (spec/07).
 
-    A row holds no more than that (spec/02, "Multiple values"): it has to fit into an item, whatever was sent.
+    Only first values, and so no file makes an index row larger than an item may be.
     """
     found = ((each, dataset.get(each.tag)) for each in attributes)
-    return {
-        each.tag: {"vr": each.vr, "Value": element["Value"][:1]}
-        for each, element in found
-        if element and element["vr"] == each.vr and element.get("Value")
-    }
+    firsts = ((each.tag, first_of(element)) for each, element in found if element and element["vr"] == each.vr)
+    return {tag: element for tag, element in firsts if element}
 
 
 def _expected(dataset: Dataset, tags: list[Attribute]) -> dict[int, str]:

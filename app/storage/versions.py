@@ -19,7 +19,7 @@ from dataclasses import replace
 from itertools import islice
 from typing import NamedTuple
 
-from app.dicom.attributes import INDEXED, Element, Extended, Level
+from app.dicom.attributes import INDEXED, Element, Extended, Level, first_of
 from app.errors import Conflict, StorageUnavailable
 from app.storage import keys
 from app.storage.changefeed import ChangeFeed
@@ -237,7 +237,8 @@ class Versions:
     def _values(self, level: Level, changes: Changes) -> dict[str, Element]:
         """Return those of the new values that the rows of a level hold."""
         held = (*INDEXED[level], *self._extended().get(level, ()))
-        return {each.key: changes[each.tag] for each in held if each.tag in changes}
+        firsts = ((each.key, first_of(changes[each.tag])) for each in held if each.tag in changes)
+        return {key: element for key, element in firsts if element}
 
 
 def _noted(row: InstanceRow, epoch: str) -> bool:

@@ -659,6 +659,23 @@ def test_several_values_in_an_indexed_attribute(client: FlaskClient, version: st
     assert response.headers.get("Warning") == (text if warned else None)
 
 
+@pytest.mark.parametrize("version", ["v1", "v2"])
+@pytest.mark.parametrize("keyword", ["patient_name", "modality"])
+def test_more_values_of_an_indexed_attribute_than_a_row_holds(client: FlaskClient, version: str, keyword: str) -> None:
+    clinic = Caller(client, f"/{version}/partitions/clinic-a")
+    values = b"\\".join([b"CT", *(b"X" * 15 for _ in range(30_000))])
+    dataset = clinic.stored(
+        make_instance(study="2.25.1", transfer_syntax=IMPLICIT_LITTLE, **{keyword: values}),
+        make_instance(modality="MR"),
+    )
+    assert len(items(dataset, "00081199")) == 2
+    tag = {"patient_name": "00100010", "modality": "00080061"}[keyword]
+    (row,) = clinic.get(f"/studies?{tag}=CT&includefield={tag}").get_json(force=True)
+    assert value(row, "0020000D") == "2.25.1"
+    if version == "v2":
+        assert row[tag]["Value"] in (["CT"], [{"Alphabetic": "CT"}])
+
+
 # --- what is stored -----------------------------------------------------------------------------------------------
 
 
