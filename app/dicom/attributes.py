@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, Final
 
-from pydicom.datadict import dictionary_has_tag, dictionary_keyword, dictionary_VR, tag_for_keyword
+from pydicom.datadict import dictionary_has_tag, dictionary_keyword, dictionary_VR, repeater_has_tag, tag_for_keyword
 
 Element = Mapping[str, Any]
 """One attribute in DICOM JSON: `{"vr": "DA", "Value": ["20240115"]}` (PS3.18 §F.2)."""
@@ -157,8 +157,7 @@ def tag_of(name: str) -> str | None:
     """
     if len(name) == 8 and all(c in "0123456789abcdefABCDEF" for c in name):
         number = int(name, 16)
-        known = dictionary_has_tag(number) or (number >> 16) % 2 == 1
-        return name.upper() if known else None
+        return name.upper() if _listed(number) or (number >> 16) % 2 == 1 else None
     number_of = tag_for_keyword(name) if name else None  # retired attributes have no keyword
     return None if number_of is None else f"{number_of:08X}"
 
@@ -172,10 +171,15 @@ def path_of(name: str) -> str | None:
 def vr_of(tag: str) -> str | None:
     """Return the dictionary's VR of a tag, the first where there are several; None for private or unknown tags."""
     number = int(tag, 16)
-    return dictionary_VR(number)[:2] if dictionary_has_tag(number) else None
+    return dictionary_VR(number)[:2] if _listed(number) else None
 
 
 def keyword_of(tag: str) -> str:
     """Return the keyword of a tag, or the tag itself for private or unknown ones."""
     number = int(tag, 16)
-    return dictionary_keyword(number) if dictionary_has_tag(number) else tag
+    return dictionary_keyword(number) if _listed(number) else tag
+
+
+def _listed(number: int) -> bool:
+    """Tell whether the dictionary lists a tag, or the groups that it repeats in: (60xx,0010)."""
+    return dictionary_has_tag(number) or repeater_has_tag(number)

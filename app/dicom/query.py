@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+import struct
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,7 +25,9 @@ WILD: Final = frozenset({"AE", "AS", "CS", "LO", "PN", "SH"})
 MAX_CANONICAL: Final = 200
 """Characters of a value that the index files; longer values are told apart by `matches`."""
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_CONTROL = re.compile("[\x00-\x1f\x7f\U0010ffff]")
+"""Characters that keys need for themselves: TAB before a number, and the last of all at the end of a range."""
+
 _WORD_BREAK = re.compile(r"[ ^=]+")
 
 
@@ -38,7 +41,7 @@ def canonical(vr: str, value: Any) -> str:
     An empty string stands for no value.
     """
     if vr in NUMBERS:
-        return _canonical_number(value)
+        return _canonical_number(value, single=vr == "FL")
     text = _person_text(value) if isinstance(value, dict) else str(value)
     text = text.rstrip(" \x00")
     if vr == "PN":
@@ -47,9 +50,10 @@ def canonical(vr: str, value: Any) -> str:
         return _canonical_time(text, _DT)
     if vr == "TM":
         return _canonical_time(text, _TM)
-    if not text.isascii() or not text.isprintable():
-        text = _CONTROL.sub(" ", unicodedata.normalize("NFC", text))
-    return text.casefold()
+    if text.isascii() and text.isprintable():
+        return text.casefold()
+    folded = unicodedata.normalize("NFD", text).casefold()
+    return _CONTROL.sub(" ", unicodedata.normalize("NFC", folded)).rstrip(" ")
 
 
 def canonical_values(attribute: Attribute, element: Element | None) -> tuple[str, ...]:
@@ -66,7 +70,7 @@ def canonical_values(attribute: Attribute, element: Element | None) -> tuple[str
         found = tuple(dict.fromkeys(canonical(vr, value) for value in values if value is not None))
     elif values[0] is None:
         return ()
-    elif vr == "PN" and isinstance(values[0], dict) and len(values[0]) > 1:
+    elif vr == "PN" and isinstance(values[0], dict) and values[0].keys() != {"Alphabetic"}:
         groups = (canonical(vr, group) for group in values[0].values())
         found = tuple(dict.fromkeys((canonical(vr, values[0]), *groups)))
     else:
@@ -89,15 +93,20 @@ def _fold_name(text: str) -> str:
     if not text.isascii():
         decomposed = unicodedata.normalize("NFKD", text)
         text = "".join(c for c in decomposed if not unicodedata.combining(c))
-    return _CONTROL.sub(" ", text).casefold().rstrip(" ^=")
+        text = unicodedata.normalize("NFC", text)  # a syllable of Hangul is one character again, as `?` takes it
+    groups = _CONTROL.sub(" ", text).casefold().split("=")
+    return "=".join(group.rstrip(" ^") for group in groups).rstrip("=")
 
 
 _NUMBER: Final = re.compile(r"[+-]?(?:\d+|(\d+\.\d*|\.\d+|\d+(?=[eE]))(?:[eE][+-]?\d+)?)", re.ASCII)
 _NUMBER_CHARACTERS: Final = 64  # more than any number of these VRs can need
 
 
-def _canonical_number(value: Any) -> str:
-    """Return whole numbers by their digits, however large, and others as the nearest double; nothing for no number."""
+def _canonical_number(value: Any, *, single: bool) -> str:
+    """Return whole numbers by their digits, however large, and others as the nearest double; nothing for no number.
+
+    `single`: as the nearest one of single precision, which is what a file holds.
+    """
     text = str(value).strip()
     found = _NUMBER.fullmatch(text) if len(text) <= _NUMBER_CHARACTERS else None
     if not found:
@@ -105,6 +114,10 @@ def _canonical_number(value: Any) -> str:
     if not found[1]:
         return str(int(text))
     number = float(text)
+    try:
+        (number,) = struct.unpack("<f", struct.pack("<f", number)) if single else (number,)
+    except OverflowError:
+        return ""
     if math.isinf(number):
         return ""
     return str(int(number)) if number.is_integer() else repr(number)

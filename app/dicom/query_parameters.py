@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Final
 
 from app.dicom.attributes import (
@@ -18,10 +17,9 @@ from app.dicom.attributes import (
     tag_of,
     vr_of,
 )
-from app.dicom.query import NUMBERS, RANGES, WILD, Between, Condition, Filter, OneOf, Query, Wildcard, Words, canonical
-from app.dicom.query import words as words_of
-from app.dicom.uids import clean_uid
-from app.errors import InvalidParameter, InvalidQuery, InvalidRequest
+from app.dicom.query import Condition, Filter, Query
+from app.dicom.query_values import condition
+from app.errors import InvalidParameter, InvalidQuery
 
 OPTIONS: Final = frozenset({"limit", "offset", "fuzzymatching", "includefield"})
 """Parameters that are no attributes, in lower case."""
@@ -34,17 +32,6 @@ _CASING = (
     "If the parameter is an attribute keyword, check the casing as they are case-sensitive. "
     "The conformance statement has a list of supported query parameters, attributes and the levels."
 )
-
-_MAX_CHARACTERS: Final = {"AE": 16, "CS": 16, "SH": 16, "LO": 64, "AS": 4}
-
-_FORMATS: Final = {
-    "DA": ("Date", "yyyyMMdd"),
-    "TM": ("Time", "HHmmss.FFFFFF where only HH is mandatory"),
-    "DT": ("DateTime", "yyyyMMddHHmmss.FFFFFF where only yyyy is mandatory"),
-}
-_DATE_FORMATS: Final = {4: "%Y", 6: "%Y%m", 8: "%Y%m%d", 10: "%Y%m%d%H", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
-_TIME_FORMATS: Final = {2: "%H", 4: "%H%M", 6: "%H%M%S"}
-_FRACTION = re.compile(r"(\d+)(\.\d{1,6})?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +168,7 @@ class _Scope:
         value = value.rstrip("\x00")
         if not value.strip():
             raise InvalidQuery(f"Invalid query: AttributeId '{name}' has empty string value that is not supported.")
-        return _condition(attribute, name, value, self.fuzzy)
+        return condition(attribute, name, value, fuzzy=self.fuzzy)
 
     def _allows(self, attribute: Attribute) -> bool:
         """A level above the result is open unless the URL names it; StudyInstanceUID may be repeated anywhere."""
@@ -189,69 +176,3 @@ class _Scope:
             return True
         above = Level.INSTANCE if self.series else Level.SERIES if self.study else Level.STUDY
         return above <= attribute.level <= self.level
-
-
-def _condition(attribute: Attribute, name: str, value: str, fuzzy: bool) -> Condition | None:
-    vr = attribute.vr
-    if vr == "UI":
-        return OneOf(frozenset(clean_uid(uid, name) for uid in re.split(r"[,\\]", value)))
-    if vr in NUMBERS:
-        number = canonical(vr, value)
-        if not number:
-            raise InvalidQuery(f"Invalid query: specified value '{value}' is not a number for attribute '{name}'.")
-        return OneOf(frozenset((number,)))
-    if vr in RANGES:
-        return _between(vr, name, value)
-    if value == "*":
-        return None
-    if vr == "PN" and fuzzy:
-        found = tuple(words_of(canonical("PN", value).replace("*", "")))
-        return Words(found) if found else None
-    if vr in _MAX_CHARACTERS and len(value.rstrip()) > _MAX_CHARACTERS[vr]:
-        raise InvalidRequest(
-            f"Dicom element '{name}' failed validation for VR '{vr}': Value length exceeds maximum length."
-        )
-    text = canonical(vr, value)
-    if vr in WILD and ("*" in text or "?" in text):
-        return Wildcard(text)
-    return OneOf(frozenset((text,)))
-
-
-def _between(vr: str, name: str, value: str) -> Condition:
-    kind, shape = _FORMATS[vr]
-    text = value.strip()
-    low, dash, high = text.partition("-")
-    low, high = low.strip(), high.strip()
-    if not dash:
-        return OneOf(frozenset((_moment(vr, name, low),)))
-    if not low and not high:
-        raise InvalidQuery(
-            f"Invalid query: specified {kind} range value '{value}' is invalid for attribute '{name}'. "
-            f"At least one end must be given, formatted as {shape}."
-        )
-    bounds = Between(_moment(vr, name, low) if low else "", _moment(vr, name, high) if high else "")
-    if bounds.low and bounds.high and bounds.low > bounds.high:
-        raise InvalidQuery(
-            f"Invalid query: specified {kind} range value '{value}' is invalid for attribute '{name}'. "
-            f"The first part {kind} {low} should be lesser than or equal to the second part {kind} {high}."
-        )
-    return bounds
-
-
-def _moment(vr: str, name: str, text: str) -> str:
-    """Return the canonical form of a date or time; a partial one means the start of its period."""
-    found = _FRACTION.fullmatch(text)
-    digits, fraction = found.groups() if found else ("", None)
-    formats = {"DA": {8: "%Y%m%d"}, "TM": _TIME_FORMATS, "DT": _DATE_FORMATS}[vr]
-    whole = max(formats)
-    try:
-        if (vr == "DA" and fraction) or (fraction and len(digits) != whole):
-            raise ValueError(text)
-        datetime.strptime(digits, formats[len(digits)])
-    except (KeyError, ValueError):
-        kind, shape = _FORMATS[vr]
-        raise InvalidQuery(
-            f"Invalid query: specified {kind} value '{text}' is invalid for attribute '{name}'. "
-            f"{kind} should be valid and formatted as {shape}."
-        ) from None
-    return canonical(vr, text)

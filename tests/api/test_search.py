@@ -103,10 +103,13 @@ FILES: list[dict[str, Any]] = [
     },
 ]
 
+NAMES = ["=山田^太郎", "==やまだ^たろう", "Yamada^^=山田^太郎^^", "홍^길동", "Doe^A\U0010fffe\U0010ffff"]
+"""Of the studies 2.25.1, 2.25.2, …"""
+
 
 @pytest.fixture(scope="module", params=["embedded", "moto"])
 def library(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Caller]:
-    """A client of an archive with the files above in clinic-a, and one of them in clinic-b."""
+    """A client of an archive with the files above in clinic-a, another in clinic-b, and the names in clinic-n."""
     folder: Path = tmp_path_factory.mktemp("library")
     settings = Settings(data_dir=folder, log_level="error")
     with pytest.MonkeyPatch.context() as patch, mock_aws():
@@ -117,7 +120,13 @@ def library(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         caller = Caller(create_app(settings, bootstrap.build_engine(settings)).test_client())
         for file in FILES:
             caller.stored(make_instance(pixel=False, **{"SpecificCharacterSet": "ISO_IR 192", **file}))
-        Caller(caller.client, "/v2/partitions/clinic-b").stored(make_instance(patient_id="P1"))
+        Caller(caller.client, "/v2/partitions/clinic-b").stored(
+            make_instance(patient_id="P1", pixel=False, extra=[DataElement(0x60020010, "US", 512)])
+        )
+        for i, name in enumerate(NAMES, 1):
+            Caller(caller.client, "/v2/partitions/clinic-n").stored(
+                make_instance(study=f"2.25.{i}", patient_name=name, SpecificCharacterSet="ISO_IR 192", pixel=False)
+            )
         yield caller
 
 
@@ -378,6 +387,29 @@ def test_fuzzy_names(v2: Caller, name: str, found: list[str]) -> None:
     assert studies(v2.get(f"/studies?fuzzyMatching=TRUE&00100010={quote(name)}")) == found
 
 
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("山田^太郎", ["2.25.3", "2.25.1"]),
+        ("=山田^太郎", ["2.25.1"]),
+        ("Yamada=山田^太郎", ["2.25.3"]),
+        ("山田*", ["2.25.3", "2.25.1"]),
+        ("やまだ^たろう", ["2.25.2"]),
+        ("==やまだ^たろう", ["2.25.2"]),
+        ("홍^길동", ["2.25.4"]),
+        ("홍^?동", ["2.25.4"]),
+        ("홍?길동", ["2.25.4"]),
+        ("Doe^A\U0010fffe*", ["2.25.5"]),
+        ("Doe^A*", ["2.25.5"]),
+    ],
+)
+def test_groups_and_characters_of_names(library: Caller, name: str, found: list[str]) -> None:
+    clinic = Caller(library.client, "/v2/partitions/clinic-n")
+    assert studies(clinic.get(f"/studies?PatientName={quote(name)}")) == found
+    if name[0] != "=" and "*" not in name and "?" not in name:
+        assert studies(clinic.get(f"/studies?PatientName={quote(name[:-1])}&fuzzymatching=true")) == found
+
+
 def test_fuzzy_is_for_names_alone_and_off_by_default(v2: Caller) -> None:
     assert studies(v2.get("/studies?PatientName=smi")) == []
     assert studies(v2.get("/studies?PatientName=smi&fuzzymatching=false")) == []
@@ -411,6 +443,9 @@ def test_fuzzy_is_for_names_alone_and_off_by_default(v2: Caller) -> None:
         ("StudyDescription=*", [S5, S4, S3, S2, S1]),
         ("ModalitiesInStudy=*", [S5, S4, S3, S2, S1]),
         ("PatientName=*&fuzzymatching=true", [S5, S4, S3, S2, S1]),
+        ("StudyDescription=%20**%20", [S5, S4, S3, S2, S1]),
+        # the signs do not count as characters of the value
+        ("AccessionNumber=*ABCDEFGHIJKLMNOP*", []),
     ],
 )
 def test_wildcards(v2: Caller, query: str, found: list[str]) -> None:
@@ -433,6 +468,14 @@ def test_lists_of_uids(v2: Caller, sign: str) -> None:
     assert [value(row, "00080018") for row in found] == [f"{S1}.2.1", f"{S1}.1.1"]
     found = rows(v2.get(f"/instances?StudyInstanceUID={S1}{sign}{S2}&Modality=CT"))
     assert [value(row, "00080018") for row in found] == [f"{S2}.1.1", f"{S1}.1.2", f"{S1}.1.1"]
+
+
+@pytest.mark.parametrize("sign", [",", "%5C"])
+def test_lists_of_modalities(v2: Caller, sign: str) -> None:
+    assert studies(v2.get(f"/studies?ModalitiesInStudy=MR{sign}us")) == [S3, S1]
+    assert studies(v2.get(f"/studies?ModalitiesInStudy=MR{sign}US{sign}XA{sign}DX{sign}CR{sign}MG")) == [S3, S1]
+    found = rows(v2.get(f"/series?Modality=MR{sign}US&PatientID=P1"))
+    assert [value(row, "0020000E") for row in found] == [f"{S1}.2"]
 
 
 @pytest.mark.parametrize(
@@ -694,6 +737,12 @@ def test_links_of_v2(v2: Caller) -> None:
 def test_includefield(v2: Caller, query: str) -> None:
     (row,) = rows(v2.get(f"/instances?{FIRST}&{query}"))
     assert (value(row, "00080030"), value(row, "0008103E")) == ("101500", "Axial")
+
+
+def test_includefield_takes_groups_that_the_dictionary_repeats(library: Caller) -> None:
+    clinic = Caller(library.client, "/v2/partitions/clinic-b")
+    (row,) = rows(clinic.get("/studies?includefield=60020010,60003000"))
+    assert row["60020010"] == {"vr": "US", "Value": [512]}
 
 
 def test_includefield_takes_private_numbers_and_attributes_of_any_level(v2: Caller) -> None:

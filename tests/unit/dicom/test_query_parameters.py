@@ -61,6 +61,9 @@ def one(*values: str) -> OneOf:
         ("UI", "1.2,1.3\\1.4", one("1.2", "1.3", "1.4")),
         ("AE", "STORE*", Wildcard("store*")),
         ("CS", "M?", Wildcard("m?")),
+        ("CS", "CT,mr\\US", one("ct", "mr", "us")),
+        ("CS", "CT,MR,US,XA,DX,CR,", one("ct", "mr", "us", "xa", "dx", "cr")),
+        ("SH", "*" + "x" * 16 + "*", Wildcard("*" + "x" * 16 + "*")),
         ("SH", "a,b", one("a,b")),
         ("LO", "a\\b", one("a\\b")),
         ("LO", "x" * 64, one("x" * 64)),
@@ -103,6 +106,8 @@ def test_what_a_value_asks_for(vr: str, value: str, found: Condition) -> None:
         ("UI", "1.2\\x"),
         ("LO", "x" * 65),
         ("SH", "x" * 17),
+        ("SH", "*" + "x" * 17),
+        ("CS", "CT," + "x" * 17),
         ("AS", "0030Y"),
     ],
 )
