@@ -175,7 +175,7 @@ def build_services(settings: Settings, engine: Engine, *, listening: float = 0) 
             full_validation=settings.enable_full_validation,
         ),
         retrieve=Retrieve(instances, documents, blobs, spread_files),
-        search=Search(Planner(table, instances), instances, documents, query_tags, spread_reads),
+        search=Search(Planner(table, instances, spread_reads), instances, documents, query_tags, spread_reads),
         delete=removal.delete,
         bulk_update=BulkUpdate(operations, engine.queue, enabled=not settings.disable_operations),
         change_feed=ChangeFeed(feed, instances, documents),

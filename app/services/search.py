@@ -28,11 +28,11 @@ from app.dicom.query_parameters import OPTIONS, Catalogue, parse_query
 from app.services.policy import Policy
 from app.services.spread import Spread
 from app.storage.documents import Documents
+from app.storage.found import Found, attributes_of, modalities
 from app.storage.instances import Instances
 from app.storage.partitions import Partition
 from app.storage.querytags import QueryTagStore
 from app.storage.rows import InstanceRow
-from app.storage.search import Found, attributes_of, modalities
 from app.storage.search import Search as Planner
 
 Link = Callable[..., str]
@@ -136,12 +136,14 @@ class Search:
             computed[STUDY_INSTANCE_COUNT] = _number(self._instances.count(partition, study))
         if SERIES_INSTANCE_COUNT in wanted and found.series:
             computed[SERIES_INSTANCE_COUNT] = _number(self._instances.count(partition, study, found.series.series))
-        if wanted & {MODALITIES_IN_STUDY, STUDY_SERIES_COUNT}:
-            series = self._instances.series_of(partition, study).series.values()
+        known = found.modalities
+        if STUDY_SERIES_COUNT in wanted or (MODALITIES_IN_STUDY in wanted and known is None):
+            series = self._instances.series_in(found.study)
+            known = modalities(series)
             if STUDY_SERIES_COUNT in wanted:
                 computed[STUDY_SERIES_COUNT] = _number(len(series))
-            if MODALITIES_IN_STUDY in wanted and (values := modalities(series)):
-                computed[MODALITIES_IN_STUDY] = {"vr": "CS", "Value": list(values)}
+        if MODALITIES_IN_STUDY in wanted and known:
+            computed[MODALITIES_IN_STUDY] = {"vr": "CS", "Value": list(known)}
         return computed
 
     # --- representative instances ---

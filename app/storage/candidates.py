@@ -19,6 +19,9 @@ _FIRST_CHUNK: Final = 16
 _MOST_GATHERED: Final = 100_000
 """Candidates held while a range is read; beyond, the newest objects are walked alone."""
 
+_MISSES: Final = 8
+"""Postings that are passed over for the price of one row that is read."""
+
 
 class Numbered(Protocol):
     """Anything that results are ordered by."""
@@ -47,8 +50,11 @@ def places(partition: int, kind: str, wanted: Filter) -> list[tuple[str, str]]:
     return [(pk, value[:MAX_CANONICAL]) for value in sorted(wanted.condition.values)]
 
 
-def entries(table: Table, partition: int, kind: str, wanted: Filter) -> Iterator[Item]:
-    """Yield the postings of every object of a kind that may satisfy one filter, in no useful order."""
+def entries(table: Table, partition: int, kind: str, wanted: Filter) -> Iterator[Item | None]:
+    """Yield the postings of every object of a kind that may satisfy one filter, in no useful order.
+
+    None stands for `_MISSES` postings whose values told that they do not, so that a race knows what was done.
+    """
     key = wanted.attribute.key
     pk = keys.values(partition, kind, key)
     match wanted.condition:
@@ -58,10 +64,22 @@ def entries(table: Table, partition: int, kind: str, wanted: Filter) -> Iterator
         case Between(low, high):
             yield from table.query(pk, Range(low, f"{high}\t\U0010ffff" if high else ""))
         case Wildcard() as pattern:
-            yield from table.query(pk, starting(pattern.prefix[:MAX_CANONICAL]))
+            yield from _fitting(pattern, table.query(pk, starting(pattern.prefix[:MAX_CANONICAL])))
         case Words(words):
             longest = max(words, key=len)[:MAX_CANONICAL]
             yield from table.query(keys.words(partition, kind, key, longest), starting(longest))
+
+
+def _fitting(pattern: Wildcard, items: Iterable[Item]) -> Iterator[Item | None]:
+    missed = 0
+    for item in items:
+        value = keys.value_of(item.key)
+        if len(value) == MAX_CANONICAL or pattern.matches(value):
+            yield item
+            continue
+        missed += 1
+        if missed % _MISSES == 0:
+            yield None
 
 
 class Postings(Generic[C]):
@@ -113,22 +131,23 @@ def leapfrog(unions: Sequence[Sequence[Postings[C]]]) -> Iterator[C]:
 
 def race(
     walk: Iterator[list[F]],
-    gathers: list[Iterator[C]],
+    gathers: list[Iterator[C | None]],
     verify: Callable[[Iterable[C]], Iterator[list[F]]],
     page: int,
 ) -> Iterator[F]:
     """Yield matches newest first from whichever is done first: the walk, or one complete gathering of candidates.
 
     All advance in step, so the cost is about that of the cheapest times their number. `page` is how many matches are
-    wanted: a gathering may read that many before the walk is asked at all. Candidates must be hashable.
+    wanted: a gathering may read that many before the walk is asked at all. Candidates must be hashable; a None counts
+    as work of a gathering that found none.
     """
-    gathered: list[tuple[Iterator[C], set[C]]] = [(each, set()) for each in gathers]
+    gathered: list[tuple[Iterator[C | None], set[C]]] = [(each, set()) for each in gathers]
     reached = keys.NEWEST
     size = min(max(page, _FIRST_CHUNK), LARGEST_CHUNK)
     while True:
         for stream, found in gathered:
             chunk = list(islice(stream, size))
-            found.update(chunk)
+            found.update(each for each in chunk if each is not None)
             if len(chunk) < size:
                 rest = sorted((each for each in found if each.sequence < reached), key=_sequence, reverse=True)
                 for batch in verify(rest):

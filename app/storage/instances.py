@@ -58,9 +58,17 @@ class Instances:
 
     def series_of(self, partition: int, study: str) -> StudyView:
         """Return a study with its visible series, without instances."""
-        study_item = self._table.get(keys.study(partition, study))
-        inside = self._table.query(keys.study_items(partition, study), keys.SERIES)
-        return _view(partition, study, [*([study_item] if study_item else []), *inside])
+        item = self._table.get(keys.study(partition, study))
+        row = StudyRow.of(item, partition, study) if item else None
+        if row is None or row.closing:
+            return StudyView()
+        return StudyView(row, {each.series: each for each in self.series_in(row)})
+
+    def series_in(self, study: StudyRow) -> list[SeriesRow]:
+        """Return the visible series of a study whose row was read: one query."""
+        inside = self._table.query(keys.study_items(study.partition, study.study), keys.SERIES)
+        rows = (SeriesRow.of(item, study.partition, study.study) for item in inside)
+        return [row.at(study.epoch) for row in rows if member(study, row)]
 
     def count(self, partition: int, study: str, series: str | None = None) -> int:
         """Return how many instances a study or series has, without reading them.

@@ -177,6 +177,11 @@ def entry(value: str, sequence: int) -> str:
     return f"{value}\t{newest(sequence)}"
 
 
+def value_of(entry: Key) -> str:
+    """The value or word that an entry lies under."""
+    return entry.sk.rpartition("\t")[0]
+
+
 # --- change feed --------------------------------------------------------------------------------------------------
 
 FEED_HOURS: Final = "feed/hours"

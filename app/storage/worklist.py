@@ -58,8 +58,8 @@ class Worklist:
         newest = keys.newest_of(partition, KIND)
         return leapfrog(unions or [[Postings(self._table, newest, "", chunk, _candidate)]])
 
-    def _gather(self, partition: int, wanted: Filter) -> Iterator[Candidate]:
-        return map(_candidate, entries(self._table, partition, KIND, wanted))
+    def _gather(self, partition: int, wanted: Filter) -> Iterator[Candidate | None]:
+        return (item and _candidate(item) for item in entries(self._table, partition, KIND, wanted))
 
     def _verified(self, partition: int, query: Query, candidates: Iterable[Candidate]) -> Iterator[list[WorkitemRow]]:
         """Yield batches of true matches, in the candidates' order; an empty batch when none of a chunk was one."""

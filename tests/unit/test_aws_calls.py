@@ -143,7 +143,22 @@ CALLS: dict[str, Operation] = {
     "search studies by the start of a name": Operation(
         lambda a: a.search("study", PatientName="do", fuzzymatching="true"), {"Query": 1, "BatchGetItem": 1}
     ),
+    "search studies by what a name holds": Operation(
+        lambda a: a.search("study", PatientName="*an*"), {"Query": 1, "BatchGetItem": 1}
+    ),
+    "search studies by Modality and a name that there is not": Operation(
+        lambda a: a.search("study", ModalitiesInStudy="CT,MR", PatientName="*nobody*"), {"Query": 1}
+    ),
+    "search 6 studies by Modality": Operation(
+        lambda a: a.search("study", ModalitiesInStudy="CT"), {"Query": 7, "BatchGetItem": 1}
+    ),
+    "search studies by 100 UIDs": Operation(
+        lambda a: a.search("study", StudyInstanceUID=",".join(f"2.25.{i}" for i in range(100))), {"BatchGetItem": 1}
+    ),
     "search 100 instances of a study": Operation(lambda a: a.search("instance", study=LARGE), {"Query": 1}),
+    "search an instance of a study of 400 by its UID": Operation(
+        lambda a: a.search("instance", study=LARGE, SOPInstanceUID=f"{LARGE}.1.0"), {"Query": 1, "BatchGetItem": 1}
+    ),
     "search 6 studies in v1, values from their files": Operation(
         lambda a: a.search("study", V1), {"Query": 7, "BatchGetItem": 3}
     ),
