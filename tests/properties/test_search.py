@@ -7,6 +7,7 @@ deletions (spec/02 "latest wins", spec/05). The archive's pages are cut so small
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -35,11 +36,28 @@ Attributes = dict[str, Element]
 
 VALUES: dict[str, list[str | None]] = {
     "PatientID": ["P1", "p1", "P2", "P10", "Ä1", "P*"],
-    "PatientName": [None, "Doe^Jane", "Doe^John^Q", "Dö^Jané", "Smith^Jane Ann", "Yamada^Tarou=山田^太郎"],
+    "PatientName": [
+        None,
+        "Doe^Jane",
+        "Doe^John^Q",
+        "Dö^Jané",
+        "Smith^Jane Ann",
+        "Yamada^Tarou=山田^太郎",
+        "=山田^花子",
+        "홍^길동",
+        "Doe" * 21 + "=" + "Jane" * 16 + "=" + "Doe^" + "ß" * 60,
+    ],
     "StudyDate": [None, "20240115", "20240116", "20231231"],
     "PatientBirthDate": [None, "19700101", "20000229"],
     "AccessionNumber": [None, "A1", "A2", "a1"],
-    "StudyDescription": [None, "CT CHEST", "ct chest with contrast"],
+    "StudyDescription": [
+        None,
+        "CT CHEST",
+        "ct chest with contrast",
+        "CT\U0010ffff",
+        "Straße \u03aa\u0301",
+        "\U0001d49c" * 64,
+    ],
     "ReferringPhysicianName": [None, "House^Gregory", "Doe^Jane"],
     "Modality": [None, "CT", "MR"],
     "ManufacturerModelName": [None, "Scanner 64", "Scanner 32"],
@@ -165,7 +183,7 @@ def modalities(study: Node) -> list[str]:
 
 def _json(vr: str, value: str) -> Any:
     groups = zip(("Alphabetic", "Ideographic", "Phonetic"), value.split("="), strict=False)
-    return dict(groups) if vr == "PN" else value
+    return {group: text for group, text in groups if text} if vr == "PN" else value
 
 
 # --- what is asked ----------------------------------------------------------------------------------------------------
@@ -180,7 +198,19 @@ class Search(NamedTuple):
     parameters: list[tuple[str, str]]
 
 
-UID_LISTS = st.lists(st.sampled_from([*STUDIES, "2.25.99"]), min_size=1, max_size=3)
+UIDS_OF = {
+    "StudyInstanceUID": STUDIES,
+    "SeriesInstanceUID": [series for each in SERIES.values() for series in each],
+    "SOPInstanceUID": [uids[2] for uids in PLACES],
+}
+
+
+def lists_of(values: list[str]) -> st.SearchStrategy[str]:
+    """One value most often, or several with either sign between them."""
+    several = st.lists(st.sampled_from(values), min_size=1, max_size=12)
+    return st.one_of(st.sampled_from(values), st.builds(str.join, st.sampled_from(",\\"), several))
+
+
 DATES = ["20231231", "20240101", "20240115", "20240116", "20240301", "19700101"]
 ranges = st.builds("{}-{}".format, st.sampled_from(sorted(DATES)[:3]), st.sampled_from(sorted(DATES)[3:]))
 asked_dates = st.one_of(
@@ -190,20 +220,37 @@ asked_dates = st.one_of(
 
 def asked(keyword: str) -> st.SearchStrategy[str]:
     """Values to ask for: those stored, spelt otherwise, cut short, with wildcards."""
-    if keyword == "StudyInstanceUID":
-        return st.builds(lambda sign, uids: sign.join(uids), st.sampled_from(",\\"), UID_LISTS)
-    if keyword == "SeriesInstanceUID":
-        return st.sampled_from([series for each in SERIES.values() for series in each])
-    if keyword == "SOPInstanceUID":
-        return st.sampled_from([uids[2] for uids in PLACES])
+    if keyword in UIDS_OF:
+        return lists_of([*UIDS_OF[keyword], "2.25.99"])
     if keyword.endswith("Date"):
         return asked_dates
     stored = [value for value in VALUES["Modality" if keyword == "ModalitiesInStudy" else keyword] if value]
     whole = st.sampled_from(stored)
     cut = st.builds(lambda value, at: f"{value[:at]}*", whole, st.integers(0, 6))
     end = st.builds(lambda value, at: f"*{value[at:]}", whole, st.integers(0, 6))
+    within = st.builds(lambda value, at: f"*{value[at : at + 3]}*", whole, st.integers(0, 6))
     one = st.builds(lambda value, at: value[:at] + "?" + value[at + 1 :], whole, st.integers(0, 3))
-    return st.one_of(whole, whole.map(str.swapcase), whole.map("{} ".format), cut, end, one).filter(lambda v: v.strip())
+    kinds = [whole, whole.map(str.swapcase), whole.map("{} ".format), cut, end, within, one, st.just("*")]
+    if keyword.endswith("Name"):
+        kinds += [whole.flatmap(beginnings), st.sampled_from([" ", "^"]).flatmap(lambda sign: joined(sign, whole))]
+    if keyword.startswith("Modalit"):
+        kinds.append(lists_of([*stored, "XA"]))
+    return st.one_of(kinds).filter(fits)
+
+
+def beginnings(name: str) -> st.SearchStrategy[str]:
+    """Each of some consecutive words of a name, cut short: what a fuzzy search is asked."""
+    words = [word for word in re.split("[ ^=]", name) if word]
+    span = st.tuples(st.integers(0, len(words) - 1), st.integers(1, 2), st.integers(1, 5))
+    return span.map(lambda drawn: " ".join(word[: drawn[2]] for word in words[drawn[0] :][: drawn[1]]))
+
+
+def joined(sign: str, names: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    return st.lists(names.map(lambda name: re.split("[ ^=]", name)[0]), min_size=2, max_size=2).map(sign.join)
+
+
+def fits(value: str) -> bool:
+    return bool(value.strip())
 
 
 @st.composite
@@ -213,7 +260,7 @@ def searches(draw: st.DrawFn) -> Search:
     place = draw(st.sampled_from(PLACES))
     study, series = (place[0] if depth else None), (place[1] if depth > 1 else None)
     open_ = [each for each in CORE.values() if depth < each.level <= level or each.tag == "0020000D"]
-    keywords = draw(st.lists(st.sampled_from([each.keyword for each in open_]), max_size=3, unique=True))
+    keywords = draw(st.lists(st.sampled_from([each.keyword for each in open_]), max_size=4, unique=True))
     parameters = [(keyword, draw(asked(keyword))) for keyword in keywords]
     if draw(st.booleans()):
         parameters.append(("fuzzymatching", "true"))
@@ -287,23 +334,35 @@ def check(archive: Archive, history: list[Store | Delete], asked: list[Search], 
     put(services, partition, model, history)
     for level, study, series, parameters in asked:
         query = parse_query(level, study, series, parameters, Catalogue())
-        expected = [uids for uids, attributes in model.objects(level, study, series) if query.matches(attributes)]
+        matching = [each for each in model.objects(level, study, series) if query.matches(each[1])]
+        expected = matching[offset : offset + limit]
         counted = ["00201208", "00201206"] if level is Level.STUDY else ["00201209"] if level is Level.SERIES else []
-        page = [("limit", str(limit)), ("offset", str(offset)), ("includefield", ",".join(counted or ["00080018"]))]
+        known = [each.tag for each in CORE.values() if each.level <= level and each.keyword != "ModalitiesInStudy"]
+        page = [("limit", str(limit)), ("offset", str(offset)), ("includefield", ",".join([*counted, *known]))]
         found = services.search(
             partition, level.word, study, series, parameters + page, V2, lambda *uids: "/".join(map(str, uids))
         ).rows
-        assert [_uids(row) for row in found] == expected[offset : offset + limit]
-        if counted:
-            for row in found:
-                assert tuple(row[tag]["Value"][0] for tag in counted) == model.counts(_uids(row))
+        assert [_uids(row) for row in found] == [uids for uids, _ in expected]
+        for row, (uids, attributes) in zip(found, expected, strict=True):
+            assert {tag: row[tag] for tag in known if tag in row} == {
+                tag: attributes[tag] for tag in known if tag in attributes
+            }
+            if counted:
+                assert tuple(row[tag]["Value"][0] for tag in counted) == model.counts(uids)
+            if level is Level.STUDY and "00080061" in query.tags():
+                assert row.get("00080061", {}).get("Value", []) == modalities_of(attributes)
+
+
+def modalities_of(attributes: Attributes) -> list[str]:
+    found: list[str] = attributes["00080061"]["Value"]
+    return list(dict.fromkeys(found))
 
 
 def _uids(row: dict[str, Any]) -> tuple[str, ...]:
     return tuple(str(row["00081190"]["Value"][0]).split("/"))
 
 
-QUESTIONS = given(histories, st.lists(searches(), min_size=8, max_size=16), st.integers(0, 2), st.integers(1, 8))
+QUESTIONS = given(histories, st.lists(searches(), min_size=8, max_size=16), st.integers(0, 6), st.integers(1, 8))
 ANY_FIXTURE = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large]
 
 
