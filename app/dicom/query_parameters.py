@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from app.dicom.attributes import (
-    ALL_FIELDS,
     CORE,
     STUDY_UID,
     Attribute,
@@ -140,8 +139,6 @@ def _included(names: list[str]) -> tuple[frozenset[str], bool]:
         if tag is None:
             raise InvalidQuery(f"Invalid query: IncludeField has unknown attribute '{name}'.")
         tags.add(tag)
-    if everything:
-        tags.update(*ALL_FIELDS.values())
     return frozenset(tags), everything
 
 

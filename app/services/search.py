@@ -11,6 +11,7 @@ from typing import Any, Final
 import orjson
 
 from app.dicom.attributes import (
+    ALL_FIELDS,
     AVAILABILITY,
     INDEXED,
     MODALITIES_IN_STUDY,
@@ -195,7 +196,8 @@ def _wanted(query: Query, policy: Policy) -> frozenset[str]:
     named = [UIDS[Level.STUDY]] if query.study else []
     if query.series:
         named.append(UIDS[Level.SERIES])
-    return frozenset().union(*(policy.defaults[level] for level in shown), query.tags(), named, query.include)
+    fields = [policy.defaults, ALL_FIELDS] if query.include_all else [policy.defaults]
+    return frozenset().union(*(each[level] for each in fields for level in shown), query.tags(), named, query.include)
 
 
 def _number(value: int) -> Element:

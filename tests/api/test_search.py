@@ -763,9 +763,47 @@ def test_includefield_all(v1: Caller, v2: Caller, query: str) -> None:
         assert tags(row) >= set(" ".join([V1_STUDY, V1_SERIES, V1_INSTANCE, "00081030"]).split())
 
 
+@pytest.mark.parametrize(
+    ("path", "told", "untold"),
+    [
+        (f"/studies?StudyInstanceUID={S2}", "00100020 00081030", "0020000E 00080060 00080018 00080016"),
+        (f"/series?StudyInstanceUID={S2}", "00100020 0020000E 00080060 00200011", "00080018 00080016"),
+        (f"/studies/{S2}/series?Modality=CT", "0020000D 0020000E 00080060 00200011", "00100020 00080018"),
+        (f"/studies/{S2}/series/{S2}.1/instances", "0020000D 0020000E 00080018 00080016", "00100020 00080060"),
+    ],
+)
+def test_includefield_all_keeps_to_the_levels_shown(v1: Caller, path: str, told: str, untold: str) -> None:
+    (row,) = rows(v1.get(f"{path}{'&' if '?' in path else '?'}includefield=all"))
+    assert tags(row) >= set(told.split())
+    assert not tags(row) & set(untold.split())
+
+
 def test_includefield_all_tells_no_model(v1: Caller) -> None:
     (row,) = rows(v1.get(f"/instances?{FIRST}&includefield=all"))
     assert "00081090" not in row
+
+
+# --- what viewers send --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        (
+            "studies?limit=101&offset=0&fuzzymatching=false&includefield=00081030%2C00080060"
+            "&PatientName=*mary*&StudyDate=19000101-20991231&ModalitiesInStudy=CT%2CMR",
+            [S2],
+        ),
+        ("studies?00100020=*P1*&limit=25&offset=0&fuzzymatching=true&includefield=00081030%2C00080060", [S4, S2, S1]),
+        (f"studies?limit=101&offset=0&fuzzymatching=false&StudyInstanceUID={S1}%5C{S2}", [S2, S1]),  # OHIF
+        ("studies?00100020=P1&includefield=00080020,00080030,00080050,00080061,00100021,0020000D", [S2, S1]),  # Weasis
+        ("studies?PatientName=SMITH*&fuzzymatching=true&limit=50&includefield=StudyTime&includefield=StudyID", None),
+        (f"studies/{S1}/series?includefield=00080021%2C00080031%2C0008103E%2C00200011", [S1, S1]),
+        (f"studies/{S1}/series/{S1}.1/instances?includefield=00080018,00200013,00280008", [S1, S1]),
+    ],
+)
+def test_queries_of_viewers(v2: Caller, query: str, found: list[str] | None) -> None:
+    assert studies(v2.get(f"/{query}", "application/dicom+json, multipart/related; q=0.5")) == (found or [S4, S3, S2])
 
 
 # --- computed -----------------------------------------------------------------------------------------------------
