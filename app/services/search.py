@@ -178,7 +178,10 @@ class Search:
 
 
 def _row(found: Found, dataset: Row, counted: Row, wanted: frozenset[str], policy: Policy, link: Link) -> Row:
-    """Return what is told of one match: from the newest instance's file, over it from the index, counted anew."""
+    """Return what is told of one match: from the newest instance's file, over it from the index, counted anew.
+
+    In the order of tags, as DICOM JSON has to be (PS3.18 §F.2.2).
+    """
     from_index = wanted if policy.from_index else _UIDS
     told = {tag: element for tag, element in dataset.items() if tag in wanted and element.get("Value")}
     told |= {tag: element for tag, element in attributes_of(found).items() if tag in from_index & wanted}
@@ -186,7 +189,7 @@ def _row(found: Found, dataset: Row, counted: Row, wanted: frozenset[str], polic
     if policy.computed_links:
         told[RETRIEVE_URL] = {"vr": "UR", "Value": [link(*found.uids)]}
         told[AVAILABILITY] = _ONLINE
-    return told
+    return {tag: told[tag] for tag in sorted(told)}
 
 
 def _wanted(query: Query, policy: Policy) -> frozenset[str]:

@@ -149,6 +149,7 @@ def rows(response: TestResponse) -> list[dict[str, Any]]:
     assert response.headers["Content-Type"] == DICOM_JSON
     found: list[dict[str, Any]] = response.get_json(force=True)
     assert found
+    assert all(list(row) == sorted(row) for row in found)
     return found
 
 
