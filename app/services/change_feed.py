@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from itertools import groupby
 from typing import NamedTuple
 
-from app.storage import clock
 from app.storage.changefeed import ChangeFeed as Log
 from app.storage.changefeed import Entry
 from app.storage.documents import Documents
@@ -41,11 +39,12 @@ class ChangeFeed:
         """Return the entries with sequence in (offset, offset + limit]."""
         return self._told(self._log.by_sequence(offset, limit), metadata)
 
-    def by_time(
-        self, start: datetime | None, end: datetime | None, offset: int, limit: int, metadata: bool
-    ) -> list[FeedEntry]:
-        """Return up to `limit` entries of start <= time < end, by time then sequence, after skipping `offset`."""
-        return self._told(self._log.by_time(_stamp(start), _stamp(end), offset, limit), metadata)
+    def by_time(self, start: str, end: str, offset: int, limit: int, metadata: bool) -> list[FeedEntry]:
+        """Return up to `limit` entries of start <= time < end, by time then sequence, after skipping `offset`.
+
+        Times as `storage/clock.py` writes them; empty for open.
+        """
+        return self._told(self._log.by_time(start, end, offset, limit), metadata)
 
     def latest(self, by_time: bool, metadata: bool) -> FeedEntry | None:
         """Return the newest entry, None while the feed is empty."""
@@ -84,7 +83,3 @@ def _state(entry: Entry, row: InstanceRow | None) -> str:
     if row is None:
         return "Deleted"
     return "Current" if row.watermark == entry.watermark and entry.action != "Delete" else "Replaced"
-
-
-def _stamp(moment: datetime | None) -> str:
-    return clock.timestamp(moment.astimezone(UTC).timestamp()) if moment else ""

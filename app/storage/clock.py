@@ -13,7 +13,12 @@ def now() -> float:
 
 def timestamp(seconds: float) -> str:
     """Return `2024-03-01T09:00:00.1234560+00:00`, which sorts as text."""
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds")[:26] + "0+00:00"
+    return written(datetime.fromtimestamp(seconds, UTC))
+
+
+def written(moment: datetime, seventh: str = "0") -> str:
+    """Return a time in UTC as text; `seventh` is the digit that a datetime has no room for."""
+    return f"{moment.replace(tzinfo=None).isoformat(timespec='microseconds')}{seventh}+00:00"
 
 
 def seconds(timestamp: str) -> float:

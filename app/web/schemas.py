@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import parse_qsl
@@ -10,9 +11,12 @@ from marshmallow import EXCLUDE, Schema, ValidationError, fields
 from marshmallow.validate import Range
 
 from app.errors import InvalidParameter, InvalidRequest
+from app.storage import clock
 
 LARGEST: Final = 2**63 - 1
 LARGEST_OFFSET: Final = 2**31 - 1
+
+_SEVENTH_DIGIT: Final = re.compile(r"[.,][0-9]{6}([0-9])")
 
 
 class Whole(fields.Field[int]):
@@ -41,17 +45,18 @@ class Switch(fields.Field[bool]):
         return value.lower() == "true"
 
 
-class Moment(fields.Field[datetime]):
-    """An ISO 8601 date and time with a zone or an offset, given in UTC to the microsecond."""
+class Moment(fields.Field[str]):
+    """An ISO 8601 date and time with a zone or an offset, given as times are stored (`storage/clock.py`); else ""."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(data_key=name, load_default=None)
+        super().__init__(data_key=name, load_default="")
 
-    def _deserialize(self, value: str, attr: str | None, data: Any, **kwargs: Any) -> datetime:
+    def _deserialize(self, value: str, attr: str | None, data: Any, **kwargs: Any) -> str:
         try:
-            moment = datetime.fromisoformat(value.strip())
+            moment = datetime.fromisoformat(value.strip().upper())
             if moment.tzinfo is not None:
-                return moment.astimezone(UTC)
+                seventh = _SEVENTH_DIGIT.search(value)
+                return clock.written(moment.astimezone(UTC), seventh[1] if seventh else "0")
         except (ValueError, OverflowError):
             raise ValidationError(f"The value '{value}' is not valid for {self.data_key}.") from None
         raise ValidationError("Date and time value must specify a time zone.")
@@ -107,7 +112,7 @@ def load(schema: Schema, query: str) -> dict[str, Any]:
     except ValidationError as error:
         name, reasons = next(iter(error.messages_dict.items()))
         raise InvalidParameter(name, reasons[0]) from None
-    if values.get("start") and values.get("end") and values["start"] >= values["end"]:
+    if "" < values.get("end", "") <= values.get("start", ""):
         start, end = given["StartTime"], given["EndTime"]
         raise InvalidRequest(f"The start time '{start}' must occur strictly before the end time '{end}'.")
     return values

@@ -192,10 +192,20 @@ def test_v2_reads_any_zone(client: FlaskClient) -> None:
     assert feed(client, f"endTime={zulu}") == []
 
 
-@pytest.mark.parametrize("bound", ["0001-01-01T00:00:00Z", "1999-01-01T00:00:00.1234567Z"])
-def test_v2_takes_far_bounds(client: FlaskClient, bound: str) -> None:
+@pytest.mark.parametrize("start", ["0001-01-01T00:00:00Z", "1999-01-01t00:00:00.1234567z"])
+@pytest.mark.parametrize("end", ["9999-12-31T23:59:59Z", "9999-12-31T23:59:59.9999999Z"])
+def test_v2_takes_far_bounds(client: FlaskClient, start: str, end: str) -> None:
     store(client, 1)
-    assert len(feed(client, f"startTime={bound}&endTime=9999-12-31T23:59:59Z")) == 1
+    assert len(feed(client, f"startTime={start}&endTime={end}")) == 1
+    assert feed(client, f"startTime={end}") == []
+
+
+def test_v2_takes_bounds_to_the_seventh_digit(client: FlaskClient) -> None:
+    store(client, 1)
+    (entry,) = feed(client)
+    moment, zone = entry["timestamp"][:26], quote("+00:00")
+    assert len(feed(client, f"startTime={moment}0{zone}&endTime={moment}1{zone}")) == 1
+    assert feed(client, f"startTime={moment}1{zone}&endTime={moment}2{zone}") == []
 
 
 # --- errors -------------------------------------------------------------------------------------------------------
