@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final, Protocol
 
 from flask import Request, Response, g
+from gunicorn.http.errors import ParseException
 
 from app.errors import InvalidRequest, TooLarge, UnsupportedContent
 
@@ -72,7 +73,8 @@ class Body:
             return b""
         try:
             data = self._source.read(wanted)
-        except Exception as error:  # each server has classes of its own for a broken connection or a malformed chunk
+        except (OSError, ParseException) as error:  # gunicorn's words for a broken connection or a malformed chunk
+            self._left = 0  # where it goes on nobody knows
             raise InvalidRequest("The request body could not be read.") from error
         self._taken += len(data)
         if self._left is not None:

@@ -5,19 +5,22 @@ from __future__ import annotations
 from io import BytesIO
 
 import pytest
+from gunicorn.http.errors import InvalidChunkSize
 
 from app.errors import InvalidRequest, TooLarge
 from app.web.body import CHUNK, DRAINED, Body
 
 
 class Broken:
-    """A connection that breaks, in the words of some server."""
+    """A connection that breaks, or says what is no chunk."""
 
-    def __init__(self, error: type[Exception]) -> None:
-        self._error = error
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+        self.asked = 0
 
     def read(self, size: int, /) -> bytes:
-        raise self._error
+        self.asked += 1
+        raise self.error
 
 
 class Endless:
@@ -75,12 +78,15 @@ def test_less_than_announced_is_refused() -> None:
         body.read()
 
 
-@pytest.mark.parametrize("error", [ConnectionResetError, TypeError])
-def test_a_broken_connection_is_the_clients_fault(error: type[Exception]) -> None:
-    body = Body(Broken(error), 5, 10)
+@pytest.mark.parametrize("error", [ConnectionResetError(), BlockingIOError(), InvalidChunkSize(b"zz")], ids=repr)
+@pytest.mark.parametrize("length", [5, None])
+def test_a_broken_body_is_the_clients_fault_and_not_waited_for_again(error: Exception, length: int | None) -> None:
+    source = Broken(error)
+    body = Body(source, length, 10)
     with pytest.raises(InvalidRequest, match="could not be read"):
         body.read(5)
     body.drain()
+    assert source.asked == 1
 
 
 def test_draining_is_bounded() -> None:
