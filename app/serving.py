@@ -18,7 +18,6 @@ from app import logs
 from app.settings import Settings
 from app.supervision import follow_parent
 
-APPLICATION: Final = "app.wsgi:app"
 MEMORY_FOLDER: Final = Path("/dev/shm")  # noqa: S108 - gunicorn's heartbeat file, made there by mkstemp
 LONGEST_LINE: Final = 8190
 """Bytes of a request line or header; gunicorn's own most, since a search carries long UID lists."""
@@ -71,6 +70,13 @@ def _logger(settings: Settings) -> type[Logger]:
         def setup(self, cfg: Any) -> None:
             logs.configure(settings.log_level, settings.log_format)
             self.error_log.propagate = True
+
+        def exception(self, msg: object, *args: Any, **kwargs: Any) -> None:
+            """Log an error; that a client fell silent is none."""
+            if isinstance(sys.exc_info()[1], (BlockingIOError, TimeoutError)):
+                self.info("a client that fell silent was cut off")
+            else:
+                super().exception(msg, *args, **kwargs)
 
         def access(self, *_: Any) -> None:
             """Say nothing: gunicorn would gather what nobody reads, for each request."""

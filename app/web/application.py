@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
 from flask import Flask, Response, request
 from flask_cors import CORS
@@ -16,7 +16,8 @@ from app.services import Services
 from app.settings import Settings
 from app.web import access_log, context, problems
 from app.web.body import drain_after
-from app.web.mount import BASE, PARTITIONED, RELEASED, SUPPORTED, mount, no_route
+from app.web.headers import ALWAYS
+from app.web.mount import BASE, PARTITIONED, RELEASED, mount, no_route
 from app.web.routes import (
     bulk_update,
     changefeed,
@@ -31,14 +32,6 @@ from app.web.routes import (
     store,
     workitems,
 )
-
-HEADERS: Final = (
-    ("X-Content-Type-Options", "nosniff"),
-    ("X-Frame-Options", "SAMEORIGIN"),
-    ("Content-Security-Policy", "frame-src 'self';"),
-    ("api-supported-versions", SUPPORTED),
-)
-"""On every answer, errors included (spec/00)."""
 
 
 class _Route(Rule):
@@ -90,7 +83,7 @@ def _begin(_endpoint: str | None, _values: dict[str, Any] | None) -> None:
 
 
 def _end(response: Response) -> Response:
-    response.headers.extend(HEADERS)
+    response.headers.extend(ALWAYS)
     access_log.end(response)
     drain_after(response, request)
     return response

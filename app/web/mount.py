@@ -16,8 +16,6 @@ from app.web import context, problems
 VERSIONS: Final[dict[str, Policy]] = {"": V2, "/v1": V1, "/v2": V2, "/v1.0-prerelease": V1}
 """Path prefix to behaviour. A URL without a version answers as v2."""
 
-SUPPORTED: Final = "v1, v2"
-
 BASE: Final = ("",)
 PARTITIONED: Final = ("", "/partitions/<partition>")
 

@@ -1,0 +1,14 @@
+"""The headers of every answer, errors included (spec/00)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+SUPPORTED: Final = "v1, v2"
+
+ALWAYS: Final = (
+    ("X-Content-Type-Options", "nosniff"),
+    ("X-Frame-Options", "SAMEORIGIN"),
+    ("Content-Security-Policy", "frame-src 'self';"),
+    ("api-supported-versions", SUPPORTED),
+)

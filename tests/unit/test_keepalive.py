@@ -1,0 +1,55 @@
+"""The server's worker: how long it waits for clients, and what it says to those who do not speak HTTP."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import struct
+from http.client import HTTPResponse
+
+import pytest
+from gunicorn.http import errors
+
+from app.keepalive import KeepAliveWorker, bound_silence
+
+
+def test_a_silent_client_is_given_up() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        bound_silence(listener, 7)
+        with socket.create_connection(listener.getsockname()), listener.accept()[0] as accepted:
+            accepted.setblocking(True)  # as gunicorn does, which must not undo it
+            waits = accepted.getsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.calcsize("ll"))
+            assert struct.unpack("ll", waits)[0] == 7
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 7000
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (errors.InvalidHTTPVersion("Jane HTTP/1.1"), 400),
+        (errors.InvalidHeaderName("Doe^Jane"), 400),
+        (errors.LimitRequestLine(9000, 8190), 414),
+        (errors.LimitRequestHeaders("Jane"), 431),
+        (errors.ExpectationFailed("Jane"), 417),
+        (ValueError("Doe^Jane"), 500),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_is_no_request_is_refused_in_plain_text_and_not_quoted_in_the_log(
+    error: Exception, status: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    worker = KeepAliveWorker.__new__(KeepAliveWorker)
+    worker.log = logging.getLogger("gunicorn.error")
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        worker.handle_error(None, ours, ("127.0.0.1", 1), error)
+        ours.close()
+        with HTTPResponse(theirs) as response:
+            response.begin()
+            text = response.read().decode()
+    assert response.status == status
+    assert response.headers["Content-Type"] == "text/plain; charset=utf-8"
+    assert response.headers["X-Content-Type-Options"] == "nosniff"
+    assert (text == "") == (status == 500)
+    assert len(caplog.records) == 1
+    assert "Jane" not in caplog.records[0].getMessage()
