@@ -13,7 +13,6 @@ from typing import Final
 import structlog
 
 from app import bootstrap
-from app.logs import described
 from app.settings import Settings
 
 SHORTEST_PAUSE: Final = 0.5
@@ -64,7 +63,7 @@ def work(steps: Sequence[Step], stop: threading.Event) -> None:
 def _take(step: Step) -> bool:
     try:
         return step()
-    except Exception as error:  # noqa: BLE001 - the loop outlives any fault of a step, tried again after a rest
-        name = getattr(step, "__qualname__", repr(step))
-        log.error("background_step_failed", step=name, **described(error))  # noqa: TRY400 - `exception` logs messages
+    except Exception:
+        # The loop outlives any fault of a step: the step is tried again after a rest.
+        log.exception("background_step_failed", step=getattr(step, "__qualname__", repr(step)))
         return False

@@ -8,8 +8,7 @@ import structlog
 from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
 
-from app import errors
-from app.logs import described
+from app import errors, logs
 from app.web.responses import empty
 
 INTERNAL: Final = (
@@ -67,7 +66,7 @@ def text(message: str, status: int) -> Response:
 def _refuse(error: errors.BulkheadError) -> Response:
     status, message = problem(type(error))
     if status >= 500:
-        _log.error("request failed", request_id=g.get("request_id"), **described(error))
+        _failed(error)
     return text(str(error) if message is None else message, status)
 
 
@@ -80,5 +79,9 @@ def _http(error: HTTPException) -> Response:
 
 
 def _internal(error: Exception) -> Response:
-    _log.error("request failed", request_id=g.get("request_id"), **described(error))
+    _failed(error)
     return text(INTERNAL, 500)
+
+
+def _failed(error: Exception) -> None:
+    _log.error("request failed", request_id=g.get("request_id"), **logs.described(error))

@@ -1,0 +1,50 @@
+"""What log lines say, and what they never say."""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+import structlog
+
+from app import logs
+
+
+@pytest.fixture(autouse=True)
+def restored() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()
+
+
+def fail(patient: str) -> None:
+    try:
+        raise OSError(errno.ENOSPC, "No space left on device", patient)
+    except OSError as error:
+        raise ValueError(patient) from error
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+@pytest.mark.parametrize("foreign", [True, False])
+def test_an_error_is_told_by_classes_codes_and_places(
+    form: str, foreign: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    logs.configure("info", form)
+    log = logging.getLogger("gunicorn.error") if foreign else structlog.get_logger("ours")
+    try:
+        fail("Doe^" + "Jane")
+    except ValueError:
+        log.exception("broken")
+    said = capsys.readouterr().err
+    assert "Doe^Jane" not in said
+    assert "in fail" in said
+    assert "OSError ENOSPC" in said
+    if form == "json":
+        line = json.loads(said)
+        assert (line["event"], line["error"]) == ("broken", ["ValueError", "OSError ENOSPC"])
