@@ -44,10 +44,12 @@ def test_serve_refuses_before_any_process_starts(monkeypatch: pytest.MonkeyPatch
 
 
 def test_an_absent_store_ends_with_exit_code_1(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bootstrap, "initialise", refuse(StorageUnavailable()))
+    error = StorageUnavailable()
+    error.__cause__ = NotADirectoryError("/srv is no folder")
+    monkeypatch.setattr(bootstrap, "initialise", refuse(error))
     result = bulkhead("init")
     assert result.exit_code == 1
-    assert "The data store operation failed." in result.stderr
+    assert "The data store operation failed. NotADirectoryError: /srv is no folder" in result.stderr
 
 
 def test_what_the_engine_met_is_told_to_the_operator(tmp_path: Path) -> None:
