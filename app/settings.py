@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
@@ -27,10 +28,25 @@ REQUIRED_ON_AWS: Final = ("table", "bucket")
 
 
 class Names(Rule[tuple[str, ...]]):
-    """A comma list, read into a tuple of its non-empty entries."""
+    """A comma list, read into a tuple of its non-empty entries; each is `what` the pattern describes."""
+
+    def __init__(self, pattern: str = ".*", what: str = "") -> None:
+        super().__init__()
+        self._pattern = re.compile(pattern, re.ASCII)
+        self._what = what
 
     def _deserialize(self, value: str, *_: Any, **__: Any) -> tuple[str, ...]:
-        return tuple(name.strip() for name in value.split(",") if name.strip())
+        names = tuple(name.strip() for name in value.split(",") if name.strip())
+        for name in names:
+            if not self._pattern.fullmatch(name):
+                raise ValidationError(f"{name!r} is not {self._what}.")
+        return names
+
+
+# Nothing that the library would take for a regular expression: `https://*.example.org` lets in far more than it says.
+_ORIGINS: Final = (r"\*|https?://(?:[\w.-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?", "scheme://host[:port], or * for any")
+_HEADERS: Final = (r"\*|[\w-]+", "the name of a header, or * for any")
+_METHODS: Final = (r"[A-Za-z]+", "a method")
 
 
 class Folder(Rule[Path]):
@@ -114,9 +130,13 @@ class Settings:
     trusted_proxies: int = _setting(
         0, _whole(0, 16), "Proxies in front whose `X-Forwarded-*` headers are believed; `0` believes none."
     )
-    cors_origins: tuple[str, ...] = _setting((), Names(), "Origins that may call from a browser; none unless told.")
-    cors_headers: tuple[str, ...] = _setting((), Names(), "Request headers such a call may carry.")
-    cors_methods: tuple[str, ...] = _setting((), Names(), "Methods such a call may use.")
+    cors_origins: tuple[str, ...] = _setting(
+        (), Names(*_ORIGINS), "Origins that may call from a browser, `*` for any; none unless told."
+    )
+    cors_headers: tuple[str, ...] = _setting(
+        (), Names(*_HEADERS), "Request headers such a call may carry; any unless told."
+    )
+    cors_methods: tuple[str, ...] = _setting((), Names(*_METHODS), "Methods such a call may use; any unless told.")
     cors_max_age: int = _setting(600, _whole(0), "How long a browser may remember the answer to a preflight.")
     cors_credentials: bool = _setting(False, Boolean(), "Whether such a call may carry credentials.")
     health_exclude: tuple[str, ...] = _setting((), Names(), "Health checks to leave out.")

@@ -81,6 +81,28 @@ def test_a_public_url_is_absolute_and_bare(url: str) -> None:
     assert faults(BULKHEAD_PUBLIC_URL=url)[0].startswith(f"BULKHEAD_PUBLIC_URL={url!r}: ")
 
 
+@pytest.mark.parametrize(
+    ("setting", "text"),
+    [
+        ("CORS_ORIGINS", "https://*.hospital.example"),
+        ("CORS_ORIGINS", "https://viewer.example/"),
+        ("CORS_ORIGINS", "viewer.example"),
+        ("CORS_ORIGINS", "null"),
+        ("CORS_HEADERS", "X-.*"),
+        ("CORS_METHODS", "GET POST"),
+    ],
+)
+def test_what_a_browser_may_send_is_named_and_no_pattern(setting: str, text: str) -> None:
+    (fault,) = faults(**{f"BULKHEAD_{setting}": f"*,{text}" if "ORIGIN" in setting else text})
+    assert fault.startswith(f"BULKHEAD_{setting}=")
+    assert f"{text!r} is not" in fault
+
+
+def test_origins_may_have_ports_and_be_addresses() -> None:
+    origins = "http://localhost:3000,https://[::1]:8443,https://10.0.0.7,https://a-b.example"
+    assert Settings.from_environment({"BULKHEAD_CORS_ORIGINS": origins}).cors_origins == tuple(origins.split(","))
+
+
 @given(st.dictionaries(st.sampled_from([variable(name) for name in Settings.__slots__]), st.text(max_size=20)))
 def test_any_text_is_read_or_refused(environment: dict[str, str]) -> None:
     try:
