@@ -80,6 +80,9 @@ def _begin(_endpoint: str | None, _values: dict[str, Any] | None) -> None:
         raise NotFound
     if query and ("<" in query or "%3c" in query.lower()):
         raise InvalidRequest("The query string included invalid characters.")
+    host = environ.get("HTTP_HOST")
+    if host and not context.HOST.fullmatch(host):
+        raise InvalidRequest(f"The Host header '{host}' is invalid.")
 
 
 def _end(response: Response) -> Response:

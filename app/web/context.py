@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import MutableMapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
@@ -13,6 +14,9 @@ from app.services import Services
 from app.services.policy import Policy
 from app.settings import Settings
 from app.storage.partitions import Partition
+
+HOST: Final = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?", re.ASCII)
+"""What a Host header may be; names with an underscore too, as containers and upstreams of proxies have them."""
 
 SERVICES: Final = "bulkhead"
 SETTINGS: Final = "bulkhead.settings"
@@ -74,14 +78,14 @@ class Scope:
 
     def url(self, path: str) -> str:
         """Return the absolute URL of a path in this request's version and partition, the partition as first spelt."""
-        root = (self.settings.public_url or _root(request)) + self.mount.prefix
+        root = (self.settings.public_url or address(request)) + self.mount.prefix
         if self.asked is not None and self.resolved is not None:
             root += f"/partitions/{self.resolved.name}"
         return root + path
 
     def operation_url(self, operation: str) -> str:
         """Return the absolute URL of an operation in this request's version; operations lie in no partition."""
-        return (self.settings.public_url or _root(request)) + f"{self.mount.prefix}/operations/{operation}"
+        return (self.settings.public_url or address(request)) + f"{self.mount.prefix}/operations/{operation}"
 
     def link(self) -> Link:
         """Return the maker of links in this request's version and partition."""
@@ -93,9 +97,10 @@ class Scope:
         return link
 
 
-def _root(request: Request) -> str:
+def address(request: Request) -> str:
     """Return scheme, host and script name as the client sees them; `request.root_url` takes far longer over it."""
-    return f"{request.scheme}://{request.host}{request.script_root}".rstrip("/")
+    host = request.host or request.environ["HTTP_HOST"]  # the former is empty for what werkzeug thinks no name
+    return f"{request.scheme}://{host}{request.script_root}".rstrip("/")
 
 
 def resource_path(study: str, series: str | None = None, instance: str | None = None) -> str:
@@ -114,5 +119,7 @@ def bind(_endpoint: str | None, values: MutableMapping[str, Any] | None) -> None
         return
     scope = Scope(values.pop("mount"), values.pop("partition", None))
     g.scope = values["scope"] = scope
+    if request.method == "OPTIONS":  # a browser asks before it calls, and shall hear of a bad UID when it does
+        return
     for name in values.keys() & _UIDS.keys():
         values[name] = clean_uid(values[name], _UIDS[name])

@@ -53,7 +53,7 @@ def no_route(error: NotFound) -> Response:
     if version is None or f"/v{version[1]}" in VERSIONS:
         return problems.text(error.description or "", 404)
     message = (
-        f"The HTTP resource that matches the request URI '{request.base_url}' "
+        f"The HTTP resource that matches the request URI '{context.address(request)}{request.path}' "
         f"does not support the API version '{version[1]}'."
     )
     return Response(

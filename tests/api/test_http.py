@@ -144,6 +144,18 @@ def test_an_angle_bracket_in_the_query_is_400(client: FlaskClient, path: str, qu
     assert response.headers["Content-Type"] == TEXT
 
 
+@pytest.mark.parametrize("host", ["a b", "<a>", "a@b", "a/b", "a:123456", "b\xfccher.example", '"'])
+def test_a_host_that_cannot_be_is_400(client: FlaskClient, host: str) -> None:
+    response = client.get("/v2/partitions", headers={"Host": host})
+    assert (response.status_code, response.text) == (400, f"The Host header '{host}' is invalid.")
+
+
+@pytest.mark.parametrize("host", ["pacs_upstream:8080", "[::1]:8080", "10.0.0.7", "PACS.example."])
+def test_links_name_the_host_that_the_client_named(client: FlaskClient, host: str) -> None:
+    stored = Caller(client).store(make_instance(study="2.25.1"), path="/studies/2.25.1", Host=host)
+    assert stored.get_json(force=True)["00081190"]["Value"] == [f"http://{host}/v2/partitions/clinic-a/studies/2.25.1"]
+
+
 # --- errors -------------------------------------------------------------------------------------------------------
 
 SAMPLES: list[tuple[errors.BulkheadError, int, str]] = [
@@ -350,6 +362,8 @@ def test_cors_as_configured(serve: Serve) -> None:
     assert preflight.headers["Access-Control-Max-Age"] == "60"
     assert preflight.headers["Access-Control-Allow-Credentials"] == "true"
     assert "POST" in preflight.headers["Access-Control-Allow-Methods"]
+    before_a_bad_uid = client.options("/v2/partitions/clinic-a/studies/x", headers={"Origin": "https://viewer.example"})
+    assert before_a_bad_uid.status_code == 200
     answered = client.get("/v2/studies", headers={"Origin": "https://viewer.example"})
     assert (answered.status_code, answered.headers["Access-Control-Allow-Origin"]) == (400, "https://viewer.example")
     stranger = client.get("/v2/partitions", headers={"Origin": "https://elsewhere.example"})
