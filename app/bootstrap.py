@@ -183,7 +183,10 @@ def build_services(settings: Settings, engine: Engine, *, listening: float = 0) 
         operations=OperationDirectory(operations),
         query_tags=ExtendedQueryTags(query_tags, operations, engine.queue, enabled=not settings.disable_operations),
         worklist=Worklist(Workitems(table), WorklistPlanner(table)),
-        health=Health({"table": lambda: table.get(keys.SEQUENCE_COUNTER), "bucket": lambda: blobs.delete([_PROBE])}),
+        health=Health(
+            {"table": lambda: table.get(keys.SEQUENCE_COUNTER), "bucket": lambda: blobs.delete([_PROBE])},
+            lesser={"queue": engine.queue.check},
+        ),
         background=(runner.run_once, lambda: sweep.run_once(clock.now()) > 0, purge.run_once, feed.keep_up),
         hand_over=runner.hand_over,
     )

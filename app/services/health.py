@@ -7,9 +7,11 @@ from typing import NamedTuple
 
 from app.errors import StorageError
 
+Probe = Callable[[], object]
+
 
 class HealthCheck(NamedTuple):
-    """One backend: `status` is Healthy or Unhealthy."""
+    """One backend: `status` is Healthy, Degraded or Unhealthy."""
 
     name: str
     status: str
@@ -17,19 +19,26 @@ class HealthCheck(NamedTuple):
 
 
 class Health:
-    """Asks every backend with its own probe; a probe raises `StorageError` when its backend does not answer."""
+    """Asks every backend with its own probe; a probe raises `StorageError` when its backend does not answer.
 
-    def __init__(self, probes: Mapping[str, Callable[[], object]]) -> None:
+    Without one of the `lesser` ones the service is degraded: what is stored can still be read.
+    """
+
+    def __init__(self, probes: Mapping[str, Probe], lesser: Mapping[str, Probe]) -> None:
         self._probes = probes
+        self._lesser = lesser
 
     def __call__(self) -> list[HealthCheck]:
         """Return one verdict for each backend."""
-        return [_verdict(name, probe) for name, probe in self._probes.items()]
+        return [
+            *(_verdict(name, probe, "Unhealthy") for name, probe in self._probes.items()),
+            *(_verdict(name, probe, "Degraded") for name, probe in self._lesser.items()),
+        ]
 
 
-def _verdict(name: str, probe: Callable[[], object]) -> HealthCheck:
+def _verdict(name: str, probe: Probe, otherwise: str) -> HealthCheck:
     try:
         probe()
     except StorageError as error:
-        return HealthCheck(name, "Unhealthy", str(error))
+        return HealthCheck(name, otherwise, str(error))
     return HealthCheck(name, "Healthy", "Successfully connected.")

@@ -27,7 +27,8 @@ from a number: canonical values (dicom/query.py) never hold control characters.
 |           | `operations/ended/{status}` · `{time}/{id}`        | what may be forgotten                            |
 | tags      | `querytags` · `catalogue`;                         | all extended query tags, one item;               |
 |           | `querytags/{tag}/errors` · `{time}/{n+}`           | the instances whose value cannot be filed        |
-| queue     | `queue` · `{due}/{id}`; `queue/dead` · id          | announcements of work, of the embedded engine    |
+| queue     | `queue` · `{due}/{id}`; `queue/dead` · id;         | announcements of work, of the embedded engine;   |
+|           | `queue/check` · `check`                            | what is written to see that it can be            |
 | export    | `export/{operation}/identifiers` · `{n+}`;         | what an export was asked for;                    |
 |           | `export/{operation}/errors` · `{n+}`               | the lines of its error log                       |
 
@@ -268,6 +269,9 @@ def queued(due: int, message: str) -> Key:
 
 def queued_by(now: int) -> Range:
     return Range("", f"{now:015d}/\U0010ffff")
+
+
+QUEUE_CHECK: Final = Key("queue/check", "check")
 
 
 def dead_message(message: str) -> Key:

@@ -196,3 +196,7 @@ class Queue(Protocol):
     def done(self, message: Message) -> None:
         """Remove a received message; one that is gone already is passed over."""
         ...
+
+    def check(self) -> None:
+        """Raise `StorageUnavailable` unless announcements can be made."""
+        ...

@@ -282,7 +282,7 @@ def test_health(client: FlaskClient) -> None:
             "description": "Successfully connected.",
             "data": {},
         }
-    assert {"table", "bucket"} <= {check["name"] for check in body["details"]}
+    assert [check["name"] for check in body["details"]] == ["table", "bucket", "queue"]
 
 
 def test_health_is_cached(client: FlaskClient, engine: bootstrap.Engine, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -308,6 +308,23 @@ def test_a_failing_backend_is_503(
     assert body["overallStatus"] == "Unhealthy"
     statuses = {check["name"]: check["status"] for check in body["details"]}
     assert (statuses["table"], statuses["bucket"]) == ("Unhealthy", "Healthy")
+
+
+def test_without_its_queue_the_service_is_degraded(
+    client: FlaskClient, engine: bootstrap.Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise StorageUnavailable
+
+    monkeypatch.setattr(type(engine.table), "write", fail)
+    response = client.get("/health/check")
+    assert (response.status_code, response.get_json()["overallStatus"]) == (200, "Degraded")
+    assert response.get_json()["details"][-1] == {
+        "name": "queue",
+        "status": "Degraded",
+        "description": "The data store operation failed.",
+        "data": {},
+    }
 
 
 def test_an_excluded_check_does_not_count(

@@ -44,6 +44,11 @@ class TestQueue:
         queue.done(message)
         assert queue.receive() is None
 
+    def test_a_check_passes_and_leaves_nothing_to_do(self, queue: Queue) -> None:
+        queue.check()
+        queue.check()
+        assert queue.receive() is None
+
     def test_an_empty_queue_has_nothing(self, queue: Queue) -> None:
         assert queue.receive() is None
         assert queue.receive(wait=0.01) is None
@@ -144,6 +149,6 @@ def test_a_queue_that_is_not_there_is_a_storage_failure(monkeypatch: pytest.Monk
         monkeypatch.setenv(variable, "testing")
     with atomic_aws():
         queue = SqsQueue(clients.sqs(), "https://sqs.eu-central-1.amazonaws.com/123456789012/none")
-        for call in (lambda: queue.send("x"), queue.receive):
+        for call in (lambda: queue.send("x"), queue.receive, queue.check):
             with pytest.raises(StorageUnavailable):
                 call()

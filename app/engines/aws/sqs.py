@@ -70,3 +70,8 @@ class SqsQueue:
         """Remove a received message."""
         with translated():
             self._client.delete_message(QueueUrl=self._url, ReceiptHandle=message.receipt)
+
+    def check(self) -> None:
+        """Ask for an attribute; raise StorageUnavailable if there is no answer, or no such queue."""
+        with translated():
+            self._client.get_queue_attributes(QueueUrl=self._url, AttributeNames=["QueueArn"])

@@ -59,6 +59,10 @@ class TableQueue:
         """Remove a received message."""
         self._table.write(Delete(Key(keys.QUEUE, message.receipt)))
 
+    def check(self) -> None:
+        """Write to the table: it may be readable on a disk that is full."""
+        self._table.write(Put(Item(keys.QUEUE_CHECK, {})))
+
     def _first_due(self) -> Message | None:
         for item in self._table.query(keys.QUEUE, keys.queued_by(self._milliseconds()), limit=_BATCH):
             receives = item.fields["receives"] + 1

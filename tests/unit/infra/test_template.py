@@ -27,8 +27,9 @@ PASSED_OVER = frozenset(
     }
 )
 ENGINE = TEMPLATE.parents[1] / "app" / "engines" / "aws"
-NO_CALLS = {"meta"}
+NO_CALLS = {"meta", "get_paginator"}
 ACTIONS: dict[str, tuple[str, ...]] = {
+    "assume_role": (),  # of the roles that the operator names, by a policy of its own
     "abort_multipart_upload": ("s3:AbortMultipartUpload",),
     "batch_get_item": ("dynamodb:BatchGetItem",),
     "change_message_visibility": ("sqs:ChangeMessageVisibility",),
@@ -38,12 +39,13 @@ ACTIONS: dict[str, tuple[str, ...]] = {
     "create_multipart_upload": ("s3:PutObject",),
     "delete_item": ("dynamodb:DeleteItem",),
     "delete_message": ("sqs:DeleteMessage",),
-    "delete_objects": ("s3:DeleteObject",),
+    "delete_objects": ("s3:DeleteObject", "s3:DeleteObjectVersion"),
     "get_bucket_versioning": ("s3:GetBucketVersioning",),
     "get_item": ("dynamodb:GetItem",),
     "get_object": ("s3:GetObject", "s3:ListBucket"),  # the latter, so that a missing object is 404 and not 403
-    "get_paginator": (),  # lists versions, which the template's bucket does not keep
+    "get_queue_attributes": ("sqs:GetQueueAttributes",),
     "head_object": ("s3:GetObject",),
+    "list_object_versions": ("s3:ListBucketVersions",),
     "put_item": ("dynamodb:PutItem",),
     "put_object": ("s3:PutObject",),
     "query": ("dynamodb:Query",),
@@ -162,10 +164,19 @@ def test_exports_may_write_where_the_operator_says_and_nowhere_else(stack: Stack
     assert exports["Resource"] == ["arn:aws:s3:::research-drop/*", "arn:aws:s3:::lab/in/*"]
 
 
+def test_exports_may_take_the_roles_that_the_operator_names_and_no_others(stack: Stack) -> None:
+    assert "ExportRolesPolicy" not in stack.names
+    named = "arn:aws:iam::123456789012:role/research-drop"
+    (roles,) = statements(deploy("assuming", ExportRoleArns=named), "export-roles")
+    assert (roles["Action"], roles["Resource"]) == (["sts:AssumeRole"], [named])
+
+
 def engine_calls() -> set[str]:
     """Return the boto3 methods that the engine calls while it serves; `bulkhead init` runs as somebody else."""
     sources = [path.read_text() for path in ENGINE.glob("*.py") if path.name != "provision.py"]
-    return {call for source in sources for call in re.findall(r"client\.(\w+)\b", source)} - NO_CALLS
+    called = {call for source in sources for call in re.findall(r"\b(?:_?client|sts)\.(\w+)\b", source)}
+    paged = {call for source in sources for call in re.findall(r"get_paginator\(\"(\w+)\"\)", source)}
+    return (called | paged) - NO_CALLS
 
 
 def test_only_the_load_balancer_reaches_the_tasks(stack: Stack) -> None:
