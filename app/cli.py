@@ -87,10 +87,11 @@ def serve(settings: Settings) -> None:
 @click.option("--follow", is_flag=True, hidden=True, help="Stop when the parent process dies.")
 @configured
 def work(settings: Settings, follow: bool) -> None:
-    """Do the background work: remove files of deleted instances, sweep what crashes left behind.
+    """Do the background work.
 
-    Any number may run; each piece of work is leased by one of them. SIGTERM and Ctrl-C stop it after the step under
-    way; killing it at any point loses nothing.
+    That is re-indexing, exports and bulk updates, the removal of deleted instances' files, and sweeping up what
+    crashes left behind. Any number may run; each piece of work is leased by one of them. SIGTERM and Ctrl-C stop
+    it after the step under way; killing it at any point loses nothing.
     """
     if follow:
         follow_parent()
@@ -103,10 +104,11 @@ def work(settings: Settings, follow: bool) -> None:
 @main.command()
 @configured
 def init(settings: Settings) -> None:
-    """Create what the engine needs and lacks: the data folder, or the table and the bucket.
+    """Create the data folder, or the table and the bucket.
 
-    Safe to repeat. Production tables and buckets come from infra/template.yaml, with backups and encryption; this
-    command is for stand-ins and trials, and the credentials must allow it.
+    What is there already is left as it is. A queue is not made: without BULKHEAD_QUEUE_URL the table serves as
+    one. Safe to repeat. Production tables and buckets come from infra/template.yaml, with backups and encryption;
+    this command is for stand-ins and trials, and the credentials must allow it.
     """
     bootstrap.initialise(settings)
     click.echo(
@@ -118,7 +120,7 @@ def init(settings: Settings) -> None:
 @main.command()
 @configured
 def settings(settings: Settings) -> None:
-    """Print every setting with its value now, as a Markdown table."""
+    """Print every setting with its value now."""
     click.echo(settings_table(settings), nl=False)
 
 
