@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Final
 
+from app.errors import ConfigurationError
 from app.services import Services
 from app.services.bulk_update import TYPE as UPDATE
 from app.services.bulk_update import BulkUpdate
@@ -28,7 +30,7 @@ from app.services.search import Search
 from app.services.spread import Spread, ahead, side_by_side
 from app.services.store import Store
 from app.services.worklist import Worklist
-from app.settings import Settings
+from app.settings import Settings, variable
 from app.storage import changefeed, clock, keys
 from app.storage.destinations import Destination, Opener, S3Target
 from app.storage.documents import Documents
@@ -127,8 +129,13 @@ def initialise(settings: Settings) -> None:
 def build_services(settings: Settings, engine: Engine, *, listening: float = 0) -> Services:
     """Wire the use cases to an engine. `listening` is for how many seconds an idle worker listens to the queue.
 
-    Seeds the default partition; raises `DataPartitionsFeatureCannotBeDisabledException` where spec/01 refuses to start.
+    Seeds the default partition; raises `DataPartitionsFeatureCannotBeDisabledException` where spec/01 refuses to start,
+    `ConfigurationError` when bodies cannot be spooled.
     """
+    if settings.spool_dir and not os.access(settings.spool_dir, os.W_OK | os.X_OK):
+        raise ConfigurationError(
+            f"{variable('spool_dir')}='{settings.spool_dir}': There is no such folder to write to."
+        )
     table, blobs = engine.table, engine.blobs
     numbers = Sequence(table)
     instances = Instances(table)

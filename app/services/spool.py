@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, BinaryIO, Final, Protocol
 
-from app.errors import TooLarge
+from app.errors import StorageUnavailable, TooLarge
 
 MEMORY_BYTES: Final = 1024 * 1024
 """Bodies up to this size stay in memory."""
@@ -69,7 +69,7 @@ class Spooled:
 
 
 def receive(body: Readable, limit: int, folder: Path | None) -> Spooled:
-    """Read a body to its end; raises `TooLarge` beyond `limit` bytes."""
+    """Read a body to its end; raises `TooLarge` beyond `limit` bytes, `StorageUnavailable` when the folder is full."""
     chunks: list[bytes] = []
     size = 0
     stream = _without_preamble(body)
@@ -84,7 +84,8 @@ def receive(body: Readable, limit: int, folder: Path | None) -> Spooled:
 
 
 def _on_disk(chunks: list[bytes], rest: Iterator[bytes], size: int, limit: int, folder: Path | None) -> Spooled:
-    file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115  # closed by Spooled.close
+    with _translated():
+        file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115  # closed by Spooled.close
     try:
         for chunk in chunks:
             _write(file, chunk)
@@ -93,7 +94,8 @@ def _on_disk(chunks: list[bytes], rest: Iterator[bytes], size: int, limit: int, 
             if size > limit:
                 raise TooLarge(limit)
             _write(file, chunk)
-        return Spooled(mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ), file)
+        with _translated():
+            return Spooled(mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ), file)
     except BaseException:
         file.close()
         raise
@@ -101,8 +103,17 @@ def _on_disk(chunks: list[bytes], rest: Iterator[bytes], size: int, limit: int, 
 
 def _write(file: IO[bytes], chunk: bytes) -> None:
     view = memoryview(chunk)
-    while view:
-        view = view[file.write(view) :]
+    with _translated():
+        while view:
+            view = view[file.write(view) :]
+
+
+@contextlib.contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StorageUnavailable from error
 
 
 def _without_preamble(body: Readable) -> Iterator[bytes]:

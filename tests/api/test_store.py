@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import struct
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,10 +13,10 @@ from flask.testing import FlaskClient
 from pydicom.dataelem import DataElement
 
 from app import bootstrap
-from app.errors import IDENTIFIER_RULE, StorageUnavailable
+from app.errors import IDENTIFIER_RULE, ConfigurationError, StorageUnavailable
 from tests.api.wire import AS_STORED, DICOM_JSON, Caller, comments, items, parts, related, value
 from tests.conftest import Serve
-from tests.corpus import CT_STORAGE, IMPLICIT_LITTLE, make_instance, uid
+from tests.corpus import CT_STORAGE, IMPLICIT_LITTLE, ct, make_instance, uid
 from tests.unit.dicom.raw import element, item, part10
 
 FORM = 'multipart/related; type="application/dicom"; boundary=b1'
@@ -722,3 +723,25 @@ def test_links_follow_trusted_proxies_only(serve: Serve, proxies: int, root: str
     caller = Caller(serve(trusted_proxies=proxies))
     response = caller.store(make_instance(), X_Forwarded_Proto="https", X_Forwarded_Host="pacs.example")
     assert value(items(dataset(response), STORED)[0], URL).startswith(f"{root}/v2/partitions/clinic-a/studies/")
+
+
+# --- the folder of bodies in flight -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("settings", ["embedded"], indirect=True)
+def test_a_body_that_cannot_be_spooled_is_503(serve: Serve, tmp_path: Path) -> None:
+    folder = tmp_path / "spool"
+    folder.mkdir()
+    clinic = Caller(serve(spool_dir=folder))
+    folder.rmdir()
+    response = clinic.store(ct(rows=1024, columns=1024))
+    assert (response.status_code, response.text) == (503, "The data store operation failed.")
+    clinic.stored(make_instance())
+
+
+@pytest.mark.parametrize("settings", ["embedded"], indirect=True)
+def test_a_spool_folder_that_is_not_there_is_refused_at_start(serve: Serve, tmp_path: Path) -> None:
+    with pytest.raises(
+        ConfigurationError, match=r"BULKHEAD_SPOOL_DIR='.*/none': There is no such folder to write to\."
+    ):
+        serve(spool_dir=tmp_path / "none")
