@@ -14,8 +14,11 @@ from typing import Any, Final
 
 import structlog
 
-QUIET: Final = ("boto3", "botocore", "s3transfer", "urllib3", "pydicom")
-"""Libraries whose debug lines name headers and values; they never log below a warning."""
+LEAST: Final = {
+    "gunicorn": logging.INFO,
+    **dict.fromkeys(("boto3", "botocore", "s3transfer", "urllib3", "pydicom"), logging.WARNING),
+}
+"""Libraries whose lesser lines name paths, headers and values: they never log below this."""
 
 
 def configure(level: str, form: str) -> None:
@@ -49,8 +52,8 @@ def configure(level: str, form: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    for name in QUIET:
-        logging.getLogger(name).setLevel(logging.WARNING)
+    for name, least in LEAST.items():
+        logging.getLogger(name).setLevel(max(least, root.level))
 
 
 def described(error: BaseException) -> dict[str, Any]:

@@ -20,6 +20,8 @@ def restored() -> Iterator[None]:
     yield
     root.handlers[:] = handlers
     root.setLevel(level)
+    for name in logs.LEAST:
+        logging.getLogger(name).setLevel(logging.NOTSET)
     structlog.reset_defaults()
 
 
@@ -48,3 +50,15 @@ def test_an_error_is_told_by_classes_codes_and_places(
     if form == "json":
         line = json.loads(said)
         assert (line["event"], line["error"]) == ("broken", ["ValueError", "OSError ENOSPC"])
+
+
+@pytest.mark.parametrize(("level", "told"), [("debug", ["info", "warning"]), ("error", [])])
+def test_the_server_never_says_which_path_was_asked_for(
+    level: str, told: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    logs.configure(level, "json")
+    log = logging.getLogger("gunicorn.error")
+    log.debug("GET /v2/partitions/clinic-a/studies/1.2.3")
+    log.info("Booting")
+    log.warning("Odd")
+    assert [json.loads(line)["level"] for line in capsys.readouterr().err.splitlines()] == told
