@@ -21,11 +21,16 @@ from app.settings import Settings
 REGION = "us-east-1"
 ENGINES = ("embedded", "moto")
 
-# What a machine manages in a given time is no test; archives are function-scoped, and examples share theirs knowingly.
+# What a machine manages in a given time is no test. Archives are function-scoped, and examples share theirs knowingly;
+# histories of an archive are large.
 hypothesis.settings.register_profile(
     "untimed",
     deadline=None,
-    suppress_health_check=[hypothesis.HealthCheck.too_slow, hypothesis.HealthCheck.function_scoped_fixture],
+    suppress_health_check=[
+        hypothesis.HealthCheck.too_slow,
+        hypothesis.HealthCheck.function_scoped_fixture,
+        hypothesis.HealthCheck.data_too_large,
+    ],
 )
 hypothesis.settings.load_profile("untimed")
 

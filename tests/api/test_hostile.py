@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import pytest
 from flask.testing import FlaskClient
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app import bootstrap, create_app
@@ -207,7 +207,7 @@ def test_one_instance_a_thousand_times(clinic: Caller) -> None:
 DAMAGED = ct(study="2.25.91", series="2.25.92", instance="2.25.9", rows=2, columns=2)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60)
 @given(st.lists(st.tuples(st.integers(0, len(DAMAGED) - 1), st.binary(min_size=1, max_size=8)), max_size=5), st.data())
 def test_whatever_is_damaged_the_neighbour_is_stored(
     service: FlaskClient, damage: list[tuple[int, bytes]], data: st.DataObject
@@ -379,7 +379,7 @@ BODIES = st.one_of(st.binary(max_size=50), st.sampled_from([GOOD, b"[{}]", b"{}"
 TYPES = st.sampled_from([FORM, "application/dicom", "application/dicom+json", "application/json", "text/plain", ""])
 
 
-@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=250)
 @given(
     st.sampled_from(["GET", "GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"]),
     st.sampled_from(["", "/v1", "/v2", "/v2/partitions/clinic", "/v1/partitions/clinic", "/v3"]),

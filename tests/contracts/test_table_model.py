@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.errors import Conflict
@@ -114,7 +114,7 @@ def write(changes: list[Change], table: Table, model: Model) -> None:
         model.apply(changes)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60)
 @given(sequence=st.lists(steps, min_size=1, max_size=12))
 def test_a_table_behaves_like_a_dict(table: Table, sequence: list[Any]) -> None:
     model = Model(f"example/{next(_fresh)}")

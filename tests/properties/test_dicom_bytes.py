@@ -22,7 +22,7 @@ from app.errors import InvalidInstance, NotAcceptable
 from tests import corpus
 from tests.unit.dicom.raw import EXPLICIT, IMPLICIT, SEQUENCE_END, UNDEFINED, element, implicit, item, part10
 
-EXAMPLES = settings(max_examples=150, deadline=None)
+EXAMPLES = settings(max_examples=150)
 SYNTAXES = [corpus.IMPLICIT_LITTLE, corpus.EXPLICIT_LITTLE, corpus.EXPLICIT_BIG, corpus.DEFLATED_LITTLE]
 
 

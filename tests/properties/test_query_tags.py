@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom.dataelem import DataElement
 
@@ -315,7 +315,7 @@ def _uids(row: dict[str, Any]) -> tuple[str, ...]:
     return tuple(str(row["00081190"]["Value"][0]).split("/"))
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60)
 @given(history=histories())
 def test_index_re_index_and_search_agree(history: tuple[list[Event], list[Event]]) -> None:
     with TemporaryDirectory() as folder:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app import bootstrap
@@ -363,10 +363,9 @@ def _uids(row: dict[str, Any]) -> tuple[str, ...]:
 
 
 QUESTIONS = given(histories, st.lists(searches(), min_size=8, max_size=16), st.integers(0, 6), st.integers(1, 8))
-ANY_FIXTURE = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=ANY_FIXTURE)
+@settings(max_examples=60)
 @QUESTIONS
 def test_a_search_finds_what_matches(
     embedded: Archive, history: list[Store | Delete], asked: list[Search], offset: int, limit: int
@@ -374,7 +373,7 @@ def test_a_search_finds_what_matches(
     check(embedded, history, asked, offset, limit)
 
 
-@settings(max_examples=6, deadline=None, suppress_health_check=ANY_FIXTURE)
+@settings(max_examples=6)
 @QUESTIONS
 def test_a_search_on_dynamodb_finds_what_matches(
     dynamodb: Archive, history: list[Store | Delete], asked: list[Search], offset: int, limit: int

@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app import bootstrap
@@ -103,7 +103,7 @@ def plain(dataset: Dataset) -> Dataset:
     return found
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60)
 @given(
     items=st.lists(st.tuples(SCHEDULED, st.sampled_from(STATES)), max_size=8),
     changes=st.lists(st.tuples(st.integers(0, 7), codes("00404025"), TIMES), max_size=3),
@@ -197,7 +197,7 @@ class Model:
         return False
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80)
 @given(calls=st.lists(CALLS, max_size=25))
 def test_calls_move_workitems_as_told(archive: Archive, calls: list[tuple[Any, ...]]) -> None:
     engine, services = archive
@@ -273,7 +273,7 @@ TAGS = st.sampled_from(
 BODIES = st.dictionaries(TAGS, ELEMENTS, max_size=4)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150)
 @given(body=BODIES, calls=st.lists(st.sampled_from(["add", "update", "state", "cancel"]), min_size=1, max_size=3))
 def test_no_body_is_too_odd_to_be_answered(archive: Archive, body: dict[str, Any], calls: list[str]) -> None:
     """Every body is taken, or refused by name; what was taken can be read and found."""
