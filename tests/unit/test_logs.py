@@ -5,12 +5,13 @@ from __future__ import annotations
 import errno
 import json
 import logging
+import threading
 from collections.abc import Iterator
 
 import pytest
 import structlog
 
-from app import logs
+from app import logs, worker
 
 
 @pytest.fixture(autouse=True)
@@ -50,6 +51,22 @@ def test_an_error_is_told_by_classes_codes_and_places(
     if form == "json":
         line = json.loads(said)
         assert (line["event"], line["error"]) == ("broken", ["ValueError", "OSError ENOSPC"])
+
+
+def test_a_fault_of_background_work_is_told_without_what_it_says(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure("info", "json")
+    stop = threading.Event()
+
+    def faulty() -> bool:
+        stop.set()
+        raise ValueError("Doe^" + "Jane")
+
+    worker.work((faulty,), stop)
+    said = capsys.readouterr().err
+    line = json.loads(said)
+    assert (line["event"], line["error"]) == ("background_step_failed", ["ValueError"])
+    assert "in faulty" in line["traceback"]
+    assert "Doe^Jane" not in said
 
 
 @pytest.mark.parametrize(("level", "told"), [("debug", ["info", "warning"]), ("error", [])])
