@@ -10,47 +10,48 @@ from typing import Final
 
 from app.errors import ConfigurationError
 from app.services import Services
-from app.services.bulk_update import TYPE as UPDATE
-from app.services.bulk_update import BulkUpdate
-from app.services.bulk_update_task import BulkUpdateTask
 from app.services.change_feed import ChangeFeed
-from app.services.export import TYPE as EXPORT
-from app.services.export import Export
-from app.services.export_source import Source
-from app.services.export_task import ExportTask
+from app.services.export.service import TYPE as EXPORT
+from app.services.export.service import Export
+from app.services.export.source import Source
+from app.services.export.task import ExportTask
 from app.services.health import Health
-from app.services.new_versions import NewVersions
-from app.services.operations import OperationDirectory, Runner, Task
+from app.services.operations.purge import Purge
+from app.services.operations.runner import OperationDirectory, Runner, Task
+from app.services.parallel import Spread, ahead, side_by_side
 from app.services.partitions import PartitionDirectory
-from app.services.purge import Purge
-from app.services.query_tags import REINDEX, REMOVAL, ExtendedQueryTags
-from app.services.reindex import Reindex, TagRemoval
 from app.services.retrieve import Retrieve
 from app.services.search import Search
-from app.services.spread import Spread, ahead, side_by_side
-from app.services.store import Store
+from app.services.store.service import Store
+from app.services.tags.service import REINDEX, REMOVAL, ExtendedQueryTags
+from app.services.tags.tasks import Reindex, TagRemoval
+from app.services.update.new_versions import NewVersions
+from app.services.update.service import TYPE as UPDATE
+from app.services.update.service import BulkUpdate
+from app.services.update.task import BulkUpdateTask
 from app.services.worklist import Worklist
 from app.settings import Settings, variable
-from app.storage import changefeed, clock, keys
-from app.storage.destinations import Destination, Opener, S3Target
-from app.storage.documents import Documents
-from app.storage.export_papers import Papers
-from app.storage.filing import Filing
-from app.storage.instances import Instances
-from app.storage.intake import Intake
-from app.storage.operations import Operations
-from app.storage.partitions import Partitions
-from app.storage.ports import BlobStore, Queue, Table
-from app.storage.querytags import QueryTagStore
-from app.storage.removal import Removal
-from app.storage.row_writes import RowWrites
-from app.storage.search import Search as Planner
-from app.storage.sequence import Sequence
-from app.storage.sweep import Sweep, Version
-from app.storage.versions import Versions
-from app.storage.walk import Walk
-from app.storage.workitems import Workitems
-from app.storage.worklist import Worklist as WorklistPlanner
+from app.storage.feed import change_feed
+from app.storage.feed.row_writer import RowWrites
+from app.storage.index.instances import Instances
+from app.storage.index.pages import Walk
+from app.storage.index.removal import Removal
+from app.storage.index.sweep import Sweep, Version
+from app.storage.index.writer import Intake
+from app.storage.operations.destinations import Destination, Opener, S3Target
+from app.storage.operations.export_manifest import Papers
+from app.storage.operations.operations import Operations
+from app.storage.records.documents import Documents
+from app.storage.search.planner import Search as Planner
+from app.storage.table import clock, keys
+from app.storage.table.counters import Sequence
+from app.storage.table.partitions import Partitions
+from app.storage.table.ports import BlobStore, Queue, Table
+from app.storage.tags.query_tags import QueryTagStore
+from app.storage.updates.study_versions import Versions
+from app.storage.updates.tag_backfill import Filing
+from app.storage.worklist.search import Worklist as WorklistPlanner
+from app.storage.worklist.workitems import Workitems
 
 _PROBE: Final = "health/probe"
 _PACE: Final = 1.0
@@ -140,7 +141,7 @@ def build_services(settings: Settings, engine: Engine, *, listening: float = 0) 
     numbers = Sequence(table)
     instances = Instances(table)
     documents = Documents(table, blobs)
-    feed = changefeed.ChangeFeed(table, numbers)
+    feed = change_feed.ChangeFeed(table, numbers)
     query_tags = QueryTagStore(table)
     removal = Removal(table, numbers, feed, settings.delete_delay_seconds)
     intake = Intake(table, numbers, feed, removal.take_back, query_tags.read)

@@ -1,4 +1,4 @@
-"""For a gunicorn started by hand: `gunicorn --config infra/gunicorn.conf.py app.wsgi:app`.
+"""For a gunicorn started by hand: `gunicorn --config infra/gunicorn.conf.py app.entry.wsgi:app`.
 
 The options are those of `bulkhead serve`, from the same BULKHEAD_* settings. This runs the server alone: with the
 embedded engine, run `bulkhead worker` beside it.
@@ -6,7 +6,7 @@ embedded engine, run `bulkhead worker` beside it.
 
 import os
 
-from app.serving import gunicorn_options
+from app.entry.serving import gunicorn_options
 from app.settings import Settings
 
 globals().update(gunicorn_options(Settings.from_environment(os.environ)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from app.storage.ports import MAX_CHANGES, MAX_ITEM_BYTES, Change, Key, Range
+from app.storage.table.ports import MAX_CHANGES, MAX_ITEM_BYTES, Change, Key, Range
 
 MAX_PK_BYTES: Final = 2048
 MAX_SK_BYTES: Final = 1024

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from app.services.bulk_update import BulkUpdate
 from app.services.change_feed import ChangeFeed
-from app.services.export import Export
+from app.services.export.service import Export
 from app.services.health import Health
-from app.services.operations import OperationDirectory
+from app.services.operations.runner import OperationDirectory
 from app.services.partitions import PartitionDirectory
-from app.services.query_tags import ExtendedQueryTags
 from app.services.retrieve import Retrieve
 from app.services.search import Search
-from app.services.store import Store
+from app.services.store.service import Store
+from app.services.tags.service import ExtendedQueryTags
+from app.services.update.service import BulkUpdate
 from app.services.worklist import Worklist
 
 

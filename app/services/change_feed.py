@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import NamedTuple
 
-from app.storage.changefeed import ChangeFeed as Log
-from app.storage.changefeed import Entry
-from app.storage.documents import Documents
-from app.storage.instances import Instances
-from app.storage.rows import InstanceRow
+from app.storage.feed.change_feed import ChangeFeed as Log
+from app.storage.feed.change_feed import Entry
+from app.storage.index.instances import Instances
+from app.storage.records.documents import Documents
+from app.storage.records.rows import InstanceRow
 
 
 class FeedEntry(NamedTuple):
@@ -42,7 +42,7 @@ class ChangeFeed:
     def by_time(self, start: str, end: str, offset: int, limit: int, metadata: bool) -> list[FeedEntry]:
         """Return up to `limit` entries of start <= time < end, by time then sequence, after skipping `offset`.
 
-        Times as `storage/clock.py` writes them; empty for open.
+        Times as `storage/table/clock.py` writes them; empty for open.
         """
         return self._told(self._log.by_time(start, end, offset, limit), metadata)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from app.errors import DataPartitionsFeatureCannotBeDisabledException, PartitionError
-from app.storage.partitions import Partition, Partitions, is_name
+from app.storage.table.partitions import Partition, Partitions, is_name
 
 # The wording of Microsoft's public page; its code words the first and the last differently (spec/01).
 DISABLED: Final = "Data partitions capability is disabled."

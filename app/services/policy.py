@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from app.dicom.attributes import V1_DEFAULTS, V2_DEFAULTS, Level
+from app.dicom.validation.attributes import V1_DEFAULTS, V2_DEFAULTS, Level
 
 
 @dataclass(frozen=True, slots=True)

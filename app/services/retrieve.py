@@ -6,18 +6,18 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO, Final, NamedTuple
 
-from app.dicom import transcode
-from app.dicom.frames import FrameTable
-from app.dicom.part10 import inflated, parse
-from app.dicom.uids import EXPLICIT_LITTLE, transfer_syntax
+from app.dicom.encoding import transcode
+from app.dicom.encoding.frames import FrameTable
+from app.dicom.encoding.part10 import inflated, parse
+from app.dicom.encoding.uids import EXPLICIT_LITTLE, transfer_syntax
 from app.errors import BlobMissing, NotAcceptable, NotFound, StorageUnavailable
-from app.services.spool import receive
-from app.services.spread import Spread
-from app.storage.documents import Documents
-from app.storage.instances import Instances
-from app.storage.partitions import Partition
-from app.storage.ports import BlobStore
-from app.storage.rows import InstanceRow
+from app.services.parallel import Spread
+from app.services.store.spool import receive
+from app.storage.index.instances import Instances
+from app.storage.records.documents import Documents
+from app.storage.records.rows import InstanceRow
+from app.storage.table.partitions import Partition
+from app.storage.table.ports import BlobStore
 
 MAX_TRANSCODED_BYTES: Final = 104_857_600
 """Largest file that is transcoded or parsed for its frames (spec/00)."""

@@ -10,7 +10,9 @@ from typing import Any, Final
 
 import orjson
 
-from app.dicom.attributes import (
+from app.dicom.query.parameters import OPTIONS, Catalogue, parse_query
+from app.dicom.query.query import Query
+from app.dicom.validation.attributes import (
     ALL_FIELDS,
     AVAILABILITY,
     INDEXED,
@@ -24,17 +26,15 @@ from app.dicom.attributes import (
     Level,
     tag_of,
 )
-from app.dicom.query import Query
-from app.dicom.query_parameters import OPTIONS, Catalogue, parse_query
+from app.services.parallel import Spread
 from app.services.policy import Policy
-from app.services.spread import Spread
-from app.storage.documents import Documents
-from app.storage.found import Found, attributes_of, modalities
-from app.storage.instances import Instances
-from app.storage.partitions import Partition
-from app.storage.querytags import QueryTagStore
-from app.storage.rows import InstanceRow
-from app.storage.search import Search as Planner
+from app.storage.index.instances import Instances
+from app.storage.records.documents import Documents
+from app.storage.records.rows import InstanceRow
+from app.storage.search.matches import Found, attributes_of, modalities
+from app.storage.search.planner import Search as Planner
+from app.storage.table.partitions import Partition
+from app.storage.tags.query_tags import QueryTagStore
 
 Link = Callable[..., str]
 """link(study, series=None, instance=None) -> absolute URL."""

@@ -12,17 +12,17 @@ from typing import Final, NamedTuple
 
 import orjson
 
-from app.dicom import workitem_states as states
-from app.dicom.attributes import Level
-from app.dicom.json_dataset import Dataset
-from app.dicom.query import Query
-from app.dicom.query_parameters import Catalogue, parse_query
-from app.dicom.worklist import FILTERS, RETURNED
+from app.dicom.json.received import Dataset
+from app.dicom.query.parameters import Catalogue, parse_query
+from app.dicom.query.query import Query
+from app.dicom.validation.attributes import Level
+from app.dicom.worklist import states
+from app.dicom.worklist.search_attributes import FILTERS, RETURNED
 from app.errors import Conflict, InvalidWorkitem, StorageUnavailable, WorkitemConflict, WorkitemNotFound
-from app.storage import clock
-from app.storage.partitions import Partition
-from app.storage.workitems import WorkitemRow, Workitems
-from app.storage.worklist import Worklist as Planner
+from app.storage.table import clock
+from app.storage.table.partitions import Partition
+from app.storage.worklist.search import Worklist as Planner
+from app.storage.worklist.workitems import WorkitemRow, Workitems
 
 EXISTS: Final = "The workitem instance already exists. Try creating using a different UID."
 

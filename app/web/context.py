@@ -9,11 +9,11 @@ from typing import Any, Final, Protocol
 
 from flask import Request, current_app, g, request
 
-from app.dicom.uids import clean_uid
+from app.dicom.encoding.uids import clean_uid
 from app.services import Services
 from app.services.policy import Policy
 from app.settings import Settings
-from app.storage.partitions import Partition
+from app.storage.table.partitions import Partition
 
 HOST: Final = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?", re.ASCII)
 """What a Host header may be; names with an underscore too, as containers and upstreams of proxies have them."""

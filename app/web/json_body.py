@@ -10,7 +10,7 @@ from typing import Any, Final
 import orjson
 from flask import Request
 
-from app.dicom.json_dataset import SYNTAX
+from app.dicom.json.received import SYNTAX
 from app.errors import InvalidField, InvalidRequest, UnsupportedContent
 from app.web import media
 from app.web.body import open_body

@@ -11,7 +11,7 @@ from marshmallow import EXCLUDE, Schema, ValidationError, fields
 from marshmallow.validate import Range
 
 from app.errors import InvalidParameter, InvalidRequest
-from app.storage import clock
+from app.storage.table import clock
 
 LARGEST: Final = 2**63 - 1
 LARGEST_OFFSET: Final = 2**31 - 1
@@ -46,7 +46,7 @@ class Switch(fields.Field[bool]):
 
 
 class Moment(fields.Field[str]):
-    """An ISO 8601 date and time with a zone or an offset, given as times are stored (`storage/clock.py`); else ""."""
+    """An ISO 8601 date and time with a zone or an offset, given as times are stored (`storage/table/clock.py`); else ""."""
 
     def __init__(self, name: str) -> None:
         super().__init__(data_key=name, load_default="")

@@ -12,7 +12,7 @@ from werkzeug.test import TestResponse
 
 from app import bootstrap, create_app
 from app.settings import Settings
-from app.storage.operations import Operation, Operations
+from app.storage.operations.operations import Operation, Operations
 from tests.api.wire import Caller
 from tests.unit.storage.archive import HookedTable
 

@@ -11,13 +11,15 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from app.dicom.edits import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from app.dicom.editing.rewrite import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from app.errors import IDENTIFIER_RULE
-from app.services import bulk_update_task
-from app.services import operations as service
-from app.storage import clock, sweep, version_changes
-from app.storage.rows import StudyRow
-from app.storage.versions import Verified, Versions
+from app.services.operations import runner as service
+from app.services.update import task
+from app.storage.index import sweep
+from app.storage.records.rows import StudyRow
+from app.storage.table import clock
+from app.storage.updates import version_changes
+from app.storage.updates.study_versions import Verified, Versions
 from tests.api.background import work
 from tests.api.conftest import Caller
 from tests.api.wire import AS_STORED, comments, parts, value
@@ -501,7 +503,7 @@ def test_a_failing_instance_fails_its_study_alone(
     partition = services.partitions.resolve("clinic-a", create=False)
     rows = services.retrieve.instances(partition, "2.25.12")
     services.retrieve._blobs.delete([row.blob for row in rows])
-    monkeypatch.setattr(bulk_update_task, "BATCH", 50)
+    monkeypatch.setattr(task, "BATCH", 50)
     told = update(clinic, STUDY, "2.25.12", OTHER)
     assert told["status"] == "failed"
     assert told["percentComplete"] == 100

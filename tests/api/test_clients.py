@@ -22,7 +22,7 @@ from pydicom.misc import is_dicom
 from requests import HTTPError
 from werkzeug.serving import WSGIRequestHandler, make_server
 
-from app.services.report import EXISTS, INVALID
+from app.services.store.report import EXISTS, INVALID
 from tests.api.wire import AS_STORED, Caller, comments, items, parts, value
 from tests.corpus import make_instance, multiframe, read
 

@@ -19,11 +19,11 @@ from moto.core.botocore_stubber import BotocoreStubber
 from app import bootstrap
 from app.engines.aws import clients
 from app.errors import BlobMissing, DestinationUnavailable, StorageUnavailable
-from app.services import export_task
-from app.services.export_source import Entry, Source
+from app.services.export import task
+from app.services.export.source import Entry, Source
 from app.settings import Settings
-from app.storage import clock
-from app.storage.ports import Key
+from app.storage.table import clock
+from app.storage.table.ports import Key
 from tests.api.exports import Bucket, Exporter, Folder, Place, totals
 from tests.api.wire import AS_STORED, Caller, parts
 from tests.corpus import JPEG_BASELINE, make_instance, read
@@ -176,7 +176,7 @@ def test_what_was_deleted_is_not_exported(exporter: Exporter, files: dict[str, b
 
 @pytest.mark.parametrize("size", [1, 2])
 def test_many_steps(exporter: Exporter, files: dict[str, bytes], size: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(export_task, "BATCH", size)
+    monkeypatch.setattr(task, "BATCH", size)
     response = exporter.ask(STUDY, "2.25.9", "2.25.1004/2.25.1005/2.25.1005.1", "2.25.8/2.25.8", "2.25.1004/2.25.7")
     seen: list[tuple[int, int]] = []
     exporter.hook = lambda call: seen.append(
@@ -212,7 +212,7 @@ def test_several_at_once(exporter: Exporter, files: dict[str, bytes]) -> None:
 def test_the_operation_as_clients_see_it(
     exporter: Exporter, files: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(export_task, "BATCH", 5)
+    monkeypatch.setattr(task, "BATCH", 5)
     response = exporter.ask(STUDY, "2.25.9")
     href, operation = response.get_json()["href"], response.get_json()["id"]
     waiting = exporter.client.get(href)
@@ -264,7 +264,7 @@ def later(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def test_a_worker_killed_anywhere_changes_nothing(
     exporter: Exporter, files: dict[str, bytes], later: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(export_task, "BATCH", 5)
+    monkeypatch.setattr(task, "BATCH", 5)
     values = (STUDY, "2.25.9", "2.25.1004/2.25.1005/2.25.1005.1", "2.25.8/2.25.8", "2.25.1004/2.25.7")
     survived = 0
     while True:
@@ -304,7 +304,7 @@ def test_a_worker_killed_anywhere_changes_nothing(
 def test_a_place_that_refuses_midway_fails_the_operation(
     exporter: Exporter, files: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(export_task, "BATCH", 3)
+    monkeypatch.setattr(task, "BATCH", 3)
     operation = exporter.ask("2.25.9", STUDY).get_json()["id"]
     exporter.step()
     exporter.place.close()
@@ -388,14 +388,14 @@ def test_a_file_that_fails_for_ever_is_given_up(exporter: Exporter, files: dict[
         except StorageUnavailable:
             later.append(600)
             exporter.restart()
-    assert len(failed) == export_task.PATIENCE + 1
+    assert len(failed) == task.PATIENCE + 1
     assert totals(exporter.operation(operation).results) == (0, 1)
 
 
 def test_what_gets_nowhere_fails_with_its_log_and_leaves_nothing(
     exporter: Exporter, files: dict[str, bytes], later: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(export_task, "BATCH", 5)
+    monkeypatch.setattr(task, "BATCH", 5)
     operation = exporter.ask("2.25.8", "2.25.9", STUDY, "2.25.10").get_json()["id"]
     exporter.step()
     monkeypatch.setattr(Source, "entries", unavailable)

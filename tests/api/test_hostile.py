@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app import bootstrap, create_app
-from app.services.report import EXISTS, INVALID
+from app.services.store.report import EXISTS, INVALID
 from app.settings import Settings
 from tests.api.wire import AS_STORED, Caller, items, parts, related, value
 from tests.corpus import DEFLATED_LITTLE, IMPLICIT_LITTLE, ct, encapsulated, make_instance

@@ -12,8 +12,8 @@ from flask.testing import FlaskClient
 
 from app import bootstrap, errors
 from app.errors import StorageUnavailable
-from app.services.bulk_update import ChangesRefused
 from app.services.health import HealthCheck
+from app.services.update.service import ChangesRefused
 from app.web import problems
 from tests.api.wire import Caller
 from tests.conftest import Serve

@@ -8,8 +8,8 @@ import tracemalloc
 import pytest
 from flask.testing import FlaskClient
 
-from app.services import store
-from app.storage import documents
+from app.services.store import service
+from app.storage.records import documents
 from tests.api.background import work
 from tests.corpus import encapsulated, make_instance, uid
 
@@ -50,7 +50,7 @@ def test_large_metadata_in_one_request_is_written_in_turns(client: FlaskClient) 
             instance=uid(),
             TextValue="".join(letters.choices("abcdefgh01234567", k=600_000)),
         )
-        for _ in range(store.BATCH_INSTANCES)
+        for _ in range(service.BATCH_INSTANCES)
     ]
     boundary = b"--b\r\nContent-Type: application/dicom\r\n\r\n"
     body = b"".join(boundary + each + b"\r\n" for each in bodies) + b"--b--\r\n"
@@ -61,7 +61,7 @@ def test_large_metadata_in_one_request_is_written_in_turns(client: FlaskClient) 
     )
     assert stored.status_code == 200
     metadata = client.get(f"/v2/partitions/large/studies/{study}/metadata")
-    assert len(metadata.json) == store.BATCH_INSTANCES
+    assert len(metadata.json) == service.BATCH_INSTANCES
 
 
 @pytest.mark.parametrize("settings", ["embedded"], indirect=True)

@@ -9,7 +9,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from app import bootstrap
-from app.storage.operations import CANCELED, FAILED, RUNNING, SUCCEEDED, Operation, Operations
+from app.storage.operations.operations import CANCELED, FAILED, RUNNING, SUCCEEDED, Operation, Operations
 
 
 @pytest.fixture

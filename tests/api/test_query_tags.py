@@ -11,7 +11,7 @@ from pydicom.dataelem import DataElement
 from werkzeug.test import TestResponse
 
 from app.services import Services
-from app.storage.ports import Key
+from app.storage.table.ports import Key
 from tests.api.background import work
 from tests.api.wire import Caller, value
 from tests.conftest import Serve

@@ -9,8 +9,8 @@ import pytest
 from flask.testing import FlaskClient
 
 from app import bootstrap
-from app.storage import keys
-from app.storage.ports import Put
+from app.storage.table import keys
+from app.storage.table.ports import Put
 from tests.api.wire import DICOM_JSON
 from tests.api.workitem_calls import Worklist, uid_of
 from tests.workitems import Dataset, code, name, requested, sequence, text, workitem

@@ -26,7 +26,7 @@ from app import bootstrap
 from app.services import Services
 from app.services.policy import V2
 from app.settings import Settings
-from app.storage.operations import Operations
+from app.storage.operations.operations import Operations
 from tests.corpus import ct, make_instance
 from tests.integration.servers import KEYS, s3_server
 

@@ -20,7 +20,7 @@ from app.engines.aws.provision import create_bucket, create_table
 from app.engines.aws.s3 import S3Blobs
 from app.engines.embedded.files import FileBlobs
 from app.engines.embedded.sqlite import SqliteTable
-from app.storage.ports import BlobStore, Table
+from app.storage.table.ports import BlobStore, Table
 from tests.contracts.aws import atomic_aws
 
 if TYPE_CHECKING:

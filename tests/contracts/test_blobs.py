@@ -1,4 +1,4 @@
-"""What every `BlobStore` promises (app/storage/ports.py), whichever engine runs."""
+"""What every `BlobStore` promises (app/storage/table/ports.py), whichever engine runs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import BinaryIO, cast
 import pytest
 
 from app.errors import BlobMissing
-from app.storage.ports import BlobStore
+from app.storage.table.ports import BlobStore
 
 KEY = "1/1.2.840.10008.1/1.2.840.10008.2/1.2.840.10008.3/7.dcm"
 MIB = 1024 * 1024

@@ -1,4 +1,4 @@
-"""What every `Queue` promises (app/storage/ports.py), whichever engine runs."""
+"""What every `Queue` promises (app/storage/table/ports.py), whichever engine runs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from app.engines.embedded import queue as rows
 from app.engines.embedded.queue import TableQueue
 from app.engines.embedded.sqlite import SqliteTable
 from app.errors import StorageUnavailable
-from app.storage.ports import Queue, Table
+from app.storage.table.ports import Queue, Table
 from tests.contracts.aws import atomic_aws
 
 

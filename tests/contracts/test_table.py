@@ -1,4 +1,4 @@
-"""What every `Table` promises (app/storage/ports.py), whichever engine runs."""
+"""What every `Table` promises (app/storage/table/ports.py), whichever engine runs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from app.errors import Conflict
-from app.storage.ports import (
+from app.storage.table.ports import (
     ALL,
     MAX_CHANGES,
     Absent,

@@ -9,7 +9,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.errors import Conflict
-from app.storage.ports import Absent, Change, Delete, Expectation, Holds, Item, Key, Present, Put, Range, Require, Table
+from app.storage.table.ports import (
+    Absent,
+    Change,
+    Delete,
+    Expectation,
+    Holds,
+    Item,
+    Key,
+    Present,
+    Put,
+    Range,
+    Require,
+    Table,
+)
 
 SORT_KEYS = ["a", "a!", "a/", "a/b", "b", "é", "\ufffd", "\U0001f600"]
 

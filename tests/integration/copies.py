@@ -70,7 +70,7 @@ class Archive:
 
 
 def bulkhead(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "app.cli", *arguments]
+    return [sys.executable, "-m", "app.entry.cli", *arguments]
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from app.engines.aws import clients
 from app.engines.aws.dynamodb import DynamoTable
 from app.engines.aws.provision import create_bucket, create_table
 from app.engines.aws.s3 import S3Blobs
-from app.storage.ports import BlobStore, Table
+from app.storage.table.ports import BlobStore, Table
 from tests.contracts.test_blobs import TestDelete, TestOpen, TestPut
 from tests.contracts.test_table import TestAdd, TestConditions, TestGetMany, TestItems, TestQuery, TestRaces, TestWrite
 from tests.contracts.test_table_model import test_a_table_behaves_like_a_dict

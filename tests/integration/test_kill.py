@@ -15,7 +15,7 @@ import requests
 
 from app import bootstrap
 from app.settings import Settings
-from app.storage import keys
+from app.storage.table import keys
 from tests.corpus import make_instance, uid
 from tests.integration.copies import Copy, served
 
@@ -139,7 +139,7 @@ def swept(folder: Path) -> int:
     services = bootstrap.build_services(settings, engine)
     later = time.time() + 7200
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("app.storage.clock.now", lambda: later)
+        patch.setattr("app.storage.table.clock.now", lambda: later)
         while any(step() for step in services.background):
             pass
     assert not list(engine.table.query(keys.SWEEP, keys.due_by(int(later))))

@@ -20,7 +20,7 @@ from moto.server import ThreadedMotoServer
 
 from app.engines.aws import clients
 from app.engines.aws.sqs import SqsQueue
-from app.storage.ports import Queue
+from app.storage.table.ports import Queue
 from tests.contracts.test_queue import TestQueue
 from tests.corpus import make_instance
 from tests.integration.copies import bulkhead, served

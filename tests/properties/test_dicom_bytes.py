@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.dicom import validation
-from app.dicom.conformance import fault
-from app.dicom.frames import FrameTable, frame_table
-from app.dicom.json_model import describe, first_text
-from app.dicom.part10 import inflated, parse
-from app.dicom.transcode import to_explicit_little
-from app.dicom.uids import is_uid
-from app.dicom.vr import LONG_FORM, SHORT_FORM
+from app.dicom.encoding.frames import FrameTable, frame_table
+from app.dicom.encoding.part10 import inflated, parse
+from app.dicom.encoding.transcode import to_explicit_little
+from app.dicom.encoding.uids import is_uid
+from app.dicom.encoding.vr import LONG_FORM, SHORT_FORM
+from app.dicom.json.model import describe, first_text
+from app.dicom.validation import rules
+from app.dicom.validation.value_rules import fault
 from app.errors import InvalidInstance, NotAcceptable
 from tests import corpus
 from tests.unit.dicom.raw import EXPLICIT, IMPLICIT, SEQUENCE_END, UNDEFINED, element, implicit, item, part10
@@ -47,8 +47,8 @@ def survives(data: bytes) -> bool:
     orjson.dumps(described.dataset)
     orjson.dumps([problem.text for problem in described.problems])
     for lenient in (False, True):
-        validation.required(found, lenient=lenient)
-        validation.check(found, {e.tag: "LO" for e in found.elements} | validation.REQUIRED, lenient=lenient)
+        rules.required(found, lenient=lenient)
+        rules.check(found, {e.tag: "LO" for e in found.elements} | rules.REQUIRED, lenient=lenient)
     table = frame_table(data, found)
     assert FrameTable.unpack(table.pack()) == table
     size = len(inflated(data, found.dataset_offset)) if table.deflated else len(data)

@@ -20,13 +20,14 @@ from hypothesis import strategies as st
 from pydicom.dataelem import DataElement
 
 from app import bootstrap
-from app.dicom.attributes import Attributes, Level, keyword_of
-from app.dicom.query_parameters import parse_query
+from app.dicom.query.parameters import parse_query
+from app.dicom.validation.attributes import Attributes, Level, keyword_of
 from app.errors import NotFound, OperationActive, QueryTagExists
-from app.services import Services, reindex
+from app.services import Services
 from app.services.policy import V1, V2, Policy
+from app.services.tags import tasks
 from app.settings import Settings
-from app.storage.partitions import Partition
+from app.storage.table.partitions import Partition
 from tests.corpus import make_instance
 
 Uids = tuple[str, str, str]
@@ -219,8 +220,8 @@ def asked(path: str) -> list[str]:
 
 @pytest.fixture(autouse=True)
 def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reindex, "BATCH", 3)
-    monkeypatch.setattr(reindex, "_DELETIONS", 5)
+    monkeypatch.setattr(tasks, "BATCH", 3)
+    monkeypatch.setattr(tasks, "_DELETIONS", 5)
 
 
 def body_of(each: Store) -> bytes:

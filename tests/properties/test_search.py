@@ -19,14 +19,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app import bootstrap
-from app.dicom.attributes import CORE, Element, Level
-from app.dicom.query_parameters import Catalogue, parse_query
+from app.dicom.query.parameters import Catalogue, parse_query
+from app.dicom.validation.attributes import CORE, Element, Level
 from app.errors import NotFound
 from app.services import Services
 from app.services.policy import V2
 from app.settings import Settings
-from app.storage import candidates, search
-from app.storage.partitions import Partition
+from app.storage.search import candidates, planner
+from app.storage.table.partitions import Partition
 from tests.corpus import make_instance
 
 Uids = tuple[str, str, str]
@@ -284,7 +284,7 @@ class Archive(NamedTuple):
 def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(candidates, "_FIRST_CHUNK", 2)
     monkeypatch.setattr(candidates, "LARGEST_CHUNK", 3)
-    monkeypatch.setattr(search, "LARGEST_CHUNK", 3)
+    monkeypatch.setattr(planner, "LARGEST_CHUNK", 3)
     monkeypatch.setattr(candidates, "_MOST_GATHERED", 5)
 
 

@@ -14,15 +14,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app import bootstrap
-from app.dicom.attributes import Level
-from app.dicom.json_dataset import Dataset, first_dataset
-from app.dicom.query_parameters import Catalogue, parse_query
-from app.dicom.worklist import FILTERS, STATE
+from app.dicom.json.received import Dataset, first_dataset
+from app.dicom.query.parameters import Catalogue, parse_query
+from app.dicom.validation.attributes import Level
+from app.dicom.worklist.search_attributes import FILTERS, STATE
 from app.errors import InvalidQuery, InvalidRequest, WorkitemRefused
 from app.services import Services
 from app.settings import Settings
-from app.storage import keys
-from app.storage.partitions import Partition
+from app.storage.table import keys
+from app.storage.table.partitions import Partition
 from app.web.json_body import document
 from tests.workitems import COMPLETE, code, requested, sequence, state, text, workitem
 

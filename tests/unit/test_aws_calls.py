@@ -19,9 +19,10 @@ from app.engines.aws import clients
 from app.services import Services
 from app.services.policy import V1, V2
 from app.settings import Settings
-from app.storage import documents, keys
-from app.storage.partitions import Partition
-from app.storage.ports import Put, Table
+from app.storage.records import documents
+from app.storage.table import keys
+from app.storage.table.partitions import Partition
+from app.storage.table.ports import Put, Table
 from tests.corpus import encapsulated, make_instance, multiframe
 from tests.workitems import state, text, workitem
 

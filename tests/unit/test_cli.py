@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from app import bootstrap, cli
+from app import bootstrap
+from app.entry import cli
 from app.errors import DataPartitionsFeatureCannotBeDisabledException, StorageUnavailable
 from app.settings import settings_table
 

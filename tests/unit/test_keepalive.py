@@ -10,7 +10,7 @@ from http.client import HTTPResponse
 import pytest
 from gunicorn.http import errors
 
-from app.keepalive import KeepAliveWorker, bound_silence
+from app.entry.keepalive import KeepAliveWorker, bound_silence
 
 
 def test_a_silent_client_is_given_up() -> None:

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-from app import logs, worker
+from app import logs
+from app.entry import worker
 
 
 @pytest.fixture(autouse=True)

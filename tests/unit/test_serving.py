@@ -9,7 +9,7 @@ import pytest
 from gunicorn.config import KNOWN_SETTINGS
 from gunicorn.workers.gthread import ThreadWorker
 
-from app.serving import Server, gunicorn_options
+from app.entry.serving import Server, gunicorn_options
 from app.settings import Settings
 
 CONFIGURATION_FILE = Path(__file__).parents[2] / "infra" / "gunicorn.conf.py"

@@ -2,7 +2,7 @@
 
 import threading
 
-from app.worker import work
+from app.entry.worker import work
 
 
 class Steps:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import orjson
 
-from app.storage.ports import Item, Key
+from app.storage.table.ports import Item, Key
 
 DATA: Final = "_data"
 """The attribute that carries an item's opaque bytes; there is none when they are empty."""

@@ -17,7 +17,7 @@ from app.engines.aws import attributes
 from app.engines.aws.failures import ATTEMPTS, pause, retried, translated
 from app.engines.changes import check_keys, check_range, check_sizes, storable
 from app.errors import StorageUnavailable
-from app.storage.ports import ALL, Absent, Change, Delete, Expectation, Holds, Item, Key, Present, Put, Range
+from app.storage.table.ports import ALL, Absent, Change, Delete, Expectation, Holds, Item, Key, Present, Put, Range
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

@@ -24,8 +24,8 @@ from botocore.exceptions import ConnectionError as NoConnection
 from app.engines.aws.export_clients import Clients, at_aws
 from app.engines.aws.failures import code
 from app.errors import BlobMissing, ConfigurationError, DestinationRefused, DestinationUnavailable, StorageUnavailable
-from app.storage.destinations import S3Target
-from app.storage.ports import BlobStore
+from app.storage.operations.destinations import S3Target
+from app.storage.table.ports import BlobStore
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -12,7 +12,7 @@ import boto3
 from botocore.config import Config
 
 from app.errors import ConfigurationError
-from app.storage.destinations import S3Target
+from app.storage.operations.destinations import S3Target
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -11,7 +11,7 @@ from typing import Any, Final
 from botocore.exceptions import BotoCoreError, ClientError
 
 from app.errors import Conflict, StorageUnavailable
-from app.storage.ports import Key
+from app.storage.table.ports import Key
 
 ATTEMPTS: Final = 8
 """How often a call is made while other transactions hold its items, on top of what the SDK repeats by itself."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from botocore.exceptions import ClientError
 
 from app.engines.aws.failures import code, translated
-from app.storage.ports import Message
+from app.storage.table.ports import Message
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from app.errors import ConfigurationError, DestinationRefused, DestinationUnavailable, StorageUnavailable
-from app.storage.destinations import FileTarget
-from app.storage.ports import BlobStore
+from app.storage.operations.destinations import FileTarget
+from app.storage.table.ports import BlobStore
 
 _INCOMING: Final = ".incoming"
 _STALE_SECONDS: Final = 24 * 60 * 60

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from typing import Final
 
 from app.errors import Conflict
-from app.storage import clock, keys
-from app.storage.ports import Delete, Item, Key, Message, Present, Put, Table
+from app.storage.table import clock, keys
+from app.storage.table.ports import Delete, Item, Key, Message, Present, Put, Table
 
 HIDDEN_SECONDS: Final = 300
 """How long a received message is hidden from others."""

@@ -24,7 +24,7 @@ from app.engines.embedded.commits import Commits
 from app.engines.embedded.connections import Readers, connect
 from app.engines.embedded.directories import make_durably
 from app.errors import Conflict, StorageUnavailable
-from app.storage.ports import ALL, Absent, Change, Delete, Expectation, Holds, Item, Key, Present, Put, Range
+from app.storage.table.ports import ALL, Absent, Change, Delete, Expectation, Holds, Item, Key, Present, Put, Range
 
 _CREATE: Final = """
 CREATE TABLE IF NOT EXISTS item (

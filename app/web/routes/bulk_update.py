@@ -6,7 +6,7 @@ from typing import Final
 
 from flask import Response, request
 
-from app.services.bulk_update import ChangesRefused
+from app.services.update.service import ChangesRefused
 from app.web.context import Scope
 from app.web.json_body import json_body, require_json_body
 from app.web.mount import resource as new

@@ -7,8 +7,8 @@ from typing import Any, Final
 from flask import Response, request
 
 from app.errors import OperationActive
-from app.services.query_tags import Listed
-from app.storage.querytags import ADDING, TagError
+from app.services.tags.service import Listed
+from app.storage.tags.query_tags import ADDING, TagError
 from app.web import problems, schemas
 from app.web.context import Scope
 from app.web.json_body import json_body, require_json_body

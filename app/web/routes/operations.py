@@ -8,7 +8,7 @@ from typing import Any, Final
 from flask import Response
 
 from app.errors import InvalidRequest
-from app.storage.operations import SUCCEEDED, Operation
+from app.storage.operations.operations import SUCCEEDED, Operation
 from app.web.context import Scope
 from app.web.mount import resource as new
 from app.web.responses import empty, json

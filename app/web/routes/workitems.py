@@ -8,11 +8,11 @@ from urllib.parse import parse_qsl
 
 from flask import Response, request
 
-from app.dicom.json_dataset import Dataset, first_dataset
-from app.dicom.uids import clean_uid
-from app.dicom.workitem_states import instance_uid
+from app.dicom.encoding.uids import clean_uid
+from app.dicom.json.received import Dataset, first_dataset
+from app.dicom.worklist.states import instance_uid
 from app.errors import UnsupportedContent, WorkitemRefused
-from app.storage.workitems import MAX_DATASET_BYTES
+from app.storage.worklist.workitems import MAX_DATASET_BYTES
 from app.web import media
 from app.web.body import Body, open_body
 from app.web.context import Scope

@@ -17,11 +17,11 @@ import pytest
 from pydicom.dataset import Dataset
 from pydicom.encaps import generate_frames
 
-from app.dicom.frames import FrameTable, frame_table
-from app.dicom.json_model import describe
-from app.dicom.part10 import Part10, inflated, parse
-from app.dicom.transcode import to_explicit_little
-from app.dicom.vr import BULK
+from app.dicom.encoding.frames import FrameTable, frame_table
+from app.dicom.encoding.part10 import Part10, inflated, parse
+from app.dicom.encoding.transcode import to_explicit_little
+from app.dicom.encoding.vr import BULK
+from app.dicom.json.model import describe
 from app.errors import InvalidInstance, NotAcceptable
 
 ROOT = Path(pydicom.data.__file__).parent

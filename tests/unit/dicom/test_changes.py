@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from app.dicom.changes import ALLOWED, EMPTY, REPEATED, UNSUPPORTED, read_changes
-from app.dicom.edits import NewValue
+from app.dicom.editing.requested_changes import ALLOWED, EMPTY, REPEATED, UNSUPPORTED, read_changes
+from app.dicom.editing.rewrite import NewValue
 
 
 def refused(dataset: dict[str, Any]) -> list[tuple[int, str]]:

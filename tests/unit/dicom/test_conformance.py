@@ -4,7 +4,7 @@ import calendar
 
 import pytest
 
-from app.dicom.conformance import fault, is_date
+from app.dicom.validation.value_rules import fault, is_date
 
 GOOD = {
     "AE": ["STORE", "a b", "x" * 16],

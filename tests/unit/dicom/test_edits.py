@@ -13,11 +13,11 @@ from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
-from app.dicom.edits import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, Edited, NewValue, edited
-from app.dicom.elements import Buffer
-from app.dicom.frames import FrameTable, frame_table
-from app.dicom.json_model import describe
-from app.dicom.part10 import inflated, parse
+from app.dicom.editing.rewrite import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, Edited, NewValue, edited
+from app.dicom.encoding.elements import Buffer
+from app.dicom.encoding.frames import FrameTable, frame_table
+from app.dicom.encoding.part10 import inflated, parse
+from app.dicom.json.model import describe
 from app.errors import InvalidInstance
 from tests import corpus
 from tests.unit.dicom.raw import EXPLICIT, IMPLICIT, SEQUENCE_END, UNDEFINED, element, implicit, item, part10

@@ -6,8 +6,8 @@ import tracemalloc
 
 import pytest
 
-from app.dicom.frames import FrameTable, frame_table
-from app.dicom.part10 import inflated, parse
+from app.dicom.encoding.frames import FrameTable, frame_table
+from app.dicom.encoding.part10 import inflated, parse
 from app.errors import NotFound
 from tests import corpus
 

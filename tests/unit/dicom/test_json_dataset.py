@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from app.dicom.json_dataset import MAX_DEPTH, SYNTAX, first_dataset, has_value, items, ordered
+from app.dicom.json.received import MAX_DEPTH, SYNTAX, first_dataset, has_value, items, ordered
 from app.errors import InvalidRequest
 
 

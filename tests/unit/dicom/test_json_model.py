@@ -6,9 +6,9 @@ from typing import Any
 import orjson
 import pytest
 
-from app.dicom import json_model
-from app.dicom.json_model import dataset_json, describe, first_text, person_name
-from app.dicom.part10 import parse
+from app.dicom.encoding.part10 import parse
+from app.dicom.json import model
+from app.dicom.json.model import dataset_json, describe, first_text, person_name
 from app.errors import InvalidInstance
 from tests import corpus
 from tests.unit.dicom.raw import IMPLICIT, element, implicit, item, part10
@@ -79,7 +79,7 @@ def test_empty_values_have_no_value(vr: str) -> None:
 
 
 def test_bulk_and_group_lengths_are_left_out_at_every_depth() -> None:
-    bulk = b"".join(element(0x00091001 + n, vr, bytes(8)) for n, vr in enumerate(json_model.BULK))
+    bulk = b"".join(element(0x00091001 + n, vr, bytes(8)) for n, vr in enumerate(model.BULK))
     inner = element(0x00080000, "UL", bytes(4)) + bulk + element(0x00100020, "LO", b"P1")
     dataset = dataset_json(parse(part10(inner + element(0x00081140, "SQ", item(inner)))))
     patient = {"00100020": {"vr": "LO", "Value": ["P1"]}}
@@ -195,12 +195,12 @@ def test_a_rest_that_is_no_whole_number_is_a_problem() -> None:
 
 
 def test_values_and_the_texts_of_problems_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(json_model, "MAX_VALUES", 1000)
+    monkeypatch.setattr(model, "MAX_VALUES", 1000)
     for many in (element(0x00280010, "US", bytes(60)) * 40, element(0x00091001, "LO", b"\\" * 2000)):
         for dataset in (many, element(0x00081140, "SQ", item(many))):
             with pytest.raises(InvalidInstance, match="more than 1000 values"):
                 describe(parse(part10(dataset)))
-    monkeypatch.setattr(json_model, "MAX_PROBLEMS", 10)
+    monkeypatch.setattr(model, "MAX_PROBLEMS", 10)
     problems = describe(parse(part10(b"".join(element(0x00091001 + n, "AS", b"x") for n in range(12))))).problems
     assert [bool(problem.text) for problem in problems] == [True] * 10 + [False] * 2
 

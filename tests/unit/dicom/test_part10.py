@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from app.dicom import part10 as files
-from app.dicom import reader
-from app.dicom.elements import Fragments
-from app.dicom.part10 import inflated, parse
+from app.dicom.encoding import part10 as files
+from app.dicom.encoding import reader
+from app.dicom.encoding.elements import Fragments
+from app.dicom.encoding.part10 import inflated, parse
 from app.errors import InvalidInstance
 from tests import corpus
 from tests.unit.dicom.raw import EXPLICIT, IMPLICIT, SEQUENCE_END, UNDEFINED, element, implicit, item, part10

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from app.dicom.attributes import Attribute, Level
-from app.dicom.query import Between, Filter, OneOf, Query, Wildcard, Words, canonical, canonical_values, words
+from app.dicom.query.query import Between, Filter, OneOf, Query, Wildcard, Words, canonical, canonical_values, words
+from app.dicom.validation.attributes import Attribute, Level
 
 
 def attribute(vr: str) -> Attribute:

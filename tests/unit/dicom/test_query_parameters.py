@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.dicom.attributes import CORE, Attribute, Level
-from app.dicom.query import Between, Condition, OneOf, Wildcard
-from app.dicom.query_parameters import Catalogue, parse_query
+from app.dicom.query.parameters import Catalogue, parse_query
+from app.dicom.query.query import Between, Condition, OneOf, Wildcard
+from app.dicom.validation.attributes import CORE, Attribute, Level
 from app.errors import InvalidRequest
 
 VRS = ["AE", "AS", "CS", "DA", "DT", "FD", "FL", "IS", "LO", "PN", "SH", "SL", "SS", "TM", "UI", "UL", "US"]

@@ -8,10 +8,10 @@ from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
-from app.dicom.frames import frame_table
-from app.dicom.json_model import dataset_json
-from app.dicom.part10 import parse
-from app.dicom.transcode import native_frame, swapped, to_explicit_little
+from app.dicom.encoding.frames import frame_table
+from app.dicom.encoding.part10 import parse
+from app.dicom.encoding.transcode import native_frame, swapped, to_explicit_little
+from app.dicom.json.model import dataset_json
 from app.errors import NotAcceptable
 from tests import corpus
 from tests.unit.dicom.raw import EXPLICIT, IMPLICIT, SEQUENCE_END, UNDEFINED, element, implicit, item, part10

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.dicom.uids import TRANSFER_SYNTAXES, clean_uid, is_uid, transfer_syntax
+from app.dicom.encoding.uids import TRANSFER_SYNTAXES, clean_uid, is_uid, transfer_syntax
 from app.errors import InvalidIdentifier
 
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from app.dicom.part10 import parse
-from app.dicom.validation import REQUIRED, check, required
-from app.dicom.vr import keyword
+from app.dicom.encoding.part10 import parse
+from app.dicom.encoding.vr import keyword
+from app.dicom.validation.rules import REQUIRED, check, required
 from app.errors import IDENTIFIER_RULE
 from tests import corpus
 from tests.unit.dicom.raw import element, part10

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from app.dicom import workitem_attributes as tables
-from app.dicom import workitem_states as states
-from app.dicom.attributes import tag_of, vr_of
-from app.dicom.json_dataset import Dataset
-from app.dicom.workitem_rules import Need, Rules, check
+from app.dicom.json.received import Dataset
+from app.dicom.validation.attributes import tag_of, vr_of
+from app.dicom.worklist import attributes as tables
+from app.dicom.worklist import states
+from app.dicom.worklist.rules import Need, Rules, check
 from app.errors import InvalidWorkitem, WorkitemConflict
 from tests.workitems import CODE, COMPLETE, PERFORMED, code, requested, sequence, text, workitem
 

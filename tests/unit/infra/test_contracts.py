@@ -10,7 +10,7 @@ import pytest
 from app.engines.aws import clients
 from app.engines.aws.dynamodb import DynamoTable
 from app.engines.aws.s3 import S3Blobs
-from app.storage.ports import BlobStore, Table
+from app.storage.table.ports import BlobStore, Table
 from tests.contracts import test_blobs, test_table
 from tests.unit.infra.stack import Stack, deployed_stack
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import InvalidRequest
-from app.services import destinations
-from app.storage.destinations import FileTarget, S3Target, document, target_of
+from app.services.export import destinations
+from app.storage.operations.destinations import FileTarget, S3Target, document, target_of
 
 ROLE = "arn:aws:iam::123456789012:role/path/Drop"
 

@@ -13,11 +13,11 @@ import pytest
 from app.engines.embedded.queue import TableQueue
 from app.engines.embedded.sqlite import SqliteTable
 from app.errors import Conflict, OperationActive, StorageUnavailable
-from app.services import operations as service
-from app.services.operations import OperationDirectory, Runner, Task, announce
-from app.services.purge import Purge
-from app.storage.operations import FAILED, NOT_STARTED, RUNNING, SUCCEEDED, Operation, Operations
-from app.storage.ports import Absent, Item, Key, Put, Table
+from app.services.operations import runner as service
+from app.services.operations.purge import Purge
+from app.services.operations.runner import OperationDirectory, Runner, Task, announce
+from app.storage.operations.operations import FAILED, NOT_STARTED, RUNNING, SUCCEEDED, Operation, Operations
+from app.storage.table.ports import Absent, Item, Key, Put, Table
 
 
 class Clock:

@@ -7,7 +7,7 @@ from threading import Barrier, Event, Semaphore
 
 import pytest
 
-from app.services.spread import AHEAD, ahead, side_by_side
+from app.services.parallel import AHEAD, ahead, side_by_side
 
 PATIENCE = 10
 

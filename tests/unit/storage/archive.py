@@ -17,7 +17,7 @@ from app import bootstrap
 from app.services.change_feed import FeedEntry
 from app.services.policy import V2
 from app.settings import Settings
-from app.storage.ports import ALL, BlobStore, Change, Item, Key, Range, Table
+from app.storage.table.ports import ALL, BlobStore, Change, Item, Key, Range, Table
 from tests.corpus import make_instance
 
 Uids = tuple[str, str, str]

@@ -9,7 +9,7 @@ import pytest
 
 from app import bootstrap
 from app.engines.embedded import commits
-from app.storage import clock
+from app.storage.table import clock
 
 Later = Callable[..., None]
 """later(seconds): lets time pass; a month unless told."""

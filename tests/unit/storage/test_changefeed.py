@@ -13,12 +13,12 @@ from app.engines.aws import clients, provision
 from app.engines.aws.dynamodb import DynamoTable
 from app.engines.embedded.sqlite import SqliteTable
 from app.errors import Conflict
-from app.storage import clock, keys
-from app.storage.changefeed import GRACE_SECONDS, ChangeFeed, Entry
-from app.storage.partitions import Partition
-from app.storage.ports import Table
-from app.storage.rows import InstanceRow
-from app.storage.sequence import Sequence
+from app.storage.feed.change_feed import GRACE_SECONDS, ChangeFeed, Entry
+from app.storage.records.rows import InstanceRow
+from app.storage.table import clock, keys
+from app.storage.table.counters import Sequence
+from app.storage.table.partitions import Partition
+from app.storage.table.ports import Table
 from tests.unit.storage.conftest import Later
 
 CLINIC = Partition(2, "clinic", "")

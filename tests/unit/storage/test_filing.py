@@ -18,10 +18,10 @@ import orjson
 import pytest
 from pydicom.dataelem import DataElement
 
-from app.services import reindex
 from app.services.policy import V1
-from app.storage import keys
-from app.storage.rows import InstanceRow
+from app.services.tags import tasks
+from app.storage.records.rows import InstanceRow
+from app.storage.table import keys
 from tests.corpus import make_instance
 from tests.unit.storage.archive import Archive, Uids
 from tests.unit.storage.conftest import Later
@@ -59,8 +59,8 @@ def fill(archive: Archive) -> None:
 
 @pytest.fixture(autouse=True)
 def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reindex, "BATCH", 3)
-    monkeypatch.setattr(reindex, "_DELETIONS", 4)
+    monkeypatch.setattr(tasks, "BATCH", 3)
+    monkeypatch.setattr(tasks, "_DELETIONS", 4)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from app.storage.ports import Key
+from app.storage.table.ports import Key
 from tests.corpus import make_instance
 from tests.unit.storage.archive import Archive
 from tests.unit.storage.conftest import Later

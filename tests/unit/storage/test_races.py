@@ -17,10 +17,10 @@ from app import bootstrap
 from app.errors import NotFound
 from app.services import Services
 from app.services.policy import V2
-from app.services.report import EXISTS
+from app.services.store.report import EXISTS
 from app.settings import Settings
-from app.storage import keys
-from app.storage.partitions import Partition
+from app.storage.table import keys
+from app.storage.table.partitions import Partition
 from tests.unit.storage.archive import Archive, file
 from tests.unit.storage.conftest import Later
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from app.errors import Conflict, StorageUnavailable
-from app.services.report import EXISTS, FAILED
-from app.storage.sweep import INTENT_SECONDS, MAX_RETRIES, RETRY_SECONDS, TIDY_SECONDS
+from app.services.store.report import EXISTS, FAILED
+from app.storage.index.sweep import INTENT_SECONDS, MAX_RETRIES, RETRY_SECONDS, TIDY_SECONDS
 from tests.unit.storage.archive import Archive, Uids, file
 from tests.unit.storage.conftest import Later
 from tests.unit.storage.schedule import Schedule

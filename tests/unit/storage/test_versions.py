@@ -14,16 +14,16 @@ from typing import NamedTuple
 
 import pytest
 
-from app.dicom import edits
-from app.dicom.edits import Edited, NewValue
-from app.dicom.elements import Buffer
-from app.dicom.part10 import Part10
+from app.dicom.editing import rewrite
+from app.dicom.editing.rewrite import Edited, NewValue
+from app.dicom.encoding.elements import Buffer
+from app.dicom.encoding.part10 import Part10
 from app.errors import InvalidInstance, NotFound, OperationActive
-from app.services import bulk_update_task, new_versions
-from app.services import operations as runner
-from app.storage.operations import Operation
-from app.storage.ports import ALL, Item, Range
-from app.storage.querytags import QueryTags, QueryTagStore
+from app.services.operations import runner
+from app.services.update import new_versions, task
+from app.storage.operations.operations import Operation
+from app.storage.table.ports import ALL, Item, Range
+from app.storage.tags.query_tags import QueryTags, QueryTagStore
 from tests.unit.storage.archive import Archive, HookedTable, Uids
 from tests.unit.storage.conftest import Later
 from tests.unit.storage.schedule import Choose, Schedule
@@ -53,7 +53,7 @@ STUDY, OTHER = A[0], C[0]
 @pytest.fixture(autouse=True)
 def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Batches are small, leases end at once, waits too, and there are extended query tags."""
-    monkeypatch.setattr(bulk_update_task, "BATCH", 2)
+    monkeypatch.setattr(task, "BATCH", 2)
     monkeypatch.setattr(runner, "LEASE_SECONDS", 0)
     monkeypatch.setattr(time, "sleep", lambda _: None)
     monkeypatch.setattr(QueryTagStore, "read", lambda _: QueryTags(0, TAGS))
@@ -107,7 +107,7 @@ def broken(monkeypatch: pytest.MonkeyPatch) -> Callable[[Uids], None]:
         def edited(data: Buffer, part10: Part10, values: dict[int, NewValue]) -> Edited:
             if part10.raw(0x00080018).rstrip(b"\0") == uids[2].encode():
                 raise InvalidInstance("It is broken.")
-            return edits.edited(data, part10, values)
+            return rewrite.edited(data, part10, values)
 
         monkeypatch.setattr(new_versions, "edited", edited)
 

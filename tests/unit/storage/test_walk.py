@@ -10,8 +10,8 @@ import pytest
 
 from app import bootstrap
 from app.settings import Settings
-from app.storage.ports import ALL, Item, Range
-from app.storage.walk import Place, Walk
+from app.storage.index.pages import Place, Walk
+from app.storage.table.ports import ALL, Item, Range
 from tests.unit.storage.archive import Archive, HookedTable, file
 
 STUDY = "2.25.1"

@@ -11,16 +11,16 @@ import orjson
 import pytest
 
 from app.bootstrap import Engine
-from app.dicom import workitem_states as states
-from app.dicom.attributes import Level
-from app.dicom.json_dataset import Dataset
-from app.dicom.query_parameters import Catalogue, parse_query
-from app.dicom.worklist import FILTERS, MAX_VALUES, STATE
+from app.dicom.json.received import Dataset
+from app.dicom.query.parameters import Catalogue, parse_query
+from app.dicom.validation.attributes import Level
+from app.dicom.worklist import states
+from app.dicom.worklist.search_attributes import FILTERS, MAX_VALUES, STATE
 from app.errors import Conflict, InvalidWorkitem, StorageUnavailable, TooLarge
-from app.storage import keys
-from app.storage.ports import MAX_CHANGES, Change, Item, Key, Put, Range, Table
-from app.storage.workitems import MAX_DATASET_BYTES, WorkitemRow, Workitems, postings
-from app.storage.worklist import Worklist
+from app.storage.table import keys
+from app.storage.table.ports import MAX_CHANGES, Change, Item, Key, Put, Range, Table
+from app.storage.worklist.search import Worklist
+from app.storage.worklist.workitems import MAX_DATASET_BYTES, WorkitemRow, Workitems, postings
 from tests.workitems import requested, sequence, text, workitem
 
 P = 7

@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from app.dicom.attributes import Level
-from app.dicom.part10 import parse
-from app.storage.instance_row import InstanceRow
-from app.storage.operations import Operation
-from app.storage.querytags import QueryTag
+from app.dicom.encoding.part10 import parse
+from app.dicom.validation.attributes import Level
+from app.storage.operations.operations import Operation
+from app.storage.records.instance_row import InstanceRow
+from app.storage.tags.query_tags import QueryTag
 from tests.corpus import encapsulated, make_instance
 from tests.unit.storage.archive import Archive, Uids
 

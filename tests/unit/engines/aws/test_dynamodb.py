@@ -11,7 +11,7 @@ from botocore.stub import ANY
 from app.engines.aws.dynamodb import DynamoTable
 from app.engines.aws.failures import ATTEMPTS
 from app.errors import Conflict, StorageUnavailable
-from app.storage.ports import Absent, Change, Delete, Holds, Item, Key, Put, Range, Require
+from app.storage.table.ports import Absent, Change, Delete, Holds, Item, Key, Put, Range, Require
 
 if TYPE_CHECKING:
     from botocore.stub import Stubber

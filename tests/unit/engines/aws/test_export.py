@@ -21,7 +21,7 @@ from app.errors import (
     DestinationUnavailable,
     StorageUnavailable,
 )
-from app.storage.destinations import S3Target
+from app.storage.operations.destinations import S3Target
 
 if TYPE_CHECKING:
     from botocore.stub import Stubber

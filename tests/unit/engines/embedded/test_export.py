@@ -20,7 +20,7 @@ from app.errors import (
     DestinationUnavailable,
     StorageUnavailable,
 )
-from app.storage.destinations import FileTarget
+from app.storage.operations.destinations import FileTarget
 
 
 @pytest.fixture

@@ -13,14 +13,14 @@ import pytest
 
 from app.engines.embedded.sqlite import SqliteTable
 from app.errors import Conflict, StorageUnavailable
-from app.storage.ports import Absent, Item, Key, Put
+from app.storage.table.ports import Absent, Item, Key, Put
 
 PREAMBLE = """
 import os, sys, threading
 from pathlib import Path
 from app.engines.embedded.sqlite import SqliteTable
 from app.errors import Conflict
-from app.storage.ports import Absent, Item, Key, Put
+from app.storage.table.ports import Absent, Item, Key, Put
 table = SqliteTable(Path(sys.argv[1]))
 def run(count, call):
     threads = [threading.Thread(target=call, args=(n,)) for n in range(count)]

@@ -1,0 +1,175 @@
+"""Which attributes a bulk update may change, and whether their new values are fit to be written (spec/11)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+from pydicom.datadict import dictionary_VM, dictionary_VR, tag_for_keyword
+from pydicom.valuerep import format_number_as_ds
+
+from app.dicom.editing.patches import UTF_8
+from app.dicom.editing.rewrite import NewValue
+from app.dicom.encoding.charsets import charset
+from app.dicom.json.received import tag_named
+from app.dicom.json.values import NAME_GROUPS, convert
+from app.dicom.validation.value_rules import fault, message
+
+_KEYWORDS: Final = """
+    PatientName PatientID IssuerOfPatientID TypeOfPatientID OtherPatientIDs OtherPatientNames PatientBirthName
+    PatientMotherBirthName MedicalRecordLocator
+    PatientBirthDate PatientBirthTime PatientSex PatientAge PatientSize PatientWeight PatientAddress
+    PatientTelephoneNumbers PatientReligiousPreference PatientComments EthnicGroup Occupation CountryOfResidence
+    RegionOfResidence MilitaryRank BranchOfService ConfidentialityConstraintOnPatientDataDescription
+    QualityControlSubject
+    ResponsiblePerson ResponsiblePersonRole ResponsibleOrganization
+    PatientSpeciesDescription PatientBreedDescription BreedRegistrationNumber
+    AccessionNumber ReferringPhysicianName StudyDescription
+"""
+
+
+class _Rule(NamedTuple):
+    vr: str
+    multiplicity: str
+
+
+def _rules() -> dict[int, _Rule]:
+    tags = (tag_for_keyword(keyword) for keyword in _KEYWORDS.split())
+    return {tag: _Rule(dictionary_VR(tag), dictionary_VM(tag)) for tag in tags if tag is not None}
+
+
+ALLOWED: Final[Mapping[int, _Rule]] = _rules()
+"""Tag to VR and value multiplicity of the 36 attributes."""
+
+MAX_BYTES: Final = 65_534
+"""Bytes of one attribute, all values together: what a VR with a short length holds (PS3.5 §7.1.2)."""
+
+UNSUPPORTED: Final = "Updating the tag is not supported"
+EMPTY: Final = "The value must not be null or empty."
+REPEATED: Final = "The attribute is given twice."
+_INVALID: Final = "value contains invalid character"
+_ESCAPE: Final = "\x1b"
+_DECIMAL: Final = 16
+_SPARE_ZERO: Final = re.compile(r"(?<![\d.])0(?=\.)|\.0$")
+
+
+class Refused(NamedTuple):
+    """An attribute that cannot be changed so."""
+
+    tag: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """New values as a file has them, by tag, and as DICOM JSON has them; or what of them is refused."""
+
+    values: Mapping[int, NewValue]
+    elements: Mapping[str, dict[str, Any]]
+    refused: tuple[Refused, ...] = ()
+
+
+def read_changes(dataset: Mapping[str, Any]) -> Changes:
+    """Read a DICOM JSON dataset of new values; whatever it holds, what is wrong with it comes back as `refused`.
+
+    Raises `ValueError` naming the first key that is neither 8 hex digits nor an attribute's keyword.
+    """
+    values: dict[int, NewValue] = {}
+    refused: list[Refused] = []
+    for name, element in dataset.items():
+        tag = _tag(name)
+        rule = ALLOWED.get(tag)
+        if rule is None:
+            refused.append(Refused(tag, UNSUPPORTED))
+            continue
+        text, reason = ("", REPEATED) if tag in values else _text(rule, element)
+        if reason is None:
+            values[tag] = NewValue(rule.vr, text)
+        else:
+            refused.append(Refused(tag, reason))
+    text_in_utf_8 = charset(UTF_8)
+    elements = {
+        f"{tag:08X}": convert(new.vr, new.text.encode(), text_in_utf_8, True).entry
+        for tag, new in sorted(values.items())
+        if not refused
+    }
+    return Changes(values, elements, tuple(refused))
+
+
+def _tag(name: str) -> int:
+    tag = tag_named(name)
+    if tag is None:
+        raise ValueError(name)
+    return int(tag, 16)
+
+
+def _text(rule: _Rule, element: Any) -> tuple[str, str | None]:
+    """Return the text of an element and the first rule that it breaks."""
+    if not isinstance(element, dict):
+        return "", "The element is not an object with 'vr' and 'Value'."
+    vr = element.get("vr", rule.vr)
+    if vr != rule.vr:
+        return "", f"The value representation is expected to be '{rule.vr}' but is '{str(vr)[:16]}'."
+    given = element.get("Value")
+    if given is None or given == []:
+        return "", EMPTY
+    if not isinstance(given, list):
+        return "", "The 'Value' is not an array."
+    texts = [_value(rule.vr, value) for value in given]
+    text = "\\".join(text for text, _ in texts)
+    return text, next(_faults(rule, text, texts), None)
+
+
+def _faults(rule: _Rule, text: str, values: list[tuple[str, str | None]]) -> Iterator[str]:
+    yield from (reason for _, reason in values if reason)
+    if len(values) > 1 and rule.multiplicity == "1":
+        yield message(rule.vr, text, "value multiplicity is greater than 1")
+    if len(text.encode()) > MAX_BYTES:
+        yield message(rule.vr, text, f"value exceeds maximum length of {MAX_BYTES} bytes")
+
+
+def _value(vr: str, value: Any) -> tuple[str, str | None]:
+    """Return the text of one value and what is wrong with it."""
+    if isinstance(value, dict) and vr == "PN":
+        return _name(value)
+    if vr == "DS" and isinstance(value, int | float) and not isinstance(value, bool):
+        value = _decimal(value)
+    if value is None:
+        return "", EMPTY
+    if not isinstance(value, str) or vr == "PN":
+        return "", "The value is not of the JSON type that its VR has."
+    return value, _broken(vr, value)
+
+
+def _decimal(number: float) -> str:
+    """Return a number in the 16 characters that a DS has, its last digits rounded where it needs more."""
+    text = repr(number)
+    if len(text) > _DECIMAL:
+        text = _SPARE_ZERO.sub("", text)
+    return text if len(text) <= _DECIMAL else format_number_as_ds(float(number))
+
+
+def _name(value: dict[str, Any]) -> tuple[str, str | None]:
+    if not value.keys() <= set(NAME_GROUPS) or not all(isinstance(each, str | None) for each in value.values()):
+        return "", f"The groups of a name are texts called {', '.join(NAME_GROUPS)}."
+    groups = [value.get(group) or "" for group in NAME_GROUPS]
+    text = "=".join(groups).rstrip("=")
+    if any("=" in group for group in groups):
+        return text, message("PN", text, _INVALID)
+    return text, _broken("PN", text)
+
+
+def _broken(vr: str, text: str) -> str | None:
+    if not text.strip(" \0=^"):
+        return EMPTY
+    # A backslash would make two values of one, an escape could take a reader to another character set.
+    if (vr != "LT" and "\\" in text) or _ESCAPE in text or (not text.isprintable() and _unpaired(text)):
+        return message(vr, text.encode("utf-8", "replace").decode(), _INVALID)
+    return fault(vr, text.rstrip(" "))
+
+
+def _unpaired(text: str) -> bool:
+    """Whether half of a surrogate pair is in the text, which no character set can write."""
+    return any("\ud800" <= character <= "\udfff" for character in text)

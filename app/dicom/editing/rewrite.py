@@ -1,0 +1,175 @@
+"""A Part 10 file with other values for some of its top-level attributes; everything else stays byte for byte (spec/11).
+
+The new file is described as pieces: new bytes, and spans of the old file that are streamed from where they lie, so that
+pixel data is neither decoded nor loaded. Only a deflated file is read as a whole: it is inflated and deflated again.
+
+Where the character set of the instance cannot hold a new value, all its text is converted to ISO_IR 192 (UTF-8), at
+every depth; what the file does not mark as text (UN, private elements of implicit VR) keeps its bytes.
+"""
+
+from __future__ import annotations
+
+import io
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import chain
+from typing import BinaryIO, Final, NamedTuple, cast
+
+from app.dicom.editing.patches import (
+    SPECIFIC_CHARACTER_SET,
+    UTF_8,
+    Patch,
+    Piece,
+    Rewriting,
+    Span,
+    header_start,
+    size_of,
+    written_element,
+)
+from app.dicom.encoding.charsets import charset, encode
+from app.dicom.encoding.elements import ENCODINGS, Buffer
+from app.dicom.encoding.part10 import META_OFFSET, Part10, inflated
+
+IMPLEMENTATION_CLASS_UID: Final = "2.25.295775631924253984506838547359574651670"
+IMPLEMENTATION_VERSION_NAME: Final = "BULKHEAD"
+
+_GROUP_LENGTH: Final = 0x00020000
+_SIGNATURE: Final[Mapping[int, tuple[str, bytes]]] = {
+    0x00020012: ("UI", IMPLEMENTATION_CLASS_UID.encode()),
+    0x00020013: ("SH", IMPLEMENTATION_VERSION_NAME.encode()),
+}
+_CHUNK: Final = 1 << 20
+
+
+class NewValue(NamedTuple):
+    """What an attribute shall hold: its VR and its text as a file has it, several values separated by a backslash."""
+
+    vr: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Edited:
+    """The new file: `head` up to its dataset, and the pieces of that.
+
+    `shift`: how many bytes further on the pixel data lies (in a deflated file: before it is deflated). `converted`: the
+    text is in ISO_IR 192 now, which it was not before. `deflated_from`: where the old deflated dataset began.
+    """
+
+    head: bytes
+    pieces: tuple[Piece, ...]
+    shift: int
+    converted: bool
+    deflated_from: int | None
+
+    def stream(self, data: Buffer) -> BinaryIO:
+        """Return the new file to be read once, front to back; `data` is the old one, and must stay open."""
+        if self.deflated_from is None:
+            dataset = _chunks(data, self.pieces)
+        else:
+            dataset = _deflated(_chunks(inflated(data, self.deflated_from), self.pieces))
+        return cast(BinaryIO, _Stream(chain((self.head,), dataset)))
+
+
+def edited(data: Buffer, part10: Part10, values: Mapping[int, NewValue]) -> Edited:
+    """Give the attributes (by tag) their new values and sign the file meta information as its writer.
+
+    `data` are the bytes that `part10` was parsed from. Raises `InvalidInstance` for text too long to be converted.
+    """
+    declared = part10.raw(SPECIFIC_CHARACTER_SET)
+    encoded = {tag: encode(new.text, declared, new.vr) for tag, new in values.items()}
+    written = {tag: (values[tag].vr, raw) for tag, raw in encoded.items() if raw is not None}
+    converting = len(written) < len(values)
+    if converting:
+        written = {tag: (new.vr, new.text.encode()) for tag, new in values.items()}
+        written[SPECIFIC_CHARACTER_SET] = ("CS", UTF_8)
+    begin, deflated = part10.dataset_offset, part10.transfer_syntax.deflated
+    source = inflated(data, begin) if deflated else data
+    patches = Rewriting(source, part10).patches(written, charset(declared) if converting else None)
+    head = bytes(data[:META_OFFSET]) + _meta(data, part10)
+    shift = 0
+    if part10.pixel_data:
+        shift = len(head) - begin + sum(each.growth for each in patches if each.start < part10.pixel_data.offset)
+    pieces = tuple(_joined(_whole(patches, begin, len(source))))
+    return Edited(head, pieces, shift, converting, begin if deflated else None)
+
+
+def _meta(data: Buffer, part10: Part10) -> bytes:
+    """File meta information signed by us, its group length right, all else as it was."""
+    encoding = ENCODINGS[True, True]
+    kept = [
+        (each.tag, bytes(data[header_start(data, each, encoding) : each.offset + each.length]))
+        for each in part10.meta
+        if each.tag not in _SIGNATURE and each.tag != _GROUP_LENGTH
+    ]
+    ours = [(tag, written_element(encoding, tag, vr, value)) for tag, (vr, value) in _SIGNATURE.items()]
+    group = b"".join(written for _, written in sorted(kept + ours, key=lambda each: each[0]))
+    return written_element(encoding, _GROUP_LENGTH, "UL", len(group).to_bytes(4, "little")) + group
+
+
+def _whole(patches: Iterable[Patch], position: int, end: int) -> Iterator[Piece]:
+    """Yield the whole dataset, from `position` to `end` in the old file."""
+    for patch in patches:
+        yield Span(position, patch.start)
+        yield from patch.pieces
+        position = patch.stop
+    yield Span(position, end)
+
+
+def _joined(pieces: Iterable[Piece]) -> Iterator[Piece]:
+    """Yield the same with neighbouring bytes made one, without empty pieces."""
+    waiting = bytearray()
+    for piece in pieces:
+        if isinstance(piece, bytes):
+            waiting += piece
+        elif size_of(piece):
+            if waiting:
+                yield bytes(waiting)
+                waiting.clear()
+            yield piece
+    if waiting:
+        yield bytes(waiting)
+
+
+def _chunks(data: Buffer, pieces: Iterable[Piece]) -> Iterator[bytes]:
+    for piece in pieces:
+        if isinstance(piece, bytes):
+            yield piece
+        else:
+            for start in range(piece.start, piece.stop, _CHUNK):
+                yield bytes(data[start : min(start + _CHUNK, piece.stop)])
+
+
+def _deflated(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the chunks deflated, an even number of bytes in all (PS3.5 §A.5)."""
+    deflate = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    size = 0
+    for chunk in chunks:
+        packed = deflate.compress(chunk)
+        size += len(packed)
+        yield packed
+    last = deflate.flush()
+    yield last + b"\0" * ((size + len(last)) % 2)
+
+
+class _Stream(io.RawIOBase):
+    """Chunks as a file to be read."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks = chunks
+        self._rest = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is None or size < 0:
+            return b"".join(iter(lambda: self.read(_CHUNK), b""))
+        while not self._rest:
+            chunk = next(self._chunks, None)
+            if chunk is None:
+                return b""
+            self._rest = chunk
+        taken, self._rest = self._rest[:size], self._rest[size:]
+        return taken

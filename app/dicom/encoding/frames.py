@@ -1,0 +1,210 @@
+"""Where each frame of an image lies in its file, so that a frame is a ranged read (PS3.5 §8.2, §A.4, spec/03)."""
+
+from __future__ import annotations
+
+import struct
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Final
+
+import zstandard
+
+from app.dicom.encoding.elements import Buffer, Fragments
+from app.dicom.encoding.part10 import Part10, PixelData
+from app.dicom.encoding.vr import WORD_SIZE
+from app.errors import NotFound
+
+NUMBER_OF_FRAMES: Final = 0x00280008
+SAMPLES_PER_PIXEL: Final = 0x00280002
+PHOTOMETRIC_INTERPRETATION: Final = 0x00280004
+ROWS: Final = 0x00280010
+COLUMNS: Final = 0x00280011
+BITS_ALLOCATED: Final = 0x00280100
+
+HALVED_COLOUR: Final = frozenset({b"YBR_FULL_422", b"YBR_PARTIAL_422"})
+"""Photometric interpretations with half as many samples of each colour as of luminance (PS3.3 C.7.6.3.1.2)."""
+
+ITEM_HEADER: Final = 8
+STARTS_OF_IMAGE: Final = (
+    b"\xff\xd8",  # JPEG, JPEG-LS
+    b"\xff\x4f\xff\x51",  # JPEG 2000, HTJ2K codestream
+    b"\x00\x00\x00\x0cjP  ",  # JPEG 2000 file
+    b"\xff\x0a",  # JPEG XL codestream
+    b"\x00\x00\x00\x0cJXL ",  # JPEG XL file
+)
+"""How the first fragment of a frame begins where no offset table tells."""
+
+_HEADER: Final = struct.Struct("<BQQQBBII")
+_VERSION: Final = 1
+
+
+def _none() -> array[int]:
+    return array("I")
+
+
+@dataclass(frozen=True, slots=True)
+class FrameTable:
+    """The frames of one instance; 0 of them when it has no image, or one that nothing tells apart.
+
+    Native frames follow one another at `start`, `frame_bits` each. Encapsulated ones are made of fragments: `sizes` of
+    all fragments from `start` on, an item header before each, and `counts` of fragments a frame. `word` is the number
+    of bytes that turn as one if the file is big endian, else 1. Offsets of a `deflated` file count in the inflated one.
+    """
+
+    frames: int = 0
+    start: int = 0
+    frame_bits: int = 0
+    word: int = 1
+    deflated: bool = False
+    sizes: array[int] = field(default_factory=_none)
+    counts: array[int] = field(default_factory=_none)
+
+    def ranges(self, number: int) -> list[tuple[int, int]]:
+        """(offset, length) of the bytes that make up frame `number`, from 1; `NotFound("frame")` beyond the last.
+
+        Whole words, which frames may begin and end within, as those of packed bits do: `cut` makes a frame of them.
+        """
+        if not 1 <= number <= self.frames:
+            raise NotFound("frame")
+        if self.frame_bits:
+            word_bits = 8 * self.word
+            first, end = (number - 1) * self.frame_bits // word_bits, -(-number * self.frame_bits // word_bits)
+            return [(self.start + first * self.word, (end - first) * self.word)]
+        skipped = sum(self.counts[: number - 1])
+        offset = self.start + sum(self.sizes[:skipped]) + ITEM_HEADER * skipped
+        ranges = []
+        for size in self.sizes[skipped : skipped + self.counts[number - 1]]:
+            ranges.append((offset, size))
+            offset += size + ITEM_HEADER
+        return ranges
+
+    @property
+    def whole_words(self) -> bool:
+        """Whether each frame is the very bytes of its ranges."""
+        return self.frame_bits % (8 * self.word) == 0
+
+    def cut(self, number: int, covering: bytes) -> bytes:
+        """Frame `number` from the words that its ranges cover, turned to little endian.
+
+        Bits are packed from the least significant one on (PS3.5 §8.1.1).
+        """
+        if self.whole_words:
+            return covering
+        shift = (number - 1) * self.frame_bits % (8 * self.word)
+        bits = (int.from_bytes(covering, "little") >> shift) & ((1 << self.frame_bits) - 1)
+        return bits.to_bytes((self.frame_bits + 7) // 8, "little")
+
+    def pack(self) -> bytes:
+        """The table in a few bytes, about two a frame when encapsulated."""
+        header = _HEADER.pack(
+            _VERSION,
+            self.frames,
+            self.start,
+            self.frame_bits,
+            self.word,
+            self.deflated,
+            len(self.sizes),
+            len(self.counts),
+        )
+        return zstandard.compress(header + self.sizes.tobytes() + self.counts.tobytes())
+
+    @classmethod
+    def unpack(cls, packed: bytes) -> FrameTable:
+        """The table that `pack` wrote; `ValueError` if an unknown version did."""
+        data = zstandard.decompress(packed)
+        version, frames, start, frame_bits, word, deflated, sizes, counts = _HEADER.unpack_from(data)
+        if version != _VERSION:
+            raise ValueError(f"unknown version of a frame table: {version}")
+        numbers = array("I", data[_HEADER.size :])
+        return cls(frames, start, frame_bits, word, bool(deflated), numbers[:sizes], numbers[sizes : sizes + counts])
+
+
+def frame_table(data: Buffer, part10: Part10) -> FrameTable:
+    """Where the frames of an instance lie; `data` are the bytes that `part10` was parsed from.
+
+    Never fails: frames that the pixel data is too short for are not counted.
+    """
+    pixels = part10.pixel_data
+    if pixels is None:
+        return FrameTable()
+    claimed = max(1, part10.integer(NUMBER_OF_FRAMES, 1))
+    if pixels.fragments is not None:
+        if part10.transfer_syntax.deflated:
+            return FrameTable()  # fragments have no place there (PS3.5 §A.5), nor do their offsets count in `data`
+        return _encapsulated(data, pixels, pixels.fragments, claimed)
+    bits = _frame_bits(part10, pixels.length, claimed)
+    frames = min(claimed, pixels.length * 8 // bits) if bits else 0
+    if not frames:
+        return FrameTable()
+    return FrameTable(frames, pixels.offset, bits, pixel_word(part10), part10.transfer_syntax.deflated)
+
+
+def pixel_word(part10: Part10) -> int:
+    """Bytes of pixel data that turn as one when a big endian file becomes little endian; 1 if it is little already.
+
+    OW pixels of 32 or 64 bits turn as a whole, those of 8 bits in pairs (PS3.5 §8.1.1).
+    """
+    pixels = part10.pixel_data
+    if pixels is None or part10.little:
+        return 1
+    word = WORD_SIZE.get(pixels.vr, 1)
+    bits = part10.integer(BITS_ALLOCATED)
+    return bits // 8 if pixels.vr == "OW" and bits in (32, 64) else word
+
+
+def _frame_bits(part10: Part10, length: int, claimed: int) -> int:
+    """Bits of one native frame. YBR_FULL_422 keeps two samples of three (PS3.3 C.7.6.3.1.2).
+
+    Not where all three are there for every frame: decoders of JPEG write them without changing the name.
+    """
+    samples = part10.integer(SAMPLES_PER_PIXEL, 1)
+    bits = part10.integer(ROWS) * part10.integer(COLUMNS) * samples * part10.integer(BITS_ALLOCATED)
+    halved = part10.raw(PHOTOMETRIC_INTERPRETATION).rstrip(b" \0") in HALVED_COLOUR
+    return bits // 3 * 2 if samples == 3 and halved and length * 8 < bits * claimed else bits
+
+
+def _encapsulated(data: Buffer, pixels: PixelData, fragments: Fragments, claimed: int) -> FrameTable:
+    if not fragments.starts:
+        return FrameTable()
+    counts = _counts(data, pixels, fragments, claimed)
+    return FrameTable(len(counts), fragments.starts[0], sizes=fragments.sizes, counts=counts)
+
+
+def _counts(data: Buffer, pixels: PixelData, fragments: Fragments, claimed: int) -> array[int]:
+    """How many fragments each frame has, by the first source that agrees with the number of frames; else empty."""
+    total = len(fragments.starts)
+    if claimed > total:
+        return _none()
+    tables = [(fragments.table_offset, fragments.table_length, "I")]
+    if pixels.extended is not None:
+        tables.insert(0, (*pixels.extended[0], "Q"))
+    for offset, length, code in tables:
+        if length == claimed * struct.calcsize(code):
+            counts = _by_offsets(fragments, struct.unpack_from(f"<{claimed}{code}", data, offset))
+            if counts:
+                return counts
+    if claimed == 1:
+        return array("I", [total])
+    if claimed == total:
+        return array("I", [1]) * total
+    firsts = [
+        index
+        for index, start in enumerate(fragments.starts)
+        if bytes(data[start : start + ITEM_HEADER]).startswith(STARTS_OF_IMAGE)
+    ]
+    return _between(firsts, total) if len(firsts) == claimed and firsts[0] == 0 else _none()
+
+
+def _by_offsets(fragments: Fragments, offsets: Sequence[int]) -> array[int]:
+    """Fragments a frame by the offsets of their first items from the very first; empty if one is wrong."""
+    index_of = {start - fragments.starts[0]: index for index, start in enumerate(fragments.starts)}
+    firsts = [index_of.get(offset, -1) for offset in offsets]
+    ascending = all(first < second for first, second in pairwise(firsts))
+    return _between(firsts, len(fragments.starts)) if ascending and firsts[0] == 0 else _none()
+
+
+def _between(firsts: list[int], total: int) -> array[int]:
+    """The distances from each number to the next, the last to `total`."""
+    return array("I", (second - first for first, second in zip(firsts, [*firsts[1:], total], strict=True)))

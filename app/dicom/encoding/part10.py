@@ -1,0 +1,177 @@
+"""DICOM Part 10 files: preamble, file meta information and the layout of the dataset (PS3.10 §7)."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import Final
+
+from app.dicom.encoding.elements import ENCODINGS, Buffer, Element, Fragments
+from app.dicom.encoding.reader import Reader
+from app.dicom.encoding.uids import PADDING, TransferSyntax, transfer_syntax
+from app.errors import InvalidInstance
+
+PREAMBLE_LENGTH: Final = 128
+META_OFFSET: Final = 132
+META_LIMIT: Final = 1 << 16
+INFLATE_LIMIT: Final = 104_857_600
+"""Bytes that a deflated dataset may come to (spec/00: the size up to which files are parsed as a whole)."""
+
+_DEFLATED_CHUNK: Final = 1024  # up to a thousand times as much when inflated
+_INFLATING: Final = Lock()
+"""One dataset at a time: a small upload may come to `INFLATE_LIMIT`, and there are many threads."""
+
+TRANSFER_SYNTAX_UID: Final = 0x00020010
+LAST_META_TAG: Final = 0x0002FFFF
+PIXEL_DATA: Final = 0x7FE00010
+FLOAT_PIXEL_DATA: Final = 0x7FE00008
+DOUBLE_FLOAT_PIXEL_DATA: Final = 0x7FE00009
+EXTENDED_OFFSET_TABLE: Final = 0x7FE00001
+EXTENDED_OFFSET_TABLE_LENGTHS: Final = 0x7FE00002
+
+
+@dataclass(frozen=True, slots=True)
+class PixelData:
+    """Where the pixels lie: `length` bytes at `offset` when native, `fragments` when encapsulated.
+
+    `extended` locates the extended offset table and its lengths, each as (offset, length) of 64-bit numbers
+    (PS3.3 C.7.6.3.1.8).
+    """
+
+    tag: int
+    vr: str
+    offset: int
+    length: int
+    fragments: Fragments | None = None
+    extended: tuple[tuple[int, int], tuple[int, int]] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Part10:
+    """The layout of one instance, without its bulk data; holds no reference to the bytes it was read from.
+
+    `meta` is group 0002, `elements` the dataset in file order. All offsets count from the start of the file; of a
+    deflated file, from the start of the `inflated` one. `explicit` and `little` say how the dataset is really written.
+    """
+
+    transfer_syntax: TransferSyntax
+    meta: tuple[Element, ...]
+    elements: tuple[Element, ...]
+    pixel_data: PixelData | None
+    dataset_offset: int
+    size: int
+    explicit: bool
+    little: bool
+    by_tag: dict[int, Element] = field(repr=False, compare=False)
+
+    def get(self, tag: int) -> Element | None:
+        """The top-level element of this tag; the last one if a file repeats it."""
+        return self.by_tag.get(tag)
+
+    def raw(self, tag: int) -> bytes:
+        """The top-level element's value as it stands in the file; empty if it is absent, a sequence or not loaded."""
+        element = self.by_tag.get(tag)
+        return element.value if element is not None and isinstance(element.value, bytes) else b""
+
+    def integer(self, tag: int, default: int = 0) -> int:
+        """The first value of a US, UL or IS element; `default` if there is none or it is no number."""
+        element = self.by_tag.get(tag)
+        if element is None or not isinstance(element.value, bytes):
+            return default
+        if element.vr in {"US", "UL"}:
+            size = 2 if element.vr == "US" else 4
+            first = element.value[:size]
+            return int.from_bytes(first, "little" if self.little else "big") if len(first) == size else default
+        text = element.value.split(b"\\")[0].strip(b" \0")
+        return int(text) if text.isdigit() and len(text) <= 12 else default
+
+
+def parse(data: Buffer, *, inflate_limit: int = INFLATE_LIMIT) -> Part10:
+    """The layout of a Part 10 file; reads its headers only, so that a mapped 2 GiB file costs no memory.
+
+    `data` must hold the whole file: an instance that is cut short anywhere, pixel data included, is refused. Raises
+    `InvalidInstance` for anything that is not a readable Part 10 file, or breaks a limit of `reader`.
+    """
+    meta, offset, syntax = _meta(data)
+    if not syntax.deflated:
+        return _layout(data, meta, offset, syntax)
+    with _INFLATING:
+        return _layout(inflated(data, offset, limit=inflate_limit), meta, offset, syntax)
+
+
+def _layout(data: Buffer, meta: tuple[Element, ...], offset: int, syntax: TransferSyntax) -> Part10:
+    size = len(data)
+    reader = Reader(data, size)
+    encoding = reader.encoding(offset, size, ENCODINGS[syntax.explicit, syntax.little])
+    elements = reader.dataset(offset, size, encoding)
+    by_tag = {element.tag: element for element in elements}
+    if by_tag and min(by_tag) <= LAST_META_TAG and any(tag >> 16 == 0x0002 for tag in by_tag):
+        raise InvalidInstance("The DICOM instance is invalid: file meta information lies within the dataset.")
+    return Part10(syntax, meta, elements, _pixel_data(by_tag), offset, size, encoding.explicit, encoding.little, by_tag)
+
+
+def inflated(data: Buffer, dataset_offset: int, *, limit: int = INFLATE_LIMIT) -> bytearray:
+    """A deflated file with its dataset inflated: the bytes that the offsets of its `Part10` mean.
+
+    Raises `InvalidInstance` if the stream is damaged, cut short or longer than `limit` bytes.
+    """
+    size = sum(map(len, _inflating(data, dataset_offset, limit)))
+    whole = bytearray(dataset_offset + size)  # grown step by step, it would take up to twice as much
+    whole[:dataset_offset] = data[:dataset_offset]
+    position = dataset_offset
+    for piece in _inflating(data, dataset_offset, limit):
+        whole[position : position + len(piece)] = piece
+        position += len(piece)
+    return whole
+
+
+def _inflating(data: Buffer, start: int, limit: int) -> Iterator[bytes]:
+    """Yield the bytes of a deflated dataset, about 1 MiB at once at most."""
+    stream = zlib.decompressobj(-zlib.MAX_WBITS)
+    size = 0
+    try:
+        for position in range(start, len(data), _DEFLATED_CHUNK):
+            piece = stream.decompress(bytes(data[position : position + _DEFLATED_CHUNK]))
+            size += len(piece)
+            if size > limit:
+                raise InvalidInstance(
+                    f"The DICOM instance is invalid: its dataset inflates to more than {limit} bytes."
+                )
+            yield piece
+            if stream.eof:
+                return
+    except zlib.error as error:
+        raise InvalidInstance("The DICOM instance is invalid: its dataset cannot be inflated.") from error
+    raise InvalidInstance("The DICOM instance is invalid: its deflated dataset is cut short.")
+
+
+def _meta(data: Buffer) -> tuple[tuple[Element, ...], int, TransferSyntax]:
+    """Group 0002, the offset of the dataset, and the transfer syntax; whatever the group length claims."""
+    if len(data) < META_OFFSET or bytes(data[PREAMBLE_LENGTH:META_OFFSET]) != b"DICM":
+        raise InvalidInstance("The DICOM instance is invalid: it is not a DICOM Part 10 file.")
+    end = min(len(data), META_OFFSET + META_LIMIT)
+    meta, offset = Reader(data, len(data)).group(META_OFFSET, end, 0x0002)
+    for element in meta:
+        if element.tag == TRANSFER_SYNTAX_UID and isinstance(element.value, bytes):
+            uid = element.value.decode("latin-1").strip(PADDING)
+            if uid:
+                return meta, offset, transfer_syntax(uid)
+    raise InvalidInstance("The DICOM instance is invalid: its file meta information names no transfer syntax.")
+
+
+def _pixel_data(by_tag: dict[int, Element]) -> PixelData | None:
+    for tag in (PIXEL_DATA, FLOAT_PIXEL_DATA, DOUBLE_FLOAT_PIXEL_DATA):
+        element = by_tag.get(tag)
+        if element is not None:
+            break
+    else:
+        return None
+    if not isinstance(element.value, Fragments):
+        return PixelData(element.tag, element.vr, element.offset, element.length)
+    offsets, lengths = by_tag.get(EXTENDED_OFFSET_TABLE), by_tag.get(EXTENDED_OFFSET_TABLE_LENGTHS)
+    extended = None
+    if offsets is not None and lengths is not None:
+        extended = ((offsets.offset, offsets.length), (lengths.offset, lengths.length))
+    return PixelData(element.tag, element.vr, element.offset, element.length, element.value, extended)

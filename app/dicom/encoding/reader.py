@@ -1,0 +1,259 @@
+"""Reading data elements from random-access bytes, touching headers and small values only (PS3.5 §7, Annex A).
+
+Reading is lenient where archives are full of it (odd lengths, missing delimiters inside a defined length, an implicit
+element in an explicit dataset) and refuses what cannot be trusted: values that run past their container, a dataset
+that is cut short, nesting and numbers beyond the limits. Whatever the bytes, the result is elements or
+`InvalidInstance`, in time and memory that the limits bound.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator
+from typing import Any, Final, NoReturn
+
+from app.dicom.encoding.elements import (
+    ENCODINGS,
+    IMPLICIT,
+    ITEM,
+    ITEM_END,
+    SEQUENCE_END,
+    UNDEFINED,
+    Buffer,
+    Element,
+    Encoding,
+    Fragments,
+    Item,
+)
+from app.dicom.encoding.vr import BULK, LONG_FORM, SHORT_FORM, implicit_vr, tag_text
+from app.errors import InvalidInstance
+
+MAX_DEPTH: Final = 64
+"""Sequences within sequences, at most."""
+MAX_ELEMENTS: Final = 500_000
+"""Elements, items and fragments of one instance, at most."""
+MAX_VALUE: Final = 1 << 20
+"""Bytes; a longer value is treated like bulk data: located, not loaded."""
+MAX_HEADER: Final = 32 << 20
+"""Bytes of an instance without its bulk data, at most."""
+
+PIXEL_REPRESENTATION: Final = 0x00280103
+
+
+class Reader:
+    """Reads the datasets of one instance; its limits are shared by all nesting levels."""
+
+    __slots__ = ("_budget", "_ceiling", "_copies", "_data", "_signed", "_size")
+
+    def __init__(self, data: Buffer, size: int) -> None:
+        self._data: Any = data
+        self._copies = isinstance(data, memoryview | bytearray)
+        self._size = size
+        self._budget: Iterator[int] = iter(range(MAX_ELEMENTS))
+        self._ceiling = MAX_HEADER
+        self._signed = False
+
+    def dataset(self, position: int, end: int, encoding: Encoding) -> tuple[Element, ...]:
+        """All elements between two offsets, in file order; zero padding after the last one is left out."""
+        return self._elements(position, end, encoding, 0, False)[0]
+
+    def group(self, position: int, end: int, group: int) -> tuple[tuple[Element, ...], int]:
+        """The leading explicit VR little endian elements of one group, and where the next group begins."""
+        elements: list[Element] = []
+        while position + 8 <= end and self._data[position : position + 2] == group.to_bytes(2, "little"):
+            stop = self._stop(position, end)
+            elements += self.dataset(position, stop, ENCODINGS[True, True])
+            position = stop
+        return tuple(elements), position
+
+    def encoding(self, position: int, end: int, claimed: Encoding) -> Encoding:
+        """How the dataset at `position` is written: as claimed, unless implicit VRs are plainly explicit."""
+        code = bytes(self._data[position + 4 : position + 6])
+        if not claimed.explicit and position + 8 <= end and (code in SHORT_FORM or code in LONG_FORM):
+            return ENCODINGS[True, claimed.little]
+        return claimed
+
+    def _elements(
+        self, position: int, end: int, encoding: Encoding, depth: int, delimited: bool
+    ) -> tuple[tuple[Element, ...], int]:
+        """The elements of one dataset and where it ends. `delimited`: an item of undefined length."""
+        data, copies, explicit = self._data, self._copies, encoding.explicit
+        unpack, short, new = encoding.header.unpack_from, SHORT_FORM.get, tuple.__new__
+        elements: list[Element] = []
+        append = elements.append
+        last = end - 8
+        for _ in self._budget:
+            if position > last:
+                break
+            if explicit:
+                group, number, code, length = unpack(data, position)
+                tag = group << 16 | number
+                vr = short(code)
+                start = position + 8
+                if vr is None:
+                    if code in LONG_FORM or (code.isalpha() and code.isupper()):
+                        vr, start, length = self._long_form(position, end, code, length, encoding)
+                        if vr == "UN" and length != UNDEFINED and encoding.little:
+                            # What a relay could not name is implicit VR little endian (PS3.5 §6.2.2).
+                            vr = implicit_vr(tag, length, signed=self._signed)
+                    else:
+                        (length,) = encoding.number.unpack_from(data, position + 4)
+            else:
+                group, number, length = unpack(data, position)
+                tag = group << 16 | number
+                start = position + 8
+                vr = None
+            if vr is None:
+                if group == 0xFFFE:
+                    if tag == ITEM or length:
+                        _refuse(position, "an item lies outside of a sequence")
+                    if delimited:
+                        return tuple(elements), start if tag == ITEM_END else position
+                    position = start
+                    continue
+                if tag == 0:
+                    if depth or not self._only_zeros(position, end):
+                        _refuse(position, "group 0000 has no place in a dataset")
+                    return tuple(elements), end
+                vr = implicit_vr(tag, length, signed=self._signed)
+            if length == UNDEFINED:
+                element, position = self._undefined(tag, vr, start, end, encoding, depth)
+                append(element)
+                continue
+            stop = start + length
+            if stop > end:
+                _refuse(position, f"the value of {tag_text(tag)} runs past the end of its dataset")
+            if vr in BULK or (length > MAX_VALUE and vr != "SQ"):
+                self._ceiling += length
+                append(new(Element, (tag, vr, None, start, length)))
+            elif vr == "SQ":
+                if explicit and code == b"UN":
+                    append(self._relayed(tag, start, stop, depth))
+                else:
+                    items, _end = self._items(start, stop, encoding, depth + 1, False)
+                    append(new(Element, (tag, vr, items, start, length)))
+            else:
+                value = data[start:stop]
+                append(new(Element, (tag, vr, bytes(value) if copies else value, start, length)))
+                if tag == PIXEL_REPRESENTATION:
+                    self._signed = value[:2] in (b"\1\0", b"\0\1")
+            if stop > self._ceiling:
+                _refuse(position, f"the header exceeds {MAX_HEADER} bytes")
+            position = stop
+        else:
+            _refuse(position, f"there are more than {MAX_ELEMENTS} elements")
+        if position != end and not (depth == 0 and self._only_zeros(position, end)):
+            _refuse(position, "the dataset ends within an element")
+        return tuple(elements), end
+
+    def _long_form(
+        self, position: int, end: int, code: bytes, short_length: int, encoding: Encoding
+    ) -> tuple[str, int, int]:
+        """VR, value offset and value length of an element whose VR is not one of the short form.
+
+        A VR that no edition knows is opaque: of the long form when its reserved bytes are zero, as new ones must be.
+        """
+        if code not in LONG_FORM and short_length:
+            return "UN", position + 8, short_length
+        if position + 12 > end:
+            _refuse(position, "the dataset ends within an element")
+        (length,) = encoding.number.unpack_from(self._data, position + 8)
+        return LONG_FORM.get(code, "UN"), position + 12, length
+
+    def _undefined(
+        self, tag: int, vr: str, start: int, end: int, encoding: Encoding, depth: int
+    ) -> tuple[Element, int]:
+        """An element that runs up to its delimiter: a sequence or fragments; and the position after the delimiter."""
+        if vr == "SQ" or vr == "UN":
+            # UN of undefined length is an implicit VR little endian sequence (PS3.5 §6.2.2).
+            inner = encoding if vr == "SQ" or not encoding.explicit else IMPLICIT
+            items, stop = self._items(start, end, inner, depth + 1, True)
+            if not encoding.little and inner is IMPLICIT:
+                return Element(tag, "UN", None, start, stop - start), stop
+            return Element(tag, "SQ", items, start, stop - start), stop
+        if vr not in BULK:
+            _refuse(start, f"the undefined length of {tag_text(tag)} does not suit VR {vr}")
+        fragments, stop = self._fragments(start, end, encoding)
+        return Element(tag, vr, fragments, start, stop - start), stop
+
+    def _relayed(self, tag: int, start: int, stop: int, depth: int) -> Element:
+        """A sequence that someone passed on as UN; opaque if it does not read as one."""
+        try:
+            items, _end = self._items(start, stop, IMPLICIT, depth + 1, False)
+        except InvalidInstance:
+            self._ceiling += stop - start
+            return Element(tag, "UN", None, start, stop - start)
+        return Element(tag, "SQ", items, start, stop - start)
+
+    def _items(
+        self, position: int, end: int, encoding: Encoding, depth: int, delimited: bool
+    ) -> tuple[tuple[Item, ...], int]:
+        """The items of a sequence and where it ends; without `delimited` it fills the space up to `end`."""
+        if depth > MAX_DEPTH:
+            _refuse(position, f"sequences are nested deeper than {MAX_DEPTH}")
+        items: list[Item] = []
+        for _ in self._budget:
+            if position + 8 > end:
+                break
+            group, number, length = encoding.item.unpack_from(self._data, position)
+            tag = group << 16 | number
+            start = position + 8
+            if tag == SEQUENCE_END and (delimited or start == end):
+                return tuple(items), start
+            if tag == ITEM_END and delimited:
+                return tuple(items), position
+            if tag != ITEM:
+                _refuse(position, f"{tag_text(tag)} stands where an item should")
+            if length == UNDEFINED:
+                item, position = self._elements(start, end, encoding, depth, True)
+            else:
+                if start + length > end:
+                    _refuse(position, "an item runs past the end of its sequence")
+                item, position = self._elements(start, start + length, encoding, depth, False)
+            items.append(item)
+        else:
+            _refuse(position, f"there are more than {MAX_ELEMENTS} elements")
+        if position != end or (delimited and end == self._size):
+            _refuse(position, "the sequence is cut short")
+        return tuple(items), end
+
+    def _fragments(self, position: int, end: int, encoding: Encoding) -> tuple[Fragments, int]:
+        """The basic offset table and fragments of encapsulated data, and the position after its delimiter."""
+        starts, sizes = array("Q"), array("I")
+        unpack, data = encoding.item.unpack_from, self._data
+        while True:
+            if position + 8 > end or next(self._budget, None) is None:
+                _refuse(position, f"encapsulated data is cut short, or has more than {MAX_ELEMENTS} fragments")
+            group, number, length = unpack(data, position)
+            tag = group << 16 | number
+            position += 8
+            if tag == SEQUENCE_END:
+                table = (starts.pop(0), sizes.pop(0)) if starts else (position, 0)
+                self._ceiling += sum(sizes) + table[1]
+                return Fragments(*table, starts, sizes), position
+            if tag != ITEM or length == UNDEFINED:
+                _refuse(position, f"{tag_text(tag)} stands where a fragment should")
+            starts.append(position)
+            sizes.append(length)
+            position += length
+
+    def _stop(self, position: int, end: int) -> int:
+        """Where an element of the file meta information ends."""
+        _group, _number, code, length = ENCODINGS[True, True].header.unpack_from(self._data, position)
+        start = position + 8
+        if code not in SHORT_FORM:
+            _vr, start, length = self._long_form(position, end, code, length, ENCODINGS[True, True])
+        if start + length > end:
+            _refuse(position, "the file meta information is cut short")
+        return int(start + length)
+
+    def _only_zeros(self, position: int, end: int) -> bool:
+        """Whether nothing but zero padding follows, read in pieces."""
+        return not any(
+            bytes(self._data[start : min(start + MAX_VALUE, end)]).strip(b"\0")
+            for start in range(position, end, MAX_VALUE)
+        )
+
+
+def _refuse(position: int, reason: str) -> NoReturn:
+    raise InvalidInstance(f"The DICOM instance is invalid: {reason} (byte {position}).")

@@ -1,0 +1,167 @@
+"""Uncompressed instances rewritten as Explicit VR Little Endian (PS3.5 Annex A, spec/03)."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Iterator
+from struct import Struct
+from typing import Final
+
+from app.dicom.encoding.elements import ITEM, ITEM_END, SEQUENCE_END, UNDEFINED, Buffer, Element, Fragments
+from app.dicom.encoding.frames import FrameTable, pixel_word
+from app.dicom.encoding.part10 import PREAMBLE_LENGTH, TRANSFER_SYNTAX_UID, Part10, inflated
+from app.dicom.encoding.uids import EXPLICIT_LITTLE
+from app.dicom.encoding.vr import BULK, LONG_FORM, WORD_SIZE
+from app.errors import NotAcceptable
+
+UNSUPPORTED: Final = "The specified transcoding is not supported."
+CHUNK: Final = 1 << 20
+"""Bytes of bulk data in one piece; a multiple of every word size."""
+
+_SHORT: Final = Struct("<HH2sH").pack
+_LONG: Final = Struct("<HH2sHL").pack
+_ITEM: Final = Struct("<HHL").pack
+_CODES: Final = {2: "H", 4: "I", 8: "Q"}
+_SMALL: Final = 1 << 16
+_NUL_PADDED: Final = BULK | {"UI"}
+META_GROUP_LENGTH: Final = 0x00020000
+
+
+def to_explicit_little(data: Buffer, part10: Part10) -> Iterator[bytes]:
+    """The whole file as Explicit VR Little Endian, in pieces of at most 1 MiB beyond a small header.
+
+    The preamble is zeroed, the file meta information names the new syntax, group lengths of the dataset go,
+    sequences are written with undefined length. `data` are the bytes that `part10` was parsed from. Raises
+    `NotAcceptable` at once, not at the first piece, if the pixel data is encapsulated.
+    """
+    pixels = part10.pixel_data
+    if pixels is not None and (part10.transfer_syntax.encapsulated or pixels.fragments is not None):
+        raise NotAcceptable(UNSUPPORTED)
+    if part10.transfer_syntax.deflated:
+        data = inflated(data, part10.dataset_offset)
+    return _gathered(_file(data, part10))
+
+
+def native_frame(table: FrameTable, number: int, covering: bytes, *, little: bool) -> bytes:
+    """Frame `number` from the bytes that its ranges cover, in little endian or in the byte order of its file.
+
+    A frame that begins or ends within a word comes as it would lie alone in such a file.
+    """
+    frame = table.cut(number, swapped(covering, table.word))
+    return frame if little else swapped(frame + bytes(-len(frame) % table.word), table.word)
+
+
+def swapped(words: bytes, size: int) -> bytes:
+    """Every word of `size` bytes turned round; a rest that is no whole word stays."""
+    if size == 1:
+        return words
+    whole = len(words) - len(words) % size
+    numbers = array(_CODES[size], words[:whole])
+    numbers.byteswap()
+    return numbers.tobytes() + words[whole:]
+
+
+def _gathered(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """The same bytes in fewer pieces: small ones are joined until they make 64 KiB."""
+    small = bytearray()
+    for piece in pieces:
+        if len(small) + len(piece) >= _SMALL and small:
+            yield bytes(small)
+            small.clear()
+        if len(piece) >= _SMALL:
+            yield piece
+        else:
+            small += piece
+    if small:
+        yield bytes(small)
+
+
+def _file(data: Buffer, part10: Part10) -> Iterator[bytes]:
+    yield bytes(PREAMBLE_LENGTH) + b"DICM" + _meta(data, part10)
+    yield from _Writer(data, part10).dataset(part10.elements)
+
+
+def _meta(data: Buffer, part10: Part10) -> bytes:
+    """File meta information with the new transfer syntax and its right group length."""
+    group = b""
+    for element in part10.meta:
+        value = bytes(data[element.offset : element.offset + element.length])
+        if element.tag == TRANSFER_SYNTAX_UID:
+            value = EXPLICIT_LITTLE.encode()
+        if element.tag != META_GROUP_LENGTH:
+            group += _header(element.tag, element.vr, len(value) + len(value) % 2) + value + b"\0" * (len(value) % 2)
+    return _header(META_GROUP_LENGTH, "UL", 4) + len(group).to_bytes(4, "little") + group
+
+
+def _header(tag: int, vr: str, length: int) -> bytes:
+    """An explicit VR little endian header; a value too long for a short form goes as UN (PS3.5 §6.2.2)."""
+    code = vr.encode()
+    if code not in LONG_FORM:
+        if length <= 0xFFFF:
+            return _SHORT(tag >> 16, tag & 0xFFFF, code, length)
+        code = b"UN"
+    return _LONG(tag >> 16, tag & 0xFFFF, code, 0, length)
+
+
+def _item(tag: int, length: int = 0) -> bytes:
+    return _ITEM(tag >> 16, tag & 0xFFFF, length)
+
+
+class _Writer:
+    """Writes elements of one file in the new syntax."""
+
+    __slots__ = ("_data", "_part10", "_pixel_word", "_turn")
+
+    def __init__(self, data: Buffer, part10: Part10) -> None:
+        self._data = data
+        self._part10 = part10
+        self._turn = not part10.little
+        self._pixel_word = pixel_word(part10)
+
+    def dataset(self, elements: Iterable[Element]) -> Iterator[bytes]:
+        """The elements, without group lengths."""
+        for element in elements:
+            if not element.tag & 0xFFFF:
+                continue
+            if isinstance(element.value, tuple):
+                yield from self._sequence(element.tag, element.value)
+            elif isinstance(element.value, Fragments):
+                yield from self._fragments(element, element.value)
+            else:
+                yield from self._plain(element)
+
+    def _sequence(self, tag: int, items: Iterable[Iterable[Element]]) -> Iterator[bytes]:
+        yield _header(tag, "SQ", UNDEFINED)
+        for item in items:
+            yield _item(ITEM, UNDEFINED)
+            yield from self.dataset(item)
+            yield _item(ITEM_END)
+        yield _item(SEQUENCE_END)
+
+    def _fragments(self, element: Element, fragments: Fragments) -> Iterator[bytes]:
+        """Encapsulated data below the top level, such as an icon: its fragments as they are."""
+        yield _header(element.tag, element.vr, UNDEFINED)
+        yield _item(ITEM, fragments.table_length)
+        yield from self._bytes(fragments.table_offset, fragments.table_length, 4 if self._turn else 1)
+        for start, size in zip(fragments.starts, fragments.sizes, strict=True):
+            yield _item(ITEM, size)
+            yield from self._bytes(start, size, 1)
+        yield _item(SEQUENCE_END)
+
+    def _plain(self, element: Element) -> Iterator[bytes]:
+        tag, vr, value, offset, length = element
+        yield _header(tag, vr, length + length % 2)
+        word = WORD_SIZE.get(vr, 1) if self._turn else 1
+        if self._turn and self._part10.pixel_data and offset == self._part10.pixel_data.offset:
+            word = self._pixel_word
+        if isinstance(value, bytes):
+            yield swapped(value, word)
+        else:
+            yield from self._bytes(offset, length, word)
+        if length % 2:
+            yield b"\0" if word > 1 or vr in _NUL_PADDED else b" "
+
+    def _bytes(self, offset: int, length: int, word: int) -> Iterator[bytes]:
+        """Bulk data in pieces."""
+        for start in range(offset, offset + length, CHUNK):
+            yield swapped(bytes(self._data[start : min(start + CHUNK, offset + length)]), word)

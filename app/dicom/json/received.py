@@ -1,0 +1,179 @@
+"""A dataset in DICOM JSON as a client sends it: read, and checked for its shape (PS3.18 §F.2).
+
+What comes out is safe to walk: tags are 8 upper-case hex digits, every element has a VR that its tag may have, items
+are datasets, names are made of their groups, and nothing is nested deeper than `MAX_DEPTH`.
+"""
+
+from __future__ import annotations
+
+import binascii
+import re
+from typing import Any, Final
+
+from app.dicom.encoding.vr import BULK, LONG_FORM, SHORT_FORM, dictionary_vr
+from app.dicom.json.values import NAME_GROUPS
+from app.dicom.validation.attributes import Element, tag_of
+from app.errors import InvalidRequest
+
+Dataset = dict[str, Any]
+"""Tag -> element, `{"00100020": {"vr": "LO", "Value": ["P9"]}}`."""
+
+MAX_DEPTH: Final = 16
+"""Sequences within sequences."""
+
+SYNTAX: Final = "The syntax of the request body is invalid."
+
+_VRS: Final = frozenset(SHORT_FORM.values()) | frozenset(LONG_FORM.values())
+_SIGNED: Final = {"IS": 32, "SL": 32, "SS": 16, "SV": 64}
+_UNSIGNED: Final = {"UL": 32, "US": 16, "UV": 64}
+_WHOLE: Final = {
+    **{vr: range(-(2 ** (bits - 1)), 2 ** (bits - 1)) for vr, bits in _SIGNED.items()},
+    **{vr: range(2**bits) for vr, bits in _UNSIGNED.items()},
+}
+_NUMBERS: Final = _WHOLE.keys() | {"DS", "FD", "FL"}
+_TEXTS: Final = {
+    **dict.fromkeys(("IS", "SV", "UV"), re.compile(r" *[+-]?\d{1,20} *", re.ASCII)),
+    "DS": re.compile(r" *[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)? *", re.ASCII),
+    **dict.fromkeys(("FD", "FL"), re.compile("NaN|-?Infinity")),
+}
+"""What a number may be as a text (PS3.18 Table F.2.3-1); other VRs take none."""
+_CARRIERS: Final = frozenset({"Value", "BulkDataURI", "InlineBinary"})
+_GROUPS: Final = frozenset(NAME_GROUPS)
+_HEX: Final = frozenset("0123456789abcdefABCDEF")
+
+
+def first_dataset(datasets: Any) -> Dataset:
+    """Return the first dataset of a JSON array of them; the others do not count (spec/06).
+
+    Raises `InvalidRequest` for what is no array, or empty, and for the first element of a wrong shape:
+    `The field '0040A370.00080050' in request body is invalid: its vr is 'LO', not 'SH'.`
+    """
+    if not isinstance(datasets, list) or not datasets or not isinstance(datasets[0], dict):
+        raise InvalidRequest(SYNTAX)
+    return _dataset(datasets[0], "", 0)
+
+
+def tag_named(key: str) -> str | None:
+    """Return the tag that the key of an element names: 8 hex digits in any case, or a keyword; or None."""
+    if len(key) == 8 and _HEX.issuperset(key):
+        return key.upper()
+    return tag_of(key)
+
+
+def ordered(dataset: Dataset) -> Dataset:
+    """Return the dataset with its elements by tag, in items too, as PS3.18 §F.2.2 wants them."""
+    return {tag: _ordered(dataset[tag]) for tag in sorted(dataset)}
+
+
+def _ordered(element: dict[str, Any]) -> dict[str, Any]:
+    if element["vr"] != "SQ" or "Value" not in element:
+        return element
+    return element | {"Value": [ordered(item) for item in element["Value"]]}
+
+
+def has_value(element: Element | None) -> bool:
+    """Whether an element holds more than nulls and empty texts; of a sequence, whether it has an item."""
+    if element is None:
+        return False
+    values = element.get("Value", [])
+    if element["vr"] == "SQ":
+        return bool(values)
+    return any(map(_filled, values)) or "BulkDataURI" in element or "InlineBinary" in element
+
+
+def items(dataset: Dataset, tag: str) -> list[Dataset]:
+    """The items of a sequence, none if it is absent or empty."""
+    found: list[Dataset] = dataset.get(tag, {}).get("Value", [])
+    return found
+
+
+def _filled(value: Any) -> bool:
+    return any(value.values()) if isinstance(value, dict) else value is not None and value != ""
+
+
+def _dataset(given: Dataset, path: str, depth: int) -> Dataset:
+    if depth > MAX_DEPTH:
+        raise _invalid(path, f"sequences are nested more than {MAX_DEPTH} deep.")
+    dataset: Dataset = {}
+    for name, element in given.items():
+        tag = tag_named(name)
+        place = f"{path}.{tag or name}" if path else tag or name
+        if tag is None:
+            raise _invalid(place[:200], "a tag is 8 hex digits.")
+        if tag in dataset:
+            raise _invalid(place, "it is given twice.")
+        dataset[tag] = _element(tag, element, place, depth)
+    return dataset
+
+
+def _element(tag: str, element: Any, place: str, depth: int) -> dict[str, Any]:
+    if not isinstance(element, dict):
+        raise _invalid(place, "an element is an object with 'vr' and perhaps 'Value'.")
+    vr = element.get("vr")
+    if not isinstance(vr, str) or vr not in _VRS:
+        raise _invalid(place, "its vr is missing or unknown.")
+    expected = dictionary_vr(int(tag, 16))
+    if expected != "UN" and vr not in expected:
+        raise _invalid(place, f"its vr is '{vr}', not '{expected}'.")
+    carriers = element.keys() - {"vr"}
+    if len(carriers) > 1 or not carriers <= _CARRIERS:
+        raise _invalid(place, "beside 'vr' it may have one of 'Value', 'BulkDataURI' and 'InlineBinary'.")
+    if carriers and "Value" not in carriers:
+        (carrier,) = carriers
+        if vr == "SQ" or not isinstance(element[carrier], str):
+            raise _invalid(place, f"'{carrier}' is a text, and not for sequences.")
+        if carrier == "InlineBinary" and not (vr in BULK and _is_base64(element[carrier])):
+            raise _invalid(place, f"'InlineBinary' is in base64, and for VRs {', '.join(sorted(BULK))}.")
+        return {"vr": vr, carrier: element[carrier]}
+    values = element.get("Value")
+    if values is None:
+        return {"vr": vr}
+    if not isinstance(values, list):
+        raise _invalid(place, "'Value' is an array.")
+    if vr == "SQ":
+        values = [_dataset(_item(value, place), place, depth + 1) for value in values]
+    elif not all(value is None or _suits(vr, value) for value in values):
+        raise _invalid(place, f"a value is none that VR {vr} has in JSON.")
+    elif vr == "PN":
+        values = [value and {group: text for group, text in value.items() if text is not None} for value in values]
+    return {"vr": vr, "Value": values} if values else {"vr": vr}
+
+
+def _is_base64(text: str) -> bool:
+    try:
+        binascii.a2b_base64(text, strict_mode=True)
+    except ValueError:
+        return False
+    return True
+
+
+def _item(value: Any, place: str) -> Dataset:
+    if not isinstance(value, dict):
+        raise _invalid(place, "the items of a sequence are objects.")
+    return value
+
+
+def _suits(vr: str, value: Any) -> bool:
+    if vr == "PN":
+        return (
+            isinstance(value, dict)
+            and value.keys() <= _GROUPS
+            and all(isinstance(group, str | None) for group in value.values())
+        )
+    if vr in _NUMBERS:
+        return _is_number(vr, value)
+    return isinstance(value, str) and (vr != "AT" or tag_named(value) is not None)
+
+
+def _is_number(vr: str, value: Any) -> bool:
+    if isinstance(value, str):
+        if vr not in _TEXTS or not _TEXTS[vr].fullmatch(value):
+            return False
+        value = int(value) if vr in _WHOLE else 0
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return vr not in _WHOLE or (float(value).is_integer() and int(value) in _WHOLE[vr])
+
+
+def _invalid(place: str, reason: str) -> InvalidRequest:
+    return InvalidRequest(f"The field '{place}' in request body is invalid: {reason}")

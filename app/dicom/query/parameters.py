@@ -1,0 +1,175 @@
+"""Query parameters in, `Query` out: every rule and every message of spec/04."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from app.dicom.query.query import Condition, Filter, Query
+from app.dicom.query.values import condition
+from app.dicom.validation.attributes import (
+    CORE,
+    STUDY_UID,
+    Attribute,
+    Level,
+    path_of,
+    tag_of,
+    vr_of,
+)
+from app.errors import InvalidParameter, InvalidQuery
+
+OPTIONS: Final = frozenset({"limit", "offset", "fuzzymatching", "includefield"})
+"""Parameters that are no attributes, in lower case."""
+
+MAX_LIMIT: Final = 200
+DEFAULT_LIMIT: Final = 100
+MAX_OFFSET: Final = 2**31 - 1
+
+_CASING = (
+    "If the parameter is an attribute keyword, check the casing as they are case-sensitive. "
+    "The conformance statement has a list of supported query parameters, attributes and the levels."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """What may be filtered on: the core attributes and the extended query tags that are ready."""
+
+    attributes: Mapping[str, Attribute] = field(default_factory=lambda: CORE)
+    disabled: frozenset[str] = frozenset()
+    """Tags whose query status is disabled (spec/07)."""
+    sequences: bool = False
+    """Attributes within sequences may be named, `A.B` (spec/06)."""
+
+
+def parse_query(
+    level: Level,
+    study: str | None,
+    series: str | None,
+    parameters: Iterable[tuple[str, str]],
+    catalogue: Catalogue,
+) -> Query:
+    """Return the query that these decoded query pairs ask for.
+
+    `study` and `series` are the UIDs of the URL, already checked. Raises `InvalidQuery` or `InvalidParameter` with the
+    texts of spec/04.
+    """
+    options: dict[str, str] = {}
+    include: list[str] = []
+    wanted: dict[str, tuple[str, str]] = {}  # tag -> (name as typed, value)
+    for name, value in parameters:
+        option = name.lower()
+        if option == "includefield":
+            include += [part.strip() for part in value.split(",")]
+        elif option in OPTIONS:
+            if option in options:
+                raise InvalidQuery(_duplicate(name))
+            options[option] = value
+        else:
+            _want(wanted, name, value, catalogue)
+    fuzzy = _fuzzy(options.get("fuzzymatching"))
+    scope = _Scope(level, study, series, catalogue, fuzzy)
+    conditions = [(tag, name, scope.condition(tag, name, value)) for tag, (name, value) in wanted.items()]
+    fields, everything = _included(include)
+    return Query(
+        level=level,
+        study=study,
+        series=series,
+        filters=tuple(
+            Filter(catalogue.attributes[tag], condition, name) for tag, name, condition in conditions if condition
+        ),
+        universal=tuple(tag for tag, _, condition in conditions if condition is None),
+        include=fields,
+        include_all=everything,
+        limit=_whole("Limit", options.get("limit"), DEFAULT_LIMIT, 1, MAX_LIMIT),
+        offset=_whole("Offset", options.get("offset"), 0, 0, MAX_OFFSET),
+    )
+
+
+def _duplicate(name: str) -> str:
+    return (
+        f"Invalid QIDO-RS query. Duplicate AttributeId '{name}'. Each attribute is only allowed to be specified once."
+    )
+
+
+def _want(wanted: dict[str, tuple[str, str]], name: str, value: str, catalogue: Catalogue) -> None:
+    tag = path_of(name) or (name.upper() if name.upper() in catalogue.attributes else None)
+    if not catalogue.sequences and ("." in name or (tag and vr_of(tag) == "SQ")):
+        raise InvalidQuery(
+            f"Dicom element '{name}' failed validation for VR 'SQ': Sequential dicom tags are currently not supported."
+        )
+    if tag is None:
+        raise InvalidQuery(f"Invalid query: unknown query parameter '{name}'. {_CASING}")
+    if tag in wanted:
+        if wanted[tag][0] == name:
+            raise InvalidQuery(_duplicate(name))
+        raise InvalidQuery(
+            f"Invalid query: attribute '{name}' has been specified more than once using different ID formats. "
+            "Each attribute is only allowed to be specified once."
+        )
+    wanted[tag] = (name, value)
+
+
+def _whole(name: str, text: str | None, default: int, low: int, high: int) -> int:
+    if text is None:
+        return default
+    if not re.fullmatch(r"[+-]?[0-9]{1,18}", text.strip()) or not low <= int(text) <= high:
+        raise InvalidParameter(name, f"The field {name} must be between {low} and {high}.")
+    return int(text)
+
+
+def _fuzzy(text: str | None) -> bool:
+    if text is None:
+        return False
+    if text.strip().lower() not in ("true", "false"):
+        raise InvalidParameter("FuzzyMatching", f"The value '{text}' is not 'true' or 'false'.")
+    return text.strip().lower() == "true"
+
+
+def _included(names: list[str]) -> tuple[frozenset[str], bool]:
+    tags = set()
+    everything = False
+    for name in names:
+        if name.lower() == "all":
+            everything = True
+            continue
+        tag = tag_of(name)
+        if tag is None:
+            raise InvalidQuery(f"Invalid query: IncludeField has unknown attribute '{name}'.")
+        tags.add(tag)
+    return frozenset(tags), everything
+
+
+# --- one filter ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Scope:
+    """Which attributes this route may filter on, and how."""
+
+    level: Level
+    study: str | None
+    series: str | None
+    catalogue: Catalogue
+    fuzzy: bool
+
+    def condition(self, tag: str, name: str, value: str) -> Condition | None:
+        """Return what the value must satisfy, None for universal matching (`*`)."""
+        attribute = self.catalogue.attributes.get(tag)
+        if attribute is None or not self._allows(attribute):
+            raise InvalidQuery(f"Invalid query: AttributeId {name} is not queryable.  {_CASING}")
+        if tag in self.catalogue.disabled:
+            raise InvalidQuery(f"Query is disabled on specified attribute '{name}'.")
+        value = value.rstrip("\x00")
+        if not value.strip():
+            raise InvalidQuery(f"Invalid query: AttributeId '{name}' has empty string value that is not supported.")
+        return condition(attribute, name, value, fuzzy=self.fuzzy)
+
+    def _allows(self, attribute: Attribute) -> bool:
+        """A level above the result is open unless the URL names it; StudyInstanceUID may be repeated anywhere."""
+        if attribute.tag == STUDY_UID:
+            return True
+        above = Level.INSTANCE if self.series else Level.SERIES if self.study else Level.STUDY
+        return above <= attribute.level <= self.level

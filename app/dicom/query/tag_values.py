@@ -1,0 +1,77 @@
+"""What a dataset says of an extended query tag: a value to file, nothing, or something that breaks a rule (spec/07)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+from app.dicom.encoding.uids import PADDING
+from app.dicom.json.values import NAME_GROUPS
+from app.dicom.validation.attributes import Attribute, Attributes, Element, first_of
+from app.dicom.validation.rules import UNEXPECTED_VR, fault_of_value
+
+SUPPORTED: Final = frozenset(
+    ("AE", "AS", "CS", "DA", "DT", "FD", "FL", "IS", "LO", "PN", "SH", "SL", "SS", "TM", "UI", "UL", "US")
+)
+"""VRs that a tag may have; DS is not among them, whatever Microsoft's pages say."""
+
+
+def is_private(tag: str) -> bool:
+    """Tell whether eight hex digits are of an odd group."""
+    return int(tag[3], 16) % 2 == 1
+
+
+def is_private_creator(tag: str) -> bool:
+    """Tell whether they are a private identification code, (gggg,0010-00FF)."""
+    return is_private(tag) and 0x10 <= int(tag[4:], 16) <= 0xFF
+
+
+def fault(dataset: Attributes, attribute: Attribute) -> str | None:
+    """Return the rule that the attribute breaks, in short; None if it breaks none or there is nothing to file.
+
+    Its value representation and its first value are looked at as they are in metadata; a private attribute of another
+    creator is not looked at.
+    """
+    element = dataset.get(attribute.tag)
+    if element is None or not is_own(dataset, attribute):
+        return None
+    if element["vr"] != attribute.vr:
+        return UNEXPECTED_VR
+    first = first_of(element)
+    return fault_of_value(attribute.vr, _text(first["Value"][0])) if first else None
+
+
+def values(dataset: Attributes, tags: Iterable[Attribute]) -> dict[str, Element]:
+    """Return what is to be filed, by `Attribute.key`: first values that break no rule, cut from their elements."""
+    found: dict[str, Element] = {}
+    for each in tags:
+        element = dataset.get(each.tag)
+        first = first_of(element) if element and is_own(dataset, each) else None
+        if first and fault(dataset, each) is None:
+            found[each.key] = first
+    return found
+
+
+def excerpt(dataset: Attributes, tags: Iterable[Attribute]) -> Attributes:
+    """Return what `fault` and `values` look at in a dataset: of a large one, next to nothing."""
+    wanted = {name for each in tags for name in (each.tag, _creator(each))}
+    return {tag: dataset[tag] for tag in wanted & dataset.keys()}
+
+
+def is_own(dataset: Attributes, attribute: Attribute) -> bool:
+    """Tell whether the block of a private attribute is its creator's (PS3.5 §7.8.1)."""
+    if not attribute.creator:
+        return True
+    code = dataset.get(_creator(attribute), {}).get("Value")
+    return bool(code and isinstance(code[0], str) and code[0].strip(PADDING) == attribute.creator)
+
+
+def _creator(attribute: Attribute) -> str:
+    """Return the tag that says whose the block of a private attribute is."""
+    return f"{attribute.tag[:4]}00{attribute.tag[4:6]}"
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, dict):
+        return "=".join(value.get(group, "") for group in NAME_GROUPS).rstrip("=")
+    return str(value)

@@ -1,0 +1,101 @@
+"""What a worklist may be searched by, and what a search tells unasked (spec/06, "Search")."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from itertools import islice
+from typing import Any, Final
+
+from app.dicom.encoding.uids import is_uid
+from app.dicom.json.received import Dataset, items
+from app.dicom.json.values import NAME_GROUPS
+from app.dicom.validation.attributes import Attribute, Element, Level, path_of, tag_of
+from app.dicom.validation.value_rules import fault
+from app.errors import IDENTIFIER_RULE, InvalidWorkitem
+
+STATE: Final = "00741000"
+
+MAX_VALUES: Final = 100
+"""Values that a workitem is found by for one attribute within a sequence, those of the first items."""
+
+_FILTERS: Final = """
+    PatientName                                             PN
+    PatientID                                               LO
+    ReferencedRequestSequence.AccessionNumber               SH
+    ReferencedRequestSequence.RequestedProcedureID          SH
+    ScheduledProcedureStepStartDateTime                     DT
+    ScheduledStationNameCodeSequence.CodeValue              SH
+    ScheduledStationClassCodeSequence.CodeValue             SH
+    ScheduledStationGeographicLocationCodeSequence.CodeValue SH
+    ProcedureStepState                                      CS
+    StudyInstanceUID                                        UI
+"""
+
+_RETURNED: Final = """
+    SpecificCharacterSet SOPClassUID SOPInstanceUID ProcedureStepState ScheduledProcedureStepPriority ProcedureStepLabel
+    WorklistLabel ScheduledProcessingParametersSequence ScheduledStationNameCodeSequence
+    ScheduledStationClassCodeSequence ScheduledStationGeographicLocationCodeSequence ScheduledHumanPerformersSequence
+    ScheduledProcedureStepStartDateTime ScheduledWorkitemCodeSequence InputReadinessState InputInformationSequence
+    StudyInstanceUID PatientName PatientID IssuerOfPatientID IssuerOfPatientIDQualifiersSequence OtherPatientIDsSequence
+    PatientBirthDate PatientSex AdmissionID IssuerOfAdmissionIDSequence AdmittingDiagnosesDescription
+    AdmittingDiagnosesCodeSequence ReferencedRequestSequence MedicalAlerts PregnancyStatus SpecialNeeds
+    ProcedureStepProgressInformationSequence
+"""
+
+
+def _filters() -> dict[str, Attribute]:
+    found = (Attribute(path_of(name) or "", name, vr, Level.INSTANCE) for name, vr in map(str.split, _rows(_FILTERS)))
+    return {each.tag: each for each in found}
+
+
+def _rows(table: str) -> list[str]:
+    return table.strip().splitlines()
+
+
+FILTERS: Final[Mapping[str, Attribute]] = _filters()
+"""Path -> attribute that a search may filter on; `0040A370.00080050` lies in the items of a sequence.
+
+A workitem is an instance, of the UPS SOP class, so that is their level.
+"""
+
+RETURNED: Final = frozenset(tag for keyword in _RETURNED.split() if (tag := tag_of(keyword)))
+"""Tags that a search returns unasked."""
+
+
+def filed(dataset: Dataset) -> dict[str, Element]:
+    """Return what a workitem is found by: path -> element, with the first value or, in a sequence, one of each item."""
+    found = {path: _found(dataset, attribute) for path, attribute in FILTERS.items()}
+    return {path: {"vr": FILTERS[path].vr, "Value": values} for path, values in found.items() if values}
+
+
+def check_values(dataset: Dataset) -> None:
+    """Raise `InvalidWorkitem` for a UID, a time or a name that is none, so that no search could find it."""
+    for attribute in FILTERS.values():
+        broken = _CHECKED.get(attribute.vr)
+        if broken is None:
+            continue
+        for value in _found(dataset, attribute):
+            text = "=".join(value.get(group, "") for group in NAME_GROUPS) if isinstance(value, dict) else value
+            reason = broken(text.rstrip("= \0"))
+            if reason:
+                name, vr = attribute.keyword, attribute.vr
+                raise InvalidWorkitem(f"Dicom element '{name}' failed validation for VR '{vr}': {reason}")
+
+
+def _uid_fault(value: str) -> str | None:
+    return None if is_uid(value) else IDENTIFIER_RULE
+
+
+_CHECKED: Final[Mapping[str, Callable[[str], str | None]]] = {
+    "UI": _uid_fault,
+    "DT": partial(fault, "DT"),
+    "PN": partial(fault, "PN"),
+}
+
+
+def _found(dataset: Dataset, attribute: Attribute) -> list[Any]:
+    *above, tag = attribute.tag.split(".")
+    holders = items(dataset, above[0]) if above else [dataset]
+    firsts = (values[0] for each in holders if (values := each.get(tag, {}).get("Value")) and values[0] is not None)
+    return list(islice(firsts, MAX_VALUES))

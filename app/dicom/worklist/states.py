@@ -1,0 +1,193 @@
+"""What a workitem goes through: its states, who may move it on, and what becomes of its dataset.
+
+States and codes: PS3.4 CC.1.1, Table CC.1.1-2 (UPS state transitions); messages: spec/06. All functions are pure: they
+take a dataset and return a new one. The Transaction UID is the lock of who has claimed a workitem; no dataset holds it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Final, NamedTuple
+
+from app.dicom.encoding.uids import PADDING, clean_uid
+from app.dicom.json.received import Dataset, has_value, items
+from app.dicom.validation.attributes import Element
+from app.dicom.worklist.attributes import CANCELED as CANCELED_RULES
+from app.dicom.worklist.attributes import COMPLETED as COMPLETED_RULES
+from app.dicom.worklist.attributes import CREATE, STATE_CHANGE, UPDATE
+from app.dicom.worklist.rules import Rules, check
+from app.dicom.worklist.search_attributes import check_values
+from app.errors import InvalidWorkitem, WorkitemConflict
+
+SCHEDULED: Final = "SCHEDULED"
+IN_PROGRESS: Final = "IN PROGRESS"
+COMPLETED: Final = "COMPLETED"
+CANCELED: Final = "CANCELED"
+STATES: Final = (SCHEDULED, IN_PROGRESS, COMPLETED, CANCELED)
+
+SOP_CLASS: Final = "1.2.840.10008.5.1.4.34.6.1"
+LABEL: Final = "worklist"
+
+INCONSISTENT: Final = "The submitted request is inconsistent with the current state of the Workitem."
+IMPOSSIBLE: Final = "The workitem instance can not transition to '{state}' state: {code}."
+ALREADY_CANCELED: Final = "The UPS is already in the requested state of CANCELED."
+BUSY: Final = "The workitem instance is currently being updated. Please try again later."
+ALREADY_FINAL: Final = "The workitem instance is already in the final state '{state}'. {code}."
+WAS_CANCELED: Final = "The workitem instance has been cancelled."
+NOT_CLAIMED: Final = "The target URI did not reference a claimed Workitem."
+NOT_SCHEDULED: Final = "Invalid TransactionUID for the specified Workitem Instance UID."
+OTHER_UID: Final = "SOPInstanceUID in the payload does not match the workitem query parameter."
+
+OK: Final = ""
+TRANSITIONS: Final[Mapping[str, tuple[str, str, str, str]]] = {
+    # from         SCHEDULED IN PROGRESS COMPLETED CANCELED
+    IN_PROGRESS: (OK, "C302", "C300", "C300"),
+    COMPLETED: ("C301", OK, "B306", "C300"),
+    CANCELED: ("C301", OK, "C300", "B304"),
+}
+"""Requested state -> by current state, what stands in the way. A C refuses; a B only warns that there is no change."""
+
+WRONG_LOCK: Final = "C301"
+CANCEL_REQUESTS: Final[Mapping[str, str]] = {IN_PROGRESS: "C312", COMPLETED: "C311"}
+"""What stands in the way of a request for cancellation."""
+
+_FINAL: Final[Mapping[str, Rules]] = {COMPLETED: COMPLETED_RULES, CANCELED: CANCELED_RULES, IN_PROGRESS: ()}
+
+_CLASS_UID, _INSTANCE_UID, _TRANSACTION = "00080016", "00080018", "00081195"
+_STATE, _WORKLIST_LABEL, _MODIFIED = "00741000", "00741202", "00404010"
+_PROGRESS, _PERFORMED = "00741002", "00741216"
+_CANCELED_AT, _REASON, _REASON_CODES = "00404052", "00741238", "0074100E"
+_CONTACTS, _CONTACT_URI, _CONTACT_NAME = "00741008", "0074100A", "0074100C"
+
+
+def state_of(dataset: Dataset) -> str:
+    """Return the Procedure Step State; every stored workitem has one."""
+    return str(dataset[_STATE]["Value"][0])
+
+
+# --- create, update -----------------------------------------------------------------------------------------------
+
+
+def instance_uid(given: Dataset) -> str:
+    """Return the SOP Instance UID, "" if the dataset has none or several."""
+    return _single(given, _INSTANCE_UID)
+
+
+def created(given: Dataset, workitem: str, now: float) -> Dataset:
+    """Return what is stored of a new workitem, in state SCHEDULED.
+
+    `now` in seconds since 1970. Raises `InvalidWorkitem`.
+    """
+    if has_value(given.get(_INSTANCE_UID)) and instance_uid(given).rstrip(PADDING) != workitem:
+        raise InvalidWorkitem(OTHER_UID)
+    label = given.get(_WORKLIST_LABEL)
+    dataset = given | {
+        _CLASS_UID: _element("UI", SOP_CLASS),
+        _INSTANCE_UID: _element("UI", workitem),
+        _MODIFIED: _moment(now),
+        _WORKLIST_LABEL: label if label and has_value(label) else _element("LO", LABEL),
+        _STATE: _element("CS", SCHEDULED),
+    }
+    check(CREATE, dataset)
+    check_values(dataset)
+    del dataset[_TRANSACTION]
+    return dataset
+
+
+def updated(dataset: Dataset, lock: str, change: Dataset, transaction: str, now: float) -> Dataset:
+    """Return the dataset with the attributes of `change`, each replaced whole.
+
+    `lock` is the Transaction UID that the workitem was claimed with, `transaction` the caller's, both "" for none.
+    Raises `InvalidWorkitem` and `WorkitemConflict`.
+    """
+    check(UPDATE, change)
+    check_values(change)
+    match state_of(dataset):
+        case "SCHEDULED" if transaction:
+            raise InvalidWorkitem(NOT_SCHEDULED)
+        case "IN PROGRESS" if transaction != lock:
+            raise InvalidWorkitem(NOT_CLAIMED)
+        case "COMPLETED":
+            raise InvalidWorkitem(f"{INCONSISTENT} The UPS is already COMPLETED.")
+        case "CANCELED":
+            raise WorkitemConflict(f"{INCONSISTENT} {ALREADY_CANCELED}")
+    return dataset | change | {_MODIFIED: _moment(now)}
+
+
+# --- state --------------------------------------------------------------------------------------------------------
+
+
+class StateChange(NamedTuple):
+    """The state that is asked for, and by whom."""
+
+    state: str
+    transaction: str
+
+
+def requested(given: Dataset) -> StateChange:
+    """Return what the body of a state change asks for. Raises `InvalidWorkitem`, `InvalidIdentifier`."""
+    check(STATE_CHANGE, given)
+    state = _single(given, _STATE)
+    if state not in TRANSITIONS:
+        raise InvalidWorkitem(f"ProcedureStepState must be one of {', '.join(TRANSITIONS)}.")
+    return StateChange(state, clean_uid(_single(given, _TRANSACTION), "TransactionUID"))
+
+
+def moved(dataset: Dataset, lock: str, change: StateChange) -> Dataset | str:
+    """Return the dataset in the state asked for, or the warning that it is there already.
+
+    `lock` as in `updated`. Raises `InvalidWorkitem`: another state or another's lock stand in the way, or the dataset
+    lacks what the final state needs.
+    """
+    current = state_of(dataset)
+    code = TRANSITIONS[change.state][STATES.index(current)]
+    if current != SCHEDULED and change.transaction != lock:
+        code = WRONG_LOCK
+    if code.startswith("B"):
+        return ALREADY_FINAL.format(state=current, code=code)
+    if code:
+        raise InvalidWorkitem(IMPOSSIBLE.format(state=change.state, code=code))
+    after = dataset | {_STATE: _element("CS", change.state)}
+    check(_FINAL[change.state], after)
+    return after
+
+
+def canceled(dataset: Dataset, request: Dataset, now: float) -> Dataset:
+    """Return the dataset as canceled on request, with when, why, and whom to ask (PS3.4 CC.2.2).
+
+    Raises `WorkitemConflict` in every state but SCHEDULED.
+    """
+    current = state_of(dataset)
+    if current == CANCELED:
+        raise WorkitemConflict(ALREADY_CANCELED)
+    if current in CANCEL_REQUESTS:
+        raise WorkitemConflict(IMPOSSIBLE.format(state="Canceled", code=CANCEL_REQUESTS[current]))
+    contact = {tag: request.get(tag, {"vr": vr}) for tag, vr in ((_CONTACT_URI, "UR"), (_CONTACT_NAME, "LO"))}
+    known = items(dataset, _PROGRESS)
+    progress = (known[0] if known else {}) | {
+        _CANCELED_AT: _moment(now),
+        _REASON: request.get(_REASON, {"vr": "LT"}),
+        _REASON_CODES: request.get(_REASON_CODES, {"vr": "SQ"}),
+        _CONTACTS: _sequence(contact),
+    }
+    performed = {_PERFORMED: request[_PERFORMED]} if _PERFORMED in request else {}
+    return dataset | performed | {_STATE: _element("CS", CANCELED), _PROGRESS: _sequence(progress)}
+
+
+def _single(dataset: Dataset, tag: str) -> str:
+    """Return the value of an element that has exactly one, otherwise ""."""
+    values = dataset.get(tag, {}).get("Value", ())
+    return str(values[0] or "") if len(values) == 1 else ""
+
+
+def _moment(now: float) -> Element:
+    return _element("DT", datetime.fromtimestamp(now, UTC).strftime("%Y%m%d%H%M%S.%f+0000"))
+
+
+def _element(vr: str, value: str) -> Element:
+    return {"vr": vr, "Value": [value]}
+
+
+def _sequence(item: Dataset) -> Element:
+    return {"vr": "SQ", "Value": [item]}

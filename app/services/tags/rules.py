@@ -1,0 +1,165 @@
+"""What an extended query tag must be to be added: the rules of spec/07, in their order and with their texts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+from app.dicom.encoding.vr import LONG_FORM, SHORT_FORM, dictionary_vr
+from app.dicom.query.tag_values import SUPPORTED, is_private, is_private_creator
+from app.dicom.validation.attributes import CORE, Level, tag_of
+from app.dicom.validation.rules import fault_of_value
+from app.errors import InvalidField, InvalidRequest
+
+UNPARSABLE: Final = "The extended query tag '{p}' is invalid as it cannot be parsed into a valid Dicom Tag."
+
+_MISSING: Final = "The Dicom Tag Property {name} must be specified and must not be null, empty or whitespace."
+_LEVELS: Final = {level.word: level for level in Level}
+_CODES: Final = frozenset((*SHORT_FORM.values(), *LONG_FORM.values()))
+_HEX: Final = frozenset("0123456789abcdefABCDEF")
+
+
+class Entry(NamedTuple):
+    """A tag as it was asked for: the body's own spelling, absent texts empty."""
+
+    path: str
+    level: Level
+    vr: str
+    creator: str
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A tag that keeps to the rules, but for those that are about others: normalised, its VR filled in."""
+
+    path: str
+    vr: str
+    level: Level
+    creator: str
+
+
+def any_tag(name: str) -> str:
+    """Return the tag of a keyword, or of any 8 hex digits; raises `InvalidRequest`."""
+    if len(name) == 8 and _HEX.issuperset(name):
+        return name.upper()
+    found = tag_of(name)
+    if found is None:
+        raise InvalidRequest(UNPARSABLE.format(p=name))
+    return found
+
+
+# --- the body's shape ---------------------------------------------------------------------------------------------
+
+
+def read_entries(body: object) -> list[Entry]:
+    """Return what a JSON body asks for: an array of objects with path and level. Raises `InvalidRequest`."""
+    if not isinstance(body, list) or not all(isinstance(each, dict) for each in body):
+        raise InvalidRequest("The syntax of the request body is invalid.")
+    return [_entry(number, {name.lower(): value for name, value in each.items()}) for number, each in enumerate(body)]
+
+
+def _entry(number: int, members: dict[str, Any]) -> Entry:
+    path = _text(members, number, "Path")
+    level = _level(members.get("level"), number)
+    if not path.strip():
+        raise InvalidField(f"[{number}].Path", _MISSING.format(name="Path"))
+    return Entry(path, level, _text(members, number, "VR").strip(), _text(members, number, "PrivateCreator"))
+
+
+def _text(members: dict[str, Any], number: int, name: str) -> str:
+    value = members.get(name.lower())
+    if value is not None and not isinstance(value, str):
+        raise InvalidField(f"$[{number}].{name}", "It must be a string.")
+    return value or ""
+
+
+def _level(value: object, number: int) -> Level:
+    if value is None or (isinstance(value, str) and not value.strip()):
+        raise InvalidField(f"[{number}].Level", _MISSING.format(name="Level"))
+    if not isinstance(value, str) or value.strip().lower() not in _LEVELS:
+        said = f"Expected value '{value}' to be one of the following values: ['Instance', 'Series', 'Study']"
+        raise InvalidField(f"$[{number}].Level", said)
+    return _LEVELS[value.strip().lower()]
+
+
+# --- each tag -----------------------------------------------------------------------------------------------------
+
+
+def check(entries: Sequence[Entry]) -> list[Wanted]:
+    """Return the tags as they are to be defined; raises `InvalidRequest` for the first rule that the first bad one
+    breaks."""
+    if not entries:
+        raise InvalidRequest("The extended query tag(s) is missing.")
+    wanted: dict[str, Wanted] = {}
+    for entry in entries:
+        path = any_tag(entry.path)
+        if path in wanted:
+            raise InvalidRequest(f"The extended query tag '{entry.path}' has been specified before.")
+        facts = _Facts(path, entry.vr.upper(), entry.creator, _dictionary(path))
+        for broken, text in _RULES:
+            if broken(facts):
+                expected = facts.expected[0] if facts.expected else ""
+                raise InvalidRequest(text.format(p=entry.path, v=entry.vr or facts.used, e=expected))
+        wanted[path] = Wanted(path, facts.used, entry.level, entry.creator)
+    return list(wanted.values())
+
+
+@dataclass(frozen=True, slots=True)
+class _Facts:
+    """What the rules look at; `expected` are the dictionary's VRs, none for private and unknown tags."""
+
+    path: str
+    vr: str
+    creator: str
+    expected: tuple[str, ...]
+
+    @property
+    def used(self) -> str:
+        return self.vr or (self.expected[0] if self.expected else "")
+
+    @property
+    def needs_creator(self) -> bool:
+        return is_private(self.path) and not is_private_creator(self.path)
+
+
+def _dictionary(path: str) -> tuple[str, ...]:
+    found = dictionary_vr(int(path, 16))
+    return () if found == "UN" else tuple(found.split(" or "))
+
+
+def _is_bad_creator(facts: _Facts) -> bool:
+    return bool(facts.creator) and (fault_of_value("LO", facts.creator) is not None or "\\" in facts.creator)
+
+
+_RULES: Final[tuple[tuple[Callable[[_Facts], bool], str], ...]] = (
+    (lambda tag: tag.path in CORE, "The query tag '{p}' is already supported."),
+    (lambda tag: bool(tag.vr) and tag.vr not in _CODES, "The VR code '{v}' for tag '{p}' is invalid."),
+    (
+        lambda tag: bool(tag.vr and tag.expected) and tag.vr not in tag.expected,
+        "The VR code '{v}' is incorrectly specified for '{p}'. The expected VR code for it is '{e}'. "
+        "Retry this request either with the correct VR code or without specifying it.",
+    ),
+    (
+        lambda tag: bool(tag.used) and tag.used not in SUPPORTED,
+        "The VR code '{v}' specified for tag '{p}' is not supported.",
+    ),
+    (lambda tag: not tag.used, "The vr for tag '{p}' is missing."),
+    (
+        lambda tag: tag.needs_creator and not tag.creator.strip(),
+        "The private creator for private tag '{p}' is missing.",
+    ),
+    (
+        lambda tag: tag.needs_creator and _is_bad_creator(tag),
+        "The private creator for tag '{p}' is not a valid LO attribute.",
+    ),
+    (
+        lambda tag: bool(tag.creator) and not is_private(tag.path),
+        "The private creator is not empty for standard tag '{p}'.",
+    ),
+    (
+        lambda tag: bool(tag.creator) and is_private_creator(tag.path),
+        "The private creator is not empty for private identification code '{p}'.",
+    ),
+)
+"""Whether a rule is broken, and what is said then."""

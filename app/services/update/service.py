@@ -1,0 +1,98 @@
+"""Change patient and study attributes in all instances of studies (spec/11): the checks, then an operation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import orjson
+
+from app.dicom.editing.requested_changes import Changes, read_changes
+from app.dicom.encoding.uids import clean_uid
+from app.dicom.encoding.vr import tag_text
+from app.errors import InvalidField, InvalidRequest
+from app.services.operations.runner import announce
+from app.storage.operations.operations import Operations
+from app.storage.table.partitions import Partition
+from app.storage.table.ports import Queue
+
+TYPE: Final = "update"
+MAX_STUDIES: Final = 50
+MAX_CHANGES_BYTES: Final = 200_000
+"""Bytes of all new values as JSON: they are kept in the item of the operation."""
+DISABLED: Final = "Asynchronous operations are temporarily disabled. Please try again later."
+
+
+class ChangesRefused(InvalidRequest):
+    """Attributes cannot be changed as asked; `comments` say why, one for each tag."""
+
+    def __init__(self, comments: Sequence[str]) -> None:
+        self.comments = tuple(comments)
+        super().__init__(" ".join(comments))
+
+
+class BulkUpdate:
+    """Starts bulk updates, one at a time in the whole service; none if not `enabled`."""
+
+    def __init__(self, operations: Operations, queue: Queue, *, enabled: bool = True) -> None:
+        self._operations = operations
+        self._queue = queue
+        self._enabled = enabled
+
+    def start(self, partition: Partition, body: object) -> str:
+        """Return the id of the operation that does what the JSON body asks for. Whether its studies exist is not asked.
+
+        Raises `InvalidRequest`, `ChangesRefused` and, after all checks, `OperationActive`. A crash leaves the operation
+        and its claim to be the only one, or nothing.
+        """
+        if not self._enabled:
+            raise InvalidRequest(DISABLED)
+        members = _members(body)
+        studies = _studies(members.get("studyinstanceuids"))
+        changes = _changes(members.get("changedataset"))
+        asked = {
+            "partition": partition.key,
+            "partition_name": partition.name,
+            "studies": studies,
+            "changes": changes.elements,
+        }
+        operation = self._operations.start(TYPE, asked, exclusive=True)
+        announce(self._queue, operation.id)
+        return operation.id
+
+
+def _members(body: object) -> dict[str, Any]:
+    if not isinstance(body, dict):
+        raise InvalidRequest("The syntax of the request body is invalid.")
+    return {name.lower(): member for name, member in body.items()}
+
+
+def _studies(given: object) -> list[str]:
+    """Return the UIDs, each once."""
+    if given is None or given == []:
+        raise _missing("StudyInstanceUids")
+    if not isinstance(given, list) or not all(isinstance(each, str) for each in given):
+        raise InvalidField("studyInstanceUids", "It must be an array of strings.")
+    if len(given) > MAX_STUDIES:
+        raise InvalidRequest(f"StudyInstanceUids count exceeded maximum length '{MAX_STUDIES}'")
+    return list(dict.fromkeys(clean_uid(each, "StudyInstanceUid") for each in given))
+
+
+def _changes(given: object) -> Changes:
+    if given is None or given == {}:
+        raise _missing("ChangeDataset")
+    if not isinstance(given, Mapping):
+        raise InvalidField("changeDataset", "It must be a dataset in DICOM JSON.")
+    try:
+        changes = read_changes(given)
+    except ValueError as error:
+        raise InvalidField(f"changeDataset.{error.args[0][:64]}", "It is not a tag of 8 hex digits.") from None
+    if changes.refused:
+        raise ChangesRefused([f"DICOM100: {tag_text(each.tag)} - {each.reason}" for each in changes.refused])
+    if len(orjson.dumps(changes.elements)) > MAX_CHANGES_BYTES:
+        raise InvalidField("changeDataset", f"Its values exceed {MAX_CHANGES_BYTES} bytes.")
+    return changes
+
+
+def _missing(name: str) -> InvalidRequest:
+    return InvalidRequest(f"The required field '{name}' is missing or empty.")

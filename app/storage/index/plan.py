@@ -1,0 +1,229 @@
+"""One all-or-nothing write that makes several instances exist, planned on rows read before."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+
+import orjson
+
+from app.dicom.query import tag_values
+from app.dicom.query.query import canonical_values
+from app.dicom.validation.attributes import CORE, MODALITY, Attributes, Level
+from app.storage.index import sweep
+from app.storage.records import documents
+from app.storage.records.postings import postings
+from app.storage.records.rows import InstanceRow, SeriesRow, StudyRow, first_revision, member, merged
+from app.storage.records.snapshot import Snapshot, Uids
+from app.storage.table import keys
+from app.storage.table.partitions import Partition
+from app.storage.table.ports import MAX_CHANGES, Absent, Change, Delete, Holds, Key, Put
+from app.storage.tags.query_tags import QueryTags
+
+_FEED_ITEMS: Final = 2
+_MOST_DOCUMENT_BYTES: Final = 2_000_000
+"""Metadata and frame tables in one write, in bytes; a write of more than 4 MB is refused (`ports.Table.write`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """An instance about to exist. `metadata` and `frames` are packed documents; `native` as in `InstanceRow`.
+
+    `intent` is the record written before its blob was.
+    """
+
+    version: sweep.Version
+    sop_class: str
+    transfer_syntax: str
+    size: int
+    attributes: Mapping[Level, Attributes]
+    metadata: bytes
+    intent: Key
+    frames: bytes = b""
+    native: tuple[int, ...] = ()
+    tags: frozenset[str] = frozenset()
+    """The keys of the extended query tags that `attributes` were looked for under."""
+
+    @property
+    def uids(self) -> Uids:
+        return self.version.study, self.version.series, self.version.instance
+
+
+def filed(arrival: Arrival, tags: QueryTags) -> Arrival:
+    """Return an arrival with its values of these extended query tags, if it was examined when there were others."""
+    if arrival.tags == tags.keys:
+        return arrival
+    dataset = orjson.loads(documents.unpack(arrival.metadata))
+    attributes = {
+        level: {tag: element for tag, element in arrival.attributes[level].items() if tag in CORE}
+        | tag_values.values(dataset, tags.extended[level])
+        for level in Level
+    }
+    return replace(arrival, attributes=attributes, tags=tags.keys)
+
+
+class Plan:
+    """Collects the changes of as many arrivals as fit into one write; carries the snapshot forward as it goes."""
+
+    def __init__(self, partition: Partition, snapshot: Snapshot) -> None:
+        self.created: list[tuple[int, InstanceRow]] = []
+        self.arrivals: list[Arrival] = []
+        self._partition = partition.key
+        self._snapshot = snapshot
+        self._parts: dict[Key, dict[Key, Change]] = {}  # row -> what writing it means
+        self._before: dict[Key, StudyRow | SeriesRow | None] = {}
+        self._bytes = 0
+
+    def admit(self, arrival: Arrival, number: int) -> InstanceRow | None:
+        """Add an arrival with its watermark; None if the write would grow too large (a first one is always taken)."""
+        old_study, study = self._study(arrival, number)
+        old_series, series = self._series(arrival, number, study)
+        if study is old_study and series.created == number:  # see storage/index/closing.py
+            study = replace(study, revision=study.revision + 1)
+        row = _instance_row(arrival, number, study, series)
+        parts: dict[Key, dict[Key, Change]] = {}
+        if study is not old_study:
+            parts[study.key] = self._row_changes(old_study, study)
+        if series is not old_series:
+            parts[series.key] = self._row_changes(old_series, series)
+        parts[row.key] = self._instance_changes(arrival, row)
+        parts = self._parts | parts
+        size = sum(map(len, parts.values())) + _FEED_ITEMS * (len(self.created) + 1)
+        in_bytes = self._bytes + len(arrival.metadata) + len(arrival.frames)
+        if self.created and (size > MAX_CHANGES or in_bytes > _MOST_DOCUMENT_BYTES):
+            return None
+        self._parts = parts
+        self._bytes = in_bytes
+        self._before.setdefault(study.key, old_study)
+        self._before.setdefault(series.key, old_series)
+        self._snapshot.studies[study.study] = study
+        self._snapshot.series[series.study, series.series] = series
+        self._snapshot.instances[arrival.uids] = row
+        self.created.append((number, row))
+        self.arrivals.append(arrival)
+        return row
+
+    def changes(self) -> list[Change]:
+        """Return the changes, but for the feed entries of `created`."""
+        return list({key: change for part in self._parts.values() for key, change in part.items()}.values())
+
+    def writes_parents_of(self, row: InstanceRow) -> bool:
+        """Tell whether the write covers the instance's study and series rows, so that no deletion can slip between."""
+        return (
+            keys.study(row.partition, row.study) in self._parts
+            and keys.series(row.partition, row.study, row.series) in self._parts
+        )
+
+    def knew(self, study: StudyRow) -> bool:
+        """Tell whether the study is in no other state of a bulk update than this plan took it for."""
+        known = self._snapshot.studies[study.study]
+        return (study.epoch, study.writing) == (known.epoch, known.writing)
+
+    def restatement(self, arrival: Arrival) -> list[Change]:
+        """Return the changes that put the study-level values of an instance that exists into its study row again."""
+        old = self._snapshot.studies[arrival.version.study]
+        new = replace(
+            old, attributes=merged(old.attributes, arrival.attributes[Level.STUDY]), revision=old.revision + 1
+        )
+        return list(self._row_changes(old, new).values())
+
+    def _study(self, arrival: Arrival, number: int) -> tuple[StudyRow | None, StudyRow]:
+        uid = arrival.version.study
+        attributes = arrival.attributes[Level.STUDY]
+        modality = canonical_values(CORE[MODALITY], arrival.attributes[Level.SERIES].get(MODALITY))
+        old = self._snapshot.studies.get(uid)
+        if old is None:
+            new = StudyRow(self._partition, uid, number, first_revision(number), merged({}, attributes))
+            return None, replace(new, modalities=modality)
+        union = merged(old.attributes, attributes)
+        modalities = tuple(sorted({*old.modalities, *modality}))
+        # While new versions are written, every store writes the row: so an update knows of each before it shows them.
+        if union == old.attributes and modalities == old.modalities and not old.writing:
+            return old, old
+        return old, replace(old, attributes=union, modalities=modalities, revision=old.revision + 1)
+
+    def _series(self, arrival: Arrival, number: int, study: StudyRow) -> tuple[SeriesRow | None, SeriesRow]:
+        uid = arrival.version.series
+        attributes = arrival.attributes[Level.SERIES]
+        old = self._snapshot.series.get((study.study, uid))
+        if old is None or not member(study, old):
+            return old, SeriesRow(
+                self._partition, study.study, uid, study.created, number, first_revision(number), merged({}, attributes)
+            )
+        now = old.at(study.epoch)
+        union = merged(now.attributes, attributes)
+        if union == now.attributes and not old.ending:
+            return old, old
+        return old, replace(now, attributes=union, ending=False, revision=old.revision + 1)
+
+    def _row_changes(self, old: StudyRow | SeriesRow | None, new: StudyRow | SeriesRow) -> dict[Key, Change]:
+        """Return the put of a row and the difference of its postings, against the row as it was before this plan."""
+        before = self._before.get(new.key, old)
+        now, was = postings(new), postings(before) if before else {}
+        return {
+            **{gone: Delete(gone) for gone in was if gone not in now},
+            **{key: Put(item) for key, item in now.items() if key not in was},
+            new.key: Put(new.item, Holds("revision", before.revision) if before else Absent()),
+        }
+
+    def _instance_changes(self, arrival: Arrival, row: InstanceRow) -> dict[Key, Change]:
+        old = self._snapshot.instances.get(arrival.uids)
+        changes: dict[Key, Change] = {}
+        if old:  # left behind under an earlier study or series of these UIDs: its place is taken
+            changes |= removal_changes(old)
+        changes[row.key] = Put(row.item, Holds("revision", old.revision) if old else Absent())
+        added = [documents.metadata_item(row, arrival.metadata)]
+        if arrival.frames:
+            added.append(documents.frames_item(row, arrival.frames))
+        added += postings(row).values()
+        changes |= {item.key: Put(item) for item in added}
+        changes[arrival.intent] = sweep.fulfilled(arrival.intent)
+        return changes
+
+
+def overflow(changes: list[Change]) -> list[Change]:
+    """Return changes to be written beforehand, so that the rest fits one write.
+
+    Only postings without expectations: an entry that leads to no row yet is harmless. Needed when one instance
+    carries dozens of extended query tags.
+    """
+    spare: list[Change] = [
+        change
+        for change in changes
+        if isinstance(change, Put) and not change.expect and ("/value/" in change.key.pk or "/word/" in change.key.pk)
+    ]
+    return spare[: max(0, len(changes) - MAX_CHANGES)]
+
+
+def removal_changes(row: InstanceRow, delay: int = 0) -> dict[Key, Change]:
+    """Return the changes that unmake an instance, but for its feed entry: row, postings, tag errors, all versions'
+    documents, and their blobs queued."""
+    versions = [row.with_file(file) for file in row.files]
+    gone = [*(key for each in versions for key in documents.keys_of(each)), *postings(row)]
+    gone += [keys.tag_error(*error) for error in row.errors.items()]
+    queued = [sweep.removal(sweep.version_of(each), delay) for each in versions]
+    return {
+        **{key: Delete(key) for key in gone},
+        row.key: Delete(row.key, Holds("revision", row.revision)),
+        **{each.key: each for each in queued},
+    }
+
+
+def _instance_row(arrival: Arrival, number: int, study: StudyRow, series: SeriesRow) -> InstanceRow:
+    return InstanceRow(
+        partition=study.partition,
+        study=study.study,
+        series=series.series,
+        instance=arrival.version.instance,
+        of_study=study.created,
+        of_series=series.created,
+        watermark=number,
+        version=arrival.version.version,
+        size=arrival.size,
+        sop_class=arrival.sop_class,
+        transfer_syntax=arrival.transfer_syntax,
+        native=arrival.native,
+        attributes=merged({}, arrival.attributes[Level.INSTANCE]),
+        revision=first_revision(number),
+    )

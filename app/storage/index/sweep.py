@@ -1,0 +1,157 @@
+"""Blobs that may have to go: those written before any row vouches for them, and those of deleted versions.
+
+One kind of record serves both: "when due, remove this blob unless its instance's row vouches for it". A record is
+written *before* a blob is stored (an intent) and together with the write that deletes a row; so no crash leaks a blob.
+A record is *taken* before its blob is removed, and a store's commit expects its intent not to be taken: a commit that
+comes too late fails instead of naming a removed blob.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from app.errors import Conflict, StorageError
+from app.storage.records.rows import InstanceRow
+from app.storage.table import clock, keys
+from app.storage.table.partitions import Partition
+from app.storage.table.ports import BlobStore, Change, Delete, Holds, Item, Key, Put, Table
+
+INTENT_SECONDS: Final = 3600
+"""How long a store may take from its first blob to its commit."""
+
+TIDY_SECONDS: Final = 300
+"""When a deletion is looked at again: far beyond the end of any request that was under way."""
+
+MAX_RETRIES: Final = 5
+RETRY_SECONDS: Final = 86_400
+_BATCH: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One version of an instance, as its blob is named.
+
+    `watermark` is that of its documents if they shall go when its blob does; 0 if they go with its row.
+    """
+
+    partition: int
+    study: str
+    series: str
+    instance: str
+    version: str
+    watermark: int = 0
+
+    @property
+    def blob(self) -> str:
+        return keys.blob(self.partition, self.study, self.series, self.instance, self.version)
+
+
+def version_of(row: InstanceRow) -> Version:
+    """Return the current version of an instance."""
+    return Version(row.partition, row.study, row.series, row.instance, row.version)
+
+
+def intent(version: Version) -> Item:
+    """Return the record that must be written before the blob of this version is."""
+    return _record(version, int(clock.now()) + INTENT_SECONDS)
+
+
+def removal(version: Version, delay: int) -> Change:
+    """Return the change that queues the blob of a deleted version for removal after `delay` seconds."""
+    return Put(_record(version, int(clock.now()) + delay))
+
+
+def fulfilled(record: Key) -> Change:
+    """Return the change that drops an intent as its instance comes to exist; it fails if the intent was taken."""
+    return Delete(record, Holds("taken", 0))
+
+
+def tidying(partition: Partition, study: str) -> Change:
+    """Return the change that has a study looked at after a deletion in it: finished if cut short, and cleaned."""
+    key = keys.sweep(int(clock.now()) + TIDY_SECONDS, f"{partition.key}/{study}")
+    return Put(Item(key, {"partition": partition.key, "name": partition.name, "study": study}))
+
+
+def _record(version: Version, due: int, retries: int = 0) -> Item:
+    fields = {
+        "partition": version.partition,
+        "study": version.study,
+        "series": version.series,
+        "instance": version.instance,
+        "version": version.version,
+        "watermark": version.watermark,
+        "taken": 0,
+        "retries": retries,
+    }
+    return Item(keys.sweep(due, version.blob), fields)
+
+
+class Sweep:
+    """Works off due records, a batch at a time. Any number may run at once: every step may be repeated.
+
+    `current` tells the versions that an instance's row vouches for; `tidy` finishes the deletions of a study.
+    """
+
+    def __init__(
+        self,
+        table: Table,
+        blobs: BlobStore,
+        current: Callable[[Version], Iterable[str]],
+        tidy: Callable[[Partition, str], None],
+    ) -> None:
+        self._table = table
+        self._blobs = blobs
+        self._current = current
+        self._tidy = tidy
+
+    def run_once(self, now: float) -> int:
+        """Work off up to a hundred due records; return how many. What fails is due again later."""
+        due = list(self._table.query(keys.SWEEP, keys.due_by(int(now)), limit=_BATCH))
+        for record in due:
+            try:
+                self._work(record)
+            except StorageError:
+                self._postpone(record, int(now))
+        return len(due)
+
+    def _work(self, record: Item) -> None:
+        if "version" not in record.fields:
+            self._tidy(Partition(record.fields["partition"], record.fields["name"], ""), record.fields["study"])
+            self._table.write(Delete(record.key))
+            return
+        version = _version_of(record)
+        try:
+            self._table.write(
+                Put(Item(record.key, record.fields | {"taken": 1}), Holds("taken", record.fields["taken"]))
+            )
+        except Conflict:
+            return  # fulfilled, or in another worker's hands
+        if version.version not in self._current(version):
+            self._blobs.delete(keys.files(version.blob))
+            self._forget(version)
+        self._table.write(Delete(record.key))
+
+    def _forget(self, version: Version) -> None:
+        if version.watermark:
+            at = (version.partition, version.study, version.watermark)
+            self._table.write(Delete(keys.metadata(*at)), Delete(keys.frames(*at)))
+
+    def _postpone(self, record: Item, now: int) -> None:
+        """Make a failed removal due a day later, five times; then leave it in place a year ahead for an operator.
+
+        A study that could not be tidied is due again minutes later, for ever.
+        """
+        if "version" not in record.fields:
+            due = keys.sweep(now + TIDY_SECONDS, record.key.sk.partition("/")[2])
+            self._table.write(Delete(record.key), Put(Item(due, record.fields)))
+            return
+        retries = record.fields["retries"] + 1
+        wait = RETRY_SECONDS if retries <= MAX_RETRIES else 365 * RETRY_SECONDS
+        self._table.write(Delete(record.key), Put(_record(_version_of(record), now + wait, retries)))
+
+
+def _version_of(record: Item) -> Version:
+    f = record.fields
+    return Version(f["partition"], f["study"], f["series"], f["instance"], f["version"], f["watermark"])

@@ -1,0 +1,90 @@
+"""The postings of a row: the entries by which a search finds it, a pure function of the row.
+
+Each posting says which object it leads to; the row itself decides whether it still matches. So a posting without a row
+is harmless, and may be written before the row and removed after it.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from app.dicom.query.query import MAX_CANONICAL, canonical_values, words
+from app.dicom.validation.attributes import (
+    CORE,
+    INSTANCE_UID,
+    MODALITIES_IN_STUDY,
+    SERIES_UID,
+    Attribute,
+    Element,
+    Level,
+)
+from app.storage.records.rows import InstanceRow, Row, SeriesRow, StudyRow
+from app.storage.table import keys
+from app.storage.table.ports import Item, Key
+
+_UID_TAG: Final = {SeriesRow: SERIES_UID, InstanceRow: INSTANCE_UID}
+"""Studies are found by UID through their own key."""
+
+
+def postings(row: Row) -> dict[Key, Item]:
+    """Return all postings of a row, by key, those of its pending version too."""
+    found = _postings(row)
+    if not isinstance(row, StudyRow) and row.pending:
+        found |= _postings(row.at(row.pending.epoch))
+    return found
+
+
+def _postings(row: Row) -> dict[Key, Item]:
+    found = [Key(keys.newest_of(row.partition, row.level.word), keys.newest(row.created))]
+    uid_tag = _UID_TAG.get(type(row))
+    if uid_tag:
+        found.append(value_key(row, uid_tag, _uid(row)))
+    if isinstance(row, StudyRow):
+        found += [value_key(row, MODALITIES_IN_STUDY, value) for value in row.modalities]
+    for key, element in row.attributes.items():
+        found += attribute_keys(row, CORE.get(key) or _extended(key, element["vr"], row.level), element)
+    fields = locator(row)
+    return {key: Item(key, fields) for key in found}
+
+
+def attribute_keys(row: Row, attribute: Attribute, element: Element) -> list[Key]:
+    """Return the keys under which one attribute of a row is filed."""
+    return keys_of(row.partition, row.level.word, row.created, attribute, element)
+
+
+def keys_of(partition: int, kind: str, created: int, attribute: Attribute, element: Element) -> list[Key]:
+    """Return the keys under which one attribute of an object is filed, among the objects of its kind."""
+    values = canonical_values(attribute, element)
+    pk = keys.values(partition, kind, attribute.key)
+    found = [Key(pk, keys.entry(value[:MAX_CANONICAL], created)) for value in values]
+    if attribute.vr == "PN" and values:
+        found += [
+            Key(keys.words(partition, kind, attribute.key, word), keys.entry(word[:MAX_CANONICAL], created))
+            for word in sorted(set(words(values[0])))
+        ]
+    return found
+
+
+def _extended(key: str, vr: str, level: Level) -> Attribute:
+    """Return the extended query tag that a row holds a value under: so rows tell their postings without asking which
+    tags there are now."""
+    tag, _, number = key.partition("#")
+    return Attribute(tag, "", vr, level, int(number))
+
+
+def value_key(row: Row, tag: str, value: str) -> Key:
+    return Key(keys.values(row.partition, row.level.word, tag), keys.entry(value[:MAX_CANONICAL], row.created))
+
+
+def locator(row: Row) -> dict[str, str]:
+    """Return the UIDs that lead to the row, as a posting's fields."""
+    match row:
+        case StudyRow():
+            return {"study": row.study}
+        case SeriesRow():
+            return {"study": row.study, "series": row.series}
+    return {"study": row.study, "series": row.series, "instance": row.instance}
+
+
+def _uid(row: Row) -> str:
+    return row.instance if isinstance(row, InstanceRow) else row.series if isinstance(row, SeriesRow) else row.study

@@ -1,0 +1,53 @@
+"""Rows as writers need them: of what exists, but as they are, with what is pending in them (`rows`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TypeVar
+
+from app.storage.records.rows import InstanceRow, SeriesRow, StudyRow, member
+from app.storage.records.snapshot import Snapshot
+from app.storage.table import keys
+from app.storage.table.ports import Range, Table
+
+R = TypeVar("R", StudyRow, SeriesRow, InstanceRow)
+
+
+class RawRows:
+    """Reads the rows of studies that exist."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+
+    def study(self, partition: int, study: str) -> StudyRow | None:
+        """Return the row of a study, None if it does not exist."""
+        row = Snapshot.read(self._table, partition, [(study,)]).studies.get(study)
+        return None if row is None or row.closing else row
+
+    def is_writing(self, study: StudyRow) -> bool:
+        """Tell whether the update that is writing new versions in a study, as it was read, still does."""
+        row = self.study(study.partition, study.study)
+        return row is not None and row.writing == study.writing
+
+    def series(self, study: StudyRow) -> dict[str, SeriesRow]:
+        """Return the series of a study by UID."""
+        items = self._table.query(keys.study_items(study.partition, study.study), keys.SERIES)
+        rows = (SeriesRow.of(item, study.partition, study.study) for item in items)
+        return {row.series: row for row in rows if member(study, row)}
+
+    def instances(self, study: StudyRow, between: Range = keys.INSTANCES) -> Iterator[InstanceRow]:
+        """Yield the instances of a study in a range of sort keys, existing or not."""
+        items = self._table.query(keys.study_items(study.partition, study.study), between)
+        return (InstanceRow.of(item, study.partition, study.study) for item in items)
+
+    def again(self, row: R) -> R | None:
+        """Return what a row is now, None if it does not exist any more."""
+        if isinstance(row, StudyRow):
+            return self.study(row.partition, row.study)
+        if isinstance(row, SeriesRow):
+            found = Snapshot.read(self._table, row.partition, [(row.study, row.series)])
+            series = found.series.get((row.study, row.series))
+            return series if member(found.studies.get(row.study), series) else None
+        uids = (row.study, row.series, row.instance)
+        found = Snapshot.read(self._table, row.partition, [uids])
+        return found.instances[uids] if found.exists(uids) else None

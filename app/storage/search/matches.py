@@ -1,0 +1,79 @@
+"""A match of a search: the rows that it is of, and what a query is matched against."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from app.dicom.validation.attributes import (
+    INSTANCE_UID,
+    MODALITIES_IN_STUDY,
+    MODALITY,
+    SERIES_UID,
+    STUDY_UID,
+    Element,
+    Level,
+)
+from app.storage.records.rows import InstanceRow, SeriesRow, StudyRow, member, visible
+from app.storage.records.snapshot import Snapshot
+
+
+class Found(NamedTuple):
+    """A match: its row and the rows above it."""
+
+    study: StudyRow
+    series: SeriesRow | None = None
+    instance: InstanceRow | None = None
+    modalities: tuple[str, ...] | None = None
+    """The study's Modalities; read only when the query names them."""
+
+    @property
+    def sequence(self) -> int:
+        """The number that results are ordered by."""
+        return (self.instance or self.series or self.study).created
+
+    @property
+    def level(self) -> Level:
+        return Level.INSTANCE if self.instance else Level.SERIES if self.series else Level.STUDY
+
+    @property
+    def uids(self) -> tuple[str, ...]:
+        """The UIDs down to the result level."""
+        below = (self.series.series,) if self.series else ()
+        return (self.study.study, *below, *((self.instance.instance,) if self.instance else ()))
+
+
+def found_in(snapshot: Snapshot, uids: tuple[str, ...]) -> Found | None:
+    """Return the visible rows of an object given by its UIDs down to the result level."""
+    study = snapshot.studies.get(uids[0])
+    if study is None or study.closing:
+        return None
+    if len(uids) == Level.STUDY:
+        return Found(study)
+    series = snapshot.series.get((uids[0], uids[1]))
+    if series is None or not member(study, series):
+        return None
+    if len(uids) == Level.SERIES:
+        return Found(study, series.at(study.epoch))
+    row = snapshot.instances.get((uids[0], uids[1], uids[2]))
+    return Found(study, series.at(study.epoch), row.at(study.epoch)) if row and visible(study, series, row) else None
+
+
+def modalities(series: Iterable[SeriesRow]) -> tuple[str, ...]:
+    """Return the distinct Modalities of a study's series, sorted."""
+    found = {row.attributes[MODALITY]["Value"][0] for row in series if MODALITY in row.attributes}
+    return tuple(sorted(value for value in found if value))
+
+
+def attributes_of(found: Found) -> dict[str, Element]:
+    """Return what a query is matched against: the attributes of the rows, and their UIDs."""
+    attributes: dict[str, Element] = {**found.study.attributes, STUDY_UID: {"vr": "UI", "Value": [found.study.study]}}
+    if found.modalities is not None:
+        attributes[MODALITIES_IN_STUDY] = {"vr": "CS", "Value": list(found.modalities)}
+    if found.series:
+        attributes |= found.series.attributes
+        attributes[SERIES_UID] = {"vr": "UI", "Value": [found.series.series]}
+    if found.instance:
+        attributes |= found.instance.attributes
+        attributes[INSTANCE_UID] = {"vr": "UI", "Value": [found.instance.instance]}
+    return attributes

@@ -1,0 +1,93 @@
+"""The partitions: created by the first store or workitem, listed, never removed (spec/01)."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from app.errors import Conflict
+from app.storage.table import clock, keys
+from app.storage.table.ports import Absent, Item, Put, Table
+
+DEFAULT_NAME: Final = "Microsoft.Default"
+DEFAULT_KEY: Final = 1
+
+_NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)
+_CACHED: Final = 10_000
+_CACHE_SECONDS: Final = 300
+
+
+class Partition(NamedTuple):
+    """A unit of isolation and uniqueness. `created` is ISO 8601 with `+00:00`."""
+
+    key: int
+    name: str
+    created: str
+
+
+def is_name(name: str) -> bool:
+    """Tell whether this may name a partition; `.` and `..` may not, since proxies fold them out of a path."""
+    return bool(_NAME.fullmatch(name)) and name not in (".", "..")
+
+
+class Partitions:
+    """The partition directory. Names meet whatever their case; the first spelling is kept and shown."""
+
+    def __init__(self, table: Table, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._table = table
+        self._monotonic = monotonic
+        self._cache: dict[str, tuple[float, Partition]] = {}
+        self._lock = threading.Lock()
+
+    def seed(self) -> Partition:
+        """Make sure that the default partition is there; called at every start, changes nothing after the first."""
+        return self._create(DEFAULT_NAME, DEFAULT_KEY)
+
+    def listed(self) -> list[Partition]:
+        """Return all partitions in key order."""
+        return sorted(_partition(item) for item in self._table.query(keys.PARTITIONS))
+
+    def count(self) -> int:
+        return self._table.count(keys.PARTITIONS)
+
+    def find(self, name: str) -> Partition | None:
+        """Return the partition of this name, or None. Only finds are cached: another process may create one."""
+        known = self._cache.get(name.lower())
+        if known and known[0] > self._monotonic():
+            return known[1]
+        item = self._table.get(keys.partition(name))
+        return self._remember(_partition(item)) if item else None
+
+    def ensure(self, name: str) -> Partition:
+        """Return the partition of this name, creating it if there is none.
+
+        One conditional write: of two creators one wins and the other reads the winner's. A crash before it leaves at
+        most a partition key that nobody uses.
+        """
+        return self.find(name) or self._create(name, DEFAULT_KEY + self._table.add(keys.PARTITION_COUNTER, "value", 1))
+
+    def _create(self, name: str, key: int) -> Partition:
+        fields = {"key": key, "name": name, "created": clock.timestamp(clock.now())}
+        item = Item(keys.partition(name), fields)
+        try:
+            self._table.write(Put(item, Absent()))
+        except Conflict:
+            winner = self._table.get(item.key)
+            if winner is None:  # the engine gave up among other writers: nothing is there yet
+                raise
+            item = winner
+        return self._remember(_partition(item))
+
+    def _remember(self, partition: Partition) -> Partition:
+        with self._lock:
+            if len(self._cache) >= _CACHED:
+                self._cache.clear()
+            self._cache[partition.name.lower()] = (self._monotonic() + _CACHE_SECONDS, partition)
+        return partition
+
+
+def _partition(item: Item) -> Partition:
+    return Partition(item.fields["key"], item.fields["name"], item.fields["created"])

@@ -1,0 +1,193 @@
+"""Filing instances that exist under extended query tags that are new (spec/07, "Re-index").
+
+Values come from stored metadata. Of a study or a series the newest instance that has a value gives it: instances are
+filed newest first, and a value that is there stays; what a later store put there is newer still. Every write expects
+the rows that it was made from and the definitions as they were. So what is deleted meanwhile stays deleted, and filing
+the same instances again, after a kill -9 for instance, changes nothing that was filed before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import chain, islice
+from typing import Final, Generic, NamedTuple, TypeVar
+
+import orjson
+
+from app.dicom.query import tag_values
+from app.dicom.validation.attributes import CORE, Attribute, Attributes, Extended, Level
+from app.errors import Conflict, StorageUnavailable
+from app.storage.feed.change_feed import Entry
+from app.storage.feed.row_writer import ATTEMPTS, RowWrites, pause
+from app.storage.records.documents import Documents
+from app.storage.records.rows import InstanceRow, SeriesRow, StudyRow
+from app.storage.records.snapshot import Snapshot
+from app.storage.table import clock, keys
+from app.storage.table.ports import MAX_CHANGES, Change, Item, Key, Put, Table
+from app.storage.tags.query_tags import QueryTags, QueryTagStore, TagError, error_item
+from app.storage.updates.version_changes import replaced
+
+R = TypeVar("R", StudyRow, SeriesRow, InstanceRow)
+
+Datasets = Mapping[int, Attributes]
+"""What is needed of metadata, by watermark."""
+
+_ERRORS_AT_ONCE: Final = 40
+"""Errors of one instance in one write, beside which its row and postings find their place."""
+
+
+class _Found(NamedTuple):
+    """An instance to be filed, the rows above it, and what its partition is called."""
+
+    study: StudyRow
+    series: SeriesRow
+    row: InstanceRow
+    partition_name: str
+
+
+@dataclass(slots=True)
+class _Move(Generic[R]):
+    """What is to become of a row, and the errors that are written with it."""
+
+    before: R
+    after: R
+    errors: list[Item] = field(default_factory=list)
+    faulty: frozenset[str] = frozenset()
+    """The tags that these errors are of."""
+
+    @property
+    def changed(self) -> bool:
+        return self.after is not self.before
+
+    @property
+    def changes(self) -> list[Change]:
+        return [*replaced(self.before, _written(self.before, self.after)), *map(Put, self.errors)]
+
+
+AnyMove = _Move[StudyRow] | _Move[SeriesRow] | _Move[InstanceRow]
+
+
+class Filing:
+    """Files instances under those of the wanted tags (`QueryTag.key`) that are still defined."""
+
+    def __init__(self, table: Table, tags: QueryTagStore, documents: Documents, writes: RowWrites) -> None:
+        self._table = table
+        self._tags = tags
+        self._documents = documents
+        self._writes = writes
+
+    def file(self, entries: Sequence[Entry], wanted: frozenset[str]) -> None:
+        """File the instances that these entries of the feed tell the creation of, those that are still there.
+
+        A value that breaks a rule becomes an error of the tag, which is disabled before.
+        """
+        created = [each for each in entries if each.action == "Create"]
+        attempt = 0
+        while attempt < ATTEMPTS:
+            try:
+                if not self._pass(created, wanted):
+                    return
+            except Conflict:
+                pause(attempt)
+                attempt += 1
+        raise StorageUnavailable
+
+    def _pass(self, created: Sequence[Entry], wanted: frozenset[str]) -> bool:
+        """File what can be in one reading; tell whether something was, so that there may be more."""
+        tags = self._tags.read()
+        found = sorted(self._found(created), key=lambda each: -each.row.created)
+        moves = self._moves(found, tags, wanted)
+        if self._tags.disable(tags, frozenset().union(*(each.faulty for each in moves))):
+            return True
+        for changes in _packed(moves):
+            self._writes.write([tags.unchanged, *changes])
+        return any(len(each.errors) == _ERRORS_AT_ONCE for each in moves)
+
+    def _found(self, created: Sequence[Entry]) -> Iterator[_Found]:
+        """Yield the instances that belong to rows that are there, whether or not a deletion is under way above them:
+        one that finds something left undoes itself."""
+        for partition in dict.fromkeys(each.partition for each in created):
+            mine = {(each.study, each.series, each.instance): each for each in created if each.partition == partition}
+            rows = Snapshot.read(self._table, partition, mine)
+            for uids, entry in mine.items():
+                study, series, row = rows.studies.get(uids[0]), rows.series.get(uids[:2]), rows.instances.get(uids)
+                if study and series and row and row.created == entry.sequence and _belongs(row, series, study):
+                    yield _Found(study, series, row, entry.partition_name)
+
+    def _moves(self, found: Sequence[_Found], tags: QueryTags, wanted: frozenset[str]) -> list[AnyMove]:
+        """Return what is to become of each row that changes."""
+        of = {level: tuple(each for each in tags.extended[level] if each.key in wanted) for level in Level}
+        datasets = self._datasets(found, list(chain.from_iterable(of.values())))
+        studies: dict[Key, _Move[StudyRow]] = {}
+        series: dict[Key, _Move[SeriesRow]] = {}
+        instances = [_instance(each, datasets, of, tags) for each in found]
+        for each in found:
+            shown = datasets.get(each.row.at(each.study.epoch).watermark, {})
+            study = studies.setdefault(each.study.key, _Move(each.study, each.study))
+            study.after = _with(study.after, tag_values.values(shown, of[Level.STUDY]), tags)
+            one = series.setdefault(each.series.key, _Move(each.series, each.series))
+            one.after = _with(one.after, tag_values.values(shown, of[Level.SERIES]), tags)
+        moves: list[AnyMove] = [*studies.values(), *series.values(), *instances]
+        return [each for each in moves if each.changed]
+
+    def _datasets(self, found: Iterable[_Found], tags: Sequence[Attribute]) -> Datasets:
+        """Return what these tags need of metadata: of an enhanced image that is megabytes, so one is held at a time."""
+        rows = [each.row for each in found]
+        pending = [row.with_file(row.pending.file) for row in rows if row.pending and row.pending.file]
+        documents = self._documents.each([*rows, *pending])
+        return {row.watermark: tag_values.excerpt(orjson.loads(document), tags) for row, document in documents}
+
+
+def _instance(found: _Found, datasets: Datasets, of: Extended, tags: QueryTags) -> _Move[InstanceRow]:
+    """Return what is to become of an instance's row: its own values, those of a version that is coming, its errors."""
+    row = found.row
+    dataset = datasets.get(row.watermark, {})
+    move = _Move(row, _with(row, tag_values.values(dataset, of[Level.INSTANCE]), tags))
+    if row.pending and row.pending.file:
+        coming = tag_values.values(datasets.get(row.pending.file.watermark, {}), of[Level.INSTANCE])
+        if coming.keys() - row.pending.attributes.keys():
+            move.after = replace(
+                move.after, pending=replace(row.pending, attributes={**coming, **row.pending.attributes})
+            )
+    unseen = (each for level in Level for each in of[level] if each.key not in row.errors)
+    faults = ((each.key, text) for each in unseen if (text := tag_values.fault(dataset, each)))
+    errors: dict[str, str] = {}
+    for key, text in islice(faults, _ERRORS_AT_ONCE):
+        now = clock.timestamp(clock.now())
+        errors[key] = keys.tag_error_place(now, row.created)
+        error = TagError(found.partition_name, row.study, row.series, row.instance, now, text)
+        move.errors.append(error_item(key, errors[key], error))
+    if errors:
+        move.after = replace(move.after, errors={**row.errors, **errors})
+        move.faulty = frozenset(errors)
+    return move
+
+
+def _with(row: R, values: Attributes, tags: QueryTags) -> R:
+    """Return the row with those values that it has none for, and without what is left of tags that were deleted."""
+    if not values.keys() - row.attributes.keys():
+        return row
+    kept = {key: element for key, element in row.attributes.items() if key in CORE or key in tags.keys}
+    return replace(row, attributes={**values, **kept})
+
+
+def _written(before: R, after: R) -> R:
+    return replace(after, revision=before.revision + 1)
+
+
+def _belongs(row: InstanceRow, series: SeriesRow, study: StudyRow) -> bool:
+    return row.of_study == study.created and row.of_series == series.created
+
+
+def _packed(moves: Iterable[AnyMove]) -> Iterator[list[Change]]:
+    """Put as many moves into one write as fit beside its condition."""
+    batch: list[Change] = []
+    for move in moves:
+        changes = move.changes
+        if batch and len(batch) + len(changes) >= MAX_CHANGES:
+            yield batch
+            batch = []
+        batch += changes
+    if batch:
+        yield batch

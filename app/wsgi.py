@@ -1,7 +1,0 @@
-"""What gunicorn loads: `gunicorn app.wsgi:app`, once in each server process."""
-
-from __future__ import annotations
-
-from app import create_app
-
-app = create_app()
