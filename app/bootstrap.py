@@ -13,12 +13,12 @@ from app.services import Services
 from app.services.change_feed import ChangeFeed
 from app.services.export.service import TYPE as EXPORT
 from app.services.export.service import Export
-from app.services.export.source import Source
+from app.services.export.source import ExportSource
 from app.services.export.task import ExportTask
 from app.services.health import Health
 from app.services.operations.purge import Purge
-from app.services.operations.runner import OperationDirectory, Runner, Task
-from app.services.parallel import Spread, ahead, side_by_side
+from app.services.operations.runner import OperationDirectory, OperationRunner, Task
+from app.services.parallel import ParallelMap, parallel_map, prefetch
 from app.services.partitions import PartitionDirectory
 from app.services.retrieve import Retrieve
 from app.services.search import Search
@@ -32,25 +32,25 @@ from app.services.update.task import BulkUpdateTask
 from app.services.worklist import Worklist
 from app.settings import Settings, variable
 from app.storage.feed import change_feed
-from app.storage.feed.row_writer import RowWrites
+from app.storage.feed.row_writer import RowWriter
 from app.storage.index.instances import Instances
-from app.storage.index.pages import Walk
-from app.storage.index.removal import Removal
-from app.storage.index.sweep import Sweep, Version
-from app.storage.index.writer import Intake
+from app.storage.index.pages import InstancePages
+from app.storage.index.removal import InstanceRemoval
+from app.storage.index.sweep import InstanceVersion, Sweep
+from app.storage.index.writer import IndexWriter
 from app.storage.operations.destinations import Destination, Opener, S3Target
-from app.storage.operations.export_manifest import Papers
+from app.storage.operations.export_manifest import ExportManifest
 from app.storage.operations.operations import Operations
 from app.storage.records.documents import Documents
-from app.storage.search.planner import Search as Planner
+from app.storage.search.planner import SearchPlanner
 from app.storage.table import clock, keys
-from app.storage.table.counters import Sequence
+from app.storage.table.counters import SequenceCounter
 from app.storage.table.partitions import Partitions
 from app.storage.table.ports import BlobStore, Queue, Table
 from app.storage.tags.query_tags import QueryTagStore
-from app.storage.updates.study_versions import Versions
-from app.storage.updates.tag_backfill import Filing
-from app.storage.worklist.search import Worklist as WorklistPlanner
+from app.storage.updates.study_versions import StudyVersions
+from app.storage.updates.tag_backfill import TagBackfill
+from app.storage.worklist.search import WorklistSearch
 from app.storage.worklist.workitems import Workitems
 
 _PROBE: Final = "health/probe"
@@ -138,59 +138,59 @@ def build_services(settings: Settings, engine: Engine, *, listening: float = 0) 
             f"{variable('spool_dir')}='{settings.spool_dir}': There is no such folder to write to."
         )
     table, blobs = engine.table, engine.blobs
-    numbers = Sequence(table)
+    numbers = SequenceCounter(table)
     instances = Instances(table)
     documents = Documents(table, blobs)
-    feed = change_feed.ChangeFeed(table, numbers)
+    feed = change_feed.FeedLog(table, numbers)
     query_tags = QueryTagStore(table)
-    removal = Removal(table, numbers, feed, settings.delete_delay_seconds)
-    intake = Intake(table, numbers, feed, removal.take_back, query_tags.read)
+    removal = InstanceRemoval(table, numbers, feed, settings.delete_delay_seconds)
+    index_writer = IndexWriter(table, numbers, feed, removal.take_back, query_tags.read)
 
-    def current(version: Version) -> Iterable[str]:
+    def current(version: InstanceVersion) -> Iterable[str]:
         return instances.vouched(version.partition, version.study, version.series, version.instance)
 
     operations = Operations(table)
-    papers = Papers(table)
-    export_source = Source(papers, instances, Walk(table))
+    manifest = ExportManifest(table)
+    export_source = ExportSource(manifest, instances, InstancePages(table))
     partitions = Partitions(table)
-    filing = Filing(table, query_tags, documents, RowWrites(table, numbers, feed))
+    backfill = TagBackfill(table, query_tags, documents, RowWriter(table, numbers, feed))
     tasks: dict[str, Task] = {
-        REINDEX: Reindex(numbers, feed, query_tags, filing),
+        REINDEX: Reindex(numbers, feed, query_tags, backfill),
         REMOVAL: TagRemoval(table, numbers, feed, partitions),
-        EXPORT: ExportTask(export_source, papers, engine.openers, side_by_side),
+        EXPORT: ExportTask(export_source, manifest, engine.openers, parallel_map),
         UPDATE: BulkUpdateTask(
-            Versions(table, numbers, feed, query_tags.extended),
-            NewVersions(documents, blobs, intake.announce, side_by_side, settings.spool_dir),
+            StudyVersions(table, numbers, feed, query_tags.extended),
+            NewVersions(documents, blobs, index_writer.record_intents, parallel_map, settings.spool_dir),
         ),
     }
     remote = settings.engine == "aws"
     pace = 0 if remote else _PACE
     # On one machine threads cost more than what they would save.
-    spread_reads: Spread = side_by_side if remote else map
-    spread_files: Spread = ahead if remote else map
-    runner = Runner(operations, engine.queue, tasks, wait=listening, pace=pace)
+    spread_reads: ParallelMap = parallel_map if remote else map
+    spread_files: ParallelMap = prefetch if remote else map
+    runner = OperationRunner(operations, engine.queue, tasks, wait=listening, pace=pace)
     purge = Purge(operations, settings.keep_succeeded_days, settings.keep_failed_days)
     sweep = Sweep(table, blobs, current, removal.tidy)
     return Services(
         partitions=PartitionDirectory(partitions, enabled=settings.enable_data_partitions),
         store=Store(
-            intake,
+            index_writer,
             blobs,
             query_tags.extended,
-            side_by_side,
+            parallel_map,
             max_instance=settings.max_instance_bytes,
             spool=settings.spool_dir,
             full_validation=settings.enable_full_validation,
         ),
         retrieve=Retrieve(instances, documents, blobs, spread_files),
-        search=Search(Planner(table, instances, spread_reads), instances, documents, query_tags, spread_reads),
+        search=Search(SearchPlanner(table, instances, spread_reads), instances, documents, query_tags, spread_reads),
         delete=removal.delete,
         bulk_update=BulkUpdate(operations, engine.queue, enabled=not settings.disable_operations),
         change_feed=ChangeFeed(feed, instances, documents),
-        export=Export(operations, engine.queue, papers, engine.openers, endpoints=settings.export_allow_endpoint_url),
+        export=Export(operations, engine.queue, manifest, engine.openers, endpoints=settings.export_allow_endpoint_url),
         operations=OperationDirectory(operations),
         query_tags=ExtendedQueryTags(query_tags, operations, engine.queue, enabled=not settings.disable_operations),
-        worklist=Worklist(Workitems(table), WorklistPlanner(table)),
+        worklist=Worklist(Workitems(table), WorklistSearch(table)),
         health=Health(
             {"table": lambda: table.get(keys.SEQUENCE_COUNTER), "bucket": lambda: blobs.delete([_PROBE])},
             lesser={"queue": engine.queue.check},

@@ -15,7 +15,7 @@ import click
 from app import __version__, bootstrap, logs
 from app.entry import worker
 from app.entry.serving import Server
-from app.entry.supervision import Pair, follow_parent
+from app.entry.supervision import Supervisor, follow_parent
 from app.errors import BulkheadError, ConfigurationError
 from app.settings import Settings, settings_table
 
@@ -80,7 +80,9 @@ def serve(settings: Settings) -> None:
         settings, bootstrap.build_engine(settings)
     )  # refuses here what no server process may start on
     if settings.engine == "embedded":
-        sys.exit(Pair(server=_module("app.entry.serving"), worker=_module("app.entry.cli", "worker", "--follow")).run())
+        sys.exit(
+            Supervisor(server=_module("app.entry.serving"), worker=_module("app.entry.cli", "worker", "--follow")).run()
+        )
     Server(settings).run()
 
 

@@ -35,7 +35,7 @@ def follow_parent() -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
 
-class Pair:
+class Supervisor:
     """A server and a worker, each given as a command line whose program calls `follow_parent` first.
 
     After `kill -9` of this process both are asked to stop by the system; nothing is left to run on.

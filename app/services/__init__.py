@@ -27,7 +27,7 @@ class Services:
     retrieve: Retrieve
     search: Search
     delete: Callable[..., None]
-    """`storage.removal.Removal.delete`: (partition, study, series=None, instance=None), raises `NotFound`."""
+    """`storage.removal.InstanceRemoval.delete`: (partition, study, series=None, instance=None), raises `NotFound`."""
     bulk_update: BulkUpdate
     change_feed: ChangeFeed
     export: Export

@@ -13,25 +13,25 @@ MOST: Final = 12
 """Calls of one process that are under way at once."""
 
 AHEAD: Final = 4
-"""Streams that `ahead` opens before they are asked for."""
+"""Streams that `prefetch` opens before they are asked for."""
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 
-class Spread(Protocol):
+class ParallelMap(Protocol):
     """Like `map`, perhaps on several threads: results come in order, and what their calls raise comes with them."""
 
     def __call__(self, call: Callable[[T], R], items: Iterable[T], /) -> Iterable[R]: ...
 
 
-def side_by_side(call: Callable[[T], R], items: Iterable[T], /) -> Iterable[R]:
+def parallel_map(call: Callable[[T], R], items: Iterable[T], /) -> Iterable[R]:
     """Apply `call` to each item, several at a time. One item runs where it is; `call` must not spread in its turn."""
     todo = list(items)
     return map(call, todo) if len(todo) < 2 else _pool().map(call, todo)
 
 
-def ahead(call: Callable[[T], R], items: Iterable[T], /) -> Iterator[R]:
+def prefetch(call: Callable[[T], R], items: Iterable[T], /) -> Iterator[R]:
     """Yield the stream that `call` opens for each item, opening the next few meanwhile.
 
     For stores where opening costs a round trip. Streams opened in vain are closed when the iterator is.

@@ -11,7 +11,7 @@ from app.dicom.encoding.frames import FrameTable
 from app.dicom.encoding.part10 import inflated, parse
 from app.dicom.encoding.uids import EXPLICIT_LITTLE, transfer_syntax
 from app.errors import BlobMissing, NotAcceptable, NotFound, StorageUnavailable
-from app.services.parallel import Spread
+from app.services.parallel import ParallelMap
 from app.services.store.spool import receive
 from app.storage.index.instances import Instances
 from app.storage.records.documents import Documents
@@ -62,7 +62,7 @@ Instance = InstanceRow
 class Retrieve:
     """Reads instances of a partition. `spread` opens the files of many."""
 
-    def __init__(self, instances: Instances, documents: Documents, blobs: BlobStore, spread: Spread = map) -> None:
+    def __init__(self, instances: Instances, documents: Documents, blobs: BlobStore, spread: ParallelMap = map) -> None:
         self._instances = instances
         self._documents = documents
         self._blobs = blobs

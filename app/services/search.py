@@ -26,20 +26,20 @@ from app.dicom.validation.attributes import (
     Level,
     tag_of,
 )
-from app.services.parallel import Spread
+from app.services.parallel import ParallelMap
 from app.services.policy import Policy
 from app.storage.index.instances import Instances
 from app.storage.records.documents import Documents
 from app.storage.records.rows import InstanceRow
-from app.storage.search.matches import Found, attributes_of, modalities
-from app.storage.search.planner import Search as Planner
+from app.storage.search.matches import Match, attributes_of, modalities
+from app.storage.search.planner import SearchPlanner
 from app.storage.table.partitions import Partition
 from app.storage.tags.query_tags import QueryTagStore
 
 Link = Callable[..., str]
 """link(study, series=None, instance=None) -> absolute URL."""
 
-Row = dict[str, Element]
+ResultDataset = dict[str, Element]
 
 _UIDS: Final = frozenset(UIDS.values())
 _UIDS_DOWN_TO: Final = {level: frozenset(UIDS[each] for each in Level if each <= level) for level in Level}
@@ -66,7 +66,7 @@ class SearchReport:
     `erroneous` names the extended query tags filtered on whose index is known to be incomplete, as the client typed.
     """
 
-    rows: list[Row]
+    rows: list[ResultDataset]
     erroneous: tuple[str, ...] = ()
 
 
@@ -78,11 +78,11 @@ class Search:
 
     def __init__(
         self,
-        planner: Planner,
+        planner: SearchPlanner,
         instances: Instances,
         documents: Documents,
         query_tags: QueryTagStore,
-        spread: Spread = map,
+        spread: ParallelMap = map,
     ) -> None:
         self._planner = planner
         self._instances = instances
@@ -127,10 +127,10 @@ class Search:
 
     # --- computed attributes ---
 
-    def _counted(self, found: Sequence[Found], wanted: frozenset[str]) -> Iterable[Row]:
+    def _counted(self, found: Sequence[Match], wanted: frozenset[str]) -> Iterable[ResultDataset]:
         return self._spread(partial(self._computed, wanted), found) if wanted else repeat({}, len(found))
 
-    def _computed(self, wanted: frozenset[str], found: Found) -> Row:
+    def _computed(self, wanted: frozenset[str], found: Match) -> ResultDataset:
         partition, study = found.study.partition, found.study.study
         computed: dict[str, Any] = {}
         if STUDY_INSTANCE_COUNT in wanted:
@@ -149,7 +149,7 @@ class Search:
 
     # --- representative instances ---
 
-    def _representatives(self, partition: int, found: Sequence[Found]) -> list[Row]:
+    def _representatives(self, partition: int, found: Sequence[Match]) -> list[ResultDataset]:
         """Return the metadata of each match's newest instance; empty if it vanished meanwhile."""
         told = self._by_newest_document(partition, [each.study.study for each in found if each.series is None])
         known = [each.instance or (told.get(each.study.study) if each.series is None else None) for each in found]
@@ -170,14 +170,16 @@ class Search:
         rows = self._instances.many(partition, uids).values()
         return {row.study: row for row in rows if row.watermark == newest[row.study].watermark}
 
-    def _newest(self, partition: int, found: Found) -> InstanceRow | None:
+    def _newest(self, partition: int, found: Match) -> InstanceRow | None:
         """Return the newest instance of a study or series: all their rows are read."""
         series = found.series.series if found.series else None
         rows = self._instances.within(partition, found.study.study, series).instances
         return max(rows, key=lambda row: row.watermark, default=None)
 
 
-def _row(found: Found, dataset: Row, counted: Row, wanted: frozenset[str], policy: Policy, link: Link) -> Row:
+def _row(
+    found: Match, dataset: ResultDataset, counted: ResultDataset, wanted: frozenset[str], policy: Policy, link: Link
+) -> ResultDataset:
     """Return what is told of one match: from the newest instance's file, over it from the index, counted anew.
 
     In the order of tags, as DICOM JSON has to be (PS3.18 §F.2.2).

@@ -21,7 +21,7 @@ from app.dicom.worklist.search_attributes import FILTERS, RETURNED
 from app.errors import Conflict, InvalidWorkitem, StorageUnavailable, WorkitemConflict, WorkitemNotFound
 from app.storage.table import clock
 from app.storage.table.partitions import Partition
-from app.storage.worklist.search import Worklist as Planner
+from app.storage.worklist.search import WorklistSearch as Planner
 from app.storage.worklist.workitems import WorkitemRow, Workitems
 
 EXISTS: Final = "The workitem instance already exists. Try creating using a different UID."

@@ -16,7 +16,7 @@ DRAINED: Final = 16 * 1024 * 1024
 """Bytes of a refused body still read, so that a client that sends before it listens can hear the answer."""
 
 
-class Source(Protocol):
+class BodySource(Protocol):
     """Anything with `read`."""
 
     def read(self, size: int, /) -> bytes: ...
@@ -25,7 +25,7 @@ class Source(Protocol):
 class Body:
     """The bytes of a request, at most `limit` of them. `length` is Content-Length; None means chunked."""
 
-    def __init__(self, source: Source, length: int | None, limit: int) -> None:
+    def __init__(self, source: BodySource, length: int | None, limit: int) -> None:
         self._source = source
         self._left = length
         self._limit = limit

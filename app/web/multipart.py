@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from app.errors import InvalidRequest, TooLarge
-from app.web.body import CHUNK, Source
+from app.web.body import CHUNK, BodySource
 
 MAX_HEADER_BYTES: Final = 16 * 1024
 MAX_PARTS: Final = 100_000
@@ -25,7 +25,7 @@ _LINE_OPEN: Final = re.compile(rb"(?:-|[ \t]{0,%d}\r?)\Z" % _MAX_PADDING)
 class Part:
     """One part: a stream over its bytes, good until the next part is asked for."""
 
-    def __init__(self, reader: Reader, number: int, content_type: str | None) -> None:
+    def __init__(self, reader: MultipartReader, number: int, content_type: str | None) -> None:
         self._reader = reader
         self._number = number
         self.content_type = content_type
@@ -46,14 +46,14 @@ class Part:
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
-class Reader:
+class MultipartReader:
     """The parts of a body, in order, in one pass and in memory of a few chunks; what is left of a part is skipped.
 
     Preamble and epilogue are passed over. Lines end as the first boundary line ends, in CRLF or in LF. The cost is
     linear in the bytes, whatever the number of parts and however the bytes arrive.
     """
 
-    def __init__(self, source: Source, boundary: str, max_part_bytes: int) -> None:
+    def __init__(self, source: BodySource, boundary: str, max_part_bytes: int) -> None:
         self._source = source
         self._max_part_bytes = max_part_bytes
         self._dashes = b"--" + boundary.encode("latin-1", "replace")

@@ -39,7 +39,7 @@ class Offer:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class MediaRow:
     """One row of the matrix: an entry so written is answered so. The first of `syntaxes` holds where none is named."""
 
     asks_multipart: bool
@@ -55,34 +55,34 @@ _FRAME: Final = (EXPLICIT_LITTLE, AS_STORED)
 _ANY_FRAME: Final = (AS_STORED, EXPLICIT_LITTLE)
 
 FILES: Final = (
-    Row(True, DICOM, True, DICOM, _FILE),
-    Row(True, _ANYTHING, True, DICOM, _ANY_FILE),
-    Row(False, _ANYTHING, True, DICOM, _ANY_FILE),
+    MediaRow(True, DICOM, True, DICOM, _FILE),
+    MediaRow(True, _ANYTHING, True, DICOM, _ANY_FILE),
+    MediaRow(False, _ANYTHING, True, DICOM, _ANY_FILE),
 )
 """A study or a series."""
 
-FILE: Final = (Row(False, DICOM, False, DICOM, _FILE), *FILES)
+FILE: Final = (MediaRow(False, DICOM, False, DICOM, _FILE), *FILES)
 """One instance."""
 
 FRAMES: Final = (
-    Row(False, OCTETS, False, OCTETS, _FRAME),
-    Row(True, OCTETS, True, OCTETS, _FRAME),
-    Row(True, JP2, True, JP2, (JPEG_2000,)),
-    Row(True, _ANYTHING, True, OCTETS, _ANY_FRAME),
-    Row(False, _ANYTHING, True, OCTETS, _ANY_FRAME),
+    MediaRow(False, OCTETS, False, OCTETS, _FRAME),
+    MediaRow(True, OCTETS, True, OCTETS, _FRAME),
+    MediaRow(True, JP2, True, JP2, (JPEG_2000,)),
+    MediaRow(True, _ANYTHING, True, OCTETS, _ANY_FRAME),
+    MediaRow(False, _ANYTHING, True, OCTETS, _ANY_FRAME),
 )
 
 RENDERED: Final = (
-    Row(False, "image/jpeg", False, "image/jpeg", (AS_STORED,)),
-    Row(False, "image/png", False, "image/png", (AS_STORED,)),
-    Row(False, _ANYTHING, False, "image/jpeg", (AS_STORED,)),
+    MediaRow(False, "image/jpeg", False, "image/jpeg", (AS_STORED,)),
+    MediaRow(False, "image/png", False, "image/png", (AS_STORED,)),
+    MediaRow(False, _ANYTHING, False, "image/jpeg", (AS_STORED,)),
 )
 
 _JSON: Final = frozenset({"application/dicom+json", "application/json", "application/*", _ANYTHING})
 
 
 @lru_cache(maxsize=256)
-def offers(matrix: tuple[Row, ...], accept: str | None) -> tuple[Offer, ...]:
+def offers(matrix: tuple[MediaRow, ...], accept: str | None) -> tuple[Offer, ...]:
     """Return what to try, best first: highest quality, then as stored, then as listed. No header accepts anything.
 
     Raises `NotAcceptable` when no entry fits the matrix.
@@ -115,7 +115,7 @@ def require_json(accept: str | None) -> None:
         raise NotAcceptable("")
 
 
-def _offer(matrix: tuple[Row, ...], entry: Accepted) -> Offer | None:
+def _offer(matrix: tuple[MediaRow, ...], entry: Accepted) -> Offer | None:
     multipart = entry.name in (_RELATED, "multipart/*")
     asked = entry.parameters.get("type", _ANYTHING).lower() if multipart else entry.name
     row = next((row for row in matrix if row.asks_multipart == multipart and _admits(asked, row.asks)), None)

@@ -20,7 +20,7 @@ Json = dict[str, Any]
 Hook = Callable[[str], None]
 
 
-class Place(Protocol):
+class PagePosition(Protocol):
     """Somewhere to export to; prefix `drop`."""
 
     destination: Json
@@ -95,7 +95,7 @@ class Folder:
 class Exporter:
     """An archive with a place to export to, both fresh. `hook`, if set, is told of calls to the place and the table."""
 
-    def __init__(self, settings: Settings, engine: bootstrap.Engine, place: Place) -> None:
+    def __init__(self, settings: Settings, engine: bootstrap.Engine, place: PagePosition) -> None:
         self.settings = settings
         self.place = place
         self.hook: Hook | None = None

@@ -19,7 +19,7 @@ from app.storage.index import sweep
 from app.storage.records.rows import StudyRow
 from app.storage.table import clock
 from app.storage.updates import version_changes
-from app.storage.updates.study_versions import Verified, Versions
+from app.storage.updates.study_versions import StudyVersions, VerifiedStudy
 from tests.api.background import work
 from tests.api.conftest import Caller
 from tests.api.wire import AS_STORED, comments, parts, value
@@ -528,9 +528,9 @@ def test_a_study_that_gets_nowhere_fails_alone(clinic: Caller, client: FlaskClie
     clinic.stored(*(make_instance(study="2.25.12", series="2.25.13") for _ in range(3)))
     before = etag(clinic, "/studies/2.25.12")
     moved: list[int] = []
-    verify = Versions.verify
+    verify = StudyVersions.verify
 
-    def stumble(self: Versions, study: StudyRow, limit: int) -> Verified:
+    def stumble(self: StudyVersions, study: StudyRow, limit: int) -> VerifiedStudy:
         if study.study == "2.25.12":
             raise RuntimeError("a defect")
         return verify(self, study, limit)
@@ -538,7 +538,7 @@ def test_a_study_that_gets_nowhere_fails_alone(clinic: Caller, client: FlaskClie
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(clock, "time", SimpleNamespace(time=lambda: time.time() + sum(moved)))
         patch.setattr(service, "SCAN_SECONDS", 0)
-        patch.setattr(Versions, "verify", stumble)
+        patch.setattr(StudyVersions, "verify", stumble)
         operation = post(clinic, asked(STUDY, "2.25.12", OTHER)).get_json()["id"]
         for _ in range(1 + service.MAX_ATTEMPTS):
             with pytest.raises(RuntimeError):

@@ -20,11 +20,11 @@ from app import bootstrap
 from app.engines.aws import clients
 from app.errors import BlobMissing, DestinationUnavailable, StorageUnavailable
 from app.services.export import task
-from app.services.export.source import Entry, Source
+from app.services.export.source import ExportSource, SourceEntry
 from app.settings import Settings
 from app.storage.table import clock
 from app.storage.table.ports import Key
-from tests.api.exports import Bucket, Exporter, Folder, Place, totals
+from tests.api.exports import Bucket, Exporter, Folder, PagePosition, totals
 from tests.api.wire import AS_STORED, Caller, parts
 from tests.corpus import JPEG_BASELINE, make_instance, read
 
@@ -42,7 +42,7 @@ local = pytest.mark.parametrize("exporter", ENGINES[:1], indirect=True)
 def exporter(request: pytest.FixtureRequest, tmp_path: Path) -> Exporter:
     """An archive with somewhere to export to."""
     common: Json = {"log_level": "error"}
-    place: Place
+    place: PagePosition
     if "embedded" in request.param:
         common |= {"data_dir": tmp_path / "data", "export_dir": tmp_path / "exports"}
     else:
@@ -398,7 +398,7 @@ def test_what_gets_nowhere_fails_with_its_log_and_leaves_nothing(
     monkeypatch.setattr(task, "BATCH", 5)
     operation = exporter.ask("2.25.8", "2.25.9", STUDY, "2.25.10").get_json()["id"]
     exporter.step()
-    monkeypatch.setattr(Source, "entries", unavailable)
+    monkeypatch.setattr(ExportSource, "entries", unavailable)
     while not exporter.operation(operation).ended:
         try:
             exporter.step()
@@ -411,7 +411,7 @@ def test_what_gets_nowhere_fails_with_its_log_and_leaves_nothing(
     assert [*exporter.engine.table.query(f"export/{operation}/identifiers")] == []
 
 
-def unavailable(*_: object) -> Iterator[Entry]:
+def unavailable(*_: object) -> Iterator[SourceEntry]:
     raise StorageUnavailable
 
 

@@ -17,7 +17,7 @@ from app import bootstrap
 from app.engines.aws import clients
 from app.settings import Settings
 from tests.api.background import work
-from tests.api.exports import Bucket, Exporter, Folder, Place
+from tests.api.exports import Bucket, Exporter, Folder, PagePosition
 from tests.api.wire import AS_STORED, DICOM_JSON, Caller, related
 from tests.api.workitem_calls import Worklist
 from tests.corpus import make_instance
@@ -141,7 +141,7 @@ class Archive:
 @pytest.fixture
 def archive(settings: Settings, engine: bootstrap.Engine, tmp_path: Path) -> Archive:
     """An archive with a study and a workitem in clinic-a."""
-    place: Place
+    place: PagePosition
     if settings.engine == "aws":
         place = Bucket(clients.s3())
     else:

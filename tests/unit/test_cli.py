@@ -37,7 +37,7 @@ def test_every_fault_of_the_settings_is_named_with_exit_code_2(command: str) -> 
 def test_serve_refuses_before_any_process_starts(monkeypatch: pytest.MonkeyPatch, engine: str) -> None:
     monkeypatch.setattr(bootstrap, "build_engine", lambda _: None)
     monkeypatch.setattr(bootstrap, "build_services", refuse(DataPartitionsFeatureCannotBeDisabledException()))
-    monkeypatch.setattr(cli, "Pair", refuse(AssertionError("a process was started")))
+    monkeypatch.setattr(cli, "Supervisor", refuse(AssertionError("a process was started")))
     monkeypatch.setattr(cli, "Server", refuse(AssertionError("a process was started")))
     result = bulkhead("serve", BULKHEAD_ENGINE=engine, BULKHEAD_TABLE="t", BULKHEAD_BUCKET="b")
     assert result.exit_code == 2

@@ -22,10 +22,10 @@ threading.Event().wait()
 PARENT = f"""
 import sys
 from app import logs
-from app.entry.supervision import Pair
+from app.entry.supervision import Supervisor
 logs.configure("info", "json")
 child = [sys.executable, "-c", {CHILD!r}]
-sys.exit(Pair([*child, "server"], [*child, "worker"], between_starts=0).run())
+sys.exit(Supervisor([*child, "server"], [*child, "worker"], between_starts=0).run())
 """
 
 
@@ -90,5 +90,7 @@ def test_when_the_supervisor_is_killed_nothing_runs_on(family: Family) -> None:
 
 def test_the_exit_code_is_the_servers() -> None:
     server, worker = [sys.executable, "-c", "raise SystemExit(3)"], [sys.executable, "-c", ""]
-    script = f"import sys; from app.entry.supervision import Pair; sys.exit(Pair({server!r}, {worker!r}).run())"
+    script = (
+        f"import sys; from app.entry.supervision import Supervisor; sys.exit(Supervisor({server!r}, {worker!r}).run())"
+    )
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 3

@@ -50,7 +50,7 @@ class NewValue(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Edited:
+class RewrittenFile:
     """The new file: `head` up to its dataset, and the pieces of that.
 
     `shift`: how many bytes further on the pixel data lies (in a deflated file: before it is deflated). `converted`: the
@@ -72,7 +72,7 @@ class Edited:
         return cast(BinaryIO, _Stream(chain((self.head,), dataset)))
 
 
-def edited(data: Buffer, part10: Part10, values: Mapping[int, NewValue]) -> Edited:
+def edited(data: Buffer, part10: Part10, values: Mapping[int, NewValue]) -> RewrittenFile:
     """Give the attributes (by tag) their new values and sign the file meta information as its writer.
 
     `data` are the bytes that `part10` was parsed from. Raises `InvalidInstance` for text too long to be converted.
@@ -92,7 +92,7 @@ def edited(data: Buffer, part10: Part10, values: Mapping[int, NewValue]) -> Edit
     if part10.pixel_data:
         shift = len(head) - begin + sum(each.growth for each in patches if each.start < part10.pixel_data.offset)
     pieces = tuple(_joined(_whole(patches, begin, len(source))))
-    return Edited(head, pieces, shift, converting, begin if deflated else None)
+    return RewrittenFile(head, pieces, shift, converting, begin if deflated else None)
 
 
 def _meta(data: Buffer, part10: Part10) -> bytes:

@@ -9,7 +9,7 @@ from threading import Lock
 from typing import Final
 
 from app.dicom.encoding.elements import ENCODINGS, Buffer, Element, Fragments
-from app.dicom.encoding.reader import Reader
+from app.dicom.encoding.reader import ElementReader
 from app.dicom.encoding.uids import PADDING, TransferSyntax, transfer_syntax
 from app.errors import InvalidInstance
 
@@ -103,7 +103,7 @@ def parse(data: Buffer, *, inflate_limit: int = INFLATE_LIMIT) -> Part10:
 
 def _layout(data: Buffer, meta: tuple[Element, ...], offset: int, syntax: TransferSyntax) -> Part10:
     size = len(data)
-    reader = Reader(data, size)
+    reader = ElementReader(data, size)
     encoding = reader.encoding(offset, size, ENCODINGS[syntax.explicit, syntax.little])
     elements = reader.dataset(offset, size, encoding)
     by_tag = {element.tag: element for element in elements}
@@ -152,7 +152,7 @@ def _meta(data: Buffer) -> tuple[tuple[Element, ...], int, TransferSyntax]:
     if len(data) < META_OFFSET or bytes(data[PREAMBLE_LENGTH:META_OFFSET]) != b"DICM":
         raise InvalidInstance("The DICOM instance is invalid: it is not a DICOM Part 10 file.")
     end = min(len(data), META_OFFSET + META_LIMIT)
-    meta, offset = Reader(data, len(data)).group(META_OFFSET, end, 0x0002)
+    meta, offset = ElementReader(data, len(data)).group(META_OFFSET, end, 0x0002)
     for element in meta:
         if element.tag == TRANSFER_SYNTAX_UID and isinstance(element.value, bytes):
             uid = element.value.decode("latin-1").strip(PADDING)

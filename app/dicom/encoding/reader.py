@@ -40,7 +40,7 @@ MAX_HEADER: Final = 32 << 20
 PIXEL_REPRESENTATION: Final = 0x00280103
 
 
-class Reader:
+class ElementReader:
     """Reads the datasets of one instance; its limits are shared by all nesting levels."""
 
     __slots__ = ("_budget", "_ceiling", "_copies", "_data", "_signed", "_size")

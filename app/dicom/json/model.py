@@ -14,7 +14,7 @@ from app.dicom.encoding.elements import Item
 from app.dicom.encoding.part10 import Part10
 from app.dicom.encoding.vr import BULK, KEYS, keyword
 from app.dicom.json.values import NAME_GROUPS, convert, recurring
-from app.dicom.validation.rules import SPECIFIC_CHARACTER_SET, Problem
+from app.dicom.validation.rules import SPECIFIC_CHARACTER_SET, ValueProblem
 from app.errors import InvalidInstance
 
 Dataset = dict[str, dict[str, Any]]
@@ -29,10 +29,10 @@ RECURRING: Final = 64
 
 
 class Description(NamedTuple):
-    """A dataset's JSON model and the attributes in it that break their VR, one `Problem` per tag."""
+    """A dataset's JSON model and the attributes in it that break their VR, one `ValueProblem` per tag."""
 
     dataset: Dataset
-    problems: tuple[Problem, ...]
+    problems: tuple[ValueProblem, ...]
 
 
 def describe(part10: Part10) -> Description:
@@ -74,7 +74,7 @@ class _Walk:
     def __init__(self, little: bool) -> None:
         self._little = little
         self._room = MAX_VALUES
-        self.problems: dict[int, Problem] = {}
+        self.problems: dict[int, ValueProblem] = {}
 
     def dataset(self, elements: Item, text: Charset, *, nested: bool) -> Dataset:
         little, key_of, room = self._little, KEYS.get, self._room
@@ -106,4 +106,4 @@ class _Walk:
         known = self.problems.get(tag)
         if known is None or (known.nested and not nested):
             told = known.text != "" if known else len(self.problems) < MAX_PROBLEMS
-            self.problems[tag] = Problem(tag, keyword(tag), vr, text if told else "", nested)
+            self.problems[tag] = ValueProblem(tag, keyword(tag), vr, text if told else "", nested)

@@ -35,7 +35,7 @@ _INVALID_CHARACTER: Final = "Value contains invalid character."
 _CONTROL: Final = re.compile(f"[{CONTROL_BUT_ESC}]")
 
 
-class Problem(NamedTuple):
+class ValueProblem(NamedTuple):
     """One attribute that breaks a rule: `text` for answers, `brief` for the error list of an extended query tag.
 
     `nested`: it lies within a sequence, and no top-level attribute of its tag is at fault.
@@ -52,8 +52,8 @@ class Problem(NamedTuple):
 class Required(NamedTuple):
     """What `required` found: reasons to refuse the instance, and reasons to warn."""
 
-    failures: tuple[Problem, ...]
-    warnings: tuple[Problem, ...]
+    failures: tuple[ValueProblem, ...]
+    warnings: tuple[ValueProblem, ...]
 
 
 def required(part10: Part10, *, lenient: bool) -> Required:
@@ -62,19 +62,19 @@ def required(part10: Part10, *, lenient: bool) -> Required:
     Each needs exactly one non-empty value. When `lenient` (v2) Patient ID need only be present: an empty one is a
     warning, and of several values the first counts.
     """
-    failures: list[Problem] = []
-    warnings: list[Problem] = []
+    failures: list[ValueProblem] = []
+    warnings: list[ValueProblem] = []
     for tag, vr in REQUIRED.items():
         values = part10.raw(tag).decode("latin-1").rstrip(PADDING).split("\\")
         if values[0].rstrip(PADDING) and (len(values) == 1 or (lenient and tag == PATIENT_ID)):
             continue
-        problem = Problem(tag, keyword(tag), vr, f"The required tag '{tag_text(tag)}' is missing.")
+        problem = ValueProblem(tag, keyword(tag), vr, f"The required tag '{tag_text(tag)}' is missing.")
         tolerable = lenient and tag == PATIENT_ID and part10.get(tag) is not None
         (warnings if tolerable else failures).append(problem)
     return Required(tuple(failures), tuple(warnings))
 
 
-def check(part10: Part10, expected: Mapping[int, str], *, lenient: bool) -> list[Problem]:
+def check(part10: Part10, expected: Mapping[int, str], *, lenient: bool) -> list[ValueProblem]:
     """The top-level attributes among `expected` (tag to VR) that break an element rule; absent ones do not.
 
     `Dicom element 'PatientID' failed validation for VR 'LO': Value contains invalid character.` Only first values
@@ -89,7 +89,7 @@ def check(part10: Part10, expected: Mapping[int, str], *, lenient: bool) -> list
             reason, brief = broken
             name = keyword(tag)
             message = f"Dicom element '{name}' failed validation for VR '{vr}': {reason}"
-            problems.append(Problem(tag, name, vr, message, brief=brief))
+            problems.append(ValueProblem(tag, name, vr, message, brief=brief))
     return problems
 
 

@@ -25,15 +25,15 @@ class Need(Enum):
     FORBIDDEN = "absent"
 
 
-class Rule(NamedTuple):
+class AttributeRule(NamedTuple):
     """What is asked of one attribute, and of each item in it if it is a sequence."""
 
     tag: str
     need: Need
-    items: tuple[Rule, ...] = ()
+    items: tuple[AttributeRule, ...] = ()
 
 
-Rules = tuple[Rule, ...]
+Rules = tuple[AttributeRule, ...]
 
 MISSING: Final = "The required tag '{tag}' is missing."
 NO_VALUE: Final = "The value for tag '{tag}' is missing."
@@ -66,7 +66,7 @@ def check(table: Rules, dataset: Dataset) -> None:
 
 def rules(need: Need, keywords: str, inside: Rules = ()) -> Rules:
     """Return one rule for each of the keywords, all alike."""
-    return tuple(Rule(_tag(keyword), need, inside) for keyword in keywords.split())
+    return tuple(AttributeRule(_tag(keyword), need, inside) for keyword in keywords.split())
 
 
 def _tag(keyword: str) -> str:

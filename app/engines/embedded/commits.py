@@ -47,7 +47,7 @@ class _Ticket:
         self.turn.acquire()
 
 
-class Commits:
+class GroupCommit:
     """The one way to write to a file; `lock` is a file beside it that orders the processes."""
 
     def __init__(self, path: Path, lock: Path) -> None:

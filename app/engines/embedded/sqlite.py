@@ -20,7 +20,7 @@ from typing import Any, Final
 import orjson
 
 from app.engines.changes import check_keys, check_range, check_sizes
-from app.engines.embedded.commits import Commits
+from app.engines.embedded.commits import GroupCommit
 from app.engines.embedded.connections import Readers, connect
 from app.engines.embedded.directories import make_durably
 from app.errors import Conflict, StorageUnavailable
@@ -62,7 +62,7 @@ class SqliteTable:
 
     def __init__(self, path: Path) -> None:
         self._readers = Readers(path)
-        self._commits = Commits(path, path.with_name(path.name + ".lock"))
+        self._commits = GroupCommit(path, path.with_name(path.name + ".lock"))
         with _translated():
             make_durably(path.parent)
             with self._commits.exclusive():

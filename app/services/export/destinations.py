@@ -16,7 +16,7 @@ MAX_PREFIX: Final = 700
 """Bytes of a prefix; what follows it takes 240 of the 1,024 that a key of S3 may have."""
 
 
-class Rule(NamedTuple):
+class FieldRule(NamedTuple):
     """The name of a setting, what its value must match whole, and that in words."""
 
     name: str
@@ -24,8 +24,8 @@ class Rule(NamedTuple):
     meaning: str
 
 
-def _rule(name: str, pattern: str, meaning: str) -> Rule:
-    return Rule(name, re.compile(pattern, re.ASCII), meaning)
+def _rule(name: str, pattern: str, meaning: str) -> FieldRule:
+    return FieldRule(name, re.compile(pattern, re.ASCII), meaning)
 
 
 # The names of access points, of other accounts' aliases and of directory buckets lead to other hosts than S3's own.
@@ -54,7 +54,7 @@ SECRETS: Final = frozenset(
 """Names, in lower case, of what a body must not carry."""
 
 
-class Stated:
+class CheckedDestination:
     """The settings as stated: names in any case, null as if left out."""
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
@@ -70,13 +70,13 @@ class Stated:
             return value
         raise InvalidField(f"{SETTINGS}.{name}", "It must be a string.")
 
-    def matching(self, rule: Rule) -> str:
+    def matching(self, rule: FieldRule) -> str:
         """Return the text of a setting that matches its rule, "" if it is left out; raises `InvalidField`."""
         text = self.text(rule.name)
         return "" if text is None else checked(text, rule, rule.name)
 
 
-def checked(text: str, rule: Rule, name: str) -> str:
+def checked(text: str, rule: FieldRule, name: str) -> str:
     """Return the text if it matches; raises `InvalidField` for the setting `name`."""
     if not rule.pattern.fullmatch(text):
         raise InvalidField(f"{SETTINGS}.{name}", f"It must be {rule.meaning}.")
@@ -88,7 +88,7 @@ def s3(settings: Mapping[str, Any], *, endpoints: bool) -> S3Target:
 
     Raises `InvalidRequest`; asks nothing of any network.
     """
-    stated = Stated(settings)
+    stated = CheckedDestination(settings)
     if not SECRETS.isdisjoint(stated.names()):
         raise InvalidRequest(
             "Access keys are not accepted in a request. Name a role in 'roleArn', "
@@ -108,13 +108,13 @@ def file(settings: Mapping[str, Any]) -> FileTarget:
 
     A name that begins with a dot is the service's own.
     """
-    prefix = _prefix(Stated(settings).text("prefix") or "", "prefix")
+    prefix = _prefix(CheckedDestination(settings).text("prefix") or "", "prefix")
     if any(segment.startswith(".") for segment in prefix.split("/")):
         raise InvalidField(f"{SETTINGS}.prefix", "No part of it may begin with a dot.")
     return FileTarget(prefix)
 
 
-def _place(stated: Stated) -> tuple[str, str]:
+def _place(stated: CheckedDestination) -> tuple[str, str]:
     bucket, uri, prefix = stated.text("bucketName"), stated.text("uri"), stated.text("prefix")
     if (bucket is None) == (uri is None):
         raise InvalidField(SETTINGS, "Exactly one of 'bucketName' and 'uri' must be given.")
@@ -152,7 +152,7 @@ def _fits(segments: list[str]) -> bool:
     return max(sizes) <= 255 and sum(sizes) + len(sizes) <= MAX_PREFIX
 
 
-def _endpoint(stated: Stated, allowed: bool) -> str:
+def _endpoint(stated: CheckedDestination, allowed: bool) -> str:
     text = stated.text("endpointUrl")
     if text is None:
         return ""

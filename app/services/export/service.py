@@ -11,7 +11,7 @@ from app.errors import InvalidField, InvalidRequest
 from app.services.export import destinations
 from app.services.operations.runner import announce
 from app.storage.operations.destinations import Opener, Target, document
-from app.storage.operations.export_manifest import Papers
+from app.storage.operations.export_manifest import ExportManifest
 from app.storage.operations.operations import Operations, new_id
 from app.storage.table.partitions import Partition
 from app.storage.table.ports import Queue
@@ -40,14 +40,14 @@ class Export:
         self,
         operations: Operations,
         queue: Queue,
-        papers: Papers,
+        manifest: ExportManifest,
         openers: Mapping[str, Opener],
         *,
         endpoints: bool,
     ) -> None:
         self._operations = operations
         self._queue = queue
-        self._papers = papers
+        self._manifest = manifest
         self._openers = openers
         self._endpoints = endpoints
 
@@ -63,7 +63,7 @@ class Export:
         operation = new_id()
         destination = self._openers[target.type](target, operation)
         destination.write(log_key(operation), io.BytesIO(), LOG_TYPE)
-        self._papers.file(operation, ["/".join(path) for path in paths])
+        self._manifest.file(operation, ["/".join(path) for path in paths])
         log = destination.url(log_key(operation))
         asked = {"partition": partition.key, "destination": document(target), "log": log}
         self._operations.start(TYPE, asked, named=operation)

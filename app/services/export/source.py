@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from app.storage.index.instances import Instances
-from app.storage.index.pages import Place, Walk
-from app.storage.operations.export_manifest import Papers
+from app.storage.index.pages import InstancePages, PagePosition
+from app.storage.operations.export_manifest import ExportManifest
 from app.storage.records.instance_row import InstanceRow
 
 _LEVELS: Final = ("study", "series", "instance")
@@ -20,11 +20,11 @@ class Position(NamedTuple):
 
     page: int = 0
     at: int = 0
-    after: Place | None = None
+    after: PagePosition | None = None
     found: bool = False
 
 
-class Entry(NamedTuple):
+class SourceEntry(NamedTuple):
     """An instance to export, or an identifier that leads to none; `path` its UIDs, `onwards` the position after it."""
 
     path: tuple[str, ...]
@@ -37,17 +37,17 @@ class Entry(NamedTuple):
         return _LEVELS[len(self.path) - 1]
 
 
-class Source:
+class ExportSource:
     """Reads the entries of exports, holding a page of identifiers and one of rows at a time."""
 
-    def __init__(self, papers: Papers, instances: Instances, walk: Walk) -> None:
-        self._papers = papers
+    def __init__(self, manifest: ExportManifest, instances: Instances, walk: InstancePages) -> None:
+        self._manifest = manifest
         self._instances = instances
         self._walk = walk
 
-    def entries(self, operation: str, partition: int, start: Position) -> Iterator[Entry]:
+    def entries(self, operation: str, partition: int, start: Position) -> Iterator[SourceEntry]:
         """Yield what is still to be exported, in the order of the identifiers, then of the UIDs."""
-        while identifiers := self._papers.page(operation, start.page):
+        while identifiers := self._manifest.page(operation, start.page):
             paths = [tuple(each.split("/")) for each in identifiers]
             wanted = [(study, series, instance) for study, series, instance in _whole(paths[start.at :])]
             rows = self._instances.many(partition, wanted)
@@ -55,7 +55,7 @@ class Source:
                 here = start if index == start.at else Position(start.page, index)
                 onwards, path = Position(start.page, index + 1), paths[index]
                 if len(path) == len(_LEVELS):
-                    yield Entry(path, rows.get((path[0], path[1], path[2])), onwards)
+                    yield SourceEntry(path, rows.get((path[0], path[1], path[2])), onwards)
                 else:
                     yield from self._inside(partition, path, here, onwards)
             start = Position(start.page + 1)
@@ -64,7 +64,9 @@ class Source:
         """Return an instance as it is now."""
         return self._instances.one(row.partition, row.study, row.series, row.instance)
 
-    def _inside(self, partition: int, path: tuple[str, ...], here: Position, onwards: Position) -> Iterator[Entry]:
+    def _inside(
+        self, partition: int, path: tuple[str, ...], here: Position, onwards: Position
+    ) -> Iterator[SourceEntry]:
         study, series = path[0], path[1] if len(path) > 1 else None
         found, last = here.found, here.after
         more = found or self._walk.exists(partition, study, series)
@@ -73,10 +75,10 @@ class Source:
             for row in rows:
                 found = True
                 place = (row.series, row.instance)
-                yield Entry((study, *place), row, here._replace(after=place, found=True))
+                yield SourceEntry((study, *place), row, here._replace(after=place, found=True))
             more = last is not None
         if not found:
-            yield Entry(path, None, onwards)
+            yield SourceEntry(path, None, onwards)
 
 
 def _whole(paths: list[tuple[str, ...]]) -> Iterator[tuple[str, ...]]:

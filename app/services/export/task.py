@@ -22,10 +22,10 @@ import orjson
 
 from app.errors import BlobMissing, BulkheadError, DestinationError, DestinationRefused, NotFound, StorageError
 from app.services.export.service import LOG_TYPE, log_key
-from app.services.export.source import Entry, Position, Source
-from app.services.parallel import Spread
+from app.services.export.source import ExportSource, Position, SourceEntry
+from app.services.parallel import ParallelMap
 from app.storage.operations.destinations import Destination, Opener, target_of
-from app.storage.operations.export_manifest import Papers
+from app.storage.operations.export_manifest import ExportManifest
 from app.storage.operations.operations import FAILED, SUCCEEDED, Operation
 from app.storage.records.instance_row import InstanceRow
 from app.storage.table import clock
@@ -43,7 +43,7 @@ _DICOM: Final = "application/dicom"
 _IN_MEMORY: Final = 1024 * 1024
 
 
-class Progress(NamedTuple):
+class ExportProgress(NamedTuple):
     """The checkpoint: where the next step reads on, the totals, and how many parts of the error log there are;
     `ending` is the final status once nothing but tidying is left."""
 
@@ -54,15 +54,15 @@ class Progress(NamedTuple):
     ending: str = ""
 
     @staticmethod
-    def of(checkpoint: Mapping[str, Any]) -> Progress:
+    def of(checkpoint: Mapping[str, Any]) -> ExportProgress:
         """Return the progress that a checkpoint holds."""
         if not checkpoint:
-            return Progress()
+            return ExportProgress()
         page, at, after, found = checkpoint["position"]
-        return Progress(**{**checkpoint, "position": Position(page, at, tuple(after) if after else None, found)})
+        return ExportProgress(**{**checkpoint, "position": Position(page, at, tuple(after) if after else None, found)})
 
 
-class Outcome(NamedTuple):
+class ExportOutcome(NamedTuple):
     """What became of an entry: nothing to say when its file was copied; `cause` if it may go better another time."""
 
     error: str = ""
@@ -72,17 +72,19 @@ class Outcome(NamedTuple):
 class ExportTask:
     """Does exports, on the openers by type of destination."""
 
-    def __init__(self, source: Source, papers: Papers, openers: Mapping[str, Opener], spread: Spread) -> None:
+    def __init__(
+        self, source: ExportSource, manifest: ExportManifest, openers: Mapping[str, Opener], spread: ParallelMap
+    ) -> None:
         self._source = source
-        self._papers = papers
+        self._manifest = manifest
         self._openers = openers
         self._spread = spread
 
     def step(self, operation: Operation) -> Operation:
         """Export the next batch. The last step but one completes the error log, the last removes what was kept."""
-        progress = Progress.of(operation.checkpoint)
+        progress = ExportProgress.of(operation.checkpoint)
         if progress.ending:
-            self._papers.remove(operation.id)
+            self._manifest.remove(operation.id)
             return replace(operation, status=progress.ending)
         try:
             destination = self._opened(operation)
@@ -97,7 +99,7 @@ class ExportTask:
 
     def give_up(self, operation: Operation) -> Operation:
         """Let it end as failed, with an error log as complete as can be."""
-        progress = Progress.of(operation.checkpoint)
+        progress = ExportProgress.of(operation.checkpoint)
         if progress.ending:
             return replace(operation, status=progress.ending)
         with suppress(BulkheadError):
@@ -110,7 +112,7 @@ class ExportTask:
             raise DestinationRefused("The type of the destination is not supported any more.")
         return self._openers[target.type](target, operation.id)
 
-    def _advanced(self, operation: Operation, destination: Destination, progress: Progress) -> Progress:
+    def _advanced(self, operation: Operation, destination: Destination, progress: ExportProgress) -> ExportProgress:
         entries = self._source.entries(operation.id, operation.request["partition"], progress.position)
         batch, whole = _batch(entries)
         outcomes = list(self._spread(partial(self._outcome, destination, operation.id), batch))
@@ -124,25 +126,25 @@ class ExportTask:
             ending="" if whole else SUCCEEDED,
         )
         if lines:
-            self._papers.log(operation.id, progress.parts, b"".join(lines))
+            self._manifest.log(operation.id, progress.parts, b"".join(lines))
         if progress.ending or (lines and progress.parts.bit_count() == 1):
             self._show(destination, operation.id, progress.parts)
         return progress
 
-    def _outcome(self, destination: Destination, operation: str, entry: Entry) -> Outcome:
+    def _outcome(self, destination: Destination, operation: str, entry: SourceEntry) -> ExportOutcome:
         if entry.row is None:
-            return Outcome(str(NotFound(entry.level)))
+            return ExportOutcome(str(NotFound(entry.level)))
         try:
             self._copy(destination, operation, entry.row)
         except DestinationRefused:
             raise
         except BlobMissing:
-            return Outcome(str(NotFound("instance")))
+            return ExportOutcome(str(NotFound("instance")))
         except StorageError as error:
-            return Outcome("The file could not be read.", error)
+            return ExportOutcome("The file could not be read.", error)
         except DestinationError as error:
-            return Outcome("The file could not be written to the destination.", error)
-        return Outcome()
+            return ExportOutcome("The file could not be written to the destination.", error)
+        return ExportOutcome()
 
     def _copy(self, destination: Destination, operation: str, row: InstanceRow) -> None:
         key = f"{operation}/results/{row.study}/{row.series}/{row.instance}.dcm"
@@ -157,21 +159,21 @@ class ExportTask:
     def _show(self, destination: Destination, operation: str, parts: int) -> None:
         """Write the error log whole, to the destination."""
         with tempfile.SpooledTemporaryFile(_IN_MEMORY) as log:
-            for part in self._papers.logged(operation, parts):
+            for part in self._manifest.logged(operation, parts):
                 log.write(part)
             log.seek(0)
             destination.write(log_key(operation), cast(BinaryIO, log), LOG_TYPE)
 
 
-def _kept(operation: Operation, progress: Progress) -> Operation:
+def _kept(operation: Operation, progress: ExportProgress) -> Operation:
     results = {"errorHref": operation.request["log"], "exported": progress.exported, "skipped": progress.skipped}
     checkpoint = progress._asdict() | {"position": list(progress.position)}
     return replace(operation, checkpoint=checkpoint, results=results)
 
 
-def _batch(entries: Iterator[Entry]) -> tuple[list[Entry], bool]:
+def _batch(entries: Iterator[SourceEntry]) -> tuple[list[SourceEntry], bool]:
     """Return the entries of one step, and whether they fill it; if not, they are the last ones."""
-    taken: list[Entry] = []
+    taken: list[SourceEntry] = []
     size = 0
     for entry in islice(entries, BATCH):
         taken.append(entry)
@@ -181,13 +183,13 @@ def _batch(entries: Iterator[Entry]) -> tuple[list[Entry], bool]:
     return taken, len(taken) == BATCH
 
 
-def _despair(outcomes: list[Outcome], attempts: int) -> None:
+def _despair(outcomes: list[ExportOutcome], attempts: int) -> None:
     """Raise what stood in the way of every file: more likely an outage than so many bad files."""
     causes = [outcome.cause for outcome in outcomes if outcome.cause]
     if causes and attempts <= PATIENCE and all(outcome.error for outcome in outcomes):
         raise causes[0]
 
 
-def _line(entry: Entry, error: str) -> bytes:
+def _line(entry: SourceEntry, error: str) -> bytes:
     said = {"timestamp": clock.timestamp(clock.now()), "identifier": "/".join(entry.path), "error": error}
     return orjson.dumps(said, option=orjson.OPT_APPEND_NEWLINE)

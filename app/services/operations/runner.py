@@ -86,7 +86,7 @@ class _Held:
     message: Message | None
 
 
-class Runner:
+class OperationRunner:
     """Takes steps of operations, one after another in turn.
 
     `wait` seconds may pass in waiting for an announcement. `pace` seconds of rest follow each second of a step: where

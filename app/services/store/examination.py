@@ -33,7 +33,7 @@ _WRONG_STUDY: Final = "The StudyInstanceUid in the payload does not match the sp
 
 
 @dataclass(frozen=True, slots=True)
-class Examined:
+class ExaminedInstance:
     """An instance fit to be stored. `attributes` are what the index keeps, `metadata` is its DICOM JSON.
 
     `tags` are the keys of the extended query tags it was examined for.
@@ -55,7 +55,7 @@ class Examined:
 
 def examine(
     data: bytes | mmap.mmap, study: str | None, policy: Policy, extended: Extended, *, full: bool
-) -> Examined | FailedInstance:
+) -> ExaminedInstance | FailedInstance:
     """Return the instance in `data`, or why it is refused.
 
     `study` is the UID of the request's URL, `full` the setting for validating every element.
@@ -81,7 +81,7 @@ def examine(
         for each in warnings.values():
             if not each.nested and f"{each.tag:08X}" not in _KEPT:
                 dataset.pop(f"{each.tag:08X}", None)
-        return Examined(
+        return ExaminedInstance(
             study=own_study,
             series=_uid(dataset, _SERIES),
             instance=_uid(dataset, _INSTANCE),

@@ -21,14 +21,14 @@ import structlog
 from app.dicom.encoding.frames import FrameTable
 from app.dicom.validation.attributes import Extended
 from app.errors import StorageError
-from app.services.parallel import Spread
+from app.services.parallel import ParallelMap
 from app.services.policy import Policy
-from app.services.store.examination import Examined, examine
+from app.services.store.examination import ExaminedInstance, examine
 from app.services.store.report import EXISTS, FAILED, FailedInstance, StoredInstance, StoreReport
 from app.services.store.spool import Readable, Spooled, receive
 from app.storage.index import sweep
-from app.storage.index.plan import Arrival
-from app.storage.index.writer import Intake, Outcome, Refusal
+from app.storage.index.plan import NewInstance
+from app.storage.index.writer import CommitOutcome, IndexWriter, Refusal
 from app.storage.records import documents
 from app.storage.records.snapshot import Uids
 from app.storage.table import keys
@@ -48,9 +48,9 @@ BATCH_BYTES: Final = 16 * 1024 * 1024
 class _Pending:
     """An examined instance on its way into the archive."""
 
-    examined: Examined
+    examined: ExaminedInstance
     body: Spooled
-    version: sweep.Version
+    version: sweep.InstanceVersion
     metadata: bytes
     frames: bytes
 
@@ -64,16 +64,16 @@ class Store:
 
     def __init__(
         self,
-        intake: Intake,
+        index_writer: IndexWriter,
         blobs: BlobStore,
         extended: Callable[[], Extended],
-        spread: Spread,
+        spread: ParallelMap,
         *,
         max_instance: int,
         spool: Path | None = None,
         full_validation: bool = False,
     ) -> None:
-        self._intake = intake
+        self._index_writer = index_writer
         self._blobs = blobs
         self._extended = extended
         self._spread = spread
@@ -121,7 +121,9 @@ class Store:
                 report.failed.append(examined)
                 continue
             report.multiple_values |= examined.multiple_values
-            version = sweep.Version(partition.key, examined.study, examined.series, examined.instance, uuid.uuid4().hex)
+            version = sweep.InstanceVersion(
+                partition.key, examined.study, examined.series, examined.instance, uuid.uuid4().hex
+            )
             metadata = documents.pack(examined.metadata)
             batch.append(_Pending(examined, received, version, metadata, _packed_frames(examined.frames)))
             held += received.size if received.in_memory else 0
@@ -134,23 +136,25 @@ class Store:
         if not batch:
             return
         try:
-            snapshot = self._intake.look(partition, [each.uids for each in batch])
+            snapshot = self._index_writer.read_rows(partition, [each.uids for each in batch])
             fresh = [each for each in batch if not snapshot.exists(each.uids)]
-            intents = self._intake.announce([each.version for each in fresh])
+            intents = self._index_writer.record_intents([each.version for each in fresh])
             stored = self._spread(self._put, fresh)
             ready = [(each, intent) for each, intent, done in zip(fresh, intents, stored, strict=True) if done]
-            arrivals = [_arrival(each, intent) for each, intent in ready]
-            outcomes = self._intake.commit(partition, arrivals, snapshot)
+            new_instances = [_new_instance(each, intent) for each, intent in ready]
+            outcomes = self._index_writer.commit(partition, new_instances, snapshot)
         except StorageError:
             log.exception("store failed")
             report.failed += [_failed(each, FAILED) for each in batch]
             return
-        ended: dict[int, Outcome] = {id(each): outcome for (each, _), outcome in zip(ready, outcomes, strict=True)}
+        ended: dict[int, CommitOutcome] = {
+            id(each): outcome for (each, _), outcome in zip(ready, outcomes, strict=True)
+        }
         new = {id(each) for each in fresh}
         for each in batch:
             self._tell(each, ended.get(id(each)), known=id(each) not in new, report=report)
 
-    def _tell(self, each: _Pending, outcome: Outcome | None, *, known: bool, report: StoreReport) -> None:
+    def _tell(self, each: _Pending, outcome: CommitOutcome | None, *, known: bool, report: StoreReport) -> None:
         if known or outcome is Refusal.EXISTS:
             report.failed.append(_failed(each, EXISTS))
         elif outcome is None or isinstance(outcome, Refusal):
@@ -180,9 +184,9 @@ class Store:
             self._blobs.delete(keys.files(each.version.blob))
 
 
-def _arrival(each: _Pending, intent: Key) -> Arrival:
+def _new_instance(each: _Pending, intent: Key) -> NewInstance:
     examined = each.examined
-    return Arrival(
+    return NewInstance(
         version=each.version,
         sop_class=examined.sop_class,
         transfer_syntax=examined.transfer_syntax,

@@ -20,7 +20,7 @@ _CODES: Final = frozenset((*SHORT_FORM.values(), *LONG_FORM.values()))
 _HEX: Final = frozenset("0123456789abcdefABCDEF")
 
 
-class Entry(NamedTuple):
+class TagRequest(NamedTuple):
     """A tag as it was asked for: the body's own spelling, absent texts empty."""
 
     path: str
@@ -30,7 +30,7 @@ class Entry(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class TagDefinition:
     """A tag that keeps to the rules, but for those that are about others: normalised, its VR filled in."""
 
     path: str
@@ -52,19 +52,19 @@ def any_tag(name: str) -> str:
 # --- the body's shape ---------------------------------------------------------------------------------------------
 
 
-def read_entries(body: object) -> list[Entry]:
+def read_entries(body: object) -> list[TagRequest]:
     """Return what a JSON body asks for: an array of objects with path and level. Raises `InvalidRequest`."""
     if not isinstance(body, list) or not all(isinstance(each, dict) for each in body):
         raise InvalidRequest("The syntax of the request body is invalid.")
     return [_entry(number, {name.lower(): value for name, value in each.items()}) for number, each in enumerate(body)]
 
 
-def _entry(number: int, members: dict[str, Any]) -> Entry:
+def _entry(number: int, members: dict[str, Any]) -> TagRequest:
     path = _text(members, number, "Path")
     level = _level(members.get("level"), number)
     if not path.strip():
         raise InvalidField(f"[{number}].Path", _MISSING.format(name="Path"))
-    return Entry(path, level, _text(members, number, "VR").strip(), _text(members, number, "PrivateCreator"))
+    return TagRequest(path, level, _text(members, number, "VR").strip(), _text(members, number, "PrivateCreator"))
 
 
 def _text(members: dict[str, Any], number: int, name: str) -> str:
@@ -86,12 +86,12 @@ def _level(value: object, number: int) -> Level:
 # --- each tag -----------------------------------------------------------------------------------------------------
 
 
-def check(entries: Sequence[Entry]) -> list[Wanted]:
+def check(entries: Sequence[TagRequest]) -> list[TagDefinition]:
     """Return the tags as they are to be defined; raises `InvalidRequest` for the first rule that the first bad one
     breaks."""
     if not entries:
         raise InvalidRequest("The extended query tag(s) is missing.")
-    wanted: dict[str, Wanted] = {}
+    wanted: dict[str, TagDefinition] = {}
     for entry in entries:
         path = any_tag(entry.path)
         if path in wanted:
@@ -101,7 +101,7 @@ def check(entries: Sequence[Entry]) -> list[Wanted]:
             if broken(facts):
                 expected = facts.expected[0] if facts.expected else ""
                 raise InvalidRequest(text.format(p=entry.path, v=entry.vr or facts.used, e=expected))
-        wanted[path] = Wanted(path, facts.used, entry.level, entry.creator)
+        wanted[path] = TagDefinition(path, facts.used, entry.level, entry.creator)
     return list(wanted.values())
 
 

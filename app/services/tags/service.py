@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from app.errors import InvalidField, InvalidRequest, QueryTagExists, QueryTagNotFound
 from app.services.operations.runner import announce
-from app.services.tags.rules import Wanted, any_tag, check, read_entries
+from app.services.tags.rules import TagDefinition, any_tag, check, read_entries
 from app.storage.operations.operations import Operation, Operations, new_id
 from app.storage.table.ports import Change, Queue
 from app.storage.tags.query_tags import DISABLED, ENABLED, MAX_TAGS, QueryTag, QueryTags, QueryTagStore, TagError
@@ -116,7 +116,7 @@ class ExtendedQueryTags:
         return Listed(tag, self._tags.error_count(tag))
 
 
-def _defined(tags: QueryTags, wanted: Sequence[Wanted], operation: str) -> list[QueryTag]:
+def _defined(tags: QueryTags, wanted: Sequence[TagDefinition], operation: str) -> list[QueryTag]:
     if any(tags.find(each.path) for each in wanted):
         raise QueryTagExists
     if len(tags.tags) + len(wanted) > MAX_TAGS:

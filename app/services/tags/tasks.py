@@ -8,14 +8,14 @@ from itertools import islice
 from typing import Final
 
 from app.services.operations.runner import Task
-from app.storage.feed.change_feed import ChangeFeed
+from app.storage.feed.change_feed import FeedLog
 from app.storage.operations.operations import SUCCEEDED, Operation
 from app.storage.table import keys
-from app.storage.table.counters import Sequence
+from app.storage.table.counters import SequenceCounter
 from app.storage.table.partitions import Partitions
 from app.storage.table.ports import MAX_CHANGES, Delete, Table
 from app.storage.tags.query_tags import QueryTagStore
-from app.storage.updates.tag_backfill import Filing
+from app.storage.updates.tag_backfill import TagBackfill
 
 BATCH: Final = 100
 """Numbers of the feed that one step of a re-index looks at: a hundred instances, where nothing was deleted."""
@@ -31,11 +31,11 @@ class Reindex(Task):
     Gaps in the feed are closed on the way: who was about to fill one begins anew, and sees the tags.
     """
 
-    def __init__(self, numbers: Sequence, feed: ChangeFeed, tags: QueryTagStore, filing: Filing) -> None:
+    def __init__(self, numbers: SequenceCounter, feed: FeedLog, tags: QueryTagStore, backfill: TagBackfill) -> None:
         self._numbers = numbers
         self._feed = feed
         self._tags = tags
-        self._filing = filing
+        self._backfill = backfill
 
     def step(self, operation: Operation) -> Operation:
         """Look at the next numbers; after the last, or when the tags are deleted, end."""
@@ -48,7 +48,7 @@ class Reindex(Task):
             self._tags.make_ready(operation.id)
             return replace(operation, status=SUCCEEDED, percent=100)
         first = max(1, last - BATCH + 1)
-        self._filing.file(self._feed.closed(first, last), wanted)
+        self._backfill.file(self._feed.closed(first, last), wanted)
         done = 100 * (start - first + 1) // start
         return replace(operation, checkpoint={"from": start, "next": first - 1}, percent=done)
 
@@ -59,7 +59,7 @@ class TagRemoval(Task):
     Nothing reads them any more, so a step may be repeated, and none is in a hurry.
     """
 
-    def __init__(self, table: Table, numbers: Sequence, feed: ChangeFeed, partitions: Partitions) -> None:
+    def __init__(self, table: Table, numbers: SequenceCounter, feed: FeedLog, partitions: Partitions) -> None:
         self._table = table
         self._numbers = numbers
         self._feed = feed

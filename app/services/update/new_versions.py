@@ -16,20 +16,20 @@ import orjson
 
 from app.dicom.editing.patches import UTF_8
 from app.dicom.editing.requested_changes import Changes
-from app.dicom.editing.rewrite import Edited, edited
+from app.dicom.editing.rewrite import RewrittenFile, edited
 from app.dicom.encoding.elements import Buffer
 from app.dicom.encoding.frames import FrameTable
 from app.dicom.encoding.part10 import parse
 from app.dicom.encoding.uids import transfer_syntax
 from app.errors import BlobMissing, InvalidInstance, StorageError
-from app.services.parallel import Spread
+from app.services.parallel import ParallelMap
 from app.services.store.spool import MEMORY_BYTES, receive
 from app.storage.index import sweep
 from app.storage.records import documents
 from app.storage.records.rows import InstanceRow
 from app.storage.table import keys
 from app.storage.table.ports import BlobStore, Item, Key
-from app.storage.updates.version_changes import Written
+from app.storage.updates.version_changes import NewVersion
 
 _LARGEST: Final = 1 << 40
 _CHARACTER_SET: Final = "00080005"
@@ -47,12 +47,12 @@ class _Job:
     row: InstanceRow
     metadata: Item
     frames: bytes | None
-    version: sweep.Version
+    version: sweep.InstanceVersion
     intent: Key
 
 
 class NewVersions:
-    """Makes new versions. `announce` records intents (`Intake.announce`); `spool` is the folder for large files that do
+    """Makes new versions. `announce` records intents (`IndexWriter.record_intents`); `spool` is the folder for large files that do
     not lie on this machine.
     """
 
@@ -60,8 +60,8 @@ class NewVersions:
         self,
         documents: documents.Documents,
         blobs: BlobStore,
-        announce: Callable[[Sequence[sweep.Version]], list[Key]],
-        spread: Spread,
+        announce: Callable[[Sequence[sweep.InstanceVersion]], list[Key]],
+        spread: ParallelMap,
         spool: Path | None,
     ) -> None:
         self._documents = documents
@@ -72,7 +72,7 @@ class NewVersions:
         self._inflating = Lock()  # a deflated file is held whole, up to 100 MiB of it
         self._parsing = Lock()  # threads take no less time for what the processor does, only memory
 
-    def make(self, rows: Sequence[InstanceRow], changes: Changes) -> tuple[list[Written], list[Failure]]:
+    def make(self, rows: Sequence[InstanceRow], changes: Changes) -> tuple[list[NewVersion], list[Failure]]:
         """Store a new version of each instance; those that were deleted meanwhile are left out.
 
         A kill -9 leaves files whose intents come due.
@@ -85,17 +85,17 @@ class NewVersions:
             for (row, metadata), version, intent in zip(there, versions, self._announce(versions), strict=True)
         ]
         made = list(self._spread(lambda job: self._made(job, changes), jobs))
-        return [each for each in made if isinstance(each, Written)], [
+        return [each for each in made if isinstance(each, NewVersion)], [
             each for each in made if isinstance(each, Failure)
         ]
 
-    def discard(self, versions: Iterable[Written]) -> None:
+    def discard(self, versions: Iterable[NewVersion]) -> None:
         """Remove files that no row will name; should that fail, their intents come due."""
         blobs = [each.version.blob for each in versions]
         with suppress(StorageError):
             self._blobs.delete([*blobs, *map(keys.spilled_metadata, blobs)])
 
-    def _made(self, job: _Job, changes: Changes) -> Written | Failure:
+    def _made(self, job: _Job, changes: Changes) -> NewVersion | Failure:
         try:
             if transfer_syntax(job.row.transfer_syntax).deflated:
                 with self._inflating:
@@ -104,7 +104,7 @@ class NewVersions:
         except (InvalidInstance, BlobMissing) as error:
             return Failure(job.row, str(error))
 
-    def _stored(self, job: _Job, changes: Changes) -> Written:
+    def _stored(self, job: _Job, changes: Changes) -> NewVersion:
         document = self._documents.unfolded(job.row, job.metadata)
         if document is None:
             raise BlobMissing(keys.spilled_metadata(job.row.blob))
@@ -119,7 +119,7 @@ class NewVersions:
             self._blobs.put(keys.spilled_metadata(job.version.blob), io.BytesIO(metadata))
         frames, start, *shape = job.row.native or (0, 0)
         native = (frames, start + new.shift, *shape) if job.row.native else ()
-        return Written(job.row, job.version, size, native, metadata, _frames(job.frames, new), job.intent)
+        return NewVersion(job.row, job.version, size, native, metadata, _frames(job.frames, new), job.intent)
 
     @contextmanager
     def _opened(self, row: InstanceRow) -> Iterator[Buffer]:
@@ -133,13 +133,13 @@ class NewVersions:
                 yield spooled.buffer
 
 
-def _body(new: Edited, buffer: Buffer) -> BinaryIO:
+def _body(new: RewrittenFile, buffer: Buffer) -> BinaryIO:
     """A small file in one piece, a large one as it is read."""
     stream = new.stream(buffer)
     return io.BytesIO(stream.read()) if len(buffer) <= MEMORY_BYTES else stream
 
 
-def _metadata(document: bytes, changes: Changes, new: Edited) -> bytes:
+def _metadata(document: bytes, changes: Changes, new: RewrittenFile) -> bytes:
     dataset: dict[str, Any] = {**orjson.loads(document), **changes.elements}
     if new.converted:
         _convert(dataset)
@@ -156,7 +156,7 @@ def _convert(dataset: Mapping[str, Any]) -> None:
             _convert(item)
 
 
-def _frames(packed: bytes | None, new: Edited) -> bytes:
+def _frames(packed: bytes | None, new: RewrittenFile) -> bytes:
     if packed is None:
         return b""
     table = FrameTable.unpack(packed)

@@ -19,7 +19,7 @@ from app.storage.records.rows import InstanceRow, StudyRow
 from app.storage.table import keys
 from app.storage.table.partitions import Partition
 from app.storage.table.ports import Holds, Require
-from app.storage.updates.study_versions import Versions
+from app.storage.updates.study_versions import StudyVersions
 
 BATCH: Final = 100
 """Instances in one step."""
@@ -33,7 +33,7 @@ _UNSEEN: Final = frozenset({"write", "verify", "flip"})
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class UpdateProgress:
     """The checkpoint: `at` which study and phase; `after` is where the phase goes on, a watermark or a sort key.
 
     `until` is the watermark up to which instances are written in their order; `revision` the study row's when all were
@@ -50,9 +50,9 @@ class Progress:
     lines: tuple[str, ...] = ()
 
     @staticmethod
-    def of(checkpoint: Mapping[str, Any]) -> Progress:
+    def of(checkpoint: Mapping[str, Any]) -> UpdateProgress:
         """Return the progress that a checkpoint holds."""
-        return Progress(**{**checkpoint, "lines": tuple(checkpoint.get("lines", ()))})
+        return UpdateProgress(**{**checkpoint, "lines": tuple(checkpoint.get("lines", ()))})
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +63,10 @@ class _Job:
     partition: Partition
     study: str
     changes: Changes
-    progress: Progress
+    progress: UpdateProgress
 
     @property
-    def epoch(self) -> str:
+    def update_id(self) -> str:
         return self.operation.id
 
     def go(self, phase: str, **changed: Any) -> Operation:
@@ -86,7 +86,9 @@ class _Job:
             results["errors"] = [*results.get("errors", ()), line, *lines]
         asked, at = self.operation.request, self.progress.at + 1
         studies = len(asked["studies"])
-        moved = replace(self.operation, checkpoint=asdict(Progress(at)), results=results, percent=100 * at // studies)
+        moved = replace(
+            self.operation, checkpoint=asdict(UpdateProgress(at)), results=results, percent=100 * at // studies
+        )
         if at < studies:
             return moved
         # What is known of a patient is not kept for as long as operations are.
@@ -97,15 +99,15 @@ class _Job:
 class BulkUpdateTask:
     """Does bulk updates."""
 
-    def __init__(self, versions: Versions, files: NewVersions) -> None:
+    def __init__(self, versions: StudyVersions, files: NewVersions) -> None:
         self._versions = versions
         self._files = files
         self._phases: Mapping[str, Callable[[_Job], Operation]] = {
             "begin": self._begin,
             "write": self._write,
             "verify": self._verify,
-            "flip": self._flip,
-            "settle": self._settle,
+            "flip": self._publish,
+            "settle": self._finish,
             "revert": self._revert,
         }
 
@@ -124,17 +126,17 @@ class BulkUpdateTask:
     def _begin(self, job: _Job) -> Operation:
         lease = Require(keys.lease(job.operation.id), Holds("claim", job.operation.claim))
         try:
-            study = self._versions.begin(job.partition.key, job.study, job.epoch, lease)
+            study = self._versions.begin(job.partition.key, job.study, job.update_id, lease)
         except Conflict:
             return job.operation  # another worker has it, and this will not be saved
         if study is None:
             return job.end()
-        if study.settling and study.settling != job.epoch:
-            after = self._versions.settle(
-                job.partition, job.study, study.settling, str(job.progress.after or ""), BATCH
+        if study.finishing and study.finishing != job.update_id:
+            after = self._versions.finish(
+                job.partition, job.study, study.finishing, str(job.progress.after or ""), BATCH
             )
             return job.go("begin", after=after)
-        if study.writing and study.writing != job.epoch:
+        if study.writing and study.writing != job.update_id:
             after = self._versions.revert(
                 job.partition.key, job.study, study.writing, str(job.progress.after or ""), BATCH
             )
@@ -169,22 +171,22 @@ class BulkUpdateTask:
             rounds=job.progress.rounds + 1,
         )
 
-    def _flip(self, job: _Job) -> Operation:
+    def _publish(self, job: _Job) -> Operation:
         study = self._writable(job)
         if study is None:
             return self._astray(job)
-        if study.revision != job.progress.revision or not self._versions.flip(study, job.changes.elements):
+        if study.revision != job.progress.revision or not self._versions.publish(study, job.changes.elements):
             return job.go("verify")
         return job.go("settle", after="")
 
-    def _settle(self, job: _Job) -> Operation:
-        after = self._versions.settle(
-            job.partition, job.study, job.epoch, str(job.progress.after), BATCH, job.changes.elements
+    def _finish(self, job: _Job) -> Operation:
+        after = self._versions.finish(
+            job.partition, job.study, job.update_id, str(job.progress.after), BATCH, job.changes.elements
         )
         return job.go("settle", after=after) if after else job.end(updated=True)
 
     def _revert(self, job: _Job) -> Operation:
-        after = self._versions.revert(job.partition.key, job.study, job.epoch, str(job.progress.after), BATCH)
+        after = self._versions.revert(job.partition.key, job.study, job.update_id, str(job.progress.after), BATCH)
         return job.go("revert", after=after) if after else job.end(failed=True, lines=job.progress.lines)
 
     # --- pieces ---
@@ -192,12 +194,12 @@ class BulkUpdateTask:
     def _writable(self, job: _Job) -> StudyRow | None:
         """Return the study's row while it is this operation's to write."""
         study = self._versions.rows.study(job.partition.key, job.study)
-        return study if study and study.writing == job.epoch else None
+        return study if study and study.writing == job.update_id else None
 
     def _astray(self, job: _Job) -> Operation:
         """Go on with a study that is not to be written any more: it is shown already, or it was deleted."""
         study = self._versions.rows.study(job.partition.key, job.study)
-        return job.go("settle" if study and study.epoch == job.epoch else "revert", after="")
+        return job.go("settle" if study and study.update_id == job.update_id else "revert", after="")
 
     def _written(self, job: _Job, study: StudyRow, rows: Sequence[InstanceRow]) -> list[Failure]:
         """Write new versions of some instances, all or none; return what failed of those that are still there."""
@@ -214,7 +216,7 @@ def _job(operation: Operation) -> _Job:
     if not operation.results:
         counts = ("studyProcessed", "studyUpdated", "studyFailed", "instanceUpdated")
         operation = replace(operation, results=dict.fromkeys(counts, 0), percent=0)
-    asked, progress = operation.request, Progress.of(operation.checkpoint)
+    asked, progress = operation.request, UpdateProgress.of(operation.checkpoint)
     return _Job(
         operation,
         Partition(asked["partition"], asked["partition_name"], ""),

@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 from app.errors import Conflict
 from app.storage.records.rows import InstanceRow
 from app.storage.table import clock, keys
-from app.storage.table.counters import Sequence
+from app.storage.table.counters import SequenceCounter
 from app.storage.table.partitions import Partition
 from app.storage.table.ports import Absent, Change, Item, Put, Range, Table
 
@@ -26,7 +26,7 @@ _LOOKS: Final = 100
 """How often, in those seconds, a reader looks for the writers into a window of time that is over."""
 
 
-class Entry(NamedTuple):
+class FeedEntry(NamedTuple):
     """One change: `action` is Create, Update or Delete; `watermark` that of the version it is about."""
 
     sequence: int
@@ -40,10 +40,10 @@ class Entry(NamedTuple):
     watermark: int
 
 
-class ChangeFeed:
+class FeedLog:
     """Writes entries and reads them in order."""
 
-    def __init__(self, table: Table, sequence: Sequence) -> None:
+    def __init__(self, table: Table, sequence: SequenceCounter) -> None:
         self._table = table
         self._sequence = sequence
         self._hours: set[str] = set()
@@ -134,7 +134,7 @@ class ChangeFeed:
                 return False
         return self.seal([number])
 
-    def closed(self, first: int, last: int) -> list[Entry]:
+    def closed(self, first: int, last: int) -> list[FeedEntry]:
         """Return the entries from `first` to `last`, in order, after sealing what is missing: no other will appear.
 
         Who was about to write one of them takes a new number.
@@ -143,12 +143,12 @@ class ChangeFeed:
             self.seal(missing)
         return [entry for _, entry in self._numbers(first, last) if entry]
 
-    def by_sequence(self, after: int, limit: int) -> list[Entry]:
+    def by_sequence(self, after: int, limit: int) -> list[FeedEntry]:
         """Return the entries with numbers in (after, after + limit], in order; fewer where numbers were never used."""
         last = min(after + limit, self.settled())
         return [entry for _, entry in self._numbers(after + 1, last) if entry]
 
-    def latest(self) -> Entry | None:
+    def latest(self) -> FeedEntry | None:
         """Return the newest entry before which nothing is missing."""
         number = self.settled()
         while number > 0:
@@ -159,7 +159,7 @@ class ChangeFeed:
             number = low
         return None
 
-    def _numbers(self, first: int, last: int) -> Iterator[tuple[int, Entry | None]]:
+    def _numbers(self, first: int, last: int) -> Iterator[tuple[int, FeedEntry | None]]:
         """Yield (number, entry) of what is there from `first` to `last`; None for a sealed number."""
         while first <= last:
             end = min(last, (first // keys.FEED_BUCKET + 1) * keys.FEED_BUCKET - 1)
@@ -169,14 +169,14 @@ class ChangeFeed:
 
     # --- reading by time (v2) ---
 
-    def by_time(self, start: str, end: str, offset: int, limit: int) -> list[Entry]:
+    def by_time(self, start: str, end: str, offset: int, limit: int) -> list[FeedEntry]:
         """Return entries with `start` <= time < `end` (timestamps, empty for open), by time then sequence.
 
         `offset` entries are skipped: whole hours are counted, not read. Of a window that ended a while ago, everything
         is there: no entry will appear in it afterwards.
         """
         settled = self._settled_before(end)
-        found: list[Entry] = []
+        found: list[FeedEntry] = []
         between = Range(keys.hour_of(start), keys.hour_of(end))
         for item in self._table.query(keys.FEED_HOURS, between):
             hour = keys.feed_hour(item.key.sk)
@@ -211,7 +211,7 @@ class ChangeFeed:
         self.closed(settled + 1, tip)
         return self.settled()
 
-    def latest_by_time(self) -> Entry | None:
+    def latest_by_time(self) -> FeedEntry | None:
         """Return the entry with the latest time among those before which nothing is missing."""
         settled = self.settled()
         for hour in self._table.query(keys.FEED_HOURS, reverse=True):
@@ -222,8 +222,8 @@ class ChangeFeed:
         return None
 
 
-def _entry(partition: Partition, row: InstanceRow, sequence: int, action: str, timestamp: str) -> Entry:
-    return Entry(
+def _entry(partition: Partition, row: InstanceRow, sequence: int, action: str, timestamp: str) -> FeedEntry:
+    return FeedEntry(
         sequence,
         partition.key,
         partition.name,
@@ -236,7 +236,7 @@ def _entry(partition: Partition, row: InstanceRow, sequence: int, action: str, t
     )
 
 
-def _items(entry: Entry) -> tuple[Item, Item]:
+def _items(entry: FeedEntry) -> tuple[Item, Item]:
     fields = entry._asdict()
     return (
         Item(keys.feed(entry.sequence), fields),
@@ -244,5 +244,5 @@ def _items(entry: Entry) -> tuple[Item, Item]:
     )
 
 
-def _entry_of(fields: dict[str, Any]) -> Entry:
-    return Entry(**fields)
+def _entry_of(fields: dict[str, Any]) -> FeedEntry:
+    return FeedEntry(**fields)

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final, TypeVar
 
 from app.errors import Conflict, StorageUnavailable
-from app.storage.feed.change_feed import ChangeFeed
-from app.storage.table.counters import Sequence as Numbers
+from app.storage.feed.change_feed import FeedLog
+from app.storage.table.counters import SequenceCounter
 from app.storage.table.ports import MAX_CHANGES, Change, Delete, Put, Table
 
 J = TypeVar("J")
@@ -22,10 +22,10 @@ _BYTES: Final = 2_000_000
 _POSTINGS: Final = ("/value/", "/word/")
 
 
-class RowWrites:
+class RowWriter:
     """Writes what rows shall become; every row's changes are all or nothing."""
 
-    def __init__(self, table: Table, numbers: Numbers, feed: ChangeFeed) -> None:
+    def __init__(self, table: Table, numbers: SequenceCounter, feed: FeedLog) -> None:
         self._table = table
         self._numbers = numbers
         self._feed = feed

@@ -42,9 +42,9 @@ class Instances:
         """
         view = _view(partition, study, self._items(partition, study, series))
         while _torn(view):
-            epoch = view.study.epoch if view.study else ""
+            update_id = view.study.update_id if view.study else ""
             view = _view(partition, study, self._items(partition, study, series))
-            if view.study and view.study.epoch == epoch:
+            if view.study and view.study.update_id == update_id:
                 break  # all of it was read after that update
         return view
 
@@ -68,7 +68,7 @@ class Instances:
         """Return the visible series of a study whose row was read: one query."""
         inside = self._table.query(keys.study_items(study.partition, study.study), keys.SERIES)
         rows = (SeriesRow.of(item, study.partition, study.study) for item in inside)
-        return [row.at(study.epoch) for row in rows if member(study, row)]
+        return [row.at(study.update_id) for row in rows if member(study, row)]
 
     def count(self, partition: int, study: str, series: str | None = None) -> int:
         """Return how many instances a study or series has, without reading them.
@@ -114,13 +114,13 @@ def _view(partition: int, uid: str, items: Iterable[Item]) -> StudyView:
             study = StudyRow.of(item, partition, uid)
     if study is None or study.closing:
         return StudyView()
-    series = {uid: row.at(study.epoch) for uid, row in series.items() if member(study, row)}
-    created, epoch = study.created, study.epoch
+    series = {uid: row.at(study.update_id) for uid, row in series.items() if member(study, row)}
+    created, update_id = study.created, study.update_id
     return StudyView(
         study,
         series,
         [
-            row.at(epoch)
+            row.at(update_id)
             for row in instances
             if row.of_study == created and (parent := series.get(row.series)) and parent.created == row.of_series
         ],
@@ -130,6 +130,6 @@ def _view(partition: int, uid: str, items: Iterable[Item]) -> StudyView:
 def _torn(view: StudyView) -> bool:
     """Tell whether instances of an updated study are not of that update: read before it, perhaps, or just stored."""
     study = view.study
-    if study is None or not study.epoch:
+    if study is None or not study.update_id:
         return False
-    return any(row.epoch != study.epoch and row.created <= study.reach for row in view.instances)
+    return any(row.update_id != study.update_id and row.created <= study.last_watermark for row in view.instances)

@@ -9,7 +9,7 @@ from app.storage.records.snapshot import Snapshot
 from app.storage.table import keys
 from app.storage.table.ports import Range, Table
 
-Place = tuple[str, str]
+PagePosition = tuple[str, str]
 """Series and SOP Instance UID of the instance that was read last."""
 
 
@@ -17,10 +17,10 @@ class Page(NamedTuple):
     """Visible instances, and where the next page begins; None after the last one."""
 
     rows: list[InstanceRow]
-    last: Place | None
+    last: PagePosition | None
 
 
-class Walk:
+class InstancePages:
     """Reads instances of a partition page by page."""
 
     def __init__(self, table: Table) -> None:
@@ -35,7 +35,7 @@ class Walk:
             return parent is not None and not parent.closing
         return member(parent, found.series.get((study, series)))
 
-    def page(self, partition: int, study: str, series: str | None, after: Place | None, limit: int) -> Page:
+    def page(self, partition: int, study: str, series: str | None, after: PagePosition | None, limit: int) -> Page:
         """Return those visible among the next `limit` instances after `after`: one query and one batched read.
 
         Instances stored or deleted meanwhile are in it or not; none is in two pages. Of one that is updated meanwhile
@@ -48,4 +48,4 @@ class Walk:
         rows = [InstanceRow.of(item, partition, study) for item in items]
         above = Snapshot.read(self._table, partition, {(study, row.series) for row in rows})
         last = (rows[-1].series, rows[-1].instance) if len(rows) == limit else None
-        return Page([row.at(above.studies[study].epoch) for row in rows if above.holds(row)], last)
+        return Page([row.at(above.studies[study].update_id) for row in rows if above.holds(row)], last)

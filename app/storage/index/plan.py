@@ -27,13 +27,13 @@ _MOST_DOCUMENT_BYTES: Final = 2_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Arrival:
+class NewInstance:
     """An instance about to exist. `metadata` and `frames` are packed documents; `native` as in `InstanceRow`.
 
     `intent` is the record written before its blob was.
     """
 
-    version: sweep.Version
+    version: sweep.InstanceVersion
     sop_class: str
     transfer_syntax: str
     size: int
@@ -50,47 +50,47 @@ class Arrival:
         return self.version.study, self.version.series, self.version.instance
 
 
-def filed(arrival: Arrival, tags: QueryTags) -> Arrival:
-    """Return an arrival with its values of these extended query tags, if it was examined when there were others."""
-    if arrival.tags == tags.keys:
-        return arrival
-    dataset = orjson.loads(documents.unpack(arrival.metadata))
+def with_tags(new_instance: NewInstance, tags: QueryTags) -> NewInstance:
+    """Return an new_instance with its values of these extended query tags, if it was examined when there were others."""
+    if new_instance.tags == tags.keys:
+        return new_instance
+    dataset = orjson.loads(documents.unpack(new_instance.metadata))
     attributes = {
-        level: {tag: element for tag, element in arrival.attributes[level].items() if tag in CORE}
+        level: {tag: element for tag, element in new_instance.attributes[level].items() if tag in CORE}
         | tag_values.values(dataset, tags.extended[level])
         for level in Level
     }
-    return replace(arrival, attributes=attributes, tags=tags.keys)
+    return replace(new_instance, attributes=attributes, tags=tags.keys)
 
 
 class Plan:
-    """Collects the changes of as many arrivals as fit into one write; carries the snapshot forward as it goes."""
+    """Collects the changes of as many new_instances as fit into one write; carries the snapshot forward as it goes."""
 
     def __init__(self, partition: Partition, snapshot: Snapshot) -> None:
         self.created: list[tuple[int, InstanceRow]] = []
-        self.arrivals: list[Arrival] = []
+        self.new_instances: list[NewInstance] = []
         self._partition = partition.key
         self._snapshot = snapshot
         self._parts: dict[Key, dict[Key, Change]] = {}  # row -> what writing it means
         self._before: dict[Key, StudyRow | SeriesRow | None] = {}
         self._bytes = 0
 
-    def admit(self, arrival: Arrival, number: int) -> InstanceRow | None:
-        """Add an arrival with its watermark; None if the write would grow too large (a first one is always taken)."""
-        old_study, study = self._study(arrival, number)
-        old_series, series = self._series(arrival, number, study)
+    def add(self, new_instance: NewInstance, number: int) -> InstanceRow | None:
+        """Add an new_instance with its watermark; None if the write would grow too large (a first one is always taken)."""
+        old_study, study = self._study(new_instance, number)
+        old_series, series = self._series(new_instance, number, study)
         if study is old_study and series.created == number:  # see storage/index/closing.py
             study = replace(study, revision=study.revision + 1)
-        row = _instance_row(arrival, number, study, series)
+        row = _instance_row(new_instance, number, study, series)
         parts: dict[Key, dict[Key, Change]] = {}
         if study is not old_study:
             parts[study.key] = self._row_changes(old_study, study)
         if series is not old_series:
             parts[series.key] = self._row_changes(old_series, series)
-        parts[row.key] = self._instance_changes(arrival, row)
+        parts[row.key] = self._instance_changes(new_instance, row)
         parts = self._parts | parts
         size = sum(map(len, parts.values())) + _FEED_ITEMS * (len(self.created) + 1)
-        in_bytes = self._bytes + len(arrival.metadata) + len(arrival.frames)
+        in_bytes = self._bytes + len(new_instance.metadata) + len(new_instance.frames)
         if self.created and (size > MAX_CHANGES or in_bytes > _MOST_DOCUMENT_BYTES):
             return None
         self._parts = parts
@@ -99,9 +99,9 @@ class Plan:
         self._before.setdefault(series.key, old_series)
         self._snapshot.studies[study.study] = study
         self._snapshot.series[series.study, series.series] = series
-        self._snapshot.instances[arrival.uids] = row
+        self._snapshot.instances[new_instance.uids] = row
         self.created.append((number, row))
-        self.arrivals.append(arrival)
+        self.new_instances.append(new_instance)
         return row
 
     def changes(self) -> list[Change]:
@@ -118,20 +118,20 @@ class Plan:
     def knew(self, study: StudyRow) -> bool:
         """Tell whether the study is in no other state of a bulk update than this plan took it for."""
         known = self._snapshot.studies[study.study]
-        return (study.epoch, study.writing) == (known.epoch, known.writing)
+        return (study.update_id, study.writing) == (known.update_id, known.writing)
 
-    def restatement(self, arrival: Arrival) -> list[Change]:
+    def restatement(self, new_instance: NewInstance) -> list[Change]:
         """Return the changes that put the study-level values of an instance that exists into its study row again."""
-        old = self._snapshot.studies[arrival.version.study]
+        old = self._snapshot.studies[new_instance.version.study]
         new = replace(
-            old, attributes=merged(old.attributes, arrival.attributes[Level.STUDY]), revision=old.revision + 1
+            old, attributes=merged(old.attributes, new_instance.attributes[Level.STUDY]), revision=old.revision + 1
         )
         return list(self._row_changes(old, new).values())
 
-    def _study(self, arrival: Arrival, number: int) -> tuple[StudyRow | None, StudyRow]:
-        uid = arrival.version.study
-        attributes = arrival.attributes[Level.STUDY]
-        modality = canonical_values(CORE[MODALITY], arrival.attributes[Level.SERIES].get(MODALITY))
+    def _study(self, new_instance: NewInstance, number: int) -> tuple[StudyRow | None, StudyRow]:
+        uid = new_instance.version.study
+        attributes = new_instance.attributes[Level.STUDY]
+        modality = canonical_values(CORE[MODALITY], new_instance.attributes[Level.SERIES].get(MODALITY))
         old = self._snapshot.studies.get(uid)
         if old is None:
             new = StudyRow(self._partition, uid, number, first_revision(number), merged({}, attributes))
@@ -143,15 +143,15 @@ class Plan:
             return old, old
         return old, replace(old, attributes=union, modalities=modalities, revision=old.revision + 1)
 
-    def _series(self, arrival: Arrival, number: int, study: StudyRow) -> tuple[SeriesRow | None, SeriesRow]:
-        uid = arrival.version.series
-        attributes = arrival.attributes[Level.SERIES]
+    def _series(self, new_instance: NewInstance, number: int, study: StudyRow) -> tuple[SeriesRow | None, SeriesRow]:
+        uid = new_instance.version.series
+        attributes = new_instance.attributes[Level.SERIES]
         old = self._snapshot.series.get((study.study, uid))
         if old is None or not member(study, old):
             return old, SeriesRow(
                 self._partition, study.study, uid, study.created, number, first_revision(number), merged({}, attributes)
             )
-        now = old.at(study.epoch)
+        now = old.at(study.update_id)
         union = merged(now.attributes, attributes)
         if union == now.attributes and not old.ending:
             return old, old
@@ -167,18 +167,18 @@ class Plan:
             new.key: Put(new.item, Holds("revision", before.revision) if before else Absent()),
         }
 
-    def _instance_changes(self, arrival: Arrival, row: InstanceRow) -> dict[Key, Change]:
-        old = self._snapshot.instances.get(arrival.uids)
+    def _instance_changes(self, new_instance: NewInstance, row: InstanceRow) -> dict[Key, Change]:
+        old = self._snapshot.instances.get(new_instance.uids)
         changes: dict[Key, Change] = {}
         if old:  # left behind under an earlier study or series of these UIDs: its place is taken
             changes |= removal_changes(old)
         changes[row.key] = Put(row.item, Holds("revision", old.revision) if old else Absent())
-        added = [documents.metadata_item(row, arrival.metadata)]
-        if arrival.frames:
-            added.append(documents.frames_item(row, arrival.frames))
+        added = [documents.metadata_item(row, new_instance.metadata)]
+        if new_instance.frames:
+            added.append(documents.frames_item(row, new_instance.frames))
         added += postings(row).values()
         changes |= {item.key: Put(item) for item in added}
-        changes[arrival.intent] = sweep.fulfilled(arrival.intent)
+        changes[new_instance.intent] = sweep.fulfilled(new_instance.intent)
         return changes
 
 
@@ -210,20 +210,20 @@ def removal_changes(row: InstanceRow, delay: int = 0) -> dict[Key, Change]:
     }
 
 
-def _instance_row(arrival: Arrival, number: int, study: StudyRow, series: SeriesRow) -> InstanceRow:
+def _instance_row(new_instance: NewInstance, number: int, study: StudyRow, series: SeriesRow) -> InstanceRow:
     return InstanceRow(
         partition=study.partition,
         study=study.study,
         series=series.series,
-        instance=arrival.version.instance,
+        instance=new_instance.version.instance,
         of_study=study.created,
         of_series=series.created,
         watermark=number,
-        version=arrival.version.version,
-        size=arrival.size,
-        sop_class=arrival.sop_class,
-        transfer_syntax=arrival.transfer_syntax,
-        native=arrival.native,
-        attributes=merged({}, arrival.attributes[Level.INSTANCE]),
+        version=new_instance.version.version,
+        size=new_instance.size,
+        sop_class=new_instance.sop_class,
+        transfer_syntax=new_instance.transfer_syntax,
+        native=new_instance.native,
+        attributes=merged({}, new_instance.attributes[Level.INSTANCE]),
         revision=first_revision(number),
     )

@@ -16,7 +16,7 @@ from contextlib import suppress
 from typing import Final, ParamSpec
 
 from app.errors import Conflict, NotFound, StorageUnavailable
-from app.storage.feed.change_feed import ChangeFeed
+from app.storage.feed.change_feed import FeedLog
 from app.storage.feed.row_writer import pause
 from app.storage.index import closing, sweep
 from app.storage.index.plan import removal_changes
@@ -24,7 +24,7 @@ from app.storage.records.postings import postings
 from app.storage.records.rows import DELETING, EMPTYING, InstanceRow, SeriesRow, StudyRow, member
 from app.storage.records.snapshot import Snapshot, Uids
 from app.storage.table import keys
-from app.storage.table.counters import Sequence
+from app.storage.table.counters import SequenceCounter
 from app.storage.table.partitions import Partition
 from app.storage.table.ports import MAX_CHANGES, Change, Delete, Key, Range, Table
 
@@ -34,14 +34,14 @@ _ATTEMPTS: Final = 20
 _SPARE: Final = 4  # changes left free in a write for closing the rows above
 
 
-class Removal:
+class InstanceRemoval:
     """Deletes studies, series and instances. `delay` is how many seconds their blobs stay."""
 
     def __init__(
         self,
         table: Table,
-        numbers: Sequence,
-        feed: ChangeFeed,
+        numbers: SequenceCounter,
+        feed: FeedLog,
         delay: int,
     ) -> None:
         self._table = table

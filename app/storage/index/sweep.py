@@ -30,7 +30,7 @@ _BATCH: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Version:
+class InstanceVersion:
     """One version of an instance, as its blob is named.
 
     `watermark` is that of its documents if they shall go when its blob does; 0 if they go with its row.
@@ -48,17 +48,17 @@ class Version:
         return keys.blob(self.partition, self.study, self.series, self.instance, self.version)
 
 
-def version_of(row: InstanceRow) -> Version:
+def version_of(row: InstanceRow) -> InstanceVersion:
     """Return the current version of an instance."""
-    return Version(row.partition, row.study, row.series, row.instance, row.version)
+    return InstanceVersion(row.partition, row.study, row.series, row.instance, row.version)
 
 
-def intent(version: Version) -> Item:
+def intent(version: InstanceVersion) -> Item:
     """Return the record that must be written before the blob of this version is."""
     return _record(version, int(clock.now()) + INTENT_SECONDS)
 
 
-def removal(version: Version, delay: int) -> Change:
+def removal(version: InstanceVersion, delay: int) -> Change:
     """Return the change that queues the blob of a deleted version for removal after `delay` seconds."""
     return Put(_record(version, int(clock.now()) + delay))
 
@@ -74,7 +74,7 @@ def tidying(partition: Partition, study: str) -> Change:
     return Put(Item(key, {"partition": partition.key, "name": partition.name, "study": study}))
 
 
-def _record(version: Version, due: int, retries: int = 0) -> Item:
+def _record(version: InstanceVersion, due: int, retries: int = 0) -> Item:
     fields = {
         "partition": version.partition,
         "study": version.study,
@@ -98,7 +98,7 @@ class Sweep:
         self,
         table: Table,
         blobs: BlobStore,
-        current: Callable[[Version], Iterable[str]],
+        current: Callable[[InstanceVersion], Iterable[str]],
         tidy: Callable[[Partition, str], None],
     ) -> None:
         self._table = table
@@ -133,7 +133,7 @@ class Sweep:
             self._forget(version)
         self._table.write(Delete(record.key))
 
-    def _forget(self, version: Version) -> None:
+    def _forget(self, version: InstanceVersion) -> None:
         if version.watermark:
             at = (version.partition, version.study, version.watermark)
             self._table.write(Delete(keys.metadata(*at)), Delete(keys.frames(*at)))
@@ -152,6 +152,6 @@ class Sweep:
         self._table.write(Delete(record.key), Put(_record(_version_of(record), now + wait, retries)))
 
 
-def _version_of(record: Item) -> Version:
+def _version_of(record: Item) -> InstanceVersion:
     f = record.fields
-    return Version(f["partition"], f["study"], f["series"], f["instance"], f["version"], f["watermark"])
+    return InstanceVersion(f["partition"], f["study"], f["series"], f["instance"], f["version"], f["watermark"])

@@ -22,13 +22,13 @@ from enum import Enum
 from typing import Final
 
 from app.errors import Conflict, StorageUnavailable
-from app.storage.feed.change_feed import ChangeFeed
+from app.storage.feed.change_feed import FeedLog
 from app.storage.feed.row_writer import pause
 from app.storage.index import closing, sweep
-from app.storage.index.plan import Arrival, Plan, filed, overflow
+from app.storage.index.plan import NewInstance, Plan, overflow, with_tags
 from app.storage.records.rows import InstanceRow
 from app.storage.records.snapshot import Snapshot, Uids
-from app.storage.table.counters import Sequence as Numbers
+from app.storage.table.counters import SequenceCounter
 from app.storage.table.partitions import Partition
 from app.storage.table.ports import MAX_CHANGES, Key, Put, Table
 from app.storage.tags.query_tags import QueryTags
@@ -46,17 +46,17 @@ class Refusal(Enum):
     UNKNOWN = "the data store failed, and may have written it"
 
 
-Outcome = InstanceRow | Refusal
+CommitOutcome = InstanceRow | Refusal
 
 
-class Intake:
+class IndexWriter:
     """Makes instances exist. `take_back` deletes instances again; `tags` reads the extended query tags to file."""
 
     def __init__(
         self,
         table: Table,
-        numbers: Numbers,
-        feed: ChangeFeed,
+        numbers: SequenceCounter,
+        feed: FeedLog,
         take_back: Callable[[Partition, Iterable[InstanceRow]], None],
         tags: Callable[[], QueryTags],
     ) -> None:
@@ -66,44 +66,50 @@ class Intake:
         self._take_back = take_back
         self._tags = tags
 
-    def look(self, partition: Partition, uids: Iterable[Uids]) -> Snapshot:
+    def read_rows(self, partition: Partition, uids: Iterable[Uids]) -> Snapshot:
         """Return the rows that these instances touch: who exists already need not send its blob."""
         return Snapshot.read(self._table, partition.key, uids)
 
-    def announce(self, versions: Sequence[sweep.Version]) -> list[Key]:
+    def record_intents(self, versions: Sequence[sweep.InstanceVersion]) -> list[Key]:
         """Record durably that blobs of these versions are about to be written; return the records' keys."""
         records = [sweep.intent(version) for version in versions]
         for start in range(0, len(records), MAX_CHANGES):
             self._table.write(*(Put(record) for record in records[start : start + MAX_CHANGES]))
         return [record.key for record in records]
 
-    def commit(self, partition: Partition, arrivals: Sequence[Arrival], snapshot: Snapshot) -> list[Outcome]:
-        """Make the arrivals exist; return one outcome each, in order. Their blobs are stored, their intents written.
+    def commit(
+        self, partition: Partition, new_instances: Sequence[NewInstance], snapshot: Snapshot
+    ) -> list[CommitOutcome]:
+        """Make the new_instances exist; return one outcome each, in order. Their blobs are stored, their intents written.
 
         `snapshot` is what `look` returned; if it is out of date, the write conflicts and is tried on a new one.
 
         Each instance exists in full or not at all, whatever happens to its neighbours.
         """
-        outcomes: dict[int, Outcome] = {}
+        outcomes: dict[int, CommitOutcome] = {}
         try:
             for attempt in range(_ATTEMPTS):
-                if len(outcomes) == len(arrivals):
+                if len(outcomes) == len(new_instances):
                     break
                 if attempt:
                     pause(attempt)
-                    pending = [each.uids for i, each in enumerate(arrivals) if i not in outcomes]
-                    snapshot = self.look(partition, pending)
-                self._attempt(partition, arrivals, snapshot, outcomes)
+                    pending = [each.uids for i, each in enumerate(new_instances) if i not in outcomes]
+                    snapshot = self.read_rows(partition, pending)
+                self._attempt(partition, new_instances, snapshot, outcomes)
         except StorageUnavailable:
-            return [outcomes.get(i, Refusal.UNKNOWN) for i in range(len(arrivals))]
-        return [outcomes.get(i, Refusal.CONTENDED) for i in range(len(arrivals))]
+            return [outcomes.get(i, Refusal.UNKNOWN) for i in range(len(new_instances))]
+        return [outcomes.get(i, Refusal.CONTENDED) for i in range(len(new_instances))]
 
     def _attempt(
-        self, partition: Partition, arrivals: Sequence[Arrival], snapshot: Snapshot, outcomes: dict[int, Outcome]
+        self,
+        partition: Partition,
+        new_instances: Sequence[NewInstance],
+        snapshot: Snapshot,
+        outcomes: dict[int, CommitOutcome],
     ) -> None:
         """Commit what has no outcome yet, on one reading of the rows; leave what conflicts to the next attempt."""
-        pending = [i for i in range(len(arrivals)) if i not in outcomes]
-        wanted = self._sorted_out(snapshot, arrivals, pending, outcomes)
+        pending = [i for i in range(len(new_instances)) if i not in outcomes]
+        wanted = self._sorted_out(snapshot, new_instances, pending, outcomes)
         numbers = list(self._numbers.reserve(len(wanted))) if wanted else []
         tags = self._tags() if wanted else QueryTags()  # read after the numbers are: see storage/tags/query_tags.py
         try:
@@ -111,7 +117,7 @@ class Intake:
                 plan = Plan(partition, snapshot)
                 while len(plan.created) < len(wanted):
                     done = len(plan.created)
-                    if plan.admit(filed(arrivals[wanted[done]], tags), numbers[done]) is None:
+                    if plan.add(with_tags(new_instances[wanted[done]], tags), numbers[done]) is None:
                         break
                 self._write(partition, plan)
                 done = len(plan.created)
@@ -121,23 +127,27 @@ class Intake:
             self._feed.seal(numbers)  # nobody will use them; readers need not wait for them
 
     def _sorted_out(
-        self, snapshot: Snapshot, arrivals: Sequence[Arrival], pending: list[int], outcomes: dict[int, Outcome]
+        self,
+        snapshot: Snapshot,
+        new_instances: Sequence[NewInstance],
+        pending: list[int],
+        outcomes: dict[int, CommitOutcome],
     ) -> list[int]:
         """Give those that exist their outcome; return those that may be written now."""
         wanted: list[int] = []
         seen: set[Uids] = set()
         for i in pending:
-            uids = arrivals[i].uids
+            uids = new_instances[i].uids
             if snapshot.exists(uids):
                 row = snapshot.instances[uids]
-                own = row.version == arrivals[i].version.version  # written before, by a call whose answer was lost
+                own = row.version == new_instances[i].version.version  # written before, by a call whose answer was lost
                 outcomes[i] = row if own else Refusal.EXISTS
             elif uids in seen:
                 outcomes[i] = Refusal.EXISTS
             elif not snapshot.closing(uids):
                 seen.add(uids)
                 wanted.append(i)
-        if any(snapshot.closing(arrivals[i].uids) for i in pending):
+        if any(snapshot.closing(new_instances[i].uids) for i in pending):
             time.sleep(_CLOSING_SECONDS)  # the deletion is about to end, and the next attempt to see it
         return wanted
 
@@ -149,7 +159,7 @@ class Intake:
         early = {change.key for change in beforehand}
         self._table.write(*(change for change in changes if change.key not in early))
 
-    def _confirmed(self, partition: Partition, plan: Plan) -> list[Outcome]:
+    def _confirmed(self, partition: Partition, plan: Plan) -> list[CommitOutcome]:
         """Return the outcome of each instance just written: taken back where a deletion closed its study meanwhile."""
         rows = [row for _, row in plan.created]
         open_to_doubt = [row for row in rows if not plan.writes_parents_of(row)]
@@ -158,9 +168,9 @@ class Intake:
         lost, parents = self._lost(partition, open_to_doubt)
         if lost:
             self._take_back(partition, lost)
-        for row, arrival in zip(rows, plan.arrivals, strict=True):
+        for row, new_instance in zip(rows, plan.new_instances, strict=True):
             if row in open_to_doubt and row not in lost and not plan.knew(parents.studies[row.study]):
-                self._restate(partition, arrival)
+                self._restate(partition, new_instance)
         return [Refusal.DELETED if row in lost else row for row in rows]
 
     def _lost(self, partition: Partition, rows: list[InstanceRow]) -> tuple[list[InstanceRow], Snapshot]:
@@ -186,14 +196,14 @@ class Intake:
             return False
         return True
 
-    def _restate(self, partition: Partition, arrival: Arrival) -> None:
+    def _restate(self, partition: Partition, new_instance: NewInstance) -> None:
         """Write an instance's values into its study row once more, unless a bulk update took the instance in."""
         for attempt in range(_ATTEMPTS):
-            found = self.look(partition, [arrival.uids])
-            if not found.exists(arrival.uids) or found.taken_in(arrival.uids):
+            found = self.read_rows(partition, [new_instance.uids])
+            if not found.exists(new_instance.uids) or found.taken_in(new_instance.uids):
                 return
             try:
-                self._table.write(*Plan(partition, found).restatement(arrival))
+                self._table.write(*Plan(partition, found).restatement(new_instance))
             except Conflict:
                 pause(attempt)
             else:

@@ -13,7 +13,7 @@ PAGE: Final = 100
 """Identifiers in one item: at most 20 KB."""
 
 
-class Papers:
+class ExportManifest:
     """Pages of one export after another, under its operation's id.
 
     They are written before the operation and removed by its last step. A crash between leaves pages that nobody reads.

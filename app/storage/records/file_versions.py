@@ -1,7 +1,7 @@
 """The versions of an instance's file, and what a row holds of a version that readers do not see yet (spec/11).
 
 A bulk update writes new versions beside the current ones, and notes each as *pending* in its row under the update's
-`epoch`. Readers take a row's pending version once the study row names that epoch: so one write to the study row shows
+`update_id`. Readers take a row's pending version once the study row names that update_id: so one write to the study row shows
 thousands of new versions at once, and `rows` is the one place that decides.
 """
 
@@ -42,15 +42,15 @@ class FileVersion:
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """What the update `epoch` makes of a row: new values of extended query tags and, of an instance, a new file."""
+    """What the update `update_id` makes of a row: new values of extended query tags and, of an instance, a new file."""
 
-    epoch: str
+    update_id: str
     attributes: Mapping[str, Element]
     file: FileVersion | None = None
 
     @property
     def fields(self) -> Fields:
-        fields: Fields = {"epoch": self.epoch, "attributes": orjson.dumps(self.attributes).decode()}
+        fields: Fields = {"epoch": self.update_id, "attributes": orjson.dumps(self.attributes).decode()}
         return fields | {"file": self.file.fields} if self.file else fields
 
     @staticmethod

@@ -20,7 +20,7 @@ class InstanceRow:
 
     `size` in bytes. `native` tells where uncompressed frames lie (the first fields of `dicom.frames.FrameTable`), empty
     when there are none or when a `frames` item tells. `attributes` are values of instance-level extended query tags.
-    `original` is the first stored version, None while that is the current one; `epoch` the last bulk update that the
+    `original` is the first stored version, None while that is the current one; `update_id` the last bulk update that the
     row was tidied after. `revision` is as on the other rows. `errors` tells, by the key of an extended query tag,
     where the error lies that kept the instance from being filed under it.
     """
@@ -39,7 +39,7 @@ class InstanceRow:
     native: tuple[int, ...] = ()
     attributes: Mapping[str, Element] = field(default_factory=dict)
     revision: int = 0
-    epoch: str = ""
+    update_id: str = ""
     original: FileVersion | None = None
     pending: Pending | None = None
     errors: Mapping[str, str] = field(default_factory=dict)
@@ -73,8 +73,8 @@ class InstanceRow:
         }
         if self.native:
             fields["native"] = list(self.native)
-        if self.epoch:
-            fields["epoch"] = self.epoch
+        if self.update_id:
+            fields["epoch"] = self.update_id
         if self.original:
             fields["original"] = self.original.fields
         if self.pending:
@@ -128,15 +128,15 @@ class InstanceRow:
         """The row with its original version as the current one."""
         return self.with_file(self.original) if self.original else self
 
-    def at(self, epoch: str) -> InstanceRow:
-        """Return the row as the update `epoch`, if it is pending, leaves it."""
+    def at(self, update_id: str) -> InstanceRow:
+        """Return the row as the update `update_id`, if it is pending, leaves it."""
         pending = self.pending
-        if pending is None or pending.epoch != epoch or pending.file is None:
+        if pending is None or pending.update_id != update_id or pending.file is None:
             return self
         return replace(
             self.with_file(pending.file),
             attributes=merged(self.attributes, pending.attributes),
             original=self.original or self.file,
-            epoch=epoch,
+            update_id=update_id,
             pending=None,
         )

@@ -18,7 +18,7 @@ from app.dicom.validation.attributes import (
     Element,
     Level,
 )
-from app.storage.records.rows import InstanceRow, Row, SeriesRow, StudyRow
+from app.storage.records.rows import IndexRow, InstanceRow, SeriesRow, StudyRow
 from app.storage.table import keys
 from app.storage.table.ports import Item, Key
 
@@ -26,15 +26,15 @@ _UID_TAG: Final = {SeriesRow: SERIES_UID, InstanceRow: INSTANCE_UID}
 """Studies are found by UID through their own key."""
 
 
-def postings(row: Row) -> dict[Key, Item]:
+def postings(row: IndexRow) -> dict[Key, Item]:
     """Return all postings of a row, by key, those of its pending version too."""
     found = _postings(row)
     if not isinstance(row, StudyRow) and row.pending:
-        found |= _postings(row.at(row.pending.epoch))
+        found |= _postings(row.at(row.pending.update_id))
     return found
 
 
-def _postings(row: Row) -> dict[Key, Item]:
+def _postings(row: IndexRow) -> dict[Key, Item]:
     found = [Key(keys.newest_of(row.partition, row.level.word), keys.newest(row.created))]
     uid_tag = _UID_TAG.get(type(row))
     if uid_tag:
@@ -47,7 +47,7 @@ def _postings(row: Row) -> dict[Key, Item]:
     return {key: Item(key, fields) for key in found}
 
 
-def attribute_keys(row: Row, attribute: Attribute, element: Element) -> list[Key]:
+def attribute_keys(row: IndexRow, attribute: Attribute, element: Element) -> list[Key]:
     """Return the keys under which one attribute of a row is filed."""
     return keys_of(row.partition, row.level.word, row.created, attribute, element)
 
@@ -72,11 +72,11 @@ def _extended(key: str, vr: str, level: Level) -> Attribute:
     return Attribute(tag, "", vr, level, int(number))
 
 
-def value_key(row: Row, tag: str, value: str) -> Key:
+def value_key(row: IndexRow, tag: str, value: str) -> Key:
     return Key(keys.values(row.partition, row.level.word, tag), keys.entry(value[:MAX_CANONICAL], row.created))
 
 
-def locator(row: Row) -> dict[str, str]:
+def locator(row: IndexRow) -> dict[str, str]:
     """Return the UIDs that lead to the row, as a posting's fields."""
     match row:
         case StudyRow():
@@ -86,5 +86,5 @@ def locator(row: Row) -> dict[str, str]:
     return {"study": row.study, "series": row.series, "instance": row.instance}
 
 
-def _uid(row: Row) -> str:
+def _uid(row: IndexRow) -> str:
     return row.instance if isinstance(row, InstanceRow) else row.series if isinstance(row, SeriesRow) else row.study

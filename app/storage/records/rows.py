@@ -7,7 +7,7 @@ deleted study left behind can never reappear under a study stored later with the
 Rows carry their attributes as DICOM JSON in `data`: those searched for, merged over the instances, the latest stored
 instance's value winning where it has one (spec/02).
 
-A row may hold a pending version (`file_versions`). What readers see of it is `row.at(study.epoch)`; what writers
+A row may hold a pending version (`file_versions`). What readers see of it is `row.at(study.update_id)`; what writers
 expect and replace is the row itself.
 """
 
@@ -28,8 +28,8 @@ from app.storage.table.ports import Item, Key
 __all__ = [
     "DELETING",
     "EMPTYING",
+    "IndexRow",
     "InstanceRow",
-    "Row",
     "SeriesRow",
     "StudyRow",
     "first_revision",
@@ -60,7 +60,7 @@ class StudyRow:
     """A study of a partition. `revision` grows with its writes; every write expects the revision it read.
 
     `modalities` are all that its series ever had, by which it is filed; which it has now, its series rows tell.
-    `epoch` is the last bulk update that readers see, `reach` a watermark that no instance in it exceeds; `writing` is
+    `update_id` is the last bulk update that readers see, `reach` a watermark that no instance in it exceeds; `writing` is
     an update whose new versions are being written, `settling` one that readers see while its rows are being tidied.
     """
 
@@ -71,10 +71,10 @@ class StudyRow:
     attributes: Mapping[str, Element] = field(default_factory=dict)
     closing: str = ""
     modalities: tuple[str, ...] = ()
-    epoch: str = ""
+    update_id: str = ""
     writing: str = ""
-    settling: str = ""
-    reach: int = 0
+    finishing: str = ""
+    last_watermark: int = 0
 
     level = Level.STUDY
 
@@ -87,9 +87,14 @@ class StudyRow:
         fields: dict[str, Any] = {"created": self.created, "revision": self.revision}
         if self.modalities:
             fields["modalities"] = list(self.modalities)
-        for name in ("closing", "epoch", "writing", "settling", "reach"):
-            if value := getattr(self, name):
-                fields[name] = value
+        marks = {
+            "closing": self.closing,
+            "epoch": self.update_id,
+            "writing": self.writing,
+            "settling": self.finishing,
+            "reach": self.last_watermark,
+        }
+        fields |= {name: value for name, value in marks.items() if value}
         return Item(self.key, fields, orjson.dumps(self.attributes))
 
     @staticmethod
@@ -142,9 +147,9 @@ class SeriesRow:
             fields["ending"] = True
         return Item(self.key, fields, orjson.dumps(self.attributes))
 
-    def at(self, epoch: str) -> SeriesRow:
-        """Return the row as the update `epoch`, if it is pending, leaves it."""
-        if self.pending is None or self.pending.epoch != epoch:
+    def at(self, update_id: str) -> SeriesRow:
+        """Return the row as the update `update_id`, if it is pending, leaves it."""
+        if self.pending is None or self.pending.update_id != update_id:
             return self
         return replace(self, attributes=merged(self.attributes, self.pending.attributes), pending=None)
 
@@ -165,7 +170,7 @@ class SeriesRow:
         )
 
 
-Row = StudyRow | SeriesRow | InstanceRow
+IndexRow = StudyRow | SeriesRow | InstanceRow
 
 
 def member(study: StudyRow | None, series: SeriesRow | None) -> bool:

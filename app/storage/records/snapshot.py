@@ -51,13 +51,13 @@ class Snapshot:
 
     def shown(self, uids: Uids) -> InstanceRow:
         """Return an instance that exists, as readers see it."""
-        return self.instances[uids].at(self.studies[uids[0]].epoch)
+        return self.instances[uids].at(self.studies[uids[0]].update_id)
 
     def taken_in(self, uids: Uids) -> bool:
         """Tell whether a bulk update that is under way in the study, or was the last one, has the instance."""
         study, row = self.studies[uids[0]], self.instances[uids]
-        updates = {row.epoch, row.pending.epoch if row.pending else ""} - {""}
-        return not updates.isdisjoint((study.epoch, study.writing))
+        updates = {row.update_id, row.pending.update_id if row.pending else ""} - {""}
+        return not updates.isdisjoint((study.update_id, study.writing))
 
     def closing(self, uids: Uids) -> bool:
         """Tell whether a deletion of the study or series is under way."""

@@ -13,7 +13,7 @@ from app.storage.table.ports import Range, Table
 R = TypeVar("R", StudyRow, SeriesRow, InstanceRow)
 
 
-class RawRows:
+class StoredRows:
     """Reads the rows of studies that exist."""
 
     def __init__(self, table: Table) -> None:

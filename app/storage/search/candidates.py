@@ -20,7 +20,7 @@ _MOST_GATHERED: Final = 100_000
 """Candidates held while a range is read; beyond, the newest objects are walked alone."""
 
 _MISSES: Final = 8
-"""Postings that are passed over for the price of one row that is read."""
+"""PostingList that are passed over for the price of one row that is read."""
 
 
 class Numbered(Protocol):
@@ -82,7 +82,7 @@ def _fitting(pattern: Wildcard, items: Iterable[Item]) -> Iterator[Item | None]:
             yield None
 
 
-class Postings(Generic[C]):
+class PostingList(Generic[C]):
     """One posting list, newest first, that can skip ahead. `read` makes a candidate of a posting."""
 
     def __init__(self, table: Table, pk: str, prefix: str, chunk: int, read: Callable[[Item], C]) -> None:
@@ -112,7 +112,7 @@ class Postings(Generic[C]):
         return self._chunk[0] if self._chunk else None
 
 
-def leapfrog(unions: Sequence[Sequence[Postings[C]]]) -> Iterator[C]:
+def leapfrog(unions: Sequence[Sequence[PostingList[C]]]) -> Iterator[C]:
     """Yield the candidates that are in every union of lists, newest first, skipping what one of them lacks."""
     target = keys.NEWEST
     while True:

@@ -18,7 +18,7 @@ from app.storage.records.rows import InstanceRow, SeriesRow, StudyRow, member, v
 from app.storage.records.snapshot import Snapshot
 
 
-class Found(NamedTuple):
+class Match(NamedTuple):
     """A match: its row and the rows above it."""
 
     study: StudyRow
@@ -43,20 +43,24 @@ class Found(NamedTuple):
         return (self.study.study, *below, *((self.instance.instance,) if self.instance else ()))
 
 
-def found_in(snapshot: Snapshot, uids: tuple[str, ...]) -> Found | None:
+def match_in(snapshot: Snapshot, uids: tuple[str, ...]) -> Match | None:
     """Return the visible rows of an object given by its UIDs down to the result level."""
     study = snapshot.studies.get(uids[0])
     if study is None or study.closing:
         return None
     if len(uids) == Level.STUDY:
-        return Found(study)
+        return Match(study)
     series = snapshot.series.get((uids[0], uids[1]))
     if series is None or not member(study, series):
         return None
     if len(uids) == Level.SERIES:
-        return Found(study, series.at(study.epoch))
+        return Match(study, series.at(study.update_id))
     row = snapshot.instances.get((uids[0], uids[1], uids[2]))
-    return Found(study, series.at(study.epoch), row.at(study.epoch)) if row and visible(study, series, row) else None
+    return (
+        Match(study, series.at(study.update_id), row.at(study.update_id))
+        if row and visible(study, series, row)
+        else None
+    )
 
 
 def modalities(series: Iterable[SeriesRow]) -> tuple[str, ...]:
@@ -65,7 +69,7 @@ def modalities(series: Iterable[SeriesRow]) -> tuple[str, ...]:
     return tuple(sorted(value for value in found if value))
 
 
-def attributes_of(found: Found) -> dict[str, Element]:
+def attributes_of(found: Match) -> dict[str, Element]:
     """Return what a query is matched against: the attributes of the rows, and their UIDs."""
     attributes: dict[str, Element] = {**found.study.attributes, STUDY_UID: {"vr": "UI", "Value": [found.study.study]}}
     if found.modalities is not None:

@@ -29,8 +29,8 @@ from app.dicom.validation.attributes import MODALITIES_IN_STUDY, UIDS, Level
 from app.storage.index.instances import Instances
 from app.storage.records.rows import SeriesRow, StudyRow
 from app.storage.records.snapshot import Snapshot
-from app.storage.search.candidates import LARGEST_CHUNK, Postings, entries, leapfrog, places, race, sequence_of
-from app.storage.search.matches import Found, attributes_of, found_in, modalities
+from app.storage.search.candidates import LARGEST_CHUNK, PostingList, entries, leapfrog, places, race, sequence_of
+from app.storage.search.matches import Match, attributes_of, match_in, modalities
 from app.storage.table import keys
 from app.storage.table.ports import Item, Table
 
@@ -49,7 +49,7 @@ class Candidate(NamedTuple):
     instance: str = ""
 
 
-class Search:
+class SearchPlanner:
     """Answers queries on one partition, newest first. `spread` is `map`, or like it on several threads."""
 
     def __init__(self, table: Table, instances: Instances, spread: ReadSeries = map) -> None:
@@ -57,11 +57,11 @@ class Search:
         self._instances = instances
         self._spread = spread
 
-    def run(self, partition: int, query: Query) -> list[Found]:
+    def run(self, partition: int, query: Query) -> list[Match]:
         """Return the page of matches that the query asks for."""
         return list(islice(self._matches(partition, query), query.offset, query.offset + query.limit))
 
-    def _matches(self, partition: int, query: Query) -> Iterator[Found]:
+    def _matches(self, partition: int, query: Query) -> Iterator[Match]:
         studies, instances = _named(query, Level.STUDY), _named(query, Level.INSTANCE)
         if instances and len(instances) <= _FEW:
             return chain.from_iterable(self._verified(partition, query, self._stream(partition, query)))
@@ -76,7 +76,7 @@ class Search:
 
     # --- inside named studies ---
 
-    def _inside(self, partition: int, query: Query, studies: Sequence[str]) -> Iterator[Found]:
+    def _inside(self, partition: int, query: Query, studies: Sequence[str]) -> Iterator[Match]:
         """Yield the matches inside these studies: what there is of the result level is read whole and sorted."""
         if query.level is Level.STUDY:
             found = [each for each in self._visible(partition, [(study,) for study in studies]) if each]
@@ -85,14 +85,14 @@ class Search:
         found.sort(key=lambda each: -each.sequence)
         return iter(self._true(query, found))
 
-    def _members(self, partition: int, query: Query, study: str) -> list[Found]:
+    def _members(self, partition: int, query: Query, study: str) -> list[Match]:
         if query.level is Level.SERIES:
             view = self._instances.series_of(partition, study)
-            return [Found(view.study, row) for row in view.series.values()] if view.study else []
+            return [Match(view.study, row) for row in view.series.values()] if view.study else []
         series: Sequence[str | None] = _named(query, Level.SERIES) or [None]
         views = (self._instances.within(partition, study, each) for each in series)
         return [
-            Found(view.study, view.series[row.series], row) for view in views if view.study for row in view.instances
+            Match(view.study, view.series[row.series], row) for view in views if view.study for row in view.instances
         ]
 
     # --- streams: newest first ---
@@ -102,14 +102,14 @@ class Search:
         chunk = query.offset + query.limit
         unions = [
             [
-                Postings(self._table, pk, keys.entries(value), chunk, _candidate)
+                PostingList(self._table, pk, keys.entries(value), chunk, _candidate)
                 for pk, value in places(partition, query.level.word, each)
             ]
             for each in query.filters
             if _streams(query, each)
         ]
         newest = keys.newest_of(partition, query.level.word)
-        return leapfrog(unions or [[Postings(self._table, newest, "", chunk, _candidate)]])
+        return leapfrog(unions or [[PostingList(self._table, newest, "", chunk, _candidate)]])
 
     # --- gathers: every object of a range, in no useful order ---
 
@@ -138,7 +138,7 @@ class Search:
 
     # --- verification ---
 
-    def _verified(self, partition: int, query: Query, candidates: Iterable[Candidate]) -> Iterator[list[Found]]:
+    def _verified(self, partition: int, query: Query, candidates: Iterable[Candidate]) -> Iterator[list[Match]]:
         """Yield batches of true matches, in the candidates' order; an empty batch when none of a chunk was one."""
         stream = iter(candidates)
         size = min(LARGEST_CHUNK, query.offset + query.limit)
@@ -146,17 +146,17 @@ class Search:
             yield self._true(query, self._rows(partition, query.level, chunk))
             size = min(size * 2, LARGEST_CHUNK)
 
-    def _rows(self, partition: int, level: Level, chunk: Sequence[Candidate]) -> list[Found]:
+    def _rows(self, partition: int, level: Level, chunk: Sequence[Candidate]) -> list[Match]:
         """Return the rows of candidates, but for those that are gone or no longer filed under their number."""
         found = self._visible(partition, [(each.study, each.series, each.instance)[:level] for each in chunk])
         return [row for row, each in zip(found, chunk, strict=True) if row and row.sequence == each.sequence]
 
-    def _visible(self, partition: int, uids: Sequence[tuple[str, ...]]) -> list[Found | None]:
+    def _visible(self, partition: int, uids: Sequence[tuple[str, ...]]) -> list[Match | None]:
         """Return the rows of each object, None if there is no such object: one batched read."""
         snapshot = Snapshot.read(self._table, partition, uids)
-        return [found_in(snapshot, each) for each in uids]
+        return [match_in(snapshot, each) for each in uids]
 
-    def _true(self, query: Query, found: list[Found]) -> list[Found]:
+    def _true(self, query: Query, found: list[Match]) -> list[Match]:
         """Return those that lie where the URL says and match the query.
 
         Their studies' Modalities are read only for those that match by what Modalities the studies ever had.
@@ -167,7 +167,7 @@ class Search:
             found = self._with_modalities([each for each in ever if query.matches(attributes_of(each))])
         return [each for each in found if query.matches(attributes_of(each))]
 
-    def _with_modalities(self, found: list[Found]) -> list[Found]:
+    def _with_modalities(self, found: list[Match]) -> list[Match]:
         studies = list({each.study.study: each.study for each in found}.values())
         rows = zip(studies, self._spread(self._instances.series_in, studies), strict=True)
         known = {study.study: modalities(series) for study, series in rows}
@@ -188,7 +188,7 @@ def _named(query: Query, level: Level) -> Sequence[str] | None:
     return None
 
 
-def _below(query: Query, found: Found) -> bool:
+def _below(query: Query, found: Match) -> bool:
     """Tell whether an object is in the study and series of the URL."""
     above = (query.study, query.series)
     return all(asked in (None, uid) for asked, uid in zip(above, found.uids, strict=False))

@@ -6,7 +6,7 @@ from app.storage.table import keys
 from app.storage.table.ports import Table
 
 
-class Sequence:
+class SequenceCounter:
     """Numbers that are unique, ascending and never reused; reserved as late as possible, since gaps hold up readers."""
 
     def __init__(self, table: Table) -> None:

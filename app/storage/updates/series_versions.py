@@ -10,10 +10,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from app.dicom.validation.attributes import Element
-from app.storage.feed.row_writer import RowWrites
+from app.storage.feed.row_writer import RowWriter
 from app.storage.records.file_versions import Pending, merged
 from app.storage.records.rows import SeriesRow, StudyRow
-from app.storage.records.stored_rows import RawRows
+from app.storage.records.stored_rows import StoredRows
 from app.storage.table.ports import Change
 from app.storage.updates.version_changes import replaced, while_writing
 
@@ -23,7 +23,7 @@ Values = Mapping[str, Element]
 class SeriesVersions:
     """Writes the series rows of studies that are updated."""
 
-    def __init__(self, rows: RawRows, writes: RowWrites) -> None:
+    def __init__(self, rows: StoredRows, writes: RowWriter) -> None:
         self._rows = rows
         self._writes = writes
 
@@ -37,22 +37,22 @@ class SeriesVersions:
             while_writing(study),
         )
 
-    def settle(self, study: StudyRow, epoch: str, values: Values) -> None:
+    def finish(self, study: StudyRow, update_id: str, values: Values) -> None:
         """Make what is pending current, and `values` with it."""
 
         def current(row: SeriesRow) -> SeriesRow:
-            shown = row.at(epoch)
+            shown = row.at(update_id)
             return replace(shown, attributes=merged(shown.attributes, values))
 
-        self._write(self._noted(study, epoch), current, lambda row: _is_noted(row, epoch))
+        self._write(self._noted(study, update_id), current, lambda row: _is_noted(row, update_id))
 
-    def revert(self, study: StudyRow, epoch: str) -> None:
+    def revert(self, study: StudyRow, update_id: str) -> None:
         """Take back what is pending."""
-        rows = self._noted(study, epoch)
-        self._write(rows, lambda row: replace(row, pending=None), lambda row: _is_noted(row, epoch))
+        rows = self._noted(study, update_id)
+        self._write(rows, lambda row: replace(row, pending=None), lambda row: _is_noted(row, update_id))
 
-    def _noted(self, study: StudyRow, epoch: str) -> list[SeriesRow]:
-        return [row for row in self._rows.series(study).values() if _is_noted(row, epoch)]
+    def _noted(self, study: StudyRow, update_id: str) -> list[SeriesRow]:
+        return [row for row in self._rows.series(study).values() if _is_noted(row, update_id)]
 
     def _write(
         self,
@@ -73,5 +73,5 @@ class SeriesVersions:
         self._writes.all(rows, lambda: written, refreshed, also, numbered=False)
 
 
-def _is_noted(row: SeriesRow, epoch: str) -> bool:
-    return row.pending is not None and row.pending.epoch == epoch
+def _is_noted(row: SeriesRow, update_id: str) -> bool:
+    return row.pending is not None and row.pending.update_id == update_id

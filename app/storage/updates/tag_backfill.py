@@ -1,8 +1,8 @@
-"""Filing instances that exist under extended query tags that are new (spec/07, "Re-index").
+"""TagBackfill instances that exist under extended query tags that are new (spec/07, "Re-index").
 
 Values come from stored metadata. Of a study or a series the newest instance that has a value gives it: instances are
 filed newest first, and a value that is there stays; what a later store put there is newer still. Every write expects
-the rows that it was made from and the definitions as they were. So what is deleted meanwhile stays deleted, and filing
+the rows that it was made from and the definitions as they were. So what is deleted meanwhile stays deleted, and backfill
 the same instances again, after a kill -9 for instance, changes nothing that was filed before.
 """
 
@@ -18,8 +18,8 @@ import orjson
 from app.dicom.query import tag_values
 from app.dicom.validation.attributes import CORE, Attribute, Attributes, Extended, Level
 from app.errors import Conflict, StorageUnavailable
-from app.storage.feed.change_feed import Entry
-from app.storage.feed.row_writer import ATTEMPTS, RowWrites, pause
+from app.storage.feed.change_feed import FeedEntry
+from app.storage.feed.row_writer import ATTEMPTS, RowWriter, pause
 from app.storage.records.documents import Documents
 from app.storage.records.rows import InstanceRow, SeriesRow, StudyRow
 from app.storage.records.snapshot import Snapshot
@@ -68,16 +68,16 @@ class _Move(Generic[R]):
 AnyMove = _Move[StudyRow] | _Move[SeriesRow] | _Move[InstanceRow]
 
 
-class Filing:
+class TagBackfill:
     """Files instances under those of the wanted tags (`QueryTag.key`) that are still defined."""
 
-    def __init__(self, table: Table, tags: QueryTagStore, documents: Documents, writes: RowWrites) -> None:
+    def __init__(self, table: Table, tags: QueryTagStore, documents: Documents, writes: RowWriter) -> None:
         self._table = table
         self._tags = tags
         self._documents = documents
         self._writes = writes
 
-    def file(self, entries: Sequence[Entry], wanted: frozenset[str]) -> None:
+    def file(self, entries: Sequence[FeedEntry], wanted: frozenset[str]) -> None:
         """File the instances that these entries of the feed tell the creation of, those that are still there.
 
         A value that breaks a rule becomes an error of the tag, which is disabled before.
@@ -93,7 +93,7 @@ class Filing:
                 attempt += 1
         raise StorageUnavailable
 
-    def _pass(self, created: Sequence[Entry], wanted: frozenset[str]) -> bool:
+    def _pass(self, created: Sequence[FeedEntry], wanted: frozenset[str]) -> bool:
         """File what can be in one reading; tell whether something was, so that there may be more."""
         tags = self._tags.read()
         found = sorted(self._found(created), key=lambda each: -each.row.created)
@@ -104,7 +104,7 @@ class Filing:
             self._writes.write([tags.unchanged, *changes])
         return any(len(each.errors) == _ERRORS_AT_ONCE for each in moves)
 
-    def _found(self, created: Sequence[Entry]) -> Iterator[_Found]:
+    def _found(self, created: Sequence[FeedEntry]) -> Iterator[_Found]:
         """Yield the instances that belong to rows that are there, whether or not a deletion is under way above them:
         one that finds something left undoes itself."""
         for partition in dict.fromkeys(each.partition for each in created):
@@ -123,7 +123,7 @@ class Filing:
         series: dict[Key, _Move[SeriesRow]] = {}
         instances = [_instance(each, datasets, of, tags) for each in found]
         for each in found:
-            shown = datasets.get(each.row.at(each.study.epoch).watermark, {})
+            shown = datasets.get(each.row.at(each.study.update_id).watermark, {})
             study = studies.setdefault(each.study.key, _Move(each.study, each.study))
             study.after = _with(study.after, tag_values.values(shown, of[Level.STUDY]), tags)
             one = series.setdefault(each.series.key, _Move(each.series, each.series))

@@ -11,7 +11,7 @@ from app.storage.index import sweep
 from app.storage.records import documents
 from app.storage.records.file_versions import FileVersion, Pending, merged
 from app.storage.records.postings import postings
-from app.storage.records.rows import InstanceRow, Row, StudyRow
+from app.storage.records.rows import IndexRow, InstanceRow, StudyRow
 from app.storage.table import keys
 from app.storage.table.ports import Change, Delete, Holds, Item, Key, Put, Require
 
@@ -20,14 +20,14 @@ READERS_SECONDS: Final = 3600
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class NewVersion:
     """A new version of an instance whose file is stored: `row` as it was read, packed documents, its intent's key.
 
     `native` as in `InstanceRow`.
     """
 
     row: InstanceRow
-    version: sweep.Version
+    version: sweep.InstanceVersion
     size: int
     native: tuple[int, ...]
     metadata: bytes
@@ -40,7 +40,7 @@ def while_writing(study: StudyRow) -> Require:
     return Require(study.key, Holds("writing", study.writing))
 
 
-def replaced(before: Row, after: Row) -> list[Change]:
+def replaced(before: IndexRow, after: IndexRow) -> list[Change]:
     """Return the changes that put one state of a row in the place of another, with the difference of their postings."""
     was, now = postings(before), postings(after)
     return [
@@ -50,11 +50,11 @@ def replaced(before: Row, after: Row) -> list[Change]:
     ]
 
 
-def noted(written: Written, watermark: int, epoch: str, attributes: Mapping[str, Element]) -> list[Change]:
+def noted(written: NewVersion, watermark: int, update_id: str, attributes: Mapping[str, Element]) -> list[Change]:
     """Return the changes that note a new version as pending, under a watermark that no feed entry will have."""
     row = written.row
     file = FileVersion(watermark, written.version.version, written.size, written.native)
-    after = replace(row, pending=Pending(epoch, attributes, file), revision=row.revision + 1)
+    after = replace(row, pending=Pending(update_id, attributes, file), revision=row.revision + 1)
     changes = [
         *replaced(row, after),
         Put(documents.metadata_item(row.with_file(file), written.metadata)),
@@ -65,13 +65,13 @@ def noted(written: Written, watermark: int, epoch: str, attributes: Mapping[str,
     return [*changes, Put(documents.frames_item(row.with_file(file), written.frames))] if written.frames else changes
 
 
-def settled(row: InstanceRow, epoch: str, attributes: Mapping[str, Element]) -> tuple[InstanceRow, list[Change]]:
+def settled(row: InstanceRow, update_id: str, attributes: Mapping[str, Element]) -> tuple[InstanceRow, list[Change]]:
     """Return a row with its pending version made current, and the changes that write it so, but for its feed entry.
 
     `attributes` are new values of extended query tags as there are now. The original version stays; another that was
     current until now is removed once nobody can be reading it.
     """
-    shown = row.at(epoch)
+    shown = row.at(update_id)
     after = replace(shown, attributes=merged(shown.attributes, attributes), revision=row.revision + 1)
     changes = replaced(row, after)
     if row.original:

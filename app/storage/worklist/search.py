@@ -12,7 +12,7 @@ from itertools import islice
 from typing import Final, NamedTuple
 
 from app.dicom.query.query import Filter, OneOf, Query
-from app.storage.search.candidates import Postings, entries, leapfrog, places, race, sequence_of
+from app.storage.search.candidates import PostingList, entries, leapfrog, places, race, sequence_of
 from app.storage.table import keys
 from app.storage.table.ports import Item, Table
 from app.storage.worklist.workitems import KIND, WorkitemRow
@@ -21,14 +21,14 @@ _LARGEST_CHUNK: Final = 128
 """Workitems read at once; they come with their documents."""
 
 
-class Candidate(NamedTuple):
+class WorkitemCandidate(NamedTuple):
     """Where a match may lie, and the number it is ordered by."""
 
     sequence: int
     workitem: str
 
 
-class Worklist:
+class WorklistSearch:
     """Answers queries on the workitems of one partition."""
 
     def __init__(self, table: Table) -> None:
@@ -44,24 +44,26 @@ class Worklist:
         )
         return list(islice(matches, query.offset, query.offset + query.limit))
 
-    def _stream(self, partition: int, query: Query) -> Iterator[Candidate]:
+    def _stream(self, partition: int, query: Query) -> Iterator[WorkitemCandidate]:
         """Yield candidates newest first: where all exact filters agree, or simply the newest workitems."""
         chunk = query.offset + query.limit
         unions = [
             [
-                Postings(self._table, pk, keys.entries(value), chunk, _candidate)
+                PostingList(self._table, pk, keys.entries(value), chunk, _candidate)
                 for pk, value in places(partition, KIND, each)
             ]
             for each in query.filters
             if isinstance(each.condition, OneOf)
         ]
         newest = keys.newest_of(partition, KIND)
-        return leapfrog(unions or [[Postings(self._table, newest, "", chunk, _candidate)]])
+        return leapfrog(unions or [[PostingList(self._table, newest, "", chunk, _candidate)]])
 
-    def _gather(self, partition: int, wanted: Filter) -> Iterator[Candidate | None]:
+    def _gather(self, partition: int, wanted: Filter) -> Iterator[WorkitemCandidate | None]:
         return (item and _candidate(item) for item in entries(self._table, partition, KIND, wanted))
 
-    def _verified(self, partition: int, query: Query, candidates: Iterable[Candidate]) -> Iterator[list[WorkitemRow]]:
+    def _verified(
+        self, partition: int, query: Query, candidates: Iterable[WorkitemCandidate]
+    ) -> Iterator[list[WorkitemRow]]:
         """Yield batches of true matches, in the candidates' order; an empty batch when none of a chunk was one."""
         stream = iter(candidates)
         size = min(_LARGEST_CHUNK, query.offset + query.limit)
@@ -70,7 +72,7 @@ class Worklist:
             yield [row for row in rows if query.matches(row.filed)]
             size = min(size * 2, _LARGEST_CHUNK)
 
-    def _rows(self, partition: int, chunk: list[Candidate]) -> list[WorkitemRow]:
+    def _rows(self, partition: int, chunk: list[WorkitemCandidate]) -> list[WorkitemRow]:
         found = self._table.get_many([keys.workitem(partition, each.workitem) for each in chunk])
         rows = (
             WorkitemRow.of(item, partition, each.workitem)
@@ -80,5 +82,5 @@ class Worklist:
         return list(rows)
 
 
-def _candidate(item: Item) -> Candidate:
-    return Candidate(sequence_of(item), item.fields["workitem"])
+def _candidate(item: Item) -> WorkitemCandidate:
+    return WorkitemCandidate(sequence_of(item), item.fields["workitem"])

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 from flask import Response, request
 
-from app.services.change_feed import FeedEntry
+from app.services.change_feed import FeedEntryView
 from app.web import schemas
 from app.web.context import Scope
 from app.web.mount import resource as new
@@ -35,7 +35,7 @@ def latest(scope: Scope) -> Response:
     return json(_json(entry)) if entry else empty(204)
 
 
-def _json(entry: FeedEntry) -> dict[str, Any]:
+def _json(entry: FeedEntryView) -> dict[str, Any]:
     written: dict[str, Any] = {
         "sequence": entry.sequence,
         "partitionName": entry.partition_name,

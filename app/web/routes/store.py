@@ -12,7 +12,7 @@ from app.web import media
 from app.web.body import Body, open_body
 from app.web.context import Scope
 from app.web.mount import resource as new
-from app.web.multipart import Part, Reader
+from app.web.multipart import MultipartReader, Part
 from app.web.negotiation import DICOM, require_json
 from app.web.responses import dicom_json, empty
 
@@ -54,7 +54,7 @@ def instances(request: Request, scope: Scope) -> Iterator[Body | Part]:
         raise UnsupportedContent(f"The content type '{header}' is either not multipart or is missing boundary.")
     if "start" in parameters:
         raise InvalidRequest("The start parameter in multipart/related request is not supported.")
-    reader = Reader(_open(request, settings.max_request_bytes), boundary, settings.max_part_bytes)
+    reader = MultipartReader(_open(request, settings.max_request_bytes), boundary, settings.max_part_bytes)
     parts = _checked(reader, parameters.get("type"))
     first = next(parts, None)
     return parts if first is None else chain((first,), parts)
@@ -66,7 +66,7 @@ def _open(request: Request, limit: int) -> Body:
     return body
 
 
-def _checked(parts: Reader, root_type: str | None) -> Iterator[Part]:
+def _checked(parts: MultipartReader, root_type: str | None) -> Iterator[Part]:
     """Yield the parts; one that is not `application/dicom`, by its own word or by `type`, refuses the request."""
     for part in parts:
         stated = part.content_type or root_type or ""

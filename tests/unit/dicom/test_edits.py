@@ -13,7 +13,13 @@ from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
-from app.dicom.editing.rewrite import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, Edited, NewValue, edited
+from app.dicom.editing.rewrite import (
+    IMPLEMENTATION_CLASS_UID,
+    IMPLEMENTATION_VERSION_NAME,
+    NewValue,
+    RewrittenFile,
+    edited,
+)
 from app.dicom.encoding.elements import Buffer
 from app.dicom.encoding.frames import FrameTable, frame_table
 from app.dicom.encoding.part10 import inflated, parse
@@ -33,7 +39,7 @@ PLAIN = {NAME: NewValue("PN", "Smith^John"), 0x00104000: NewValue("LT", "Odd"), 
 FILES = sorted(p for p in Path(pydicom.data.__file__).parent.rglob("*") if p.suffix in {"", ".dcm"} and p.is_file())
 
 
-def edit(data: Buffer, values: dict[int, NewValue]) -> tuple[Edited, bytes]:
+def edit(data: Buffer, values: dict[int, NewValue]) -> tuple[RewrittenFile, bytes]:
     new = edited(data, parse(data), values)
     return new, new.stream(data).read()
 

@@ -15,7 +15,7 @@ from app.engines.embedded.sqlite import SqliteTable
 from app.errors import Conflict, OperationActive, StorageUnavailable
 from app.services.operations import runner as service
 from app.services.operations.purge import Purge
-from app.services.operations.runner import OperationDirectory, Runner, Task, announce
+from app.services.operations.runner import OperationDirectory, OperationRunner, Task, announce
 from app.storage.operations.operations import FAILED, NOT_STARTED, RUNNING, SUCCEEDED, Operation, Operations
 from app.storage.table.ports import Absent, Item, Key, Put, Table
 
@@ -60,8 +60,8 @@ class Bench:
         self.queue = TableQueue(table, now=self.clock)
         self.task = Count(3)
 
-    def worker(self, **tasks: Count) -> Runner:
-        return Runner(self.operations, self.queue, tasks or {"reindex": self.task}, monotonic=self.clock)
+    def worker(self, **tasks: Count) -> OperationRunner:
+        return OperationRunner(self.operations, self.queue, tasks or {"reindex": self.task}, monotonic=self.clock)
 
     def start(self, kind: str = "reindex", *, announced: bool = True) -> str:
         operation = self.operations.start(kind, {"asked": 1}, exclusive=True)
@@ -95,7 +95,7 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     table.close()
 
 
-def drain(worker: Runner) -> None:
+def drain(worker: OperationRunner) -> None:
     while worker.run_once():
         pass
 

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 import orjson
 
 from app import bootstrap
-from app.services.change_feed import FeedEntry
+from app.services.change_feed import FeedEntryView
 from app.services.policy import V2
 from app.settings import Settings
 from app.storage.table.ports import ALL, BlobStore, Change, Item, Key, Range, Table
@@ -162,7 +162,7 @@ class Archive:
         assert current == found, "feed and search differ"
         return found
 
-    def feed(self) -> list[FeedEntry]:
+    def feed(self) -> list[FeedEntryView]:
         """What the feed says since the archive was moved to its partition."""
         feed = self.services.change_feed.by_sequence(self._fed, 100_000, metadata=False)
         return [each for each in feed if each.partition_name == self.partition.name]
@@ -221,7 +221,7 @@ class Archive:
         assert rows or not items, f"left behind: {items}"
 
 
-def _uids(entry: FeedEntry) -> Uids:
+def _uids(entry: FeedEntryView) -> Uids:
     return entry.study, entry.series, entry.instance
 
 

@@ -31,7 +31,7 @@ def later(monkeypatch: pytest.MonkeyPatch) -> Later:
 @pytest.fixture(autouse=True)
 def one_after_another(monkeypatch: pytest.MonkeyPatch) -> None:
     """Files are written by the thread that asks for it, so that who dies, or stands still, does so alone."""
-    monkeypatch.setattr(bootstrap, "side_by_side", map)
+    monkeypatch.setattr(bootstrap, "parallel_map", map)
 
 
 @pytest.fixture(autouse=True)

@@ -13,10 +13,10 @@ from app.engines.aws import clients, provision
 from app.engines.aws.dynamodb import DynamoTable
 from app.engines.embedded.sqlite import SqliteTable
 from app.errors import Conflict
-from app.storage.feed.change_feed import GRACE_SECONDS, ChangeFeed, Entry
+from app.storage.feed.change_feed import GRACE_SECONDS, FeedEntry, FeedLog
 from app.storage.records.rows import InstanceRow
 from app.storage.table import clock, keys
-from app.storage.table.counters import Sequence
+from app.storage.table.counters import SequenceCounter
 from app.storage.table.partitions import Partition
 from app.storage.table.ports import Table
 from tests.unit.storage.conftest import Later
@@ -33,8 +33,8 @@ class Feed:
 
     def __init__(self, table: Table) -> None:
         self.table = table
-        self.numbers = Sequence(table)
-        self.feed = ChangeFeed(table, self.numbers)
+        self.numbers = SequenceCounter(table)
+        self.feed = FeedLog(table, self.numbers)
 
     def write(self, *numbers: int) -> None:
         """Write entries under reserved numbers, as one change each would."""
@@ -52,7 +52,7 @@ class Feed:
         return [entry.sequence for entry in self.feed.by_time("", "", offset, limit)]
 
     def latest(self) -> list[int | None]:
-        found: list[Entry | None] = [self.feed.latest(), self.feed.latest_by_time()]
+        found: list[FeedEntry | None] = [self.feed.latest(), self.feed.latest_by_time()]
         return [entry and entry.sequence for entry in found]
 
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import pytest
 
 from app.dicom.editing import rewrite
-from app.dicom.editing.rewrite import Edited, NewValue
+from app.dicom.editing.rewrite import NewValue, RewrittenFile
 from app.dicom.encoding.elements import Buffer
 from app.dicom.encoding.part10 import Part10
 from app.errors import InvalidInstance, NotFound, OperationActive
@@ -104,7 +104,7 @@ def broken(monkeypatch: pytest.MonkeyPatch) -> Callable[[Uids], None]:
     """Lets the file of one instance be such that no other version can be made of it."""
 
     def refuse(uids: Uids) -> None:
-        def edited(data: Buffer, part10: Part10, values: dict[int, NewValue]) -> Edited:
+        def edited(data: Buffer, part10: Part10, values: dict[int, NewValue]) -> RewrittenFile:
             if part10.raw(0x00080018).rstrip(b"\0") == uids[2].encode():
                 raise InvalidInstance("It is broken.")
             return rewrite.edited(data, part10, values)
@@ -311,7 +311,7 @@ def test_readers_see_all_new_or_all_old(
             outcomes = schedule.run(
                 {
                     "read": lambda: {
-                        row.epoch for row in archive.services.retrieve.instances(archive.partition, *path)
+                        row.update_id for row in archive.services.retrieve.instances(archive.partition, *path)
                     },
                     "update": lambda: update(archive, "NEW", STUDY),
                 }

@@ -10,7 +10,7 @@ import pytest
 
 from app import bootstrap
 from app.settings import Settings
-from app.storage.index.pages import Place, Walk
+from app.storage.index.pages import InstancePages, PagePosition
 from app.storage.table.ports import ALL, Item, Range
 from tests.unit.storage.archive import Archive, HookedTable, file
 
@@ -45,8 +45,8 @@ def table(archive: Archive) -> Counting:
     return Counting(engine.table, lambda call: None)
 
 
-def walked(walk: Walk, archive: Archive, series: str | None, size: int) -> Iterator[list[str]]:
-    last: Place | None = None
+def walked(walk: InstancePages, archive: Archive, series: str | None, size: int) -> Iterator[list[str]]:
+    last: PagePosition | None = None
     while True:
         rows, last = walk.page(archive.partition.key, STUDY, series, last, size)
         yield [row.instance for row in rows]
@@ -56,19 +56,19 @@ def walked(walk: Walk, archive: Archive, series: str | None, size: int) -> Itera
 
 @pytest.mark.parametrize("size", [1, 3, 10, 29, 30, 31])
 def test_each_once(archive: Archive, table: Counting, size: int) -> None:
-    pages = list(walked(Walk(table), archive, None, size))
+    pages = list(walked(InstancePages(table), archive, None, size))
     assert list(chain(*pages)) == [f"{STUDY}.{series}.{n}" for series in "123" for n in range(10)]
     assert max(map(len, pages)) <= size
     assert table.read == 30, "no row is read twice"
 
 
 def test_one_series(archive: Archive, table: Counting) -> None:
-    assert list(chain(*walked(Walk(table), archive, f"{STUDY}.2", 4))) == [f"{STUDY}.2.{n}" for n in range(10)]
+    assert list(chain(*walked(InstancePages(table), archive, f"{STUDY}.2", 4))) == [f"{STUDY}.2.{n}" for n in range(10)]
     assert table.read == 10
 
 
 def test_what_is_deleted_meanwhile_is_left_out(archive: Archive, table: Counting) -> None:
-    pages = walked(Walk(table), archive, None, 10)
+    pages = walked(InstancePages(table), archive, None, 10)
     assert len(next(pages)) == 10
     archive.delete(STUDY, f"{STUDY}.2")
     archive.delete(STUDY, f"{STUDY}.3", f"{STUDY}.3.4")
@@ -76,7 +76,7 @@ def test_what_is_deleted_meanwhile_is_left_out(archive: Archive, table: Counting
 
 
 def test_what_exists(archive: Archive, table: Counting) -> None:
-    walk, key = Walk(table), archive.partition.key
+    walk, key = InstancePages(table), archive.partition.key
     archive.delete(STUDY, f"{STUDY}.2")
     archive.delete("2.25.10")
     found = {

@@ -19,7 +19,7 @@ from app.dicom.worklist.search_attributes import FILTERS, MAX_VALUES, STATE
 from app.errors import Conflict, InvalidWorkitem, StorageUnavailable, TooLarge
 from app.storage.table import keys
 from app.storage.table.ports import MAX_CHANGES, Change, Item, Key, Put, Range, Table
-from app.storage.worklist.search import Worklist
+from app.storage.worklist.search import WorklistSearch
 from app.storage.worklist.workitems import MAX_DATASET_BYTES, WorkitemRow, Workitems, postings
 from tests.workitems import requested, sequence, text, workitem
 
@@ -92,7 +92,7 @@ def move(workitems: Workitems, number: int, state: str) -> None:
 
 def searched(table: Watched, *parameters: tuple[str, str]) -> list[str]:
     query = parse_query(Level.INSTANCE, None, None, parameters, Catalogue(FILTERS, sequences=True))
-    return [row.workitem for row in Worklist(table).run(P, query)]  # type: ignore[arg-type]
+    return [row.workitem for row in WorklistSearch(table).run(P, query)]  # type: ignore[arg-type]
 
 
 def listed(engine: Engine) -> set[tuple[str, str]]:

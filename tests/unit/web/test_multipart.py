@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from app.errors import InvalidRequest, TooLarge
 from app.web import multipart
-from app.web.multipart import Reader
+from app.web.multipart import MultipartReader
 
 LIMIT = 1 << 31
 
@@ -31,7 +31,7 @@ class Pieces:
 
 
 def parts(body: bytes, boundary: str = "b", limit: int = LIMIT) -> list[tuple[str | None, bytes]]:
-    return [(part.content_type, part.read()) for part in Reader(BytesIO(body), boundary, limit)]
+    return [(part.content_type, part.read()) for part in MultipartReader(BytesIO(body), boundary, limit)]
 
 
 def test_a_part_and_its_type() -> None:
@@ -67,7 +67,7 @@ def test_what_only_looks_like_a_boundary_is_data(data: bytes) -> None:
 def test_an_empty_part_without_its_empty_line_does_not_swallow_the_next(size: int) -> None:
     body = b"--b\r\nContent-Type: t\r\n\r\n--b\r\n\r\nDATA\r\n--b\r\n\r\n--b--"
     source = Pieces([body[at : at + size] for at in range(0, len(body), size)])
-    found = [(part.content_type, part.read()) for part in Reader(source, "b", LIMIT)]
+    found = [(part.content_type, part.read()) for part in MultipartReader(source, "b", LIMIT)]
     assert found == [("t", b""), (None, b"DATA"), (None, b"")]
 
 
@@ -104,14 +104,14 @@ def test_what_is_not_multipart_is_refused(body: bytes) -> None:
 
 def test_a_part_over_its_limit_is_refused_and_one_at_its_limit_is_not() -> None:
     body = b"--b\r\n\r\n12345\r\n--b\r\n\r\n123456\r\n--b--"
-    reader = iter(Reader(BytesIO(body), "b", 5))
+    reader = iter(MultipartReader(BytesIO(body), "b", 5))
     assert next(reader).read() == b"12345"
     with pytest.raises(TooLarge, match="limit of 5 bytes"):
         next(reader).read()
 
 
 def test_a_part_that_nobody_reads_still_counts() -> None:
-    reader = iter(Reader(BytesIO(b"--b\r\n\r\n123456\r\n--b--"), "b", 5))
+    reader = iter(MultipartReader(BytesIO(b"--b\r\n\r\n123456\r\n--b--"), "b", 5))
     next(reader)
     with pytest.raises(TooLarge):
         next(reader)
@@ -125,7 +125,7 @@ def test_too_many_parts_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_reads_are_full_until_the_end_and_what_is_left_is_skipped() -> None:
     body = b"--b\r\n\r\n" + b"x" * 10 + b"\r\n--b\r\n\r\nNEXT\r\n--b--"
-    reader = iter(Reader(Pieces([body[i : i + 3] for i in range(0, len(body), 3)]), "b", LIMIT))
+    reader = iter(MultipartReader(Pieces([body[i : i + 3] for i in range(0, len(body), 3)]), "b", LIMIT))
     first = next(reader)
     assert [first.read(4), first.read(0), first.read(4)] == [b"xxxx", b"", b"xxxx"]
     second = next(reader)
@@ -137,11 +137,13 @@ def test_reads_are_full_until_the_end_and_what_is_left_is_skipped() -> None:
 def test_ten_thousand_parts_cost_as_many_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """The buffer is rebuilt once a chunk, not once a part."""
     fills = []
-    fill = Reader._fill
-    monkeypatch.setattr(Reader, "_fill", lambda reader: fills.append(len(reader._buffer) - reader._at) or fill(reader))
+    fill = MultipartReader._fill
+    monkeypatch.setattr(
+        MultipartReader, "_fill", lambda reader: fills.append(len(reader._buffer) - reader._at) or fill(reader)
+    )
     body = b"--b\r\nContent-Type: application/dicom\r\n\r\n" + b"x" * 100
     body = b"\r\n".join([body] * 10_000) + b"\r\n--b--"
-    assert sum(1 for _ in Reader(BytesIO(body), "b", LIMIT)) == 10_000
+    assert sum(1 for _ in MultipartReader(BytesIO(body), "b", LIMIT)) == 10_000
     assert len(fills) < len(body) / multipart.CHUNK + 3
     assert max(fills) < 1_000
 
@@ -169,14 +171,14 @@ def test_any_chunking_yields_the_same_parts(
     body += b"--b--" + epilogue
     cuts = chunking.draw(st.lists(st.integers(0, len(body)), max_size=12).map(sorted) | st.just(list(range(len(body)))))
     pieces = [body[start:end] for start, end in zip([0, *cuts], [*cuts, len(body)], strict=True)]
-    reader = Reader(Pieces(pieces), "b", LIMIT)
+    reader = MultipartReader(Pieces(pieces), "b", LIMIT)
     assert [(part.content_type, part.read()) for part in reader] == contents
 
 
 @given(body=st.binary() | st.lists(st.sampled_from([b"--b", b"\r\n", b"\n", b"--", b":", b"x", b" "])).map(b"".join))
 def test_no_body_breaks_the_reader(body: bytes) -> None:
     try:
-        for part in Reader(BytesIO(body), "b", 50):
+        for part in MultipartReader(BytesIO(body), "b", 50):
             part.read()
     except (InvalidRequest, TooLarge):
         return

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from app.errors import NotAcceptable
 from app.web import media
-from app.web.negotiation import FILE, FILES, FRAMES, RENDERED, Offer, Row, first_acceptable, offers, require_json
+from app.web.negotiation import FILE, FILES, FRAMES, RENDERED, MediaRow, Offer, first_acceptable, offers, require_json
 
 EXPLICIT = "1.2.840.10008.1.2.1"
 JPEG_2000 = "1.2.840.10008.1.2.4.90"
@@ -26,7 +26,7 @@ def related(kind: str, syntax: str | None = None) -> str:
     return f'multipart/related; type="{kind}"' + (f"; transfer-syntax={syntax}" if syntax else "")
 
 
-MATRIX: list[tuple[tuple[Row, ...], str | None, Answer]] = [
+MATRIX: list[tuple[tuple[MediaRow, ...], str | None, Answer]] = [
     *[
         row
         for matrix in (FILES, FILE)
@@ -70,7 +70,7 @@ MATRIX: list[tuple[tuple[Row, ...], str | None, Answer]] = [
 
 
 @pytest.mark.parametrize(("matrix", "accept", "answer"), MATRIX)
-def test_an_entry_of_the_matrix(matrix: tuple[Row, ...], accept: str | None, answer: Answer) -> None:
+def test_an_entry_of_the_matrix(matrix: tuple[MediaRow, ...], accept: str | None, answer: Answer) -> None:
     assert given_by(offers(matrix, accept)[0]) == answer
 
 
@@ -94,7 +94,7 @@ def test_an_entry_of_the_matrix(matrix: tuple[Row, ...], accept: str | None, ans
         (RENDERED, DICOM),
     ],
 )
-def test_what_the_matrix_lacks_is_not_acceptable(matrix: tuple[Row, ...], accept: str) -> None:
+def test_what_the_matrix_lacks_is_not_acceptable(matrix: tuple[MediaRow, ...], accept: str) -> None:
     with pytest.raises(NotAcceptable, match=r"^The request headers are not acceptable$"):
         offers(matrix, accept)
 
@@ -178,7 +178,7 @@ HEADER = st.text() | st.lists(
 
 
 @given(header=HEADER, matrix=st.sampled_from([FILES, FILE, FRAMES, RENDERED]))
-def test_no_header_breaks_the_negotiation(header: str, matrix: tuple[Row, ...]) -> None:
+def test_no_header_breaks_the_negotiation(header: str, matrix: tuple[MediaRow, ...]) -> None:
     media.parse(header)
     try:
         assert offers(matrix, header)

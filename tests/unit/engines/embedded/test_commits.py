@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from app.engines.embedded import commits as module
-from app.engines.embedded.commits import Commits
+from app.engines.embedded.commits import GroupCommit
 from app.errors import Conflict, StorageUnavailable
 
 
@@ -33,11 +33,11 @@ def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 @pytest.fixture
-def commits(tmp_path: Path) -> Commits:
+def commits(tmp_path: Path) -> GroupCommit:
     made = sqlite3.connect(tmp_path / "file.db")
     made.execute("CREATE TABLE number (n INTEGER UNIQUE)")
     made.close()
-    return Commits(tmp_path / "file.db", tmp_path / "file.lock")
+    return GroupCommit(tmp_path / "file.db", tmp_path / "file.lock")
 
 
 def insert(n: int) -> Callable[[sqlite3.Connection], int]:
@@ -52,7 +52,7 @@ def refuse(_: sqlite3.Connection) -> int:
     raise Conflict(("p", "s"))
 
 
-def numbers(commits: Commits) -> list[int]:
+def numbers(commits: GroupCommit) -> list[int]:
     connection = sqlite3.connect(commits._path)
     found = [n for (n,) in connection.execute("SELECT n FROM number ORDER BY n")]
     connection.close()
@@ -65,7 +65,7 @@ def wait_until(condition: Callable[[], bool]) -> None:
         pause.wait(0.001)
 
 
-def held_back(commits: Commits, *operations: Callable[[sqlite3.Connection], int]) -> list[Future[int]]:
+def held_back(commits: GroupCommit, *operations: Callable[[sqlite3.Connection], int]) -> list[Future[int]]:
     """Start the operations, each in a thread, and let them go once all of them wait."""
     threads = ThreadPoolExecutor(len(operations))
     with commits.exclusive():
@@ -77,21 +77,21 @@ def held_back(commits: Commits, *operations: Callable[[sqlite3.Connection], int]
     return futures
 
 
-def test_waiting_writers_share_one_transaction(commits: Commits, statements: list[str]) -> None:
+def test_waiting_writers_share_one_transaction(commits: GroupCommit, statements: list[str]) -> None:
     futures = held_back(commits, *(insert(n) for n in range(8)))
     assert [future.result() for future in futures] == [n * n for n in range(8)]
     assert statements.count("COMMIT") == 1
     assert numbers(commits) == list(range(8))
 
 
-def test_a_refusal_is_for_its_own_writer_alone(commits: Commits, statements: list[str]) -> None:
+def test_a_refusal_is_for_its_own_writer_alone(commits: GroupCommit, statements: list[str]) -> None:
     futures = held_back(commits, insert(1), refuse, insert(2))
     assert [type(future.exception()) for future in futures] == [type(None), Conflict, type(None)]
     assert statements.count("COMMIT") == 1
     assert numbers(commits) == [1, 2]
 
 
-def test_what_breaks_the_transaction_fails_everyone_in_it(commits: Commits) -> None:
+def test_what_breaks_the_transaction_fails_everyone_in_it(commits: GroupCommit) -> None:
     futures = held_back(commits, insert(1), insert(1), insert(2))
     assert [type(future.exception()) for future in futures] == [
         sqlite3.IntegrityError,  # whoever leads gets the cause
@@ -104,7 +104,7 @@ def test_what_breaks_the_transaction_fails_everyone_in_it(commits: Commits) -> N
 
 
 def test_a_file_that_cannot_be_opened_fails_the_writers_of_the_moment(
-    commits: Commits, monkeypatch: pytest.MonkeyPatch
+    commits: GroupCommit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(_: Path) -> sqlite3.Connection:
         raise sqlite3.OperationalError("unable to open database file")
@@ -117,7 +117,7 @@ def test_a_file_that_cannot_be_opened_fails_the_writers_of_the_moment(
 
 
 def test_a_lock_that_cannot_be_taken_fails_one_writer_at_a_time(
-    commits: Commits, monkeypatch: pytest.MonkeyPatch
+    commits: GroupCommit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object) -> None:
         raise OSError("no locks available")
@@ -130,7 +130,7 @@ def test_a_lock_that_cannot_be_taken_fails_one_writer_at_a_time(
     assert commits.run(insert(1), durable=True) == 1
 
 
-def test_an_interrupted_writer_is_not_waited_for(commits: Commits) -> None:
+def test_an_interrupted_writer_is_not_waited_for(commits: GroupCommit) -> None:
     """Ctrl-C in the main thread while it waits: the others go on, and what was not begun is not done."""
     threads = ThreadPoolExecutor(2)
     main = threading.get_ident()
@@ -163,14 +163,14 @@ def test_an_interrupted_writer_is_not_waited_for(commits: Commits) -> None:
     threads.shutdown()
 
 
-def test_a_batch_is_durable_when_one_in_it_must_be(commits: Commits, statements: list[str]) -> None:
+def test_a_batch_is_durable_when_one_in_it_must_be(commits: GroupCommit, statements: list[str]) -> None:
     for durable in (False, False, True, True, False):
         commits.run(lambda _: 0, durable=durable)
     pragmas = [statement for statement in statements if "synchronous" in statement]
     assert pragmas == ["PRAGMA synchronous = NORMAL", "PRAGMA synchronous = FULL", "PRAGMA synchronous = NORMAL"]
 
 
-def test_the_log_is_begun_anew_whenever_readers_let_it(commits: Commits, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_log_is_begun_anew_whenever_readers_let_it(commits: GroupCommit, monkeypatch: pytest.MonkeyPatch) -> None:
     limit = 100_000
     monkeypatch.setattr(module, "LARGEST_LOG", limit)
     monkeypatch.setattr(module, "_PATIENCE", 1)

@@ -7,7 +7,7 @@ from threading import Barrier, Event, Semaphore
 
 import pytest
 
-from app.services.parallel import AHEAD, ahead, side_by_side
+from app.services.parallel import AHEAD, parallel_map, prefetch
 
 PATIENCE = 10
 
@@ -19,11 +19,11 @@ def test_calls_are_under_way_at_once_and_come_in_order() -> None:
         together.wait(PATIENCE)
         return -number
 
-    assert list(side_by_side(call, range(3))) == [0, -1, -2]
+    assert list(parallel_map(call, range(3))) == [0, -1, -2]
 
 
 def test_what_a_call_raises_comes_with_its_result() -> None:
-    results = iter(side_by_side(lambda divisor: 6 // divisor, [2, 0, 3]))
+    results = iter(parallel_map(lambda divisor: 6 // divisor, [2, 0, 3]))
     assert next(results) == 3
     with pytest.raises(ZeroDivisionError):
         next(results)
@@ -36,7 +36,7 @@ def test_streams_are_opened_while_one_before_them_is_read() -> None:
         opened[number].set()
         return BytesIO(bytes([number]))
 
-    streams = ahead(call, range(10))
+    streams = prefetch(call, range(10))
     assert next(streams).read() == b"\x00"
     assert all(each.wait(PATIENCE) for each in opened[: AHEAD + 1])
     assert not any(each.is_set() for each in opened[AHEAD + 1 :])  # no more than a few: memory is bounded
@@ -55,7 +55,7 @@ def test_streams_opened_in_vain_are_closed() -> None:
         opened.release()
         return Stream()
 
-    streams = ahead(call, range(100))
+    streams = prefetch(call, range(100))
     with next(streams):
         assert all(opened.acquire(timeout=PATIENCE) for _ in range(AHEAD + 1))
         streams.close()
@@ -64,7 +64,7 @@ def test_streams_opened_in_vain_are_closed() -> None:
 
 
 def test_a_stream_that_cannot_be_opened_is_told_of_in_its_turn() -> None:
-    streams = ahead(lambda number: BytesIO() if number != 1 else 1 // 0, range(3))
+    streams = prefetch(lambda number: BytesIO() if number != 1 else 1 // 0, range(3))
     next(streams)
     with pytest.raises(ZeroDivisionError):
         next(streams)
