@@ -130,7 +130,7 @@ def initialise(settings: Settings) -> None:
 def build_services(settings: Settings, engine: Engine, *, listening: float = 0) -> Services:
     """Wire the use cases to an engine. `listening` is for how many seconds an idle worker listens to the queue.
 
-    Seeds the default partition; raises `DataPartitionsFeatureCannotBeDisabledException` where spec/01 refuses to start,
+    Seeds the default partition; raises `DataPartitionsFeatureCannotBeDisabledException` where conformance §2.3 refuses to start,
     `ConfigurationError` when bodies cannot be spooled.
     """
     if settings.spool_dir and not os.access(settings.spool_dir, os.W_OK | os.X_OK):

@@ -20,51 +20,51 @@ class InvalidRequest(BulkheadError):
 
 
 class InvalidIdentifier(InvalidRequest):
-    """A UID in a URL or a body is not a UID (spec/02). `name` is the attribute keyword, e.g. `StudyInstanceUid`."""
+    """A UID in a URL or a body is not a UID (conformance §3.7). `name` is the attribute keyword, e.g. `StudyInstanceUid`."""
 
     def __init__(self, name: str) -> None:
         super().__init__(f"Dicom element '{name}' failed validation for VR 'UI': {IDENTIFIER_RULE}")
 
 
 class InvalidParameter(InvalidRequest):
-    """A query parameter breaks its rule (spec/00): `The query parameter 'Limit' is invalid. {reason}`."""
+    """A query parameter breaks its rule (conformance §1.5): `The query parameter 'Limit' is invalid. {reason}`."""
 
     def __init__(self, name: str, reason: str) -> None:
         super().__init__(f"The query parameter '{name}' is invalid. {reason}")
 
 
 class InvalidField(InvalidRequest):
-    """A field of a JSON body breaks its rule (spec/00): `The field 'source' in request body is invalid: {reason}`."""
+    """A field of a JSON body breaks its rule (conformance §1.6): `The field 'source' in request body is invalid: {reason}`."""
 
     def __init__(self, path: str, reason: str) -> None:
         super().__init__(f"The field '{path}' in request body is invalid: {reason}")
 
 
 class InvalidQuery(InvalidRequest):
-    """A search that cannot be answered (spec/04, table of errors)."""
+    """A search that cannot be answered (conformance §5.5, table of errors)."""
 
 
 class PartitionError(InvalidRequest):
-    """The partition of the URL is missing, misspelt, unknown or not allowed (spec/01)."""
+    """The partition of the URL is missing, misspelt, unknown or not allowed (conformance §2.4)."""
 
 
 class UnsupportedContent(BulkheadError):
-    """The request's content type is not one this call takes (spec/02)."""
+    """The request's content type is not one this call takes (conformance §3.1)."""
 
 
 class NotAcceptable(BulkheadError):
-    """Nothing the caller accepts can be produced (spec/00, spec/03)."""
+    """Nothing the caller accepts can be produced (conformance §1.7, conformance §4.2)."""
 
 
 class TooLarge(BulkheadError):
-    """A body, a part or an instance exceeds its limit, in bytes (spec/00)."""
+    """A body, a part or an instance exceeds its limit, in bytes (conformance §1.8)."""
 
     def __init__(self, limit: int) -> None:
         super().__init__(f"The request exceeded the allowed limit of {limit} bytes.")
 
 
 class DestinationError(InvalidRequest):
-    """Base of what is wrong with the place that an export goes to (spec/10)."""
+    """Base of what is wrong with the place that an export goes to (conformance §11.3)."""
 
 
 class DestinationRefused(DestinationError):
@@ -76,7 +76,7 @@ class DestinationUnavailable(DestinationError):
 
 
 class NotFound(BulkheadError):
-    """A study, series, instance or frame is not in the partition (spec/03). `level` is that word."""
+    """A study, series, instance or frame is not in the partition (conformance §4.5). `level` is that word."""
 
     def __init__(self, level: str) -> None:
         self.level = level
@@ -88,7 +88,7 @@ class InvalidInstance(BulkheadError):
 
 
 class WorkitemRefused(BulkheadError):
-    """Base of what the rules of the worklist refuse (spec/06); the message is literal, for client tests compare it."""
+    """Base of what the rules of the worklist refuse (conformance §7.2); the message is literal, for client tests compare it."""
 
 
 class InvalidWorkitem(WorkitemRefused):
@@ -107,7 +107,7 @@ class WorkitemConflict(WorkitemRefused):
 
 
 class QueryTagNotFound(BulkheadError):
-    """There is no such extended query tag; `path` as the caller typed it (spec/07)."""
+    """There is no such extended query tag; `path` as the caller typed it (conformance §8.1)."""
 
     def __init__(self, path: str) -> None:
         super().__init__(f"The specified extended query tag with tag path {path} cannot be found.")
@@ -121,7 +121,7 @@ class QueryTagExists(BulkheadError):
 
 
 class OperationActive(BulkheadError):
-    """An operation of a type that runs one at a time is under way: `id` (32 hex digits), `type` (spec/08)."""
+    """An operation of a type that runs one at a time is under way: `id` (32 hex digits), `type` (conformance §9.5)."""
 
     def __init__(self, operation: str, kind: str) -> None:
         self.id = operation
@@ -171,7 +171,7 @@ class ConfigurationError(BulkheadError):
 
 
 class DataPartitionsFeatureCannotBeDisabledException(ConfigurationError):
-    """Partitions were switched off although there is more than one (spec/01). Named as in Microsoft's service."""
+    """Partitions were switched off although there is more than one (conformance §2.3). Named as in Microsoft's service."""
 
     def __init__(self) -> None:
         super().__init__(

@@ -22,7 +22,7 @@ from app.errors import ConfigurationError
 
 PREFIX: Final = "BULKHEAD_"
 LARGEST_BODY: Final = 2_147_483_647
-"""Bytes in the largest body, part or instance that spec/00 lets in."""
+"""Bytes in the largest body, part or instance that conformance §1.8 lets in."""
 
 REQUIRED_ON_AWS: Final = ("table", "bucket")
 

@@ -1,4 +1,4 @@
-"""The change feed as a client reads it: entries with their state and metadata at the time of reading (spec/09)."""
+"""The change feed as a client reads it: entries with their state and metadata at the time of reading (conformance §10.3)."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class ChangeFeed:
 
 
 def _state(entry: FeedEntry, row: InstanceRow | None) -> str:
-    """An entry's state follows from the version that is current now (spec/09)."""
+    """An entry's state follows from the version that is current now (conformance §10.4)."""
     if row is None:
         return "Deleted"
     return "Current" if row.watermark == entry.watermark and entry.action != "Delete" else "Replaced"

@@ -1,4 +1,4 @@
-"""Whether the backends answer (spec/00, Health)."""
+"""Whether the backends answer (conformance §1.10, Health)."""
 
 from __future__ import annotations
 

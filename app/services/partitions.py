@@ -1,4 +1,4 @@
-"""Which partition a request is about (spec/01)."""
+"""Which partition a request is about (conformance §2.4)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final
 from app.errors import DataPartitionsFeatureCannotBeDisabledException, PartitionError
 from app.storage.table.partitions import Partition, Partitions, is_name
 
-# The wording of Microsoft's public page; its code words the first and the last differently (spec/01).
+# The wording of Microsoft's public page; its code words the first and the last differently (conformance §2.8).
 DISABLED: Final = "Data partitions capability is disabled."
 MISSING: Final = "PartitionName value is missing in the route segment."
 INVALID: Final = "The specified PartitionName is invalid."

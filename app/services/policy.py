@@ -1,4 +1,4 @@
-"""What differs between API versions, as values; no handler or service asks for a version (spec/00)."""
+"""What differs between API versions, as values; no handler or service asks for a version (conformance §1.1)."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ class Policy:
 
     name: str
     strict: bool
-    """Store refuses an instance whose searchable attributes break their rules, instead of warning (spec/02)."""
+    """Store refuses an instance whose searchable attributes break their rules, instead of warning (conformance §3.5)."""
     defaults: Mapping[Level, frozenset[str]]
-    """What a search returns unasked, at each level (spec/04)."""
+    """What a search returns unasked, at each level (conformance §5.7)."""
     from_index: bool
     """Search answers default attributes from the merged index row, instead of the newest instance's metadata."""
     computed_links: bool
     """Search adds RetrieveURL and InstanceAvailability."""
     feed_by_time: bool
-    """The change feed is read by time, instead of by sequence (spec/09)."""
+    """The change feed is read by time, instead of by sequence (conformance §10.2)."""
     lists_warnings: bool
-    """A store's answer lists each stored instance's warnings, if only as an empty sequence (spec/02)."""
+    """A store's answer lists each stored instance's warnings, if only as an empty sequence (conformance §3.3)."""
     warning_status: int
-    """Status of a store when all is stored, but not without warnings (spec/02)."""
+    """Status of a store when all is stored, but not without warnings (conformance §3.2)."""
     succeeded: str
-    """How a finished operation is called (spec/08)."""
+    """How a finished operation is called (conformance §9.2)."""
     bulk_update: bool
-    """Studies can be updated in bulk (spec/11)."""
+    """Studies can be updated in bulk (conformance §12.1)."""
 
 
 V1: Final = Policy(

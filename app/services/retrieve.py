@@ -1,4 +1,4 @@
-"""Retrieve files, metadata and frames (spec/03). What is served comes from the index; files are only streamed."""
+"""Retrieve files, metadata and frames (conformance §4.1). What is served comes from the index; files are only streamed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from app.storage.table.partitions import Partition
 from app.storage.table.ports import BlobStore
 
 MAX_TRANSCODED_BYTES: Final = 104_857_600
-"""Largest file that is transcoded or parsed for its frames (spec/00)."""
+"""Largest file that is transcoded or parsed for its frames (conformance §1.8)."""
 
 UNSUPPORTED: Final = "The specified transcoding is not supported."
 TOO_LARGE: Final = (

@@ -1,4 +1,4 @@
-"""Search: which attributes of a match are told, and where their values come from (spec/04, "Returned attributes")."""
+"""Search: which attributes of a match are told, and where their values come from (conformance §5.7, "Returned attributes")."""
 
 from __future__ import annotations
 

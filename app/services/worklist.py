@@ -1,4 +1,4 @@
-"""The worklist of a partition: workitems added, claimed, updated, ended, searched (spec/06, PS3.18 §11).
+"""The worklist of a partition: workitems added, claimed, updated, ended, searched (conformance §7.1, PS3.18 §11).
 
 Every change is decided on the workitem as it was read and written on the condition that it still is so: of many who
 claim a workitem exactly one gets it. Who loses a race is told what stands in the way now.

@@ -69,7 +69,7 @@ class Scope:
         return self.mount.policy
 
     def partition(self, *, create: bool = False) -> Partition:
-        """Return the partition of this request, made first where that is allowed. Raises `PartitionError` (spec/01).
+        """Return the partition of this request, made first where that is allowed. Raises `PartitionError` (conformance §2.4).
 
         A handler calls this after its checks of Accept, Content-Type and path, so that what they refuse makes none.
         """
@@ -114,7 +114,7 @@ def resource_path(study: str, series: str | None = None, instance: str | None = 
 
 
 def bind(_endpoint: str | None, values: MutableMapping[str, Any] | None) -> None:
-    """Turn the values of a matched URL into a handler's arguments: `scope`, and UIDs that are checked (spec/02)."""
+    """Turn the values of a matched URL into a handler's arguments: `scope`, and UIDs that are checked (conformance §3.7)."""
     if values is None:
         return
     scope = Scope(values.pop("mount"), values.pop("partition", None))

@@ -1,4 +1,4 @@
-"""Entity tags as callers send them back: quoted or not, weak or not, one or many (spec/03)."""
+"""Entity tags as callers send them back: quoted or not, weak or not, one or many (conformance §4.8)."""
 
 from __future__ import annotations
 

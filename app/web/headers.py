@@ -1,4 +1,4 @@
-"""The headers of every answer, errors included (spec/00)."""
+"""The headers of every answer, errors included (conformance §1.3)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""JSON in request bodies: comments, trailing commas and a byte order mark are let pass (spec/00), no name twice."""
+"""JSON in request bodies: comments, trailing commas and a byte order mark are let pass (conformance §1.6), no name twice."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every resource, under every version and scope (spec/00, spec/01)."""
+"""Every resource, under every version and scope (conformance §1.2, conformance §2.4)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""multipart/related, read as a stream (RFC 2046 §5.1, RFC 2387, spec/02).
+"""multipart/related, read as a stream (RFC 2046 §5.1, RFC 2387, conformance §3.1).
 
 Ours, because what exists reads forms: werkzeug's decoder and `multipart` refuse a part without Content-Disposition,
 and `python-multipart` refuses a preamble. DICOM parts have neither name nor disposition, and may weigh 2 GiB.

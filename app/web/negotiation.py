@@ -1,4 +1,4 @@
-"""What a caller accepts, against what a resource can give: the matrix of spec/03 and the JSON rule of spec/00.
+"""What a caller accepts, against what a resource can give: the matrix of conformance §4.2 and the JSON rule of conformance §1.7.
 
 An Accept header becomes a list of offers, best first. A resource gives the first that it can: an entry that cannot be
 served never spoils the ones beside it.
@@ -110,7 +110,7 @@ def first_acceptable(choices: Sequence[Offer], answer: Callable[[Offer], T]) -> 
 
 @lru_cache(maxsize=256)
 def require_json(accept: str | None) -> None:
-    """Raise `NotAcceptable`, without a text, unless DICOM JSON is accepted (spec/00). No header accepts anything."""
+    """Raise `NotAcceptable`, without a text, unless DICOM JSON is accepted (conformance §1.7). No header accepts anything."""
     if accept is not None and not any(entry.name in _JSON for entry in accepted(accept)):
         raise NotAcceptable("")
 

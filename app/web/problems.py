@@ -1,4 +1,4 @@
-"""What each error looks like to a caller: one table, plain text (spec/00)."""
+"""What each error looks like to a caller: one table, plain text (conformance §1.4)."""
 
 from __future__ import annotations
 

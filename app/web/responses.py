@@ -45,7 +45,7 @@ def json(value: Any, status: int = 200) -> Response:
 
 
 def accepted(operation: str, href: str) -> Response:
-    """Return the answer of a call that started an operation: 202, a reference to it, and where to ask (spec/08)."""
+    """Return the answer of a call that started an operation: 202, a reference to it, and where to ask (conformance §9.4)."""
     response = json({"id": operation, "href": href}, 202)
     response.headers["Location"] = href
     return response

@@ -1,4 +1,4 @@
-"""Query parameters of the management resources, whose names are read in any case (spec/00)."""
+"""Query parameters of the management resources, whose names are read in any case (conformance §1.5)."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Moment(fields.Field[str]):
 
 
 class LatestParameters(Schema):
-    """`changefeed/latest` (spec/09)."""
+    """`changefeed/latest` (conformance §10.2)."""
 
     metadata = Switch("IncludeMetadata", default=True)
 
@@ -76,7 +76,7 @@ class SequenceParameters(LatestParameters):
 
 
 class PageParameters(Schema):
-    """`extendedquerytags` and the errors of a tag (spec/07)."""
+    """`extendedquerytags` and the errors of a tag (conformance §8.1)."""
 
     offset = Whole("Offset", 0, LARGEST_OFFSET, 0)
     limit = Whole("Limit", 1, 200, 100)

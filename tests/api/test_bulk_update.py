@@ -1,4 +1,4 @@
-"""spec/11 through HTTP."""
+"""conformance §12 through HTTP."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""spec/09 through HTTP."""
+"""conformance §10 through HTTP."""
 
 from __future__ import annotations
 

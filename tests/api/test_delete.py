@@ -1,4 +1,4 @@
-"""spec/05 through HTTP."""
+"""conformance §6 through HTTP."""
 
 from __future__ import annotations
 

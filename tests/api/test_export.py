@@ -1,4 +1,4 @@
-"""spec/10 through HTTP: what is checked, what is written, what is counted, what a crash changes (nothing)."""
+"""conformance §11 through HTTP: what is checked, what is written, what is counted, what a crash changes (nothing)."""
 
 from __future__ import annotations
 

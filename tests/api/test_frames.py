@@ -1,4 +1,4 @@
-"""spec/03, Frames, through HTTP."""
+"""conformance §4.6, Frames, through HTTP."""
 
 from __future__ import annotations
 

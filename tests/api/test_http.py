@@ -1,4 +1,4 @@
-"""spec/00 through HTTP: versions, headers, error bodies, health, CORS; and what is not logged."""
+"""conformance §1 through HTTP: versions, headers, error bodies, health, CORS; and what is not logged."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ from tests.workitems import state, workitem
 STUDY, SERIES, INSTANCE, OTHER, TASK, CLAIM = (f"2.25.{i}" for i in range(1, 7))
 S = f"/studies/{STUDY}"
 SE = f"{S}/series/{SERIES}"
-I = f"{SE}/instances/{INSTANCE}"  # noqa: E741  # the letters of spec/00
+I = f"{SE}/instances/{INSTANCE}"  # noqa: E741  # the letters of conformance §1.2
 HERE, THERE = "/v2/partitions/clinic-a", "/v2/partitions/clinic-b"
 FORM = 'multipart/related; type="application/dicom"; boundary=b1'
 

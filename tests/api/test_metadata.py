@@ -1,4 +1,4 @@
-"""spec/03, Metadata and ETag, through HTTP."""
+"""conformance §4.7, Metadata and ETag, through HTTP."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`GET operations/{id}` (spec/08)."""
+"""`GET operations/{id}` (conformance §9.1)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""spec/01 through HTTP: names, the feature switch, implicit creation, isolation, links."""
+"""conformance §2 through HTTP: names, the feature switch, implicit creation, isolation, links."""
 
 from __future__ import annotations
 

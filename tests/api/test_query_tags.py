@@ -1,4 +1,4 @@
-"""Extended query tags over HTTP (spec/07): rules, life cycle, what is indexed, searches, errors, deletion."""
+"""Extended query tags over HTTP (conformance §8): rules, life cycle, what is indexed, searches, errors, deletion."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""spec/03 through HTTP: files as stored and transcoded, framing, statuses."""
+"""conformance §4 through HTTP: files as stored and transcoded, framing, statuses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is partitioned and what is not, route by route (spec/00 "Resources", spec/01 "Effect on routes")."""
+"""What is partitioned and what is not, route by route (conformance §1.2 "Resources", conformance §2.4 "Effect on routes")."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.conftest import Serve
 
 pytestmark = pytest.mark.parametrize("settings", ["embedded"], indirect=True)  # no engine has a say in this
 
-S, SE, I = "studies/2.25.1", "series/2.25.2", "instances/2.25.3"  # noqa: E741  # the letters of spec/00
+S, SE, I = "studies/2.25.1", "series/2.25.2", "instances/2.25.3"  # noqa: E741  # the letters of conformance §1.2
 
 
 class Route(NamedTuple):

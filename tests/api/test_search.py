@@ -1,4 +1,4 @@
-"""spec/04 through HTTP: every row of its tables, on one archive that nobody changes."""
+"""conformance §5 through HTTP: every row of its tables, on one archive that nobody changes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""spec/02 through HTTP: request forms, statuses, the response dataset, validation, what is stored."""
+"""conformance §3 through HTTP: request forms, statuses, the response dataset, validation, what is stored."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""spec/06 through HTTP, on both engines: add, retrieve, update, and who may change what when."""
+"""conformance §7 through HTTP, on both engines: add, retrieve, update, and who may change what when."""
 
 from __future__ import annotations
 
@@ -203,7 +203,7 @@ def test_what_bodies_are_refused_for(worklist: Worklist, method: str, path: str,
 
 
 def test_bodies_as_other_clients_write_them(worklist: Worklist) -> None:
-    """Comments, trailing commas, a byte order mark, keywords, lower-case tags, null for no value (spec/00)."""
+    """Comments, trailing commas, a byte order mark, keywords, lower-case tags, null for no value (conformance §1.6)."""
     dataset = workitem(T00081195={"vr": "UI", "Value": None}, T00100020=None, PatientID=text("LO", "P9"))
     dataset["0040a370"] = dataset.pop("0040A370")
     body = json.dumps([dataset])

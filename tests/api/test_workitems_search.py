@@ -1,4 +1,4 @@
-"""spec/06, "Search", through HTTP on both engines."""
+"""conformance §7.9, "Search", through HTTP on both engines."""
 
 from __future__ import annotations
 

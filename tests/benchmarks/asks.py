@@ -23,7 +23,7 @@ PREAMBLE: Final = 128
 STORED, REFUSED = "00081199", "00081198"
 STUDY, INSTANCE = "0020000D", "00080018"
 BULKY: Final = {"OB", "OD", "OF", "OL", "OV", "OW", "UN"}
-"""Value representations that metadata leaves out (spec/03)."""
+"""Value representations that metadata leaves out (conformance §4.7)."""
 
 
 class Mismatch(Exception):

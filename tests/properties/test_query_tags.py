@@ -1,7 +1,7 @@
 """Store, re-index and search agree with `Query.matches`, whatever tags come and go, and when.
 
 The model keeps what each instance was stored with. An extended query tag, once ready, is worth to a search what the
-newest instance with a good value says (spec/07), however stores, deletions of studies and the steps of the re-index
+newest instance with a good value says (conformance §8.6), however stores, deletions of studies and the steps of the re-index
 followed upon each other.
 """
 

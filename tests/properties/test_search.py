@@ -1,7 +1,7 @@
 """Searching an archive finds what `Query.matches` says of its objects, newest first, whatever was stored and deleted.
 
 The model is plain Python: what each study, series and instance is worth to a search after a history of stores and
-deletions (spec/02 "latest wins", spec/05). The archive's pages are cut so small that every branch of the planner runs.
+deletions (conformance §3.10 "latest wins", conformance §6). The archive's pages are cut so small that every branch of the planner runs.
 """
 
 from __future__ import annotations

@@ -162,7 +162,7 @@ CALLS = st.one_of(
 
 
 class Model:
-    """One workitem as spec/06 has it."""
+    """One workitem as conformance §7.7 has it."""
 
     def __init__(self) -> None:
         self.state, self.lock = "", ""

@@ -1,4 +1,4 @@
-"""Which attributes a bulk update may change, and whether their new values are fit to be written (spec/11)."""
+"""Which attributes a bulk update may change, and whether their new values are fit to be written (conformance §12.2)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A Part 10 file with other values for some of its top-level attributes; everything else stays byte for byte (spec/11).
+"""A Part 10 file with other values for some of its top-level attributes; everything else stays byte for byte (conformance §12.6).
 
 The new file is described as pieces: new bytes, and spans of the old file that are streamed from where they lie, so that
 pixel data is neither decoded nor loaded. Only a deflated file is read as a whole: it is inflated and deflated again.

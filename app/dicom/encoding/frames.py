@@ -1,4 +1,4 @@
-"""Where each frame of an image lies in its file, so that a frame is a ranged read (PS3.5 §8.2, §A.4, spec/03)."""
+"""Where each frame of an image lies in its file, so that a frame is a ranged read (PS3.5 §8.2, §A.4, conformance §4.6)."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ PREAMBLE_LENGTH: Final = 128
 META_OFFSET: Final = 132
 META_LIMIT: Final = 1 << 16
 INFLATE_LIMIT: Final = 104_857_600
-"""Bytes that a deflated dataset may come to (spec/00: the size up to which files are parsed as a whole)."""
+"""Bytes that a deflated dataset may come to (conformance §1.8: the size up to which files are parsed as a whole)."""
 
 _DEFLATED_CHUNK: Final = 1024  # up to a thousand times as much when inflated
 _INFLATING: Final = Lock()

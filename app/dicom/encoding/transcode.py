@@ -1,4 +1,4 @@
-"""Uncompressed instances rewritten as Explicit VR Little Endian (PS3.5 Annex A, spec/03)."""
+"""Uncompressed instances rewritten as Explicit VR Little Endian (PS3.5 Annex A, conformance §4.3)."""
 
 from __future__ import annotations
 

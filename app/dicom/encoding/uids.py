@@ -32,7 +32,7 @@ class TransferSyntax(NamedTuple):
 
 
 def is_uid(text: str) -> bool:
-    """Whether `text` passes the archive's UID rule (spec/02): digits and dots, at most 64, the last one a digit.
+    """Whether `text` passes the archive's UID rule (conformance §3.7): digits and dots, at most 64, the last one a digit.
 
     Trailing spaces do not count. Leading zeros and doubled dots pass: archives are full of them.
     """
@@ -40,7 +40,7 @@ def is_uid(text: str) -> bool:
 
 
 def clean_uid(text: str, name: str) -> str:
-    """The UID without trailing spaces and NULs; `InvalidIdentifier(name)` if it is none (spec/02)."""
+    """The UID without trailing spaces and NULs; `InvalidIdentifier(name)` if it is none (conformance §3.7)."""
     uid = text.rstrip(PADDING)
     if not is_uid(uid):
         raise InvalidIdentifier(name)

@@ -21,7 +21,7 @@ LONG_FORM: Final = {
 """VR codes whose explicit header has two reserved bytes and a 32-bit length (PS3.5 Table 7.1-1)."""
 
 BULK: Final = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "UN"})
-"""VRs whose values are never loaded and never part of metadata (spec/02)."""
+"""VRs whose values are never loaded and never part of metadata (conformance §3.9)."""
 
 WORD_SIZE: Final = {
     "AT": 2, "FD": 8, "FL": 4, "OD": 8, "OF": 4, "OL": 4, "OV": 8, "OW": 2, "SL": 4, "SS": 2, "SV": 8,

@@ -1,4 +1,4 @@
-"""The DICOM JSON model of a dataset, and what in it breaks its VR, in one pass (PS3.18 Annex F, spec/02).
+"""The DICOM JSON model of a dataset, and what in it breaks its VR, in one pass (PS3.18 Annex F, conformance §3.5).
 
 Left out at every depth: bulk VRs (OB OD OF OL OV OW UN), values too long to load, group lengths. Text keeps trailing
 NULs and loses trailing spaces. DS, IS, SV and UV are numbers where they parse, else strings; a float without a JSON

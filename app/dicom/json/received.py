@@ -43,7 +43,7 @@ _HEX: Final = frozenset("0123456789abcdefABCDEF")
 
 
 def first_dataset(datasets: Any) -> Dataset:
-    """Return the first dataset of a JSON array of them; the others do not count (spec/06).
+    """Return the first dataset of a JSON array of them; the others do not count (conformance §7.1).
 
     Raises `InvalidRequest` for what is no array, or empty, and for the first element of a wrong shape:
     `The field '0040A370.00080050' in request body is invalid: its vr is 'LO', not 'SH'.`

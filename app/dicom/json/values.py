@@ -1,4 +1,4 @@
-"""One raw value to its entry in the DICOM JSON model, and what in it breaks its VR (PS3.18 §F.2, spec/00, spec/02)."""
+"""One raw value to its entry in the DICOM JSON model, and what in it breaks its VR (PS3.18 §F.2, conformance §1.6, conformance §3.6)."""
 
 from __future__ import annotations
 

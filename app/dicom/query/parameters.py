@@ -1,4 +1,4 @@
-"""Query parameters in, `Query` out: every rule and every message of spec/04."""
+"""Query parameters in, `Query` out: every rule and every message of conformance §5.2."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ class Catalogue:
 
     attributes: Mapping[str, Attribute] = field(default_factory=lambda: CORE)
     disabled: frozenset[str] = frozenset()
-    """Tags whose query status is disabled (spec/07)."""
+    """Tags whose query status is disabled (conformance §8.4)."""
     sequences: bool = False
-    """Attributes within sequences may be named, `A.B` (spec/06)."""
+    """Attributes within sequences may be named, `A.B` (conformance §7.9)."""
 
 
 def parse_query(
@@ -54,7 +54,7 @@ def parse_query(
     """Return the query that these decoded query pairs ask for.
 
     `study` and `series` are the UIDs of the URL, already checked. Raises `InvalidQuery` or `InvalidParameter` with the
-    texts of spec/04.
+    texts of conformance §5.5.
     """
     options: dict[str, str] = {}
     include: list[str] = []

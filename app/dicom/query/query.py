@@ -1,4 +1,4 @@
-"""What a search asks and what matches it (spec/04, PS3.4 §C.2.2.2).
+"""What a search asks and what matches it (conformance §5.4, PS3.4 §C.2.2.2).
 
 `Query.matches` *defines* a match, on plain attributes; the index in `storage/search/planner.py` only finds candidates faster.
 Both read values through `canonical`, so a value is compared in the form it is filed under.
@@ -37,7 +37,7 @@ _WORD_BREAK = re.compile(r"[ ^=]+")
 def canonical(vr: str, value: Any) -> str:
     """Return the one spelling under which equal values meet: case folded, trailing spaces and NULs gone.
 
-    Person names also lose accents (spec/04); numbers their notation; times are filled up to the start of their period.
+    Person names also lose accents (conformance §5.4); numbers their notation; times are filled up to the start of their period.
     An empty string stands for no value.
     """
     if vr in NUMBERS:
@@ -57,7 +57,7 @@ def canonical(vr: str, value: Any) -> str:
 
 
 def canonical_values(attribute: Attribute, element: Element | None) -> tuple[str, ...]:
-    """Return every canonical value that an element is found by: its first value only, spec/02 "Multiple values".
+    """Return every canonical value that an element is found by: its first value only, conformance §3.8 "Multiple values".
 
     A person name of several groups is found whole and by each group; ModalitiesInStudy by each of its values, and so
     are attributes within sequences.

@@ -1,4 +1,4 @@
-"""What a dataset says of an extended query tag: a value to file, nothing, or something that breaks a rule (spec/07)."""
+"""What a dataset says of an extended query tag: a value to file, nothing, or something that breaks a rule (conformance §8.6)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One value of a query parameter to what it asks for: matching kinds, dates and times, lists (spec/04 "Matching")."""
+"""One value of a query parameter to what it asks for: matching kinds, dates and times, lists (conformance §5.4 "Matching")."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The searchable attributes: one table gives each its level and VR (spec/04), and what each level returns.
+"""The searchable attributes: one table gives each its level and VR (conformance §5.3), and what each level returns.
 
 Tags are 8 upper-case hex digits, as in DICOM JSON.
 """
@@ -20,7 +20,7 @@ Attributes = Mapping[str, Element]
 
 
 def first_of(element: Element) -> Element | None:
-    """Return an element with its first value alone, as the index holds it; None if it has none (spec/02)."""
+    """Return an element with its first value alone, as the index holds it; None if it has none (conformance §3.8)."""
     values = element.get("Value")
     if not values or values[0] is None:
         return None
@@ -43,7 +43,7 @@ class Level(IntEnum):
 class Attribute:
     """An attribute that a search may filter on.
 
-    An extended query tag has the `number` it was added under, and a private one its `creator` (spec/07).
+    An extended query tag has the `number` it was added under, and a private one its `creator` (conformance §8.2).
     """
 
     tag: str
@@ -60,7 +60,7 @@ class Attribute:
 
     @property
     def many(self) -> bool:
-        """Whether an object is found by each of its values; otherwise by the first alone (spec/02)."""
+        """Whether an object is found by each of its values; otherwise by the first alone (conformance §3.8)."""
         return self.tag == MODALITIES_IN_STUDY or "." in self.tag
 
 
@@ -105,7 +105,7 @@ def _core() -> dict[str, Attribute]:
 
 
 CORE: Final[Mapping[str, Attribute]] = _core()
-"""Tag -> searchable core attribute (spec/04)."""
+"""Tag -> searchable core attribute (conformance §5.3)."""
 
 INDEXED: Final[Mapping[Level, tuple[Attribute, ...]]] = {
     level: tuple(
@@ -116,7 +116,7 @@ INDEXED: Final[Mapping[Level, tuple[Attribute, ...]]] = {
 """Per level, the core attributes that an index row holds (UIDs are in its key, modalities on the series rows)."""
 
 
-# --- what a search returns (spec/04) ------------------------------------------------------------------------------
+# --- what a search returns (conformance §5.7) ------------------------------------------------------------------------------
 
 
 def _tags(text: str) -> frozenset[str]:

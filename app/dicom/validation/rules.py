@@ -1,4 +1,4 @@
-"""The archive's own rules for what it stores and indexes (spec/02 "Validation", spec/07 "Errors list").
+"""The archive's own rules for what it stores and indexes (conformance §3.5 "Validation", conformance §8.9 "Errors list").
 
 `required` looks for the five attributes that every instance needs, `check` applies the element rules to the attributes
 that are indexed. The full VR check of every element is `json_model.describe`.

@@ -1,4 +1,4 @@
-"""Whether one value suits its VR (PS3.5 §6.2), with the reasons that v2 store answers print (spec/02).
+"""Whether one value suits its VR (PS3.5 §6.2), with the reasons that v2 store answers print (conformance §3.6).
 
 Values come decoded, without trailing spaces and NULs. Each VR has a pattern that good values match as a whole, which
 is all that a clean dataset costs, and a function that names the first rule that a bad value breaks.

@@ -1,4 +1,4 @@
-"""Which attributes a workitem must, may and must not have: at creation, in an update, in a final state (spec/06).
+"""Which attributes a workitem must, may and must not have: at creation, in an update, in a final state (conformance §7.4).
 
 The tables follow PS3.4 Table CC.2.5-3 (UPS SOP Class N-CREATE, N-SET and final state attributes) and its order.
 A rule on a sequence goes on with the rules for each of its items.

@@ -1,4 +1,4 @@
-"""Rules on the attributes of a workitem, and the first one that a dataset breaks (spec/06, "Errors 400").
+"""Rules on the attributes of a workitem, and the first one that a dataset breaks (conformance §7.4, "Errors 400").
 
 The tables of rules are in `workitem_attributes.py`. Attributes that a table does not list may be anything.
 """

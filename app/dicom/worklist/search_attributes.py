@@ -1,4 +1,4 @@
-"""What a worklist may be searched by, and what a search tells unasked (spec/06, "Search")."""
+"""What a worklist may be searched by, and what a search tells unasked (conformance §7.9, "Search")."""
 
 from __future__ import annotations
 

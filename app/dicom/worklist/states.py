@@ -1,6 +1,6 @@
 """What a workitem goes through: its states, who may move it on, and what becomes of its dataset.
 
-States and codes: PS3.4 CC.1.1, Table CC.1.1-2 (UPS state transitions); messages: spec/06. All functions are pure: they
+States and codes: PS3.4 CC.1.1, Table CC.1.1-2 (UPS state transitions); messages: conformance §7.2. All functions are pure: they
 take a dataset and return a new one. The Transaction UID is the lock of who has claimed a workitem; no dataset holds it.
 """
 

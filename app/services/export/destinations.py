@@ -1,4 +1,4 @@
-"""The destination of an export as a client states it (spec/10): read, checked by one table, and never quoted back."""
+"""The destination of an export as a client states it (conformance §11.2): read, checked by one table, and never quoted back."""
 
 from __future__ import annotations
 

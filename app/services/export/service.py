@@ -1,4 +1,4 @@
-"""Export files of a partition to a place that the client names (spec/10): the checks, then an operation."""
+"""Export files of a partition to a place that the client names (conformance §11.3): the checks, then an operation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The work of an export, a batch a step (spec/10).
+"""The work of an export, a batch a step (conformance §11.5).
 
 A step reads on from its checkpoint, copies up to 100 files, keeps the lines for the error log, and hands back the next
 checkpoint with the totals. Files and lines lie under names that a repeated step finds again, and totals change only

@@ -1,4 +1,4 @@
-"""Forget operations that ended long ago (spec/08)."""
+"""Forget operations that ended long ago (conformance §9.6)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The one runner of background operations (spec/08): claims them, takes their steps in turn, keeps what was reached.
+"""The one runner of background operations (conformance §9.6): claims them, takes their steps in turn, keeps what was reached.
 
 Work is announced on a queue, and found by looking now and then for operations that nobody holds: a message lost or
 doubled changes nothing, nor does a queue that is out of order. A worker killed at any point loses its leases a minute
@@ -39,7 +39,7 @@ _LONGEST_REST: Final = 300
 _LONGEST_BREATH: Final = 5.0
 
 SHOWN: Final = frozenset({"reindex", "export", "update"})
-"""Types that callers may ask about; the rest is the service's own (spec/08)."""
+"""Types that callers may ask about; the rest is the service's own (conformance §9.3)."""
 
 
 class OperationDirectory:

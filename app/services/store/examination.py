@@ -1,4 +1,4 @@
-"""Is this body an instance, may it be stored, and what of it is kept? (spec/02, "Validation", "What is stored")."""
+"""Is this body an instance, may it be stored, and what of it is kept? (conformance §3.5, "Validation", "What is stored")."""
 
 from __future__ import annotations
 
@@ -111,14 +111,14 @@ def _uid(dataset: Dataset, tag: int) -> str:
 
 
 def _warning(part10: Part10, invalid: bool) -> int | None:
-    """Implicit VR files do not state what their SOP class asks for; that warning wins (spec/02)."""
+    """Implicit VR files do not state what their SOP class asks for; that warning wins (conformance §3.4)."""
     if part10.transfer_syntax.uid == IMPLICIT_LITTLE:
         return DATASET_MISMATCH
     return INVALID_ATTRIBUTES if invalid else None
 
 
 def _indexed(dataset: Dataset, attributes: tuple[Attribute, ...]) -> dict[str, Any]:
-    """Return the first values of those attributes that have one; another VR than expected counts as missing (spec/07).
+    """Return the first values of those attributes that have one; another VR than expected counts as missing (conformance §8.6).
 
     Only first values, and so no file makes an index row larger than an item may be.
     """

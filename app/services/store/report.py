@@ -1,4 +1,4 @@
-"""What a store did, instance by instance, and how it is told (spec/02, "Response dataset")."""
+"""What a store did, instance by instance, and how it is told (conformance §3.3, "Response dataset")."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class StoreReport:
 
     @property
     def status(self) -> int:
-        """Return the HTTP status that spec/02 gives this outcome."""
+        """Return the HTTP status that conformance §3.2 gives this outcome."""
         if self.empty:
             return 204
         if not self.stored:

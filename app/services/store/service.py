@@ -1,4 +1,4 @@
-"""Store: bytes in, instances in a partition out (spec/02, PS3.18 §10.5).
+"""Store: bytes in, instances in a partition out (conformance §3, PS3.18 §10.5).
 
 Bodies are received one after another, examined on their header alone, and committed in batches: blobs first, side by
 side, then one write for as many instances as fit (`storage/index/writer.py` tells what a crash leaves behind). What is wrong

@@ -1,4 +1,4 @@
-"""What an extended query tag must be to be added: the rules of spec/07, in their order and with their texts."""
+"""What an extended query tag must be to be added: the rules of conformance §8.3, in their order and with their texts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Extended query tags as callers manage them: added, listed, switched, deleted (spec/07).
+"""Extended query tags as callers manage them: added, listed, switched, deleted (conformance §8.1).
 
 Each change is one write: the definitions, and with it the operation that follows from it. A kill -9 leaves both or
 neither. A deleted tag is gone with that write; what is filed under it is removed afterwards (`services/tags/tasks.py`).

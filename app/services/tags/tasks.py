@@ -1,4 +1,4 @@
-"""What follows from the addition and from the deletion of extended query tags, step by step (spec/07, spec/08)."""
+"""What follows from the addition and from the deletion of extended query tags, step by step (conformance §8.5, conformance §9.6)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""New versions of instances' files: the header rewritten, the rest streamed from the version before (spec/11)."""
+"""New versions of instances' files: the header rewritten, the rest streamed from the version before (conformance §12.4)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Change patient and study attributes in all instances of studies (spec/11): the checks, then an operation."""
+"""Change patient and study attributes in all instances of studies (conformance §12.1): the checks, then an operation."""
 
 from __future__ import annotations
 

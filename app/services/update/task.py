@@ -1,4 +1,4 @@
-"""The work of a bulk update, a batch a step (spec/11). `storage/updates/study_versions.py` tells what happens to a study.
+"""The work of a bulk update, a batch a step (conformance §12.4). `storage/updates/study_versions.py` tells what happens to a study.
 
 A study goes through phases: `begin` (and what an earlier update left there is put in order), `write`, `verify` that no
 instance was stored meanwhile, `flip`, `settle`; after a failure `revert`. The checkpoint says where in which phase;

@@ -1,4 +1,4 @@
-"""The change feed: an append-only log of what was created, updated and deleted, over all partitions (spec/09).
+"""The change feed: an append-only log of what was created, updated and deleted, over all partitions (conformance §10.5).
 
 Entries are written in the same all-or-nothing write as the change. Numbers are reserved just before, so writers may
 commit out of order and dead writers leave gaps. **The feed skips nobody:** readers stop before the first gap that may

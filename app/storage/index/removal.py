@@ -1,4 +1,4 @@
-"""How instances cease to exist (spec/05).
+"""How instances cease to exist (conformance §6.2).
 
 A study or series is *closed* first, in one write: from then on nobody sees it or anything in it. Then its instances are
 unmade, as many in one write as fit, each with its feed entry and its blob queued for the sweep; then the emptied series

@@ -1,4 +1,4 @@
-"""Where exported files go (spec/10): what names a place, and the port that engines implement to write there."""
+"""Where exported files go (conformance §11.2): what names a place, and the port that engines implement to write there."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Background operations as they are kept: what was asked, how far it is, and who works on it (spec/08).
+"""Background operations as they are kept: what was asked, how far it is, and who works on it (conformance §9.6).
 
 An operation is worked on by whoever holds its *lease*, an item of its own whose `claim` number grows with each holder.
 Every write of a holder expects its claim, so one that was thought dead and is not can do no harm. Of a type that runs

@@ -1,4 +1,4 @@
-"""The versions of an instance's file, and what a row holds of a version that readers do not see yet (spec/11).
+"""The versions of an instance's file, and what a row holds of a version that readers do not see yet (conformance §12.4).
 
 A bulk update writes new versions beside the current ones, and notes each as *pending* in its row under the update's
 `update_id`. Readers take a row's pending version once the study row names that update_id: so one write to the study row shows
@@ -62,5 +62,5 @@ class Pending:
 
 
 def merged(attributes: Mapping[str, Element], newer: Mapping[str, Element]) -> dict[str, Element]:
-    """Return the attributes after a newer instance: its values win, a missing value never erases (spec/02)."""
+    """Return the attributes after a newer instance: its values win, a missing value never erases (conformance §3.10)."""
     return {**attributes, **{tag: element for tag, element in newer.items() if element.get("Value")}}

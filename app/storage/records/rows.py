@@ -5,7 +5,7 @@ belongs to these very rows: a row is named by the watermark of the instance that
 deleted study left behind can never reappear under a study stored later with the same UID.
 
 Rows carry their attributes as DICOM JSON in `data`: those searched for, merged over the instances, the latest stored
-instance's value winning where it has one (spec/02).
+instance's value winning where it has one (conformance §3.10).
 
 A row may hold a pending version (`file_versions`). What readers see of it is `row.at(study.update_id)`; what writers
 expect and replace is the row itself.

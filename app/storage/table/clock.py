@@ -1,4 +1,4 @@
-"""Times as they are stored and shown: UTC, ISO 8601, seven fractional digits, `+00:00` (spec/01, spec/09)."""
+"""Times as they are stored and shown: UTC, ISO 8601, seven fractional digits, `+00:00` (conformance §2.1, conformance §10.3)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The archive's one ascending number: an instance's watermark and its feed entry's sequence (spec/02, spec/09)."""
+"""The archive's one ascending number: an instance's watermark and its feed entry's sequence (conformance §3.11, conformance §10.3)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The partitions: created by the first store or workitem, listed, never removed (spec/01)."""
+"""The partitions: created by the first store or workitem, listed, never removed (conformance §2.1)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The extended query tags: one item defines them all, and every change of it expects its revision (spec/07).
+"""The extended query tags: one item defines them all, and every change of it expects its revision (conformance §8.1).
 
 A tag is filed under `QueryTag.key`, which no other tag ever had, not the same one before it was deleted either: so
 nothing that is left of a deleted tag is found under a new one, and its removal has no need to hurry.

@@ -1,4 +1,4 @@
-"""How all instances of a study get a new version at one moment (spec/11).
+"""How all instances of a study get a new version at one moment (conformance §12.4).
 
 1. `begin` marks the study as being written by an update, named by its `update_id`;
 2. `write` notes new versions, whose files are stored, as pending in the instances' rows, some in one write with their

@@ -1,4 +1,4 @@
-"""TagBackfill instances that exist under extended query tags that are new (spec/07, "Re-index").
+"""TagBackfill instances that exist under extended query tags that are new (conformance §8.5, "Re-index").
 
 Values come from stored metadata. Of a study or a series the newest instance that has a value gives it: instances are
 filed newest first, and a value that is there stays; what a later store put there is newer still. Every write expects

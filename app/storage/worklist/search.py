@@ -1,4 +1,4 @@
-"""The search of a worklist: candidates from postings, the truth from rows, newest first (spec/06).
+"""The search of a worklist: candidates from postings, the truth from rows, newest first (conformance §7.9).
 
 `Query.matches` on what a row is filed by decides every result. What a query costs is told in `storage/search/planner.py`; all
 filters of a worklist are at the level of its results, so the workitems in a state (`ProcedureStepState=SCHEDULED`) cost

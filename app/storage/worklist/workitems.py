@@ -1,4 +1,4 @@
-"""The workitems of a partition: one item each, its dataset in it, and the postings that it is found by (spec/06).
+"""The workitems of a partition: one item each, its dataset in it, and the postings that it is found by (conformance §7.1).
 
 Each change is one all-or-nothing write: the item, on the condition that nobody changed it meanwhile, and the difference
 of its postings. So a kill -9 leaves the workitem as it was or as it was to be, and the posting list of a state holds

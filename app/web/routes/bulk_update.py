@@ -1,4 +1,4 @@
-"""`POST /studies/$bulkUpdate`: change attributes of patients and studies in all their instances (spec/11)."""
+"""`POST /studies/$bulkUpdate`: change attributes of patients and studies in all their instances (conformance §12.1)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`GET /changefeed` and `GET /changefeed/latest`: what happened, in all partitions (spec/09)."""
+"""`GET /changefeed` and `GET /changefeed/latest`: what happened, in all partitions (conformance §10.1)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`DELETE` of a study, a series or an instance (spec/05)."""
+"""`DELETE` of a study, a series or an instance (conformance §6.1)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`POST /export`: copy files of a partition to a place that the client names (spec/10)."""
+"""`POST /export`: copy files of a partition to a place that the client names (conformance §11.1)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`extendedquerytags`: attributes that an administrator makes searchable (spec/07)."""
+"""`extendedquerytags`: attributes that an administrator makes searchable (conformance §8.1)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`GET /health/check`: whether each backend answers (spec/00). Outside versions and partitions."""
+"""`GET /health/check`: whether each backend answers (conformance §1.10). Outside versions and partitions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`GET /operations/{id}`: what became of background work (spec/08)."""
+"""`GET /operations/{id}`: what became of background work (conformance §9.1)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`GET /partitions`: every partition, `Microsoft.Default` among them (spec/01)."""
+"""`GET /partitions`: every partition, `Microsoft.Default` among them (conformance §2.6)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Retrieve: files, frames, metadata; rendering is refused for now (spec/03, PS3.18 §10.4)."""
+"""Retrieve: files, frames, metadata; rendering is refused for now (conformance §4.1, PS3.18 §10.4)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The six search resources (spec/04, PS3.18 §10.6)."""
+"""The six search resources (conformance §5.1, PS3.18 §10.6)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`POST /studies` and `POST /studies/{S}`: store instances (spec/02, PS3.18 §10.5)."""
+"""`POST /studies` and `POST /studies/{S}`: store instances (conformance §3.1, PS3.18 §10.5)."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def store(scope: Scope, study: str | None = None) -> Response:
 def instances(request: Request, scope: Scope) -> Iterator[Body | Part]:
     """Return a stream for each instance in the request, the first already checked.
 
-    Raises `UnsupportedContent` and `InvalidRequest` by the tables of spec/02, `TooLarge` for what exceeds a limit.
+    Raises `UnsupportedContent` and `InvalidRequest` by the tables of conformance §3.1, `TooLarge` for what exceeds a limit.
     """
     header = request.headers.get("Content-Type", "")
     name, parameters = media.parse(header)

@@ -1,4 +1,4 @@
-"""The worklist: `workitems`, `workitems/{U}`, its `state` and its `cancelrequest` (spec/06, PS3.18 §11)."""
+"""The worklist: `workitems`, `workitems/{U}`, its `state` and its `cancelrequest` (conformance §7.1, PS3.18 §11)."""
 
 from __future__ import annotations
 

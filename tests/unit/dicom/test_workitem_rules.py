@@ -1,4 +1,4 @@
-"""The attribute rules of spec/06, table by table, and every cell of the transition matrix."""
+"""The attribute rules of conformance §7.4, table by table, and every cell of the transition matrix."""
 
 from __future__ import annotations
 
@@ -296,7 +296,7 @@ MATRIX = {
     "COMPLETED": {"SCHEDULED": "C301", "IN PROGRESS": "ok", "COMPLETED": "B306", "CANCELED": "C300"},
     "CANCELED": {"SCHEDULED": "C301", "IN PROGRESS": "ok", "COMPLETED": "C300", "CANCELED": "B304"},
 }
-"""Requested -> current -> outcome, as spec/06 prints it; the caller holds the lock."""
+"""Requested -> current -> outcome, as conformance §7.7 prints it; the caller holds the lock."""
 
 CELLS = [(asked, current, code) for asked, row in MATRIX.items() for current, code in row.items()]
 

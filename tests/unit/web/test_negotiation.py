@@ -1,4 +1,4 @@
-"""The Accept matrix of spec/03, row by row, and the JSON rule of spec/00."""
+"""The Accept matrix of conformance §4.2, row by row, and the JSON rule of conformance §1.7."""
 
 from __future__ import annotations
 
