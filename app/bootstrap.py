@@ -16,8 +16,9 @@ from app.services.export.service import Export
 from app.services.export.source import ExportSource
 from app.services.export.task import ExportTask
 from app.services.health import Health
+from app.services.operations.directory import OperationDirectory
 from app.services.operations.purge import Purge
-from app.services.operations.runner import OperationDirectory, OperationRunner, Task
+from app.services.operations.runner import OperationRunner, Task
 from app.services.parallel import ParallelMap, parallel_map, prefetch
 from app.services.partitions import PartitionDirectory
 from app.services.retrieve import Retrieve
@@ -54,8 +55,8 @@ from app.storage.worklist.search import WorklistSearch
 from app.storage.worklist.workitems import Workitems
 
 _PROBE: Final = "health/probe"
-_PACE: Final = 1.0
-"""Seconds that a worker rests for each second of work where it shares the server's machine."""
+_REST_RATIO: Final = 1.0
+"""Seconds of rest after each second of work, for a worker that shares a machine with the server."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,12 +165,12 @@ def build_services(settings: Settings, engine: Engine, *, listening: float = 0) 
         ),
     }
     remote = settings.engine == "aws"
-    pace = 0 if remote else _PACE
+    rest_ratio = 0 if remote else _REST_RATIO
     # On one machine threads cost more than what they would save.
     spread_reads: ParallelMap = parallel_map if remote else map
     spread_files: ParallelMap = prefetch if remote else map
-    runner = OperationRunner(operations, engine.queue, tasks, wait=listening, pace=pace)
-    purge = Purge(operations, settings.keep_succeeded_days, settings.keep_failed_days)
+    runner = OperationRunner(operations, engine.queue, tasks, wait=listening, rest_ratio=rest_ratio)
+    purge = Purge(operations, succeeded_days=settings.keep_succeeded_days, failed_days=settings.keep_failed_days)
     sweep = Sweep(table, blobs, current, removal.tidy)
     return Services(
         partitions=PartitionDirectory(partitions, enabled=settings.enable_data_partitions),
@@ -196,5 +197,5 @@ def build_services(settings: Settings, engine: Engine, *, listening: float = 0) 
             lesser={"queue": engine.queue.check},
         ),
         background=(runner.run_once, lambda: sweep.run_once(clock.now()) > 0, purge.run_once, feed.keep_up),
-        hand_over=runner.hand_over,
+        release_leases=runner.release_leases,
     )

@@ -40,7 +40,7 @@ def run(settings: Settings, stop: threading.Event) -> None:
         loop.start()
     for loop in loops:
         loop.join()
-    services.hand_over()
+    services.release_leases()
     log.info("worker_stopped")
 
 

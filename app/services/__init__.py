@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from app.services.change_feed import ChangeFeed
 from app.services.export.service import Export
 from app.services.health import Health
-from app.services.operations.runner import OperationDirectory
+from app.services.operations.directory import OperationDirectory
 from app.services.partitions import PartitionDirectory
 from app.services.retrieve import Retrieve
 from app.services.search import Search
@@ -37,5 +37,5 @@ class Services:
     health: Health
     background: tuple[Callable[[], bool], ...]
     """Steps of the worker; each does a little and tells whether there was anything to do."""
-    hand_over: Callable[[], None]
+    release_leases: Callable[[], None]
     """Gives up what the worker has in hand, once no step is taken any more."""

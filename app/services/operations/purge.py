@@ -1,4 +1,4 @@
-"""Forget operations that ended long ago (conformance §9.6)."""
+"""The removal of operations that ended long ago (conformance §9.6)."""
 
 from __future__ import annotations
 
@@ -8,26 +8,35 @@ from typing import Final
 
 from app.storage.operations.operations import CANCELED, FAILED, SUCCEEDED, Operations
 
-_DAY: Final = 86_400
-_BETWEEN_PURGES: Final = 3600.0
+_DAY_SECONDS: Final = 86_400
+_PURGE_INTERVAL_SECONDS: Final = 3600.0
 
 
 class Purge:
-    """Forgets operations that ended long ago."""
+    """Deletes operations `succeeded_days` days after they succeeded, or `failed_days` days after they failed."""
 
     def __init__(
-        self, operations: Operations, succeeded: int, failed: int, monotonic: Callable[[], float] = time.monotonic
+        self,
+        operations: Operations,
+        *,
+        succeeded_days: int,
+        failed_days: int,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._operations = operations
-        self._kept = {SUCCEEDED: succeeded * _DAY, FAILED: failed * _DAY, CANCELED: failed * _DAY}
+        self._keep_seconds = {
+            SUCCEEDED: succeeded_days * _DAY_SECONDS,
+            FAILED: failed_days * _DAY_SECONDS,
+            CANCELED: failed_days * _DAY_SECONDS,
+        }
         self._monotonic = monotonic
-        self._next = monotonic()
+        self._next_run = monotonic()
 
     def run_once(self) -> bool:
-        """Forget up to a hundred, if it is an hour since there were none; tell whether there were any."""
-        if self._monotonic() < self._next:
+        """Delete up to a hundred operations. Return whether there were any. After an empty run, wait an hour."""
+        if self._monotonic() < self._next_run:
             return False
-        gone = self._operations.purge(self._kept)
-        if not gone:
-            self._next = self._monotonic() + _BETWEEN_PURGES
-        return gone > 0
+        purged = self._operations.purge(self._keep_seconds)
+        if not purged:
+            self._next_run = self._monotonic() + _PURGE_INTERVAL_SECONDS
+        return purged > 0

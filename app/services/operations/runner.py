@@ -1,10 +1,13 @@
-"""The one runner of background operations (conformance §9.6): claims them, takes their steps in turn, keeps what was reached.
+"""The runner of background operations (conformance §9.6): it claims them, runs their steps and saves their checkpoints.
 
-Work is announced on a queue, and found by looking now and then for operations that nobody holds: a message lost or
-doubled changes nothing, nor does a queue that is out of order. A worker killed at any point loses its leases a minute
-later; whoever claims the operation then repeats the step under way, which every task's steps allow. An operation that
-gets nowhere time after time is given up by its task. A worker holds a few at a time; those that have waited longest
-take the place of those that have got on.
+The queue announces a new operation. The runner also scans the table for operations without a live lease. So a message
+that is lost, late or doubled changes nothing, and operations finish while the queue is down.
+
+A kill -9 leaves leases that expire within a minute. The next worker that claims the operation repeats the step that was
+under way. The steps of every task can be repeated.
+
+A worker holds a few operations and runs their steps in turn. If all places are taken, a waiting operation gets the
+place of one that completed a step since its claim. After too many failed attempts the task gives the operation up.
 """
 
 from __future__ import annotations
@@ -23,74 +26,59 @@ from app.storage.operations.operations import FAILED, RUNNING, Operation, Operat
 from app.storage.table.ports import Message, Queue
 
 LEASE_SECONDS: Final = 60
-BEAT_SECONDS: Final = 15.0
-"""How often leases are extended while a step runs."""
+HEARTBEAT_SECONDS: Final = 15.0
+"""Interval at which leases are extended while a step runs."""
 
 SCAN_SECONDS: Final = 30.0
-"""How often operations that nobody holds are looked for."""
+"""Interval at which the table is scanned for operations without a live lease."""
 
 MAX_ATTEMPTS: Final = 8
-"""How often an operation is claimed without getting on before its task gives up."""
+"""Claims without a completed step, after which the task gives the operation up."""
 
 MAX_HELD: Final = 8
-"""Operations that one worker has in hand; the rest is left to others, or to later."""
+"""Operations that one worker holds at once."""
 
-_LONGEST_REST: Final = 300
-_LONGEST_BREATH: Final = 5.0
-
-SHOWN: Final = frozenset({"reindex", "export", "update"})
-"""Types that callers may ask about; the rest is the service's own (conformance §9.3)."""
-
-
-class OperationDirectory:
-    """Answers what became of an operation."""
-
-    def __init__(self, operations: Operations) -> None:
-        self._operations = operations
-
-    def find(self, operation: str) -> Operation | None:
-        """Return an operation that callers may ask about, by its 32 lower-case hex digits, or None."""
-        found = self._operations.get(operation)
-        return found if found and found.type in SHOWN else None
+_MAX_RETRY_DELAY_SECONDS: Final = 300
+_MAX_REST_SECONDS: Final = 5.0
 
 
 def announce(queue: Queue, operation: str) -> None:
-    """Announce an operation that is written; should that fail, it is found by looking, half a minute later."""
+    """Send the id of a stored operation to the workers. If the queue fails, the next scan finds the operation."""
     with suppress(StorageError):
         queue.send(operation)
 
 
 class Task(Protocol):
-    """What one type of operation does."""
+    """The work of one type of operation."""
 
     def step(self, operation: Operation) -> Operation:
-        """Do one batch, about a hundred items, and return the operation with where the next one starts.
+        """Process one batch, about a hundred items, and return the operation with its next checkpoint.
 
-        Safe to repeat, and to run beside a worker that was thought dead. A final status ends the operation.
+        It must be safe to repeat a step, and to run it while another worker runs it. A final status ends the operation.
         """
         ...
 
     def give_up(self, operation: Operation) -> Operation:
-        """Return what becomes of an operation whose next step failed time after time: it ends, or goes on elsewhere.
+        """Return an operation whose next step failed too often: with a final status, or with a checkpoint beyond it.
 
-        Should this fail too, the operation fails as it is.
+        If this call fails too, the runner ends the operation as failed.
         """
         return replace(operation, status=FAILED)
 
 
-@dataclass(slots=True)
-class _Held:
-    """An operation whose lease is ours, and the message that announced it."""
+@dataclass(slots=True, kw_only=True)
+class _HeldOperation:
+    """An operation whose lease this worker holds, and the message that announced it. None if a scan found it."""
 
     operation: Operation
     message: Message | None
 
 
 class OperationRunner:
-    """Takes steps of operations, one after another in turn.
+    """Runs the steps of operations in turn.
 
-    `wait` seconds may pass in waiting for an announcement. `pace` seconds of rest follow each second of a step: where
-    the worker shares its machine with the server, stores come first.
+    An idle runner waits up to `wait` seconds for a message. After each second of a step it rests for `rest_ratio`
+    seconds, so that stores come first where the worker shares a machine with the server.
     """
 
     def __init__(
@@ -100,85 +88,91 @@ class OperationRunner:
         tasks: Mapping[str, Task],
         *,
         wait: float = 0,
-        pace: float = 0,
+        rest_ratio: float = 0,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._operations = operations
         self._queue = queue
         self._tasks = tasks
         self._wait = wait
-        self._pace = pace
+        self._rest_ratio = rest_ratio
         self._monotonic = monotonic
         self._owner = uuid.uuid4().hex
-        self._held: deque[_Held] = deque()
-        self._next_scan = self._next_beat = monotonic()
+        self._held: deque[_HeldOperation] = deque()
+        self._next_scan = self._next_heartbeat = monotonic()
 
     def run_once(self) -> bool:
-        """Take up what is announced or abandoned, then take one step; tell whether there was anything to do.
+        """Claim announced and abandoned operations, then run one step. Return whether there was anything to do.
 
-        A queue that cannot be reached is told of (`StorageError`) after that.
+        If the queue fails, the step runs first and then the `StorageError` is raised.
         """
         try:
-            found = len(self._held) < MAX_HELD and self._receive()
+            received = len(self._held) < MAX_HELD and self._receive()
         except StorageError:
-            self._work()
+            self._scan_and_step()
             raise
-        return self._work() or found
+        return self._scan_and_step() or received
 
-    def hand_over(self) -> None:
-        """Give up every lease and announce the operations anew, so that they need not wait for the leases to end."""
+    def release_leases(self) -> None:
+        """Release every lease and announce the operations again, so that other workers need not wait a minute."""
         while self._held:
-            self._let_go(self._held.popleft())
+            self._release(self._held.popleft())
 
-    def _work(self) -> bool:
+    def _scan_and_step(self) -> bool:
         if self._monotonic() >= self._next_scan:
             self._next_scan = self._monotonic() + SCAN_SECONDS
             self._scan()
-        if self._monotonic() >= self._next_beat:
-            self._extend()
+        if self._monotonic() >= self._next_heartbeat:
+            self._extend_leases()
         if not self._held:
             return False
-        self._step(self._held.popleft())
+        self._run_step(self._held.popleft())
         return True
 
-    # --- taking up, letting go ---
+    # --- claiming and releasing ---
 
     def _receive(self) -> bool:
         message = self._queue.receive(0 if self._held else self._wait)
         if message is None:
             return False
         operation = self._operations.get(message.body)
-        known = operation is None or operation.type in self._tasks
-        if known and not (operation and self._take_up(operation.id, message)):
-            self._queue.done(message)  # it has ended, or someone holds it: should they die, the scan finds it
+        if operation and operation.type not in self._tasks:
+            return True  # a worker of another release knows this type: the message becomes visible again for it
+        if not (operation and self._claim(operation.id, message)):
+            # The operation has ended, or another worker holds it. If that worker dies, a scan finds the operation.
+            self._queue.done(message)
         return True
 
     def _scan(self) -> None:
-        """Take up what nobody holds. Where all places are taken, what has got on since it was claimed makes room."""
+        """Claim operations without a live lease, while there is a free place or one that can be replaced."""
         for abandoned in self._operations.abandoned():
-            leaves = self._leaving()
-            if leaves is None and len(self._held) >= MAX_HELD:
+            replaced = self._replaceable()
+            if replaced is None and len(self._held) >= MAX_HELD:
                 return
             operation = self._operations.get(abandoned)
-            taken = operation and operation.type in self._tasks and self._take_up(abandoned, None)
-            if taken and leaves:
-                self._held.remove(leaves)
-                self._let_go(leaves)
+            claimed = operation and operation.type in self._tasks and self._claim(abandoned, None)
+            if claimed and replaced:
+                self._held.remove(replaced)
+                self._release(replaced)
 
-    def _leaving(self) -> _Held | None:
+    def _replaceable(self) -> _HeldOperation | None:
+        """Return an operation that completed a step since its claim, if all places are taken.
+
+        Others keep their place. A claim without a step counts as a failed attempt.
+        """
         if len(self._held) < MAX_HELD:
             return None
         return next((held for held in self._held if not held.operation.attempts), None)
 
-    def _take_up(self, operation: str, message: Message | None) -> bool:
+    def _claim(self, operation: str, message: Message | None) -> bool:
         claimed = self._operations.claim(operation, self._owner, LEASE_SECONDS)
         if claimed is None:
             return False
-        self._held.append(_Held(claimed, message))
+        self._held.append(_HeldOperation(operation=claimed, message=message))
         return True
 
-    def _let_go(self, held: _Held) -> None:
-        with suppress(StorageError):  # a lease that was lost is another's by now
+    def _release(self, held: _HeldOperation) -> None:
+        with suppress(StorageError):  # Conflict: another worker holds the lease by now
             self._operations.release(held.operation, 0)
             self._queue.send(held.operation.id)
             if held.message:
@@ -186,45 +180,47 @@ class OperationRunner:
 
     # --- one step ---
 
-    def _step(self, held: _Held) -> None:
-        """Take one step. Whatever goes wrong in it, the operation is let go, to be tried again later."""
+    def _run_step(self, held: _HeldOperation) -> None:
+        """Run one step and save its result. On any failure the lease is released, and the step is tried again later."""
         operation = replace(held.operation, status=RUNNING)
-        got_on = False
+        saved = False
         try:
-            with self._beating(held):
-                after = self._taken(operation)
-            with suppress(Conflict):  # another worker has it by now
+            with self._heartbeat(held):
+                after = self._next_state(operation)
+            with suppress(Conflict):  # another worker holds the lease by now
                 held.operation = self._operations.save(after, self._owner, LEASE_SECONDS)
-                got_on = True
+                saved = True
         finally:
-            if not got_on:
+            if not saved:
                 with suppress(StorageError):
-                    self._operations.release(operation, min(_LONGEST_REST, 2**operation.attempts))
-        if not held.operation.ended:
-            self._held.extend([held] if got_on else [])
-        elif held.message:
+                    self._operations.release(operation, min(_MAX_RETRY_DELAY_SECONDS, 2**operation.attempts))
+        if saved and not held.operation.ended:
+            self._held.append(held)
+        elif held.operation.ended and held.message:
             self._queue.done(held.message)
 
-    def _taken(self, operation: Operation) -> Operation:
-        task, vain = self._tasks[operation.type], operation.attempts - MAX_ATTEMPTS
-        if vain > 0:
-            return task.give_up(operation) if vain == 1 else replace(operation, status=FAILED)
+    def _next_state(self, operation: Operation) -> Operation:
+        task = self._tasks[operation.type]
+        if operation.attempts == MAX_ATTEMPTS + 1:
+            return task.give_up(operation)
+        if operation.attempts > MAX_ATTEMPTS:
+            return replace(operation, status=FAILED)
         started = self._monotonic()
         after = task.step(operation)
         if not after.ended:
-            time.sleep(min(self._pace * (self._monotonic() - started), _LONGEST_BREATH))
+            time.sleep(min(self._rest_ratio * (self._monotonic() - started), _MAX_REST_SECONDS))
         return after
 
     @contextmanager
-    def _beating(self, working: _Held) -> Iterator[None]:
-        """Keep every lease held here, and hide the messages, for as long as the step takes."""
+    def _heartbeat(self, working: _HeldOperation) -> Iterator[None]:
+        """Extend the leases of this worker, and keep their messages invisible, while a step runs."""
         ended = threading.Event()
 
-        def beat() -> None:
-            while not ended.wait(BEAT_SECONDS):
-                self._extend(working)
+        def extend_until_ended() -> None:
+            while not ended.wait(HEARTBEAT_SECONDS):
+                self._extend_leases(working)
 
-        thread = threading.Thread(target=beat, name="leases", daemon=True)
+        thread = threading.Thread(target=extend_until_ended, name="leases", daemon=True)
         thread.start()
         try:
             yield
@@ -232,10 +228,10 @@ class OperationRunner:
             ended.set()
             thread.join()
 
-    def _extend(self, *working: _Held) -> None:
-        self._next_beat = self._monotonic() + BEAT_SECONDS
+    def _extend_leases(self, *working: _HeldOperation) -> None:
+        self._next_heartbeat = self._monotonic() + HEARTBEAT_SECONDS
         for held in (*working, *self._held):
-            # What is lost shows when it is saved; what cannot be reached now is tried again in a moment.
+            # A lost lease shows when the step is saved. After an outage the next heartbeat tries again.
             with suppress(StorageError):
                 self._operations.extend(held.operation, self._owner, LEASE_SECONDS)
                 if held.message:
