@@ -10,8 +10,9 @@ from typing import Any, Final
 
 import orjson
 
+from app.dicom.json.dataset import JsonElement
+from app.dicom.query.matching import Query
 from app.dicom.query.parameters import OPTIONS, Catalogue, parse_query
-from app.dicom.query.query import Query
 from app.dicom.validation.attributes import (
     ALL_FIELDS,
     AVAILABILITY,
@@ -22,7 +23,6 @@ from app.dicom.validation.attributes import (
     STUDY_INSTANCE_COUNT,
     STUDY_SERIES_COUNT,
     UIDS,
-    Element,
     Level,
     tag_of,
 )
@@ -39,7 +39,7 @@ from app.storage.tags.query_tags import QueryTagStore
 Link = Callable[..., str]
 """link(study, series=None, instance=None) -> absolute URL."""
 
-ResultDataset = dict[str, Element]
+ResultDataset = dict[str, JsonElement]
 
 _UIDS: Final = frozenset(UIDS.values())
 _UIDS_DOWN_TO: Final = {level: frozenset(UIDS[each] for each in Level if each <= level) for level in Level}
@@ -49,7 +49,7 @@ _INDEX: Final = {
 }
 """What the index rows know of a match: its own attributes and its parents'. Of what is below, the file tells."""
 
-_ONLINE: Final[Element] = {"vr": "CS", "Value": ["ONLINE"]}
+_ONLINE: Final[JsonElement] = {"vr": "CS", "Value": ["ONLINE"]}
 
 _COMPUTED: Final = {
     Level.STUDY: frozenset({MODALITIES_IN_STUDY, STUDY_SERIES_COUNT, STUDY_INSTANCE_COUNT}),
@@ -205,5 +205,5 @@ def _wanted(query: Query, policy: Policy) -> frozenset[str]:
     return frozenset().union(*(each[level] for each in fields for level in shown), query.tags(), named, query.include)
 
 
-def _number(value: int) -> Element:
+def _number(value: int) -> JsonElement:
     return {"vr": "IS", "Value": [value]}

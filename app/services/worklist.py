@@ -12,9 +12,9 @@ from typing import Final, NamedTuple
 
 import orjson
 
-from app.dicom.json.received import Dataset
+from app.dicom.json.dataset import JsonDataset
+from app.dicom.query.matching import Query
 from app.dicom.query.parameters import Catalogue, parse_query
-from app.dicom.query.query import Query
 from app.dicom.validation.attributes import Level
 from app.dicom.worklist import states
 from app.dicom.worklist.search_attributes import FILTERS, RETURNED
@@ -33,7 +33,7 @@ _CATALOGUE: Final = Catalogue(FILTERS, sequences=True)
 class _Change(NamedTuple):
     """What a workitem is to become."""
 
-    dataset: Dataset
+    dataset: JsonDataset
     lock: str
 
 
@@ -56,54 +56,54 @@ class Worklist:
         self._workitems = workitems
         self._planner = planner
 
-    def add(self, partition: Partition, workitem: str, given: Dataset) -> None:
+    def add(self, partition: Partition, workitem: str, given: JsonDataset) -> None:
         """Make a workitem, in state SCHEDULED.
 
         Raises `InvalidWorkitem`; `WorkitemConflict` if the UID is taken, `StorageUnavailable` if that cannot be told.
         """
-        dataset = states.created(given, workitem, clock.now())
+        dataset = states.create(given, workitem, clock.now())
         try:
             self._workitems.add(partition.key, workitem, dataset)
         except Conflict as conflict:
             raise (StorageUnavailable() if conflict.key is None else WorkitemConflict(EXISTS)) from conflict
 
-    def retrieve(self, partition: Partition, workitem: str) -> Dataset:
+    def retrieve(self, partition: Partition, workitem: str) -> JsonDataset:
         """Return the dataset of a workitem, without its Transaction UID. Raises `WorkitemNotFound`."""
         return self._found(partition, workitem).dataset()
 
-    def update(self, partition: Partition, workitem: str, transaction: str, given: Dataset) -> None:
+    def update(self, partition: Partition, workitem: str, transaction: str, given: JsonDataset) -> None:
         """Replace attributes of a workitem, each whole; `transaction` is "" if the caller names none.
 
         Raises `InvalidWorkitem`, `WorkitemNotFound`; `WorkitemConflict` also if the workitem was changed meanwhile.
         """
 
         def decide(row: WorkitemRow) -> _Change:
-            after = states.updated(row.dataset(), row.lock, given, transaction, clock.now())
+            after = states.update(row.dataset(), row.lock, given, transaction, clock.now())
             return _Change(after, row.lock)
 
         self._change(partition, workitem, decide, attempts=1)
 
-    def change_state(self, partition: Partition, workitem: str, given: Dataset) -> str:
+    def change_state(self, partition: Partition, workitem: str, given: JsonDataset) -> str:
         """Claim a workitem, or end it, as the dataset asks; return a warning, "" if it was changed.
 
         Raises `InvalidWorkitem`, `WorkitemNotFound`.
         """
-        asked = states.requested(given)
+        asked = states.read_state_change(given)
 
         def decide(row: WorkitemRow) -> _Change | str:
-            after = states.moved(row.dataset(), row.lock, asked)
+            after = states.change_state(row.dataset(), row.lock, asked)
             return after if isinstance(after, str) else _Change(after, asked.transaction)
 
         return self._change(partition, workitem, decide)
 
-    def request_cancellation(self, partition: Partition, workitem: str, given: Dataset) -> str:
+    def request_cancellation(self, partition: Partition, workitem: str, given: JsonDataset) -> str:
         """Cancel a workitem that nobody has claimed; return the message.
 
         Raises `WorkitemNotFound`, `WorkitemConflict` in any other state.
         """
 
         def decide(row: WorkitemRow) -> _Change:
-            return _Change(states.canceled(row.dataset(), given, clock.now()), row.lock)
+            return _Change(states.cancel(row.dataset(), given, clock.now()), row.lock)
 
         self._change(partition, workitem, decide)
         return states.WAS_CANCELED

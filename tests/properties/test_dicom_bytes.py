@@ -16,8 +16,8 @@ from app.dicom.encoding.transcode import to_explicit_little
 from app.dicom.encoding.uids import is_uid
 from app.dicom.encoding.vr import LONG_FORM, SHORT_FORM
 from app.dicom.json.model import describe, first_text
-from app.dicom.validation import rules
-from app.dicom.validation.value_rules import fault
+from app.dicom.validation import instance_rules
+from app.dicom.validation.vr_rules import vr_fault
 from app.errors import InvalidInstance, NotAcceptable
 from tests import corpus
 from tests.unit.dicom.raw import EXPLICIT, IMPLICIT, SEQUENCE_END, UNDEFINED, element, implicit, item, part10
@@ -47,8 +47,10 @@ def survives(data: bytes) -> bool:
     orjson.dumps(described.dataset)
     orjson.dumps([problem.text for problem in described.problems])
     for lenient in (False, True):
-        rules.required(found, lenient=lenient)
-        rules.check(found, {e.tag: "LO" for e in found.elements} | rules.REQUIRED, lenient=lenient)
+        instance_rules.check_required(found, lenient=lenient)
+        instance_rules.check_indexed(
+            found, {e.tag: "LO" for e in found.elements} | instance_rules.REQUIRED, lenient=lenient
+        )
     table = frame_table(data, found)
     assert FrameTable.unpack(table.pack()) == table
     size = len(inflated(data, found.dataset_offset)) if table.deflated else len(data)
@@ -149,7 +151,7 @@ def test_implicit_elements_of_anything(elements: list[tuple[int, bytes]]) -> Non
 @EXAMPLES
 @given(st.sampled_from(_VRS), st.text(max_size=40))
 def test_faults_are_messages(vr: str, value: str) -> None:
-    message = fault(vr, value)
+    message = vr_fault(vr, value)
     assert message is None or message.startswith(f'Content "{value}" does not validate VR {vr}: ')
 
 

@@ -20,8 +20,9 @@ from hypothesis import strategies as st
 from pydicom.dataelem import DataElement
 
 from app import bootstrap
+from app.dicom.json.dataset import JsonAttributes
 from app.dicom.query.parameters import parse_query
-from app.dicom.validation.attributes import Attributes, Level, keyword_of
+from app.dicom.validation.attributes import Level, keyword_of
 from app.errors import NotFound, OperationActive, QueryTagExists
 from app.services import Services
 from app.services.policy import V1, V2, Policy
@@ -179,7 +180,7 @@ class Model:
         """How many instances cannot be filed under a tag."""
         return sum(path in each.values and each.values[path] == KINDS[path].bad for each in self.instances.values())
 
-    def objects(self, level: Level) -> Iterator[tuple[tuple[str, ...], Attributes]]:
+    def objects(self, level: Level) -> Iterator[tuple[tuple[str, ...], JsonAttributes]]:
         """Yield (UIDs, attributes of the tags) of the objects of a level, newest first."""
         paths = sorted({uids[:level] for uids in self.instances}, key=lambda uids: -self.created[uids])
         for uids in paths:
@@ -304,7 +305,7 @@ def check(services: Services, partition: Partition, model: Model) -> None:
                     assert report.erroneous == ((path,) if model.errors(path) else ())
 
 
-def _keyed(attributes: Attributes, catalogue: Any) -> Attributes:
+def _keyed(attributes: JsonAttributes, catalogue: Any) -> JsonAttributes:
     return {catalogue.attributes[path].key: element for path, element in attributes.items()}
 
 

@@ -19,8 +19,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app import bootstrap
+from app.dicom.json.dataset import JsonElement
 from app.dicom.query.parameters import Catalogue, parse_query
-from app.dicom.validation.attributes import CORE, Element, Level
+from app.dicom.validation.attributes import CORE, Level
 from app.errors import NotFound
 from app.services import Services
 from app.services.policy import V2
@@ -30,7 +31,7 @@ from app.storage.table.partitions import Partition
 from tests.corpus import make_instance
 
 Uids = tuple[str, str, str]
-Attributes = dict[str, Element]
+Attributes = dict[str, JsonElement]
 
 # --- what is stored ---------------------------------------------------------------------------------------------------
 

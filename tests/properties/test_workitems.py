@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app import bootstrap
-from app.dicom.json.received import Dataset, first_dataset
+from app.dicom.json.dataset import JsonDataset
+from app.dicom.json.received import first_dataset
 from app.dicom.query.parameters import Catalogue, parse_query
 from app.dicom.validation.attributes import Level
 from app.dicom.worklist.search_attributes import FILTERS, STATE
@@ -55,7 +56,7 @@ TIMES = st.sampled_from(["2024", "20240301", "2024030109", "20240301090000.5", "
 UIDS = st.sampled_from(["2.25.1", "2.25.2", "2.25.3"])
 
 
-def codes(tag: str) -> st.SearchStrategy[Dataset]:
+def codes(tag: str) -> st.SearchStrategy[JsonDataset]:
     return st.lists(WORDS.map(code), max_size=3).map(lambda items: {tag: sequence(*items)})
 
 
@@ -90,9 +91,9 @@ PAGES = st.fixed_dictionaries({"limit": st.sampled_from(["1", "2", "200"]), "off
 QUERIES = st.tuples(st.lists(FILTERED, max_size=3, unique_by=lambda each: each[0]), st.booleans(), PAGES)
 
 
-def plain(dataset: Dataset) -> Dataset:
+def plain(dataset: JsonDataset) -> JsonDataset:
     """What a query is matched on, by a way of its own: every value at the end of each path."""
-    found: Dataset = {}
+    found: JsonDataset = {}
     for path, attribute in FILTERS.items():
         outer, _, inner = path.partition(".")
         holders = dataset.get(outer, {}).get("Value", []) if inner else [dataset]
@@ -110,7 +111,7 @@ def plain(dataset: Dataset) -> Dataset:
     queries=st.lists(QUERIES, min_size=1, max_size=6),
 )
 def test_a_search_is_the_newest_first_that_match(
-    archive: Archive, items: list[tuple[Dataset, str]], changes: list[Any], queries: list[Any]
+    archive: Archive, items: list[tuple[JsonDataset, str]], changes: list[Any], queries: list[Any]
 ) -> None:
     partition, worklist = fresh(), archive[1].worklist
     for number, (different, wanted) in enumerate(items):
@@ -142,12 +143,12 @@ def bring(worklist: Any, partition: Partition, workitem: str, wanted: str) -> No
         worklist.change_state(partition, workitem, state(wanted, T[0]))
 
 
-def loaded(document: bytes) -> Dataset:
-    dataset: Dataset = orjson.loads(document)
+def loaded(document: bytes) -> JsonDataset:
+    dataset: JsonDataset = orjson.loads(document)
     return dataset
 
 
-def uid(dataset: Dataset) -> str:
+def uid(dataset: JsonDataset) -> str:
     return str(dataset["00080018"]["Value"][0])
 
 

@@ -19,8 +19,8 @@ from app.dicom.encoding.elements import (
     SEQUENCE_END,
     UNDEFINED,
     Buffer,
-    Element,
     Encoding,
+    RawElement,
 )
 from app.dicom.encoding.part10 import Part10
 from app.dicom.encoding.vr import LONG_FORM, tag_text
@@ -84,7 +84,7 @@ def _item(encoding: Encoding, tag: int, length: int = 0) -> bytes:
     return encoding.item.pack(tag >> 16, tag & 0xFFFF, length)
 
 
-def header_start(data: Buffer, element: Element, encoding: Encoding) -> int:
+def header_start(data: Buffer, element: RawElement, encoding: Encoding) -> int:
     """Where the header of an element begins: 8 or 12 bytes before its value, wherever its tag stands."""
     tag = encoding.item.pack(element.tag >> 16, element.tag & 0xFFFF, 0)[:4]
     return element.offset - (8 if bytes(data[element.offset - 8 : element.offset - 4]) == tag else 12)
@@ -138,7 +138,7 @@ class Rewriting:
 
     # --- conversion to ISO_IR 192 ---
 
-    def _converted(self, element: Element, old: Charset, encoding: Encoding) -> list[Piece] | None:
+    def _converted(self, element: RawElement, old: Charset, encoding: Encoding) -> list[Piece] | None:
         """Return an element with its text in UTF-8, None if that changes nothing."""
         if isinstance(element.value, tuple):
             return self._sequence(element, element.value, old, encoding)
@@ -156,7 +156,7 @@ class Rewriting:
         return [written_element(encoding, element.tag, element.vr, value)]
 
     def _sequence(
-        self, element: Element, items: tuple[tuple[Element, ...], ...], old: Charset, encoding: Encoding
+        self, element: RawElement, items: tuple[tuple[RawElement, ...], ...], old: Charset, encoding: Encoding
     ) -> list[Piece] | None:
         """A sequence in which something changes is written with undefined lengths, what stays in it as it lies."""
         start = header_start(self._data, element, encoding)
@@ -170,7 +170,7 @@ class Rewriting:
             pieces += (_item(inner, ITEM, UNDEFINED), *written, _item(inner, ITEM_END))
         return [*pieces, _item(inner, SEQUENCE_END)]
 
-    def _item(self, item: tuple[Element, ...], old: Charset, encoding: Encoding) -> tuple[bool, list[Piece]]:
+    def _item(self, item: tuple[RawElement, ...], old: Charset, encoding: Encoding) -> tuple[bool, list[Piece]]:
         """Return whether an item changes, and its elements but for group lengths."""
         changed = False
         pieces: list[Piece] = []
@@ -187,7 +187,7 @@ class Rewriting:
                 pieces.append(Span(header_start(self._data, element, encoding), element.offset + element.length))
         return changed, pieces
 
-    def _require_plain(self, element: Element) -> None:
+    def _require_plain(self, element: RawElement) -> None:
         """Raise unless a text too long to be loaded means the same in UTF-8."""
         for start in range(element.offset, element.offset + element.length, _CHUNK):
             chunk = bytes(self._data[start : min(start + _CHUNK, element.offset + element.length)])

@@ -15,7 +15,7 @@ from app.dicom.editing.rewrite import NewValue
 from app.dicom.encoding.charsets import charset
 from app.dicom.json.received import tag_named
 from app.dicom.json.values import NAME_GROUPS, convert
-from app.dicom.validation.value_rules import fault, message
+from app.dicom.validation.vr_rules import fault_message, vr_fault
 
 _KEYWORDS: Final = """
     PatientName PatientID IssuerOfPatientID TypeOfPatientID OtherPatientIDs OtherPatientNames PatientBirthName
@@ -30,17 +30,17 @@ _KEYWORDS: Final = """
 """
 
 
-class _Rule(NamedTuple):
+class _ChangeRule(NamedTuple):
     vr: str
     multiplicity: str
 
 
-def _rules() -> dict[int, _Rule]:
+def _rules() -> dict[int, _ChangeRule]:
     tags = (tag_for_keyword(keyword) for keyword in _KEYWORDS.split())
-    return {tag: _Rule(dictionary_VR(tag), dictionary_VM(tag)) for tag in tags if tag is not None}
+    return {tag: _ChangeRule(dictionary_VR(tag), dictionary_VM(tag)) for tag in tags if tag is not None}
 
 
-ALLOWED: Final[Mapping[int, _Rule]] = _rules()
+ALLOWED: Final[Mapping[int, _ChangeRule]] = _rules()
 """Tag to VR and value multiplicity of the 36 attributes."""
 
 MAX_BYTES: Final = 65_534
@@ -55,7 +55,7 @@ _DECIMAL: Final = 16
 _SPARE_ZERO: Final = re.compile(r"(?<![\d.])0(?=\.)|\.0$")
 
 
-class Refused(NamedTuple):
+class RefusedChange(NamedTuple):
     """An attribute that cannot be changed so."""
 
     tag: int
@@ -63,39 +63,39 @@ class Refused(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Changes:
+class RequestedChanges:
     """New values as a file has them, by tag, and as DICOM JSON has them; or what of them is refused."""
 
     values: Mapping[int, NewValue]
     elements: Mapping[str, dict[str, Any]]
-    refused: tuple[Refused, ...] = ()
+    refused: tuple[RefusedChange, ...] = ()
 
 
-def read_changes(dataset: Mapping[str, Any]) -> Changes:
+def read_changes(dataset: Mapping[str, Any]) -> RequestedChanges:
     """Read a DICOM JSON dataset of new values; whatever it holds, what is wrong with it comes back as `refused`.
 
     Raises `ValueError` naming the first key that is neither 8 hex digits nor an attribute's keyword.
     """
     values: dict[int, NewValue] = {}
-    refused: list[Refused] = []
+    refused: list[RefusedChange] = []
     for name, element in dataset.items():
         tag = _tag(name)
         rule = ALLOWED.get(tag)
         if rule is None:
-            refused.append(Refused(tag, UNSUPPORTED))
+            refused.append(RefusedChange(tag, UNSUPPORTED))
             continue
         text, reason = ("", REPEATED) if tag in values else _text(rule, element)
         if reason is None:
             values[tag] = NewValue(rule.vr, text)
         else:
-            refused.append(Refused(tag, reason))
+            refused.append(RefusedChange(tag, reason))
     text_in_utf_8 = charset(UTF_8)
     elements = {
         f"{tag:08X}": convert(new.vr, new.text.encode(), text_in_utf_8, True).entry
         for tag, new in sorted(values.items())
         if not refused
     }
-    return Changes(values, elements, tuple(refused))
+    return RequestedChanges(values, elements, tuple(refused))
 
 
 def _tag(name: str) -> int:
@@ -105,7 +105,7 @@ def _tag(name: str) -> int:
     return int(tag, 16)
 
 
-def _text(rule: _Rule, element: Any) -> tuple[str, str | None]:
+def _text(rule: _ChangeRule, element: Any) -> tuple[str, str | None]:
     """Return the text of an element and the first rule that it breaks."""
     if not isinstance(element, dict):
         return "", "The element is not an object with 'vr' and 'Value'."
@@ -122,12 +122,12 @@ def _text(rule: _Rule, element: Any) -> tuple[str, str | None]:
     return text, next(_faults(rule, text, texts), None)
 
 
-def _faults(rule: _Rule, text: str, values: list[tuple[str, str | None]]) -> Iterator[str]:
+def _faults(rule: _ChangeRule, text: str, values: list[tuple[str, str | None]]) -> Iterator[str]:
     yield from (reason for _, reason in values if reason)
     if len(values) > 1 and rule.multiplicity == "1":
-        yield message(rule.vr, text, "value multiplicity is greater than 1")
+        yield fault_message(rule.vr, text, "value multiplicity is greater than 1")
     if len(text.encode()) > MAX_BYTES:
-        yield message(rule.vr, text, f"value exceeds maximum length of {MAX_BYTES} bytes")
+        yield fault_message(rule.vr, text, f"value exceeds maximum length of {MAX_BYTES} bytes")
 
 
 def _value(vr: str, value: Any) -> tuple[str, str | None]:
@@ -157,7 +157,7 @@ def _name(value: dict[str, Any]) -> tuple[str, str | None]:
     groups = [value.get(group) or "" for group in NAME_GROUPS]
     text = "=".join(groups).rstrip("=")
     if any("=" in group for group in groups):
-        return text, message("PN", text, _INVALID)
+        return text, fault_message("PN", text, _INVALID)
     return text, _broken("PN", text)
 
 
@@ -166,8 +166,8 @@ def _broken(vr: str, text: str) -> str | None:
         return EMPTY
     # A backslash would make two values of one, an escape could take a reader to another character set.
     if (vr != "LT" and "\\" in text) or _ESCAPE in text or (not text.isprintable() and _unpaired(text)):
-        return message(vr, text.encode("utf-8", "replace").decode(), _INVALID)
-    return fault(vr, text.rstrip(" "))
+        return fault_message(vr, text.encode("utf-8", "replace").decode(), _INVALID)
+    return vr_fault(vr, text.rstrip(" "))
 
 
 def _unpaired(text: str) -> bool:

@@ -72,7 +72,7 @@ class RewrittenFile:
         return cast(BinaryIO, _Stream(chain((self.head,), dataset)))
 
 
-def edited(data: Buffer, part10: Part10, values: Mapping[int, NewValue]) -> RewrittenFile:
+def rewrite_file(data: Buffer, part10: Part10, values: Mapping[int, NewValue]) -> RewrittenFile:
     """Give the attributes (by tag) their new values and sign the file meta information as its writer.
 
     `data` are the bytes that `part10` was parsed from. Raises `InvalidInstance` for text too long to be converted.

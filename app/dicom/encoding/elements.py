@@ -27,7 +27,7 @@ class Fragments:
     sizes: array[int]
 
 
-class Element(NamedTuple):
+class RawElement(NamedTuple):
     """One data element.
 
     `value` is the raw bytes; a tuple of items for SQ; `Fragments` for encapsulated data; None when it was not loaded
@@ -36,12 +36,12 @@ class Element(NamedTuple):
 
     tag: int
     vr: str
-    value: bytes | tuple[Item, ...] | Fragments | None
+    value: bytes | tuple[SequenceItem, ...] | Fragments | None
     offset: int
     length: int
 
 
-Item = tuple[Element, ...]
+SequenceItem = tuple[RawElement, ...]
 
 
 @dataclass(frozen=True, slots=True)

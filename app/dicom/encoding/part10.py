@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from threading import Lock
 from typing import Final
 
-from app.dicom.encoding.elements import ENCODINGS, Buffer, Element, Fragments
+from app.dicom.encoding.elements import ENCODINGS, Buffer, Fragments, RawElement
 from app.dicom.encoding.reader import ElementReader
 from app.dicom.encoding.uids import PADDING, TransferSyntax, transfer_syntax
 from app.errors import InvalidInstance
@@ -57,16 +57,16 @@ class Part10:
     """
 
     transfer_syntax: TransferSyntax
-    meta: tuple[Element, ...]
-    elements: tuple[Element, ...]
+    meta: tuple[RawElement, ...]
+    elements: tuple[RawElement, ...]
     pixel_data: PixelData | None
     dataset_offset: int
     size: int
     explicit: bool
     little: bool
-    by_tag: dict[int, Element] = field(repr=False, compare=False)
+    by_tag: dict[int, RawElement] = field(repr=False, compare=False)
 
-    def get(self, tag: int) -> Element | None:
+    def get(self, tag: int) -> RawElement | None:
         """The top-level element of this tag; the last one if a file repeats it."""
         return self.by_tag.get(tag)
 
@@ -101,7 +101,7 @@ def parse(data: Buffer, *, inflate_limit: int = INFLATE_LIMIT) -> Part10:
         return _layout(inflated(data, offset, limit=inflate_limit), meta, offset, syntax)
 
 
-def _layout(data: Buffer, meta: tuple[Element, ...], offset: int, syntax: TransferSyntax) -> Part10:
+def _layout(data: Buffer, meta: tuple[RawElement, ...], offset: int, syntax: TransferSyntax) -> Part10:
     size = len(data)
     reader = ElementReader(data, size)
     encoding = reader.encoding(offset, size, ENCODINGS[syntax.explicit, syntax.little])
@@ -147,7 +147,7 @@ def _inflating(data: Buffer, start: int, limit: int) -> Iterator[bytes]:
     raise InvalidInstance("The DICOM instance is invalid: its deflated dataset is cut short.")
 
 
-def _meta(data: Buffer) -> tuple[tuple[Element, ...], int, TransferSyntax]:
+def _meta(data: Buffer) -> tuple[tuple[RawElement, ...], int, TransferSyntax]:
     """Group 0002, the offset of the dataset, and the transfer syntax; whatever the group length claims."""
     if len(data) < META_OFFSET or bytes(data[PREAMBLE_LENGTH:META_OFFSET]) != b"DICM":
         raise InvalidInstance("The DICOM instance is invalid: it is not a DICOM Part 10 file.")
@@ -161,7 +161,7 @@ def _meta(data: Buffer) -> tuple[tuple[Element, ...], int, TransferSyntax]:
     raise InvalidInstance("The DICOM instance is invalid: its file meta information names no transfer syntax.")
 
 
-def _pixel_data(by_tag: dict[int, Element]) -> PixelData | None:
+def _pixel_data(by_tag: dict[int, RawElement]) -> PixelData | None:
     for tag in (PIXEL_DATA, FLOAT_PIXEL_DATA, DOUBLE_FLOAT_PIXEL_DATA):
         element = by_tag.get(tag)
         if element is not None:

@@ -20,10 +20,10 @@ from app.dicom.encoding.elements import (
     SEQUENCE_END,
     UNDEFINED,
     Buffer,
-    Element,
     Encoding,
     Fragments,
-    Item,
+    RawElement,
+    SequenceItem,
 )
 from app.dicom.encoding.vr import BULK, LONG_FORM, SHORT_FORM, implicit_vr, tag_text
 from app.errors import InvalidInstance
@@ -53,13 +53,13 @@ class ElementReader:
         self._ceiling = MAX_HEADER
         self._signed = False
 
-    def dataset(self, position: int, end: int, encoding: Encoding) -> tuple[Element, ...]:
+    def dataset(self, position: int, end: int, encoding: Encoding) -> tuple[RawElement, ...]:
         """All elements between two offsets, in file order; zero padding after the last one is left out."""
         return self._elements(position, end, encoding, 0, False)[0]
 
-    def group(self, position: int, end: int, group: int) -> tuple[tuple[Element, ...], int]:
+    def group(self, position: int, end: int, group: int) -> tuple[tuple[RawElement, ...], int]:
         """The leading explicit VR little endian elements of one group, and where the next group begins."""
-        elements: list[Element] = []
+        elements: list[RawElement] = []
         while position + 8 <= end and self._data[position : position + 2] == group.to_bytes(2, "little"):
             stop = self._stop(position, end)
             elements += self.dataset(position, stop, ENCODINGS[True, True])
@@ -75,11 +75,11 @@ class ElementReader:
 
     def _elements(
         self, position: int, end: int, encoding: Encoding, depth: int, delimited: bool
-    ) -> tuple[tuple[Element, ...], int]:
+    ) -> tuple[tuple[RawElement, ...], int]:
         """The elements of one dataset and where it ends. `delimited`: an item of undefined length."""
         data, copies, explicit = self._data, self._copies, encoding.explicit
         unpack, short, new = encoding.header.unpack_from, SHORT_FORM.get, tuple.__new__
-        elements: list[Element] = []
+        elements: list[RawElement] = []
         append = elements.append
         last = end - 8
         for _ in self._budget:
@@ -125,16 +125,16 @@ class ElementReader:
                 _refuse(position, f"the value of {tag_text(tag)} runs past the end of its dataset")
             if vr in BULK or (length > MAX_VALUE and vr != "SQ"):
                 self._ceiling += length
-                append(new(Element, (tag, vr, None, start, length)))
+                append(new(RawElement, (tag, vr, None, start, length)))
             elif vr == "SQ":
                 if explicit and code == b"UN":
                     append(self._relayed(tag, start, stop, depth))
                 else:
                     items, _end = self._items(start, stop, encoding, depth + 1, False)
-                    append(new(Element, (tag, vr, items, start, length)))
+                    append(new(RawElement, (tag, vr, items, start, length)))
             else:
                 value = data[start:stop]
-                append(new(Element, (tag, vr, bytes(value) if copies else value, start, length)))
+                append(new(RawElement, (tag, vr, bytes(value) if copies else value, start, length)))
                 if tag == PIXEL_REPRESENTATION:
                     self._signed = value[:2] in (b"\1\0", b"\0\1")
             if stop > self._ceiling:
@@ -162,36 +162,36 @@ class ElementReader:
 
     def _undefined(
         self, tag: int, vr: str, start: int, end: int, encoding: Encoding, depth: int
-    ) -> tuple[Element, int]:
+    ) -> tuple[RawElement, int]:
         """An element that runs up to its delimiter: a sequence or fragments; and the position after the delimiter."""
         if vr == "SQ" or vr == "UN":
             # UN of undefined length is an implicit VR little endian sequence (PS3.5 §6.2.2).
             inner = encoding if vr == "SQ" or not encoding.explicit else IMPLICIT
             items, stop = self._items(start, end, inner, depth + 1, True)
             if not encoding.little and inner is IMPLICIT:
-                return Element(tag, "UN", None, start, stop - start), stop
-            return Element(tag, "SQ", items, start, stop - start), stop
+                return RawElement(tag, "UN", None, start, stop - start), stop
+            return RawElement(tag, "SQ", items, start, stop - start), stop
         if vr not in BULK:
             _refuse(start, f"the undefined length of {tag_text(tag)} does not suit VR {vr}")
         fragments, stop = self._fragments(start, end, encoding)
-        return Element(tag, vr, fragments, start, stop - start), stop
+        return RawElement(tag, vr, fragments, start, stop - start), stop
 
-    def _relayed(self, tag: int, start: int, stop: int, depth: int) -> Element:
+    def _relayed(self, tag: int, start: int, stop: int, depth: int) -> RawElement:
         """A sequence that someone passed on as UN; opaque if it does not read as one."""
         try:
             items, _end = self._items(start, stop, IMPLICIT, depth + 1, False)
         except InvalidInstance:
             self._ceiling += stop - start
-            return Element(tag, "UN", None, start, stop - start)
-        return Element(tag, "SQ", items, start, stop - start)
+            return RawElement(tag, "UN", None, start, stop - start)
+        return RawElement(tag, "SQ", items, start, stop - start)
 
     def _items(
         self, position: int, end: int, encoding: Encoding, depth: int, delimited: bool
-    ) -> tuple[tuple[Item, ...], int]:
+    ) -> tuple[tuple[SequenceItem, ...], int]:
         """The items of a sequence and where it ends; without `delimited` it fills the space up to `end`."""
         if depth > MAX_DEPTH:
             _refuse(position, f"sequences are nested deeper than {MAX_DEPTH}")
-        items: list[Item] = []
+        items: list[SequenceItem] = []
         for _ in self._budget:
             if position + 8 > end:
                 break

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from struct import Struct
 from typing import Final
 
-from app.dicom.encoding.elements import ITEM, ITEM_END, SEQUENCE_END, UNDEFINED, Buffer, Element, Fragments
+from app.dicom.encoding.elements import ITEM, ITEM_END, SEQUENCE_END, UNDEFINED, Buffer, Fragments, RawElement
 from app.dicom.encoding.frames import FrameTable, pixel_word
 from app.dicom.encoding.part10 import PREAMBLE_LENGTH, TRANSFER_SYNTAX_UID, Part10, inflated
 from app.dicom.encoding.uids import EXPLICIT_LITTLE
@@ -118,7 +118,7 @@ class _Writer:
         self._turn = not part10.little
         self._pixel_word = pixel_word(part10)
 
-    def dataset(self, elements: Iterable[Element]) -> Iterator[bytes]:
+    def dataset(self, elements: Iterable[RawElement]) -> Iterator[bytes]:
         """The elements, without group lengths."""
         for element in elements:
             if not element.tag & 0xFFFF:
@@ -130,7 +130,7 @@ class _Writer:
             else:
                 yield from self._plain(element)
 
-    def _sequence(self, tag: int, items: Iterable[Iterable[Element]]) -> Iterator[bytes]:
+    def _sequence(self, tag: int, items: Iterable[Iterable[RawElement]]) -> Iterator[bytes]:
         yield _header(tag, "SQ", UNDEFINED)
         for item in items:
             yield _item(ITEM, UNDEFINED)
@@ -138,7 +138,7 @@ class _Writer:
             yield _item(ITEM_END)
         yield _item(SEQUENCE_END)
 
-    def _fragments(self, element: Element, fragments: Fragments) -> Iterator[bytes]:
+    def _fragments(self, element: RawElement, fragments: Fragments) -> Iterator[bytes]:
         """Encapsulated data below the top level, such as an icon: its fragments as they are."""
         yield _header(element.tag, element.vr, UNDEFINED)
         yield _item(ITEM, fragments.table_length)
@@ -148,7 +148,7 @@ class _Writer:
             yield from self._bytes(start, size, 1)
         yield _item(SEQUENCE_END)
 
-    def _plain(self, element: Element) -> Iterator[bytes]:
+    def _plain(self, element: RawElement) -> Iterator[bytes]:
         tag, vr, value, offset, length = element
         yield _header(tag, vr, length + length % 2)
         word = WORD_SIZE.get(vr, 1) if self._turn else 1

@@ -7,18 +7,16 @@ number is "NaN", "Infinity" or "-Infinity". Specific Character Set stays as it w
 
 from __future__ import annotations
 
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from app.dicom.encoding.charsets import DEFAULT, Charset, charset
-from app.dicom.encoding.elements import Item
+from app.dicom.encoding.elements import SequenceItem
 from app.dicom.encoding.part10 import Part10
 from app.dicom.encoding.vr import BULK, KEYS, keyword
+from app.dicom.json.dataset import JsonDataset
 from app.dicom.json.values import NAME_GROUPS, convert, recurring
-from app.dicom.validation.rules import SPECIFIC_CHARACTER_SET, ValueProblem
+from app.dicom.validation.instance_rules import SPECIFIC_CHARACTER_SET, ValueProblem
 from app.errors import InvalidInstance
-
-Dataset = dict[str, dict[str, Any]]
-"""A dataset by eight upper-case hex digits. Entries are shared between datasets: replace them, never change them."""
 
 MAX_VALUES: Final = 1_000_000
 """Values in one dataset, all depths together."""
@@ -31,7 +29,7 @@ RECURRING: Final = 64
 class Description(NamedTuple):
     """A dataset's JSON model and the attributes in it that break their VR, one `ValueProblem` per tag."""
 
-    dataset: Dataset
+    dataset: JsonDataset
     problems: tuple[ValueProblem, ...]
 
 
@@ -45,7 +43,7 @@ def describe(part10: Part10) -> Description:
     return Description(dataset, tuple(walk.problems.values()))
 
 
-def dataset_json(part10: Part10, drop: frozenset[int] = frozenset()) -> Dataset:
+def dataset_json(part10: Part10, drop: frozenset[int] = frozenset()) -> JsonDataset:
     """The JSON model of a dataset without the top-level attributes of the tags in `drop`."""
     dataset = describe(part10).dataset
     for tag in drop:
@@ -53,7 +51,7 @@ def dataset_json(part10: Part10, drop: frozenset[int] = frozenset()) -> Dataset:
     return dataset
 
 
-def first_text(dataset: Dataset, tag: int) -> str | None:
+def first_text(dataset: JsonDataset, tag: int) -> str | None:
     """The first value of a top-level attribute as text, a person name with its groups joined; None if it has none."""
     value = next(iter(dataset.get(f"{tag:08X}", {}).get("Value", ())), None)
     if isinstance(value, dict):
@@ -76,9 +74,9 @@ class _Walk:
         self._room = MAX_VALUES
         self.problems: dict[int, ValueProblem] = {}
 
-    def dataset(self, elements: Item, text: Charset, *, nested: bool) -> Dataset:
+    def dataset(self, elements: SequenceItem, text: Charset, *, nested: bool) -> JsonDataset:
         little, key_of, room = self._little, KEYS.get, self._room
-        out: Dataset = {}
+        out: JsonDataset = {}
         for tag, vr, value, _offset, _length in elements:
             if value is None or vr in BULK or not tag & 0xFFFF:
                 continue

@@ -11,12 +11,10 @@ import re
 from typing import Any, Final
 
 from app.dicom.encoding.vr import BULK, LONG_FORM, SHORT_FORM, dictionary_vr
+from app.dicom.json.dataset import JsonDataset, JsonElement
 from app.dicom.json.values import NAME_GROUPS
-from app.dicom.validation.attributes import Element, tag_of
+from app.dicom.validation.attributes import tag_of
 from app.errors import InvalidRequest
-
-Dataset = dict[str, Any]
-"""Tag -> element, `{"00100020": {"vr": "LO", "Value": ["P9"]}}`."""
 
 MAX_DEPTH: Final = 16
 """Sequences within sequences."""
@@ -42,7 +40,7 @@ _GROUPS: Final = frozenset(NAME_GROUPS)
 _HEX: Final = frozenset("0123456789abcdefABCDEF")
 
 
-def first_dataset(datasets: Any) -> Dataset:
+def first_dataset(datasets: Any) -> JsonDataset:
     """Return the first dataset of a JSON array of them; the others do not count (conformance §7.1).
 
     Raises `InvalidRequest` for what is no array, or empty, and for the first element of a wrong shape:
@@ -60,41 +58,10 @@ def tag_named(key: str) -> str | None:
     return tag_of(key)
 
 
-def ordered(dataset: Dataset) -> Dataset:
-    """Return the dataset with its elements by tag, in items too, as PS3.18 §F.2.2 wants them."""
-    return {tag: _ordered(dataset[tag]) for tag in sorted(dataset)}
-
-
-def _ordered(element: dict[str, Any]) -> dict[str, Any]:
-    if element["vr"] != "SQ" or "Value" not in element:
-        return element
-    return element | {"Value": [ordered(item) for item in element["Value"]]}
-
-
-def has_value(element: Element | None) -> bool:
-    """Whether an element holds more than nulls and empty texts; of a sequence, whether it has an item."""
-    if element is None:
-        return False
-    values = element.get("Value", [])
-    if element["vr"] == "SQ":
-        return bool(values)
-    return any(map(_filled, values)) or "BulkDataURI" in element or "InlineBinary" in element
-
-
-def items(dataset: Dataset, tag: str) -> list[Dataset]:
-    """The items of a sequence, none if it is absent or empty."""
-    found: list[Dataset] = dataset.get(tag, {}).get("Value", [])
-    return found
-
-
-def _filled(value: Any) -> bool:
-    return any(value.values()) if isinstance(value, dict) else value is not None and value != ""
-
-
-def _dataset(given: Dataset, path: str, depth: int) -> Dataset:
+def _dataset(given: JsonDataset, path: str, depth: int) -> JsonDataset:
     if depth > MAX_DEPTH:
         raise _invalid(path, f"sequences are nested more than {MAX_DEPTH} deep.")
-    dataset: Dataset = {}
+    dataset: JsonDataset = {}
     for name, element in given.items():
         tag = tag_named(name)
         place = f"{path}.{tag or name}" if path else tag or name
@@ -106,7 +73,7 @@ def _dataset(given: Dataset, path: str, depth: int) -> Dataset:
     return dataset
 
 
-def _element(tag: str, element: Any, place: str, depth: int) -> dict[str, Any]:
+def _element(tag: str, element: Any, place: str, depth: int) -> JsonElement:
     if not isinstance(element, dict):
         raise _invalid(place, "an element is an object with 'vr' and perhaps 'Value'.")
     vr = element.get("vr")
@@ -147,7 +114,7 @@ def _is_base64(text: str) -> bool:
     return True
 
 
-def _item(value: Any, place: str) -> Dataset:
+def _item(value: Any, place: str) -> JsonDataset:
     if not isinstance(value, dict):
         raise _invalid(place, "the items of a sequence are objects.")
     return value

@@ -10,9 +10,9 @@ from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from app.dicom.encoding.charsets import Charset
-from app.dicom.validation.value_rules import fault, message
+from app.dicom.json.dataset import JsonElement
+from app.dicom.validation.vr_rules import fault_message, vr_fault
 
-Entry = dict[str, Any]
 Values = list[Any]
 
 NAME_GROUPS: Final = ("Alphabetic", "Ideographic", "Phonetic")
@@ -24,7 +24,7 @@ _DECIMAL: Final = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?
 class Converted(NamedTuple):
     """An entry of the JSON model, how many values it holds, and the first fault in it."""
 
-    entry: Entry
+    entry: JsonElement
     number_of_values: int
     fault: str | None
 
@@ -64,7 +64,7 @@ def _strings(vr: str, text: str, form: Callable[[str], Any] = str) -> tuple[Valu
         part = part.rstrip(" ")
         values.append(form(part) if part else None)
         if reason is None:
-            reason = fault(vr, part.rstrip("\0"))
+            reason = vr_fault(vr, part.rstrip("\0"))
     return ([] if values == [None] else values), reason
 
 
@@ -112,12 +112,12 @@ def _name(text: str) -> dict[str, str] | None:
 
 def _paragraph(vr: str, raw: bytes, text: Charset, _little: bool) -> tuple[Values, str | None]:
     value = text.decode(raw, vr).rstrip(" ")
-    return ([value] if value else []), fault(vr, value.rstrip("\0"))
+    return ([value] if value else []), vr_fault(vr, value.rstrip("\0"))
 
 
 def _locator(vr: str, raw: bytes, _text: Charset, _little: bool) -> tuple[Values, str | None]:
     value = raw.decode("latin-1").rstrip(" ")
-    return ([value] if value else []), fault(vr, value.rstrip("\0"))
+    return ([value] if value else []), vr_fault(vr, value.rstrip("\0"))
 
 
 def _tags(vr: str, raw: bytes, _text: Charset, little: bool) -> tuple[Values, str | None]:
@@ -129,7 +129,7 @@ def _words(vr: str, raw: bytes, code: str, size: int, little: bool) -> tuple[Val
     """Binary numbers of a value whose unit is `size` bytes; a rest that is no whole unit is a fault."""
     whole = len(raw) - len(raw) % size
     words = struct.unpack(f"{'<' if little else '>'}{whole // struct.calcsize(code)}{code}", raw[:whole])
-    reason = None if whole == len(raw) else message(vr, "", f"value length is not a multiple of {size} bytes")
+    reason = None if whole == len(raw) else fault_message(vr, "", f"value length is not a multiple of {size} bytes")
     return list(words), reason
 
 

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from app.dicom.query.query import Condition, Filter, Query
-from app.dicom.query.values import condition
+from app.dicom.query.filter_values import condition
+from app.dicom.query.matching import Condition, Filter, Query
 from app.dicom.validation.attributes import (
     CORE,
     STUDY_UID,

@@ -8,23 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any, Final
+from typing import Final
 
 from pydicom.datadict import dictionary_has_tag, dictionary_keyword, dictionary_VR, repeater_has_tag, tag_for_keyword
-
-Element = Mapping[str, Any]
-"""One attribute in DICOM JSON: `{"vr": "DA", "Value": ["20240115"]}` (PS3.18 §F.2)."""
-
-Attributes = Mapping[str, Element]
-"""Tag -> element."""
-
-
-def first_of(element: Element) -> Element | None:
-    """Return an element with its first value alone, as the index holds it; None if it has none (conformance §3.8)."""
-    values = element.get("Value")
-    if not values or values[0] is None:
-        return None
-    return element if len(values) == 1 else {"vr": element["vr"], "Value": values[:1]}
 
 
 class Level(IntEnum):
@@ -64,7 +50,7 @@ class Attribute:
         return self.tag == MODALITIES_IN_STUDY or "." in self.tag
 
 
-Extended = Mapping[Level, tuple[Attribute, ...]]
+ExtendedAttributes = Mapping[Level, tuple[Attribute, ...]]
 """The extended query tags of each level."""
 
 STUDY_UID: Final = "0020000D"

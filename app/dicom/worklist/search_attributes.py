@@ -8,10 +8,10 @@ from itertools import islice
 from typing import Any, Final
 
 from app.dicom.encoding.uids import is_uid
-from app.dicom.json.received import Dataset, items
+from app.dicom.json.dataset import JsonDataset, JsonElement, items
 from app.dicom.json.values import NAME_GROUPS
-from app.dicom.validation.attributes import Attribute, Element, Level, path_of, tag_of
-from app.dicom.validation.value_rules import fault
+from app.dicom.validation.attributes import Attribute, Level, path_of, tag_of
+from app.dicom.validation.vr_rules import vr_fault
 from app.errors import IDENTIFIER_RULE, InvalidWorkitem
 
 STATE: Final = "00741000"
@@ -63,13 +63,13 @@ RETURNED: Final = frozenset(tag for keyword in _RETURNED.split() if (tag := tag_
 """Tags that a search returns unasked."""
 
 
-def filed(dataset: Dataset) -> dict[str, Element]:
+def search_values(dataset: JsonDataset) -> dict[str, JsonElement]:
     """Return what a workitem is found by: path -> element, with the first value or, in a sequence, one of each item."""
     found = {path: _found(dataset, attribute) for path, attribute in FILTERS.items()}
     return {path: {"vr": FILTERS[path].vr, "Value": values} for path, values in found.items() if values}
 
 
-def check_values(dataset: Dataset) -> None:
+def check_values(dataset: JsonDataset) -> None:
     """Raise `InvalidWorkitem` for a UID, a time or a name that is none, so that no search could find it."""
     for attribute in FILTERS.values():
         broken = _CHECKED.get(attribute.vr)
@@ -89,12 +89,12 @@ def _uid_fault(value: str) -> str | None:
 
 _CHECKED: Final[Mapping[str, Callable[[str], str | None]]] = {
     "UI": _uid_fault,
-    "DT": partial(fault, "DT"),
-    "PN": partial(fault, "PN"),
+    "DT": partial(vr_fault, "DT"),
+    "PN": partial(vr_fault, "PN"),
 }
 
 
-def _found(dataset: Dataset, attribute: Attribute) -> list[Any]:
+def _found(dataset: JsonDataset, attribute: Attribute) -> list[Any]:
     *above, tag = attribute.tag.split(".")
     holders = items(dataset, above[0]) if above else [dataset]
     firsts = (values[0] for each in holders if (values := each.get(tag, {}).get("Value")) and values[0] is not None)

@@ -11,12 +11,11 @@ from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
 from app.dicom.encoding.uids import PADDING, clean_uid
-from app.dicom.json.received import Dataset, has_value, items
-from app.dicom.validation.attributes import Element
-from app.dicom.worklist.attributes import CANCELED as CANCELED_RULES
-from app.dicom.worklist.attributes import COMPLETED as COMPLETED_RULES
-from app.dicom.worklist.attributes import CREATE, STATE_CHANGE, UPDATE
-from app.dicom.worklist.rules import Rules, check
+from app.dicom.json.dataset import JsonDataset, JsonElement, has_value, items
+from app.dicom.worklist.attribute_rules import Rules, check_attributes
+from app.dicom.worklist.rule_tables import CANCELED as CANCELED_RULES
+from app.dicom.worklist.rule_tables import COMPLETED as COMPLETED_RULES
+from app.dicom.worklist.rule_tables import CREATE, STATE_CHANGE, UPDATE
 from app.dicom.worklist.search_attributes import check_values
 from app.errors import InvalidWorkitem, WorkitemConflict
 
@@ -61,7 +60,7 @@ _CANCELED_AT, _REASON, _REASON_CODES = "00404052", "00741238", "0074100E"
 _CONTACTS, _CONTACT_URI, _CONTACT_NAME = "00741008", "0074100A", "0074100C"
 
 
-def state_of(dataset: Dataset) -> str:
+def state_of(dataset: JsonDataset) -> str:
     """Return the Procedure Step State; every stored workitem has one."""
     return str(dataset[_STATE]["Value"][0])
 
@@ -69,12 +68,12 @@ def state_of(dataset: Dataset) -> str:
 # --- create, update -----------------------------------------------------------------------------------------------
 
 
-def instance_uid(given: Dataset) -> str:
+def instance_uid(given: JsonDataset) -> str:
     """Return the SOP Instance UID, "" if the dataset has none or several."""
     return _single(given, _INSTANCE_UID)
 
 
-def created(given: Dataset, workitem: str, now: float) -> Dataset:
+def create(given: JsonDataset, workitem: str, now: float) -> JsonDataset:
     """Return what is stored of a new workitem, in state SCHEDULED.
 
     `now` in seconds since 1970. Raises `InvalidWorkitem`.
@@ -89,19 +88,19 @@ def created(given: Dataset, workitem: str, now: float) -> Dataset:
         _WORKLIST_LABEL: label if label and has_value(label) else _element("LO", LABEL),
         _STATE: _element("CS", SCHEDULED),
     }
-    check(CREATE, dataset)
+    check_attributes(CREATE, dataset)
     check_values(dataset)
     del dataset[_TRANSACTION]
     return dataset
 
 
-def updated(dataset: Dataset, lock: str, change: Dataset, transaction: str, now: float) -> Dataset:
+def update(dataset: JsonDataset, lock: str, change: JsonDataset, transaction: str, now: float) -> JsonDataset:
     """Return the dataset with the attributes of `change`, each replaced whole.
 
     `lock` is the Transaction UID that the workitem was claimed with, `transaction` the caller's, both "" for none.
     Raises `InvalidWorkitem` and `WorkitemConflict`.
     """
-    check(UPDATE, change)
+    check_attributes(UPDATE, change)
     check_values(change)
     match state_of(dataset):
         case "SCHEDULED" if transaction:
@@ -125,16 +124,16 @@ class StateChange(NamedTuple):
     transaction: str
 
 
-def requested(given: Dataset) -> StateChange:
+def read_state_change(given: JsonDataset) -> StateChange:
     """Return what the body of a state change asks for. Raises `InvalidWorkitem`, `InvalidIdentifier`."""
-    check(STATE_CHANGE, given)
+    check_attributes(STATE_CHANGE, given)
     state = _single(given, _STATE)
     if state not in TRANSITIONS:
         raise InvalidWorkitem(f"ProcedureStepState must be one of {', '.join(TRANSITIONS)}.")
     return StateChange(state, clean_uid(_single(given, _TRANSACTION), "TransactionUID"))
 
 
-def moved(dataset: Dataset, lock: str, change: StateChange) -> Dataset | str:
+def change_state(dataset: JsonDataset, lock: str, change: StateChange) -> JsonDataset | str:
     """Return the dataset in the state asked for, or the warning that it is there already.
 
     `lock` as in `updated`. Raises `InvalidWorkitem`: another state or another's lock stand in the way, or the dataset
@@ -149,11 +148,11 @@ def moved(dataset: Dataset, lock: str, change: StateChange) -> Dataset | str:
     if code:
         raise InvalidWorkitem(IMPOSSIBLE.format(state=change.state, code=code))
     after = dataset | {_STATE: _element("CS", change.state)}
-    check(_FINAL[change.state], after)
+    check_attributes(_FINAL[change.state], after)
     return after
 
 
-def canceled(dataset: Dataset, request: Dataset, now: float) -> Dataset:
+def cancel(dataset: JsonDataset, request: JsonDataset, now: float) -> JsonDataset:
     """Return the dataset as canceled on request, with when, why, and whom to ask (PS3.4 CC.2.2).
 
     Raises `WorkitemConflict` in every state but SCHEDULED.
@@ -175,19 +174,19 @@ def canceled(dataset: Dataset, request: Dataset, now: float) -> Dataset:
     return dataset | performed | {_STATE: _element("CS", CANCELED), _PROGRESS: _sequence(progress)}
 
 
-def _single(dataset: Dataset, tag: str) -> str:
+def _single(dataset: JsonDataset, tag: str) -> str:
     """Return the value of an element that has exactly one, otherwise ""."""
     values = dataset.get(tag, {}).get("Value", ())
     return str(values[0] or "") if len(values) == 1 else ""
 
 
-def _moment(now: float) -> Element:
+def _moment(now: float) -> JsonElement:
     return _element("DT", datetime.fromtimestamp(now, UTC).strftime("%Y%m%d%H%M%S.%f+0000"))
 
 
-def _element(vr: str, value: str) -> Element:
+def _element(vr: str, value: str) -> JsonElement:
     return {"vr": vr, "Value": [value]}
 
 
-def _sequence(item: Dataset) -> Element:
+def _sequence(item: JsonDataset) -> JsonElement:
     return {"vr": "SQ", "Value": [item]}

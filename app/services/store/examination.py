@@ -13,10 +13,11 @@ from app.dicom.encoding.frames import FrameTable, frame_table
 from app.dicom.encoding.part10 import Part10, parse
 from app.dicom.encoding.uids import IMPLICIT_LITTLE, PADDING
 from app.dicom.encoding.vr import tag_text
-from app.dicom.json.model import Dataset, describe, first_text
-from app.dicom.query import tag_values
-from app.dicom.validation.attributes import INDEXED, UIDS, Attribute, Attributes, Extended, Level, first_of
-from app.dicom.validation.rules import REQUIRED, check, required
+from app.dicom.json.dataset import JsonAttributes, JsonDataset, first_of
+from app.dicom.json.model import describe, first_text
+from app.dicom.query import query_tag_values
+from app.dicom.validation.attributes import INDEXED, UIDS, Attribute, ExtendedAttributes, Level
+from app.dicom.validation.instance_rules import REQUIRED, check_indexed, check_required
 from app.errors import InvalidInstance
 from app.services.policy import Policy
 from app.services.store.report import DATASET_MISMATCH, INVALID, INVALID_ATTRIBUTES, FailedInstance
@@ -44,7 +45,7 @@ class ExaminedInstance:
     instance: str
     sop_class: str
     transfer_syntax: str
-    attributes: Mapping[Level, Attributes]
+    attributes: Mapping[Level, JsonAttributes]
     tags: frozenset[str]
     metadata: bytes
     frames: FrameTable | None
@@ -54,7 +55,7 @@ class ExaminedInstance:
 
 
 def examine(
-    data: bytes | mmap.mmap, study: str | None, policy: Policy, extended: Extended, *, full: bool
+    data: bytes | mmap.mmap, study: str | None, policy: Policy, extended: ExtendedAttributes, *, full: bool
 ) -> ExaminedInstance | FailedInstance:
     """Return the instance in `data`, or why it is refused.
 
@@ -64,11 +65,11 @@ def examine(
         part10 = parse(data)
         dataset, problems = describe(part10)
         sop_class, instance = first_text(dataset, _SOP_CLASS), first_text(dataset, _INSTANCE)
-        found = required(part10, lenient=not policy.strict)
+        found = check_required(part10, lenient=not policy.strict)
         tags = [each for level in extended.values() for each in level]
-        faults = list(found.failures) or check(part10, REQUIRED, lenient=not policy.strict)
+        faults = list(found.failures) or check_indexed(part10, REQUIRED, lenient=not policy.strict)
         if policy.strict and not faults:
-            faults = check(part10, _INDEXED | _expected(dataset, tags), lenient=False)
+            faults = check_indexed(part10, _INDEXED | _expected(dataset, tags), lenient=False)
             if full:
                 faults += [each for each in problems if not each.nested]
         if faults:
@@ -88,7 +89,8 @@ def examine(
             sop_class=(sop_class or "").rstrip(PADDING),
             transfer_syntax=part10.transfer_syntax.uid,
             attributes={
-                level: _indexed(dataset, INDEXED[level]) | tag_values.values(dataset, extended.get(level, ()))
+                level: _indexed(dataset, INDEXED[level])
+                | query_tag_values.indexed_values(dataset, extended.get(level, ()))
                 for level in Level
             },
             tags=frozenset(each.key for each in tags),
@@ -106,7 +108,7 @@ def _comment(tag: int, text: str) -> str:
     return f"DICOM100: {tag_text(tag)} - {text}"
 
 
-def _uid(dataset: Dataset, tag: int) -> str:
+def _uid(dataset: JsonDataset, tag: int) -> str:
     return (first_text(dataset, tag) or "").rstrip(PADDING)
 
 
@@ -117,7 +119,7 @@ def _warning(part10: Part10, invalid: bool) -> int | None:
     return INVALID_ATTRIBUTES if invalid else None
 
 
-def _indexed(dataset: Dataset, attributes: tuple[Attribute, ...]) -> dict[str, Any]:
+def _indexed(dataset: JsonDataset, attributes: tuple[Attribute, ...]) -> dict[str, Any]:
     """Return the first values of those attributes that have one; another VR than expected counts as missing (conformance §8.6).
 
     Only first values, and so no file makes an index row larger than an item may be.
@@ -127,12 +129,12 @@ def _indexed(dataset: Dataset, attributes: tuple[Attribute, ...]) -> dict[str, A
     return {tag: element for tag, element in firsts if element}
 
 
-def _expected(dataset: Dataset, tags: list[Attribute]) -> dict[int, str]:
+def _expected(dataset: JsonDataset, tags: list[Attribute]) -> dict[int, str]:
     """Return the VRs of extended query tags, but for private ones whose place another creator took."""
-    return {int(each.tag, 16): each.vr for each in tags if tag_values.is_own(dataset, each)}
+    return {int(each.tag, 16): each.vr for each in tags if query_tag_values.is_own(dataset, each)}
 
 
-def _several(dataset: Dataset, policy: Policy, extended: Extended) -> bool:
+def _several(dataset: JsonDataset, policy: Policy, extended: ExtendedAttributes) -> bool:
     """Tell whether the answer must warn that only first values are indexed: in v2 for PatientID alone."""
     tags = ["00100020"]
     if policy.strict:

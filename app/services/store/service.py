@@ -19,7 +19,7 @@ from typing import Final
 import structlog
 
 from app.dicom.encoding.frames import FrameTable
-from app.dicom.validation.attributes import Extended
+from app.dicom.validation.attributes import ExtendedAttributes
 from app.errors import StorageError
 from app.services.parallel import ParallelMap
 from app.services.policy import Policy
@@ -66,7 +66,7 @@ class Store:
         self,
         index_writer: IndexWriter,
         blobs: BlobStore,
-        extended: Callable[[], Extended],
+        extended: Callable[[], ExtendedAttributes],
         spread: ParallelMap,
         *,
         max_instance: int,
@@ -111,7 +111,7 @@ class Store:
     ) -> bool:
         """Receive and examine bodies until the batch is full; tell whether there may be more. Refusals are reported."""
         held = 0
-        extended: Extended | None = None
+        extended: ExtendedAttributes | None = None
         for body in stream:
             received = opened.enter_context(receive(body, self._max_instance, self._spool))
             extended = self._extended() if extended is None else extended

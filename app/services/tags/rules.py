@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from app.dicom.encoding.vr import LONG_FORM, SHORT_FORM, dictionary_vr
-from app.dicom.query.tag_values import SUPPORTED, is_private, is_private_creator
+from app.dicom.query.query_tag_values import SUPPORTED, is_private, is_private_creator
 from app.dicom.validation.attributes import CORE, Level, tag_of
-from app.dicom.validation.rules import fault_of_value
+from app.dicom.validation.instance_rules import fault_of_value
 from app.errors import InvalidField, InvalidRequest
 
 UNPARSABLE: Final = "The extended query tag '{p}' is invalid as it cannot be parsed into a valid Dicom Tag."

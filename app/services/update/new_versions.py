@@ -15,8 +15,8 @@ from typing import Any, BinaryIO, Final, NamedTuple
 import orjson
 
 from app.dicom.editing.patches import UTF_8
-from app.dicom.editing.requested_changes import Changes
-from app.dicom.editing.rewrite import RewrittenFile, edited
+from app.dicom.editing.requested_changes import RequestedChanges
+from app.dicom.editing.rewrite import RewrittenFile, rewrite_file
 from app.dicom.encoding.elements import Buffer
 from app.dicom.encoding.frames import FrameTable
 from app.dicom.encoding.part10 import parse
@@ -72,7 +72,7 @@ class NewVersions:
         self._inflating = Lock()  # a deflated file is held whole, up to 100 MiB of it
         self._parsing = Lock()  # threads take no less time for what the processor does, only memory
 
-    def make(self, rows: Sequence[InstanceRow], changes: Changes) -> tuple[list[NewVersion], list[Failure]]:
+    def make(self, rows: Sequence[InstanceRow], changes: RequestedChanges) -> tuple[list[NewVersion], list[Failure]]:
         """Store a new version of each instance; those that were deleted meanwhile are left out.
 
         A kill -9 leaves files whose intents come due.
@@ -95,7 +95,7 @@ class NewVersions:
         with suppress(StorageError):
             self._blobs.delete([*blobs, *map(keys.spilled_metadata, blobs)])
 
-    def _made(self, job: _Job, changes: Changes) -> NewVersion | Failure:
+    def _made(self, job: _Job, changes: RequestedChanges) -> NewVersion | Failure:
         try:
             if transfer_syntax(job.row.transfer_syntax).deflated:
                 with self._inflating:
@@ -104,13 +104,13 @@ class NewVersions:
         except (InvalidInstance, BlobMissing) as error:
             return Failure(job.row, str(error))
 
-    def _stored(self, job: _Job, changes: Changes) -> NewVersion:
+    def _stored(self, job: _Job, changes: RequestedChanges) -> NewVersion:
         document = self._documents.unfolded(job.row, job.metadata)
         if document is None:
             raise BlobMissing(keys.spilled_metadata(job.row.blob))
         with self._opened(job.row) as buffer:
             with self._parsing:
-                new = edited(buffer, parse(buffer), changes.values)
+                new = rewrite_file(buffer, parse(buffer), changes.values)
             size = self._blobs.put(job.version.blob, _body(new, buffer))
         with self._parsing:
             document = _metadata(document, changes, new)
@@ -139,7 +139,7 @@ def _body(new: RewrittenFile, buffer: Buffer) -> BinaryIO:
     return io.BytesIO(stream.read()) if len(buffer) <= MEMORY_BYTES else stream
 
 
-def _metadata(document: bytes, changes: Changes, new: RewrittenFile) -> bytes:
+def _metadata(document: bytes, changes: RequestedChanges, new: RewrittenFile) -> bytes:
     dataset: dict[str, Any] = {**orjson.loads(document), **changes.elements}
     if new.converted:
         _convert(dataset)

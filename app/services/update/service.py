@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import orjson
 
-from app.dicom.editing.requested_changes import Changes, read_changes
+from app.dicom.editing.requested_changes import RequestedChanges, read_changes
 from app.dicom.encoding.uids import clean_uid
 from app.dicom.encoding.vr import tag_text
 from app.errors import InvalidField, InvalidRequest
@@ -78,7 +78,7 @@ def _studies(given: object) -> list[str]:
     return list(dict.fromkeys(clean_uid(each, "StudyInstanceUid") for each in given))
 
 
-def _changes(given: object) -> Changes:
+def _changes(given: object) -> RequestedChanges:
     if given is None or given == {}:
         raise _missing("ChangeDataset")
     if not isinstance(given, Mapping):

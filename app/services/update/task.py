@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
-from app.dicom.editing.requested_changes import Changes, read_changes
+from app.dicom.editing.requested_changes import RequestedChanges, read_changes
 from app.errors import Conflict
 from app.services.update.new_versions import Failure, NewVersions
 from app.storage.operations.operations import FAILED, SUCCEEDED, Operation
@@ -62,7 +62,7 @@ class _Job:
     operation: Operation
     partition: Partition
     study: str
-    changes: Changes
+    changes: RequestedChanges
     progress: UpdateProgress
 
     @property

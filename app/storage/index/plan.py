@@ -8,9 +8,10 @@ from typing import Final
 
 import orjson
 
-from app.dicom.query import tag_values
-from app.dicom.query.query import canonical_values
-from app.dicom.validation.attributes import CORE, MODALITY, Attributes, Level
+from app.dicom.json.dataset import JsonAttributes
+from app.dicom.query import query_tag_values
+from app.dicom.query.matching import canonical_values
+from app.dicom.validation.attributes import CORE, MODALITY, Level
 from app.storage.index import sweep
 from app.storage.records import documents
 from app.storage.records.postings import postings
@@ -37,7 +38,7 @@ class NewInstance:
     sop_class: str
     transfer_syntax: str
     size: int
-    attributes: Mapping[Level, Attributes]
+    attributes: Mapping[Level, JsonAttributes]
     metadata: bytes
     intent: Key
     frames: bytes = b""
@@ -57,7 +58,7 @@ def with_tags(new_instance: NewInstance, tags: QueryTags) -> NewInstance:
     dataset = orjson.loads(documents.unpack(new_instance.metadata))
     attributes = {
         level: {tag: element for tag, element in new_instance.attributes[level].items() if tag in CORE}
-        | tag_values.values(dataset, tags.extended[level])
+        | query_tag_values.indexed_values(dataset, tags.extended[level])
         for level in Level
     }
     return replace(new_instance, attributes=attributes, tags=tags.keys)

@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from app.dicom.validation.attributes import Element
+from app.dicom.json.dataset import JsonElement
 
 Fields = dict[str, Any]
 
@@ -45,7 +45,7 @@ class Pending:
     """What the update `update_id` makes of a row: new values of extended query tags and, of an instance, a new file."""
 
     update_id: str
-    attributes: Mapping[str, Element]
+    attributes: Mapping[str, JsonElement]
     file: FileVersion | None = None
 
     @property
@@ -61,6 +61,6 @@ class Pending:
         return Pending(fields["epoch"], orjson.loads(fields["attributes"]), file)
 
 
-def merged(attributes: Mapping[str, Element], newer: Mapping[str, Element]) -> dict[str, Element]:
+def merged(attributes: Mapping[str, JsonElement], newer: Mapping[str, JsonElement]) -> dict[str, JsonElement]:
     """Return the attributes after a newer instance: its values win, a missing value never erases (conformance §3.10)."""
     return {**attributes, **{tag: element for tag, element in newer.items() if element.get("Value")}}

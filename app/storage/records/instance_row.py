@@ -8,7 +8,8 @@ from typing import Any
 
 import orjson
 
-from app.dicom.validation.attributes import Element, Level
+from app.dicom.json.dataset import JsonElement
+from app.dicom.validation.attributes import Level
 from app.storage.records.file_versions import FileVersion, Pending, merged
 from app.storage.table import keys
 from app.storage.table.ports import Item, Key
@@ -37,7 +38,7 @@ class InstanceRow:
     sop_class: str
     transfer_syntax: str
     native: tuple[int, ...] = ()
-    attributes: Mapping[str, Element] = field(default_factory=dict)
+    attributes: Mapping[str, JsonElement] = field(default_factory=dict)
     revision: int = 0
     update_id: str = ""
     original: FileVersion | None = None

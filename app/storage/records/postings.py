@@ -8,16 +8,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from app.dicom.query.query import MAX_CANONICAL, canonical_values, words
-from app.dicom.validation.attributes import (
-    CORE,
-    INSTANCE_UID,
-    MODALITIES_IN_STUDY,
-    SERIES_UID,
-    Attribute,
-    Element,
-    Level,
-)
+from app.dicom.json.dataset import JsonElement
+from app.dicom.query.matching import MAX_CANONICAL, canonical_values, words
+from app.dicom.validation.attributes import CORE, INSTANCE_UID, MODALITIES_IN_STUDY, SERIES_UID, Attribute, Level
 from app.storage.records.rows import IndexRow, InstanceRow, SeriesRow, StudyRow
 from app.storage.table import keys
 from app.storage.table.ports import Item, Key
@@ -47,12 +40,12 @@ def _postings(row: IndexRow) -> dict[Key, Item]:
     return {key: Item(key, fields) for key in found}
 
 
-def attribute_keys(row: IndexRow, attribute: Attribute, element: Element) -> list[Key]:
+def attribute_keys(row: IndexRow, attribute: Attribute, element: JsonElement) -> list[Key]:
     """Return the keys under which one attribute of a row is filed."""
     return keys_of(row.partition, row.level.word, row.created, attribute, element)
 
 
-def keys_of(partition: int, kind: str, created: int, attribute: Attribute, element: Element) -> list[Key]:
+def keys_of(partition: int, kind: str, created: int, attribute: Attribute, element: JsonElement) -> list[Key]:
     """Return the keys under which one attribute of an object is filed, among the objects of its kind."""
     values = canonical_values(attribute, element)
     pk = keys.values(partition, kind, attribute.key)

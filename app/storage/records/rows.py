@@ -19,7 +19,8 @@ from typing import Any, Final
 
 import orjson
 
-from app.dicom.validation.attributes import Element, Level
+from app.dicom.json.dataset import JsonElement
+from app.dicom.validation.attributes import Level
 from app.storage.records.file_versions import Pending, merged
 from app.storage.records.instance_row import InstanceRow
 from app.storage.table import keys
@@ -68,7 +69,7 @@ class StudyRow:
     study: str
     created: int
     revision: int
-    attributes: Mapping[str, Element] = field(default_factory=dict)
+    attributes: Mapping[str, JsonElement] = field(default_factory=dict)
     closing: str = ""
     modalities: tuple[str, ...] = ()
     update_id: str = ""
@@ -125,7 +126,7 @@ class SeriesRow:
     of_study: int
     created: int
     revision: int
-    attributes: Mapping[str, Element] = field(default_factory=dict)
+    attributes: Mapping[str, JsonElement] = field(default_factory=dict)
     closing: str = ""
     pending: Pending | None = None
     ending: bool = False

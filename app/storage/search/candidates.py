@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Final, Generic, Protocol, TypeVar
 
-from app.dicom.query.query import MAX_CANONICAL, Between, Filter, OneOf, Wildcard, Words
+from app.dicom.query.matching import MAX_CANONICAL, Between, Filter, OneOf, Wildcard, Words
 from app.storage.table import keys
 from app.storage.table.ports import Item, Range, Table, starting
 

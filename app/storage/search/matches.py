@@ -5,15 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from app.dicom.validation.attributes import (
-    INSTANCE_UID,
-    MODALITIES_IN_STUDY,
-    MODALITY,
-    SERIES_UID,
-    STUDY_UID,
-    Element,
-    Level,
-)
+from app.dicom.json.dataset import JsonElement
+from app.dicom.validation.attributes import INSTANCE_UID, MODALITIES_IN_STUDY, MODALITY, SERIES_UID, STUDY_UID, Level
 from app.storage.records.rows import InstanceRow, SeriesRow, StudyRow, member, visible
 from app.storage.records.snapshot import Snapshot
 
@@ -69,9 +62,12 @@ def modalities(series: Iterable[SeriesRow]) -> tuple[str, ...]:
     return tuple(sorted(value for value in found if value))
 
 
-def attributes_of(found: Match) -> dict[str, Element]:
+def attributes_of(found: Match) -> dict[str, JsonElement]:
     """Return what a query is matched against: the attributes of the rows, and their UIDs."""
-    attributes: dict[str, Element] = {**found.study.attributes, STUDY_UID: {"vr": "UI", "Value": [found.study.study]}}
+    attributes: dict[str, JsonElement] = {
+        **found.study.attributes,
+        STUDY_UID: {"vr": "UI", "Value": [found.study.study]},
+    }
     if found.modalities is not None:
         attributes[MODALITIES_IN_STUDY] = {"vr": "CS", "Value": list(found.modalities)}
     if found.series:

@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, islice
 from typing import Final, NamedTuple
 
-from app.dicom.query.query import Filter, OneOf, Query
+from app.dicom.query.matching import Filter, OneOf, Query
 from app.dicom.validation.attributes import MODALITIES_IN_STUDY, UIDS, Level
 from app.storage.index.instances import Instances
 from app.storage.records.rows import SeriesRow, StudyRow

@@ -2,7 +2,7 @@
 
 `p` is the partition key (an int), so no read or write of one partition can name an item of another. `{n}` is a
 sequence number written so that newer sorts first (`newest`), `{n+}` one that sorts oldest first. TAB parts a value
-from a number: canonical values (dicom/query/query.py) never hold control characters.
+from a number: canonical values (dicom/query/matching.py) never hold control characters.
 
 | family    | pk · sk                                            | serves                                           |
 |-----------|----------------------------------------------------|--------------------------------------------------|

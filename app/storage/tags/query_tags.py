@@ -18,7 +18,7 @@ from typing import Final, NamedTuple, TypeVar
 import orjson
 
 from app.dicom.query.parameters import Catalogue
-from app.dicom.validation.attributes import CORE, Attribute, Extended, Level, keyword_of
+from app.dicom.validation.attributes import CORE, Attribute, ExtendedAttributes, Level, keyword_of
 from app.errors import Conflict, StorageUnavailable
 from app.storage.feed.row_writer import ATTEMPTS, pause
 from app.storage.table import keys
@@ -84,7 +84,7 @@ class QueryTags:
 
     revision: int = 0
     tags: tuple[QueryTag, ...] = ()
-    extended: Extended = field(init=False)
+    extended: ExtendedAttributes = field(init=False)
     """The attributes to file, by level."""
 
     def __post_init__(self) -> None:
@@ -144,7 +144,7 @@ class QueryTagStore:
             return QueryTags()
         return QueryTags(item.fields["revision"], tuple(map(QueryTag.of, orjson.loads(item.data))))
 
-    def extended(self) -> Extended:
+    def extended(self) -> ExtendedAttributes:
         """Return the attributes to file now, by level: one read."""
         return self.read().extended
 

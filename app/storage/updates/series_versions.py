@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from app.dicom.validation.attributes import Element
+from app.dicom.json.dataset import JsonElement
 from app.storage.feed.row_writer import RowWriter
 from app.storage.records.file_versions import Pending, merged
 from app.storage.records.rows import SeriesRow, StudyRow
@@ -17,7 +17,7 @@ from app.storage.records.stored_rows import StoredRows
 from app.storage.table.ports import Change
 from app.storage.updates.version_changes import replaced, while_writing
 
-Values = Mapping[str, Element]
+Values = Mapping[str, JsonElement]
 
 
 class SeriesVersions:

@@ -19,7 +19,8 @@ from dataclasses import replace
 from itertools import islice
 from typing import NamedTuple
 
-from app.dicom.validation.attributes import INDEXED, Element, Extended, Level, first_of
+from app.dicom.json.dataset import JsonElement, first_of
+from app.dicom.validation.attributes import INDEXED, ExtendedAttributes, Level
 from app.errors import Conflict, StorageUnavailable
 from app.storage.feed.change_feed import FeedLog
 from app.storage.feed.row_writer import ATTEMPTS, ChangesOf, RowWriter, pause
@@ -34,7 +35,7 @@ from app.storage.table.ports import Change, Range, Require, Table
 from app.storage.updates.series_versions import SeriesVersions
 from app.storage.updates.version_changes import NewVersion, noted, replaced, reverted, settled, while_writing
 
-Changes = Mapping[str, Element]
+Changes = Mapping[str, JsonElement]
 """Tag -> new element."""
 
 
@@ -48,7 +49,9 @@ class VerifiedStudy(NamedTuple):
 class StudyVersions:
     """Moves studies from version to version. `extended` tells the extended query tags whose values rows hold."""
 
-    def __init__(self, table: Table, numbers: SequenceCounter, feed: FeedLog, extended: Callable[[], Extended]) -> None:
+    def __init__(
+        self, table: Table, numbers: SequenceCounter, feed: FeedLog, extended: Callable[[], ExtendedAttributes]
+    ) -> None:
         self.rows = StoredRows(table)
         self._table = table
         self._numbers = numbers
@@ -234,7 +237,7 @@ class StudyVersions:
         now = self.rows.again(row)
         return now if now and _noted(now, update_id) else None
 
-    def _values(self, level: Level, changes: Changes) -> dict[str, Element]:
+    def _values(self, level: Level, changes: Changes) -> dict[str, JsonElement]:
         """Return those of the new values that the rows of a level hold."""
         held = (*INDEXED[level], *self._extended().get(level, ()))
         firsts = ((each.key, first_of(changes[each.tag])) for each in held if each.tag in changes)

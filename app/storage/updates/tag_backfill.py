@@ -15,8 +15,9 @@ from typing import Final, Generic, NamedTuple, TypeVar
 
 import orjson
 
-from app.dicom.query import tag_values
-from app.dicom.validation.attributes import CORE, Attribute, Attributes, Extended, Level
+from app.dicom.json.dataset import JsonAttributes
+from app.dicom.query import query_tag_values
+from app.dicom.validation.attributes import CORE, Attribute, ExtendedAttributes, Level
 from app.errors import Conflict, StorageUnavailable
 from app.storage.feed.change_feed import FeedEntry
 from app.storage.feed.row_writer import ATTEMPTS, RowWriter, pause
@@ -30,7 +31,7 @@ from app.storage.updates.version_changes import replaced
 
 R = TypeVar("R", StudyRow, SeriesRow, InstanceRow)
 
-Datasets = Mapping[int, Attributes]
+Datasets = Mapping[int, JsonAttributes]
 """What is needed of metadata, by watermark."""
 
 _ERRORS_AT_ONCE: Final = 40
@@ -125,9 +126,9 @@ class TagBackfill:
         for each in found:
             shown = datasets.get(each.row.at(each.study.update_id).watermark, {})
             study = studies.setdefault(each.study.key, _Move(each.study, each.study))
-            study.after = _with(study.after, tag_values.values(shown, of[Level.STUDY]), tags)
+            study.after = _with(study.after, query_tag_values.indexed_values(shown, of[Level.STUDY]), tags)
             one = series.setdefault(each.series.key, _Move(each.series, each.series))
-            one.after = _with(one.after, tag_values.values(shown, of[Level.SERIES]), tags)
+            one.after = _with(one.after, query_tag_values.indexed_values(shown, of[Level.SERIES]), tags)
         moves: list[AnyMove] = [*studies.values(), *series.values(), *instances]
         return [each for each in moves if each.changed]
 
@@ -136,22 +137,22 @@ class TagBackfill:
         rows = [each.row for each in found]
         pending = [row.with_file(row.pending.file) for row in rows if row.pending and row.pending.file]
         documents = self._documents.each([*rows, *pending])
-        return {row.watermark: tag_values.excerpt(orjson.loads(document), tags) for row, document in documents}
+        return {row.watermark: query_tag_values.excerpt(orjson.loads(document), tags) for row, document in documents}
 
 
-def _instance(found: _Found, datasets: Datasets, of: Extended, tags: QueryTags) -> _Move[InstanceRow]:
+def _instance(found: _Found, datasets: Datasets, of: ExtendedAttributes, tags: QueryTags) -> _Move[InstanceRow]:
     """Return what is to become of an instance's row: its own values, those of a version that is coming, its errors."""
     row = found.row
     dataset = datasets.get(row.watermark, {})
-    move = _Move(row, _with(row, tag_values.values(dataset, of[Level.INSTANCE]), tags))
+    move = _Move(row, _with(row, query_tag_values.indexed_values(dataset, of[Level.INSTANCE]), tags))
     if row.pending and row.pending.file:
-        coming = tag_values.values(datasets.get(row.pending.file.watermark, {}), of[Level.INSTANCE])
+        coming = query_tag_values.indexed_values(datasets.get(row.pending.file.watermark, {}), of[Level.INSTANCE])
         if coming.keys() - row.pending.attributes.keys():
             move.after = replace(
                 move.after, pending=replace(row.pending, attributes={**coming, **row.pending.attributes})
             )
     unseen = (each for level in Level for each in of[level] if each.key not in row.errors)
-    faults = ((each.key, text) for each in unseen if (text := tag_values.fault(dataset, each)))
+    faults = ((each.key, text) for each in unseen if (text := query_tag_values.fault(dataset, each)))
     errors: dict[str, str] = {}
     for key, text in islice(faults, _ERRORS_AT_ONCE):
         now = clock.timestamp(clock.now())
@@ -164,7 +165,7 @@ def _instance(found: _Found, datasets: Datasets, of: Extended, tags: QueryTags) 
     return move
 
 
-def _with(row: R, values: Attributes, tags: QueryTags) -> R:
+def _with(row: R, values: JsonAttributes, tags: QueryTags) -> R:
     """Return the row with those values that it has none for, and without what is left of tags that were deleted."""
     if not values.keys() - row.attributes.keys():
         return row

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from app.dicom.validation.attributes import Element
+from app.dicom.json.dataset import JsonElement
 from app.storage.index import sweep
 from app.storage.records import documents
 from app.storage.records.file_versions import FileVersion, Pending, merged
@@ -50,7 +50,7 @@ def replaced(before: IndexRow, after: IndexRow) -> list[Change]:
     ]
 
 
-def noted(written: NewVersion, watermark: int, update_id: str, attributes: Mapping[str, Element]) -> list[Change]:
+def noted(written: NewVersion, watermark: int, update_id: str, attributes: Mapping[str, JsonElement]) -> list[Change]:
     """Return the changes that note a new version as pending, under a watermark that no feed entry will have."""
     row = written.row
     file = FileVersion(watermark, written.version.version, written.size, written.native)
@@ -65,7 +65,9 @@ def noted(written: NewVersion, watermark: int, update_id: str, attributes: Mappi
     return [*changes, Put(documents.frames_item(row.with_file(file), written.frames))] if written.frames else changes
 
 
-def settled(row: InstanceRow, update_id: str, attributes: Mapping[str, Element]) -> tuple[InstanceRow, list[Change]]:
+def settled(
+    row: InstanceRow, update_id: str, attributes: Mapping[str, JsonElement]
+) -> tuple[InstanceRow, list[Change]]:
     """Return a row with its pending version made current, and the changes that write it so, but for its feed entry.
 
     `attributes` are new values of extended query tags as there are now. The original version stays; another that was

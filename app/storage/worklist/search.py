@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Final, NamedTuple
 
-from app.dicom.query.query import Filter, OneOf, Query
+from app.dicom.query.matching import Filter, OneOf, Query
 from app.storage.search.candidates import PostingList, entries, leapfrog, places, race, sequence_of
 from app.storage.table import keys
 from app.storage.table.ports import Item, Table

@@ -15,9 +15,8 @@ from typing import Any, Final
 
 import orjson
 
-from app.dicom.json.received import Dataset, ordered
-from app.dicom.validation.attributes import Element
-from app.dicom.worklist.search_attributes import FILTERS, filed
+from app.dicom.json.dataset import JsonDataset, JsonElement, ordered
+from app.dicom.worklist.search_attributes import FILTERS, search_values
 from app.errors import InvalidWorkitem, StorageUnavailable, TooLarge
 from app.storage.records.documents import pack, unpack
 from app.storage.records.postings import keys_of
@@ -50,7 +49,7 @@ class WorkitemRow:
     """A workitem. `revision` counts its writes; `created` is its place among the newest of the partition.
 
     `lock` is the Transaction UID that it was claimed with, "" while it is not claimed; it leaves the server in no form.
-    `filed` is what it is found by (`dicom.worklist.filed`), `document` its dataset as packed JSON.
+    `filed` is what it is found by (`worklist.search_attributes.search_values`), `document` its dataset as packed JSON.
     """
 
     partition: int
@@ -58,7 +57,7 @@ class WorkitemRow:
     created: int
     revision: int
     lock: str = field(repr=False)
-    filed: Mapping[str, Element] = field(repr=False)
+    filed: Mapping[str, JsonElement] = field(repr=False)
     document: bytes = field(repr=False)
     checksum: int
 
@@ -76,11 +75,11 @@ class WorkitemRow:
         """Whether the document is as it was written."""
         return zlib.crc32(self.document) == self.checksum
 
-    def dataset(self) -> Dataset:
+    def dataset(self) -> JsonDataset:
         """Return the dataset. Raises `StorageUnavailable` if it is damaged."""
         if not self.intact:
             raise StorageUnavailable
-        dataset: Dataset = orjson.loads(unpack(self.document))
+        dataset: JsonDataset = orjson.loads(unpack(self.document))
         return dataset
 
     @property
@@ -101,12 +100,12 @@ class WorkitemRow:
             partition, workitem, f["created"], f["revision"], f["lock"], f["filed"], item.data, f["checksum"]
         )
 
-    def holding(self, dataset: Dataset) -> WorkitemRow:
+    def holding(self, dataset: JsonDataset) -> WorkitemRow:
         """Return the row with another dataset. Raises `TooLarge`, or `InvalidWorkitem` for what no item can hold."""
         document = orjson.dumps(ordered(dataset))
         if len(document) > MAX_DATASET_BYTES:
             raise TooLarge(MAX_DATASET_BYTES)
-        packed, found = pack(document), filed(dataset)
+        packed, found = pack(document), search_values(dataset)
         size = len(packed) + len(orjson.dumps(found)) + _FIELDS_BYTES
         if size > MAX_ITEM_BYTES:
             raise InvalidWorkitem(
@@ -126,13 +125,13 @@ class Workitems:
         item = self._table.get(keys.workitem(partition, workitem))
         return WorkitemRow.of(item, partition, workitem) if item else None
 
-    def add(self, partition: int, workitem: str, dataset: Dataset) -> None:
+    def add(self, partition: int, workitem: str, dataset: JsonDataset) -> None:
         """Make the workitem exist, not claimed. Raises `Conflict` if there is one, `TooLarge`, `InvalidWorkitem`."""
         new = WorkitemRow(partition, workitem, 0, 1, "", {}, b"", 0).holding(dataset)
         number = self._table.add(keys.workitem_counter(partition), "value", 1)
         self._write(replace(new, created=number), {}, Absent())
 
-    def change(self, row: WorkitemRow, dataset: Dataset, lock: str) -> None:
+    def change(self, row: WorkitemRow, dataset: JsonDataset, lock: str) -> None:
         """Replace the dataset and the lock of a workitem as it was read.
 
         Raises `Conflict` if it was changed meanwhile, `TooLarge`, `InvalidWorkitem`.

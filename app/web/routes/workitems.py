@@ -9,7 +9,8 @@ from urllib.parse import parse_qsl
 from flask import Response, request
 
 from app.dicom.encoding.uids import clean_uid
-from app.dicom.json.received import Dataset, first_dataset
+from app.dicom.json.dataset import JsonDataset
+from app.dicom.json.received import first_dataset
 from app.dicom.worklist.states import instance_uid
 from app.errors import UnsupportedContent, WorkitemRefused
 from app.storage.worklist.workitems import MAX_DATASET_BYTES
@@ -114,7 +115,7 @@ def _body(scope: Scope) -> Body:
     return body
 
 
-def _dataset(body: Body) -> Dataset:
+def _dataset(body: Body) -> JsonDataset:
     return first_dataset(document(body.read()))
 
 

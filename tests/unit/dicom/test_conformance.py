@@ -4,7 +4,7 @@ import calendar
 
 import pytest
 
-from app.dicom.validation.value_rules import fault, is_date
+from app.dicom.validation.vr_rules import is_date, vr_fault
 
 GOOD = {
     "AE": ["STORE", "a b", "x" * 16],
@@ -98,18 +98,18 @@ BAD = [
 
 @pytest.mark.parametrize("vr, value", [(vr, value) for vr, values in GOOD.items() for value in ["", *values]])
 def test_good_values(vr: str, value: str) -> None:
-    assert fault(vr, value) is None
+    assert vr_fault(vr, value) is None
 
 
 @pytest.mark.parametrize("vr, value, reason", BAD)
 def test_bad_values(vr: str, value: str, reason: str) -> None:
     shown = value if len(value) <= 256 else value[:256] + "…"
-    assert fault(vr, value) == f'Content "{shown}" does not validate VR {vr}: {reason}'
+    assert vr_fault(vr, value) == f'Content "{shown}" does not validate VR {vr}: {reason}'
 
 
 @pytest.mark.parametrize("vr", [vr for vr in GOOD if vr not in {"LO", "LT", "SH", "ST", "UC", "UR", "UT"}])
 def test_a_nul_inside_breaks_every_text(vr: str) -> None:
-    assert fault(vr, GOOD[vr][0][:1] + "\0" + GOOD[vr][0][1:]) is not None
+    assert vr_fault(vr, GOOD[vr][0][:1] + "\0" + GOOD[vr][0][1:]) is not None
 
 
 @pytest.mark.parametrize("year", [1900, 2000, 2023, 2024])
@@ -119,5 +119,5 @@ def test_the_pattern_of_dates_agrees_with_the_calendar(year: int) -> None:
             real = 1 <= month <= 12 and 1 <= day <= calendar.monthrange(year, month)[1]
             text = f"{year}{month:02}{day:02}"
             assert is_date(text) == real
-            assert (fault("DA", text) is None) == real
-            assert (fault("DT", text) is None) == real
+            assert (vr_fault("DA", text) is None) == real
+            assert (vr_fault("DT", text) is None) == real

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from app.dicom.json.received import MAX_DEPTH, SYNTAX, first_dataset, has_value, items, ordered
+from app.dicom.json.dataset import has_value, items, ordered
+from app.dicom.json.received import MAX_DEPTH, SYNTAX, first_dataset
 from app.errors import InvalidRequest
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from app.dicom.query.query import Between, Filter, OneOf, Query, Wildcard, Words, canonical, canonical_values, words
+from app.dicom.query.matching import Between, Filter, OneOf, Query, Wildcard, Words, canonical, canonical_values, words
 from app.dicom.validation.attributes import Attribute, Level
 
 

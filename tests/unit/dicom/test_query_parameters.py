@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.dicom.query.matching import Between, Condition, OneOf, Wildcard
 from app.dicom.query.parameters import Catalogue, parse_query
-from app.dicom.query.query import Between, Condition, OneOf, Wildcard
 from app.dicom.validation.attributes import CORE, Attribute, Level
 from app.errors import InvalidRequest
 

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from app.dicom.json.received import Dataset
+from app.dicom.json.dataset import JsonDataset
 from app.dicom.validation.attributes import tag_of, vr_of
-from app.dicom.worklist import attributes as tables
+from app.dicom.worklist import rule_tables as tables
 from app.dicom.worklist import states
-from app.dicom.worklist.rules import Need, Rules, check
+from app.dicom.worklist.attribute_rules import Need, Rules, check_attributes
 from app.errors import InvalidWorkitem, WorkitemConflict
 from tests.workitems import CODE, COMPLETE, PERFORMED, code, requested, sequence, text, workitem
 
@@ -37,9 +37,9 @@ def empty(keyword: str) -> dict[str, Any]:
     return {"vr": vr_of(tag(keyword))}
 
 
-def refusal(dataset: Dataset) -> str:
+def refusal(dataset: JsonDataset) -> str:
     with pytest.raises(InvalidWorkitem) as refused:
-        states.created(dataset, U, NOW)
+        states.create(dataset, U, NOW)
     return str(refused.value)
 
 
@@ -64,7 +64,7 @@ OPTIONAL = keywords("""
 
 
 def test_what_the_server_sets() -> None:
-    dataset = states.created(workitem(), U, NOW)
+    dataset = states.create(workitem(), U, NOW)
     assert dataset["00080016"] == text("UI", "1.2.840.10008.5.1.4.34.6.1")
     assert dataset["00080018"] == text("UI", U)
     assert dataset["00404010"] == text("DT", "20240301090000.250000+0000")
@@ -75,15 +75,15 @@ def test_what_the_server_sets() -> None:
 
 
 def test_a_label_of_the_client_is_kept_but_not_its_state() -> None:
-    dataset = states.created(workitem(T00741202=text("LO", "night"), T00741000=text("CS", "COMPLETED")), U, NOW)
+    dataset = states.create(workitem(T00741202=text("LO", "night"), T00741000=text("CS", "COMPLETED")), U, NOW)
     assert dataset["00741202"] == text("LO", "night")
     assert dataset["00741000"] == text("CS", "SCHEDULED")
-    assert states.created(workitem(T00741202={"vr": "LO"}), U, NOW)["00741202"] == text("LO", "worklist")
+    assert states.create(workitem(T00741202={"vr": "LO"}), U, NOW)["00741202"] == text("LO", "worklist")
 
 
 @pytest.mark.parametrize("uid", [U, U + " "])
 def test_the_uid_may_be_repeated(uid: str) -> None:
-    assert states.created(workitem(T00080018=text("UI", uid)), U, NOW)["00080018"] == text("UI", U)
+    assert states.create(workitem(T00080018=text("UI", uid)), U, NOW)["00080018"] == text("UI", U)
 
 
 @pytest.mark.parametrize("uid", [["2.25.602"], [U, U], [None, U]])
@@ -107,18 +107,18 @@ def test_an_attribute_that_needs_a_value(keyword: str) -> None:
 @pytest.mark.parametrize("keyword", PRESENT)
 def test_an_attribute_that_may_be_empty(keyword: str) -> None:
     assert refusal(workitem(**{"T" + tag(keyword): None})) == f"The required tag {printed(keyword)} is missing."
-    assert states.created(workitem(**{"T" + tag(keyword): empty(keyword)}), U, NOW)
+    assert states.create(workitem(**{"T" + tag(keyword): empty(keyword)}), U, NOW)
 
 
 @pytest.mark.parametrize("keyword", OPTIONAL)
 def test_an_optional_attribute_is_never_empty(keyword: str) -> None:
-    assert states.created(workitem(**{"T" + tag(keyword): None}), U, NOW)
+    assert states.create(workitem(**{"T" + tag(keyword): None}), U, NOW)
     said = refusal(workitem(**{"T" + tag(keyword): empty(keyword)}))
     assert said == f"The attribute with tag {printed(keyword)} must not be empty."
 
 
 def test_what_no_table_lists_may_be_empty() -> None:
-    assert states.created(workitem(T00080060={"vr": "CS"}, T00091001={"vr": "UN"}), U, NOW)
+    assert states.create(workitem(T00080060={"vr": "CS"}, T00091001={"vr": "UN"}), U, NOW)
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ def test_what_no_table_lists_may_be_empty() -> None:
 )
 def test_progress_may_be_left_out_or_empty(keyword: str) -> None:
     for given in (None, {"vr": "SQ"}, sequence({})):
-        assert states.created(workitem(**{"T" + tag(keyword): given}), U, NOW)
+        assert states.create(workitem(**{"T" + tag(keyword): given}), U, NOW)
 
 
 @pytest.mark.parametrize(
@@ -191,9 +191,9 @@ ITEMS = [
 
 
 @pytest.mark.parametrize(("outer", "item", "needed"), ITEMS, ids=[each[0] for each in ITEMS])
-def test_what_items_need(outer: str, item: Dataset, needed: list[str]) -> None:
+def test_what_items_need(outer: str, item: JsonDataset, needed: list[str]) -> None:
     place = "T" + tag(outer)
-    assert states.created(workitem(**{place: sequence(item)}), U, NOW)
+    assert states.create(workitem(**{place: sequence(item)}), U, NOW)
     for keyword in needed:
         lacking = {name: element for name, element in item.items() if name != tag(keyword)}
         said = refusal(workitem(**{place: sequence(item, lacking)}))
@@ -215,7 +215,7 @@ def test_rules_go_down_to_the_last_item() -> None:
         ("PatientName", {"vr": "PN", "Value": [{"Alphabetic": "x" * 65}]}),
     ],
 )
-def test_a_value_that_could_never_be_found(keyword: str, element: Dataset) -> None:
+def test_a_value_that_could_never_be_found(keyword: str, element: JsonDataset) -> None:
     said = refusal(workitem(**{"T" + tag(keyword): element}))
     assert said.startswith(f"Dicom element '{keyword}' failed validation for VR '{element['vr']}'")
 
@@ -236,14 +236,14 @@ FORBIDDEN = keywords("""
 """)
 
 
-def stored(state: str = "SCHEDULED", **different: Dataset | None) -> Dataset:
-    return states.created(workitem(**different), U, NOW) | {"00741000": text("CS", state)}
+def stored(state: str = "SCHEDULED", **different: JsonDataset | None) -> JsonDataset:
+    return states.create(workitem(**different), U, NOW) | {"00741000": text("CS", state)}
 
 
 @pytest.mark.parametrize("keyword", FORBIDDEN)
 def test_an_update_leaves_who_and_what_alone(keyword: str) -> None:
     with pytest.raises(InvalidWorkitem) as refused:
-        states.updated(stored(), "", {tag(keyword): empty(keyword)}, "", NOW)
+        states.update(stored(), "", {tag(keyword): empty(keyword)}, "", NOW)
     assert str(refused.value) == f"The attribute with tag {printed(keyword)} cannot be present."
 
 
@@ -252,19 +252,19 @@ def test_an_update_leaves_who_and_what_alone(keyword: str) -> None:
 )
 def test_an_update_never_empties(keyword: str) -> None:
     with pytest.raises(InvalidWorkitem) as refused:
-        states.updated(stored(), "", {tag(keyword): empty(keyword)}, "", NOW)
+        states.update(stored(), "", {tag(keyword): empty(keyword)}, "", NOW)
     assert str(refused.value) == f"The attribute with tag {printed(keyword)} must not be empty."
 
 
 def test_performed_items_need_their_output() -> None:
     with pytest.raises(InvalidWorkitem, match=r"The required tag '\(0040,4033\)' is missing\."):
-        states.updated(stored("IN PROGRESS"), T, {"00741216": sequence({"00404028": sequence(CODE)})}, T, NOW)
-    assert states.updated(stored("IN PROGRESS"), T, PERFORMED, T, NOW)["00741216"] == PERFORMED["00741216"]
+        states.update(stored("IN PROGRESS"), T, {"00741216": sequence({"00404028": sequence(CODE)})}, T, NOW)
+    assert states.update(stored("IN PROGRESS"), T, PERFORMED, T, NOW)["00741216"] == PERFORMED["00741216"]
 
 
 def test_an_update_replaces_whole_attributes() -> None:
     before = stored(T00404025=sequence(code("A"), code("B")))
-    after = states.updated(before, "", {"00404025": sequence(code("C")), "00380500": text("LO", "x")}, "", NOW + 1)
+    after = states.update(before, "", {"00404025": sequence(code("C")), "00380500": text("LO", "x")}, "", NOW + 1)
     changed = {"00404025": sequence(code("C")), "00380500": text("LO", "x")}
     assert after == before | changed | {"00404010": text("DT", "20240301090001.250000+0000")}
 
@@ -285,7 +285,7 @@ INCONSISTENT = "The submitted request is inconsistent with the current state of 
 )  # fmt: skip
 def test_when_an_update_may_be(state: str, lock: str, transaction: str, error: type[Exception], said: str) -> None:
     with pytest.raises(error) as refused:
-        states.updated(stored(state), lock, {"00741204": text("LO", "x")}, transaction, NOW)
+        states.update(stored(state), lock, {"00741204": text("LO", "x")}, transaction, NOW)
     assert str(refused.value) == said
 
 
@@ -310,17 +310,17 @@ def test_every_cell(asked: str, current: str, code: str, holds: str) -> None:
         code = "C301"
     change = states.StateChange(asked, T)
     if code == "ok":
-        assert states.moved(dataset, lock, change) == dataset | {"00741000": text("CS", asked)}
+        assert states.change_state(dataset, lock, change) == dataset | {"00741000": text("CS", asked)}
     elif code.startswith("B"):
-        said = states.moved(dataset, lock, change)
+        said = states.change_state(dataset, lock, change)
         assert said == f"The workitem instance is already in the final state '{asked}'. {code}."
     else:
         with pytest.raises(InvalidWorkitem) as refused:
-            states.moved(dataset, lock, change)
+            states.change_state(dataset, lock, change)
         assert str(refused.value) == f"The workitem instance can not transition to '{asked}' state: {code}."
 
 
-def without(dataset: Dataset, outer: str, inner: str) -> Dataset:
+def without(dataset: JsonDataset, outer: str, inner: str) -> JsonDataset:
     (item,) = dataset[outer]["Value"]
     return {**dataset, outer: sequence({name: each for name, each in item.items() if name != inner})}
 
@@ -340,11 +340,11 @@ def test_what_a_final_state_needs(asked: str, outer: str, needed: list[str]) -> 
     change = states.StateChange(asked, T)
     for keyword in needed:
         with pytest.raises(InvalidWorkitem, match="is missing") as refused:
-            states.moved(without(dataset, tag(outer), tag(keyword)), T, change)
+            states.change_state(without(dataset, tag(outer), tag(keyword)), T, change)
         assert printed(keyword) in str(refused.value)
     lacking = {name: each for name, each in dataset.items() if name != tag(outer)}
     with pytest.raises(InvalidWorkitem) as refused:
-        states.moved(lacking, T, change)
+        states.change_state(lacking, T, change)
     assert str(refused.value) == f"The required tag {printed(outer)} is missing."
 
 
@@ -356,7 +356,7 @@ def test_what_any_final_state_needs(asked: str, keyword: str) -> None:
     dataset = stored("IN PROGRESS") | COMPLETE
     del dataset[tag(keyword)]
     with pytest.raises(InvalidWorkitem, match="is missing"):
-        states.moved(dataset, T, states.StateChange(asked, T))
+        states.change_state(dataset, T, states.StateChange(asked, T))
 
 
 @pytest.mark.parametrize(
@@ -371,9 +371,9 @@ def test_what_any_final_state_needs(asked: str, keyword: str) -> None:
         {"00741000": text("CS", "COMPLETED", "CANCELED"), "00081195": text("UI", T)},
     ],
 )
-def test_a_state_change_that_makes_no_sense(given: Dataset) -> None:
+def test_a_state_change_that_makes_no_sense(given: JsonDataset) -> None:
     with pytest.raises(InvalidWorkitem):
-        states.requested(given)
+        states.read_state_change(given)
 
 
 # --- cancellation -------------------------------------------------------------------------------------------------
@@ -388,7 +388,7 @@ def test_a_cancellation_tells_when_why_and_whom_to_ask() -> None:
         "00741216": PERFORMED["00741216"],
     }
     before = stored()
-    after = states.canceled(before, request, NOW)
+    after = states.cancel(before, request, NOW)
     progress = {
         "00404052": text("DT", "20240301090000.250000+0000"),
         "00741238": text("LT", "Patient left"),
@@ -400,14 +400,14 @@ def test_a_cancellation_tells_when_why_and_whom_to_ask() -> None:
 
 
 def test_a_cancellation_without_a_word() -> None:
-    (progress,) = states.canceled(stored(), {}, NOW)["00741002"]["Value"]
+    (progress,) = states.cancel(stored(), {}, NOW)["00741002"]["Value"]
     assert progress["00741238"] == {"vr": "LT"}
     assert progress["00741008"] == sequence({"0074100A": {"vr": "UR"}, "0074100C": {"vr": "LO"}})
 
 
 def test_a_cancellation_keeps_the_progress_told_so_far() -> None:
     before = stored() | {"00741002": sequence({"00741004": text("DS", "10")})}
-    (progress,) = states.canceled(before, {}, NOW)["00741002"]["Value"]
+    (progress,) = states.cancel(before, {}, NOW)["00741002"]["Value"]
     assert progress["00741004"] == text("DS", "10")
 
 
@@ -421,7 +421,7 @@ def test_a_cancellation_keeps_the_progress_told_so_far() -> None:
 )
 def test_what_cannot_be_canceled_on_request(state: str, said: str) -> None:
     with pytest.raises(WorkitemConflict) as refused:
-        states.canceled(stored(state), {}, NOW)
+        states.cancel(stored(state), {}, NOW)
     assert str(refused.value) == said
 
 
@@ -430,6 +430,6 @@ def test_every_need_has_its_words() -> None:
         table: Rules = tables.rules(need, "PatientID")
         for dataset in ({}, {"00100020": {"vr": "LO"}}, {"00100020": text("LO", "P9")}):
             try:
-                check(table, dataset)
+                check_attributes(table, dataset)
             except InvalidWorkitem as error:
                 assert "(0010,0020)" in str(error)

@@ -104,12 +104,12 @@ def broken(monkeypatch: pytest.MonkeyPatch) -> Callable[[Uids], None]:
     """Lets the file of one instance be such that no other version can be made of it."""
 
     def refuse(uids: Uids) -> None:
-        def edited(data: Buffer, part10: Part10, values: dict[int, NewValue]) -> RewrittenFile:
+        def rewrite_file(data: Buffer, part10: Part10, values: dict[int, NewValue]) -> RewrittenFile:
             if part10.raw(0x00080018).rstrip(b"\0") == uids[2].encode():
                 raise InvalidInstance("It is broken.")
-            return rewrite.edited(data, part10, values)
+            return rewrite.rewrite_file(data, part10, values)
 
-        monkeypatch.setattr(new_versions, "edited", edited)
+        monkeypatch.setattr(new_versions, "rewrite_file", rewrite_file)
 
     return refuse
 

@@ -11,7 +11,7 @@ import orjson
 import pytest
 
 from app.bootstrap import Engine
-from app.dicom.json.received import Dataset
+from app.dicom.json.dataset import JsonDataset
 from app.dicom.query.parameters import Catalogue, parse_query
 from app.dicom.validation.attributes import Level
 from app.dicom.worklist import states
@@ -75,8 +75,8 @@ def workitems(table: Watched) -> Workitems:
     return Workitems(table)  # type: ignore[arg-type]  # counts are not asked for
 
 
-def dataset(number: int, **different: Dataset | None) -> Dataset:
-    return states.created(workitem(**different), f"2.25.{number}", 1_709_283_600)
+def dataset(number: int, **different: JsonDataset | None) -> JsonDataset:
+    return states.create(workitem(**different), f"2.25.{number}", 1_709_283_600)
 
 
 def found(workitems: Workitems, number: int) -> WorkitemRow:
@@ -155,7 +155,7 @@ def test_a_change_on_an_old_reading_conflicts(workitems: Workitems) -> None:
     assert states.state_of(found(workitems, 1).dataset()) == "IN PROGRESS"
 
 
-def many(first: int, count: int = MAX_VALUES) -> Dataset:
+def many(first: int, count: int = MAX_VALUES) -> JsonDataset:
     return sequence(*(requested(f"A{number}", f"R{number}") for number in range(first, first + count)))
 
 

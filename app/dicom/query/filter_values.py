@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import Final
 
 from app.dicom.encoding.uids import clean_uid
-from app.dicom.query.query import NUMBERS, RANGES, WILD, Between, Condition, OneOf, Wildcard, Words, canonical
-from app.dicom.query.query import words as words_of
+from app.dicom.query.matching import NUMBERS, RANGES, WILD, Between, Condition, OneOf, Wildcard, Words, canonical
+from app.dicom.query.matching import words as words_of
 from app.dicom.validation.attributes import Attribute
 from app.errors import InvalidQuery, InvalidRequest
 

@@ -1,6 +1,6 @@
 """Rules on the attributes of a workitem, and the first one that a dataset breaks (conformance §7.4, "Errors 400").
 
-The tables of rules are in `workitem_attributes.py`. Attributes that a table does not list may be anything.
+The tables of rules are in `rule_tables.py`. Attributes that a table does not list may be anything.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from enum import Enum
 from typing import Final, NamedTuple
 
 from app.dicom.encoding.vr import tag_text
-from app.dicom.json.received import Dataset, has_value, items
+from app.dicom.json.dataset import JsonDataset, has_value, items
 from app.dicom.validation.attributes import tag_of
 from app.errors import InvalidWorkitem
 
@@ -53,7 +53,7 @@ _FAULTS: Final = {
 }
 
 
-def check(table: Rules, dataset: Dataset) -> None:
+def check_attributes(table: Rules, dataset: JsonDataset) -> None:
     """Raise `InvalidWorkitem` for the first rule that the dataset breaks, naming the tag as `(0074,1200)`."""
     for tag, need, inside in table:
         fault = _FAULTS[need][(tag in dataset) + has_value(dataset.get(tag))]
@@ -61,7 +61,7 @@ def check(table: Rules, dataset: Dataset) -> None:
             raise InvalidWorkitem(fault.format(tag=tag_text(int(tag, 16))))
         if inside:
             for item in items(dataset, tag):
-                check(inside, item)
+                check_attributes(inside, item)
 
 
 def rules(need: Need, keywords: str, inside: Rules = ()) -> Rules:

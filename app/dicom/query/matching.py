@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
-from app.dicom.validation.attributes import Attribute, Attributes, Element, Level
+from app.dicom.json.dataset import JsonAttributes, JsonElement
+from app.dicom.validation.attributes import Attribute, Level
 
 NUMBERS: Final = frozenset({"IS", "SL", "SS", "UL", "US", "FL", "FD"})
 RANGES: Final = frozenset({"DA", "DT", "TM"})
@@ -56,7 +57,7 @@ def canonical(vr: str, value: Any) -> str:
     return _CONTROL.sub(" ", unicodedata.normalize("NFC", folded)).rstrip(" ")
 
 
-def canonical_values(attribute: Attribute, element: Element | None) -> tuple[str, ...]:
+def canonical_values(attribute: Attribute, element: JsonElement | None) -> tuple[str, ...]:
     """Return every canonical value that an element is found by: its first value only, conformance §3.8 "Multiple values".
 
     A person name of several groups is found whole and by each group; ModalitiesInStudy by each of its values, and so
@@ -211,7 +212,7 @@ class Filter:
     condition: Condition
     name: str
 
-    def matches(self, attributes: Attributes) -> bool:
+    def matches(self, attributes: JsonAttributes) -> bool:
         found = canonical_values(self.attribute, attributes.get(self.attribute.key))
         return any(self.condition.matches(value) for value in found)
 
@@ -231,7 +232,7 @@ class Query:
     limit: int = 100
     offset: int = 0
 
-    def matches(self, attributes: Attributes) -> bool:
+    def matches(self, attributes: JsonAttributes) -> bool:
         """Tell whether an object with these attributes (its own and its parents') satisfies every filter.
 
         `attributes` holds the UIDs of all levels and, for studies, ModalitiesInStudy.

@@ -1,7 +1,7 @@
 """The archive's own rules for what it stores and indexes (conformance §3.5 "Validation", conformance §8.9 "Errors list").
 
 `required` looks for the five attributes that every instance needs, `check` applies the element rules to the attributes
-that are indexed. The full VR check of every element is `json_model.describe`.
+that are indexed. The full VR check of every element is `json.model.describe`.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
 from app.dicom.encoding.charsets import Charset, charset
-from app.dicom.encoding.elements import Element
+from app.dicom.encoding.elements import RawElement
 from app.dicom.encoding.part10 import Part10
 from app.dicom.encoding.uids import PADDING, is_uid
 from app.dicom.encoding.vr import WORD_SIZE, keyword, tag_text
-from app.dicom.validation.value_rules import CONTROL_BUT_ESC, fault, is_date
+from app.dicom.validation.vr_rules import CONTROL_BUT_ESC, is_date, vr_fault
 from app.errors import IDENTIFIER_RULE
 
 SPECIFIC_CHARACTER_SET: Final = 0x00080005
@@ -56,7 +56,7 @@ class Required(NamedTuple):
     warnings: tuple[ValueProblem, ...]
 
 
-def required(part10: Part10, *, lenient: bool) -> Required:
+def check_required(part10: Part10, *, lenient: bool) -> Required:
     """Whether the five required attributes have their value: `The required tag '(0010,0020)' is missing.`
 
     Each needs exactly one non-empty value. When `lenient` (v2) Patient ID need only be present: an empty one is a
@@ -74,7 +74,7 @@ def required(part10: Part10, *, lenient: bool) -> Required:
     return Required(tuple(failures), tuple(warnings))
 
 
-def check(part10: Part10, expected: Mapping[int, str], *, lenient: bool) -> list[ValueProblem]:
+def check_indexed(part10: Part10, expected: Mapping[int, str], *, lenient: bool) -> list[ValueProblem]:
     """The top-level attributes among `expected` (tag to VR) that break an element rule; absent ones do not.
 
     `Dicom element 'PatientID' failed validation for VR 'LO': Value contains invalid character.` Only first values
@@ -107,7 +107,7 @@ _Broken = tuple[str, str] | None
 """The rule that is broken, as answers and as error lists put it."""
 
 
-def _broken(element: Element, vr: str, text: Charset, lenient: bool) -> _Broken:
+def _broken(element: RawElement, vr: str, text: Charset, lenient: bool) -> _Broken:
     if element.vr != vr:
         found = f"Value representation is expected to be '{vr}' but is '{element.vr}' in file."
         return found, UNEXPECTED_VR
@@ -134,7 +134,7 @@ def _at_most(limit: int) -> Callable[[str], _Broken]:
 
 def _parsed(vr: str, kind: str) -> Callable[[str], _Broken]:
     reason = f"Value cannot be parsed as a valid {kind}."
-    return lambda value: (reason, reason) if fault(vr, value) else None
+    return lambda value: (reason, reason) if vr_fault(vr, value) else None
 
 
 def _age(value: str) -> _Broken:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from app.dicom.worklist.rules import Need, Rules, rules
+from app.dicom.worklist.attribute_rules import Need, Rules, rules
 
 _V, _P, _F, _A, _E, _X = Need.VALUE, Need.PRESENT, Need.FILLED, Need.ANY, Need.EMPTY, Need.FORBIDDEN
 

@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from app.dicom.encoding.uids import PADDING
+from app.dicom.json.dataset import JsonAttributes, JsonElement, first_of
 from app.dicom.json.values import NAME_GROUPS
-from app.dicom.validation.attributes import Attribute, Attributes, Element, first_of
-from app.dicom.validation.rules import UNEXPECTED_VR, fault_of_value
+from app.dicom.validation.attributes import Attribute
+from app.dicom.validation.instance_rules import UNEXPECTED_VR, fault_of_value
 
 SUPPORTED: Final = frozenset(
     ("AE", "AS", "CS", "DA", "DT", "FD", "FL", "IS", "LO", "PN", "SH", "SL", "SS", "TM", "UI", "UL", "US")
@@ -26,7 +27,7 @@ def is_private_creator(tag: str) -> bool:
     return is_private(tag) and 0x10 <= int(tag[4:], 16) <= 0xFF
 
 
-def fault(dataset: Attributes, attribute: Attribute) -> str | None:
+def fault(dataset: JsonAttributes, attribute: Attribute) -> str | None:
     """Return the rule that the attribute breaks, in short; None if it breaks none or there is nothing to file.
 
     Its value representation and its first value are looked at as they are in metadata; a private attribute of another
@@ -41,9 +42,9 @@ def fault(dataset: Attributes, attribute: Attribute) -> str | None:
     return fault_of_value(attribute.vr, _text(first["Value"][0])) if first else None
 
 
-def values(dataset: Attributes, tags: Iterable[Attribute]) -> dict[str, Element]:
+def indexed_values(dataset: JsonAttributes, tags: Iterable[Attribute]) -> dict[str, JsonElement]:
     """Return what is to be filed, by `Attribute.key`: first values that break no rule, cut from their elements."""
-    found: dict[str, Element] = {}
+    found: dict[str, JsonElement] = {}
     for each in tags:
         element = dataset.get(each.tag)
         first = first_of(element) if element and is_own(dataset, each) else None
@@ -52,13 +53,13 @@ def values(dataset: Attributes, tags: Iterable[Attribute]) -> dict[str, Element]
     return found
 
 
-def excerpt(dataset: Attributes, tags: Iterable[Attribute]) -> Attributes:
-    """Return what `fault` and `values` look at in a dataset: of a large one, next to nothing."""
+def excerpt(dataset: JsonAttributes, tags: Iterable[Attribute]) -> JsonAttributes:
+    """Return what `fault` and `indexed_values` look at in a dataset: of a large one, next to nothing."""
     wanted = {name for each in tags for name in (each.tag, _creator(each))}
     return {tag: dataset[tag] for tag in wanted & dataset.keys()}
 
 
-def is_own(dataset: Attributes, attribute: Attribute) -> bool:
+def is_own(dataset: JsonAttributes, attribute: Attribute) -> bool:
     """Tell whether the block of a private attribute is its creator's (PS3.5 §7.8.1)."""
     if not attribute.creator:
         return True

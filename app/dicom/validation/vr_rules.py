@@ -22,22 +22,22 @@ _TIME: Final = r"(?:[01]\d|2[0-3])(?:[0-5]\d(?:(?:[0-5]\d|60)(?:\.\d{1,6})?)?)?"
 _ZONE: Final = r"(?:\+(?:0\d|1[0-4])[0-5]\d|-(?!0000)(?:0\d|1[0-2])[0-5]\d)"
 
 
-def fault(vr: str, value: str) -> str | None:
+def vr_fault(vr: str, value: str) -> str | None:
     """What breaks this value, as a whole message; None if it suits its VR or the VR has no rule.
 
     `Content "2O240101" does not validate VR DA: one of the date values does not match the pattern YYYYMMDD`
     """
     rule = _RULES.get(vr)
     if rule is None:
-        return message(vr, value, "value contains invalid character") if "\0" in value else None
+        return fault_message(vr, value, "value contains invalid character") if "\0" in value else None
     good, explain = rule
     if not value or good.fullmatch(value):
         return None
     reason = explain(value)
-    return message(vr, value, reason) if reason else None
+    return fault_message(vr, value, reason) if reason else None
 
 
-def message(vr: str, value: str, reason: str) -> str:
+def fault_message(vr: str, value: str, reason: str) -> str:
     """The message for a broken rule; long values are shortened."""
     content = value if len(value) <= CONTENT_LIMIT else value[:CONTENT_LIMIT] + "…"
     return f'Content "{content}" does not validate VR {vr}: {reason}'
