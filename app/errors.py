@@ -1,47 +1,71 @@
-"""What can go wrong, in the archive's own words. Nothing here knows of HTTP: `web/problems.py` maps it to statuses."""
+"""Every error that the archive raises on purpose, in its own words.
+
+Each class declares in one place how it is answered: `status`, `headers` and the message. This module knows numbers and
+texts only; `web/problems.py` writes the answer.
+"""
 
 from __future__ import annotations
 
-IDENTIFIER_RULE = (
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import ClassVar, Final
+
+INTERNAL: Final = (
+    "The server encountered an internal error. Please retry the request. If the issue persists, please contact support."
+)
+UNAVAILABLE: Final = "The data store operation failed."
+IDENTIFIER_RULE: Final = (
     "DICOM Identifier is invalid. Value length should not exceed the maximum length of 64 characters. "
     "Value should contain characters in '0'-'9' and '.'. Each component must start with non-zero number."
 )
+RETRY_AFTER_SECONDS: Final = 5
+"""Seconds after which a caller may try again when the data store failed."""
 
 
 class BulkheadError(Exception):
-    """Base of every error that the archive raises on purpose; `str(error)` is safe to show to the caller."""
+    """Base of every error that the archive raises on purpose. A class that declares nothing is answered as its base."""
+
+    status: ClassVar[int] = 500
+    """The HTTP status of the answer."""
+    public_message: ClassVar[str | None] = INTERNAL
+    """The text that the caller gets. None: `str(error)`, which then never quotes a patient's data."""
+    headers: Mapping[str, str] = MappingProxyType({})
+    """Headers of the answer beside those that every answer has. An instance may set its own."""
 
 
-# --- the caller's fault -------------------------------------------------------------------------------------------
+# --- faults of the caller -----------------------------------------------------------------------------------------
 
 
 class InvalidRequest(BulkheadError):
-    """The request is malformed or breaks a rule; the message names the value and the rule."""
+    """The request is malformed or breaks a rule. The message names the value and the rule."""
+
+    status = 400
+    public_message = None
 
 
 class InvalidIdentifier(InvalidRequest):
-    """A UID in a URL or a body is not a UID (conformance §3.7). `name` is the attribute keyword, e.g. `StudyInstanceUid`."""
+    """A value in a URL or a body is not a UID (conformance §3.7). `name` is a keyword such as `StudyInstanceUid`."""
 
     def __init__(self, name: str) -> None:
         super().__init__(f"Dicom element '{name}' failed validation for VR 'UI': {IDENTIFIER_RULE}")
 
 
 class InvalidParameter(InvalidRequest):
-    """A query parameter breaks its rule (conformance §1.5): `The query parameter 'Limit' is invalid. {reason}`."""
+    """A query parameter breaks its rule (conformance §1.5)."""
 
     def __init__(self, name: str, reason: str) -> None:
         super().__init__(f"The query parameter '{name}' is invalid. {reason}")
 
 
 class InvalidField(InvalidRequest):
-    """A field of a JSON body breaks its rule (conformance §1.6): `The field 'source' in request body is invalid: {reason}`."""
+    """A field of a JSON body breaks its rule (conformance §1.6). `path` leads to it, e.g. `source.settings.values`."""
 
     def __init__(self, path: str, reason: str) -> None:
         super().__init__(f"The field '{path}' in request body is invalid: {reason}")
 
 
 class InvalidQuery(InvalidRequest):
-    """A search that cannot be answered (conformance §5.5, table of errors)."""
+    """A search breaks a rule of searches (conformance §5.5)."""
 
 
 class PartitionError(InvalidRequest):
@@ -49,34 +73,46 @@ class PartitionError(InvalidRequest):
 
 
 class UnsupportedContent(BulkheadError):
-    """The request's content type is not one this call takes (conformance §3.1)."""
+    """The route does not read the content type or the content encoding of the request (conformance §3.1)."""
+
+    status = 415
+    public_message = None
 
 
 class NotAcceptable(BulkheadError):
-    """Nothing the caller accepts can be produced (conformance §1.7, conformance §4.2)."""
+    """The route cannot make any representation that the caller accepts (conformance §1.7, §4.2)."""
+
+    status = 406
+    public_message = None
 
 
 class TooLarge(BulkheadError):
-    """A body, a part or an instance exceeds its limit, in bytes (conformance §1.8)."""
+    """A body, a part of it or an instance exceeds its limit, in bytes (conformance §1.8)."""
+
+    status = 413
+    public_message = None
 
     def __init__(self, limit: int) -> None:
         super().__init__(f"The request exceeded the allowed limit of {limit} bytes.")
 
 
 class DestinationError(InvalidRequest):
-    """Base of what is wrong with the place that an export goes to (conformance §11.3)."""
+    """Base of the faults of an export's destination (conformance §11.3)."""
 
 
 class DestinationRefused(DestinationError):
-    """The place does not take what is written, and will not: missing, closed, misnamed; the message says which."""
+    """The destination does not take the files: it is missing, closed or misnamed. A retry does not help."""
 
 
 class DestinationUnavailable(DestinationError):
-    """The place did not answer, or with a fault of its own; it may do so later."""
+    """The destination did not answer, or answered with a fault of its own. A retry may help."""
 
 
 class NotFound(BulkheadError):
-    """A study, series, instance or frame is not in the partition (conformance §4.5). `level` is that word."""
+    """A study, a series, an instance or a frame is not in the partition (conformance §4.5). `level` is that word."""
+
+    status = 404
+    public_message = None
 
     def __init__(self, level: str) -> None:
         self.level = level
@@ -84,44 +120,63 @@ class NotFound(BulkheadError):
 
 
 class InvalidInstance(BulkheadError):
-    """Bytes that are not a readable DICOM Part 10 instance. The message says which rule and where, never a value."""
+    """Bytes are not a readable DICOM Part 10 instance. The message says which rule and where, never a value."""
+
+    status = 400
+    public_message = None
 
 
 class WorkitemRefused(BulkheadError):
-    """Base of what the rules of the worklist refuse (conformance §7.2); the message is literal, for client tests compare it."""
+    """Base of the refusals of the worklist (conformance §7.2). Clients compare the messages."""
+
+    status = 400
+    public_message = None
 
 
 class InvalidWorkitem(WorkitemRefused):
-    """The dataset breaks an attribute rule, or the call does not suit the state of the workitem."""
+    """The dataset breaks an attribute rule, or the state of the workitem does not allow the call."""
 
 
 class WorkitemNotFound(WorkitemRefused):
     """The workitem is not in the partition."""
+
+    status = 404
 
     def __init__(self) -> None:
         super().__init__("The workitem instance is not found.")
 
 
 class WorkitemConflict(WorkitemRefused):
-    """The workitem exists already, or has gone on to a state in which the call cannot be."""
+    """The workitem exists already, or it has reached a state that does not allow the call."""
+
+    status = 409
 
 
 class QueryTagNotFound(BulkheadError):
-    """There is no such extended query tag; `path` as the caller typed it (conformance §8.1)."""
+    """There is no such extended query tag. `path` is as the caller typed it (conformance §8.1)."""
+
+    status = 404
+    public_message = None
 
     def __init__(self, path: str) -> None:
         super().__init__(f"The specified extended query tag with tag path {path} cannot be found.")
 
 
 class QueryTagExists(BulkheadError):
-    """A tag to be added is defined already, whatever its level."""
+    """A tag to be added is defined already, at any level."""
+
+    status = 409
+    public_message = None
 
     def __init__(self) -> None:
         super().__init__("One or more extended query tags already exist.")
 
 
 class OperationActive(BulkheadError):
-    """An operation of a type that runs one at a time is under way: `id` (32 hex digits), `type` (conformance §9.5)."""
+    """Another operation runs of a type that runs one at a time: `id` (32 hex digits), `type` (conformance §9.5)."""
+
+    status = 409
+    public_message = None
 
     def __init__(self, operation: str, kind: str) -> None:
         self.id = operation
@@ -130,17 +185,21 @@ class OperationActive(BulkheadError):
         super().__init__(f"There is already an active {names.get(kind, kind)} operation with ID '{operation}'.")
 
 
-# --- the store's fault --------------------------------------------------------------------------------------------
+# --- faults of the data store -------------------------------------------------------------------------------------
 
 
 class StorageError(BulkheadError):
-    """Base of what the engines raise."""
+    """Base of what the engines raise. The caller may try again."""
+
+    status = 503
+    public_message = UNAVAILABLE
+    headers = MappingProxyType({"Retry-After": str(RETRY_AFTER_SECONDS)})
 
 
 class Conflict(StorageError):
-    """A conditional write lost: nothing of it was written. `key` names the item whose expectation failed.
+    """A conditional write lost, and nothing of it was written. `key` names the item whose condition failed.
 
-    `key` is None when the engine only knows that another transaction was under way on one of the items: write again.
+    `key` is None when the engine only knows that another transaction wrote one of the items: the write can be repeated.
     """
 
     def __init__(self, key: tuple[str, str] | None) -> None:
@@ -149,7 +208,14 @@ class Conflict(StorageError):
 
 
 class BlobMissing(StorageError):
-    """No object lies under this key."""
+    """The bucket has no object under this key.
+
+    An index row named the object a moment ago. The instance was deleted in the meantime, so the answer is 404.
+    """
+
+    status = 404
+    public_message = "The specified instance cannot be found."
+    headers = MappingProxyType({})
 
     def __init__(self, key: str) -> None:
         self.key = key
@@ -157,21 +223,21 @@ class BlobMissing(StorageError):
 
 
 class StorageUnavailable(StorageError):
-    """The data store did not answer, or answered with a fault that is not ours."""
+    """The data store did not answer, or it answered with a fault of its own."""
 
     def __init__(self) -> None:
-        super().__init__("The data store operation failed.")
+        super().__init__(UNAVAILABLE)
 
 
-# --- the operator's fault -----------------------------------------------------------------------------------------
+# --- faults of the operator ---------------------------------------------------------------------------------------
 
 
 class ConfigurationError(BulkheadError):
-    """The service cannot start as configured; the message names every setting at fault."""
+    """The service cannot start as configured. The message names every setting at fault."""
 
 
 class DataPartitionsFeatureCannotBeDisabledException(ConfigurationError):
-    """Partitions were switched off although there is more than one (conformance §2.3). Named as in Microsoft's service."""
+    """Partitions are switched off, yet more than one exists (conformance §2.3). Microsoft's service has this name."""
 
     def __init__(self) -> None:
         super().__init__(

@@ -1,73 +1,36 @@
-"""What each error looks like to a caller: one table, plain text (conformance §1.4)."""
+"""Answers to errors: plain text, the message alone (conformance §1.4). Each error class declares its own answer."""
 
 from __future__ import annotations
-
-from typing import Final, NamedTuple
 
 import structlog
 from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
 
-from app import errors, logs
+from app import logs
+from app.errors import INTERNAL, BulkheadError
 from app.web.responses import empty
-
-INTERNAL: Final = (
-    "The server encountered an internal error. Please retry the request. If the issue persists, please contact support."
-)
 
 _log = structlog.get_logger("bulkhead.errors")
 
 
-class Problem(NamedTuple):
-    """A status, and the message; None stands for the error's own."""
-
-    status: int
-    message: str | None = None
-
-
-PROBLEMS: Final[dict[type[errors.BulkheadError], Problem]] = {
-    errors.BulkheadError: Problem(500, INTERNAL),
-    errors.InvalidRequest: Problem(400),
-    errors.InvalidInstance: Problem(400),
-    errors.UnsupportedContent: Problem(415),
-    errors.NotAcceptable: Problem(406),
-    errors.TooLarge: Problem(413),
-    errors.NotFound: Problem(404),
-    errors.WorkitemRefused: Problem(400),
-    errors.WorkitemNotFound: Problem(404),
-    errors.WorkitemConflict: Problem(409),
-    errors.OperationActive: Problem(409),
-    errors.QueryTagNotFound: Problem(404),
-    errors.QueryTagExists: Problem(409),
-    errors.StorageError: Problem(503, str(errors.StorageUnavailable())),
-    # An index row vouched for the object a moment ago: it was deleted meanwhile.
-    errors.BlobMissing: Problem(404, str(errors.NotFound("instance"))),
-}
-"""By class; a class not listed is answered as its nearest listed base."""
-
-
-def problem(kind: type[errors.BulkheadError]) -> Problem:
-    """Return how errors of this class are answered."""
-    return next(PROBLEMS[base] for base in kind.__mro__ if base in PROBLEMS)
-
-
 def register(app: Flask) -> None:
-    """Let every error of the application be answered from the table."""
-    app.register_error_handler(errors.BulkheadError, _refuse)
+    """Let the application answer every error in the form of this module."""
+    app.register_error_handler(BulkheadError, _declared)
     app.register_error_handler(HTTPException, _http)
-    app.register_error_handler(Exception, _internal)
+    app.register_error_handler(Exception, _unexpected)
 
 
 def text(message: str, status: int) -> Response:
-    """Return an error body: the message alone, and no type where there is no message."""
+    """Return an answer with a message. An empty message gives an answer without a body and a Content-Type."""
     return Response(message, status, content_type="text/plain; charset=utf-8") if message else empty(status)
 
 
-def _refuse(error: errors.BulkheadError) -> Response:
-    status, message = problem(type(error))
-    if status >= 500:
-        _failed(error)
-    return text(str(error) if message is None else message, status)
+def _declared(error: BulkheadError) -> Response:
+    if error.status >= 500:
+        _log_failure(error)
+    response = text(str(error) if error.public_message is None else error.public_message, error.status)
+    response.headers.update(error.headers)
+    return response
 
 
 def _http(error: HTTPException) -> Response:
@@ -78,10 +41,10 @@ def _http(error: HTTPException) -> Response:
     return response
 
 
-def _internal(error: Exception) -> Response:
-    _failed(error)
+def _unexpected(error: Exception) -> Response:
+    _log_failure(error)
     return text(INTERNAL, 500)
 
 
-def _failed(error: Exception) -> None:
+def _log_failure(error: Exception) -> None:
     _log.error("request failed", request_id=g.get("request_id"), **logs.described(error))

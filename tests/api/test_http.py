@@ -14,7 +14,6 @@ from app import bootstrap, errors
 from app.errors import StorageUnavailable
 from app.services.health import HealthCheck
 from app.services.update.service import ChangesRefused
-from app.web import problems
 from tests.api.wire import Caller
 from tests.conftest import Serve
 from tests.corpus import make_instance
@@ -238,10 +237,29 @@ def test_a_failing_store_is_503(client: FlaskClient, engine: bootstrap.Engine, m
     monkeypatch.setattr(type(engine.table), "query", fail)
     response = client.get("/v2/partitions")
     assert (response.status_code, response.text) == (503, "The data store operation failed.")
+    assert response.headers["Retry-After"] == "5"
 
 
-def test_the_table_names_statuses_of_the_spec() -> None:
-    assert {problem.status for problem in problems.PROBLEMS.values()} <= {400, 404, 406, 409, 413, 415, 424, 500, 503}
+def test_every_error_class_declares_a_status_of_the_conformance_statement() -> None:
+    assert {kind.status for kind in _families(errors.BulkheadError)} <= {400, 404, 406, 409, 413, 415, 424, 500, 503}
+
+
+@pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: type(sample[0]).__name__)
+@pytest.mark.parametrize("settings", ["embedded"], indirect=True)
+def test_only_an_unavailable_store_says_when_to_retry(
+    serve: Serve, sample: tuple[errors.BulkheadError, int, str]
+) -> None:
+    error, status, _ = sample
+    assert _raising(serve, error).headers.get("Retry-After") == ("5" if status == 503 else None)
+
+
+@pytest.mark.parametrize("settings", ["embedded"], indirect=True)
+def test_an_error_may_carry_headers_of_its_own(serve: Serve) -> None:
+    error = errors.InvalidRequest("why")
+    error.headers = {"WWW-Authenticate": 'Bearer realm="x"'}
+    response = _raising(serve, error)
+    assert response.headers["WWW-Authenticate"] == 'Bearer realm="x"'
+    assert "WWW-Authenticate" not in _raising(serve, errors.InvalidRequest("why")).headers
 
 
 # --- log ----------------------------------------------------------------------------------------------------------

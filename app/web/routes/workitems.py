@@ -20,7 +20,6 @@ from app.web.context import Scope
 from app.web.json_body import document
 from app.web.mount import resource as new
 from app.web.negotiation import require_json
-from app.web.problems import problem
 from app.web.responses import DICOM_JSON, dicom_json, dicom_json_array, empty, json
 
 _UNPRINTABLE: Final = re.compile(r"[^\x20-\x7e\xa0-\xff]")
@@ -92,7 +91,7 @@ def request_cancellation(scope: Scope, workitem: str) -> Response:
 @resource.errorhandler(WorkitemRefused)
 def refused(error: WorkitemRefused) -> Response:
     """The message as a JSON string, as all texts of the worklist are."""
-    return json(str(error), problem(type(error)).status)
+    return json(str(error), error.status)
 
 
 @resource.after_request
