@@ -5,16 +5,16 @@ from __future__ import annotations
 import pytest
 from flask.testing import FlaskClient
 
-from tests.api.wire import Caller
+from tests.support.dicomweb import PartitionClient
 
 
 @pytest.fixture
-def clinic(client: FlaskClient) -> Caller:
+def clinic(client: FlaskClient) -> PartitionClient:
     """Calls in partition clinic-a, version 2."""
-    return Caller(client)
+    return PartitionClient(client)
 
 
 @pytest.fixture
-def strict(client: FlaskClient) -> Caller:
+def strict(client: FlaskClient) -> PartitionClient:
     """Calls in partition clinic-a, version 1."""
-    return Caller(client, "/v1/partitions/clinic-a")
+    return PartitionClient(client, "/v1/partitions/clinic-a")

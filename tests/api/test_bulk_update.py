@@ -20,11 +20,18 @@ from app.storage.records.rows import StudyRow
 from app.storage.table import clock
 from app.storage.updates import version_changes
 from app.storage.updates.study_versions import StudyVersions, VerifiedStudy
-from tests.api.background import work
-from tests.api.conftest import Caller
-from tests.api.wire import AS_STORED, comments, parts, value
 from tests.conftest import Serve
-from tests.corpus import DEFLATED_LITTLE, EXPLICIT_BIG, IMPLICIT_LITTLE, encapsulated, frame, make_instance, read
+from tests.support.background import work
+from tests.support.dicomweb import AS_STORED, PartitionClient, comments, parts, value
+from tests.support.instances import (
+    DEFLATED_LITTLE,
+    EXPLICIT_BIG,
+    IMPLICIT_LITTLE,
+    encapsulated,
+    frame,
+    make_instance,
+    read,
+)
 
 STUDY, SERIES, INSTANCE = "2.25.1101", "2.25.1102", "2.25.1103"
 OTHER = "2.25.1104"
@@ -43,7 +50,9 @@ TAGGED = {"PatientAge": "study", "OtherPatientNames": "series", "Occupation": "i
 ORIGINAL = {"msdicom_request_original": "true"}
 
 
-def post(caller: Caller, body: Any, path: str = "/studies/$bulkUpdate", kind: str = "application/json") -> TestResponse:
+def post(
+    caller: PartitionClient, body: Any, path: str = "/studies/$bulkUpdate", kind: str = "application/json"
+) -> TestResponse:
     return caller.post(body if isinstance(body, bytes) else json.dumps(body).encode(), kind, path)
 
 
@@ -51,7 +60,7 @@ def asked(*studies: str, **changes: Any) -> dict[str, Any]:
     return {"studyInstanceUids": list(studies or (STUDY,)), "changeDataset": changes or CHANGES}
 
 
-def update(caller: Caller, *studies: str, **changes: Any) -> dict[str, Any]:
+def update(caller: PartitionClient, *studies: str, **changes: Any) -> dict[str, Any]:
     """Ask for an update, let it be done, and return what the operation says."""
     response = post(caller, asked(*studies, **changes))
     assert response.status_code == 202, response.text
@@ -62,24 +71,24 @@ def update(caller: Caller, *studies: str, **changes: Any) -> dict[str, Any]:
     return told
 
 
-def metadata(caller: Caller, path: str, **headers: str) -> list[dict[str, Any]]:
+def metadata(caller: PartitionClient, path: str, **headers: str) -> list[dict[str, Any]]:
     response = caller.get(f"{path}/metadata", **headers)
     assert response.status_code == 200
     found: list[dict[str, Any]] = json.loads(response.data)
     return found
 
 
-def etag(caller: Caller, path: str, **headers: str) -> str:
+def etag(caller: PartitionClient, path: str, **headers: str) -> str:
     return caller.get(f"{path}/metadata", **headers).headers["ETag"]
 
 
-def file(caller: Caller, **headers: str) -> bytes:
+def file(caller: PartitionClient, **headers: str) -> bytes:
     (part,) = parts(caller.get(PATH, AS_STORED, **headers))
     return part.body
 
 
 @pytest.fixture
-def stored(clinic: Caller) -> bytes:
+def stored(clinic: PartitionClient) -> bytes:
     """Three instances in two series of one study, and one of another study; the bytes of the first."""
     first = make_instance(study=STUDY, series=SERIES, instance=INSTANCE, PatientComments=None)
     more = [make_instance(study=STUDY, series=series) for series in (SERIES, "2.25.1105")]
@@ -90,7 +99,7 @@ def stored(clinic: Caller) -> bytes:
 # --- asking -----------------------------------------------------------------------------------------------------------
 
 
-def test_the_answer_is_a_reference(clinic: Caller, stored: bytes) -> None:
+def test_the_answer_is_a_reference(clinic: PartitionClient, stored: bytes) -> None:
     response = post(clinic, asked())
     assert response.status_code == 202
     assert response.headers["Content-Type"] == "application/json"
@@ -114,11 +123,11 @@ def test_the_answer_is_a_reference(clinic: Caller, stored: bytes) -> None:
 def test_the_dollar_may_be_escaped_and_the_version_left_out(
     client: FlaskClient, stored: bytes, prefix: str, path: str
 ) -> None:
-    assert post(Caller(client, prefix), asked(), path).status_code == 202
+    assert post(PartitionClient(client, prefix), asked(), path).status_code == 202
 
 
 def test_without_partitions_it_is_at_the_base(serve: Serve) -> None:
-    caller = Caller(serve(enable_data_partitions=False), "/v2")
+    caller = PartitionClient(serve(enable_data_partitions=False), "/v2")
     caller.stored(make_instance(study=STUDY))
     assert update(caller)["results"]["instanceUpdated"] == 1
 
@@ -126,12 +135,12 @@ def test_without_partitions_it_is_at_the_base(serve: Serve) -> None:
 @local
 @pytest.mark.parametrize("version", ["/v1", "/v1.0-prerelease"])
 def test_in_version_1_it_is_not(client: FlaskClient, stored: bytes, version: str) -> None:
-    response = post(Caller(client, f"{version}/partitions/clinic-a"), asked())
+    response = post(PartitionClient(client, f"{version}/partitions/clinic-a"), asked())
     assert (response.status_code, response.data) == (404, b"")
 
 
 def test_no_partition_is_made(client: FlaskClient) -> None:
-    response = post(Caller(client, "/v2/partitions/unknown"), asked())
+    response = post(PartitionClient(client, "/v2/partitions/unknown"), asked())
     assert response.status_code == 400
     assert "unknown" in response.text
     assert "unknown" not in client.get("/v2/partitions").text
@@ -139,7 +148,7 @@ def test_no_partition_is_made(client: FlaskClient) -> None:
 
 @local
 @pytest.mark.parametrize("kind", ["text/plain", "application/dicom", "multipart/related"])
-def test_another_content_type_is_415(clinic: Caller, stored: bytes, kind: str) -> None:
+def test_another_content_type_is_415(clinic: PartitionClient, stored: bytes, kind: str) -> None:
     response = post(clinic, asked(), kind=kind)
     assert (response.status_code, response.data) == (415, b"")
 
@@ -181,7 +190,7 @@ SYNTAX = "The syntax of the request body is invalid."
         ),
     ],
 )
-def test_a_bad_request_is_400(clinic: Caller, stored: bytes, body: Any, text: str) -> None:
+def test_a_bad_request_is_400(clinic: PartitionClient, stored: bytes, body: Any, text: str) -> None:
     response = post(clinic, body)
     assert (response.status_code, response.text) == (400, text)
 
@@ -212,7 +221,7 @@ def test_a_bad_request_is_400(clinic: Caller, stored: bytes, body: Any, text: st
     ],
 )
 def test_a_bad_attribute_is_400_in_dicom_json(
-    clinic: Caller, stored: bytes, tag: str, element: dict[str, Any], comment: str
+    clinic: PartitionClient, stored: bytes, tag: str, element: dict[str, Any], comment: str
 ) -> None:
     response = post(clinic, asked(**{tag: element}))
     assert response.status_code == 400
@@ -221,20 +230,20 @@ def test_a_bad_attribute_is_400_in_dicom_json(
 
 
 @local
-def test_there_is_one_comment_for_each_bad_attribute(clinic: Caller, stored: bytes) -> None:
+def test_there_is_one_comment_for_each_bad_attribute(clinic: PartitionClient, stored: bytes) -> None:
     bad = {"0020000D": {"vr": "UI", "Value": ["1.2"]}, **CHANGES, "00100040": {"vr": "CS", "Value": ["female"]}}
     response = post(clinic, asked(**bad))
     assert [comment[10:21] for comment in comments(json.loads(response.data))] == ["(0020,000d)", "(0010,0040)"]
 
 
 @local
-def test_names_in_any_case_comments_and_commas_are_taken(clinic: Caller, stored: bytes) -> None:
+def test_names_in_any_case_comments_and_commas_are_taken(clinic: PartitionClient, stored: bytes) -> None:
     body = f'{{"STUDYINSTANCEUIDS": ["{STUDY}",], /* all */ "changedataset": {json.dumps(CHANGES)},}}'
     assert post(clinic, body.encode()).status_code == 202
 
 
-def test_one_update_at_a_time(clinic: Caller, client: FlaskClient, stored: bytes) -> None:
-    other = Caller(client, "/v2/partitions/clinic-b")
+def test_one_update_at_a_time(clinic: PartitionClient, client: FlaskClient, stored: bytes) -> None:
+    other = PartitionClient(client, "/v2/partitions/clinic-b")
     other.stored(make_instance(study=STUDY))
     operation = post(clinic, asked()).get_json()["id"]
     refused = post(other, asked())
@@ -247,7 +256,7 @@ def test_one_update_at_a_time(clinic: Caller, client: FlaskClient, stored: bytes
 
 @local
 def test_switched_off_it_is_400(serve: Serve) -> None:
-    caller = Caller(serve(disable_operations=True))
+    caller = PartitionClient(serve(disable_operations=True))
     caller.stored(make_instance(study=STUDY))
     response = post(caller, asked())
     text = "Asynchronous operations are temporarily disabled. Please try again later."
@@ -257,7 +266,7 @@ def test_switched_off_it_is_400(serve: Serve) -> None:
 # --- what changes -----------------------------------------------------------------------------------------------------
 
 
-def test_the_files_hold_the_new_values_and_all_else(clinic: Caller, stored: bytes) -> None:
+def test_the_files_hold_the_new_values_and_all_else(clinic: PartitionClient, stored: bytes) -> None:
     update(clinic)
     before, after = read(stored), read(file(clinic))
     assert (str(after.PatientName), after.PatientID, after.PatientComments) == ("Smith^John", "MRN-7", "A comment")
@@ -271,7 +280,7 @@ def test_the_files_hold_the_new_values_and_all_else(clinic: Caller, stored: byte
 
 @local
 @pytest.mark.parametrize("number", [".123456789012345", "100000000000000.", 154 / 2.2046])
-def test_a_number_of_any_length_is_written(clinic: Caller, stored: bytes, number: str | float) -> None:
+def test_a_number_of_any_length_is_written(clinic: PartitionClient, stored: bytes, number: str | float) -> None:
     """As text it is within 16 characters; as a number, which it is on its way, it may take more."""
     update(clinic, **{"00101030": {"vr": "DS", "Value": [number]}, PATIENT_ID: {"vr": "LO", "Value": ["MRN-7"]}})
     dataset = read(file(clinic))
@@ -279,7 +288,7 @@ def test_a_number_of_any_length_is_written(clinic: Caller, stored: bytes, number
     assert float(dataset.PatientWeight) == pytest.approx(float(number), rel=1e-12)
 
 
-def test_the_metadata_hold_the_new_values_and_all_else(clinic: Caller, stored: bytes) -> None:
+def test_the_metadata_hold_the_new_values_and_all_else(clinic: PartitionClient, stored: bytes) -> None:
     before = metadata(clinic, PATH)[0]
     update(clinic)
     assert metadata(clinic, PATH)[0] == before | CHANGES
@@ -287,15 +296,17 @@ def test_the_metadata_hold_the_new_values_and_all_else(clinic: Caller, stored: b
     assert len(metadata(clinic, LEVELS["series"])) == 2
 
 
-def test_the_operation_tells_what_was_done(clinic: Caller, stored: bytes) -> None:
+def test_the_operation_tells_what_was_done(clinic: PartitionClient, stored: bytes) -> None:
     told = update(clinic, STUDY, "2.25.404", OTHER, STUDY)
     assert (told["type"], told["status"], told["percentComplete"]) == ("update", "succeeded", 100)
     assert told["results"] == {"studyProcessed": 3, "studyUpdated": 2, "studyFailed": 0, "instanceUpdated": 4}
     assert "resources" not in told
 
 
-def test_only_the_studies_asked_for_in_the_partition(clinic: Caller, client: FlaskClient, stored: bytes) -> None:
-    elsewhere = Caller(client, "/v2/partitions/clinic-b")
+def test_only_the_studies_asked_for_in_the_partition(
+    clinic: PartitionClient, client: FlaskClient, stored: bytes
+) -> None:
+    elsewhere = PartitionClient(client, "/v2/partitions/clinic-b")
     elsewhere.stored(stored)
     update(clinic)
     assert metadata(clinic, f"/studies/{OTHER}")[0][PATIENT_ID]["Value"] == ["P1"]
@@ -303,7 +314,7 @@ def test_only_the_studies_asked_for_in_the_partition(clinic: Caller, client: Fla
     assert file(elsewhere) == stored
 
 
-def test_searches_find_the_new_values(clinic: Caller, stored: bytes) -> None:
+def test_searches_find_the_new_values(clinic: PartitionClient, stored: bytes) -> None:
     attributes = {
         **CHANGES,
         "00100030": {"vr": "DA", "Value": ["19800229"]},
@@ -333,7 +344,7 @@ def test_searches_find_the_new_values(clinic: Caller, stored: bytes) -> None:
         assert value(left, "0020000D") == OTHER
 
 
-def test_etags_change_at_every_level(clinic: Caller, stored: bytes) -> None:
+def test_etags_change_at_every_level(clinic: PartitionClient, stored: bytes) -> None:
     before = {level: etag(clinic, path) for level, path in LEVELS.items()}
     update(clinic)
     after = {level: etag(clinic, path) for level, path in LEVELS.items()}
@@ -343,7 +354,7 @@ def test_etags_change_at_every_level(clinic: Caller, stored: bytes) -> None:
     assert clinic.get(LEVELS["study"] + "/metadata", **given).status_code == 200
 
 
-def test_the_feed_has_an_update_for_each_instance(clinic: Caller, client: FlaskClient, stored: bytes) -> None:
+def test_the_feed_has_an_update_for_each_instance(clinic: PartitionClient, client: FlaskClient, stored: bytes) -> None:
     update(clinic)
     entries = client.get("/v2/changefeed").get_json()
     assert [(each["action"], each["state"]) for each in entries] == [
@@ -361,7 +372,7 @@ def test_the_feed_has_an_update_for_each_instance(clinic: Caller, client: FlaskC
 
 
 @pytest.mark.parametrize("syntax", [IMPLICIT_LITTLE, EXPLICIT_BIG, DEFLATED_LITTLE])
-def test_frames_stay(clinic: Caller, syntax: str) -> None:
+def test_frames_stay(clinic: PartitionClient, syntax: str) -> None:
     made = make_instance(study=STUDY, series=SERIES, instance=INSTANCE, transfer_syntax=syntax, frames=3)
     clinic.stored(made)
     before = clinic.get(PATH + "/frames/2,3", 'multipart/related; type="application/octet-stream"; transfer-syntax=*')
@@ -374,7 +385,7 @@ def test_frames_stay(clinic: Caller, syntax: str) -> None:
     assert read(file(clinic)).file_meta.TransferSyntaxUID == syntax
 
 
-def test_compressed_frames_stay(clinic: Caller) -> None:
+def test_compressed_frames_stay(clinic: PartitionClient) -> None:
     made = encapsulated(
         [[b"one!", b"more"], [b"two!"]],
         study=STUDY,
@@ -389,7 +400,7 @@ def test_compressed_frames_stay(clinic: Caller) -> None:
 
 
 @local
-def test_text_is_converted_where_the_new_value_asks_for_it(clinic: Caller) -> None:
+def test_text_is_converted_where_the_new_value_asks_for_it(clinic: PartitionClient) -> None:
     made = make_instance(
         study=STUDY, series=SERIES, instance=INSTANCE, SpecificCharacterSet="ISO_IR 100", InstitutionName="Hôpital"
     )
@@ -412,7 +423,7 @@ def test_text_is_converted_where_the_new_value_asks_for_it(clinic: Caller) -> No
 
 @pytest.mark.parametrize("header", ["true", "TRUE", "True, false", " true "])
 @pytest.mark.parametrize("level", LEVELS)
-def test_the_original_is_kept(clinic: Caller, stored: bytes, level: str, header: str) -> None:
+def test_the_original_is_kept(clinic: PartitionClient, stored: bytes, level: str, header: str) -> None:
     before = etag(clinic, LEVELS[level])
     update(clinic)
     update(clinic, **{PATIENT_ID: {"vr": "LO", "Value": ["MRN-8"]}})
@@ -430,13 +441,13 @@ def test_the_original_is_kept(clinic: Caller, stored: bytes, level: str, header:
 
 @local
 @pytest.mark.parametrize("header", ["false", "1", "yes", "", "false, true"])
-def test_else_the_current_version_is_given(clinic: Caller, stored: bytes, header: str) -> None:
+def test_else_the_current_version_is_given(clinic: PartitionClient, stored: bytes, header: str) -> None:
     update(clinic)
     assert read(file(clinic, msdicom_request_original=header)).PatientID == "MRN-7"
     assert metadata(clinic, PATH, msdicom_request_original=header)[0][PATIENT_ID]["Value"] == ["MRN-7"]
 
 
-def test_what_was_never_updated_is_its_own_original(clinic: Caller, stored: bytes) -> None:
+def test_what_was_never_updated_is_its_own_original(clinic: PartitionClient, stored: bytes) -> None:
     assert file(clinic, **ORIGINAL) == stored
     assert etag(clinic, PATH, **ORIGINAL) == etag(clinic, PATH)[:-1] + '-o"'
 
@@ -444,7 +455,7 @@ def test_what_was_never_updated_is_its_own_original(clinic: Caller, stored: byte
 # --- beside others ----------------------------------------------------------------------------------------------------
 
 
-def test_a_new_instance_overwrites_the_index_again(clinic: Caller, stored: bytes) -> None:
+def test_a_new_instance_overwrites_the_index_again(clinic: PartitionClient, stored: bytes) -> None:
     update(clinic)
     clinic.stored(make_instance(study=STUDY, series=SERIES, patient_id="P9"))
     (found,) = json.loads(clinic.get("/studies?PatientID=P9").data)
@@ -455,7 +466,7 @@ def test_a_new_instance_overwrites_the_index_again(clinic: Caller, stored: bytes
     ]
 
 
-def test_an_updated_instance_is_a_duplicate(clinic: Caller, stored: bytes) -> None:
+def test_an_updated_instance_is_a_duplicate(clinic: PartitionClient, stored: bytes) -> None:
     update(clinic)
     response = clinic.store(stored)
     assert response.status_code == 409
@@ -468,7 +479,7 @@ def test_a_deletion_removes_both_versions(
 ) -> None:
     monkeypatch.setattr(version_changes, "READERS_SECONDS", 0)
     monkeypatch.setattr(sweep, "TIDY_SECONDS", 0)
-    caller = Caller(serve(delete_delay_seconds=0))
+    caller = PartitionClient(serve(delete_delay_seconds=0))
     put: list[str] = []
     store = engine.blobs.put
     monkeypatch.setattr(type(engine.blobs), "put", lambda self, key, body: put.append(key) or store(key, body))
@@ -494,7 +505,7 @@ def exists(engine: Any, key: str) -> bool:
 
 
 def test_a_failing_instance_fails_its_study_alone(
-    clinic: Caller, client: FlaskClient, stored: bytes, monkeypatch: pytest.MonkeyPatch
+    clinic: PartitionClient, client: FlaskClient, stored: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     failing = [(f"2.25.12{n}", f"2.25.13{n}") for n in range(7)]
     clinic.stored(*(make_instance(study="2.25.12", series=s, instance=i) for s, i in failing))
@@ -523,7 +534,7 @@ def test_a_failing_instance_fails_its_study_alone(
     assert post(clinic, asked()).status_code == 202, "the next one may come"
 
 
-def test_a_study_that_gets_nowhere_fails_alone(clinic: Caller, client: FlaskClient, stored: bytes) -> None:
+def test_a_study_that_gets_nowhere_fails_alone(clinic: PartitionClient, client: FlaskClient, stored: bytes) -> None:
     """Whatever its steps stumble over, it is taken back, and the next ones are updated."""
     clinic.stored(*(make_instance(study="2.25.12", series="2.25.13") for _ in range(3)))
     before = etag(clinic, "/studies/2.25.12")
@@ -555,7 +566,7 @@ def test_a_study_that_gets_nowhere_fails_alone(clinic: Caller, client: FlaskClie
     assert update(clinic, "2.25.12")["results"]["instanceUpdated"] == 3
 
 
-def test_extended_query_tags_find_the_new_values_at_every_level(clinic: Caller, client: FlaskClient) -> None:
+def test_extended_query_tags_find_the_new_values_at_every_level(clinic: PartitionClient, client: FlaskClient) -> None:
     tags = [{"path": tag, "level": level} for tag, level in TAGGED.items()]
     assert client.post("/v2/extendedquerytags", json=tags).status_code == 202
     old = {"PatientAge": "030Y", "OtherPatientNames": "Old^Name", "Occupation": "Carpenter"}

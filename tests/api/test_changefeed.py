@@ -10,8 +10,8 @@ from urllib.parse import quote
 import pytest
 from flask.testing import FlaskClient
 
-from tests.api.wire import Caller, value
-from tests.corpus import make_instance
+from tests.support.dicomweb import PartitionClient, value
+from tests.support.instances import make_instance
 
 UIDS = {"study": "2.25.1", "series": "2.25.2", "instance": "2.25.3"}
 FIELDS = [
@@ -40,7 +40,7 @@ def labels(client: FlaskClient, version: str = "/v2") -> list[tuple[str, str]]:
 
 def store(client: FlaskClient, count: int) -> None:
     for _ in range(count):
-        Caller(client).stored(make_instance())
+        PartitionClient(client).stored(make_instance())
 
 
 @pytest.mark.parametrize("version", ["", "/v1", "/v2"])
@@ -52,14 +52,14 @@ def test_an_empty_feed(client: FlaskClient, version: str) -> None:
 
 @pytest.mark.parametrize("version", ["", "/v1", "/v2"])
 def test_an_entry(client: FlaskClient, version: str) -> None:
-    Caller(client).stored(make_instance(**UIDS, patient_name="Doe^Jane"))
+    PartitionClient(client).stored(make_instance(**UIDS, patient_name="Doe^Jane"))
     (entry,) = feed(client, version=version)
     assert list(entry) == [*FIELDS, "metadata"]
     assert (entry["partitionName"], entry["action"], entry["state"]) == ("clinic-a", "Create", "Current")
     assert [entry[name] for name in FIELDS[2:5]] == list(UIDS.values())
     assert isinstance(entry["sequence"], int)
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{7}\+00:00", entry["timestamp"])
-    assert entry["metadata"] == Caller(client).get("/studies/2.25.1/metadata").get_json(force=True)[0]
+    assert entry["metadata"] == PartitionClient(client).get("/studies/2.25.1/metadata").get_json(force=True)[0]
     assert client.get(f"{version}/changefeed/latest").get_json() == entry
 
 
@@ -74,7 +74,7 @@ def test_without_metadata(client: FlaskClient, version: str, name: str) -> None:
 
 
 def test_a_delete_relabels_what_was(client: FlaskClient) -> None:
-    caller, file = Caller(client), make_instance(**UIDS)
+    caller, file = PartitionClient(client), make_instance(**UIDS)
     caller.stored(file)
     assert labels(client) == [("Create", "Current")]
     caller.delete("/studies/2.25.1")
@@ -86,7 +86,7 @@ def test_a_delete_relabels_what_was(client: FlaskClient) -> None:
 
 
 def test_metadata_is_the_current_versions(client: FlaskClient) -> None:
-    caller = Caller(client)
+    caller = PartitionClient(client)
     caller.stored(make_instance(**UIDS, patient_name="First"))
     caller.delete("/studies/2.25.1")
     caller.stored(make_instance(**UIDS, patient_name="Second"))
@@ -95,14 +95,14 @@ def test_metadata_is_the_current_versions(client: FlaskClient) -> None:
 
 
 def test_a_delete_of_a_study_writes_an_entry_an_instance(client: FlaskClient) -> None:
-    caller = Caller(client)
+    caller = PartitionClient(client)
     caller.stored(*[make_instance(study="2.25.1") for _ in range(3)])
     caller.delete("/studies/2.25.1")
     assert [action for action, _ in labels(client)] == ["Create"] * 3 + ["Delete"] * 3
 
 
 def test_what_is_refused_leaves_no_entry(client: FlaskClient) -> None:
-    caller, file = Caller(client), make_instance()
+    caller, file = PartitionClient(client), make_instance()
     caller.stored(file)
     caller.store(file, b"junk", make_instance(patient_id=None))
     assert len(feed(client)) == 1
@@ -111,8 +111,8 @@ def test_what_is_refused_leaves_no_entry(client: FlaskClient) -> None:
 def test_the_same_instance_in_two_partitions_is_two(client: FlaskClient) -> None:
     file = make_instance(**UIDS)
     for name in ("clinic-a", "clinic-b"):
-        Caller(client, f"/v2/partitions/{name}").stored(file)
-    Caller(client, "/v2/partitions/clinic-b").delete("/studies/2.25.1")
+        PartitionClient(client, f"/v2/partitions/{name}").stored(file)
+    PartitionClient(client, "/v2/partitions/clinic-b").delete("/studies/2.25.1")
     found = [(entry["partitionName"], entry["action"], entry["state"]) for entry in feed(client)]
     assert found == [
         ("clinic-a", "Create", "Current"),

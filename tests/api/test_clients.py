@@ -23,8 +23,8 @@ from requests import HTTPError
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 from app.services.store.report import EXISTS, INVALID
-from tests.api.wire import AS_STORED, Caller, comments, items, parts, value
-from tests.corpus import make_instance, multiframe, read
+from tests.support.dicomweb import AS_STORED, PartitionClient, comments, items, parts, value
+from tests.support.instances import make_instance, multiframe, read
 
 # --- dicomweb-client ----------------------------------------------------------------------------------------------
 
@@ -184,7 +184,7 @@ def identity(file: bytes) -> tuple[str, str, str] | None:
 class Outcome:
     """What one request with all the files came to."""
 
-    def __init__(self, caller: Caller) -> None:
+    def __init__(self, caller: PartitionClient) -> None:
         self.files = bundled()
         response = caller.store(*self.files.values())
         assert response.status_code == 202, response.text
@@ -194,7 +194,7 @@ class Outcome:
 
 
 @pytest.fixture
-def outcome(clinic: Caller) -> Outcome:
+def outcome(clinic: PartitionClient) -> Outcome:
     return Outcome(clinic)
 
 
@@ -202,7 +202,9 @@ def without_preamble(file: bytes) -> bytes:
     return file[128:]
 
 
-def test_every_bundled_file_is_stored_or_refused_with_a_reason_that_is_right(clinic: Caller, outcome: Outcome) -> None:
+def test_every_bundled_file_is_stored_or_refused_with_a_reason_that_is_right(
+    clinic: PartitionClient, outcome: Outcome
+) -> None:
     known = {name: identity(file) for name, file in outcome.files.items()}
     assert len(outcome.files) > 50
     assert len(outcome.stored) + len(outcome.failed) == len(outcome.files)
@@ -236,7 +238,7 @@ def _valid(uid: str) -> bool:
     return len(uid) <= 64 and all(c in "0123456789." for c in uid) and not uid.endswith(".")
 
 
-def test_each_stored_file_comes_back_byte_for_byte(clinic: Caller, outcome: Outcome) -> None:
+def test_each_stored_file_comes_back_byte_for_byte(clinic: PartitionClient, outcome: Outcome) -> None:
     originals: dict[tuple[str, str, str], set[bytes]] = {}
     for file in outcome.files.values():
         if (uids := identity(file)) and uids[2] in outcome.stored:
@@ -259,7 +261,7 @@ def test_each_stored_file_comes_back_byte_for_byte(clinic: Caller, outcome: Outc
 BULK = {"OB", "OD", "OF", "OL", "OV", "OW", "UN"}
 
 
-def test_the_metadata_of_each_is_what_pydicom_reads(clinic: Caller, outcome: Outcome) -> None:
+def test_the_metadata_of_each_is_what_pydicom_reads(clinic: PartitionClient, outcome: Outcome) -> None:
     compared = 0
     for uids in {identity(file) for file in outcome.files.values()}:
         if uids is None or uids[2] not in outcome.stored:

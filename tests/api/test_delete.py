@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from app.errors import IDENTIFIER_RULE
-from tests.api.wire import AS_STORED, Caller, parts, value
-from tests.corpus import make_instance
+from tests.support.dicomweb import AS_STORED, PartitionClient, parts, value
+from tests.support.instances import make_instance
 
 STUDY, SERIES, INSTANCE = "2.25.1", "2.25.2", "2.25.3"
 LEVELS = {
@@ -17,7 +17,7 @@ LEVELS = {
 
 
 @pytest.fixture
-def file(clinic: Caller) -> bytes:
+def file(clinic: PartitionClient) -> bytes:
     """A stored instance."""
     made = make_instance(study=STUDY, series=SERIES, instance=INSTANCE)
     clinic.stored(made)
@@ -25,7 +25,7 @@ def file(clinic: Caller) -> bytes:
 
 
 @pytest.mark.parametrize("level", LEVELS)
-def test_a_delete_is_204_and_shows_at_once(clinic: Caller, file: bytes, level: str) -> None:
+def test_a_delete_is_204_and_shows_at_once(clinic: PartitionClient, file: bytes, level: str) -> None:
     response = clinic.delete(LEVELS[level])
     assert (response.status_code, response.data) == (204, b"")
     assert "Content-Type" not in response.headers
@@ -39,7 +39,7 @@ def test_a_delete_is_204_and_shows_at_once(clinic: Caller, file: bytes, level: s
 
 
 @pytest.mark.parametrize("level", LEVELS)
-def test_a_second_delete_is_404(clinic: Caller, file: bytes, level: str) -> None:
+def test_a_second_delete_is_404(clinic: PartitionClient, file: bytes, level: str) -> None:
     clinic.delete(LEVELS[level])
     response = clinic.delete(LEVELS[level])
     assert (response.status_code, response.text) == (404, f"The specified {level} cannot be found.")
@@ -53,18 +53,18 @@ def test_a_second_delete_is_404(clinic: Caller, file: bytes, level: str) -> None
         (f"/studies/{STUDY}/series/{SERIES}/instances/1.2.", "SopInstanceUid"),
     ],
 )
-def test_an_invalid_uid_is_400(clinic: Caller, path: str, name: str) -> None:
+def test_an_invalid_uid_is_400(clinic: PartitionClient, path: str, name: str) -> None:
     response = clinic.delete(path)
     text = f"Dicom element '{name}' failed validation for VR 'UI': {IDENTIFIER_RULE}"
     assert (response.status_code, response.text) == (400, text)
 
 
-def test_no_accept_is_asked_for(clinic: Caller, file: bytes) -> None:
+def test_no_accept_is_asked_for(clinic: PartitionClient, file: bytes) -> None:
     response = clinic.client.delete(clinic.prefix + LEVELS["study"], headers={"Accept": "image/gif"})
     assert response.status_code == 204
 
 
-def test_one_of_two_leaves_the_other_and_the_counts(clinic: Caller, file: bytes) -> None:
+def test_one_of_two_leaves_the_other_and_the_counts(clinic: PartitionClient, file: bytes) -> None:
     clinic.stored(make_instance(study=STUDY, series=SERIES, instance="2.25.4", modality="MR"))
     before = clinic.get(LEVELS["study"] + "/metadata").headers["ETag"]
     clinic.delete(LEVELS["instance"])
@@ -75,22 +75,22 @@ def test_one_of_two_leaves_the_other_and_the_counts(clinic: Caller, file: bytes)
     assert clinic.get(LEVELS["series"]).status_code == 200
 
 
-def test_a_series_elsewhere_is_not_touched(clinic: Caller, file: bytes) -> None:
+def test_a_series_elsewhere_is_not_touched(clinic: PartitionClient, file: bytes) -> None:
     clinic.stored(make_instance(study=STUDY, series="2.25.20"))
     clinic.delete(LEVELS["series"])
     assert clinic.get(f"/studies/{STUDY}/series/2.25.20").status_code == 200
     assert len(clinic.get(f"/studies/{STUDY}/series").get_json(force=True)) == 1
 
 
-def test_another_partition_is_not_touched(clinic: Caller, file: bytes) -> None:
-    other = Caller(clinic.client, "/v2/partitions/clinic-b")
+def test_another_partition_is_not_touched(clinic: PartitionClient, file: bytes) -> None:
+    other = PartitionClient(clinic.client, "/v2/partitions/clinic-b")
     other.stored(file)
     clinic.delete(LEVELS["study"])
     assert parts(other.get(LEVELS["study"], AS_STORED))[0].body == file
 
 
 @pytest.mark.parametrize("level", LEVELS)
-def test_the_same_may_be_stored_again_as_a_new_version(clinic: Caller, file: bytes, level: str) -> None:
+def test_the_same_may_be_stored_again_as_a_new_version(clinic: PartitionClient, file: bytes, level: str) -> None:
     before = clinic.get(LEVELS["instance"] + "/metadata").headers["ETag"]
     clinic.delete(LEVELS[level])
     clinic.stored(file)
@@ -98,7 +98,7 @@ def test_the_same_may_be_stored_again_as_a_new_version(clinic: Caller, file: byt
     assert parts(clinic.get(LEVELS["instance"], AS_STORED))[0].body == file
 
 
-def test_a_series_of_another_study_is_404(clinic: Caller, file: bytes) -> None:
+def test_a_series_of_another_study_is_404(clinic: PartitionClient, file: bytes) -> None:
     clinic.stored(make_instance(study="2.25.10", series="2.25.20"))
     response = clinic.delete(f"/studies/{STUDY}/series/2.25.20")
     assert (response.status_code, response.text) == (404, "The specified series cannot be found.")

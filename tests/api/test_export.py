@@ -24,9 +24,9 @@ from app.services.export.source import ExportSource, SourceEntry
 from app.settings import Settings
 from app.storage.table import clock
 from app.storage.table.ports import Key
-from tests.api.exports import Bucket, Exporter, Folder, PagePosition, totals
-from tests.api.wire import AS_STORED, Caller, parts
-from tests.corpus import JPEG_BASELINE, make_instance, read
+from tests.support.dicomweb import AS_STORED, PartitionClient, parts
+from tests.support.exports import Bucket, Exporter, ExportTarget, Folder, totals
+from tests.support.instances import JPEG_BASELINE, make_instance, read
 
 Json = dict[str, Any]
 
@@ -42,7 +42,7 @@ local = pytest.mark.parametrize("exporter", ENGINES[:1], indirect=True)
 def exporter(request: pytest.FixtureRequest, tmp_path: Path) -> Exporter:
     """An archive with somewhere to export to."""
     common: Json = {"log_level": "error"}
-    place: PagePosition
+    place: ExportTarget
     if "embedded" in request.param:
         common |= {"data_dir": tmp_path / "data", "export_dir": tmp_path / "exports"}
     else:
@@ -129,7 +129,7 @@ def test_a_file_of_several_parts(exporter: Exporter) -> None:
 
 def test_only_the_partition_of_the_url(exporter: Exporter, files: dict[str, bytes]) -> None:
     other = make_instance(study=STUDY, series=SERIES, instance=f"{SERIES}.1", patient_id="other")
-    Caller(exporter.client, "/v2/partitions/clinic-b").stored(other)
+    PartitionClient(exporter.client, "/v2/partitions/clinic-b").stored(other)
     operation = exporter.run(STUDY, "2.25.1004", prefix="/v2/partitions/CLINIC-B")
     assert exporter.exported(operation.id) == {f"{STUDY}/{SERIES}/{SERIES}.1": other}
     assert totals(operation.results) == (1, 1)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.api.wire import Caller, Part, in_little_endian, parts
-from tests.corpus import (
+from tests.support.dicomweb import Part, PartitionClient, in_little_endian, parts
+from tests.support.instances import (
     EXPLICIT_BIG,
     EXPLICIT_LITTLE,
     IMPLICIT_LITTLE,
@@ -34,7 +34,7 @@ def typed(syntax: str, kind: str = SINGLE) -> str:
     "accept", [SINGLE, f"{SINGLE}; transfer-syntax=*", f"{SINGLE}; transfer-syntax={EXPLICIT_LITTLE}"]
 )
 @pytest.mark.parametrize("number", [1, 2, 5])
-def test_one_frame_alone(clinic: Caller, accept: str, number: int) -> None:
+def test_one_frame_alone(clinic: PartitionClient, accept: str, number: int) -> None:
     clinic.stored(make_instance(**UIDS, frames=5, rows=8, columns=8))
     response = clinic.get(f"{FRAMES}/{number}", accept)
     assert response.status_code == 200
@@ -47,21 +47,21 @@ def test_one_frame_alone(clinic: Caller, accept: str, number: int) -> None:
     "accept", [RELATED, f"{RELATED}; transfer-syntax=*", "*/*", None, 'multipart/related; type="*/*"']
 )
 @pytest.mark.parametrize("numbers", [[1], [2, 1], [3, 3, 1, 5]])
-def test_frames_in_the_order_asked_for(clinic: Caller, accept: str | None, numbers: list[int]) -> None:
+def test_frames_in_the_order_asked_for(clinic: PartitionClient, accept: str | None, numbers: list[int]) -> None:
     clinic.stored(make_instance(**UIDS, frames=5))
     response = clinic.get(f"{FRAMES}/{','.join(map(str, numbers))}", accept)
     assert response.status_code == 200
     assert parts(response) == [Part(typed(EXPLICIT_LITTLE), frame(number - 1, 4, 4)) for number in numbers]
 
 
-def test_an_encoded_comma_and_blanks(clinic: Caller) -> None:
+def test_an_encoded_comma_and_blanks(clinic: PartitionClient) -> None:
     clinic.stored(make_instance(**UIDS, frames=2))
     assert len(parts(clinic.get(f"{FRAMES}/1%2C2", RELATED))) == 2
     assert len(parts(clinic.get(f"{FRAMES}/1,%202", RELATED))) == 2
 
 
 @pytest.mark.parametrize("syntax", [IMPLICIT_LITTLE, EXPLICIT_BIG])
-def test_uncompressed_frames_in_little_endian(clinic: Caller, syntax: str) -> None:
+def test_uncompressed_frames_in_little_endian(clinic: PartitionClient, syntax: str) -> None:
     clinic.stored(make_instance(**UIDS, frames=2, transfer_syntax=syntax))
     response = clinic.get(f"{FRAMES}/2", SINGLE)
     assert response.status_code == 200
@@ -72,7 +72,7 @@ def test_uncompressed_frames_in_little_endian(clinic: Caller, syntax: str) -> No
 
 
 @pytest.mark.parametrize("accept", [RELATED, f"{RELATED}; transfer-syntax=*"])
-def test_big_endian_frames_that_begin_within_a_word(clinic: Caller, accept: str) -> None:
+def test_big_endian_frames_that_begin_within_a_word(clinic: PartitionClient, accept: str) -> None:
     octets = {"BitsAllocated": 8, "BitsStored": 8, "HighBit": 7}
     pixels = bytes([2, 1, 4, 3, 6, 5])
     clinic.stored(
@@ -85,7 +85,7 @@ def test_big_endian_frames_that_begin_within_a_word(clinic: Caller, accept: str)
 
 
 @pytest.mark.parametrize(("table", "fragments"), [("basic", 1), ("basic", 3), ("extended", 1), ("none", 1)])
-def test_compressed_frames_as_stored(clinic: Caller, table: str, fragments: int) -> None:
+def test_compressed_frames_as_stored(clinic: PartitionClient, table: str, fragments: int) -> None:
     pictures = [[f"frame {k} part {n}.".encode() * 2 for n in range(fragments)] for k in range(3)]
     clinic.stored(encapsulated(pictures, table=table, **UIDS))
     response = clinic.get(f"{FRAMES}/3,1", f"{RELATED}; transfer-syntax=*")
@@ -94,14 +94,14 @@ def test_compressed_frames_as_stored(clinic: Caller, table: str, fragments: int)
 
 
 @pytest.mark.parametrize("accept", [SINGLE, RELATED, 'multipart/related; type="image/jp2"'])
-def test_compressed_frames_are_not_transcoded_yet(clinic: Caller, accept: str) -> None:
+def test_compressed_frames_are_not_transcoded_yet(clinic: PartitionClient, accept: str) -> None:
     clinic.stored(encapsulated([[b"frame"]], **UIDS))
     response = clinic.get(f"{FRAMES}/1", accept)
     assert (response.status_code, response.text) == (406, "The specified transcoding is not supported.")
 
 
 @pytest.mark.parametrize("syntax", ["", f"; transfer-syntax={JPEG_2000}"])
-def test_jpeg_2000_frames_of_a_jpeg_2000_instance(clinic: Caller, syntax: str) -> None:
+def test_jpeg_2000_frames_of_a_jpeg_2000_instance(clinic: PartitionClient, syntax: str) -> None:
     clinic.stored(encapsulated([[b"frame!"]], **UIDS, transfer_syntax=JPEG_2000))
     response = clinic.get(f"{FRAMES}/1", f'multipart/related; type="image/jp2"{syntax}')
     assert response.status_code == 200
@@ -111,14 +111,14 @@ def test_jpeg_2000_frames_of_a_jpeg_2000_instance(clinic: Caller, syntax: str) -
 @pytest.mark.parametrize(
     "listed", ["", "/", "/0", "/-1", "/1,0", "/1,-2", "/a", "/1,b", "/1.5", "/1,,2", "/1,", "/%D9%A1"]
 )
-def test_a_bad_list_is_400(clinic: Caller, listed: str) -> None:
+def test_a_bad_list_is_400(clinic: PartitionClient, listed: str) -> None:
     clinic.stored(make_instance(**UIDS, frames=2))
     response = clinic.get(FRAMES + listed, RELATED)
     assert (response.status_code, response.text) == (400, RULE)
 
 
 @pytest.mark.parametrize("listed", ["3", "1,3", "99999999999999999999", "1" * 18])
-def test_a_frame_beyond_the_last_is_404_or_400(clinic: Caller, listed: str) -> None:
+def test_a_frame_beyond_the_last_is_404_or_400(clinic: PartitionClient, listed: str) -> None:
     clinic.stored(make_instance(**UIDS, frames=2))
     response = clinic.get(f"{FRAMES}/{listed}", RELATED)
     if len(listed) <= 18:
@@ -127,19 +127,19 @@ def test_a_frame_beyond_the_last_is_404_or_400(clinic: Caller, listed: str) -> N
         assert response.status_code == 400
 
 
-def test_an_instance_without_an_image_has_no_frame(clinic: Caller) -> None:
+def test_an_instance_without_an_image_has_no_frame(clinic: PartitionClient) -> None:
     clinic.stored(make_instance(**UIDS, pixel=False))
     response = clinic.get(f"{FRAMES}/1", SINGLE)
     assert (response.status_code, response.text) == (404, "The specified frame cannot be found.")
 
 
-def test_a_missing_instance_has_no_frame(clinic: Caller) -> None:
+def test_a_missing_instance_has_no_frame(clinic: PartitionClient) -> None:
     clinic.stored(make_instance())
     response = clinic.get(f"{FRAMES}/1", SINGLE)
     assert (response.status_code, response.text) == (404, "The specified instance cannot be found.")
 
 
-def test_several_frames_need_multipart(clinic: Caller) -> None:
+def test_several_frames_need_multipart(clinic: PartitionClient) -> None:
     clinic.stored(make_instance(**UIDS, frames=2))
     response = clinic.get(f"{FRAMES}/1,2", SINGLE)
     text = "The accept header is supported for single frame retrieval, use multi-part accept header instead."
@@ -150,7 +150,7 @@ def test_several_frames_need_multipart(clinic: Caller) -> None:
 @pytest.mark.parametrize(
     "accept", ["image/jp2", "application/dicom", f"{RELATED}; transfer-syntax={JPEG_2000}", "image/png"]
 )
-def test_what_a_frame_cannot_be(clinic: Caller, accept: str) -> None:
+def test_what_a_frame_cannot_be(clinic: PartitionClient, accept: str) -> None:
     clinic.stored(make_instance(**UIDS))
     response = clinic.get(f"{FRAMES}/1", accept)
     assert (response.status_code, response.text) == (406, "The request headers are not acceptable")

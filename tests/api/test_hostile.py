@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from app import bootstrap, create_app
 from app.services.store.report import EXISTS, INVALID
 from app.settings import Settings
-from tests.api.wire import AS_STORED, Caller, items, parts, related, value
-from tests.corpus import DEFLATED_LITTLE, IMPLICIT_LITTLE, ct, encapsulated, make_instance
-from tests.unit.dicom.raw import SEQUENCE_END, UNDEFINED, element, implicit, item, part10
+from tests.support.dicomweb import AS_STORED, PartitionClient, items, parts, related, value
+from tests.support.instances import DEFLATED_LITTLE, IMPLICIT_LITTLE, ct, encapsulated, make_instance
+from tests.support.raw_elements import SEQUENCE_END, UNDEFINED, element, implicit, item, part10
 
 FORM = 'multipart/related; type="application/dicom"; boundary=b1'
 GOOD = make_instance(study="2.25.1", series="2.25.2", instance="2.25.3")
@@ -153,13 +153,13 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> FlaskClient:
 
 
 @pytest.fixture
-def clinic(service: FlaskClient, request: pytest.FixtureRequest) -> Caller:
-    return Caller(service, f"/v2/partitions/t{abs(hash(request.node.name))}")
+def clinic(service: FlaskClient, request: pytest.FixtureRequest) -> PartitionClient:
+    return PartitionClient(service, f"/v2/partitions/t{abs(hash(request.node.name))}")
 
 
 @pytest.mark.parametrize("name", REFUSED)
 @pytest.mark.parametrize("first", [True, False])
-def test_a_neighbour_of_what_is_refused_is_stored(clinic: Caller, name: str, first: bool) -> None:
+def test_a_neighbour_of_what_is_refused_is_stored(clinic: PartitionClient, name: str, first: bool) -> None:
     bodies = (GOOD, REFUSED[name]) if first else (REFUSED[name], GOOD)
     response = clinic.store(*bodies)
     assert response.status_code == 202
@@ -172,8 +172,10 @@ def test_a_neighbour_of_what_is_refused_is_stored(clinic: Caller, name: str, fir
 
 @pytest.mark.parametrize("name", EITHER)
 @pytest.mark.parametrize("version", ["v1", "v2"])
-def test_what_is_stored_all_the_same_can_be_read(service: FlaskClient, clinic: Caller, name: str, version: str) -> None:
-    caller = Caller(service, clinic.prefix.replace("v2", version))
+def test_what_is_stored_all_the_same_can_be_read(
+    service: FlaskClient, clinic: PartitionClient, name: str, version: str
+) -> None:
+    caller = PartitionClient(service, clinic.prefix.replace("v2", version))
     response = caller.store(EITHER[name], GOOD)
     assert response.status_code in (200, 202), response.text
     answer = response.get_json(force=True)
@@ -191,14 +193,14 @@ def test_what_is_stored_all_the_same_can_be_read(service: FlaskClient, clinic: C
     assert clinic.delete("/studies/2.25.91").status_code == 204
 
 
-def test_ten_thousand_parts(clinic: Caller) -> None:
+def test_ten_thousand_parts(clinic: PartitionClient) -> None:
     response = clinic.store(*[b"x"] * 5000, GOOD, *[b"y"] * 5000)
     answer = response.get_json(force=True)
     assert response.status_code == 202
     assert (len(items(answer, "00081198")), len(items(answer, "00081199"))) == (10_000, 1)
 
 
-def test_one_instance_a_thousand_times(clinic: Caller) -> None:
+def test_one_instance_a_thousand_times(clinic: PartitionClient) -> None:
     answer = clinic.store(*[GOOD] * 1000).get_json(force=True)
     assert [value(each, "00081197") for each in items(answer, "00081198")] == [EXISTS] * 999
     assert len(items(answer, "00081199")) == 1
@@ -212,7 +214,7 @@ DAMAGED = ct(study="2.25.91", series="2.25.92", instance="2.25.9", rows=2, colum
 def test_whatever_is_damaged_the_neighbour_is_stored(
     service: FlaskClient, damage: list[tuple[int, bytes]], data: st.DataObject
 ) -> None:
-    clinic = Caller(service, "/v2/partitions/damaged")
+    clinic = PartitionClient(service, "/v2/partitions/damaged")
     file = bytearray(DAMAGED)
     for at, other in damage:
         file[at : at + len(other)] = other
@@ -245,7 +247,7 @@ def test_no_trick_makes_a_partition(service: FlaskClient, name: str) -> None:
 
 @pytest.mark.parametrize("name", ["...", "-", "_", "a..b", ".hidden", "CON", "nul", "x" * 64, "-rf"])
 def test_names_that_are_only_odd_are_names(service: FlaskClient, name: str) -> None:
-    clinic = Caller(service, f"/v2/partitions/{name}")
+    clinic = PartitionClient(service, f"/v2/partitions/{name}")
     clinic.stored(GOOD)
     assert parts(clinic.get("/studies/2.25.1", AS_STORED))[0].body == GOOD
     assert clinic.delete("/studies/2.25.1").status_code == 204
@@ -270,7 +272,7 @@ PATHS = [
 
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("odd", ODD, ids=range(len(ODD)))
-def test_odd_paths(clinic: Caller, path: str, odd: str) -> None:
+def test_odd_paths(clinic: PartitionClient, path: str, odd: str) -> None:
     clinic.stored(GOOD)
     for response in (clinic.get(path.format(odd)), clinic.delete(path.format(odd))):
         assert response.status_code in (200, 204, 400, 404, 405, 406)
@@ -289,7 +291,7 @@ QUERIES = [
 
 @pytest.mark.parametrize("query", QUERIES, ids=range(len(QUERIES)))
 @pytest.mark.parametrize("path", ["/studies", "/instances", "/studies/2.25.1/series"])
-def test_odd_queries(clinic: Caller, path: str, query: str) -> None:
+def test_odd_queries(clinic: PartitionClient, path: str, query: str) -> None:
     clinic.stored(GOOD)
     assert clinic.get(f"{path}?{query}").status_code in (200, 204, 400)
 
@@ -312,7 +314,7 @@ HEADERS = [
 
 @pytest.mark.parametrize("headers", HEADERS, ids=range(len(HEADERS)))
 @pytest.mark.parametrize("path", ["/studies", "/studies/2.25.1", "/studies/2.25.1/metadata", "/workitems"])
-def test_odd_headers(clinic: Caller, path: str, headers: dict[str, str]) -> None:
+def test_odd_headers(clinic: PartitionClient, path: str, headers: dict[str, str]) -> None:
     clinic.stored(GOOD)
     response = clinic.client.get(clinic.prefix + path, headers=headers)
     assert response.status_code in (200, 204, 206, 304, 400, 404, 406, 416)
@@ -336,7 +338,7 @@ def test_odd_headers(clinic: Caller, path: str, headers: dict[str, str]) -> None
         "\xff",
     ],
 )
-def test_odd_content_types(clinic: Caller, content_type: str) -> None:
+def test_odd_content_types(clinic: PartitionClient, content_type: str) -> None:
     assert clinic.post(related(GOOD), content_type).status_code in (200, 202, 400, 409, 415)
 
 
@@ -358,7 +360,7 @@ def test_odd_content_types(clinic: Caller, content_type: str) -> None:
     ],
     ids=range(12),
 )
-def test_odd_multipart_bodies(clinic: Caller, body: bytes) -> None:
+def test_odd_multipart_bodies(clinic: PartitionClient, body: bytes) -> None:
     assert clinic.post(body, FORM).status_code in (200, 202, 204, 400, 409, 415)
 
 
@@ -399,7 +401,7 @@ def test_no_request_is_answered_with_a_500(
     content_type: str,
     accept: str,
 ) -> None:
-    Caller(service, "/v2/partitions/clinic").store(GOOD)
+    PartitionClient(service, "/v2/partitions/clinic").store(GOOD)
     response = service.open(
         prefix + "/" + "/".join(quote(each, safe="") for each in segments),
         method=method,

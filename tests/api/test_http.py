@@ -14,9 +14,9 @@ from app import bootstrap, errors
 from app.errors import StorageUnavailable
 from app.services.health import HealthCheck
 from app.services.update.service import ChangesRefused
-from tests.api.wire import Caller
 from tests.conftest import Serve
-from tests.corpus import make_instance
+from tests.support.dicomweb import PartitionClient
+from tests.support.instances import make_instance
 
 INTERNAL = (
     "The server encountered an internal error. Please retry the request. If the issue persists, please contact support."
@@ -78,13 +78,13 @@ def test_head_has_the_headers_of_get(client: FlaskClient) -> None:
 
 def test_a_slash_at_the_end_changes_nothing(client: FlaskClient) -> None:
     assert client.get("/v2/partitions/").status_code == 200
-    Caller(client).stored(make_instance())
+    PartitionClient(client).stored(make_instance())
     assert client.get("/v2/partitions/clinic-a/studies/").status_code == 200
 
 
 @pytest.mark.parametrize("path", ["/v2//partitions", "//partitions", "/v2/partitions/clinic-a//studies"])
 def test_doubled_slashes_lead_nowhere(client: FlaskClient, path: str) -> None:
-    Caller(client).stored(make_instance())
+    PartitionClient(client).stored(make_instance())
     assert client.get(f"http://localhost{path}").status_code == 404
 
 
@@ -92,9 +92,9 @@ def test_doubled_slashes_lead_nowhere(client: FlaskClient, path: str) -> None:
     "path", ["/v2/partitions/clinic-a%2Fstudies", "/v2%2fpartitions", "/v2/partitions/clinic-a/studies%2F1.2"]
 )
 def test_encoded_slashes_lead_nowhere(client: FlaskClient, path: str) -> None:
-    Caller(client).stored(make_instance(study="1.2"))
+    PartitionClient(client).stored(make_instance(study="1.2"))
     assert client.get(path).status_code == 404
-    assert Caller(client, path).store(make_instance(), path="").status_code == 404
+    assert PartitionClient(client, path).store(make_instance(), path="").status_code == 404
 
 
 # --- headers ------------------------------------------------------------------------------------------------------
@@ -151,7 +151,7 @@ def test_a_host_that_cannot_be_is_400(client: FlaskClient, host: str) -> None:
 
 @pytest.mark.parametrize("host", ["pacs_upstream:8080", "[::1]:8080", "10.0.0.7", "PACS.example."])
 def test_links_name_the_host_that_the_client_named(client: FlaskClient, host: str) -> None:
-    stored = Caller(client).store(make_instance(study="2.25.1"), path="/studies/2.25.1", Host=host)
+    stored = PartitionClient(client).store(make_instance(study="2.25.1"), path="/studies/2.25.1", Host=host)
     assert stored.get_json(force=True)["00081190"]["Value"] == [f"http://{host}/v2/partitions/clinic-a/studies/2.25.1"]
 
 
@@ -266,9 +266,9 @@ def test_an_error_may_carry_headers_of_its_own(serve: Serve) -> None:
 
 
 def test_one_line_a_request_with_the_route_and_not_its_values(client: FlaskClient) -> None:
-    Caller(client).stored(make_instance(study="2.25.1", patient_name="Doe^Jane", patient_id="SECRET"))
+    PartitionClient(client).stored(make_instance(study="2.25.1", patient_name="Doe^Jane", patient_id="SECRET"))
     with structlog.testing.capture_logs() as lines:
-        response = Caller(client).get("/studies/2.25.1/metadata?x=SECRET")
+        response = PartitionClient(client).get("/studies/2.25.1/metadata?x=SECRET")
         _ = response.data
         client.get("/v2/partitions/clinic-a/studies?PatientID=SECRET&PatientName=Doe")
         client.get("/nothing/SECRET")

@@ -16,12 +16,12 @@ from werkzeug.test import TestResponse
 from app import bootstrap
 from app.engines.aws import clients
 from app.settings import Settings
-from tests.api.background import work
-from tests.api.exports import Bucket, Exporter, Folder, PagePosition
-from tests.api.wire import AS_STORED, DICOM_JSON, Caller, related
-from tests.api.workitem_calls import Worklist
-from tests.corpus import make_instance
-from tests.workitems import state, workitem
+from tests.support.background import work
+from tests.support.dicomweb import AS_STORED, DICOM_JSON, PartitionClient, related
+from tests.support.exports import Bucket, Exporter, ExportTarget, Folder
+from tests.support.instances import make_instance
+from tests.support.workitems import state, workitem
+from tests.support.worklist import WorklistClient
 
 STUDY, SERIES, INSTANCE, OTHER, TASK, CLAIM = (f"2.25.{i}" for i in range(1, 7))
 S = f"/studies/{STUDY}"
@@ -132,16 +132,16 @@ class Archive:
         ]
 
     def fill(self, prefix: str, patient: str, **uids: str) -> None:
-        Caller(self.client, prefix).stored(file(patient, **uids))
+        PartitionClient(self.client, prefix).stored(file(patient, **uids))
 
     def add(self, prefix: str, task: str = TASK) -> None:
-        assert Worklist(self.client, prefix).add(task).status_code == 201
+        assert WorklistClient(self.client, prefix).add(task).status_code == 201
 
 
 @pytest.fixture
 def archive(settings: Settings, engine: bootstrap.Engine, tmp_path: Path) -> Archive:
     """An archive with a study and a workitem in clinic-a."""
-    place: PagePosition
+    place: ExportTarget
     if settings.engine == "aws":
         place = Bucket(clients.s3())
     else:
@@ -196,7 +196,7 @@ def test_an_export_holds_its_own_partition_alone(archive: Archive) -> None:
 def test_deleting_everything_there_leaves_all_here(archive: Archive) -> None:
     archive.fill(THERE, "B-1")
     before = archive.everything(HERE)
-    assert Caller(archive.client, THERE).delete(S).status_code == 204
+    assert PartitionClient(archive.client, THERE).delete(S).status_code == 204
     assert archive.everything(HERE) == before
     archive.fill(THERE, "B-2")
     assert archive.everything(HERE) == before

@@ -10,8 +10,8 @@ from flask.testing import FlaskClient
 
 from app.services.store import service
 from app.storage.records import documents
-from tests.api.background import work
-from tests.corpus import encapsulated, make_instance, uid
+from tests.support.background import work
+from tests.support.instances import encapsulated, make_instance, uid
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from tests.api.wire import DICOM_JSON, Caller, value
-from tests.corpus import make_instance, uid
+from tests.support.dicomweb import DICOM_JSON, PartitionClient, value
+from tests.support.instances import make_instance, uid
 
 STUDY, SERIES, INSTANCE = "2.25.1", "2.25.2", "2.25.3"
 UIDS = {"study": STUDY, "series": SERIES, "instance": INSTANCE}
@@ -20,7 +20,7 @@ PATHS = {
 
 @pytest.mark.parametrize("level", PATHS)
 @pytest.mark.parametrize("accept", [None, DICOM_JSON, "application/json", "application/*", "*/*"])
-def test_the_dataset_of_an_instance(clinic: Caller, level: str, accept: str | None) -> None:
+def test_the_dataset_of_an_instance(clinic: PartitionClient, level: str, accept: str | None) -> None:
     clinic.stored(make_instance(**UIDS, patient_name="Doe^Jane", InstanceNumber="7"))
     response = clinic.get(PATHS[level], accept)
     assert response.status_code == 200
@@ -33,7 +33,7 @@ def test_the_dataset_of_an_instance(clinic: Caller, level: str, accept: str | No
     assert not any(tag.startswith("0002") for tag in found)
 
 
-def test_each_level_gives_its_own(clinic: Caller) -> None:
+def test_each_level_gives_its_own(clinic: PartitionClient) -> None:
     series = uid()
     clinic.stored(
         make_instance(**UIDS),
@@ -45,7 +45,7 @@ def test_each_level_gives_its_own(clinic: Caller) -> None:
     assert counts == [3, 2, 1]
 
 
-def test_a_large_study_is_streamed_whole(clinic: Caller) -> None:
+def test_a_large_study_is_streamed_whole(clinic: PartitionClient) -> None:
     instances = sorted(uid() for _ in range(30))
     comments = "x" * 10_000
     clinic.stored(*[make_instance(study=STUDY, instance=each, ImageComments=comments) for each in instances])
@@ -57,13 +57,13 @@ def test_a_large_study_is_streamed_whole(clinic: Caller) -> None:
 @pytest.mark.parametrize(
     "accept", ["application/dicom", "text/html", "application/dicom+xml", 'multipart/related; type="x/y"']
 )
-def test_another_accept_is_406(clinic: Caller, accept: str) -> None:
+def test_another_accept_is_406(clinic: PartitionClient, accept: str) -> None:
     clinic.stored(make_instance(**UIDS))
     response = clinic.get(PATHS["study"], accept)
     assert (response.status_code, response.data) == (406, b"")
 
 
-def test_the_etag_has_the_newest_watermark_and_the_count(clinic: Caller) -> None:
+def test_the_etag_has_the_newest_watermark_and_the_count(clinic: PartitionClient) -> None:
     clinic.stored(make_instance(**UIDS))
     tags = {level: clinic.get(path).headers["ETag"] for level, path in PATHS.items()}
     assert re.fullmatch(r'"\d+"', tags["instance"])
@@ -75,7 +75,7 @@ def test_the_etag_has_the_newest_watermark_and_the_count(clinic: Caller) -> None
     assert (after["series"], after["instance"]) == (tags["series"], tags["instance"])
 
 
-def test_the_original_has_another_etag(clinic: Caller) -> None:
+def test_the_original_has_another_etag(clinic: PartitionClient) -> None:
     clinic.stored(make_instance(**UIDS))
     current = clinic.get(PATHS["study"]).headers["ETag"]
     original = clinic.get(PATHS["study"], msdicom_request_original="true").headers["ETag"]
@@ -84,7 +84,7 @@ def test_the_original_has_another_etag(clinic: Caller) -> None:
 
 @pytest.mark.parametrize("level", PATHS)
 @pytest.mark.parametrize("form", ['"{}"', "{}", 'W/"{}"', '"x", "{}"', "*", ' "{}" ', '"x","y", W/"{}"'])
-def test_a_caller_who_has_it_gets_304(clinic: Caller, level: str, form: str) -> None:
+def test_a_caller_who_has_it_gets_304(clinic: PartitionClient, level: str, form: str) -> None:
     clinic.stored(make_instance(**UIDS))
     tag = clinic.get(PATHS[level]).headers["ETag"]
     response = clinic.get(PATHS[level], If_None_Match=form.format(tag.strip('"')))
@@ -92,18 +92,18 @@ def test_a_caller_who_has_it_gets_304(clinic: Caller, level: str, form: str) -> 
 
 
 @pytest.mark.parametrize("given", ['"x"', "", '"1', "-", "99999999", ","])
-def test_another_tag_gets_it_whole(clinic: Caller, given: str) -> None:
+def test_another_tag_gets_it_whole(clinic: PartitionClient, given: str) -> None:
     clinic.stored(make_instance(**UIDS))
     assert clinic.get(PATHS["study"], If_None_Match=given).status_code == 200
 
 
-def test_existence_comes_before_the_tag(clinic: Caller) -> None:
+def test_existence_comes_before_the_tag(clinic: PartitionClient) -> None:
     clinic.stored(make_instance())
     response = clinic.get(PATHS["study"], If_None_Match="*")
     assert (response.status_code, response.text) == (404, "The specified study cannot be found.")
 
 
-def test_the_tag_changes_with_delete_and_another_store(clinic: Caller) -> None:
+def test_the_tag_changes_with_delete_and_another_store(clinic: PartitionClient) -> None:
     file = make_instance(**UIDS)
     clinic.stored(file)
     before = {level: clinic.get(path).headers["ETag"] for level, path in PATHS.items()}

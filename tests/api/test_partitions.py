@@ -9,9 +9,9 @@ import pytest
 from flask.testing import FlaskClient
 
 from app.errors import DataPartitionsFeatureCannotBeDisabledException
-from tests.api.wire import AS_STORED, Caller, items, parts, related, value
 from tests.conftest import Serve
-from tests.corpus import make_instance
+from tests.support.dicomweb import AS_STORED, PartitionClient, items, parts, related, value
+from tests.support.instances import make_instance
 
 INVALID = "The specified PartitionName is invalid."
 DISABLED = "Data partitions capability is disabled."
@@ -53,8 +53,8 @@ def test_the_list_starts_with_the_default(client: FlaskClient) -> None:
 
 def test_a_store_makes_its_partition_once(client: FlaskClient) -> None:
     for _ in range(2):
-        Caller(client).stored(make_instance())
-    Caller(client, "/v1/partitions/clinic-b").stored(make_instance())
+        PartitionClient(client).stored(make_instance())
+    PartitionClient(client, "/v1/partitions/clinic-b").stored(make_instance())
     rows = client.get("/partitions").get_json()
     assert [row["partitionName"] for row in rows] == ["Microsoft.Default", "clinic-a", "clinic-b"]
     assert [row["partitionKey"] for row in rows] == sorted({row["partitionKey"] for row in rows})
@@ -62,10 +62,12 @@ def test_a_store_makes_its_partition_once(client: FlaskClient) -> None:
 
 def test_twenty_first_stores_make_one_partition(client: FlaskClient) -> None:
     with ThreadPoolExecutor(20) as pool:
-        stores = list(pool.map(lambda _: Caller(client.application.test_client()).store(make_instance()), range(20)))
+        stores = list(
+            pool.map(lambda _: PartitionClient(client.application.test_client()).store(make_instance()), range(20))
+        )
     assert [store.status_code for store in stores] == [200] * 20
     assert names(client) == ["Microsoft.Default", "clinic-a"]
-    assert len(Caller(client).get("/studies").get_json(force=True)) == 20
+    assert len(PartitionClient(client).get("/studies").get_json(force=True)) == 20
 
 
 @pytest.mark.parametrize(
@@ -73,7 +75,7 @@ def test_twenty_first_stores_make_one_partition(client: FlaskClient) -> None:
     ["a" * 64, "a.b-c_D1", "7", "3f2504e0-4f89-11d3-9a0c-0305e82c3301", "1.2.840.10008.1.2", "-", "_", "...", "a..b"],
 )
 def test_a_good_name(client: FlaskClient, name: str) -> None:
-    Caller(client, f"/v2/partitions/{name}").stored(make_instance())
+    PartitionClient(client, f"/v2/partitions/{name}").stored(make_instance())
     assert name in names(client)
 
 
@@ -99,7 +101,7 @@ def test_a_good_name(client: FlaskClient, name: str) -> None:
 )
 @pytest.mark.parametrize("version", ["", "/v1", "/v2"])
 def test_a_bad_name(client: FlaskClient, version: str, name: str) -> None:
-    caller = Caller(client, f"{version}/partitions/{name}")
+    caller = PartitionClient(client, f"{version}/partitions/{name}")
     for response in (caller.get("/studies"), caller.store(make_instance()), caller.delete("/studies/1.2")):
         assert (response.status_code, response.text) == (400, INVALID)
     assert names(client) == ["Microsoft.Default"]
@@ -107,48 +109,48 @@ def test_a_bad_name(client: FlaskClient, version: str, name: str) -> None:
 
 @pytest.mark.parametrize("name", ["a%2Fb", "%2F", "", "a/b", "%2e%2e%2fpartitions%2fclinic-a"])
 def test_a_name_with_a_slash_leads_nowhere(client: FlaskClient, name: str) -> None:
-    assert Caller(client, f"/v2/partitions/{name}").store(make_instance()).status_code in (400, 404, 405)
+    assert PartitionClient(client, f"/v2/partitions/{name}").store(make_instance()).status_code in (400, 404, 405)
     assert names(client) == ["Microsoft.Default"]
 
 
 def test_names_meet_whatever_their_case_and_keep_their_first_spelling(client: FlaskClient) -> None:
     file = make_instance(study="2.25.1", series="2.25.2", instance="2.25.3")
-    Caller(client, "/v2/partitions/Clinic-A").stored(file)
-    again = Caller(client, "/v2/partitions/CLINIC-a").store(file, make_instance())
+    PartitionClient(client, "/v2/partitions/Clinic-A").stored(file)
+    again = PartitionClient(client, "/v2/partitions/CLINIC-a").store(file, make_instance())
     assert value(items(again.get_json(force=True), "00081198")[0], "00081197") == 45070
     url = value(items(again.get_json(force=True), "00081199")[0], "00081190")
     assert "/partitions/Clinic-A/studies/" in url
     assert names(client) == ["Microsoft.Default", "Clinic-A"]
-    assert Caller(client, "/v2/partitions/clinic-a").get("/studies/2.25.1").status_code == 200
+    assert PartitionClient(client, "/v2/partitions/clinic-a").get("/studies/2.25.1").status_code == 200
 
 
 @pytest.mark.parametrize("version", ["", "/v1", "/v2", "/v1.0-prerelease"])
 @pytest.mark.parametrize("path", READS)
 def test_on_the_base_form_lacks_its_partition(client: FlaskClient, version: str, path: str) -> None:
-    response = Caller(client, version).get(path)
+    response = PartitionClient(client, version).get(path)
     assert (response.status_code, response.text) == (400, MISSING)
 
 
 def test_on_base_stores_and_deletes_lack_their_partition(client: FlaskClient) -> None:
-    base = Caller(client, "/v2")
+    base = PartitionClient(client, "/v2")
     for response in (base.store(make_instance()), base.delete("/studies/1.2"), base.delete("/studies/1.2/series/1.3")):
         assert (response.status_code, response.text) == (400, MISSING)
 
 
 @pytest.mark.parametrize("path", READS)
 def test_on_an_unknown_partition_is_400_and_not_made(client: FlaskClient, path: str) -> None:
-    response = Caller(client, "/v2/partitions/clinic-z").get(path)
+    response = PartitionClient(client, "/v2/partitions/clinic-z").get(path)
     assert (response.status_code, response.text) == (400, "Specified PartitionName clinic-z doesn't exist.")
     assert names(client) == ["Microsoft.Default"]
 
 
 def test_on_a_delete_in_an_unknown_partition_is_400(client: FlaskClient) -> None:
-    response = Caller(client, "/v2/partitions/clinic-z").delete("/studies/1.2")
+    response = PartitionClient(client, "/v2/partitions/clinic-z").delete("/studies/1.2")
     assert (response.status_code, response.text) == (400, "Specified PartitionName clinic-z doesn't exist.")
 
 
 def test_on_a_known_partition_without_data_is_as_any_other(client: FlaskClient) -> None:
-    default = Caller(client, "/v2/partitions/Microsoft.Default")
+    default = PartitionClient(client, "/v2/partitions/Microsoft.Default")
     assert default.get("/studies").status_code == 204
     missing = default.get("/studies/1.2")
     assert (missing.status_code, missing.text) == (404, "The specified study cannot be found.")
@@ -156,7 +158,7 @@ def test_on_a_known_partition_without_data_is_as_any_other(client: FlaskClient) 
 
 @pytest.mark.parametrize("path", READS)
 def test_off_the_partition_form_is_refused(serve: Serve, path: str) -> None:
-    response = Caller(serve(enable_data_partitions=False), "/v2/partitions/Microsoft.Default").get(path)
+    response = PartitionClient(serve(enable_data_partitions=False), "/v2/partitions/Microsoft.Default").get(path)
     assert (response.status_code, response.text) == (400, DISABLED)
 
 
@@ -167,7 +169,7 @@ def test_off_the_list_is_refused(serve: Serve) -> None:
 
 @pytest.mark.parametrize("version", ["", "/v1", "/v2"])
 def test_off_the_base_form_works_and_links_name_no_partition(serve: Serve, version: str) -> None:
-    base = Caller(serve(enable_data_partitions=False), version)
+    base = PartitionClient(serve(enable_data_partitions=False), version)
     dataset = base.stored(make_instance(study="2.25.1", series="2.25.2", instance="2.25.3"))
     url = value(items(dataset, "00081199")[0], "00081190")
     assert url == f"http://localhost{version}/studies/2.25.1/series/2.25.2/instances/2.25.3"
@@ -177,8 +179,8 @@ def test_off_the_base_form_works_and_links_name_no_partition(serve: Serve, versi
 
 def test_what_was_stored_before_lies_in_the_default_partition(serve: Serve) -> None:
     file = make_instance(study="2.25.1")
-    Caller(serve(enable_data_partitions=False), "/v2").stored(file)
-    default = Caller(serve(), "/v2/partitions/Microsoft.Default")
+    PartitionClient(serve(enable_data_partitions=False), "/v2").stored(file)
+    default = PartitionClient(serve(), "/v2/partitions/Microsoft.Default")
     assert parts(default.get("/studies/2.25.1", AS_STORED))[0].body == file
 
 
@@ -186,7 +188,7 @@ def test_off_again_is_refused_once_there_are_two(serve: Serve) -> None:
     serve()
     serve(enable_data_partitions=False)
     # Even a store of which nothing is kept has made its partition.
-    assert Caller(serve()).store(b"not DICOM").status_code == 409
+    assert PartitionClient(serve()).store(b"not DICOM").status_code == 409
     with pytest.raises(DataPartitionsFeatureCannotBeDisabledException) as refusal:
         serve(enable_data_partitions=False)
     assert "Data partitions feature cannot be disabled while existing data has already been partitioned." in str(
@@ -199,12 +201,12 @@ def test_off_again_is_refused_once_there_are_two(serve: Serve) -> None:
 def test_base_resources_do_not_exist_below_a_partition(serve: Serve, path: str, enabled: bool) -> None:
     client = serve(enable_data_partitions=enabled)
     if enabled:
-        Caller(client).stored(make_instance())
-    assert Caller(client, "/v2/partitions/clinic-a").get(path).status_code == 404
+        PartitionClient(client).stored(make_instance())
+    assert PartitionClient(client, "/v2/partitions/clinic-a").get(path).status_code == 404
 
 
 def test_what_refuses_a_store_early_makes_no_partition(client: FlaskClient) -> None:
-    caller = Caller(client, "/v2/partitions/new")
+    caller = PartitionClient(client, "/v2/partitions/new")
     body, kind = related(make_instance()), 'multipart/related; type="application/dicom"; boundary=b1'
     for response, status in [
         (caller.post(body, "application/json"), 415),
@@ -219,7 +221,7 @@ def test_what_refuses_a_store_early_makes_no_partition(client: FlaskClient) -> N
 
 def test_the_same_file_in_two_partitions(client: FlaskClient) -> None:
     file = make_instance(study="2.25.1", series="2.25.2", instance="2.25.3")
-    first, second = (Caller(client, f"/v2/partitions/{name}") for name in ("clinic-a", "clinic-b"))
+    first, second = (PartitionClient(client, f"/v2/partitions/{name}") for name in ("clinic-a", "clinic-b"))
     for caller in (first, second):
         caller.stored(file)
     assert first.delete("/studies/2.25.1").status_code == 204
@@ -230,7 +232,7 @@ def test_the_same_file_in_two_partitions(client: FlaskClient) -> None:
 
 @pytest.mark.parametrize("version", ["", "/v1", "/v2"])
 def test_links_name_the_version_and_the_partition(client: FlaskClient, version: str) -> None:
-    caller = Caller(client, f"{version}/partitions/clinic-a")
+    caller = PartitionClient(client, f"{version}/partitions/clinic-a")
     response = caller.store(make_instance(study="2.25.1", series="2.25.2", instance="2.25.3"), path="/studies/2.25.1")
     study = f"http://localhost{version}/partitions/clinic-a/studies/2.25.1"
     dataset = response.get_json(force=True)
@@ -240,5 +242,5 @@ def test_links_name_the_version_and_the_partition(client: FlaskClient, version: 
 
 def test_the_feed_spans_all_partitions(client: FlaskClient) -> None:
     for name in ("clinic-a", "clinic-b"):
-        Caller(client, f"/v2/partitions/{name}").stored(make_instance())
+        PartitionClient(client, f"/v2/partitions/{name}").stored(make_instance())
     assert [entry["partitionName"] for entry in client.get("/v1/changefeed").get_json()] == ["clinic-a", "clinic-b"]

@@ -12,10 +12,10 @@ from werkzeug.test import TestResponse
 
 from app.services import Services
 from app.storage.table.ports import Key
-from tests.api.background import work
-from tests.api.wire import Caller, value
 from tests.conftest import Serve
-from tests.corpus import make_instance, uid
+from tests.support.background import work
+from tests.support.dicomweb import PartitionClient, value
+from tests.support.instances import make_instance, uid
 
 TAGS = "/v2/extendedquerytags"
 
@@ -39,7 +39,7 @@ def entry(client: FlaskClient, path: str) -> dict[str, Any]:
     return found
 
 
-def found(caller: Caller, query: str) -> list[str]:
+def found(caller: PartitionClient, query: str) -> list[str]:
     """The UIDs that a search finds, newest first: of studies, series or instances."""
     response = caller.get(query)
     assert response.status_code in (200, 204), response.text
@@ -246,7 +246,7 @@ def test_unknown_and_unreadable_paths(client: FlaskClient, call: str) -> None:
     assert answer("0010101") == (400, bad.format("0010101"))
 
 
-def test_a_tag_is_switched_off_and_on(client: FlaskClient, clinic: Caller) -> None:
+def test_a_tag_is_switched_off_and_on(client: FlaskClient, clinic: PartitionClient) -> None:
     added(client, AGE)
     disabled = client.patch(f"{TAGS}/PatientAge", json={"queryStatus": "Disabled"})
     assert disabled.status_code == 200
@@ -282,7 +282,7 @@ def test_what_cannot_be_patched(client: FlaskClient, body: Any, said: str) -> No
 # --- searching --------------------------------------------------------------------------------------------------------
 
 
-def test_a_tag_is_not_queryable_before_it_is_ready(client: FlaskClient, clinic: Caller) -> None:
+def test_a_tag_is_not_queryable_before_it_is_ready(client: FlaskClient, clinic: PartitionClient) -> None:
     add(client, AGE)
     clinic.stored(make_instance())
     response = clinic.get("/studies?PatientAge=030Y")
@@ -294,7 +294,7 @@ def test_a_tag_is_not_queryable_before_it_is_ready(client: FlaskClient, clinic: 
 
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_tags_of_each_level_find_their_objects_and_what_is_below(
-    client: FlaskClient, clinic: Caller, when: str
+    client: FlaskClient, clinic: PartitionClient, when: str
 ) -> None:
     tags = (
         AGE,
@@ -309,7 +309,7 @@ def test_tags_of_each_level_find_their_objects_and_what_is_below(
         make_instance(study=study, series=series, instance=instance, **there),
         make_instance(PatientAge="031Y", BodyPartExamined="HEAD", InstanceNumber="8"),
     )
-    Caller(client, "/v2/partitions/other").stored(make_instance(**there))
+    PartitionClient(client, "/v2/partitions/other").stored(make_instance(**there))
     if when == "after":
         added(client, *tags)
     assert found(clinic, "/studies?PatientAge=030Y") == [study]
@@ -361,7 +361,7 @@ def test_tags_of_each_level_find_their_objects_and_what_is_below(
     ],
 )
 def test_values_match_by_their_vr(
-    client: FlaskClient, clinic: Caller, when: str, keyword: str, stored: Any, query: str, matches: bool
+    client: FlaskClient, clinic: PartitionClient, when: str, keyword: str, stored: Any, query: str, matches: bool
 ) -> None:
     tag = {"path": keyword, "level": "Instance"}
     if when == "before":
@@ -374,14 +374,16 @@ def test_values_match_by_their_vr(
     assert found(clinic, f"/instances?{keyword}={quote(query)}{fuzzy}") == ([instance] if matches else [])
 
 
-def test_a_value_that_is_none_of_its_vr_cannot_be_asked_for(client: FlaskClient, clinic: Caller) -> None:
+def test_a_value_that_is_none_of_its_vr_cannot_be_asked_for(client: FlaskClient, clinic: PartitionClient) -> None:
     added(client, {"path": "InstanceNumber", "level": "Instance"}, {"path": "AcquisitionDate", "level": "Series"})
     for query in ("InstanceNumber=x", "AcquisitionDate=2024", "AcquisitionDate=-", "InstanceNumber="):
         assert clinic.get(f"/instances?{query}").status_code == 400
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_of_a_private_attribute_only_its_creators_value_counts(client: FlaskClient, clinic: Caller, when: str) -> None:
+def test_of_a_private_attribute_only_its_creators_value_counts(
+    client: FlaskClient, clinic: PartitionClient, when: str
+) -> None:
     if when == "before":
         added(client, PRIVATE)
     own, other, nobody = uid(), uid(), uid()
@@ -397,7 +399,7 @@ def test_of_a_private_attribute_only_its_creators_value_counts(client: FlaskClie
     assert "errors" not in entry(client, "12051003")
 
 
-def test_an_unknown_standard_tag_is_searched_by_its_number(client: FlaskClient, clinic: Caller) -> None:
+def test_an_unknown_standard_tag_is_searched_by_its_number(client: FlaskClient, clinic: PartitionClient) -> None:
     added(client, {"path": "00100099", "vr": "LO", "level": "Study"})
     study = uid()
     clinic.stored(make_instance(study=study, extra=[DataElement(0x00100099, "LO", "x")]))
@@ -408,7 +410,7 @@ def test_an_unknown_standard_tag_is_searched_by_its_number(client: FlaskClient, 
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_only_the_first_value_is_indexed(client: FlaskClient, strict: Caller, when: str) -> None:
+def test_only_the_first_value_is_indexed(client: FlaskClient, strict: PartitionClient, when: str) -> None:
     tag = {"path": "OtherPatientIDs", "level": "Study"}
     if when == "before":
         added(client, tag)
@@ -423,7 +425,7 @@ def test_only_the_first_value_is_indexed(client: FlaskClient, strict: Caller, wh
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_missing_and_null_values_are_not_indexed(client: FlaskClient, clinic: Caller, when: str) -> None:
+def test_missing_and_null_values_are_not_indexed(client: FlaskClient, clinic: PartitionClient, when: str) -> None:
     tags = [{"path": each, "level": "Instance"} for each in ("InstanceNumber", "SelectorSLValue", "AcquisitionDate")]
     if when == "before":
         added(client, *tags)
@@ -437,7 +439,7 @@ def test_missing_and_null_values_are_not_indexed(client: FlaskClient, clinic: Ca
 
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_of_a_study_the_newest_instance_that_has_a_value_gives_it(
-    client: FlaskClient, clinic: Caller, when: str
+    client: FlaskClient, clinic: PartitionClient, when: str
 ) -> None:
     if when == "before":
         added(client, AGE)
@@ -454,7 +456,7 @@ def test_of_a_study_the_newest_instance_that_has_a_value_gives_it(
 
 
 def test_a_bad_value_refuses_a_store_in_v1_and_is_left_out_in_v2(
-    client: FlaskClient, clinic: Caller, strict: Caller
+    client: FlaskClient, clinic: PartitionClient, strict: PartitionClient
 ) -> None:
     added(client, AGE, PRIVATE)
     bad = make_instance(PatientAge="3Y")
@@ -476,9 +478,9 @@ def test_a_bad_value_refuses_a_store_in_v1_and_is_left_out_in_v2(
 
 
 def test_a_re_index_that_meets_bad_values_disables_the_tag_and_lists_them(
-    client: FlaskClient, clinic: Caller, strict: Caller
+    client: FlaskClient, clinic: PartitionClient, strict: PartitionClient
 ) -> None:
-    other = Caller(client, "/v1/partitions/other")
+    other = PartitionClient(client, "/v1/partitions/other")
     study, bad = uid(), [uid() for _ in range(3)]
     for instance in bad[:2]:
         assert strict.store(make_instance(study=study, instance=instance, PatientAge="3Y")).status_code == 200
@@ -508,7 +510,7 @@ def test_a_re_index_that_meets_bad_values_disables_the_tag_and_lists_them(
     assert clinic.delete(f"/studies/{study}").status_code == 204
     assert entry(client, "PatientAge")["errors"]["count"] == 1
     assert [each["partitionName"] for each in client.get(href).json] == ["other"]
-    Caller(client, "/v2/partitions/other").delete(f"/studies/{study}")
+    PartitionClient(client, "/v2/partitions/other").delete(f"/studies/{study}")
     assert "errors" not in entry(client, "PatientAge")
     assert client.get(href).json == []
     assert "erroneous-dicom-attributes" not in clinic.get("/studies?PatientAge=030Y").headers
@@ -535,7 +537,7 @@ def test_a_re_index_that_meets_bad_values_disables_the_tag_and_lists_them(
     ],
 )
 def test_what_errors_say(
-    client: FlaskClient, strict: Caller, tag: dict[str, Any], values: dict[str, Any], said: str | None
+    client: FlaskClient, strict: PartitionClient, tag: dict[str, Any], values: dict[str, Any], said: str | None
 ) -> None:
     response = strict.store(make_instance(**values))
     assert response.status_code == 200, response.text
@@ -558,7 +560,7 @@ def filed(client: FlaskClient, tag: str) -> int:
 
 
 def test_a_deleted_tag_is_gone_at_once_and_its_entries_soon(
-    client: FlaskClient, clinic: Caller, strict: Caller
+    client: FlaskClient, clinic: PartitionClient, strict: PartitionClient
 ) -> None:
     name = {"path": "OperatorsName", "level": "Study"}
     strict.store(make_instance(OperatorsName="a^b^c^d^e^f"))
@@ -574,7 +576,7 @@ def test_a_deleted_tag_is_gone_at_once_and_its_entries_soon(
     assert filed(client, "00081070") == 0
 
 
-def test_a_tag_added_again_knows_nothing_of_what_it_was(client: FlaskClient, clinic: Caller) -> None:
+def test_a_tag_added_again_knows_nothing_of_what_it_was(client: FlaskClient, clinic: PartitionClient) -> None:
     study, instance = uid(), uid()
     clinic.stored(make_instance(study=study, instance=instance, extra=private("ACME 1.0", 5)))
     added(client, PRIVATE | {"level": "Study"})
@@ -593,7 +595,9 @@ def test_a_tag_added_again_knows_nothing_of_what_it_was(client: FlaskClient, cli
     assert filed(client, "12051003") == 0
 
 
-def test_a_tag_deleted_while_it_is_added_leaves_the_others_to_become_ready(client: FlaskClient, clinic: Caller) -> None:
+def test_a_tag_deleted_while_it_is_added_leaves_the_others_to_become_ready(
+    client: FlaskClient, clinic: PartitionClient
+) -> None:
     clinic.stored(make_instance(PatientAge="030Y", InstanceNumber="3"))
     operation = add(client, AGE, {"path": "InstanceNumber", "level": "Instance"}).json["id"]
     assert client.delete(f"{TAGS}/PatientAge").status_code == 204

@@ -10,9 +10,9 @@ from flask.testing import FlaskClient
 from app import bootstrap
 from app.errors import IDENTIFIER_RULE
 from app.services import retrieve
-from tests.api.wire import AS_STORED, Caller, Part, in_little_endian, parts
 from tests.conftest import Serve
-from tests.corpus import (
+from tests.support.dicomweb import AS_STORED, Part, PartitionClient, in_little_endian, parts
+from tests.support.instances import (
     EXPLICIT_BIG,
     EXPLICIT_LITTLE,
     IMPLICIT_LITTLE,
@@ -58,7 +58,7 @@ def typed(syntax: str) -> str:
         'multipart/related; type="*/*"',
     ],
 )
-def test_a_file_as_multipart(clinic: Caller, level: str, accept: str | None) -> None:
+def test_a_file_as_multipart(clinic: PartitionClient, level: str, accept: str | None) -> None:
     file = make_instance(**UIDS)
     clinic.stored(file)
     response = clinic.get(PATHS[level], accept)
@@ -71,7 +71,7 @@ def test_a_file_as_multipart(clinic: Caller, level: str, accept: str | None) -> 
     "accept", [SINGLE, f"{SINGLE}; transfer-syntax=*", f"{SINGLE}; transfer-syntax={EXPLICIT_LITTLE}"]
 )
 @pytest.mark.parametrize("rows", [4, 1024])
-def test_one_file_alone(clinic: Caller, accept: str, rows: int) -> None:
+def test_one_file_alone(clinic: PartitionClient, accept: str, rows: int) -> None:
     file = make_instance(**UIDS, rows=rows, columns=rows)
     clinic.stored(file)
     response = clinic.get(PATHS["instance"], accept)
@@ -81,7 +81,7 @@ def test_one_file_alone(clinic: Caller, accept: str, rows: int) -> None:
     assert response.data == file
 
 
-def test_head_tells_the_same_without_the_bytes(clinic: Caller) -> None:
+def test_head_tells_the_same_without_the_bytes(clinic: PartitionClient) -> None:
     file = make_instance(**UIDS)
     clinic.stored(file)
     response = clinic.client.head(clinic.prefix + PATHS["instance"], headers={"Accept": SINGLE})
@@ -91,7 +91,7 @@ def test_head_tells_the_same_without_the_bytes(clinic: Caller) -> None:
 
 @pytest.mark.parametrize("level", ["study", "series"])
 @pytest.mark.parametrize("accept", [SINGLE, "application/json", "image/jpeg", 'multipart/related; type="image/jp2"'])
-def test_what_a_study_or_series_cannot_be(clinic: Caller, level: str, accept: str) -> None:
+def test_what_a_study_or_series_cannot_be(clinic: PartitionClient, level: str, accept: str) -> None:
     clinic.stored(make_instance(**UIDS))
     response = clinic.get(PATHS[level], accept)
     assert (response.status_code, response.text) == (406, UNACCEPTABLE)
@@ -100,7 +100,7 @@ def test_what_a_study_or_series_cannot_be(clinic: Caller, level: str, accept: st
 @pytest.mark.parametrize(
     "accept", ["text/html", f"{SINGLE}; transfer-syntax=1.2.3", f"{SINGLE}; transfer-syntax={JPEG_BASELINE}"]
 )
-def test_what_an_instance_cannot_be(clinic: Caller, accept: str) -> None:
+def test_what_an_instance_cannot_be(clinic: PartitionClient, accept: str) -> None:
     clinic.stored(make_instance(**UIDS))
     response = clinic.get(PATHS["instance"], accept)
     assert (response.status_code, response.text) == (406, UNACCEPTABLE)
@@ -110,7 +110,7 @@ def test_what_an_instance_cannot_be(clinic: Caller, accept: str) -> None:
 
 
 @pytest.mark.parametrize("level", ["study", "series"])
-def test_several_files_as_stored(clinic: Caller, level: str) -> None:
+def test_several_files_as_stored(clinic: PartitionClient, level: str) -> None:
     files = [
         make_instance(study=STUDY, series=SERIES),
         make_instance(study=STUDY, series=SERIES, transfer_syntax=IMPLICIT_LITTLE),
@@ -125,26 +125,26 @@ def test_several_files_as_stored(clinic: Caller, level: str) -> None:
 
 
 @pytest.mark.parametrize("accept", [RELATED, None, "*/*"])
-def test_several_files_with_no_syntax_named_are_as_stored(clinic: Caller, accept: str | None) -> None:
+def test_several_files_with_no_syntax_named_are_as_stored(clinic: PartitionClient, accept: str | None) -> None:
     clinic.stored(make_instance(study=STUDY), make_instance(study=STUDY, transfer_syntax=IMPLICIT_LITTLE))
     found = parts(clinic.get(PATHS["study"], accept))
     assert sorted(part.content_type for part in found) == [typed(IMPLICIT_LITTLE), typed(EXPLICIT_LITTLE)]
 
 
-def test_several_files_that_all_have_the_syntax(clinic: Caller) -> None:
+def test_several_files_that_all_have_the_syntax(clinic: PartitionClient) -> None:
     clinic.stored(make_instance(study=STUDY), make_instance(study=STUDY))
     response = clinic.get(PATHS["study"], f"{RELATED}; transfer-syntax={EXPLICIT_LITTLE}")
     assert len(parts(response)) == 2
 
 
 @pytest.mark.parametrize("syntax", [EXPLICIT_LITTLE, JPEG_2000])
-def test_several_files_in_another_syntax_are_406(clinic: Caller, syntax: str) -> None:
+def test_several_files_in_another_syntax_are_406(clinic: PartitionClient, syntax: str) -> None:
     clinic.stored(make_instance(study=STUDY), make_instance(study=STUDY, transfer_syntax=IMPLICIT_LITTLE))
     response = clinic.get(PATHS["study"], f"{RELATED}; transfer-syntax={syntax}")
     assert (response.status_code, response.text) == (406, SEVERAL.format(syntax))
 
 
-def test_an_entry_that_can_be_given_saves_those_that_cannot(clinic: Caller) -> None:
+def test_an_entry_that_can_be_given_saves_those_that_cannot(clinic: PartitionClient) -> None:
     clinic.stored(make_instance(study=STUDY), make_instance(study=STUDY, transfer_syntax=IMPLICIT_LITTLE))
     accept = f"image/png, {RELATED}; transfer-syntax={JPEG_2000}, {AS_STORED}; q=0.5"
     assert len(parts(clinic.get(PATHS["study"], accept))) == 2
@@ -155,7 +155,7 @@ def test_an_entry_that_can_be_given_saves_those_that_cannot(clinic: Caller) -> N
 
 @pytest.mark.parametrize("syntax", [IMPLICIT_LITTLE, EXPLICIT_BIG])
 @pytest.mark.parametrize("accept", [SINGLE, RELATED, f"{RELATED}; transfer-syntax={EXPLICIT_LITTLE}"])
-def test_one_file_to_explicit_little_endian(clinic: Caller, syntax: str, accept: str) -> None:
+def test_one_file_to_explicit_little_endian(clinic: PartitionClient, syntax: str, accept: str) -> None:
     clinic.stored(make_instance(**UIDS, transfer_syntax=syntax))
     response = clinic.get(PATHS["instance"], accept)
     assert response.status_code == 200
@@ -174,20 +174,20 @@ def test_one_file_to_explicit_little_endian(clinic: Caller, syntax: str, accept:
     "accept",
     [SINGLE, RELATED, f"{SINGLE}; transfer-syntax={JPEG_2000}", f"{RELATED}; transfer-syntax={EXPLICIT_LITTLE}"],
 )
-def test_a_compressed_file_is_not_decoded_yet(clinic: Caller, accept: str) -> None:
+def test_a_compressed_file_is_not_decoded_yet(clinic: PartitionClient, accept: str) -> None:
     clinic.stored(encapsulated([[b"frame"]], **UIDS))
     response = clinic.get(PATHS["instance"], accept)
     assert (response.status_code, response.text) == (406, UNSUPPORTED)
 
 
-def test_a_compressed_syntax_without_an_image_is_rewritten(clinic: Caller) -> None:
+def test_a_compressed_syntax_without_an_image_is_rewritten(clinic: PartitionClient) -> None:
     clinic.stored(make_instance(**UIDS, pixel=False, transfer_syntax=JPEG_BASELINE))
     response = clinic.get(PATHS["instance"], SINGLE)
     assert (response.status_code, response.headers["Content-Type"]) == (200, typed(EXPLICIT_LITTLE))
     assert read(response.data).file_meta.TransferSyntaxUID == EXPLICIT_LITTLE
 
 
-def test_a_large_file_is_not_transcoded(clinic: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_file_is_not_transcoded(clinic: PartitionClient, monkeypatch: pytest.MonkeyPatch) -> None:
     file = make_instance(**UIDS, transfer_syntax=IMPLICIT_LITTLE)
     monkeypatch.setattr(retrieve, "MAX_TRANSCODED_BYTES", len(file) - 1)
     clinic.stored(file)
@@ -202,7 +202,7 @@ def test_a_large_file_is_not_transcoded(clinic: Caller, monkeypatch: pytest.Monk
     assert clinic.get(PATHS["instance"], SINGLE).status_code == 200
 
 
-def test_a_compressed_file_in_its_own_syntax(clinic: Caller) -> None:
+def test_a_compressed_file_in_its_own_syntax(clinic: PartitionClient) -> None:
     file = encapsulated([[b"frame"]], **UIDS, transfer_syntax=JPEG_2000)
     clinic.stored(file)
     response = clinic.get(PATHS["instance"], f"{SINGLE}; transfer-syntax={JPEG_2000}")
@@ -214,14 +214,14 @@ def test_a_compressed_file_in_its_own_syntax(clinic: Caller) -> None:
 
 @pytest.mark.parametrize("suffix", ["", "/metadata"])
 @pytest.mark.parametrize("level", PATHS)
-def test_what_is_not_there_is_404(clinic: Caller, level: str, suffix: str) -> None:
+def test_what_is_not_there_is_404(clinic: PartitionClient, level: str, suffix: str) -> None:
     clinic.stored(make_instance())
     response = clinic.get(PATHS[level] + suffix)
     assert (response.status_code, response.text) == (404, f"The specified {level} cannot be found.")
 
 
 @pytest.mark.parametrize("suffix", ["", "/metadata"])
-def test_a_series_of_another_study_is_404(clinic: Caller, suffix: str) -> None:
+def test_a_series_of_another_study_is_404(clinic: PartitionClient, suffix: str) -> None:
     clinic.stored(make_instance(**UIDS), make_instance(study="2.25.10", series="2.25.20", instance="2.25.30"))
     series = clinic.get(f"/studies/{STUDY}/series/2.25.20{suffix}")
     assert (series.status_code, series.text) == (404, "The specified series cannot be found.")
@@ -240,7 +240,7 @@ def test_a_series_of_another_study_is_404(clinic: Caller, suffix: str) -> None:
         ("/studies/..", "StudyInstanceUid"),
     ],
 )
-def test_an_invalid_uid_is_400(clinic: Caller, path: str, name: str, suffix: str) -> None:
+def test_an_invalid_uid_is_400(clinic: PartitionClient, path: str, name: str, suffix: str) -> None:
     clinic.stored(make_instance())
     response = clinic.get(path + suffix)
     text = f"Dicom element '{name}' failed validation for VR 'UI': {IDENTIFIER_RULE}"
@@ -248,8 +248,8 @@ def test_an_invalid_uid_is_400(clinic: Caller, path: str, name: str, suffix: str
 
 
 def test_another_partitions_study_is_404(client: FlaskClient) -> None:
-    Caller(client).stored(make_instance(**UIDS))
-    other = Caller(client, "/v2/partitions/clinic-b")
+    PartitionClient(client).stored(make_instance(**UIDS))
+    other = PartitionClient(client, "/v2/partitions/clinic-b")
     other.stored(make_instance())
     for path in PATHS.values():
         assert other.get(path).status_code == 404
@@ -257,7 +257,7 @@ def test_another_partitions_study_is_404(client: FlaskClient) -> None:
 
 
 @pytest.mark.parametrize("value", ["true", "TRUE", "false", "nonsense", "", "true,false"])
-def test_an_instance_never_updated_is_its_own_original(clinic: Caller, value: str) -> None:
+def test_an_instance_never_updated_is_its_own_original(clinic: PartitionClient, value: str) -> None:
     file = make_instance(**UIDS)
     clinic.stored(file)
     assert clinic.get(PATHS["instance"], SINGLE, msdicom_request_original=value).data == file
@@ -277,7 +277,7 @@ ASKED = [
 
 @pytest.mark.parametrize(("path", "accept"), ASKED)
 def test_a_file_that_is_removed_meanwhile_is_404(
-    clinic: Caller, engine: bootstrap.Engine, monkeypatch: pytest.MonkeyPatch, path: str, accept: str
+    clinic: PartitionClient, engine: bootstrap.Engine, monkeypatch: pytest.MonkeyPatch, path: str, accept: str
 ) -> None:
     clinic.stored(make_instance(**UIDS, transfer_syntax=IMPLICIT_LITTLE, frames=2, rows=1024, columns=512))
     opened = engine.blobs.open
@@ -294,7 +294,7 @@ def test_a_file_that_is_removed_meanwhile_is_404(
 
 @pytest.mark.parametrize(("path", "accept"), ASKED)
 def test_a_file_that_is_lost_is_503_before_the_answer_begins(
-    clinic: Caller, engine: bootstrap.Engine, path: str, accept: str
+    clinic: PartitionClient, engine: bootstrap.Engine, path: str, accept: str
 ) -> None:
     clinic.stored(make_instance(**UIDS, transfer_syntax=IMPLICIT_LITTLE, frames=2, rows=1024, columns=512))
     services = clinic.client.application.extensions["bulkhead"]
@@ -312,7 +312,7 @@ RENDERED = PATHS["instance"] + "/rendered"
 
 @pytest.mark.parametrize("path", [RENDERED, PATHS["instance"] + "/frames/1/rendered"])
 @pytest.mark.parametrize("accept", [None, "image/jpeg", "image/png", "*/*", "image/*", "image/gif, image/png"])
-def test_rendering_is_406_for_now(clinic: Caller, path: str, accept: str | None) -> None:
+def test_rendering_is_406_for_now(clinic: PartitionClient, path: str, accept: str | None) -> None:
     clinic.stored(make_instance(**UIDS))
     response = clinic.get(path, accept)
     text = "An error was encountered when attempting to convert the dicom file into an image"
@@ -320,27 +320,27 @@ def test_rendering_is_406_for_now(clinic: Caller, path: str, accept: str | None)
 
 
 @pytest.mark.parametrize("accept", ["image/gif", "application/dicom"])
-def test_rendering_to_something_else_is_406(clinic: Caller, accept: str) -> None:
+def test_rendering_to_something_else_is_406(clinic: PartitionClient, accept: str) -> None:
     clinic.stored(make_instance(**UIDS))
     response = clinic.get(RENDERED, accept)
     assert (response.status_code, response.text) == (406, UNACCEPTABLE)
 
 
 @pytest.mark.parametrize("quality", ["0", "101", "-1", "high", "", "1e2"])
-def test_rendering_at_a_quality_out_of_range_is_400(clinic: Caller, quality: str) -> None:
+def test_rendering_at_a_quality_out_of_range_is_400(clinic: PartitionClient, quality: str) -> None:
     clinic.stored(make_instance(**UIDS))
     response = clinic.get(f"{RENDERED}?quality={quality}")
     assert (response.status_code, response.text) == (400, "Image quality must be between 1 and 100 inclusive")
 
 
-def test_rendering_frame_0_is_400_and_what_is_not_there_404(clinic: Caller) -> None:
+def test_rendering_frame_0_is_400_and_what_is_not_there_404(clinic: PartitionClient) -> None:
     clinic.stored(make_instance())
     assert clinic.get(PATHS["instance"] + "/frames/0/rendered").status_code == 400
     assert clinic.get(RENDERED).status_code == 404
 
 
 def test_with_partitions_off_all_the_same(serve: Serve) -> None:
-    base = Caller(serve(enable_data_partitions=False), "")
+    base = PartitionClient(serve(enable_data_partitions=False), "")
     file = make_instance(**UIDS)
     base.stored(file)
     assert base.get(PATHS["instance"], SINGLE).data == file

@@ -15,8 +15,8 @@ from werkzeug.test import TestResponse
 from app import bootstrap, create_app
 from app.errors import IDENTIFIER_RULE
 from app.settings import Settings
-from tests.api.wire import DICOM_JSON, Caller, value
-from tests.corpus import make_instance
+from tests.support.dicomweb import DICOM_JSON, PartitionClient, value
+from tests.support.instances import make_instance
 
 S1, S2, S3, S4, S5 = "2.25.1", "2.25.2", "2.25.3", "2.25.4", "2.25.5"
 """Studies in the order of their storing; everything below a study is named after it."""
@@ -108,7 +108,7 @@ NAMES = ["=山田^太郎", "==やまだ^たろう", "Yamada^^=山田^太郎^^", 
 
 
 @pytest.fixture(scope="module", params=["embedded", "moto"])
-def library(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Caller]:
+def library(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PartitionClient]:
     """A client of an archive with the files above in clinic-a, another in clinic-b, and the names in clinic-n."""
     folder: Path = tmp_path_factory.mktemp("library")
     settings = Settings(data_dir=folder, log_level="error")
@@ -117,27 +117,27 @@ def library(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         if request.param == "moto":
             settings = Settings(engine="aws", table="archive", bucket="archive", log_level="error")
         bootstrap.initialise(settings)
-        caller = Caller(create_app(settings, bootstrap.build_engine(settings)).test_client())
+        caller = PartitionClient(create_app(settings, bootstrap.build_engine(settings)).test_client())
         for file in FILES:
             caller.stored(make_instance(pixel=False, **{"SpecificCharacterSet": "ISO_IR 192", **file}))
-        Caller(caller.client, "/v2/partitions/clinic-b").stored(
+        PartitionClient(caller.client, "/v2/partitions/clinic-b").stored(
             make_instance(patient_id="P1", pixel=False, extra=[DataElement(0x60020010, "US", 512)])
         )
         for i, name in enumerate(NAMES, 1):
-            Caller(caller.client, "/v2/partitions/clinic-n").stored(
+            PartitionClient(caller.client, "/v2/partitions/clinic-n").stored(
                 make_instance(study=f"2.25.{i}", patient_name=name, SpecificCharacterSet="ISO_IR 192", pixel=False)
             )
         yield caller
 
 
 @pytest.fixture
-def v2(library: Caller) -> Caller:
+def v2(library: PartitionClient) -> PartitionClient:
     return library
 
 
 @pytest.fixture
-def v1(library: Caller) -> Caller:
-    return Caller(library.client, "/v1/partitions/clinic-a")
+def v1(library: PartitionClient) -> PartitionClient:
+    return PartitionClient(library.client, "/v1/partitions/clinic-a")
 
 
 def rows(response: TestResponse) -> list[dict[str, Any]]:
@@ -184,8 +184,10 @@ def refused(response: TestResponse) -> str:
     ],
 )
 @pytest.mark.parametrize("version", ["v1", "v2"])
-def test_each_resource_newest_first(library: Caller, version: str, path: str, tag: str, found: list[str]) -> None:
-    response = Caller(library.client, f"/{version}/partitions/clinic-a").get(path)
+def test_each_resource_newest_first(
+    library: PartitionClient, version: str, path: str, tag: str, found: list[str]
+) -> None:
+    response = PartitionClient(library.client, f"/{version}/partitions/clinic-a").get(path)
     assert [value(row, tag) for row in rows(response)] == found
 
 
@@ -209,7 +211,7 @@ RESOURCES = {
 
 @pytest.mark.parametrize("path", RESOURCES)
 @pytest.mark.parametrize("filter_", LEVELS)
-def test_which_levels_a_resource_filters_on(v2: Caller, path: str, filter_: str) -> None:
+def test_which_levels_a_resource_filters_on(v2: PartitionClient, path: str, filter_: str) -> None:
     response = v2.get(f"{path}?{filter_}")
     if LEVELS[filter_] in RESOURCES[path]:
         assert response.status_code in (200, 204)
@@ -219,7 +221,7 @@ def test_which_levels_a_resource_filters_on(v2: Caller, path: str, filter_: str)
 
 
 @pytest.mark.parametrize("path", RESOURCES)
-def test_a_study_uid_filters_everywhere(v2: Caller, path: str) -> None:
+def test_a_study_uid_filters_everywhere(v2: PartitionClient, path: str) -> None:
     assert {value(row, "0020000D") for row in rows(v2.get(f"{path}?StudyInstanceUID={S1}"))} == {S1}
     assert (v2.get(f"{path}?StudyInstanceUID=2.25.99").status_code) == 204
     if S1 in path:
@@ -251,7 +253,9 @@ SERIES = ("0020000E", "00080060", "00400244", "00081090")
         ("SOPInstanceUID", "00080018", f"{S4}.1.1", [S4]),
     ],
 )
-def test_each_attribute(v1: Caller, v2: Caller, keyword: str, tag: str, asked: str, found: list[str]) -> None:
+def test_each_attribute(
+    v1: PartitionClient, v2: PartitionClient, keyword: str, tag: str, asked: str, found: list[str]
+) -> None:
     path = "/series" if tag in SERIES else "/instances" if tag == "00080018" else "/studies"
     for name in (keyword, tag, tag.lower()):
         for caller in (v1, v2):
@@ -261,12 +265,12 @@ def test_each_attribute(v1: Caller, v2: Caller, keyword: str, tag: str, asked: s
 
 
 @pytest.mark.parametrize("name", ["StudyTime", "00080030", "SOPClassUID", "PatientSex", "StudyID", "SeriesNumber"])
-def test_other_attributes_are_not_queryable(v1: Caller, v2: Caller, name: str) -> None:
+def test_other_attributes_are_not_queryable(v1: PartitionClient, v2: PartitionClient, name: str) -> None:
     for caller in (v1, v2):
         assert refused(caller.get(f"/studies?{name}=1")) == NOT_QUERYABLE.format(name)
 
 
-def test_the_misprint_of_the_documentation_is_no_attribute(v2: Caller) -> None:
+def test_the_misprint_of_the_documentation_is_no_attribute(v2: PartitionClient) -> None:
     assert refused(v2.get("/studies?00090090=House")) == NOT_QUERYABLE.format("00090090")
 
 
@@ -327,7 +331,7 @@ def test_the_misprint_of_the_documentation_is_no_attribute(v2: Caller) -> None:
         ("PatientID=P1&StudyDate=20240116&ModalitiesInStudy=MR", []),
     ],
 )
-def test_exact_values(v2: Caller, query: str, found: list[str]) -> None:
+def test_exact_values(v2: PartitionClient, query: str, found: list[str]) -> None:
     assert studies(v2.get(f"/studies?{query}")) == found
 
 
@@ -347,11 +351,11 @@ def test_exact_values(v2: Caller, query: str, found: list[str]) -> None:
         ("ModalitiesInStudy=CT&StudyDate=20240116-", [S5, S2]),
     ],
 )
-def test_ranges(v2: Caller, query: str, found: list[str]) -> None:
+def test_ranges(v2: PartitionClient, query: str, found: list[str]) -> None:
     assert studies(v2.get(f"/studies?{query}")) == found
 
 
-def test_a_range_of_a_series_date(v2: Caller) -> None:
+def test_a_range_of_a_series_date(v2: PartitionClient) -> None:
     found = rows(v2.get("/series?PerformedProcedureStepStartDate=20240116-20241231"))
     assert [value(row, "0020000E") for row in found] == [f"{S1}.2"]
 
@@ -383,7 +387,7 @@ def test_a_range_of_a_series_date(v2: Caller) -> None:
         ("nobody", []),
     ],
 )
-def test_fuzzy_names(v2: Caller, name: str, found: list[str]) -> None:
+def test_fuzzy_names(v2: PartitionClient, name: str, found: list[str]) -> None:
     assert studies(v2.get(f"/studies?PatientName={quote(name)}&fuzzymatching=true")) == found
     assert studies(v2.get(f"/studies?fuzzyMatching=TRUE&00100010={quote(name)}")) == found
 
@@ -404,14 +408,14 @@ def test_fuzzy_names(v2: Caller, name: str, found: list[str]) -> None:
         ("Doe^A*", ["2.25.5"]),
     ],
 )
-def test_groups_and_characters_of_names(library: Caller, name: str, found: list[str]) -> None:
-    clinic = Caller(library.client, "/v2/partitions/clinic-n")
+def test_groups_and_characters_of_names(library: PartitionClient, name: str, found: list[str]) -> None:
+    clinic = PartitionClient(library.client, "/v2/partitions/clinic-n")
     assert studies(clinic.get(f"/studies?PatientName={quote(name)}")) == found
     if name[0] != "=" and "*" not in name and "?" not in name:
         assert studies(clinic.get(f"/studies?PatientName={quote(name[:-1])}&fuzzymatching=true")) == found
 
 
-def test_fuzzy_is_for_names_alone_and_off_by_default(v2: Caller) -> None:
+def test_fuzzy_is_for_names_alone_and_off_by_default(v2: PartitionClient) -> None:
     assert studies(v2.get("/studies?PatientName=smi")) == []
     assert studies(v2.get("/studies?PatientName=smi&fuzzymatching=false")) == []
     assert studies(v2.get("/studies?PatientID=P12&fuzzymatching=true")) == []
@@ -449,11 +453,11 @@ def test_fuzzy_is_for_names_alone_and_off_by_default(v2: Caller) -> None:
         ("AccessionNumber=*ABCDEFGHIJKLMNOP*", []),
     ],
 )
-def test_wildcards(v2: Caller, query: str, found: list[str]) -> None:
+def test_wildcards(v2: PartitionClient, query: str, found: list[str]) -> None:
     assert studies(v2.get(f"/studies?{query}")) == found
 
 
-def test_a_universal_match_is_returned(v1: Caller, v2: Caller) -> None:
+def test_a_universal_match_is_returned(v1: PartitionClient, v2: PartitionClient) -> None:
     for caller in (v1, v2):
         (row,) = rows(caller.get(f"/studies?StudyInstanceUID={S2}&StudyDescription=*&ModalitiesInStudy=*"))
         assert value(row, "00081030") == "Überblick"
@@ -461,7 +465,7 @@ def test_a_universal_match_is_returned(v1: Caller, v2: Caller) -> None:
 
 
 @pytest.mark.parametrize("sign", [",", "%2C", "%5C"])
-def test_lists_of_uids(v2: Caller, sign: str) -> None:
+def test_lists_of_uids(v2: PartitionClient, sign: str) -> None:
     assert studies(v2.get(f"/studies?StudyInstanceUID={S3}{sign}{S1}{sign}2.25.99")) == [S3, S1]
     found = rows(v2.get(f"/series?SeriesInstanceUID={S1}.2{sign}{S4}.1"))
     assert [value(row, "0020000E") for row in found] == [f"{S4}.1", f"{S1}.2"]
@@ -472,7 +476,7 @@ def test_lists_of_uids(v2: Caller, sign: str) -> None:
 
 
 @pytest.mark.parametrize("sign", [",", "%5C"])
-def test_lists_of_modalities(v2: Caller, sign: str) -> None:
+def test_lists_of_modalities(v2: PartitionClient, sign: str) -> None:
     assert studies(v2.get(f"/studies?ModalitiesInStudy=MR{sign}us")) == [S3, S1]
     assert studies(v2.get(f"/studies?ModalitiesInStudy=MR{sign}US{sign}XA{sign}DX{sign}CR{sign}MG")) == [S3, S1]
     found = rows(v2.get(f"/series?Modality=MR{sign}US&PatientID=P1"))
@@ -490,17 +494,17 @@ def test_lists_of_modalities(v2: Caller, sign: str) -> None:
         (f"/studies/{S1}/series?ManufacturerModelName=magnet*", [f"{S1}.2"]),
     ],
 )
-def test_filters_of_the_level_above(v2: Caller, path: str, found: list[str]) -> None:
+def test_filters_of_the_level_above(v2: PartitionClient, path: str, found: list[str]) -> None:
     assert [value(row, "0020000E") for row in rows(v2.get(path))] == found
 
 
-def test_filters_on_instances(v2: Caller) -> None:
+def test_filters_on_instances(v2: PartitionClient) -> None:
     found = rows(v2.get("/instances?PatientID=P1&Modality=CT&StudyDate=-20240115"))
     assert [value(row, "00080018") for row in found] == [f"{S1}.1.2", f"{S1}.1.1"]
 
 
-def test_another_partition_has_its_own(v2: Caller) -> None:
-    other = Caller(v2.client, "/v2/partitions/clinic-b")
+def test_another_partition_has_its_own(v2: PartitionClient) -> None:
+    other = PartitionClient(v2.client, "/v2/partitions/clinic-b")
     assert len(rows(other.get("/studies?PatientID=P1"))) == 1
     assert not set(studies(other.get("/studies"))) & {S1, S2, S3, S4, S5}
 
@@ -587,7 +591,7 @@ LIMIT = "The query parameter 'Limit' is invalid. The field Limit must be between
         ("PatientID=%3Cscript%3E", "The query string included invalid characters."),
     ],
 )
-def test_what_is_refused(v1: Caller, v2: Caller, query: str, text: str) -> None:
+def test_what_is_refused(v1: PartitionClient, v2: PartitionClient, query: str, text: str) -> None:
     for caller in (v1, v2):
         assert refused(caller.get(f"/studies?{query}")) == text
 
@@ -610,12 +614,12 @@ def test_what_is_refused(v1: Caller, v2: Caller, query: str, text: str) -> None:
         "limit=1&Limit=1",
     ],
 )
-def test_what_is_refused_with_a_text_of_our_own(v2: Caller, query: str) -> None:
+def test_what_is_refused_with_a_text_of_our_own(v2: PartitionClient, query: str) -> None:
     name = query.partition("=")[0]
     assert name.lower() in refused(v2.get(f"/studies?{query}")).lower()
 
 
-def test_a_reversed_range_names_value_and_attribute(v2: Caller) -> None:
+def test_a_reversed_range_names_value_and_attribute(v2: PartitionClient) -> None:
     text = refused(v2.get("/studies?StudyDate=20240116-20240115"))
     assert "'20240116-20240115'" in text
     assert "'StudyDate'" in text
@@ -625,7 +629,7 @@ def test_a_reversed_range_names_value_and_attribute(v2: Caller) -> None:
     "path",
     ["/studies/x/series", "/studies/x/instances", f"/studies/{S1}/series/x/instances", f"/studies/{'1' * 65}/series"],
 )
-def test_a_bad_uid_in_the_path(v2: Caller, path: str) -> None:
+def test_a_bad_uid_in_the_path(v2: PartitionClient, path: str) -> None:
     assert refused(v2.get(path)).endswith(IDENTIFIER_RULE)
 
 
@@ -649,11 +653,11 @@ def test_a_bad_uid_in_the_path(v2: Caller, path: str) -> None:
         ("PatientID=P1*&offset=1&limit=5", [S2, S1]),
     ],
 )
-def test_pages(v2: Caller, query: str, found: list[str]) -> None:
+def test_pages(v2: PartitionClient, query: str, found: list[str]) -> None:
     assert studies(v2.get(f"/studies?{query}")) == found
 
 
-def test_no_headers_of_paging(v2: Caller) -> None:
+def test_no_headers_of_paging(v2: PartitionClient) -> None:
     headers = {name.lower() for name in v2.get("/studies?limit=1").headers.keys()}  # noqa: SIM118  # not a dict
     assert not headers & {"link", "x-total-count", "warning"}
 
@@ -686,7 +690,7 @@ def tags(row: dict[str, Any]) -> set[str]:
         (f"/studies/{S1}/series/{S1}.1/instances", [V2_INSTANCE, "0020000D 0020000E"]),
     ],
 )
-def test_defaults_of_v2(v2: Caller, path: str, told: list[str]) -> None:
+def test_defaults_of_v2(v2: PartitionClient, path: str, told: list[str]) -> None:
     row = rows(v2.get(f"{path}?limit=200"))[-1]
     assert tags(row) == set(" ".join([*told, LINKS]).split())
     assert row["00080056"] == {"vr": "CS", "Value": ["ONLINE"]}
@@ -700,12 +704,12 @@ def test_defaults_of_v2(v2: Caller, path: str, told: list[str]) -> None:
         (f"/studies/{S1}/series/{S1}.1/instances?{FIRST}", [V1_INSTANCE, "0020000D 0020000E"]),
     ],
 )
-def test_defaults_of_v1(v1: Caller, path: str, told: list[str]) -> None:
+def test_defaults_of_v1(v1: PartitionClient, path: str, told: list[str]) -> None:
     (row,) = rows(v1.get(path))
     assert tags(row) == set(" ".join(told).split())
 
 
-def test_v1_tells_of_the_newest_instance_and_v2_of_the_index(v1: Caller, v2: Caller) -> None:
+def test_v1_tells_of_the_newest_instance_and_v2_of_the_index(v1: PartitionClient, v2: PartitionClient) -> None:
     """The newest instance of the study has no name, no date of birth, and another modality."""
     (old,) = rows(v1.get(f"/studies?StudyInstanceUID={S1}&includefield=StudyDescription"))
     assert not tags(old) & {"00100010", "00100030", "00081030"}
@@ -717,7 +721,7 @@ def test_v1_tells_of_the_newest_instance_and_v2_of_the_index(v1: Caller, v2: Cal
     assert "00100040" not in new  # not in the index, and the newest instance has none
 
 
-def test_links_of_v2(v2: Caller) -> None:
+def test_links_of_v2(v2: PartitionClient) -> None:
     (row,) = rows(v2.get(f"/studies?StudyInstanceUID={S1}"))
     assert value(row, "00081190") == f"http://localhost/v2/partitions/clinic-a/studies/{S1}"
     (row,) = rows(v2.get(f"/instances?{FIRST}"))
@@ -735,18 +739,18 @@ def test_links_of_v2(v2: Caller) -> None:
         "includefield=StudyTime,SeriesDescription,PatientID,StudyTime",
     ],
 )
-def test_includefield(v2: Caller, query: str) -> None:
+def test_includefield(v2: PartitionClient, query: str) -> None:
     (row,) = rows(v2.get(f"/instances?{FIRST}&{query}"))
     assert (value(row, "00080030"), value(row, "0008103E")) == ("101500", "Axial")
 
 
-def test_includefield_takes_groups_that_the_dictionary_repeats(library: Caller) -> None:
-    clinic = Caller(library.client, "/v2/partitions/clinic-b")
+def test_includefield_takes_groups_that_the_dictionary_repeats(library: PartitionClient) -> None:
+    clinic = PartitionClient(library.client, "/v2/partitions/clinic-b")
     (row,) = rows(clinic.get("/studies?includefield=60020010,60003000"))
     assert row["60020010"] == {"vr": "US", "Value": [512]}
 
 
-def test_includefield_takes_private_numbers_and_attributes_of_any_level(v2: Caller) -> None:
+def test_includefield_takes_private_numbers_and_attributes_of_any_level(v2: PartitionClient) -> None:
     (row,) = rows(v2.get(f"/instances?{FIRST}&includefield=00091001,InstanceNumber,00090010"))
     assert (value(row, "00091001"), value(row, "00090010"), value(row, "00200013")) == ("private", "ACME", 1)
     (row,) = rows(v2.get(f"/studies?StudyInstanceUID={S1}&includefield=SOPInstanceUID,SeriesInstanceUID,Modality"))
@@ -758,7 +762,7 @@ def test_includefield_takes_private_numbers_and_attributes_of_any_level(v2: Call
     "query",
     ["includefield=all", "includefield=ALL", "includefield=all,StudyTime", "includefield=all&includefield=PatientID"],
 )
-def test_includefield_all(v1: Caller, v2: Caller, query: str) -> None:
+def test_includefield_all(v1: PartitionClient, v2: PartitionClient, query: str) -> None:
     for caller in (v1, v2):
         (row,) = rows(caller.get(f"/instances?{FIRST}&{query}"))
         assert tags(row) >= set(" ".join([V1_STUDY, V1_SERIES, V1_INSTANCE, "00081030"]).split())
@@ -773,13 +777,13 @@ def test_includefield_all(v1: Caller, v2: Caller, query: str) -> None:
         (f"/studies/{S2}/series/{S2}.1/instances", "0020000D 0020000E 00080018 00080016", "00100020 00080060"),
     ],
 )
-def test_includefield_all_keeps_to_the_levels_shown(v1: Caller, path: str, told: str, untold: str) -> None:
+def test_includefield_all_keeps_to_the_levels_shown(v1: PartitionClient, path: str, told: str, untold: str) -> None:
     (row,) = rows(v1.get(f"{path}{'&' if '?' in path else '?'}includefield=all"))
     assert tags(row) >= set(told.split())
     assert not tags(row) & set(untold.split())
 
 
-def test_includefield_all_tells_no_model(v1: Caller) -> None:
+def test_includefield_all_tells_no_model(v1: PartitionClient) -> None:
     (row,) = rows(v1.get(f"/instances?{FIRST}&includefield=all"))
     assert "00081090" not in row
 
@@ -803,14 +807,14 @@ def test_includefield_all_tells_no_model(v1: Caller) -> None:
         (f"studies/{S1}/series/{S1}.1/instances?includefield=00080018,00200013,00280008", [S1, S1]),
     ],
 )
-def test_queries_of_viewers(v2: Caller, query: str, found: list[str] | None) -> None:
+def test_queries_of_viewers(v2: PartitionClient, query: str, found: list[str] | None) -> None:
     assert studies(v2.get(f"/{query}", "application/dicom+json, multipart/related; q=0.5")) == (found or [S4, S3, S2])
 
 
 # --- computed -----------------------------------------------------------------------------------------------------
 
 
-def test_counts(v1: Caller, v2: Caller) -> None:
+def test_counts(v1: PartitionClient, v2: PartitionClient) -> None:
     for caller in (v1, v2):
         found = rows(caller.get("/studies?includefield=00201208,NumberOfStudyRelatedSeries,ModalitiesInStudy"))
         told = [(value(row, "00201208"), value(row, "00201206"), row.get("00080061", {}).get("Value")) for row in found]
@@ -826,14 +830,14 @@ def test_counts(v1: Caller, v2: Caller) -> None:
         assert {row["00201209"]["vr"] for row in found} == {"IS"}
 
 
-def test_modalities_come_if_filtered_on(v1: Caller, v2: Caller) -> None:
+def test_modalities_come_if_filtered_on(v1: PartitionClient, v2: PartitionClient) -> None:
     for caller in (v1, v2):
         assert "00080061" not in rows(caller.get("/studies"))[0]
         (row,) = rows(caller.get("/studies?ModalitiesInStudy=MR"))
         assert row["00080061"] == {"vr": "CS", "Value": ["CT", "MR"]}
 
 
-def test_counts_at_other_levels_come_from_the_file(v2: Caller) -> None:
+def test_counts_at_other_levels_come_from_the_file(v2: PartitionClient) -> None:
     (row,) = rows(v2.get(f"/series?SeriesInstanceUID={S5}.1&includefield=00201208,00201209"))
     assert (value(row, "00201208"), value(row, "00201209")) == (77, 1)
     (row,) = rows(v2.get(f"/instances?SOPInstanceUID={S5}.1.1&includefield=00201208,00201209"))
@@ -855,15 +859,15 @@ def test_counts_at_other_levels_come_from_the_file(v2: Caller) -> None:
         "text/html, application/dicom+json;q=0.1",
     ],
 )
-def test_what_may_be_accepted(v2: Caller, accept: str | None) -> None:
+def test_what_may_be_accepted(v2: PartitionClient, accept: str | None) -> None:
     assert v2.get("/studies", accept).status_code == 200
 
 
 @pytest.mark.parametrize("accept", ["text/html", "application/dicom", 'multipart/related; type="application/dicom"'])
-def test_nothing_else_is_acceptable(v2: Caller, accept: str) -> None:
+def test_nothing_else_is_acceptable(v2: PartitionClient, accept: str) -> None:
     assert v2.get("/studies", accept).status_code == 406
 
 
-def test_an_unknown_partition_is_400_and_not_made(v2: Caller) -> None:
-    other = Caller(v2.client, "/v2/partitions/nobody")
+def test_an_unknown_partition_is_400_and_not_made(v2: PartitionClient) -> None:
+    other = PartitionClient(v2.client, "/v2/partitions/nobody")
     assert refused(other.get("/studies")) == "Specified PartitionName nobody doesn't exist."

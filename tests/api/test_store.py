@@ -14,10 +14,10 @@ from pydicom.dataelem import DataElement
 
 from app import bootstrap
 from app.errors import IDENTIFIER_RULE, ConfigurationError, StorageUnavailable
-from tests.api.wire import AS_STORED, DICOM_JSON, Caller, comments, items, parts, related, value
 from tests.conftest import Serve
-from tests.corpus import CT_STORAGE, IMPLICIT_LITTLE, ct, make_instance, uid
-from tests.unit.dicom.raw import element, item, part10
+from tests.support.dicomweb import AS_STORED, DICOM_JSON, PartitionClient, comments, items, parts, related, value
+from tests.support.instances import CT_STORAGE, IMPLICIT_LITTLE, ct, make_instance, uid
+from tests.support.raw_elements import element, item, part10
 
 FORM = 'multipart/related; type="application/dicom"; boundary=b1'
 STORED, FAILED, REASON, WARNING, COMMENTS, URL = "00081199", "00081198", "00081197", "00081196", "00741048", "00081190"
@@ -42,48 +42,48 @@ def dataset(response: Any) -> dict[str, Any]:
         'multipart/related;boundary="b1";type="application/dicom";charset=utf-8',
     ],
 )
-def test_a_multipart_form(clinic: Caller, content_type: str) -> None:
+def test_a_multipart_form(clinic: PartitionClient, content_type: str) -> None:
     assert clinic.post(related(make_instance()), content_type).status_code == 200
 
 
 @pytest.mark.parametrize(
     "content_type", ["application/dicom", "application/dicom; transfer-syntax=1.2.840.10008.1.2.1"]
 )
-def test_the_whole_body_as_one_instance(clinic: Caller, content_type: str) -> None:
+def test_the_whole_body_as_one_instance(clinic: PartitionClient, content_type: str) -> None:
     file = make_instance(study="2.25.1")
     assert clinic.post(file, content_type).status_code == 200
     assert parts(clinic.get("/studies/2.25.1", AS_STORED))[0].body == file
 
 
 @pytest.mark.parametrize("content_type", ["multipart/related", "multipart/form-data; boundary=b1", "multipart/mixed"])
-def test_another_multipart_or_no_boundary_is_415(clinic: Caller, content_type: str) -> None:
+def test_another_multipart_or_no_boundary_is_415(clinic: PartitionClient, content_type: str) -> None:
     response = clinic.post(related(make_instance()), content_type)
     text = f"The content type '{content_type}' is either not multipart or is missing boundary."
     assert (response.status_code, response.text) == (415, text)
 
 
-def test_a_start_parameter_is_400(clinic: Caller) -> None:
+def test_a_start_parameter_is_400(clinic: PartitionClient) -> None:
     response = clinic.post(related(make_instance()), FORM + "; start=x")
     text = "The start parameter in multipart/related request is not supported."
     assert (response.status_code, response.text) == (400, text)
 
 
 @pytest.mark.parametrize("content_type", ["application/json", "text/plain", "application/dicom+json", "nonsense"])
-def test_another_content_type_is_415(clinic: Caller, content_type: str) -> None:
+def test_another_content_type_is_415(clinic: PartitionClient, content_type: str) -> None:
     response = clinic.post(make_instance(), content_type)
     text = f"The specified content type '{content_type}' is not supported."
     assert (response.status_code, response.text) == (415, text)
 
 
 @pytest.mark.parametrize("content_type", [FORM, "application/dicom"])
-def test_a_compressed_body_is_415(clinic: Caller, content_type: str) -> None:
+def test_a_compressed_body_is_415(clinic: PartitionClient, content_type: str) -> None:
     body = make_instance() if content_type == "application/dicom" else related(make_instance())
     response = clinic.post(gzip.compress(body), content_type, Content_Encoding="gzip")
     assert (response.status_code, response.text) == (415, "The content encoding 'gzip' is not supported.")
     assert clinic.post(body, content_type, Content_Encoding="Identity").status_code == 200
 
 
-def test_no_content_type_is_415(clinic: Caller) -> None:
+def test_no_content_type_is_415(clinic: PartitionClient) -> None:
     response = clinic.post(make_instance(), None)
     assert (response.status_code, response.text) == (415, "The specified content type '' is not supported.")
 
@@ -91,7 +91,7 @@ def test_no_content_type_is_415(clinic: Caller) -> None:
 @pytest.mark.parametrize(
     "stated", [None, "application/dicom", "application/dicom; transfer-syntax=1.2", "APPLICATION/DICOM"]
 )
-def test_the_type_of_a_part(clinic: Caller, stated: str | None) -> None:
+def test_the_type_of_a_part(clinic: PartitionClient, stated: str | None) -> None:
     body = related(make_instance(), make_instance(), content_type=stated)
     response = clinic.post(body, FORM)
     assert response.status_code == 200
@@ -125,34 +125,34 @@ def test_a_body_is_read_to_its_end_after_the_answer(
     assert stream.tell() == len(body)
 
 
-def test_a_part_without_a_type_needs_the_requests(clinic: Caller) -> None:
+def test_a_part_without_a_type_needs_the_requests(clinic: PartitionClient) -> None:
     response = clinic.post(related(make_instance(), content_type=None), "multipart/related; boundary=b1")
     assert (response.status_code, response.text) == (415, "The specified content type '' is not supported.")
 
 
 @pytest.mark.parametrize("stated", ["application/octet-stream", "application/dicom+json", "text/html; x=y"])
-def test_a_part_of_another_type_is_415(clinic: Caller, stated: str) -> None:
+def test_a_part_of_another_type_is_415(clinic: PartitionClient, stated: str) -> None:
     response = clinic.post(related(make_instance(), content_type=stated), FORM)
     assert (response.status_code, response.text) == (415, f"The specified content type '{stated}' is not supported.")
 
 
 @pytest.mark.parametrize("content_type", [FORM, "application/dicom"])
-def test_no_body_is_400(clinic: Caller, content_type: str) -> None:
+def test_no_body_is_400(clinic: PartitionClient, content_type: str) -> None:
     response = clinic.post(b"", content_type)
     assert (response.status_code, response.text) == (400, "The request body is missing.")
 
 
 @pytest.mark.parametrize("body", [b"no boundary", b"--b1\r\n\r\ncut off", b"--b1\r\nno colon\r\n\r\nx\r\n--b1--"])
-def test_malformed_multipart_is_400(clinic: Caller, body: bytes) -> None:
+def test_malformed_multipart_is_400(clinic: PartitionClient, body: bytes) -> None:
     assert clinic.post(body, FORM).status_code == 400
 
 
-def test_no_parts_is_204(clinic: Caller) -> None:
+def test_no_parts_is_204(clinic: PartitionClient) -> None:
     response = clinic.post(b"--b1--\r\n", FORM)
     assert (response.status_code, response.data) == (204, b"")
 
 
-def test_preamble_epilogue_and_bare_line_feeds(clinic: Caller) -> None:
+def test_preamble_epilogue_and_bare_line_feeds(clinic: PartitionClient) -> None:
     files = make_instance(), make_instance()
     assert clinic.post(b"preamble\r\n" + related(files[0]) + b"epilogue", FORM).status_code == 200
     assert clinic.post(related(files[1], newline="\n"), FORM).status_code == 200
@@ -161,13 +161,13 @@ def test_preamble_epilogue_and_bare_line_feeds(clinic: Caller) -> None:
 @pytest.mark.parametrize(
     "path", ["/studies/x", "/studies/1.2.a", f"/studies/{'1' * 65}", "/studies/1.2-3", "/studies/1."]
 )
-def test_a_bad_study_in_the_path_is_400(clinic: Caller, path: str) -> None:
+def test_a_bad_study_in_the_path_is_400(clinic: PartitionClient, path: str) -> None:
     response = clinic.store(make_instance(), path=path)
     text = f"Dicom element 'StudyInstanceUid' failed validation for VR 'UI': {IDENTIFIER_RULE}"
     assert (response.status_code, response.text) == (400, text)
 
 
-def test_chunked_transfer_encoding(clinic: Caller) -> None:
+def test_chunked_transfer_encoding(clinic: PartitionClient) -> None:
     file = make_instance(study="2.25.1")
     response = clinic.client.post(
         clinic.prefix + "/studies",
@@ -183,13 +183,13 @@ def test_chunked_transfer_encoding(clinic: Caller) -> None:
 @pytest.mark.parametrize(
     "accept", ["application/dicom+json", "application/json", "application/*", "*/*", "text/x, */*"]
 )
-def test_the_answer_is_dicom_json_whatever_admitted_it(clinic: Caller, accept: str) -> None:
+def test_the_answer_is_dicom_json_whatever_admitted_it(clinic: PartitionClient, accept: str) -> None:
     response = clinic.store(make_instance(), Accept=accept)
     assert (response.status_code, response.headers["Content-Type"]) == (200, DICOM_JSON)
 
 
 @pytest.mark.parametrize("accept", ["application/dicom", "text/html", "application/dicom+xml"])
-def test_an_accept_without_dicom_json_is_406(clinic: Caller, accept: str) -> None:
+def test_an_accept_without_dicom_json_is_406(clinic: PartitionClient, accept: str) -> None:
     response = clinic.store(make_instance(), Accept=accept)
     assert (response.status_code, response.data) == (406, b"")
 
@@ -213,7 +213,7 @@ def test_a_request_over_its_limit_is_413(serve: Serve, chunked: bool) -> None:
 @pytest.mark.parametrize("multipart", [False, True])
 def test_a_part_over_its_limit_is_413(serve: Serve, multipart: bool) -> None:
     small, large = make_instance(study="2.25.1"), make_instance(rows=64, columns=64)
-    caller = Caller(serve(max_part_bytes=len(small)))
+    caller = PartitionClient(serve(max_part_bytes=len(small)))
     response = caller.store(small, large) if multipart else caller.post(large, "application/dicom")
     text = f"The request exceeded the allowed limit of {len(small)} bytes."
     assert (response.status_code, response.text) == (413, text)
@@ -229,18 +229,18 @@ def test_a_part_over_its_limit_is_413(serve: Serve, multipart: bool) -> None:
     ],
 )
 def test_what_came_whole_before_a_refusal_is_stored(serve: Serve, rest: bytes, status: int, whole: bool) -> None:
-    caller = Caller(serve(max_part_bytes=50_000))
+    caller = PartitionClient(serve(max_part_bytes=50_000))
     body = related(make_instance(study="2.25.1")).removesuffix(b"--b1--\r\n") + rest
     assert caller.post(body, FORM).status_code == status
     assert caller.get("/studies/2.25.1").status_code == (200 if whole else 404)
 
 
 def test_an_instance_over_its_limit_is_413(serve: Serve) -> None:
-    response = Caller(serve(max_instance_bytes=1000)).store(make_instance(rows=64, columns=64))
+    response = PartitionClient(serve(max_instance_bytes=1000)).store(make_instance(rows=64, columns=64))
     assert (response.status_code, response.text) == (413, "The request exceeded the allowed limit of 1000 bytes.")
 
 
-def test_a_thousand_parts_are_each_answered(clinic: Caller) -> None:
+def test_a_thousand_parts_are_each_answered(clinic: PartitionClient) -> None:
     response = clinic.store(make_instance(), *[b"junk"] * 999)
     assert response.status_code == 202
     assert len(items(dataset(response), FAILED)) == 999
@@ -270,7 +270,7 @@ BAD: dict[str, Any] = {"patient_id": None}
     ],
 )
 def test_a_status(client: FlaskClient, version: str, made: list[dict[str, Any]], status: int) -> None:
-    caller = Caller(client, f"/{version}/partitions/clinic-a")
+    caller = PartitionClient(client, f"/{version}/partitions/clinic-a")
     assert caller.store(*[make_instance(**_named(each)) for each in made]).status_code == status
 
 
@@ -281,7 +281,7 @@ def _named(made: dict[str, Any]) -> dict[str, Any]:
 # --- the response dataset -----------------------------------------------------------------------------------------
 
 
-def test_a_clean_store_in_v2(clinic: Caller) -> None:
+def test_a_clean_store_in_v2(clinic: PartitionClient) -> None:
     response = clinic.store(make_instance(study="2.25.1", series="2.25.2", instance="2.25.3"), path="/studies/2.25.1")
     study = "http://localhost/v2/partitions/clinic-a/studies/2.25.1"
     assert dataset(response) == {
@@ -300,13 +300,13 @@ def test_a_clean_store_in_v2(clinic: Caller) -> None:
     }
 
 
-def test_a_clean_store_in_v1(strict: Caller) -> None:
+def test_a_clean_store_in_v1(strict: PartitionClient) -> None:
     response = strict.store(make_instance(study="2.25.1", series="2.25.2", instance="2.25.3"))
     assert dataset(response).keys() == {STORED}
     assert items(dataset(response), STORED)[0].keys() == {"00081150", "00081155", URL}
 
 
-def test_a_warned_store_in_v2(clinic: Caller) -> None:
+def test_a_warned_store_in_v2(clinic: PartitionClient) -> None:
     (item,) = items(dataset(clinic.store(make_instance(study_date="2O240101"))), STORED)
     assert value(item, WARNING) == 1
     assert comments(item) == [
@@ -317,7 +317,7 @@ def test_a_warned_store_in_v2(clinic: Caller) -> None:
 
 @pytest.mark.parametrize("version", ["v1", "v2"])
 def test_a_required_attribute_is_missing(client: FlaskClient, version: str) -> None:
-    response = Caller(client, f"/{version}/partitions/clinic-a").store(
+    response = PartitionClient(client, f"/{version}/partitions/clinic-a").store(
         make_instance(patient_id=None, instance="2.25.3")
     )
     assert response.status_code == 409
@@ -347,19 +347,19 @@ def test_a_required_attribute_is_missing(client: FlaskClient, version: str) -> N
 
 
 @pytest.mark.parametrize("junk", [b"", b"junk", b"\0" * 128 + b"DICM", b"\0" * 128 + b"DICM\x02\x00\x10\x00UI\xff\xff"])
-def test_an_unreadable_part_has_no_uids(clinic: Caller, junk: bytes) -> None:
+def test_an_unreadable_part_has_no_uids(clinic: PartitionClient, junk: bytes) -> None:
     response = clinic.store(junk)
     assert response.status_code == 409
     assert dataset(response) == {"00081198": {"vr": "SQ", "Value": [{"00081197": {"vr": "US", "Value": [43264]}}]}}
 
 
-def test_a_class_that_is_no_text_is_not_named(clinic: Caller) -> None:
+def test_a_class_that_is_no_text_is_not_named(clinic: PartitionClient) -> None:
     nonsense = element(0x00080016, "SQ", item(b"")) + element(0x00080018, "UI", b"2.25.3")
     (failed,) = items(dataset(clinic.store(part10(nonsense))), FAILED)
     assert failed.keys() == {"00081155", "00081197", "00741048"}
 
 
-def test_an_unreadable_part_does_not_touch_its_neighbours(clinic: Caller) -> None:
+def test_an_unreadable_part_does_not_touch_its_neighbours(clinic: PartitionClient) -> None:
     first, last = make_instance(study="2.25.1"), make_instance(study="2.25.2")
     response = clinic.store(first, b"junk", first[: len(first) // 2], last)
     assert response.status_code == 202
@@ -367,7 +367,7 @@ def test_an_unreadable_part_does_not_touch_its_neighbours(clinic: Caller) -> Non
     assert parts(clinic.get("/studies/2.25.2", AS_STORED))[0].body == last
 
 
-def test_another_study_than_the_paths(clinic: Caller) -> None:
+def test_another_study_than_the_paths(clinic: PartitionClient) -> None:
     response = clinic.store(make_instance(study="2.25.1", instance="2.25.3"), path="/studies/2.25.9")
     assert response.status_code == 409
     (item,) = items(dataset(response), FAILED)
@@ -378,11 +378,11 @@ def test_another_study_than_the_paths(clinic: Caller) -> None:
     assert URL not in dataset(response)
 
 
-def test_the_study_of_the_path_may_be_padded(clinic: Caller) -> None:
+def test_the_study_of_the_path_may_be_padded(clinic: PartitionClient) -> None:
     assert clinic.store(make_instance(study="2.25.10"), path="/studies/2.25.10%20").status_code == 200
 
 
-def test_a_duplicate(clinic: Caller) -> None:
+def test_a_duplicate(clinic: PartitionClient) -> None:
     original = make_instance(study="2.25.1", series="2.25.2", instance="2.25.3")
     other = make_instance(study="2.25.1", series="2.25.2", instance="2.25.3", patient_name="Changed")
     clinic.stored(original)
@@ -394,7 +394,7 @@ def test_a_duplicate(clinic: Caller) -> None:
     assert [part.body for part in kept] == [original]
 
 
-def test_a_duplicate_within_one_request(clinic: Caller) -> None:
+def test_a_duplicate_within_one_request(clinic: PartitionClient) -> None:
     file = make_instance()
     response = clinic.store(file, file)
     assert response.status_code == 202
@@ -402,13 +402,13 @@ def test_a_duplicate_within_one_request(clinic: Caller) -> None:
     assert len(items(dataset(response), STORED)) == 1
 
 
-def test_a_duplicate_alone_is_409(clinic: Caller) -> None:
+def test_a_duplicate_alone_is_409(clinic: PartitionClient) -> None:
     file = make_instance()
     clinic.stored(file)
     assert clinic.store(file).status_code == 409
 
 
-def test_after_a_delete_the_same_may_be_stored(clinic: Caller) -> None:
+def test_after_a_delete_the_same_may_be_stored(clinic: PartitionClient) -> None:
     file = make_instance(study="2.25.1")
     clinic.stored(file)
     assert clinic.delete("/studies/2.25.1").status_code == 204
@@ -417,7 +417,7 @@ def test_after_a_delete_the_same_may_be_stored(clinic: Caller) -> None:
 
 
 def test_a_store_that_fails_below_is_272_and_may_be_tried_again(
-    clinic: Caller, engine: bootstrap.Engine, monkeypatch: pytest.MonkeyPatch
+    clinic: PartitionClient, engine: bootstrap.Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: Any, **__: Any) -> None:
         raise StorageUnavailable
@@ -432,7 +432,7 @@ def test_a_store_that_fails_below_is_272_and_may_be_tried_again(
     clinic.stored(file)
 
 
-def test_implicit_files_carry_45063_before_1(clinic: Caller, strict: Caller) -> None:
+def test_implicit_files_carry_45063_before_1(clinic: PartitionClient, strict: PartitionClient) -> None:
     clean = make_instance(transfer_syntax=IMPLICIT_LITTLE)
     warned = make_instance(transfer_syntax=IMPLICIT_LITTLE, study_date="2O240101")
     found = items(dataset(clinic.store(clean, warned)), STORED)
@@ -456,7 +456,7 @@ REQUIRED = {
 @pytest.mark.parametrize("keyword", REQUIRED)
 @pytest.mark.parametrize("given", [None, "", "1.2.x", "1.2-3", "1" * 65, "1.2.3\\1.2.4"])
 def test_the_uids_must_be_one_good_uid(client: FlaskClient, version: str, keyword: str, given: str | None) -> None:
-    response = Caller(client, f"/{version}/partitions/clinic-a").store(make_instance(**{keyword: given}))
+    response = PartitionClient(client, f"/{version}/partitions/clinic-a").store(make_instance(**{keyword: given}))
     assert response.status_code == 409
     (item,) = items(dataset(response), FAILED)
     assert value(item, REASON) == 43264
@@ -465,23 +465,23 @@ def test_the_uids_must_be_one_good_uid(client: FlaskClient, version: str, keywor
 
 
 @pytest.mark.parametrize("given", ["1.2.03", "1..2", "0.0", "01.2"])
-def test_leading_zeros_and_doubled_dots_pass_in_v1(strict: Caller, given: str) -> None:
+def test_leading_zeros_and_doubled_dots_pass_in_v1(strict: PartitionClient, given: str) -> None:
     assert strict.store(make_instance(instance=given)).status_code == 200
 
 
-def test_leading_zeros_are_stored_in_v2(clinic: Caller) -> None:
+def test_leading_zeros_are_stored_in_v2(clinic: PartitionClient) -> None:
     assert clinic.store(make_instance(study="1.2.03")).status_code in (200, 202)
     assert clinic.get("/studies/1.2.03").status_code == 200
 
 
 @pytest.mark.parametrize("version", ["v1", "v2"])
 def test_a_class_with_leading_zeros_is_still_named(client: FlaskClient, version: str) -> None:
-    caller = Caller(client, f"/{version}/partitions/clinic-a")
+    caller = PartitionClient(client, f"/{version}/partitions/clinic-a")
     (item,) = items(caller.stored(make_instance(SOPClassUID="1.2.0840")), STORED)
     assert value(item, "00081150") == "1.2.0840"
 
 
-def test_an_empty_patient_id(clinic: Caller, strict: Caller) -> None:
+def test_an_empty_patient_id(clinic: PartitionClient, strict: PartitionClient) -> None:
     response = clinic.store(make_instance(patient_id=""))
     assert response.status_code == 202
     (item,) = items(dataset(response), STORED)
@@ -516,7 +516,7 @@ OTHERS = [
 
 @pytest.mark.parametrize(("keyword", "bad", "tag"), SEARCHABLE)
 def test_a_searchable_attribute_is_refused_in_v1_and_warned_of_in_v2(
-    clinic: Caller, strict: Caller, keyword: str, bad: str, tag: str
+    clinic: PartitionClient, strict: PartitionClient, keyword: str, bad: str, tag: str
 ) -> None:
     refused = strict.store(make_instance(**_argument(keyword, bad)))
     assert refused.status_code == 409
@@ -530,7 +530,7 @@ def test_a_searchable_attribute_is_refused_in_v1_and_warned_of_in_v2(
 
 @pytest.mark.parametrize(("keyword", "bad", "tag"), OTHERS)
 def test_another_attribute_is_not_checked_in_v1_and_warned_of_in_v2(
-    clinic: Caller, strict: Caller, keyword: str, bad: str, tag: str
+    clinic: PartitionClient, strict: PartitionClient, keyword: str, bad: str, tag: str
 ) -> None:
     assert strict.store(make_instance(**{keyword: bad})).status_code == 200
     _assert_warned(clinic.store(make_instance(**{keyword: bad})), tag)
@@ -539,10 +539,10 @@ def test_another_attribute_is_not_checked_in_v1_and_warned_of_in_v2(
 @pytest.mark.parametrize(("keyword", "bad", "tag"), OTHERS)
 def test_full_validation_refuses_it_in_v1(serve: Serve, keyword: str, bad: str, tag: str) -> None:
     client = serve(enable_full_validation=True)
-    refused = Caller(client, "/v1/partitions/clinic-a").store(make_instance(**{keyword: bad}))
+    refused = PartitionClient(client, "/v1/partitions/clinic-a").store(make_instance(**{keyword: bad}))
     assert refused.status_code == 409
     assert comments(items(dataset(refused), FAILED)[0])[0].startswith(f"DICOM100: {tag} - ")
-    _assert_warned(Caller(client).store(make_instance(**{keyword: bad})), tag)
+    _assert_warned(PartitionClient(client).store(make_instance(**{keyword: bad})), tag)
 
 
 @pytest.mark.parametrize(
@@ -564,7 +564,9 @@ def test_a_binary_value_has_whole_words(serve: Serve, vr: str, raw: bytes, good:
     element = struct.pack("<HH2sH", 0x0040, 0xA999, vr.encode(), len(raw)) + raw
     client = serve(enable_full_validation=True)
     for version, status in (("v1", 409), ("v2", 202)):
-        response = Caller(client, f"/{version}/partitions/clinic-a").store(make_instance(pixel=False) + element)
+        response = PartitionClient(client, f"/{version}/partitions/clinic-a").store(
+            make_instance(pixel=False) + element
+        )
         assert response.status_code == (200 if good else status)
 
 
@@ -586,7 +588,7 @@ def _assert_warned(response: Any, tag: str) -> None:
     assert comment.startswith(f"DICOM100: {tag} - "), comment
 
 
-def test_what_is_warned_of_leaves_the_metadata_but_not_the_file(clinic: Caller) -> None:
+def test_what_is_warned_of_leaves_the_metadata_but_not_the_file(clinic: PartitionClient) -> None:
     file = make_instance(study="2.25.1", study_date="2O240101", patient_name="Doe^Jane", InstitutionName="x" * 65)
     clinic.stored(file)
     (found,) = clinic.get("/studies/2.25.1/metadata").get_json(force=True)
@@ -601,7 +603,9 @@ def nulled(**attributes: Any) -> bytes:
     return make_instance(**attributes, pixel=False).replace(b"@", b"\0")
 
 
-def test_many_bad_attributes_are_all_left_out_and_a_thousand_told_of(clinic: Caller, strict: Caller) -> None:
+def test_many_bad_attributes_are_all_left_out_and_a_thousand_told_of(
+    clinic: PartitionClient, strict: PartitionClient
+) -> None:
     bad = b"".join(element(0x00090000 + number, "DA", b"bad!") for number in range(0x1000, 0x1000 + 1100))
     file = make_instance(study="2.25.1", pixel=False)
     at = file.index(b"\x10\0\x10\0PN")
@@ -614,7 +618,7 @@ def test_many_bad_attributes_are_all_left_out_and_a_thousand_told_of(clinic: Cal
     assert strict.store(file).status_code == 200
 
 
-def test_nulls_at_the_end(clinic: Caller) -> None:
+def test_nulls_at_the_end(clinic: PartitionClient) -> None:
     file = nulled(study="2.25.1", AccessionNumber="ACC@", patient_id="P1@@")
     response = clinic.store(file)
     assert response.status_code == 200
@@ -626,16 +630,16 @@ def test_nulls_at_the_end(clinic: Caller) -> None:
 
 @pytest.mark.parametrize("keyword", ["PatientID", "StudyDescription", "PatientName", "ReferringPhysicianName"])
 @pytest.mark.parametrize("given", ["P@", "P1@@", "P@Q1"])
-def test_a_null_anywhere_is_refused_in_v1(strict: Caller, keyword: str, given: str) -> None:
+def test_a_null_anywhere_is_refused_in_v1(strict: PartitionClient, keyword: str, given: str) -> None:
     assert strict.store(nulled(**_argument(keyword, given))).status_code == 409
 
 
 @pytest.mark.parametrize(("keyword", "tag"), [("StudyDescription", "(0008,1030)"), ("AccessionNumber", "(0008,0050)")])
-def test_a_null_inside_is_warned_of_in_v2(clinic: Caller, keyword: str, tag: str) -> None:
+def test_a_null_inside_is_warned_of_in_v2(clinic: PartitionClient, keyword: str, tag: str) -> None:
     _assert_warned(clinic.store(nulled(**{keyword: "A@BC"})), tag)
 
 
-def test_a_uid_with_a_trailing_space_is_the_one_without(clinic: Caller) -> None:
+def test_a_uid_with_a_trailing_space_is_the_one_without(clinic: PartitionClient) -> None:
     file = make_instance(study="2.25.1", series="2.25.2", instance="2.25.33")
     assert b"2.25.33\0" in file
     clinic.stored(file.replace(b"2.25.33\0", b"2.25.33 "))
@@ -655,7 +659,7 @@ def test_a_uid_with_a_trailing_space_is_the_one_without(clinic: Caller) -> None:
 )
 def test_several_values_in_an_indexed_attribute(client: FlaskClient, version: str, keyword: str, warned: bool) -> None:
     several = {"patient_id" if keyword == "PatientID" else keyword: "A1\\B2"}
-    response = Caller(client, f"/{version}/partitions/clinic-a").store(make_instance(**several))
+    response = PartitionClient(client, f"/{version}/partitions/clinic-a").store(make_instance(**several))
     text = '299 localhost: "One or more indexed Dicom tag(s) have multiple values, only first value is indexed."'
     assert response.headers.get("Warning") == (text if warned else None)
 
@@ -663,7 +667,7 @@ def test_several_values_in_an_indexed_attribute(client: FlaskClient, version: st
 @pytest.mark.parametrize("version", ["v1", "v2"])
 @pytest.mark.parametrize("keyword", ["patient_name", "modality"])
 def test_more_values_of_an_indexed_attribute_than_a_row_holds(client: FlaskClient, version: str, keyword: str) -> None:
-    clinic = Caller(client, f"/{version}/partitions/clinic-a")
+    clinic = PartitionClient(client, f"/{version}/partitions/clinic-a")
     values = b"\\".join([b"CT", *(b"X" * 15 for _ in range(30_000))])
     dataset = clinic.stored(
         make_instance(study="2.25.1", transfer_syntax=IMPLICIT_LITTLE, **{keyword: values}),
@@ -680,13 +684,13 @@ def test_more_values_of_an_indexed_attribute_than_a_row_holds(client: FlaskClien
 # --- what is stored -----------------------------------------------------------------------------------------------
 
 
-def test_the_preamble_is_zeroed_and_nothing_else_changes(clinic: Caller) -> None:
+def test_the_preamble_is_zeroed_and_nothing_else_changes(clinic: PartitionClient) -> None:
     file = make_instance(study="2.25.1", preamble=b"MZ" * 64)
     clinic.stored(file)
     assert parts(clinic.get("/studies/2.25.1", AS_STORED))[0].body == bytes(128) + file[128:]
 
 
-def test_the_metadata_lacks_bulk_data_and_private_data_of_implicit_files(clinic: Caller) -> None:
+def test_the_metadata_lacks_bulk_data_and_private_data_of_implicit_files(clinic: PartitionClient) -> None:
     private = [DataElement(0x00090010, "LO", "ACME"), DataElement(0x00091001, "LO", "kept")]
     explicit, implicit = uid(), uid()
     clinic.stored(
@@ -700,7 +704,7 @@ def test_the_metadata_lacks_bulk_data_and_private_data_of_implicit_files(clinic:
     assert "00091001" not in found
 
 
-def test_the_latest_value_wins_and_a_missing_one_erases_nothing(clinic: Caller) -> None:
+def test_the_latest_value_wins_and_a_missing_one_erases_nothing(clinic: PartitionClient) -> None:
     study = {"study": "2.25.1", "series": "2.25.2"}
     clinic.stored(make_instance(**study, patient_name="First", StudyDescription="Kept"))
     clinic.stored(make_instance(**study, patient_name="Second"))
@@ -711,7 +715,7 @@ def test_the_latest_value_wins_and_a_missing_one_erases_nothing(clinic: Caller) 
 
 @pytest.mark.parametrize("version", ["", "/v1", "/v2"])
 def test_links_follow_the_public_url(serve: Serve, version: str) -> None:
-    caller = Caller(serve(public_url="https://pacs.example/dicom"), f"{version}/partitions/clinic-a")
+    caller = PartitionClient(serve(public_url="https://pacs.example/dicom"), f"{version}/partitions/clinic-a")
     item = items(caller.stored(make_instance(study="2.25.1")), STORED)[0]
     assert value(item, URL).startswith(
         f"https://pacs.example/dicom{version}/partitions/clinic-a/studies/2.25.1/series/"
@@ -720,7 +724,7 @@ def test_links_follow_the_public_url(serve: Serve, version: str) -> None:
 
 @pytest.mark.parametrize(("proxies", "root"), [(0, "http://localhost"), (1, "https://pacs.example")])
 def test_links_follow_trusted_proxies_only(serve: Serve, proxies: int, root: str) -> None:
-    caller = Caller(serve(trusted_proxies=proxies))
+    caller = PartitionClient(serve(trusted_proxies=proxies))
     response = caller.store(make_instance(), X_Forwarded_Proto="https", X_Forwarded_Host="pacs.example")
     assert value(items(dataset(response), STORED)[0], URL).startswith(f"{root}/v2/partitions/clinic-a/studies/")
 
@@ -732,7 +736,7 @@ def test_links_follow_trusted_proxies_only(serve: Serve, proxies: int, root: str
 def test_a_body_that_cannot_be_spooled_is_503(serve: Serve, tmp_path: Path) -> None:
     folder = tmp_path / "spool"
     folder.mkdir()
-    clinic = Caller(serve(spool_dir=folder))
+    clinic = PartitionClient(serve(spool_dir=folder))
     folder.rmdir()
     response = clinic.store(ct(rows=1024, columns=1024))
     assert (response.status_code, response.text) == (503, "The data store operation failed.")

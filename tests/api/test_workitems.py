@@ -16,10 +16,10 @@ from werkzeug.test import TestResponse
 
 from app import bootstrap
 from app.errors import Conflict
-from tests.api.wire import DICOM_JSON
-from tests.api.workitem_calls import Worklist
 from tests.conftest import Serve
-from tests.workitems import CODE, COMPLETE, PERFORMED, sequence, state, text, workitem
+from tests.support.dicomweb import DICOM_JSON
+from tests.support.workitems import CODE, COMPLETE, PERFORMED, sequence, state, text, workitem
+from tests.support.worklist import WorklistClient
 
 U, T, OTHER = "2.25.601", "2.25.699", "2.25.698"
 UNKNOWN = "2.25.404"
@@ -29,8 +29,8 @@ TEXT = "text/plain; charset=utf-8"
 
 
 @pytest.fixture
-def worklist(client: FlaskClient) -> Worklist:
-    return Worklist(client)
+def worklist(client: FlaskClient) -> WorklistClient:
+    return WorklistClient(client)
 
 
 def says(response: TestResponse, status: int, message: str, *, warns: bool = False) -> None:
@@ -45,7 +45,7 @@ def says(response: TestResponse, status: int, message: str, *, warns: bool = Fal
 @pytest.mark.parametrize("version", ["", "/v1", "/v2", "/v1.0-prerelease"])
 @pytest.mark.parametrize("query", [U, f"{U}=", f"workitem={U}", f"Workitem={U}"])
 def test_add_in_a_partition(client: FlaskClient, version: str, query: str) -> None:
-    worklist = Worklist(client, f"{version}/partitions/Clinic-A")
+    worklist = WorklistClient(client, f"{version}/partitions/Clinic-A")
     response = worklist.send("POST", f"?{query}", [workitem()])
     assert (response.status_code, response.data) == (201, b"")
     place = f"http://localhost{version}/partitions/Clinic-A/workitems/{U}"
@@ -56,7 +56,7 @@ def test_add_in_a_partition(client: FlaskClient, version: str, query: str) -> No
 
 
 @pytest.mark.parametrize("query", ["", "?", "?workitem="])
-def test_the_uid_may_be_in_the_dataset_alone(worklist: Worklist, query: str) -> None:
+def test_the_uid_may_be_in_the_dataset_alone(worklist: WorklistClient, query: str) -> None:
     """So Microsoft's client creates a workitem unless it is told a UID."""
     response = worklist.send("POST", query, [workitem(T00080018=text("UI", U))])
     assert (response.status_code, response.headers["Location"].rpartition("/")[2]) == (201, U)
@@ -65,20 +65,20 @@ def test_the_uid_may_be_in_the_dataset_alone(worklist: Worklist, query: str) -> 
     assert (several.status_code, "WorkitemInstanceUid" in several.text) == (400, True)
 
 
-def test_links_have_the_first_spelling(client: FlaskClient, worklist: Worklist) -> None:
+def test_links_have_the_first_spelling(client: FlaskClient, worklist: WorklistClient) -> None:
     worklist.add("2.25.1")
-    response = Worklist(client, "/v2/partitions/CLINIC-A").add("2.25.2")
+    response = WorklistClient(client, "/v2/partitions/CLINIC-A").add("2.25.2")
     assert response.headers["Location"] == "http://localhost/v2/partitions/clinic-a/workitems/2.25.2"
 
 
 def test_the_base_form(serve: Serve) -> None:
-    worklist = Worklist(serve(enable_data_partitions=False), "/v2")
+    worklist = WorklistClient(serve(enable_data_partitions=False), "/v2")
     response = worklist.add(U)
     assert response.status_code == 201
     assert response.headers["Location"] == f"http://localhost/v2/workitems/{U}"
     assert worklist.found() == [U]
     worklist.brought_to("2.25.2", "COMPLETED", T)
-    response = Worklist(worklist.client).get()
+    response = WorklistClient(worklist.client).get()
     assert (response.status_code, response.text) == (400, "Data partitions capability is disabled.")
 
 
@@ -97,7 +97,7 @@ def test_partitions_are_named_known_and_well_spelt(
     client: FlaskClient, method: str, path: str, query: str, dataset: Any
 ) -> None:
     def call(prefix: str) -> TestResponse:
-        return Worklist(client, prefix).send(method, path + query, [dataset])
+        return WorklistClient(client, prefix).send(method, path + query, [dataset])
 
     missing, invalid, unknown = call("/v2"), call("/v2/partitions/a b"), call("/v2/partitions/nobody")
     assert (missing.status_code, missing.text) == (400, "PartitionName value is missing in the route segment.")
@@ -109,7 +109,7 @@ def test_partitions_are_named_known_and_well_spelt(
 
 
 def test_one_worklist_a_partition(client: FlaskClient) -> None:
-    here, there = Worklist(client), Worklist(client, "/v2/partitions/clinic-b")
+    here, there = WorklistClient(client), WorklistClient(client, "/v2/partitions/clinic-b")
     here.add(U)
     there.add(U, workitem(T00100020=text("LO", "other")))
     here.change_state(U, "IN PROGRESS", T)
@@ -121,7 +121,7 @@ def test_one_worklist_a_partition(client: FlaskClient) -> None:
     says(here.get("/2.25.2"), 404, MISSING)
 
 
-def test_a_duplicate_is_409(worklist: Worklist) -> None:
+def test_a_duplicate_is_409(worklist: WorklistClient) -> None:
     worklist.add(U)
     response = worklist.add(U, workitem(T00100020=text("LO", "other")))
     says(response, 409, "The workitem instance already exists. Try creating using a different UID.")
@@ -129,7 +129,7 @@ def test_a_duplicate_is_409(worklist: Worklist) -> None:
 
 
 def test_a_creation_that_others_keep_from_ending_is_503(
-    worklist: Worklist, engine: bootstrap.Engine, monkeypatch: pytest.MonkeyPatch
+    worklist: WorklistClient, engine: bootstrap.Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     worklist.get()
     worklist.add("2.25.1")
@@ -142,7 +142,7 @@ def test_a_creation_that_others_keep_from_ending_is_503(
     assert (response.status_code, response.text) == (503, "The data store operation failed.")
 
 
-def test_an_attribute_rule_is_400(worklist: Worklist) -> None:
+def test_an_attribute_rule_is_400(worklist: WorklistClient) -> None:
     says(worklist.add(U, workitem(T00741200=None)), 400, "The required tag '(0074,1200)' is missing.")
     other = "SOPInstanceUID in the payload does not match the workitem query parameter."
     says(worklist.add(U, workitem(T00080018=text("UI", "2.25.1"))), 400, other)
@@ -150,14 +150,14 @@ def test_an_attribute_rule_is_400(worklist: Worklist) -> None:
 
 
 @pytest.mark.parametrize("query", ["", "?", "?abc", "?workitem=", "?workitem=2.25.x", "?" + "1" * 65, "?2.25.1.", "?="])
-def test_a_bad_uid_is_400_and_makes_no_partition(client: FlaskClient, worklist: Worklist, query: str) -> None:
+def test_a_bad_uid_is_400_and_makes_no_partition(client: FlaskClient, worklist: WorklistClient, query: str) -> None:
     response = worklist.send("POST", query, [workitem()])
     assert response.status_code == 400
     assert response.text.startswith("Dicom element 'WorkitemInstanceUid' failed validation for VR 'UI'")
     assert len(client.get("/v2/partitions").get_json()) == 1
 
 
-def test_what_is_refused_before_a_partition_is_made(client: FlaskClient, worklist: Worklist) -> None:
+def test_what_is_refused_before_a_partition_is_made(client: FlaskClient, worklist: WorklistClient) -> None:
     wrong = worklist.send("POST", f"?{U}", [workitem()], Content_Type="application/xml")
     assert (wrong.status_code, wrong.data) == (415, b"")
     unacceptable = worklist.send("POST", f"?{U}", [workitem()], Accept="image/jpeg")
@@ -177,7 +177,7 @@ BODIES = [call for call in CALLS if call[0] != "GET"]
 @pytest.mark.parametrize(("method", "path", "query", "_"), BODIES)
 @pytest.mark.parametrize("body", [b"{", b"[]", b"{}", b"[7]", b"null", b"\xff"])
 def test_a_body_that_holds_no_dataset_is_400(
-    worklist: Worklist, method: str, path: str, query: str, _: Any, body: bytes
+    worklist: WorklistClient, method: str, path: str, query: str, _: Any, body: bytes
 ) -> None:
     worklist.add("2.25.1")
     response = worklist.send(method, path + query, body)
@@ -186,7 +186,9 @@ def test_a_body_that_holds_no_dataset_is_400(
 
 
 @pytest.mark.parametrize(("method", "path", "query", "dataset"), BODIES)
-def test_what_bodies_are_refused_for(worklist: Worklist, method: str, path: str, query: str, dataset: Any) -> None:
+def test_what_bodies_are_refused_for(
+    worklist: WorklistClient, method: str, path: str, query: str, dataset: Any
+) -> None:
     worklist.add("2.25.1")
 
     def call(body: Any, **headers: str) -> tuple[int, str]:
@@ -202,7 +204,7 @@ def test_what_bodies_are_refused_for(worklist: Worklist, method: str, path: str,
     assert call([{'bad\r\n"\\x': {}}])[0] == 400
 
 
-def test_bodies_as_other_clients_write_them(worklist: Worklist) -> None:
+def test_bodies_as_other_clients_write_them(worklist: WorklistClient) -> None:
     """Comments, trailing commas, a byte order mark, keywords, lower-case tags, null for no value (conformance §1.6)."""
     dataset = workitem(T00081195={"vr": "UI", "Value": None}, T00100020=None, PatientID=text("LO", "P9"))
     dataset["0040a370"] = dataset.pop("0040A370")
@@ -213,7 +215,7 @@ def test_bodies_as_other_clients_write_them(worklist: Worklist) -> None:
     assert worklist.send("PUT", f"/{U}/state", json.dumps([state("IN PROGRESS", T)])[:-1].encode() + b",]").text == ""
 
 
-def test_a_name_that_is_given_twice_is_400(worklist: Worklist) -> None:
+def test_a_name_that_is_given_twice_is_400(worklist: WorklistClient) -> None:
     body = json.dumps([workitem()])[:-2] + ',"00100020":{"vr":"LO","Value":["other"]}}]'
     response = worklist.send("POST", f"?{U}", body.encode())
     message = "The field '00100020' in request body is invalid: It is given twice."
@@ -223,7 +225,7 @@ def test_a_name_that_is_given_twice_is_400(worklist: Worklist) -> None:
     assert (response.status_code, response.text) == (400, message)
 
 
-def test_what_is_told_is_in_the_order_of_tags(worklist: Worklist) -> None:
+def test_what_is_told_is_in_the_order_of_tags(worklist: WorklistClient) -> None:
     """PS3.18 §F.2.2; in items too."""
     item = {tag: CODE[tag] for tag in sorted(CODE, reverse=True)}
     worklist.add(U, dict(reversed(workitem(T00404025=sequence(item)).items())))
@@ -234,14 +236,14 @@ def test_what_is_told_is_in_the_order_of_tags(worklist: Worklist) -> None:
             assert list(each) == sorted(each)
 
 
-def test_only_the_first_dataset_counts(worklist: Worklist) -> None:
+def test_only_the_first_dataset_counts(worklist: WorklistClient) -> None:
     assert worklist.send("POST", f"?{U}", [workitem(), {"x": 1}]).status_code == 201
 
 
 # --- retrieve -----------------------------------------------------------------------------------------------------
 
 
-def test_retrieve_is_one_object(worklist: Worklist) -> None:
+def test_retrieve_is_one_object(worklist: WorklistClient) -> None:
     worklist.add(U, workitem(T00404025=sequence(CODE)))
     response = worklist.get(f"/{U}", Accept=DICOM_JSON)
     assert response.headers["Content-Type"] == DICOM_JSON
@@ -252,7 +254,7 @@ def test_retrieve_is_one_object(worklist: Worklist) -> None:
     assert "00081195" not in dataset
 
 
-def test_what_a_retrieve_is_refused_for(worklist: Worklist) -> None:
+def test_what_a_retrieve_is_refused_for(worklist: WorklistClient) -> None:
     worklist.add(U)
     says(worklist.get(f"/{UNKNOWN}"), 404, MISSING)
     assert worklist.get(f"/{U}", Accept="image/png").status_code == 406
@@ -265,7 +267,7 @@ def test_what_a_retrieve_is_refused_for(worklist: Worklist) -> None:
 # --- update -------------------------------------------------------------------------------------------------------
 
 
-def test_update_what_is_scheduled(worklist: Worklist) -> None:
+def test_update_what_is_scheduled(worklist: WorklistClient) -> None:
     worklist.add(U)
     before = worklist.dataset(U)
     response = worklist.update(U, {"00741204": text("LO", "Other"), "00404025": sequence(CODE)})
@@ -279,7 +281,7 @@ def test_update_what_is_scheduled(worklist: Worklist) -> None:
 
 
 @pytest.mark.parametrize("query", [T, f"transaction-uid={T}", f"Transaction-UID={T}"])
-def test_update_what_is_claimed(worklist: Worklist, query: str) -> None:
+def test_update_what_is_claimed(worklist: WorklistClient, query: str) -> None:
     worklist.brought_to(U, "IN PROGRESS", T)
     assert worklist.update(U, {"00741204": text("LO", "Other")}, query).status_code == 200
     assert worklist.dataset(U)["00741204"] == text("LO", "Other")
@@ -298,14 +300,16 @@ NOT_CLAIMED = "The target URI did not reference a claimed Workitem."
         ("CANCELED", T, 409, f"{INCONSISTENT} The UPS is already in the requested state of CANCELED."),
     ],
 )
-def test_when_an_update_is_refused(worklist: Worklist, state: str, transaction: str, status: int, message: str) -> None:
+def test_when_an_update_is_refused(
+    worklist: WorklistClient, state: str, transaction: str, status: int, message: str
+) -> None:
     worklist.brought_to(U, state, T)
     before = worklist.dataset(U)
     says(worklist.update(U, {"00741204": text("LO", "Other")}, transaction), status, message, warns=True)
     assert worklist.dataset(U) == before
 
 
-def test_what_an_update_is_refused_for(worklist: Worklist) -> None:
+def test_what_an_update_is_refused_for(worklist: WorklistClient) -> None:
     worklist.add(U)
     lock = worklist.update(U, {"00081195": text("UI", T)})
     says(lock, 400, "The attribute with tag '(0008,1195)' cannot be present.", warns=True)
@@ -316,7 +320,7 @@ def test_what_an_update_is_refused_for(worklist: Worklist) -> None:
 
 
 def test_an_update_that_another_writer_overtakes_is_409(
-    worklist: Worklist, engine: bootstrap.Engine, monkeypatch: pytest.MonkeyPatch
+    worklist: WorklistClient, engine: bootstrap.Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     worklist.add(U)
     write = engine.table.write
@@ -332,7 +336,7 @@ def test_an_update_that_another_writer_overtakes_is_409(
 
 
 def test_a_workitem_that_others_keep_writing_is_busy(
-    worklist: Worklist, engine: bootstrap.Engine, monkeypatch: pytest.MonkeyPatch
+    worklist: WorklistClient, engine: bootstrap.Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     worklist.add(U)
 
@@ -356,7 +360,9 @@ CELLS = [(asked, current, code) for asked, row in MATRIX.items() for current, co
 
 @pytest.mark.parametrize("transaction", [T, OTHER])
 @pytest.mark.parametrize(("asked", "current", "code"), CELLS)
-def test_every_cell_of_the_matrix(worklist: Worklist, asked: str, current: str, code: str, transaction: str) -> None:
+def test_every_cell_of_the_matrix(
+    worklist: WorklistClient, asked: str, current: str, code: str, transaction: str
+) -> None:
     worklist.brought_to(U, current, T)
     before = worklist.dataset(U)
     response = worklist.change_state(U, asked, transaction)
@@ -373,7 +379,7 @@ def test_every_cell_of_the_matrix(worklist: Worklist, asked: str, current: str, 
     assert worklist.dataset(U) == before
 
 
-def test_complete_in_the_order_that_the_standard_wants(worklist: Worklist) -> None:
+def test_complete_in_the_order_that_the_standard_wants(worklist: WorklistClient) -> None:
     worklist.add(U)
     assert worklist.change_state(U, "IN PROGRESS", T).status_code == 200
     missing = "The required tag '(0074,1216)' is missing."
@@ -385,7 +391,7 @@ def test_complete_in_the_order_that_the_standard_wants(worklist: Worklist) -> No
     assert worklist.found("ProcedureStepState=IN PROGRESS") == []
 
 
-def test_what_a_state_change_is_refused_for(worklist: Worklist) -> None:
+def test_what_a_state_change_is_refused_for(worklist: WorklistClient) -> None:
     worklist.add(U)
     says(worklist.change_state(UNKNOWN, "IN PROGRESS", T), 404, MISSING, warns=True)
     says(
@@ -405,7 +411,7 @@ def test_what_a_state_change_is_refused_for(worklist: Worklist) -> None:
 # --- cancellation -------------------------------------------------------------------------------------------------
 
 
-def test_cancel_what_is_scheduled(worklist: Worklist) -> None:
+def test_cancel_what_is_scheduled(worklist: WorklistClient) -> None:
     worklist.add(U)
     response = worklist.cancel(U, {"00741238": text("LT", "Patient left"), "0074100E": sequence(CODE)})
     says(response, 202, "The workitem instance has been cancelled.")
@@ -428,13 +434,13 @@ def test_cancel_what_is_scheduled(worklist: Worklist) -> None:
         ("CANCELED", "The UPS is already in the requested state of CANCELED."),
     ],
 )
-def test_when_a_cancellation_is_refused(worklist: Worklist, state: str, message: str) -> None:
+def test_when_a_cancellation_is_refused(worklist: WorklistClient, state: str, message: str) -> None:
     worklist.brought_to(U, state, T)
     says(worklist.cancel(U), 409, message, warns=True)
     assert worklist.state_of(U) == state
 
 
-def test_cancel_what_is_not_there(worklist: Worklist) -> None:
+def test_cancel_what_is_not_there(worklist: WorklistClient) -> None:
     worklist.add(U)
     says(worklist.cancel(UNKNOWN), 404, MISSING, warns=True)
 
@@ -442,7 +448,7 @@ def test_cancel_what_is_not_there(worklist: Worklist) -> None:
 # --- the lock -----------------------------------------------------------------------------------------------------
 
 
-def test_the_transaction_uid_never_leaves_the_server(worklist: Worklist) -> None:
+def test_the_transaction_uid_never_leaves_the_server(worklist: WorklistClient) -> None:
     secret = "2.25.31415926535"
     with structlog.testing.capture_logs() as lines:
         worklist.brought_to(U, "IN PROGRESS", secret)
@@ -480,7 +486,7 @@ def at_once(calls: list[Callable[[], TestResponse]]) -> list[TestResponse]:
         return list(pool.map(call, calls))
 
 
-def test_of_sixteen_who_claim_a_workitem_one_gets_it(worklist: Worklist) -> None:
+def test_of_sixteen_who_claim_a_workitem_one_gets_it(worklist: WorklistClient) -> None:
     for number in range(3):
         uid = f"2.25.{number}1"
         worklist.add(uid)
@@ -496,7 +502,7 @@ def test_of_sixteen_who_claim_a_workitem_one_gets_it(worklist: Worklist) -> None
     assert worklist.found("ProcedureStepState=SCHEDULED") == []
 
 
-def test_a_claim_and_a_cancellation_never_both_succeed(worklist: Worklist) -> None:
+def test_a_claim_and_a_cancellation_never_both_succeed(worklist: WorklistClient) -> None:
     for number in range(5):
         uid = f"2.25.{number}1"
         worklist.add(uid)
@@ -505,7 +511,7 @@ def test_a_claim_and_a_cancellation_never_both_succeed(worklist: Worklist) -> No
         assert worklist.state_of(uid) == ("IN PROGRESS" if claim.status_code == 200 else "CANCELED")
 
 
-def test_of_eight_who_add_a_workitem_one_does(worklist: Worklist) -> None:
+def test_of_eight_who_add_a_workitem_one_does(worklist: WorklistClient) -> None:
     answers = at_once([partial(worklist.add, U)] * 8)
     assert sorted(answer.status_code for answer in answers) == [201] + [409] * 7
     assert worklist.found() == [U]

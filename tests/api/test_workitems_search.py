@@ -11,9 +11,9 @@ from flask.testing import FlaskClient
 from app import bootstrap
 from app.storage.table import keys
 from app.storage.table.ports import Put
-from tests.api.wire import DICOM_JSON
-from tests.api.workitem_calls import Worklist, uid_of
-from tests.workitems import Dataset, code, name, requested, sequence, text, workitem
+from tests.support.dicomweb import DICOM_JSON
+from tests.support.workitems import Dataset, code, name, requested, sequence, text, workitem
+from tests.support.worklist import WorklistClient, uid_of
 
 A, B, C = "2.25.1", "2.25.2", "2.25.3"
 """In the order in which they are added."""
@@ -46,8 +46,8 @@ ITEMS: dict[str, Dataset] = {
 
 
 @pytest.fixture
-def worklist(client: FlaskClient) -> Worklist:
-    worklist = Worklist(client)
+def worklist(client: FlaskClient) -> WorklistClient:
+    worklist = WorklistClient(client)
     for uid, dataset in ITEMS.items():
         assert worklist.add(uid, dataset).status_code == 201
     return worklist
@@ -102,7 +102,7 @@ REQUEST, STATION = "ReferencedRequestSequence", "ScheduledStation{}CodeSequence.
         ("PatientID=P*&limit=1&offset=2", [A]),
     ],
 )
-def test_what_is_found(worklist: Worklist, query: str, found: list[str]) -> None:
+def test_what_is_found(worklist: WorklistClient, query: str, found: list[str]) -> None:
     assert worklist.found(quote(query, safe="=&")) == found
 
 
@@ -134,7 +134,7 @@ TAIL = (
         ("includefield=Nonsense", "Invalid query: IncludeField has unknown attribute 'Nonsense'."),
     ],
 )
-def test_what_is_refused(worklist: Worklist, query: str, message: str) -> None:
+def test_what_is_refused(worklist: WorklistClient, query: str, message: str) -> None:
     response = worklist.get(f"?{query}")
     assert (response.status_code, response.text) == (400, message)
 
@@ -150,28 +150,28 @@ def test_what_is_refused(worklist: Worklist, query: str, message: str) -> None:
         "fuzzymatching=perhaps",
     ],
 )
-def test_a_value_that_none_can_have_is_refused(worklist: Worklist, query: str) -> None:
+def test_a_value_that_none_can_have_is_refused(worklist: WorklistClient, query: str) -> None:
     assert worklist.get(f"?{query}").status_code == 400
 
 
 # --- what is told -------------------------------------------------------------------------------------------------
 
 
-def told(worklist: Worklist, query: str) -> list[dict[str, Any]]:
+def told(worklist: WorklistClient, query: str) -> list[dict[str, Any]]:
     response = worklist.get(f"?{query}", Accept=DICOM_JSON)
     assert response.headers["Content-Type"] == DICOM_JSON
     rows: list[dict[str, Any]] = response.get_json(force=True)
     return rows
 
 
-def test_defaults(worklist: Worklist) -> None:
+def test_defaults(worklist: WorklistClient) -> None:
     (row,) = told(worklist, "PatientID=P1")
     whole = worklist.dataset(A)
     unasked = {"00404010", "00400400"}  # modification time, comments
     assert row == {tag: element for tag, element in whole.items() if tag not in unasked}
 
 
-def test_a_filter_and_an_included_field_are_told(worklist: Worklist) -> None:
+def test_a_filter_and_an_included_field_are_told(worklist: WorklistClient) -> None:
     (row,) = told(worklist, "PatientID=p10&includefield=ScheduledProcedureStepModificationDateTime,00091001")
     assert row["00404010"] == worklist.dataset(C)["00404010"]
     assert row["00091001"]["Value"] == ["x"]
@@ -179,21 +179,21 @@ def test_a_filter_and_an_included_field_are_told(worklist: Worklist) -> None:
     assert "00380050" in told(worklist, "PatientID=p10")[0]
 
 
-def test_all_is_all(worklist: Worklist) -> None:
+def test_all_is_all(worklist: WorklistClient) -> None:
     assert told(worklist, "includefield=all&PatientID=p10") == [worklist.dataset(C)]
 
 
-def test_nothing_is_204(worklist: Worklist) -> None:
+def test_nothing_is_204(worklist: WorklistClient) -> None:
     response = worklist.get("?PatientID=nobody")
     assert (response.status_code, response.data) == (204, b"")
 
 
-def test_another_type_is_406(worklist: Worklist) -> None:
+def test_another_type_is_406(worklist: WorklistClient) -> None:
     response = worklist.get(Accept="text/html")
     assert (response.status_code, response.data) == (406, b"")
 
 
-def test_what_cannot_be_read_is_left_out(worklist: Worklist, engine: bootstrap.Engine) -> None:
+def test_what_cannot_be_read_is_left_out(worklist: WorklistClient, engine: bootstrap.Engine) -> None:
     partition = int(engine.table.get(keys.partition("clinic-a")).fields["key"])  # type: ignore[union-attr]  # it is there
     damaged = engine.table.get(keys.workitem(partition, B))
     assert damaged
@@ -208,7 +208,7 @@ def test_what_cannot_be_read_is_left_out(worklist: Worklist, engine: bootstrap.E
 
 
 def test_a_long_page_is_streamed_whole(client: FlaskClient) -> None:
-    worklist = Worklist(client)
+    worklist = WorklistClient(client)
     for number in range(120):
         worklist.add(f"2.25.{number + 1}", workitem(T00741204=text("LO", "x" * 3000)))
     rows = told(worklist, "limit=200")
@@ -216,7 +216,7 @@ def test_a_long_page_is_streamed_whole(client: FlaskClient) -> None:
     assert len(told(worklist, "")) == 100
 
 
-def test_an_update_is_found_by_its_new_values_alone(worklist: Worklist) -> None:
+def test_an_update_is_found_by_its_new_values_alone(worklist: WorklistClient) -> None:
     worklist.update(A, {"00404025": sequence(code("CT2")), "00404005": text("DT", "20250101")})
     assert worklist.found(STATION.format("Name") + "=CT1") == []
     assert worklist.found(STATION.format("Name") + "=CT2") == [A]

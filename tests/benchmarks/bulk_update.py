@@ -24,7 +24,7 @@ from app import bootstrap
 from app.services.policy import V2
 from app.settings import Settings
 from tests.benchmarks.processes import forget_peak, peak, resident
-from tests.corpus import ct, make_instance
+from tests.support.instances import ct, make_instance
 
 STUDY: Final = "2.25.1101"
 MANY: Final = 10_000

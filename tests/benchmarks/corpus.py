@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from tests.corpus import ct, make_instance, multiframe
+from tests.support.instances import ct, make_instance, multiframe
 
 SLICES: Final = 400
 SLICES_PER_SERIES: Final = 200

@@ -27,8 +27,8 @@ from app.services import Services
 from app.services.policy import V2
 from app.settings import Settings
 from app.storage.operations.operations import Operations
-from tests.corpus import ct, make_instance
 from tests.integration.servers import KEYS, s3_server
+from tests.support.instances import ct, make_instance
 
 STUDY: Final = "2.25.1001"
 MEGABYTE: Final = 1_000_000

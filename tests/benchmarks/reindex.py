@@ -16,8 +16,8 @@ import click
 import requests
 
 from tests.benchmarks.corpus import Corpus, Image, uid
-from tests.corpus import make_instance
 from tests.integration.copies import served
+from tests.support.instances import make_instance
 
 BAR: Final = 0.7
 """What must be left of the store rate while a re-index runs."""

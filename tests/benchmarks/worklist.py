@@ -19,7 +19,7 @@ import click
 
 from tests.benchmarks.client import Connection, Response, Wire
 from tests.benchmarks.servers import BULKHEAD, Server, running
-from tests.workitems import Dataset, code, name, requested, sequence, text, workitem
+from tests.support.workitems import Dataset, code, name, requested, sequence, text, workitem
 
 FEW: Final = 10
 MANY: Final = 10_000

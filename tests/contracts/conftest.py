@@ -21,7 +21,7 @@ from app.engines.aws.s3 import S3Blobs
 from app.engines.embedded.files import FileBlobs
 from app.engines.embedded.sqlite import SqliteTable
 from app.storage.table.ports import BlobStore, Table
-from tests.contracts.aws import atomic_aws
+from tests.support.aws import atomic_aws
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

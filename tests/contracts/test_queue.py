@@ -15,7 +15,7 @@ from app.engines.embedded.queue import TableQueue
 from app.engines.embedded.sqlite import SqliteTable
 from app.errors import StorageUnavailable
 from app.storage.table.ports import Queue, Table
-from tests.contracts.aws import atomic_aws
+from tests.support.aws import atomic_aws
 
 
 @pytest.fixture(params=["rows", "sqs"])

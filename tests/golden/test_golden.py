@@ -19,8 +19,8 @@ from flask.testing import FlaskClient
 
 from app import create_app
 from app.settings import Settings
-from tests.api.background import work
-from tests.corpus import make_instance
+from tests.support.background import work
+from tests.support.instances import make_instance
 
 HERE = Path(__file__).parent
 HOST = "http://archive.example"

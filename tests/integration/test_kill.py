@@ -16,8 +16,8 @@ import requests
 from app import bootstrap
 from app.settings import Settings
 from app.storage.table import keys
-from tests.corpus import make_instance, uid
 from tests.integration.copies import Copy, served
+from tests.support.instances import make_instance, uid
 
 pytestmark = pytest.mark.integration
 

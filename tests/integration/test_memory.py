@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.corpus import make_instance
 from tests.integration.copies import served
+from tests.support.instances import make_instance
 
 pytestmark = pytest.mark.integration
 

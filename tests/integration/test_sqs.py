@@ -22,9 +22,9 @@ from app.engines.aws import clients
 from app.engines.aws.sqs import SqsQueue
 from app.storage.table.ports import Queue
 from tests.contracts.test_queue import TestQueue
-from tests.corpus import make_instance
 from tests.integration.copies import bulkhead, served
 from tests.integration.servers import KEYS, dynamodb_local, free_port, s3_server
+from tests.support.instances import make_instance
 
 __all__ = ["TestQueue"]
 

@@ -15,9 +15,9 @@ import pytest
 import requests
 
 from tests.benchmarks.processes import family
-from tests.corpus import make_instance, read, uid
 from tests.integration.copies import Archive, Copy, balanced, bulkhead, served
 from tests.integration.servers import KEYS, dynamodb_local, s3_server
+from tests.support.instances import make_instance, read, uid
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 

@@ -19,20 +19,20 @@ from app.dicom.json.model import describe, first_text
 from app.dicom.validation import instance_rules
 from app.dicom.validation.vr_rules import vr_fault
 from app.errors import InvalidInstance, NotAcceptable
-from tests import corpus
-from tests.unit.dicom.raw import EXPLICIT, IMPLICIT, SEQUENCE_END, UNDEFINED, element, implicit, item, part10
+from tests.support import instances
+from tests.support.raw_elements import EXPLICIT, IMPLICIT, SEQUENCE_END, UNDEFINED, element, implicit, item, part10
 
 EXAMPLES = settings(max_examples=150)
-SYNTAXES = [corpus.IMPLICIT_LITTLE, corpus.EXPLICIT_LITTLE, corpus.EXPLICIT_BIG, corpus.DEFLATED_LITTLE]
+SYNTAXES = [instances.IMPLICIT_LITTLE, instances.EXPLICIT_LITTLE, instances.EXPLICIT_BIG, instances.DEFLATED_LITTLE]
 
 
 @cache
 def originals() -> list[bytes]:
     """Small instances of every shape: the dataset is what is damaged, not the pixels."""
-    native = [corpus.ct(rows=2, columns=2, transfer_syntax=syntax) for syntax in SYNTAXES]
+    native = [instances.ct(rows=2, columns=2, transfer_syntax=syntax) for syntax in SYNTAXES]
     pictures = [[[b"\xff\xd8ab", b"cd"], [b"\xff\xd8ef"]]]
     return native + [
-        corpus.encapsulated(each, table=table) for each in pictures for table in ("basic", "extended", "none")
+        instances.encapsulated(each, table=table) for each in pictures for table in ("basic", "extended", "none")
     ]
 
 
@@ -66,7 +66,9 @@ def survives(data: bytes) -> bool:
 
 
 @EXAMPLES
-@given(st.binary(max_size=400), st.sampled_from([EXPLICIT, IMPLICIT, corpus.EXPLICIT_BIG, corpus.DEFLATED_LITTLE]))
+@given(
+    st.binary(max_size=400), st.sampled_from([EXPLICIT, IMPLICIT, instances.EXPLICIT_BIG, instances.DEFLATED_LITTLE])
+)
 def test_random_datasets(dataset: bytes, syntax: str) -> None:
     survives(part10(dataset, syntax))
 
@@ -166,5 +168,5 @@ def test_uids_are_the_rule(text: str) -> None:
 @EXAMPLES
 @given(st.text(alphabet=st.characters(exclude_categories=["C"], exclude_characters="\\ "), max_size=30))
 def test_text_comes_back_through_utf_8(text: str) -> None:
-    data = corpus.make_instance(SpecificCharacterSet="ISO_IR 192", patient_id=text.encode(), pixel=False)
+    data = instances.make_instance(SpecificCharacterSet="ISO_IR 192", patient_id=text.encode(), pixel=False)
     assert first_text(describe(parse(data)).dataset, 0x00100020) == (text or None)

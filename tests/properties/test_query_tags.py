@@ -29,7 +29,7 @@ from app.services.policy import V1, V2, Policy
 from app.services.tags import tasks
 from app.settings import Settings
 from app.storage.table.partitions import Partition
-from tests.corpus import make_instance
+from tests.support.instances import make_instance
 
 Uids = tuple[str, str, str]
 

@@ -28,7 +28,7 @@ from app.services.policy import V2
 from app.settings import Settings
 from app.storage.search import candidates, planner
 from app.storage.table.partitions import Partition
-from tests.corpus import make_instance
+from tests.support.instances import make_instance
 
 Uids = tuple[str, str, str]
 Attributes = dict[str, JsonElement]

@@ -25,7 +25,7 @@ from app.settings import Settings
 from app.storage.table import keys
 from app.storage.table.partitions import Partition
 from app.web.json_body import document
-from tests.workitems import COMPLETE, code, requested, sequence, state, text, workitem
+from tests.support.workitems import COMPLETE, code, requested, sequence, state, text, workitem
 
 Archive = tuple[bootstrap.Engine, Services]
 PARTITIONS = count(100)

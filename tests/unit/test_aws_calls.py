@@ -23,8 +23,8 @@ from app.storage.records import documents
 from app.storage.table import keys
 from app.storage.table.partitions import Partition
 from app.storage.table.ports import Put, Table
-from tests.corpus import encapsulated, make_instance, multiframe
-from tests.workitems import state, text, workitem
+from tests.support.instances import encapsulated, make_instance, multiframe
+from tests.support.workitems import state, text, workitem
 
 Calls = dict[str, int]
 

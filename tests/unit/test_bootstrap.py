@@ -13,7 +13,7 @@ from moto import mock_aws
 from app import bootstrap
 from app.services.policy import V1, V2
 from app.settings import Settings
-from tests.corpus import make_instance
+from tests.support.instances import make_instance
 
 Spreads = dict[str, list[int]]
 

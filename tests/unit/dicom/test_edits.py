@@ -24,10 +24,10 @@ from app.dicom.encoding.frames import FrameTable, frame_table
 from app.dicom.encoding.part10 import inflated, parse
 from app.dicom.json.model import describe
 from app.errors import InvalidInstance
-from tests import corpus
-from tests.unit.dicom.raw import EXPLICIT, IMPLICIT, SEQUENCE_END, UNDEFINED, element, implicit, item, part10
+from tests.support import instances
+from tests.support.raw_elements import EXPLICIT, IMPLICIT, SEQUENCE_END, UNDEFINED, element, implicit, item, part10
 
-SYNTAXES = [corpus.IMPLICIT_LITTLE, corpus.EXPLICIT_LITTLE, corpus.EXPLICIT_BIG, corpus.DEFLATED_LITTLE]
+SYNTAXES = [instances.IMPLICIT_LITTLE, instances.EXPLICIT_LITTLE, instances.EXPLICIT_BIG, instances.DEFLATED_LITTLE]
 NAME, ID, DESCRIPTION = 0x00100010, 0x00100020, 0x00081030
 VALUES = {
     NAME: NewValue("PN", "Smith^John=大^史"),
@@ -49,9 +49,9 @@ def entries(data: bytes) -> dict[str, object]:
 
 @pytest.mark.parametrize("syntax", SYNTAXES)
 def test_attributes_are_replaced_and_added_and_the_rest_stays(syntax: str) -> None:
-    data = corpus.ct(rows=6, columns=6, transfer_syntax=syntax)
+    data = instances.ct(rows=6, columns=6, transfer_syntax=syntax)
     new, after = edit(data, PLAIN)
-    before, result = corpus.read(data), corpus.read(after)
+    before, result = instances.read(data), instances.read(after)
     assert (str(result.PatientName), result.PatientComments) == ("Smith^John", "Odd")
     assert result[0x00403001].value == "None"
     assert list(result.keys()) == sorted(result.keys())
@@ -64,8 +64,8 @@ def test_attributes_are_replaced_and_added_and_the_rest_stays(syntax: str) -> No
 
 @pytest.mark.parametrize("syntax", SYNTAXES)
 def test_file_meta_information_is_signed_and_its_length_right(syntax: str) -> None:
-    data = corpus.ct(rows=6, columns=6, transfer_syntax=syntax)
-    before, result = corpus.read(data).file_meta, corpus.read(edit(data, PLAIN)[1]).file_meta
+    data = instances.ct(rows=6, columns=6, transfer_syntax=syntax)
+    before, result = instances.read(data).file_meta, instances.read(edit(data, PLAIN)[1]).file_meta
     assert result.ImplementationClassUID == IMPLEMENTATION_CLASS_UID
     assert result.ImplementationVersionName == IMPLEMENTATION_VERSION_NAME
     assert len(IMPLEMENTATION_CLASS_UID) <= 64
@@ -76,7 +76,7 @@ def test_file_meta_information_is_signed_and_its_length_right(syntax: str) -> No
 
 
 def test_bytes_beside_the_edit_are_the_same() -> None:
-    data = corpus.ct(rows=6, columns=6)
+    data = instances.ct(rows=6, columns=6)
     before, after = parse(data), edit(data, {ID: NewValue("LO", "MRN-77")})[1]
     old, new = before.get(ID), parse(after).get(ID)
     assert old is not None
@@ -87,14 +87,14 @@ def test_bytes_beside_the_edit_are_the_same() -> None:
 
 
 def test_only_the_header_is_held() -> None:
-    data = corpus.multiframe(3, rows=64, columns=64)
+    data = instances.multiframe(3, rows=64, columns=64)
     new, _ = edit(data, PLAIN)
     assert sum(len(piece) for piece in new.pieces if isinstance(piece, bytes)) < 500
 
 
 @pytest.mark.parametrize("syntax", SYNTAXES)
 def test_the_pixel_data_moves_as_told(syntax: str) -> None:
-    data = corpus.make_instance(transfer_syntax=syntax, frames=2)
+    data = instances.make_instance(transfer_syntax=syntax, frames=2)
     for values in (PLAIN, VALUES):
         new, after = edit(data, values)
         assert new.shift
@@ -107,14 +107,14 @@ def moved(table: FrameTable, shift: int) -> FrameTable:
 
 @pytest.mark.parametrize("table", ["basic", "extended", "none"])
 def test_fragments_move_as_told(table: str) -> None:
-    data = corpus.encapsulated([[b"\xff\xd8one", b"more"], [b"\xff\xd8two"]], table=table)
+    data = instances.encapsulated([[b"\xff\xd8one", b"more"], [b"\xff\xd8two"]], table=table)
     new, after = edit(data, VALUES)
     assert frame_table(after, parse(after)) == moved(frame_table(data, parse(data)), new.shift)
     assert after.endswith(data[data.index(b"\xe0\x7f\x10\x00") :])
 
 
 def test_without_pixel_data_nothing_moves() -> None:
-    assert edit(corpus.make_instance(pixel=False), PLAIN)[0].shift == 0
+    assert edit(instances.make_instance(pixel=False), PLAIN)[0].shift == 0
 
 
 def test_an_attribute_that_the_file_repeats_stands_once() -> None:
@@ -159,11 +159,11 @@ def test_an_empty_dataset_takes_attributes() -> None:
 )
 def test_a_value_that_the_character_set_holds_is_written_in_it(declared: str, text: str, raw: bytes | None) -> None:
     terms = declared.split("\\")
-    data = corpus.make_instance(SpecificCharacterSet=terms if len(terms) > 1 else declared, PatientComments="x")
+    data = instances.make_instance(SpecificCharacterSet=terms if len(terms) > 1 else declared, PatientComments="x")
     new, after = edit(data, {NAME: NewValue("PN", text)})
     assert not new.converted
-    assert corpus.read(after).SpecificCharacterSet == (terms if len(terms) > 1 else declared)
-    assert str(corpus.read(after).PatientName) == text
+    assert instances.read(after).SpecificCharacterSet == (terms if len(terms) > 1 else declared)
+    assert str(instances.read(after).PatientName) == text
     assert raw is None or parse(after).raw(NAME).rstrip() == raw
 
 
@@ -177,7 +177,7 @@ def test_else_all_text_becomes_utf_8(syntax: str, declared: str | None) -> None:
     other.SpecificCharacterSet = "ISO_IR 144"
     other.add(DataElement(0x00080104, "LO", "Люкс"))
     other.add(DataElement(0x00081199, "SQ", Sequence([inner])))
-    data = corpus.make_instance(
+    data = instances.make_instance(
         transfer_syntax=syntax,
         SpecificCharacterSet=declared,
         InstitutionName=b"H\xf4pital",
@@ -200,10 +200,10 @@ def test_else_all_text_becomes_utf_8(syntax: str, declared: str | None) -> None:
         {"vr": "LT", "Value": ["Odd"]},
     )
     assert found == expected
-    with_pydicom = corpus.read(after)
+    with_pydicom = instances.read(after)
     assert with_pydicom.InstitutionName == "Hôpital"
     assert with_pydicom[0x00081032].value[0][0x00080104].value == "Люкс"
-    assert with_pydicom.PixelData == corpus.read(data).PixelData
+    assert with_pydicom.PixelData == instances.read(data).PixelData
 
 
 def test_what_is_ascii_already_keeps_its_bytes() -> None:
@@ -271,7 +271,7 @@ def test_every_bundled_file(path: Path, values: dict[int, NewValue]) -> None:
 
 
 def test_a_deflated_file_is_deflated_again() -> None:
-    data = corpus.make_instance(transfer_syntax=corpus.DEFLATED_LITTLE, rows=64, columns=64, pixel=bytes(8192))
+    data = instances.make_instance(transfer_syntax=instances.DEFLATED_LITTLE, rows=64, columns=64, pixel=bytes(8192))
     after = edit(data, PLAIN)[1]
     assert len(after) < 1500
     assert not len(after[parse(after).dataset_offset :]) % 2
@@ -279,7 +279,7 @@ def test_a_deflated_file_is_deflated_again() -> None:
 
 
 def test_the_stream_gives_what_is_asked_for() -> None:
-    data = corpus.make_instance()
+    data = instances.make_instance()
     new, whole = edit(data, PLAIN)
     stream = new.stream(data)
     assert b"".join(iter(lambda: stream.read(7), b"")) == whole

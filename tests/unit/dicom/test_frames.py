@@ -9,7 +9,7 @@ import pytest
 from app.dicom.encoding.frames import FrameTable, frame_table
 from app.dicom.encoding.part10 import inflated, parse
 from app.errors import NotFound
-from tests import corpus
+from tests.support import instances
 
 JPEG = b"\xff\xd8\xff\xe0"
 
@@ -27,41 +27,41 @@ def frames(data: bytes) -> list[bytes]:
     ]
 
 
-@pytest.mark.parametrize("syntax", [corpus.IMPLICIT_LITTLE, corpus.EXPLICIT_LITTLE, corpus.DEFLATED_LITTLE])
+@pytest.mark.parametrize("syntax", [instances.IMPLICIT_LITTLE, instances.EXPLICIT_LITTLE, instances.DEFLATED_LITTLE])
 @pytest.mark.parametrize("number", [1, 5])
 def test_native_frames(syntax: str, number: int) -> None:
-    data = corpus.make_instance(frames=number, rows=3, columns=5, transfer_syntax=syntax)
-    assert frames(data) == [corpus.frame(k, 3, 5) for k in range(number)]
+    data = instances.make_instance(frames=number, rows=3, columns=5, transfer_syntax=syntax)
+    assert frames(data) == [instances.frame(k, 3, 5) for k in range(number)]
 
 
 @pytest.mark.parametrize("table", ["basic", "extended", "none"])
 def test_encapsulated_frames_of_one_fragment(table: str) -> None:
     pictures = [b"%04d" % k for k in range(7)]
-    assert frames(corpus.encapsulated([[picture] for picture in pictures], table=table)) == pictures
+    assert frames(instances.encapsulated([[picture] for picture in pictures], table=table)) == pictures
 
 
 @pytest.mark.parametrize("table", ["basic", "extended", "none"])
 @pytest.mark.parametrize("start", [JPEG, b"\xff\x4f\xff\x51", b"\0\0\0\x0cjP  ", b"\xff\x0a"])
 def test_encapsulated_frames_of_several_fragments(table: str, start: bytes) -> None:
     pictures = [[start + b"ab", b"cdef"], [start + b"gh"], [start + b"ij", b"kl", b"mnop"]]
-    assert frames(corpus.encapsulated(pictures, table=table)) == [b"".join(each) for each in pictures]
+    assert frames(instances.encapsulated(pictures, table=table)) == [b"".join(each) for each in pictures]
 
 
 def test_one_frame_takes_all_fragments() -> None:
-    assert frames(corpus.encapsulated([[b"ab", b"cd", b"ef"]], table="none")) == [b"abcdef"]
+    assert frames(instances.encapsulated([[b"ab", b"cd", b"ef"]], table="none")) == [b"abcdef"]
 
 
 def test_a_lying_offset_table_is_not_believed() -> None:
-    data = corpus.encapsulated([[b"abcd"], [b"efgh"]])
+    data = instances.encapsulated([[b"abcd"], [b"efgh"]])
     assert frames(data.replace(struct.pack("<2I", 0, 12), struct.pack("<2I", 0, 11))) == [b"abcd", b"efgh"]
     assert frames(data.replace(struct.pack("<2I", 0, 12), struct.pack("<2I", 12, 12))) == [b"abcd", b"efgh"]
-    three = corpus.encapsulated([[b"abcd", b"ef"], [b"gh"]])
+    three = instances.encapsulated([[b"abcd", b"ef"], [b"gh"]])
     assert frames(three.replace(struct.pack("<2I", 0, 22), struct.pack("<2I", 12, 22))) == []
 
 
 def test_an_offset_table_of_more_frames_than_fragments_is_not_read() -> None:
     count = 200_000
-    data = corpus.encapsulated(
+    data = instances.encapsulated(
         [[b"ab"]], NumberOfFrames=str(count), ExtendedOffsetTable=bytes(8 * count), ExtendedOffsetTableLengths=b""
     )
     found = parse(data)
@@ -73,8 +73,8 @@ def test_an_offset_table_of_more_frames_than_fragments_is_not_read() -> None:
 
 
 def test_frames_that_nothing_tells_apart_are_not_found() -> None:
-    assert frames(corpus.encapsulated([[b"ab", b"cd"], [b"ef"]], table="none")) == []
-    assert frames(corpus.encapsulated([[b"ab"]], table="none", NumberOfFrames="9")) == []
+    assert frames(instances.encapsulated([[b"ab", b"cd"], [b"ef"]], table="none")) == []
+    assert frames(instances.encapsulated([[b"ab"]], table="none", NumberOfFrames="9")) == []
 
 
 @pytest.mark.parametrize(
@@ -82,17 +82,17 @@ def test_frames_that_nothing_tells_apart_are_not_found() -> None:
     [{"rows": 0}, {"BitsAllocated": None}, {"NumberOfFrames": "x", "Rows": None}, {"pixel": False}, {"pixel": b""}],
 )
 def test_images_without_a_frame(attributes: dict[str, object]) -> None:
-    assert frames(corpus.make_instance(**attributes)) == []
+    assert frames(instances.make_instance(**attributes)) == []
 
 
 @pytest.mark.parametrize("claim, count", [("999999999", 2), ("0", 1), ("-5", 1), ("junk", 1), (None, 1), ("2\\3", 2)])
 def test_no_more_frames_than_there_are_bytes(claim: str | None, count: int) -> None:
-    data = corpus.make_instance(rows=2, columns=2, pixel=bytes(16), NumberOfFrames=claim)
+    data = instances.make_instance(rows=2, columns=2, pixel=bytes(16), NumberOfFrames=claim)
     assert len(frames(data)) == count
 
 
 def test_beyond_the_last_frame() -> None:
-    data = corpus.make_instance(frames=2)
+    data = instances.make_instance(frames=2)
     table = frame_table(data, parse(data))
     for number in (0, -1, 3, 10**12):
         with pytest.raises(NotFound, match=r"^The specified frame cannot be found\.$"):
@@ -104,7 +104,7 @@ def test_packed_bits_do_not_begin_on_bytes() -> None:
     pictures = [[random.Random(k).randrange(2) for _ in range(15)] for k in range(3)]
     bits = [bit for picture in pictures for bit in picture] + [0] * 3
     packed = bytes(sum(bit << n for n, bit in enumerate(bits[k : k + 8])) for k in range(0, 48, 8))
-    data = corpus.make_instance(rows=3, columns=5, frames=3, pixel=packed, BitsAllocated=1, BitsStored=1, HighBit=0)
+    data = instances.make_instance(rows=3, columns=5, frames=3, pixel=packed, BitsAllocated=1, BitsStored=1, HighBit=0)
     found = frames(data)
     assert [[picture[n // 8] >> n % 8 & 1 for n in range(15)] for picture in found] == pictures
     assert [len(picture) for picture in found] == [2, 2, 2]
@@ -115,13 +115,13 @@ def test_packed_bits_do_not_begin_on_bytes() -> None:
 def test_subsampled_colour_takes_two_thirds_unless_all_is_there(name: str, size: int) -> None:
     colour = {"SamplesPerPixel": 3, "BitsAllocated": 8, "BitsStored": 8, "HighBit": 7}
     pixels = bytes(range(2 * size))
-    data = corpus.make_instance(rows=2, columns=2, frames=2, pixel=pixels, PhotometricInterpretation=name, **colour)
+    data = instances.make_instance(rows=2, columns=2, frames=2, pixel=pixels, PhotometricInterpretation=name, **colour)
     assert frames(data) == [pixels[:size], pixels[size:]]
 
 
 def test_float_pixel_data() -> None:
     values = struct.pack("<8f", *range(8))
-    data = corpus.make_instance(
+    data = instances.make_instance(
         rows=2, columns=2, frames=2, pixel=False, Rows=2, Columns=2, BitsAllocated=32, SamplesPerPixel=1,
         NumberOfFrames="2", FloatPixelData=values,
     )  # fmt: skip
@@ -129,10 +129,10 @@ def test_float_pixel_data() -> None:
 
 
 def test_ten_thousand_frames_pack_small() -> None:
-    native = corpus.make_instance(rows=1, columns=1, frames=10_000)
+    native = instances.make_instance(rows=1, columns=1, frames=10_000)
     assert len(frame_table(native, parse(native)).pack()) < 100
     noise = random.Random(0)
-    data = corpus.encapsulated([[bytes(noise.randrange(100, 9000))] for _ in range(10_000)])
+    data = instances.encapsulated([[bytes(noise.randrange(100, 9000))] for _ in range(10_000)])
     assert len(frame_table(data, parse(data)).pack()) < 30_000
     assert len(frames(data)) == 10_000
 

@@ -10,8 +10,8 @@ from app.dicom.encoding.part10 import parse
 from app.dicom.json import model
 from app.dicom.json.model import dataset_json, describe, first_text, person_name
 from app.errors import InvalidInstance
-from tests import corpus
-from tests.unit.dicom.raw import IMPLICIT, element, implicit, item, part10
+from tests.support import instances
+from tests.support.raw_elements import IMPLICIT, element, implicit, item, part10
 
 CHARSET = 0x00080005
 
@@ -87,7 +87,7 @@ def test_bulk_and_group_lengths_are_left_out_at_every_depth() -> None:
 
 
 def test_file_meta_information_is_not_part_of_it() -> None:
-    assert not any(key.startswith("0002") for key in dataset_json(parse(corpus.make_instance())))
+    assert not any(key.startswith("0002") for key in dataset_json(parse(instances.make_instance())))
 
 
 def test_private_attributes_of_implicit_files_vanish() -> None:
@@ -152,12 +152,12 @@ def test_items_may_declare_their_own_character_set() -> None:
 
 
 def test_big_endian_numbers() -> None:
-    found = dataset_json(parse(corpus.make_instance(rows=3, columns=5, transfer_syntax=corpus.EXPLICIT_BIG)))
+    found = dataset_json(parse(instances.make_instance(rows=3, columns=5, transfer_syntax=instances.EXPLICIT_BIG)))
     assert (found["00280010"]["Value"], found["00280011"]["Value"]) == ([3], [5])
 
 
 def test_first_text() -> None:
-    found = dataset_json(parse(corpus.make_instance(PatientName="A^B=C", PatientID=None, InstanceNumber="7")))
+    found = dataset_json(parse(instances.make_instance(PatientName="A^B=C", PatientID=None, InstanceNumber="7")))
     assert first_text(found, 0x00100010) == "A^B=C"
     assert first_text(found, 0x00200013) == "7"
     assert first_text(found, 0x00100020) is None
@@ -165,8 +165,8 @@ def test_first_text() -> None:
 
 
 def test_a_clean_instance_has_no_problems() -> None:
-    for syntax in (corpus.IMPLICIT_LITTLE, corpus.EXPLICIT_LITTLE, corpus.EXPLICIT_BIG):
-        assert describe(parse(corpus.ct(rows=4, columns=4, transfer_syntax=syntax))).problems == ()
+    for syntax in (instances.IMPLICIT_LITTLE, instances.EXPLICIT_LITTLE, instances.EXPLICIT_BIG):
+        assert describe(parse(instances.ct(rows=4, columns=4, transfer_syntax=syntax))).problems == ()
 
 
 def test_problems_name_tag_rule_and_place() -> None:

@@ -14,16 +14,16 @@ from app.dicom.encoding import reader
 from app.dicom.encoding.elements import Fragments
 from app.dicom.encoding.part10 import inflated, parse
 from app.errors import InvalidInstance
-from tests import corpus
-from tests.unit.dicom.raw import EXPLICIT, IMPLICIT, SEQUENCE_END, UNDEFINED, element, implicit, item, part10
+from tests.support import instances
+from tests.support.raw_elements import EXPLICIT, IMPLICIT, SEQUENCE_END, UNDEFINED, element, implicit, item, part10
 
 NAME = element(0x00100010, "PN", b"Doe^Jane")
-SYNTAXES = [corpus.IMPLICIT_LITTLE, corpus.EXPLICIT_LITTLE, corpus.EXPLICIT_BIG, corpus.DEFLATED_LITTLE]
+SYNTAXES = [instances.IMPLICIT_LITTLE, instances.EXPLICIT_LITTLE, instances.EXPLICIT_BIG, instances.DEFLATED_LITTLE]
 
 
 @pytest.mark.parametrize("syntax", SYNTAXES)
 def test_reads_every_uncompressed_syntax(syntax: str) -> None:
-    found = parse(corpus.ct(rows=4, columns=4, transfer_syntax=syntax))
+    found = parse(instances.ct(rows=4, columns=4, transfer_syntax=syntax))
     assert found.transfer_syntax.uid == syntax
     assert found.raw(0x00100020) == b"P1"
     assert found.integer(0x00280010) == 4
@@ -33,17 +33,17 @@ def test_reads_every_uncompressed_syntax(syntax: str) -> None:
     assert found.pixel_data.length == 32
 
 
-@pytest.mark.parametrize("syntax", [corpus.IMPLICIT_LITTLE, corpus.EXPLICIT_LITTLE])
+@pytest.mark.parametrize("syntax", [instances.IMPLICIT_LITTLE, instances.EXPLICIT_LITTLE])
 def test_locates_pixels_without_loading_them(syntax: str) -> None:
-    data = corpus.make_instance(rows=8, columns=8, transfer_syntax=syntax)
+    data = instances.make_instance(rows=8, columns=8, transfer_syntax=syntax)
     pixels = parse(data).pixel_data
     assert pixels is not None
     assert parse(data).raw(0x7FE00010) == b""
-    assert data[pixels.offset : pixels.offset + pixels.length] == corpus.frame(0, 8, 8)
+    assert data[pixels.offset : pixels.offset + pixels.length] == instances.frame(0, 8, 8)
 
 
 def test_locates_fragments() -> None:
-    data = corpus.encapsulated([[b"abcd", b"ef"], [b"gh"]], table="extended")
+    data = instances.encapsulated([[b"abcd", b"ef"], [b"gh"]], table="extended")
     pixels = parse(data).pixel_data
     assert pixels is not None
     assert isinstance(pixels.fragments, Fragments)
@@ -70,7 +70,7 @@ def test_a_mapped_file_is_not_read_beyond_its_headers(tmp_path: Path) -> None:
 
 
 def test_a_window_on_larger_bytes_reads_like_the_bytes() -> None:
-    data = corpus.make_instance()
+    data = instances.make_instance()
     assert parse(memoryview(b"x" + data + b"y")[1:-1]).elements == parse(data).elements
 
 
@@ -194,8 +194,8 @@ HOSTILE = {
     "undefined text": part10(element(0x00100020, "UT", b"", UNDEFINED)),
     "group 0000": part10(element(0x00000002, "UI", b"1.2\0").replace(b"\2\0UI", b"\0\0\0\0", 1)),
     "meta in the dataset": part10(NAME + element(0x00020016, "AE", b"X ")),
-    "deflated garbage": part10(b"not deflated", corpus.DEFLATED_LITTLE),
-    "deflated and cut short": part10(zlib.compress(NAME * 99, wbits=-15)[:-9], corpus.DEFLATED_LITTLE),
+    "deflated garbage": part10(b"not deflated", instances.DEFLATED_LITTLE),
+    "deflated and cut short": part10(zlib.compress(NAME * 99, wbits=-15)[:-9], instances.DEFLATED_LITTLE),
 }
 
 
@@ -213,11 +213,11 @@ def test_a_deflated_stream_without_an_end_is_refused() -> None:
     stream = zlib.compressobj(wbits=-15)
     unfinished = stream.compress(NAME) + stream.flush(zlib.Z_SYNC_FLUSH)
     with pytest.raises(InvalidInstance, match="deflated dataset is cut short"):
-        parse(part10(unfinished, corpus.DEFLATED_LITTLE))
+        parse(part10(unfinished, instances.DEFLATED_LITTLE))
 
 
 def test_a_deflated_dataset_may_not_outgrow_its_limit() -> None:
-    bomb = part10(zlib.compress(element(0x7FE00010, "OW", bytes(1 << 20)), wbits=-15), corpus.DEFLATED_LITTLE)
+    bomb = part10(zlib.compress(element(0x7FE00010, "OW", bytes(1 << 20)), wbits=-15), instances.DEFLATED_LITTLE)
     assert parse(bomb).pixel_data is not None
     with pytest.raises(InvalidInstance, match="more than 65536 bytes"):
         parse(bomb, inflate_limit=1 << 16)
@@ -226,7 +226,7 @@ def test_a_deflated_dataset_may_not_outgrow_its_limit() -> None:
 
 def test_inflating_takes_the_memory_of_the_dataset_once_and_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     size = 16 << 20
-    bomb = part10(zlib.compress(element(0x7FE00010, "OW", bytes(size)), wbits=-15), corpus.DEFLATED_LITTLE)
+    bomb = part10(zlib.compress(element(0x7FE00010, "OW", bytes(size)), wbits=-15), instances.DEFLATED_LITTLE)
     alone = []
 
     def watched(*arguments: Any, **options: Any) -> bytearray:

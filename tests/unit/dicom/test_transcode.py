@@ -13,10 +13,10 @@ from app.dicom.encoding.part10 import parse
 from app.dicom.encoding.transcode import native_frame, swapped, to_explicit_little
 from app.dicom.json.model import dataset_json
 from app.errors import NotAcceptable
-from tests import corpus
-from tests.unit.dicom.raw import EXPLICIT, IMPLICIT, SEQUENCE_END, UNDEFINED, element, implicit, item, part10
+from tests.support import instances
+from tests.support.raw_elements import EXPLICIT, IMPLICIT, SEQUENCE_END, UNDEFINED, element, implicit, item, part10
 
-SYNTAXES = [corpus.IMPLICIT_LITTLE, corpus.EXPLICIT_LITTLE, corpus.EXPLICIT_BIG, corpus.DEFLATED_LITTLE]
+SYNTAXES = [instances.IMPLICIT_LITTLE, instances.EXPLICIT_LITTLE, instances.EXPLICIT_BIG, instances.DEFLATED_LITTLE]
 
 
 def rewritten(data: bytes) -> bytes:
@@ -25,19 +25,19 @@ def rewritten(data: bytes) -> bytes:
 
 @pytest.mark.parametrize("syntax", SYNTAXES)
 def test_the_dataset_stays_the_same(syntax: str) -> None:
-    data = corpus.ct(rows=6, columns=6, transfer_syntax=syntax, preamble=b"x" * 128)
+    data = instances.ct(rows=6, columns=6, transfer_syntax=syntax, preamble=b"x" * 128)
     after = rewritten(data)
     assert after[:128] == bytes(128)
-    before, result = corpus.read(data), corpus.read(after)
+    before, result = instances.read(data), instances.read(after)
     assert result.file_meta.TransferSyntaxUID == EXPLICIT
     assert result.file_meta.FileMetaInformationGroupLength == after.index(b"\x08\x00\x05\x00CS") - 144
     assert set(before.keys()) == set(result.keys())
-    if syntax == corpus.IMPLICIT_LITTLE:
+    if syntax == instances.IMPLICIT_LITTLE:
         assert dataset_json(parse(after)) == dataset_json(parse(data))
     else:
         pixels = before.pop("PixelData"), result.pop("PixelData")
         assert before == result
-        assert swapped(pixels[0].value, 2 if syntax == corpus.EXPLICIT_BIG else 1) == pixels[1].value
+        assert swapped(pixels[0].value, 2 if syntax == instances.EXPLICIT_BIG else 1) == pixels[1].value
 
 
 def test_big_endian_words_of_every_size_turn() -> None:
@@ -52,8 +52,8 @@ def test_big_endian_words_of_every_size_turn() -> None:
     ]  # fmt: skip
     nested = DataElement(0x00091101, "SQ", Sequence([Dataset()]))
     nested.value[0].add(DataElement(0x00280010, "US", 513))
-    data = corpus.make_instance(transfer_syntax=corpus.EXPLICIT_BIG, extra=[*extra, nested], pixel=False)
-    result = corpus.read(rewritten(data))
+    data = instances.make_instance(transfer_syntax=instances.EXPLICIT_BIG, extra=[*extra, nested], pixel=False)
+    result = instances.read(rewritten(data))
     raw = {element.VR: element.value for element in result if 0x00091001 <= element.tag < 0x00091101}
     assert raw == {
         "OW": b"\2\1\4\3", "OF": b"\4\3\2\1", "OL": b"\4\3\2\1", "OD": bytes(range(8))[::-1],
@@ -66,14 +66,14 @@ def test_big_endian_words_of_every_size_turn() -> None:
 @pytest.mark.parametrize("bits, word", [(8, 2), (16, 2), (32, 4), (64, 8)])
 def test_big_endian_pixels_turn_by_their_depth(bits: int, word: int) -> None:
     pixels = bytes(range(64))
-    data = corpus.make_instance(
-        rows=2, columns=2, frames=2, pixel=pixels, BitsAllocated=bits, transfer_syntax=corpus.EXPLICIT_BIG
+    data = instances.make_instance(
+        rows=2, columns=2, frames=2, pixel=pixels, BitsAllocated=bits, transfer_syntax=instances.EXPLICIT_BIG
     )
     found = parse(data)
     table = frame_table(data, found)
     assert table.word == word
     ((start, length),) = table.ranges(2)
-    result = corpus.read(rewritten(data)).PixelData
+    result = instances.read(rewritten(data)).PixelData
     assert result == swapped(pixels, word)
     covering = data[start : start + length]
     assert native_frame(table, 2, covering, little=True) == result[length : 2 * length]
@@ -84,8 +84,8 @@ def test_big_endian_pixels_turn_by_their_depth(bits: int, word: int) -> None:
 def test_big_endian_frames_that_end_within_a_word(bits: int, columns: int) -> None:
     """Each is as in the little endian file; alone in a big endian one it would be the same, padded and turned."""
     image = {"rows": 1, "columns": columns, "frames": 4, "BitsAllocated": bits, "BitsStored": bits, "HighBit": bits - 1}
-    big = corpus.make_instance(pixel=bytes(range(1, 33)), transfer_syntax=corpus.EXPLICIT_BIG, **image)
-    little = corpus.make_instance(pixel=swapped(bytes(range(1, 33)), 2), **image)
+    big = instances.make_instance(pixel=bytes(range(1, 33)), transfer_syntax=instances.EXPLICIT_BIG, **image)
+    little = instances.make_instance(pixel=swapped(bytes(range(1, 33)), 2), **image)
     table, plain = (frame_table(data, parse(data)) for data in (big, little))
     for number in range(1, 5):
         ((start, length),) = plain.ranges(number)
@@ -114,7 +114,7 @@ def test_group_lengths_go_and_undefined_lengths_stay_readable() -> None:
     inner = element(0x00080000, "UL", struct.pack("<L", 99)) + element(0x00100020, "LO", b"P1")
     sequence = element(0x00081140, "SQ", item(inner, UNDEFINED) + SEQUENCE_END, UNDEFINED)
     icon = element(0x00880200, "SQ", item(element(0x7FE00010, "OB", item(b"") + item(b"ab") + SEQUENCE_END, UNDEFINED)))
-    result = corpus.read(rewritten(part10(inner + sequence + icon)))
+    result = instances.read(rewritten(part10(inner + sequence + icon)))
     assert result.PatientID == "P1"
     assert list(result[0x00081140].value[0].keys()) == [0x00100020]
     assert result[0x00880200].value[0].PixelData == item(b"") + item(b"ab")
@@ -123,8 +123,8 @@ def test_group_lengths_go_and_undefined_lengths_stay_readable() -> None:
 @pytest.mark.parametrize(
     "make",
     [
-        lambda: corpus.encapsulated([[b"ab"]]),
-        lambda: corpus.make_instance().replace(b"1.2.840.10008.1.2.1\0", b"1.2.840.10008.1.2.5\0"),
+        lambda: instances.encapsulated([[b"ab"]]),
+        lambda: instances.make_instance().replace(b"1.2.840.10008.1.2.1\0", b"1.2.840.10008.1.2.5\0"),
     ],
 )
 def test_compressed_sources_are_refused_before_the_first_piece(make: Callable[[], bytes]) -> None:
@@ -134,12 +134,12 @@ def test_compressed_sources_are_refused_before_the_first_piece(make: Callable[[]
 
 
 def test_a_compressed_syntax_without_pixels_is_rewritten() -> None:
-    data = corpus.make_instance(pixel=False, transfer_syntax=corpus.JPEG_BASELINE)
-    assert corpus.read(rewritten(data)).file_meta.TransferSyntaxUID == EXPLICIT
+    data = instances.make_instance(pixel=False, transfer_syntax=instances.JPEG_BASELINE)
+    assert instances.read(rewritten(data)).file_meta.TransferSyntaxUID == EXPLICIT
 
 
 def test_pieces_stay_small_and_few() -> None:
-    data = corpus.make_instance(rows=1024, columns=1024, frames=3, transfer_syntax=corpus.EXPLICIT_BIG)
+    data = instances.make_instance(rows=1024, columns=1024, frames=3, transfer_syntax=instances.EXPLICIT_BIG)
     pieces = [len(piece) for piece in to_explicit_little(data, parse(data))]
     assert max(pieces) <= 1 << 20
     assert len(pieces) < 10

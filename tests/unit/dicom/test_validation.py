@@ -9,8 +9,8 @@ from app.dicom.encoding.part10 import parse
 from app.dicom.encoding.vr import keyword
 from app.dicom.validation.instance_rules import REQUIRED, check_indexed, check_required
 from app.errors import IDENTIFIER_RULE
-from tests import corpus
-from tests.unit.dicom.raw import element, part10
+from tests.support import instances
+from tests.support.raw_elements import element, part10
 
 LONGER = "Value length exceeds maximum length of {}."
 LONGER_BRIEF = "Value length exceeds maximum length."
@@ -75,12 +75,12 @@ def test_trailing_nuls_break_the_strict_rules_only(vr: str, raw: bytes) -> None:
 
 
 def test_the_message_names_the_keyword() -> None:
-    (problem,) = check_indexed(parse(corpus.make_instance(patient_id="a\0b")), {0x00100020: "LO"}, lenient=False)
+    (problem,) = check_indexed(parse(instances.make_instance(patient_id="a\0b")), {0x00100020: "LO"}, lenient=False)
     assert problem.text == "Dicom element 'PatientID' failed validation for VR 'LO': Value contains invalid character."
 
 
 def test_lengths_count_characters_not_bytes() -> None:
-    data = corpus.make_instance(SpecificCharacterSet="ISO_IR 192", patient_id="é" * 64)
+    data = instances.make_instance(SpecificCharacterSet="ISO_IR 192", patient_id="é" * 64)
     assert check_indexed(parse(data), {0x00100020: "LO"}, lenient=False) == []
 
 
@@ -96,7 +96,7 @@ def test_absent_attributes_are_none() -> None:
 @pytest.mark.parametrize("lenient", [False, True])
 @pytest.mark.parametrize("tag", REQUIRED)
 def test_required_attributes_may_not_be_missing(tag: int, lenient: bool) -> None:
-    found = check_required(parse(corpus.make_instance(**{keyword(tag): None})), lenient=lenient)
+    found = check_required(parse(instances.make_instance(**{keyword(tag): None})), lenient=lenient)
     text = f"The required tag '({tag >> 16:04x},{tag & 0xFFFF:04x})' is missing."
     assert [problem.text for problem in found.failures] == [text]
     assert found.warnings == ()
@@ -105,7 +105,7 @@ def test_required_attributes_may_not_be_missing(tag: int, lenient: bool) -> None
 @pytest.mark.parametrize("raw", [b"", b"  ", b"\0\0"])
 @pytest.mark.parametrize("tag", REQUIRED)
 def test_required_attributes_may_not_be_empty_but_for_a_lenient_patient_id(tag: int, raw: bytes) -> None:
-    instance = parse(corpus.make_instance(**{keyword(tag): raw}))
+    instance = parse(instances.make_instance(**{keyword(tag): raw}))
     assert [problem.tag for problem in check_required(instance, lenient=False).failures] == [tag]
     found = check_required(instance, lenient=True)
     assert [problem.tag for problem in (found.warnings if tag == 0x00100020 else found.failures)] == [tag]
@@ -113,14 +113,14 @@ def test_required_attributes_may_not_be_empty_but_for_a_lenient_patient_id(tag: 
 
 @pytest.mark.parametrize("tag", REQUIRED)
 def test_required_attributes_have_one_value_but_for_a_lenient_patient_id(tag: int) -> None:
-    instance = parse(corpus.make_instance(**{keyword(tag): b"1.2\\1.3"}))
+    instance = parse(instances.make_instance(**{keyword(tag): b"1.2\\1.3"}))
     assert len(check_required(instance, lenient=False).failures) == 1
     assert len(check_required(instance, lenient=True).failures) == (0 if tag == 0x00100020 else 1)
 
 
 def test_a_complete_instance_lacks_nothing() -> None:
-    assert check_required(parse(corpus.make_instance()), lenient=False) == ((), ())
-    assert check_indexed(parse(corpus.make_instance()), REQUIRED, lenient=False) == []
+    assert check_required(parse(instances.make_instance()), lenient=False) == ((), ())
+    assert check_indexed(parse(instances.make_instance()), REQUIRED, lenient=False) == []
 
 
 def test_numbers_of_several_values_are_sound() -> None:

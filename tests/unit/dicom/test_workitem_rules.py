@@ -12,7 +12,7 @@ from app.dicom.worklist import rule_tables as tables
 from app.dicom.worklist import states
 from app.dicom.worklist.attribute_rules import Need, Rules, check_attributes
 from app.errors import InvalidWorkitem, WorkitemConflict
-from tests.workitems import CODE, COMPLETE, PERFORMED, code, requested, sequence, text, workitem
+from tests.support.workitems import CODE, COMPLETE, PERFORMED, code, requested, sequence, text, workitem
 
 U, T, OTHER = "2.25.601", "2.25.699", "2.25.698"
 NOW = 1_709_283_600.25  # 2024-03-01 09:00:00.25 UTC

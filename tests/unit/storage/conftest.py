@@ -1,41 +1,30 @@
-"""Time as the tests want it."""
+"""Fixtures for storage tests: a clock that the test moves, calls in one thread, and no waiting for the disk."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 
 import pytest
 
 from app import bootstrap
 from app.engines.embedded import commits
-from app.storage.table import clock
-
-Later = Callable[..., None]
-"""later(seconds): lets time pass; a month unless told."""
+from tests.support.clock import AdvanceClock, stop_clock
 
 
 @pytest.fixture
-def later(monkeypatch: pytest.MonkeyPatch) -> Later:
-    """The archive's clock stands still, unless it is moved on."""
-    now = clock.now()
-
-    def move(seconds: float = 30 * 86_400) -> None:
-        nonlocal now
-        now += seconds
-
-    monkeypatch.setattr(clock, "now", lambda: now)
-    return move
+def advance_clock(monkeypatch: pytest.MonkeyPatch) -> AdvanceClock:
+    """Stop the archive's clock. The test moves it."""
+    return stop_clock(monkeypatch)
 
 
 @pytest.fixture(autouse=True)
-def one_after_another(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Files are written by the thread that asks for it, so that who dies, or stands still, does so alone."""
+def sequential_parallel_map(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The calling thread writes the files. A test that stops or kills this thread then affects no other thread."""
     monkeypatch.setattr(bootstrap, "parallel_map", map)
 
 
 @pytest.fixture(autouse=True)
-def unsynced(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing waits for the disk: processes die in these tests, machines do not."""
+def no_disk_sync(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing waits for the disk. These tests kill processes, and the page cache survives that."""
     monkeypatch.setattr(os, "fsync", lambda _: None)
     monkeypatch.setattr(commits, "_SYNCHRONOUS", dict.fromkeys((True, False), "PRAGMA synchronous = OFF"))

@@ -19,7 +19,7 @@ from app.storage.table import clock, keys
 from app.storage.table.counters import SequenceCounter
 from app.storage.table.partitions import Partition
 from app.storage.table.ports import Table
-from tests.unit.storage.conftest import Later
+from tests.support.clock import AdvanceClock
 
 CLINIC = Partition(2, "clinic", "")
 
@@ -75,22 +75,26 @@ def test_an_empty_feed(reader: Feed) -> None:
     assert (reader.read(), reader.read_by_time(), reader.latest()) == ([], [], [None, None])
 
 
-def test_readers_stop_at_a_gap_and_go_on_when_it_is_filled(writer: Feed, reader: Feed, later: Later) -> None:
+def test_readers_stop_at_a_gap_and_go_on_when_it_is_filled(
+    writer: Feed, reader: Feed, advance_clock: AdvanceClock
+) -> None:
     one, slow, three = writer.reserve(3)
     writer.write(one)
     writer.write(three)
     assert (reader.read(), reader.read_by_time(), reader.latest()) == ([1], [1], [1, 1])
-    later(GRACE_SECONDS - 1)
+    advance_clock(GRACE_SECONDS - 1)
     assert reader.read() == [1]
     writer.write(slow)
     assert (reader.read(), sorted(reader.read_by_time()), reader.latest()) == ([1, 2, 3], [1, 2, 3], [3, 2])
 
 
-def test_a_gap_that_waited_long_enough_is_closed_for_good(writer: Feed, reader: Feed, later: Later) -> None:
+def test_a_gap_that_waited_long_enough_is_closed_for_good(
+    writer: Feed, reader: Feed, advance_clock: AdvanceClock
+) -> None:
     one, slow, three = writer.reserve(3)
     writer.write(one)
     writer.write(three)
-    later(GRACE_SECONDS + 1)
+    advance_clock(GRACE_SECONDS + 1)
     assert (reader.read(), reader.read_by_time(), reader.latest()) == ([1, 3], [1, 3], [3, 3])
     with pytest.raises(Conflict):
         writer.write(slow)
@@ -98,26 +102,28 @@ def test_a_gap_that_waited_long_enough_is_closed_for_good(writer: Feed, reader: 
     assert reader.read(after=3) == [4]
 
 
-def test_a_gap_is_as_old_as_what_was_reserved_after_it(writer: Feed, reader: Feed, later: Later) -> None:
+def test_a_gap_is_as_old_as_what_was_reserved_after_it(writer: Feed, reader: Feed, advance_clock: AdvanceClock) -> None:
     """A process that has not looked before cannot tell how old the last gap is."""
     writer.write(*writer.reserve())
     writer.reserve(2)
-    later()
+    advance_clock()
     assert reader.read() == [1]
     writer.write(*writer.reserve())
     assert reader.read() == [1]
-    later(GRACE_SECONDS + 1)
+    advance_clock(GRACE_SECONDS + 1)
     assert reader.read() == [1, 4]
 
 
-def test_the_last_gap_is_closed_by_who_saw_it_a_while_ago(writer: Feed, reader: Feed, later: Later) -> None:
+def test_the_last_gap_is_closed_by_who_saw_it_a_while_ago(
+    writer: Feed, reader: Feed, advance_clock: AdvanceClock
+) -> None:
     writer.reserve(2)
     assert reader.read() == []
-    later(GRACE_SECONDS)
+    advance_clock(GRACE_SECONDS)
     (slow,) = writer.reserve()
     assert reader.read() == []
     writer.write(slow)
-    later(GRACE_SECONDS - 1)
+    advance_clock(GRACE_SECONDS - 1)
     assert reader.read() == [slow]  # what was reserved since may still be written
     (slower,) = writer.reserve()
     assert reader.read() == [slow]
@@ -126,14 +132,14 @@ def test_the_last_gap_is_closed_by_who_saw_it_a_while_ago(writer: Feed, reader: 
 
 
 def test_nothing_appears_in_a_window_that_was_read_when_it_was_over(
-    table: SqliteTable, writer: Feed, later: Later, monkeypatch: pytest.MonkeyPatch
+    table: SqliteTable, writer: Feed, advance_clock: AdvanceClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Three are on their way when a window ends: one comes a moment later, one takes too long, one is dead."""
     numbers = writer.reserve(3)
     changes = [writer.feed.changes(CLINIC, [(number, row(number))], "Create") for number in numbers]
-    later(1)
+    advance_clock(1)
     end = clock.timestamp(clock.now())
-    later(GRACE_SECONDS + 1)
+    advance_clock(GRACE_SECONDS + 1)
     waited: list[float] = []
 
     def sleep(seconds: float) -> None:
@@ -153,7 +159,7 @@ def test_nothing_appears_in_a_window_that_was_read_when_it_was_over(
 
 
 def test_a_process_that_just_started_skips_nobody_however_far_the_others_are(
-    table: SqliteTable, writer: Feed, later: Later
+    table: SqliteTable, writer: Feed, advance_clock: AdvanceClock
 ) -> None:
     (slow,) = writer.reserve()
     writer.write(*writer.reserve(2500))
@@ -188,10 +194,10 @@ class _Watched:
         return self._table.query(pk, *given, **named)  # type: ignore[arg-type]  # passed on
 
 
-def test_pages_by_time_agree_with_the_whole(writer: Feed, reader: Feed, later: Later) -> None:
+def test_pages_by_time_agree_with_the_whole(writer: Feed, reader: Feed, advance_clock: AdvanceClock) -> None:
     for _ in range(5):
         writer.write(*writer.reserve(3))
-        later(1800)
+        advance_clock(1800)
     whole = reader.read_by_time()
     assert whole == list(range(1, 16))
     for limit in (1, 2, 7):

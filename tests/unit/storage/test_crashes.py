@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.unit.storage.archive import Archive, Uids, file
-from tests.unit.storage.conftest import Later
+from tests.support.archive import Archive, Uids, file
+from tests.support.clock import AdvanceClock
 
 A = ("2.25.1", "2.25.11", "2.25.111")
 A2 = ("2.25.1", "2.25.11", "2.25.112")
@@ -74,42 +74,42 @@ class Bomb:
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_a_crash_leaves_nothing_half_done(name: str, tmp_path: Path, later: Later) -> None:
+def test_a_crash_leaves_nothing_half_done(name: str, tmp_path: Path, advance_clock: AdvanceClock) -> None:
     crash, ended = 0, False
     while not ended:
         crash += 1
         observer, archive = Archive(tmp_path, f"clinic-{crash}"), Archive(tmp_path, f"clinic-{crash}")
-        ended = survived(SCENARIOS[name], archive, observer, crash, later)
-        later()
-        comes_clean(SCENARIOS[name], observer, later)
+        ended = survived(SCENARIOS[name], archive, observer, crash, advance_clock)
+        advance_clock()
+        comes_clean(SCENARIOS[name], observer, advance_clock)
     assert crash > 4
 
 
-def survived(scenario: Scenario, archive: Archive, observer: Archive, crash: int, later: Later) -> bool:
+def survived(scenario: Scenario, archive: Archive, observer: Archive, crash: int, advance_clock: AdvanceClock) -> bool:
     """Die at a call; true when there were not that many. Then look from another process."""
     for uids in scenario.before:
         archive.store(file(*uids))
     archive.hook = bomb = Bomb(crash)
     with suppress(Killed):
         scenario.act(archive)
-    later(10)  # the feed waits for writers that will not come
+    advance_clock(10)  # the feed waits for writers that will not come
     assert set(scenario.before) - scenario.about <= observer.visible() <= {A, A2, B, C, *MANY}
     return bomb.left > 0
 
 
-def comes_clean(scenario: Scenario, archive: Archive, later: Later) -> None:
+def comes_clean(scenario: Scenario, archive: Archive, advance_clock: AdvanceClock) -> None:
     """Work off what is due, store what was stored, delete everything: nothing remains."""
     archive.work()
-    later(10)
+    advance_clock(10)
     archive.check_clean()
     for uids in scenario.before:
         assert archive.store(file(*uids)) in ([0], [45070])
     assert set(scenario.before) <= archive.visible()
     for study in {uids[0] for uids in archive.visible()}:
         archive.delete(study)
-    later()
+    advance_clock()
     archive.work()
-    later(10)
+    advance_clock(10)
     archive.check_clean()
     assert not archive.visible()
 
@@ -118,7 +118,7 @@ def comes_clean(scenario: Scenario, archive: Archive, later: Later) -> None:
     ("path", "stored"), [(A, A2), (A, B), (A[:2], B)], ids=["instance, its series", "instance, its study", "series"]
 )
 def test_a_deletion_of_the_last_one_that_dies_hides_nothing_stored_beside_it(
-    path: tuple[str, ...], stored: Uids, tmp_path: Path, later: Later, monkeypatch: pytest.MonkeyPatch
+    path: tuple[str, ...], stored: Uids, tmp_path: Path, advance_clock: AdvanceClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another process stores at one of the deletion's calls, and the deletion dies at a later one."""
     monkeypatch.setattr(time, "sleep", lambda _: None)
@@ -132,7 +132,7 @@ def test_a_deletion_of_the_last_one_that_dies_hides_nothing_stored_beside_it(
             with suppress(Killed):
                 archive.delete(*path)
             archive.hook = None
-            later(10)
+            advance_clock(10)
             assert (stored in other.visible()) == (meets.told == [0])
             if meets.calls < dying:
                 break

@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 
 from app.errors import NotFound
-from tests.unit.storage.archive import Archive, Uids, file
-from tests.unit.storage.conftest import Later
-from tests.unit.storage.schedule import Choose, Schedule
+from tests.support.archive import Archive, Uids, file
+from tests.support.clock import AdvanceClock
+from tests.support.schedule import Choose, Schedule
 
 A: Uids = ("2.25.1", "2.25.11", "2.25.111")
 A2: Uids = ("2.25.1", "2.25.11", "2.25.112")
@@ -49,7 +49,9 @@ DELETED = {
 STARTS: tuple[tuple[Uids, ...], ...] = ((), (A,), (A, A2), (A, B))
 
 
-def at_once(archive: Archive, start: Iterable[Uids], names: Sequence[str], choose: Choose, later: Later) -> None:
+def at_once(
+    archive: Archive, start: Iterable[Uids], names: Sequence[str], choose: Choose, advance_clock: AdvanceClock
+) -> None:
     """Run the operations interleaved; check what each was told against what is there."""
     schedule = Schedule(choose)
     start = set(start)
@@ -68,15 +70,15 @@ def at_once(archive: Archive, start: Iterable[Uids], names: Sequence[str], choos
         assert outcomes[name] is None or isinstance(outcomes[name], NotFound), outcomes
     if not deleted:
         assert all(STORED[name] in start | stored for name in refused), "a store lost to nobody"
-    later()
+    advance_clock()
     archive.work()
     assert archive.visible() == found, "the background work changed what readers see"
     archive.check_clean()
     for study in {uids[0] for uids in found}:
         archive.delete(study)
-    later()
+    advance_clock()
     archive.work()
-    later(10)  # the feed waits for writers that will not come
+    advance_clock(10)  # the feed waits for writers that will not come
     archive.check_clean()
 
 
@@ -97,8 +99,10 @@ def restless(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(time, "sleep", lambda _: None)
 
 
-@pytest.mark.parametrize(("first", "second"), itertools.permutations(OPERATIONS, 2))
-def test_one_runs_while_another_stands_still(first: str, second: str, tmp_path: Path, later: Later) -> None:
+@pytest.mark.parametrize(("first", "second"), list(itertools.permutations(OPERATIONS, 2)))
+def test_one_runs_while_another_stands_still(
+    first: str, second: str, tmp_path: Path, advance_clock: AdvanceClock
+) -> None:
     archive = Archive(tmp_path)
     for number, start in enumerate(STARTS):
         for at in itertools.count(1):
@@ -111,28 +115,30 @@ def test_one_runs_while_another_stands_still(first: str, second: str, tmp_path: 
                 return name
 
             archive.move(f"clinic-{number}-{at}")
-            at_once(archive, start, (first, second), counted, later)
+            at_once(archive, start, (first, second), counted, advance_clock)
             if steps[0] < at:
                 break
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_three_by_chance(seed: int, tmp_path: Path, later: Later) -> None:
+def test_three_by_chance(seed: int, tmp_path: Path, advance_clock: AdvanceClock) -> None:
     chance = random.Random(seed)
     archive = Archive(tmp_path)
     for run in range(20):
         archive.move(f"clinic-{run}")
-        at_once(archive, chance.choice(STARTS), chance.sample(sorted(OPERATIONS), 3), chance.choice, later)
+        at_once(archive, chance.choice(STARTS), chance.sample(sorted(OPERATIONS), 3), chance.choice, advance_clock)
         for study in {uids[0] for uids in archive.visible()}:
             archive.delete(study)
-        later()
+        advance_clock()
         archive.work()
-        later(10)
+        advance_clock(10)
         archive.check_clean()
 
 
 @pytest.mark.parametrize("write", [3, 4])
-def test_a_row_that_was_removed_and_made_again_is_another(write: int, tmp_path: Path, later: Later) -> None:
+def test_a_row_that_was_removed_and_made_again_is_another(
+    write: int, tmp_path: Path, advance_clock: AdvanceClock
+) -> None:
     """A deletion stands still before it removes the series' row, or the study's. Meanwhile another process ends it, and
     the same UIDs are stored anew, with as many writes to their rows as the old ones had."""
     archive, other = Archive(tmp_path), Archive(tmp_path)
@@ -142,7 +148,7 @@ def test_a_row_that_was_removed_and_made_again_is_another(write: int, tmp_path: 
     def hook(call: str) -> None:
         writes.extend([call] if call == "table.write" else [])
         if len(writes) == write and call == "table.write":
-            later()
+            advance_clock()
             other.work()
             assert other.store(file(*A)) == [0]
             assert other.store(file(*A2, StudyDescription="new", ManufacturerModelName="new")) == [0]

@@ -12,8 +12,8 @@ import threading
 from pathlib import Path
 from typing import IO
 
-from tests.unit.storage.archive import Archive, Uids, file
-from tests.unit.storage.conftest import Later
+from tests.support.archive import Archive, Uids, file
+from tests.support.clock import AdvanceClock
 
 THREADS, ROUNDS, ACKNOWLEDGED = 4, 3, 12
 
@@ -53,7 +53,7 @@ def acknowledged(output: IO[str], lines: int) -> set[Uids]:
     return found
 
 
-def test_what_was_acknowledged_survives_and_nothing_is_half_there(tmp_path: Path, later: Later) -> None:
+def test_what_was_acknowledged_survives_and_nothing_is_half_there(tmp_path: Path, advance_clock: AdvanceClock) -> None:
     told: set[Uids] = set()
     archive = Archive(tmp_path)
     for turn in range(1, ROUNDS + 1):
@@ -65,10 +65,10 @@ def test_what_was_acknowledged_survives_and_nothing_is_half_there(tmp_path: Path
         told |= acknowledged(process.stdout, -1)
         process.wait()
     assert len(told) >= ROUNDS * ACKNOWLEDGED
-    later(10)  # the feed waits for writers that will not come
+    advance_clock(10)  # the feed waits for writers that will not come
     found = archive.visible()
     assert told <= found
-    later()
+    advance_clock()
     archive.work()
     archive.check_clean()
     assert archive.visible() == found

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from app.storage.table.ports import Key
-from tests.corpus import make_instance
-from tests.unit.storage.archive import Archive
-from tests.unit.storage.conftest import Later
+from tests.support.archive import Archive
+from tests.support.clock import AdvanceClock
+from tests.support.instances import make_instance
 
 STUDY, SERIES = "2.25.1", "2.25.11"
 
@@ -68,12 +68,12 @@ def test_modalities_are_filed_as_they_come_and_told_as_they_are(archive: Archive
     assert len(archive.search("study", ModalitiesInStudy="MR")) == 1
 
 
-def test_a_study_takes_all_with_it(archive: Archive, later: Later) -> None:
+def test_a_study_takes_all_with_it(archive: Archive, advance_clock: AdvanceClock) -> None:
     store(archive, "2.25.111")
     store(archive, "2.25.112", patient_name="Roe^Jane^^Dr.", StudyDescription="new", ManufacturerModelName="M")
     store(archive, "2.25.121", series="2.25.12", modality="MR")
     for uids in ((STUDY, SERIES, "2.25.111"), (STUDY, SERIES), (STUDY,)):
         archive.delete(*uids)
-    later()
+    advance_clock()
     archive.work()
     assert not archive.items()

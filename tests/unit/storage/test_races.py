@@ -21,8 +21,8 @@ from app.services.store.report import EXISTS
 from app.settings import Settings
 from app.storage.table import keys
 from app.storage.table.partitions import Partition
-from tests.unit.storage.archive import Archive, file
-from tests.unit.storage.conftest import Later
+from tests.support.archive import Archive, file
+from tests.support.clock import AdvanceClock
 
 CLIENTS = 16
 A = ("2.25.1", "2.25.11", "2.25.111")
@@ -84,7 +84,7 @@ def test_first_stores_make_one_partition(processes: list[Services]) -> None:
     assert [each.name for each in processes[0].partitions.listed()] == ["Microsoft.Default", "Clinic"]
 
 
-def test_one_instance_from_many_clients(processes: list[Services], later: Later) -> None:
+def test_one_instance_from_many_clients(processes: list[Services], advance_clock: AdvanceClock) -> None:
     partition = processes[0].partitions.resolve("clinic", create=True)
     store(processes[0], partition, file(*A2))  # so that nothing above the instance is written with it
     services = processes * (CLIENTS // 2)
@@ -94,17 +94,17 @@ def test_one_instance_from_many_clients(processes: list[Services], later: Later)
     (row,) = one.retrieve.instances(partition, *A)
     with one.retrieve.open(row) as stream:
         assert stream.read() == file(*A)
-    later()
+    advance_clock()
     for step in one.background:
         while step():
             pass
     assert [each.action for each in one.change_feed.by_sequence(0, 1000, metadata=False)] == ["Create"] * 2
 
 
-def test_nothing_is_left_of_those_who_lost(tmp_path: Path, later: Later) -> None:
+def test_nothing_is_left_of_those_who_lost(tmp_path: Path, advance_clock: AdvanceClock) -> None:
     archive = Archive(tmp_path)
     at_once(lambda: archive.store(file(*A)) for _ in range(CLIENTS))
-    later()
+    advance_clock()
     archive.work()
     archive.check_clean()
     assert archive.visible() == {A}
@@ -128,7 +128,7 @@ def test_many_clients_fill_one_series(processes: list[Services], request: pytest
     assert (row["00201208"]["Value"], row["00201206"]["Value"]) == ([len(series)], [1])
 
 
-def test_stores_and_deletions_all_at_once(tmp_path: Path, later: Later) -> None:
+def test_stores_and_deletions_all_at_once(tmp_path: Path, advance_clock: AdvanceClock) -> None:
     """What each was told holds: an instance is there if its last acknowledged change was a store."""
     archive, other = Archive(tmp_path), Archive(tmp_path)
     uids = [("2.25.1", f"2.25.1{i % 2}", f"2.25.1{i % 2}{i}") for i in range(8)]
@@ -146,12 +146,12 @@ def test_stores_and_deletions_all_at_once(tmp_path: Path, later: Later) -> None:
         return there
 
     stored = at_once(lambda i=i: churn(i) for i in range(8))  # type: ignore[misc]
-    later(10)
+    advance_clock(10)
     assert archive.visible() == {uids[i] for i in range(8) if stored[i]}
     at_once([lambda: tried(archive), lambda: tried(other)])
-    later()
+    advance_clock()
     archive.work()
-    later(10)
+    advance_clock(10)
     archive.check_clean()
     assert not archive.visible()
 

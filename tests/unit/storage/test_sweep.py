@@ -10,9 +10,9 @@ import pytest
 from app.errors import Conflict, StorageUnavailable
 from app.services.store.report import EXISTS, FAILED
 from app.storage.index.sweep import INTENT_SECONDS, MAX_RETRIES, RETRY_SECONDS, TIDY_SECONDS
-from tests.unit.storage.archive import Archive, Uids, file
-from tests.unit.storage.conftest import Later
-from tests.unit.storage.schedule import Schedule
+from tests.support.archive import Archive, Uids, file
+from tests.support.clock import AdvanceClock
+from tests.support.schedule import Schedule
 
 A: Uids = ("2.25.1", "2.25.11", "2.25.111")
 B: Uids = ("2.25.2", "2.25.21", "2.25.211")
@@ -36,80 +36,82 @@ class Fault:
 
 
 @pytest.fixture
-def archive(tmp_path: Path, later: Later) -> Archive:
+def archive(tmp_path: Path, advance_clock: AdvanceClock) -> Archive:
     return Archive(tmp_path, delay=3 * DAY)
 
 
 # --- deletions ----------------------------------------------------------------------------------------------------
 
 
-def test_files_stay_for_the_delay(archive: Archive, later: Later) -> None:
+def test_files_stay_for_the_delay(archive: Archive, advance_clock: AdvanceClock) -> None:
     archive.store(file(*A))
     archive.delete(*A)
     archive.work()
-    later(3 * DAY - 1)
+    advance_clock(3 * DAY - 1)
     archive.work()
     assert len(archive.blobs()) == 1
-    later(1)
+    advance_clock(1)
     archive.work()
     archive.check_clean()
 
 
-def test_what_was_stored_again_stays(archive: Archive, later: Later) -> None:
+def test_what_was_stored_again_stays(archive: Archive, advance_clock: AdvanceClock) -> None:
     archive.store(file(*A))
     archive.delete(*A)
-    later(DAY)
+    advance_clock(DAY)
     assert archive.store(file(*A, modality="MR")) == [0]
     assert len(archive.blobs()) == 2
-    later()
+    advance_clock()
     archive.work()
     archive.check_clean()
     assert archive.visible() == {A}
 
 
-def test_a_removal_that_fails_is_tried_again_for_days(archive: Archive, later: Later) -> None:
+def test_a_removal_that_fails_is_tried_again_for_days(archive: Archive, advance_clock: AdvanceClock) -> None:
     archive.store(file(*A))
     archive.delete(*A)
-    later(3 * DAY)
+    advance_clock(3 * DAY)
     archive.hook = fault = Fault("blobs.delete", StorageUnavailable())
     for tries in range(1, MAX_RETRIES + 2):
         archive.work()
         assert fault.failed == tries
-        later(RETRY_SECONDS)
+        advance_clock(RETRY_SECONDS)
     for _ in range(30):
         archive.work()
-        later(RETRY_SECONDS)
+        advance_clock(RETRY_SECONDS)
     assert fault.failed == MAX_RETRIES + 1
     archive.hook = None
-    later(365 * DAY)
+    advance_clock(365 * DAY)
     archive.work()
     archive.check_clean()
 
 
-def test_one_failure_does_not_keep_the_rest(archive: Archive, later: Later) -> None:
+def test_one_failure_does_not_keep_the_rest(archive: Archive, advance_clock: AdvanceClock) -> None:
     archive.store(file(*A))
     archive.store(file(*B))
     archive.delete(*A)
     archive.delete(*B)
-    later()
+    advance_clock()
     archive.hook = Fault("blobs.delete", StorageUnavailable(), times=1)
     archive.work()
     assert len(archive.blobs()) == 1
 
 
-def test_a_study_that_cannot_be_tidied_comes_back_and_keeps_nobody_waiting(archive: Archive, later: Later) -> None:
+def test_a_study_that_cannot_be_tidied_comes_back_and_keeps_nobody_waiting(
+    archive: Archive, advance_clock: AdvanceClock
+) -> None:
     archive.store(file(*A), file(*B))
     archive.hook = fault = Fault("table.add", StorageUnavailable())
     archive.delete(B[0])  # closed, but nothing could be unmade
     assert archive.visible() == {A}
     for tries in (2, 3):
-        later(TIDY_SECONDS)
+        advance_clock(TIDY_SECONDS)
         archive.work()
         assert fault.failed == tries
     archive.hook = None
-    later()
+    advance_clock()
     archive.work()
-    later()
+    advance_clock()
     archive.work()
     archive.check_clean()
     assert archive.visible() == {A}
@@ -138,35 +140,35 @@ def during_a_store(archive: Archive, meanwhile: Callable[[], None]) -> list[int]
     return found
 
 
-def test_the_file_of_a_store_under_way_stays(archive: Archive, later: Later) -> None:
+def test_the_file_of_a_store_under_way_stays(archive: Archive, advance_clock: AdvanceClock) -> None:
     def meanwhile() -> None:
-        later(INTENT_SECONDS - 1)
+        advance_clock(INTENT_SECONDS - 1)
         archive.work()
 
     assert during_a_store(archive, meanwhile) == [0]
     assert archive.visible() == {A}
-    later()
+    advance_clock()
     archive.work()
     archive.check_clean()
 
 
-def test_a_store_that_comes_too_late_fails(archive: Archive, later: Later) -> None:
+def test_a_store_that_comes_too_late_fails(archive: Archive, advance_clock: AdvanceClock) -> None:
     def meanwhile() -> None:
-        later(INTENT_SECONDS + 1)
+        advance_clock(INTENT_SECONDS + 1)
         archive.work()
 
     assert during_a_store(archive, meanwhile) == [FAILED]
     assert not archive.visible()
-    later()
+    advance_clock()
     archive.work()
-    later(10)
+    advance_clock(10)
     archive.check_clean()
 
 
 # --- answers that are lost ----------------------------------------------------------------------------------------
 
 
-def test_a_write_that_was_done_although_it_conflicts_is_a_store(archive: Archive, later: Later) -> None:
+def test_a_write_that_was_done_although_it_conflicts_is_a_store(archive: Archive, advance_clock: AdvanceClock) -> None:
     """What a repeated request may be told on its second try: it met what it had written itself."""
     calls: list[str] = []
 
@@ -180,7 +182,7 @@ def test_a_write_that_was_done_although_it_conflicts_is_a_store(archive: Archive
     assert archive.store(file(*A)) == [0]
     archive.hook = None
     assert archive.visible() == {A, B}
-    later()
+    advance_clock()
     archive.work()
     archive.check_clean()
 
@@ -188,7 +190,7 @@ def test_a_write_that_was_done_although_it_conflicts_is_a_store(archive: Archive
 @pytest.mark.parametrize("write", range(1, 8))
 @pytest.mark.parametrize("when", ["table.write", "table.write done"])
 def test_a_data_store_that_fails_midway_is_told_of_and_leaves_no_half(
-    archive: Archive, later: Later, write: int, when: str
+    archive: Archive, advance_clock: AdvanceClock, write: int, when: str
 ) -> None:
     """Of many instances in one request, those told as stored are; those told as failed may be, but whole."""
     many = [("2.25.1", "2.25.11", f"2.25.9{i}") for i in range(30)]
@@ -203,14 +205,14 @@ def test_a_data_store_that_fails_midway_is_told_of_and_leaves_no_half(
     report = archive.store(*(file(*uids) for uids in many))
     archive.hook = None
     assert len(report) == 30
-    later(10)
+    advance_clock(10)
     found = archive.visible()
     assert report.count(0) <= len(found)
     again = archive.store(*(file(*uids) for uids in many))
     assert again.count(EXISTS) == len(found)
     assert again.count(0) == 30 - len(found)
-    later()
+    advance_clock()
     archive.work()
-    later(10)
+    advance_clock(10)
     archive.check_clean()
     assert archive.visible() == set(many)

@@ -22,9 +22,9 @@ from app.services.policy import V1
 from app.services.tags import tasks
 from app.storage.records.rows import InstanceRow
 from app.storage.table import keys
-from tests.corpus import make_instance
-from tests.unit.storage.archive import Archive, Uids
-from tests.unit.storage.conftest import Later
+from tests.support.archive import Archive, Uids
+from tests.support.clock import AdvanceClock
+from tests.support.instances import make_instance
 
 AGE: dict[str, Any] = {"path": "PatientAge", "level": "Study"}
 NAME: dict[str, Any] = {"path": "OperatorsName", "level": "Instance"}
@@ -64,7 +64,7 @@ def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def prepared(tmp_path: Path, later: Later) -> Path:
+def prepared(tmp_path: Path, advance_clock: AdvanceClock) -> Path:
     """The folder of an archive that is filled; time stands still."""
     archive = Archive(tmp_path / "prepared")
     fill(archive)
@@ -286,7 +286,9 @@ def test_a_tag_that_is_switched_during_its_re_index(prepared: Path) -> None:
 # --- the worker's death -----------------------------------------------------------------------------------------------
 
 
-def killed_at_each_write(prepared: Path, begin: Callable[[Archive], object], later: Later) -> Iterator[Archive]:
+def killed_at_each_write(
+    prepared: Path, begin: Callable[[Archive], object], advance_clock: AdvanceClock
+) -> Iterator[Archive]:
     """Kill the worker after each of its writes; another takes over when the lease has run out."""
     for at, folder in enumerate(copies(prepared)):
         archive = Archive(folder)
@@ -304,13 +306,15 @@ def killed_at_each_write(prepared: Path, begin: Callable[[Archive], object], lat
             archive.work()
         if calls <= at:
             return
-        later(3600)
+        advance_clock(3600)
         successor = Archive(folder)
         successor.work()
         yield successor
 
 
-def test_a_re_index_cut_short_at_any_write_ends_as_if_it_had_not_been(prepared: Path, later: Later) -> None:
+def test_a_re_index_cut_short_at_any_write_ends_as_if_it_had_not_been(
+    prepared: Path, advance_clock: AdvanceClock
+) -> None:
     whole = copies(prepared)
     undisturbed = Archive(next(whole))
     adding(undisturbed)
@@ -318,14 +322,14 @@ def test_a_re_index_cut_short_at_any_write_ends_as_if_it_had_not_been(prepared: 
     expected = without_times(items(undisturbed))
     whole.close()
     number = 0
-    for number, archive in enumerate(killed_at_each_write(prepared, adding, later), start=1):
+    for number, archive in enumerate(killed_at_each_write(prepared, adding, advance_clock), start=1):
         assert without_times(items(archive)) == expected, number
         assert not list(archive.services.query_tags._tags._table.query("operations/open"))
         assert not list(archive.services.query_tags._tags._table.query("operations/active"))
     assert number >= 12
 
 
-def test_the_removal_of_a_tag_cut_short_at_any_write_is_finished(prepared: Path, later: Later) -> None:
+def test_the_removal_of_a_tag_cut_short_at_any_write_is_finished(prepared: Path, advance_clock: AdvanceClock) -> None:
     archive = Archive(prepared)
     adding(archive)
     archive.work()
@@ -335,7 +339,7 @@ def test_the_removal_of_a_tag_cut_short_at_any_write_is_finished(prepared: Path,
             archive.services.query_tags.delete(path)
 
     number = 0
-    for number, after in enumerate(killed_at_each_write(prepared, delete, later), start=1):
+    for number, after in enumerate(killed_at_each_write(prepared, delete, advance_clock), start=1):
         assert not filed(after), number
         assert not list(after.services.query_tags._tags._table.query("operations/open"))
     assert number >= 10

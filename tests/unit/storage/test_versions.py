@@ -24,11 +24,10 @@ from app.services.update import new_versions, task
 from app.storage.operations.operations import Operation
 from app.storage.table.ports import ALL, Item, Range
 from app.storage.tags.query_tags import QueryTags, QueryTagStore
-from tests.unit.storage.archive import Archive, HookedTable, Uids
-from tests.unit.storage.conftest import Later
-from tests.unit.storage.schedule import Choose, Schedule
-from tests.unit.storage.test_crashes import Bomb, Killed
-from tests.unit.storage.updating import (
+from tests.support.archive import Archive, HookedTable, Uids
+from tests.support.clock import AdvanceClock
+from tests.support.schedule import Choose, Schedule
+from tests.support.updates import (
     TAGS,
     Seen,
     check_tags,
@@ -41,6 +40,7 @@ from tests.unit.storage.updating import (
     update,
     updates,
 )
+from tests.unit.storage.test_crashes import Bomb, Killed
 
 A: Uids = ("2.25.1", "2.25.11", "2.25.111")
 A2: Uids = ("2.25.1", "2.25.11", "2.25.112")
@@ -116,7 +116,7 @@ def broken(monkeypatch: pytest.MonkeyPatch) -> Callable[[Uids], None]:
 
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_a_crash_at_any_write_changes_nothing_in_the_end(
-    name: str, tmp_path: Path, later: Later, broken: Callable[[Uids], None]
+    name: str, tmp_path: Path, advance_clock: AdvanceClock, broken: Callable[[Uids], None]
 ) -> None:
     scenario = SCENARIOS[name]
     for crash in itertools.count(1):
@@ -132,9 +132,9 @@ def test_a_crash_at_any_write_changes_nothing_in_the_end(
             archive.work()
         half_way(observer, before)
         observer.work()
-        later(7200)
+        advance_clock(7200)
         observer.work()
-        later(10)
+        advance_clock(10)
         ended(observer, operation, scenario)
         if bomb.left > 0:
             break
@@ -205,7 +205,7 @@ def another(archive: Archive) -> Archive:
 @pytest.mark.parametrize("first", [True, False], ids=["update first", "update second"])
 @pytest.mark.parametrize("name", OTHERS)
 def test_another_meets_it_at_every_call(
-    name: str, first: bool, tmp_path: Path, later: Later, monkeypatch: pytest.MonkeyPatch
+    name: str, first: bool, tmp_path: Path, advance_clock: AdvanceClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not first:  # with none, rows of series are no longer written, which hides who writes what is in them
         monkeypatch.setattr(QueryTagStore, "read", lambda _: QueryTags())
@@ -220,9 +220,9 @@ def test_another_meets_it_at_every_call(
         archive.hook = None
         archive.work()
         agreed(archive, name, outcomes[name + "."])
-        later(7200)
+        advance_clock(7200)
         archive.work()
-        later(10)
+        advance_clock(10)
         agreed(archive, name, outcomes[name + "."])
         check_tidy(archive)
         if counted.steps < at:
@@ -260,7 +260,7 @@ def agreed(archive: Archive, name: str, outcome: object) -> None:
 
 
 @pytest.mark.parametrize("name", ["delete the study", "delete a series"])
-def test_a_deletion_under_way_meets_a_write(name: str, tmp_path: Path, later: Later) -> None:
+def test_a_deletion_under_way_meets_a_write(name: str, tmp_path: Path, advance_clock: AdvanceClock) -> None:
     """The update makes some steps, the deletion makes some, the update goes on to its end, and then the deletion."""
     archive = Archive(tmp_path)
     for first, second in itertools.product(range(8, 44, 2), range(1, 8)):
@@ -272,9 +272,9 @@ def test_a_deletion_under_way_meets_a_write(name: str, tmp_path: Path, later: La
         schedule.run({"update": lambda: update(archive, "NEW", STUDY), name: lambda: OTHERS[name](archive)})
         archive.hook = None
         archive.work()
-        later(7200)
+        advance_clock(7200)
         archive.work()
-        later(10)
+        advance_clock(10)
         assert seen(archive).keys() == {A, A2, B} - DELETED[name]
         check_tidy(archive)
 
@@ -336,7 +336,7 @@ def test_an_updated_study_is_read_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_others_meet_it_by_chance(seed: int, tmp_path: Path, later: Later) -> None:
+def test_others_meet_it_by_chance(seed: int, tmp_path: Path, advance_clock: AdvanceClock) -> None:
     chance = random.Random(seed)
     archive = Archive(tmp_path)
     for run in range(12):
@@ -349,9 +349,9 @@ def test_others_meet_it_by_chance(seed: int, tmp_path: Path, later: Later) -> No
         schedule.run(acts | {"NEW": lambda: update(archive, "NEW", STUDY)})
         archive.hook = None
         archive.work()
-        later(7200)
+        advance_clock(7200)
         archive.work()
-        later(10)
+        advance_clock(10)
         now = seen(archive)
         assert len({now[uids].now for uids in now.keys() & {A, A2, B}}) <= 1, "half an update shows"
         check_tidy(archive)

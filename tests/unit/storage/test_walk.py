@@ -12,7 +12,7 @@ from app import bootstrap
 from app.settings import Settings
 from app.storage.index.pages import InstancePages, PagePosition
 from app.storage.table.ports import ALL, Item, Range
-from tests.unit.storage.archive import Archive, HookedTable, file
+from tests.support.archive import Archive, HookedTable, file
 
 STUDY = "2.25.1"
 

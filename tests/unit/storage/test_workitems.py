@@ -21,7 +21,7 @@ from app.storage.table import keys
 from app.storage.table.ports import MAX_CHANGES, Change, Item, Key, Put, Range, Table
 from app.storage.worklist.search import WorklistSearch
 from app.storage.worklist.workitems import MAX_DATASET_BYTES, WorkitemRow, Workitems, postings
-from tests.workitems import requested, sequence, text, workitem
+from tests.support.workitems import requested, sequence, text, workitem
 
 P = 7
 """A partition."""

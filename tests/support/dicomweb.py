@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from tests.corpus import EXPLICIT_BIG
+from tests.support.instances import EXPLICIT_BIG
 
 DICOM_JSON = "application/dicom+json"
 AS_STORED = 'multipart/related; type="application/dicom"; transfer-syntax=*'
@@ -49,7 +49,7 @@ def _part(raw: bytes, kind: str) -> Part:
     return Part(value, body)
 
 
-class Caller:
+class PartitionClient:
     """Calls below one prefix: a version, a partition."""
 
     def __init__(self, client: FlaskClient, prefix: str = "/v2/partitions/clinic-a") -> None:

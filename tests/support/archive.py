@@ -18,7 +18,7 @@ from app.services.change_feed import FeedEntryView
 from app.services.policy import V2
 from app.settings import Settings
 from app.storage.table.ports import ALL, BlobStore, Change, Item, Key, Range, Table
-from tests.corpus import make_instance
+from tests.support.instances import make_instance
 
 Uids = tuple[str, str, str]
 Hook = Callable[[str], None]

@@ -13,8 +13,8 @@ from app.dicom.validation.attributes import Level
 from app.storage.operations.operations import Operation
 from app.storage.records.instance_row import InstanceRow
 from app.storage.tags.query_tags import QueryTag
-from tests.corpus import encapsulated, make_instance
-from tests.unit.storage.archive import Archive, Uids
+from tests.support.archive import Archive, Uids
+from tests.support.instances import encapsulated, make_instance
 
 PATIENT_ID, AGE, OTHER_NAMES, OCCUPATION = "00100020", "00101010", "00101001", "00102180"
 TAGS = (

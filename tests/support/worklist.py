@@ -8,11 +8,11 @@ from typing import Any
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from tests.api.wire import DICOM_JSON
-from tests.workitems import COMPLETE, Dataset, state, workitem
+from tests.support.dicomweb import DICOM_JSON
+from tests.support.workitems import COMPLETE, Dataset, state, workitem
 
 
-class Worklist:
+class WorklistClient:
     """Calls below one prefix: a version, a partition."""
 
     def __init__(self, client: FlaskClient, prefix: str = "/v2/partitions/clinic-a") -> None:

@@ -13,14 +13,14 @@ from werkzeug.test import TestResponse
 from app import bootstrap, create_app
 from app.settings import Settings
 from app.storage.operations.operations import Operation, Operations
-from tests.api.wire import Caller
-from tests.unit.storage.archive import HookedTable
+from tests.support.archive import HookedTable
+from tests.support.dicomweb import PartitionClient
 
 Json = dict[str, Any]
 Hook = Callable[[str], None]
 
 
-class PagePosition(Protocol):
+class ExportTarget(Protocol):
     """Somewhere to export to; prefix `drop`."""
 
     destination: Json
@@ -95,7 +95,7 @@ class Folder:
 class Exporter:
     """An archive with a place to export to, both fresh. `hook`, if set, is told of calls to the place and the table."""
 
-    def __init__(self, settings: Settings, engine: bootstrap.Engine, place: PagePosition) -> None:
+    def __init__(self, settings: Settings, engine: bootstrap.Engine, place: ExportTarget) -> None:
         self.settings = settings
         self.place = place
         self.hook: Hook | None = None
@@ -104,7 +104,7 @@ class Exporter:
         self.engine = bootstrap.Engine(table, engine.blobs, engine.queue, openers)
         self.app = create_app(settings, self.engine)
         self.client: FlaskClient = self.app.test_client()
-        self.clinic = Caller(self.client)
+        self.clinic = PartitionClient(self.client)
         self.restart()
 
     def ask(self, *values: str, prefix: str = "/v2/partitions/clinic-a") -> TestResponse:
