@@ -148,7 +148,7 @@ def build_services(settings: Settings, engine: Engine, *, listening: float = 0) 
     index_writer = IndexWriter(table, numbers, feed, removal.take_back, query_tags.read)
 
     def current(version: InstanceVersion) -> Iterable[str]:
-        return instances.vouched(version.partition, version.study, version.series, version.instance)
+        return instances.referenced_versions(version.partition, version.study, version.series, version.instance)
 
     operations = Operations(table)
     manifest = ExportManifest(table)

@@ -90,7 +90,7 @@ class Retrieve:
             if row is None:
                 raise NotFound("instance")
             return [row]
-        view = self._instances.within(partition.key, study, series)
+        view = self._instances.view(partition.key, study, series)
         if view.study is None or not view.instances or (series and series not in view.series):
             raise NotFound("series" if series else "study")
         return sorted(view.instances, key=lambda row: row.created)
@@ -103,7 +103,9 @@ class Retrieve:
         try:
             return self._blobs.open(instance.blob, start, length)
         except BlobMissing as error:
-            kept = self._instances.vouched(instance.partition, instance.study, instance.series, instance.instance)
+            kept = self._instances.referenced_versions(
+                instance.partition, instance.study, instance.series, instance.instance
+            )
             if instance.version in kept:
                 raise StorageUnavailable from error
             raise

@@ -139,7 +139,7 @@ class Search:
             computed[SERIES_INSTANCE_COUNT] = _number(self._instances.count(partition, study, found.series.series))
         known = found.modalities
         if STUDY_SERIES_COUNT in wanted or (MODALITIES_IN_STUDY in wanted and known is None):
-            series = self._instances.series_in(found.study)
+            series = self._instances.visible_series(found.study)
             known = modalities(series)
             if STUDY_SERIES_COUNT in wanted:
                 computed[STUDY_SERIES_COUNT] = _number(len(series))
@@ -173,7 +173,7 @@ class Search:
     def _newest(self, partition: int, found: Match) -> InstanceRow | None:
         """Return the newest instance of a study or series: all their rows are read."""
         series = found.series.series if found.series else None
-        rows = self._instances.within(partition, found.study.study, series).instances
+        rows = self._instances.view(partition, found.study.study, series).instances
         return max(rows, key=lambda row: row.watermark, default=None)
 
 

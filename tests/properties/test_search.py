@@ -286,7 +286,7 @@ def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(candidates, "_FIRST_CHUNK", 2)
     monkeypatch.setattr(candidates, "LARGEST_CHUNK", 3)
     monkeypatch.setattr(planner, "LARGEST_CHUNK", 3)
-    monkeypatch.setattr(candidates, "_MOST_GATHERED", 5)
+    monkeypatch.setattr(candidates, "_MAX_SCANNED", 5)
 
 
 def opened(chosen: Settings) -> Archive:

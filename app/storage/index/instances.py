@@ -1,7 +1,9 @@
-"""Reads of the index: which instances exist, by their UIDs. One place decides what is visible (`rows.visible`).
+"""Reads of the index: which studies, series and instances are visible, by UID. `rows.visible` decides what is visible.
 
-Study and series rows are read after the instances in them. So a row that shows its pending version says that all do,
-but for those read before theirs was written; where that can be (`_torn`), it is read again.
+The study row is read after the series rows and the instance rows. A bulk update shows its pending versions with one
+write to the study row, after it wrote them all. So each row that was read after its pending version was written shows
+the version that the study row names. Only a row that was read before that can show an older one. `_mixes_versions`
+detects this case, and the study is read again.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from app.storage.table.ports import Item, Table
 
 @dataclass(frozen=True, slots=True)
 class StudyView:
-    """What is visible of one study: its row (None if there is no such study), its series and the instances read."""
+    """The visible rows of one study: its row (None if it does not exist), its series by UID, and the instances read."""
 
     study: StudyRow | None = None
     series: dict[str, SeriesRow] = field(default_factory=dict)
@@ -25,73 +27,78 @@ class StudyView:
 
 
 class Instances:
-    """Finds studies, series and instances of a partition."""
+    """Finds the visible studies, series and instances of a partition."""
 
     def __init__(self, table: Table) -> None:
         self._table = table
 
     def one(self, partition: int, study: str, series: str, instance: str) -> InstanceRow | None:
-        """Return an instance, or None: one read of three keys."""
+        """Return an instance, None if it does not exist. This is one read of three keys."""
         uids = (study, series, instance)
         return self.many(partition, [uids]).get(uids)
 
-    def within(self, partition: int, study: str, series: str | None = None) -> StudyView:
-        """Return a study with its visible series and instances, or only one series of it: one query (two for one).
+    def view(self, partition: int, study: str, series: str | None = None) -> StudyView:
+        """Return a study with its visible series and instances, or with one series and its instances.
 
-        Either all of them are as before a bulk update or all are as after it.
+        Either all rows are as before a bulk update or all are as after it. This is one query for a study, and one
+        query and one batched read for a series.
         """
-        view = _view(partition, study, self._items(partition, study, series))
-        while _torn(view):
+        view = _view_of(partition, study, self._items(partition, study, series))
+        while _mixes_versions(view):
             update_id = view.study.update_id if view.study else ""
-            view = _view(partition, study, self._items(partition, study, series))
+            view = _view_of(partition, study, self._items(partition, study, series))
             if view.study and view.study.update_id == update_id:
-                break  # all of it was read after that update
+                break  # this reading began after that update was shown
         return view
 
     def _items(self, partition: int, study: str, series: str | None) -> Iterable[Item]:
-        at = keys.study_items(partition, study)
+        pk = keys.study_items(partition, study)
         if series is None:
-            return self._table.query(at)  # the study comes last, as "study" sorts after "instance/" and "series/"
-        inside = list(self._table.query(at, keys.instances_of(series)))
-        above = self._table.get_many([keys.series(partition, study, series), keys.study(partition, study)])
-        return [*inside, *(item for item in above if item)]
+            return self._table.query(pk)  # the study row comes last: "study" sorts after "instance/" and "series/"
+        instances = list(self._table.query(pk, keys.instances_of(series)))
+        parents = self._table.get_many([keys.series(partition, study, series), keys.study(partition, study)])
+        return [*instances, *(item for item in parents if item)]
 
-    def series_of(self, partition: int, study: str) -> StudyView:
-        """Return a study with its visible series, without instances."""
+    def series_view(self, partition: int, study: str) -> StudyView:
+        """Return a study with its visible series, without instances. This is one read and one query."""
         item = self._table.get(keys.study(partition, study))
         row = StudyRow.of(item, partition, study) if item else None
         if row is None or row.closing:
             return StudyView()
-        return StudyView(row, {each.series: each for each in self.series_in(row)})
+        return StudyView(row, {each.series: each for each in self.visible_series(row)})
 
-    def series_in(self, study: StudyRow) -> list[SeriesRow]:
-        """Return the visible series of a study whose row was read: one query."""
-        inside = self._table.query(keys.study_items(study.partition, study.study), keys.SERIES)
-        rows = (SeriesRow.of(item, study.partition, study.study) for item in inside)
+    def visible_series(self, study: StudyRow) -> list[SeriesRow]:
+        """Return the visible series of a study, given its row. This is one query."""
+        items = self._table.query(keys.study_items(study.partition, study.study), keys.SERIES)
+        rows = (SeriesRow.of(item, study.partition, study.study) for item in items)
         return [row.at(study.update_id) for row in rows if member(study, row)]
 
     def count(self, partition: int, study: str, series: str | None = None) -> int:
-        """Return how many instances a study or series has, without reading them.
+        """Return the number of instances of a study or series that is visible, without reading their rows.
 
-        Two calls for a study, one for a series. What a store left that was killed just after its write, while its
-        series was deleted, is counted until it is tidied away, minutes after the deletion.
+        A series costs one call, a study two. While a series of the study is closing, each visible series is counted.
+        A store that is killed just after its write, while its series is being deleted, leaves an instance that is
+        counted until the cleanup removes it, some minutes after the deletion.
         """
-        at = keys.study_items(partition, study)
+        pk = keys.study_items(partition, study)
         if series:
-            return self._table.count(at, keys.instances_of(series))
-        every = self._table.count(at, keys.INSTANCES)
-        if not any("closing" in item.fields for item in self._table.query(at, keys.SERIES)):
-            return every
-        visible = self.series_of(partition, study).series
-        return sum(self._table.count(at, keys.instances_of(each)) for each in visible)
+            return self._table.count(pk, keys.instances_of(series))
+        total = self._table.count(pk, keys.INSTANCES)
+        if not any("closing" in item.fields for item in self._table.query(pk, keys.SERIES)):
+            return total
+        visible = self.series_view(partition, study).series
+        return sum(self._table.count(pk, keys.instances_of(each)) for each in visible)
 
     def many(self, partition: int, wanted: Iterable[Uids]) -> dict[Uids, InstanceRow]:
-        """Return those of many instances (study, series, instance UIDs) that exist: one batched read."""
+        """Return those of many instances that exist, by study, series and instance UID. This is one batched read."""
         snapshot = Snapshot.read(self._table, partition, wanted)
         return {uids: snapshot.shown(uids) for uids in snapshot.instances if snapshot.exists(uids)}
 
-    def vouched(self, partition: int, study: str, series: str, instance: str) -> frozenset[str]:
-        """Return the versions that must be kept: every one that the row names, current or not."""
+    def referenced_versions(self, partition: int, study: str, series: str, instance: str) -> frozenset[str]:
+        """Return the file versions that the row of an instance names: current, original and pending.
+
+        The blobs of these versions must not be removed. The set is empty if the instance does not exist.
+        """
         uids = (study, series, instance)
         snapshot = Snapshot.read(self._table, partition, [uids])
         if not snapshot.exists(uids):
@@ -99,7 +106,7 @@ class Instances:
         return frozenset(file.version for file in snapshot.instances[uids].files)
 
 
-def _view(partition: int, uid: str, items: Iterable[Item]) -> StudyView:
+def _view_of(partition: int, uid: str, items: Iterable[Item]) -> StudyView:
     study: StudyRow | None = None
     series: dict[str, SeriesRow] = {}
     instances: list[InstanceRow] = []
@@ -127,8 +134,11 @@ def _view(partition: int, uid: str, items: Iterable[Item]) -> StudyView:
     )
 
 
-def _torn(view: StudyView) -> bool:
-    """Tell whether instances of an updated study are not of that update: read before it, perhaps, or just stored."""
+def _mixes_versions(view: StudyView) -> bool:
+    """Return whether instances of an updated study do not have the version of that update.
+
+    They were read before the update wrote them, or they were stored while the update was being written.
+    """
     study = view.study
     if study is None or not study.update_id:
         return False

@@ -1,4 +1,4 @@
-"""The instances of a study or a series in pages, in key order, for work that must neither hold nor reread them all."""
+"""The instances of a study or a series in pages, in key order, for work that must not hold or reread all of them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PagePosition = tuple[str, str]
 
 
 class Page(NamedTuple):
-    """Visible instances, and where the next page begins; None after the last one."""
+    """Visible instances, and the position after which the next page begins; None if this page is the last."""
 
     rows: list[InstanceRow]
     last: PagePosition | None
@@ -27,25 +27,25 @@ class InstancePages:
         self._table = table
 
     def exists(self, partition: int, study: str, series: str | None) -> bool:
-        """Tell whether the study, or the series, is visible; one read."""
+        """Return whether the study, or the series, is visible. This is one batched read."""
         path = (study, series) if series else (study,)
         found = Snapshot.read(self._table, partition, [path])
-        parent = found.studies.get(study)
+        study_row = found.studies.get(study)
         if series is None:
-            return parent is not None and not parent.closing
-        return member(parent, found.series.get((study, series)))
+            return study_row is not None and not study_row.closing
+        return member(study_row, found.series.get((study, series)))
 
     def page(self, partition: int, study: str, series: str | None, after: PagePosition | None, limit: int) -> Page:
-        """Return those visible among the next `limit` instances after `after`: one query and one batched read.
+        """Return the visible ones of the next `limit` instances after `after`. This is one query and one batched read.
 
-        Instances stored or deleted meanwhile are in it or not; none is in two pages. Of one that is updated meanwhile
-        either version is given.
+        No instance is in two pages. An instance that is stored or deleted between two pages may be missing or
+        present. Of an instance that is updated between two pages, the page has the old or the new version.
         """
         between = keys.instances_of(series) if series else keys.INSTANCES
         if after:
             between = Range(keys.instance(partition, study, *after).sk + " ", between.high)
         items = list(self._table.query(keys.study_items(partition, study), between, limit=limit))
         rows = [InstanceRow.of(item, partition, study) for item in items]
-        above = Snapshot.read(self._table, partition, {(study, row.series) for row in rows})
+        parents = Snapshot.read(self._table, partition, {(study, row.series) for row in rows})
         last = (rows[-1].series, rows[-1].instance) if len(rows) == limit else None
-        return Page([row.at(above.studies[study].update_id) for row in rows if above.holds(row)], last)
+        return Page([row.at(parents.studies[study].update_id) for row in rows if parents.holds(row)], last)

@@ -1,7 +1,8 @@
-"""Candidates from posting lists, newest first: lists that leapfrog, and the race between a walk and whole ranges.
+"""Candidates of a search, read from posting lists: intersection of exact filters, range scans, and choice of plan.
 
-Whatever is searched for files its postings alike (`keys.values`, `keys.words`): what a posting leads to, and what truly
-matches, is the searcher's to say (`storage/search/planner.py` for studies, `storage/worklist/search.py` for workitems).
+Studies, series, instances and workitems keep their postings in the same way (`keys.values`, `keys.words`), so this
+module serves all of them. A posting only says where a match may be. The caller reads the row and decides
+(`storage/search/planner.py` for studies, series and instances, `storage/worklist/search.py` for workitems).
 """
 
 from __future__ import annotations
@@ -16,107 +17,124 @@ from app.storage.table.ports import Item, Range, Table, starting
 
 LARGEST_CHUNK: Final = 1024
 _FIRST_CHUNK: Final = 16
-_MOST_GATHERED: Final = 100_000
-"""Candidates held while a range is read; beyond, the newest objects are walked alone."""
+_MAX_SCANNED: Final = 100_000
+"""Candidates that one range scan may hold in memory. A scan that finds more is abandoned."""
 
-_MISSES: Final = 8
-"""PostingList that are passed over for the price of one row that is read."""
+_REJECTED_PER_READ: Final = 8
+"""Postings that can be read and rejected at about the cost of reading one row."""
 
 
 class Numbered(Protocol):
-    """Anything that results are ordered by."""
+    """An object that has a sequence number. Search results are ordered by it, highest first."""
 
     @property
     def sequence(self) -> int: ...
 
 
-C = TypeVar("C", bound=Numbered)
-"""A candidate: where a match may lie."""
+CandidateT = TypeVar("CandidateT", bound=Numbered)
+"""An object that may match."""
 
-F = TypeVar("F", bound=Numbered)
-"""A match."""
-
-
-def sequence_of(item: Item) -> int:
-    """Return the number of the object that a posting leads to; its sort key ends in it."""
-    return keys.NEWEST - int(item.key.sk[-16:], 16)
+MatchT = TypeVar("MatchT", bound=Numbered)
+"""An object that matches."""
 
 
-def places(partition: int, kind: str, wanted: Filter) -> list[tuple[str, str]]:
-    """Return (pk, value) of the posting lists of an exact filter on objects of a kind (`study`, …, `workitem`)."""
+def sequence_of(posting: Item) -> int:
+    """Return the sequence number of the object that a posting names. The sort key ends with it (`keys.newest`)."""
+    return keys.NEWEST - int(posting.key.sk[-16:], 16)
+
+
+def exact_lists(partition: int, kind: str, wanted: Filter) -> list[tuple[str, str]]:
+    """Return (pk, sort-key prefix) of each posting list of an exact filter; an empty list for any other filter.
+
+    `kind` is the level of the objects (`study`, `series`, `instance`) or `workitem`.
+    """
     if not isinstance(wanted.condition, OneOf):
         return []
     pk = keys.values(partition, kind, wanted.attribute.key)
-    return [(pk, value[:MAX_CANONICAL]) for value in sorted(wanted.condition.values)]
+    return [(pk, keys.entries(value[:MAX_CANONICAL])) for value in sorted(wanted.condition.values)]
 
 
-def entries(table: Table, partition: int, kind: str, wanted: Filter) -> Iterator[Item | None]:
-    """Yield the postings of every object of a kind that may satisfy one filter, in no useful order.
+def scan_postings(table: Table, partition: int, kind: str, wanted: Filter) -> Iterator[Item | None]:
+    """Yield the postings of all objects of a kind that may satisfy one filter, ordered by value and not by number.
 
-    None stands for `_MISSES` postings whose values told that they do not, so that a race knows what was done.
+    Yields None once for every `_REJECTED_PER_READ` postings whose value does not satisfy the filter. So the caller
+    can count the cost of a scan that finds nothing.
     """
     key = wanted.attribute.key
     pk = keys.values(partition, kind, key)
     match wanted.condition:
         case OneOf():
-            for place, value in places(partition, kind, wanted):
-                yield from table.query(place, starting(keys.entries(value)))
+            for list_pk, prefix in exact_lists(partition, kind, wanted):
+                yield from table.query(list_pk, starting(prefix))
         case Between(low, high):
             yield from table.query(pk, Range(low, f"{high}\t\U0010ffff" if high else ""))
         case Wildcard() as pattern:
-            yield from _fitting(pattern, table.query(pk, starting(pattern.prefix[:MAX_CANONICAL])))
+            yield from _matching_wildcard(pattern, table.query(pk, starting(pattern.prefix[:MAX_CANONICAL])))
         case Words(words):
             longest = max(words, key=len)[:MAX_CANONICAL]
             yield from table.query(keys.words(partition, kind, key, longest), starting(longest))
 
 
-def _fitting(pattern: Wildcard, items: Iterable[Item]) -> Iterator[Item | None]:
-    missed = 0
-    for item in items:
-        value = keys.value_of(item.key)
+def _matching_wildcard(pattern: Wildcard, postings: Iterable[Item]) -> Iterator[Item | None]:
+    """Yield the postings whose value matches. A value of full length may be cut off, so it counts as a match."""
+    rejected = 0
+    for posting in postings:
+        value = keys.value_of(posting.key)
         if len(value) == MAX_CANONICAL or pattern.matches(value):
-            yield item
+            yield posting
             continue
-        missed += 1
-        if missed % _MISSES == 0:
+        rejected += 1
+        if rejected % _REJECTED_PER_READ == 0:
             yield None
 
 
-class PostingList(Generic[C]):
-    """One posting list, newest first, that can skip ahead. `read` makes a candidate of a posting."""
+class PostingList(Generic[CandidateT]):
+    """One posting list, newest first, read in chunks.
 
-    def __init__(self, table: Table, pk: str, prefix: str, chunk: int, read: Callable[[Item], C]) -> None:
+    `chunk` is the size of the first chunk; each following chunk has twice the size, up to `LARGEST_CHUNK`.
+    `read` converts a posting to a candidate.
+    """
+
+    def __init__(self, table: Table, *, pk: str, prefix: str, chunk: int, read: Callable[[Item], CandidateT]) -> None:
         self._table = table
         self._pk = pk
         self._prefix = prefix
         self._size = min(chunk, LARGEST_CHUNK)
         self._read = read
-        self._chunk: list[C] = []
-        self._at = 0
-        self._ended = False
+        self._chunk: list[CandidateT] = []
+        self._position = 0
+        self._at_end = False
 
-    def seek(self, sequence: int) -> C | None:
-        """Return the newest entry not newer than `sequence`; calls must go downward."""
+    def seek(self, sequence: int) -> CandidateT | None:
+        """Return the newest candidate whose number is at most `sequence`, None if there is none.
+
+        The numbers of successive calls must not grow.
+        """
         chunk = self._chunk
-        while self._at < len(chunk):
-            if chunk[self._at].sequence <= sequence:
-                return chunk[self._at]
-            self._at += 1
-        if self._ended:
+        while self._position < len(chunk):
+            if chunk[self._position].sequence <= sequence:
+                return chunk[self._position]
+            self._position += 1
+        if self._at_end:
             return None
-        between = Range(self._prefix + keys.newest(sequence), self._prefix + "g")  # after every hex digit
+        between = Range(self._prefix + keys.newest(sequence), self._prefix + "g")  # "g" sorts after every hex digit
         self._chunk = [self._read(each) for each in self._table.query(self._pk, between, limit=self._size)]
-        self._at = 0
-        self._ended = len(self._chunk) < self._size
+        self._position = 0
+        self._at_end = len(self._chunk) < self._size
         self._size = min(self._size * 2, LARGEST_CHUNK)
         return self._chunk[0] if self._chunk else None
 
 
-def leapfrog(unions: Sequence[Sequence[PostingList[C]]]) -> Iterator[C]:
-    """Yield the candidates that are in every union of lists, newest first, skipping what one of them lacks."""
+def intersect_newest_first(filters: Sequence[Sequence[PostingList[CandidateT]]]) -> Iterator[CandidateT]:
+    """Yield the candidates that satisfy all filters, newest first.
+
+    Each filter is a sequence of posting lists, one for each accepted value; a candidate satisfies it if it is in one
+    of them. The algorithm is known as "leapfrog join": each list seeks the highest number that is still possible in
+    the others, so the cost follows the shortest list.
+    """
     target = keys.NEWEST
     while True:
-        for lists in unions:
+        for lists in filters:
             heads = [head for each in lists if (head := each.seek(target))]
             if not heads:
                 return
@@ -129,36 +147,39 @@ def leapfrog(unions: Sequence[Sequence[PostingList[C]]]) -> Iterator[C]:
             target -= 1
 
 
-def race(
-    walk: Iterator[list[F]],
-    gathers: list[Iterator[C | None]],
-    verify: Callable[[Iterable[C]], Iterator[list[F]]],
+def cheapest_plan(
+    newest_first: Iterator[list[MatchT]],
+    range_scans: list[Iterator[CandidateT | None]],
+    verify: Callable[[Iterable[CandidateT]], Iterator[list[MatchT]]],
     page: int,
-) -> Iterator[F]:
-    """Yield matches newest first from whichever is done first: the walk, or one complete gathering of candidates.
+) -> Iterator[MatchT]:
+    """Yield matches newest first, from the plan that completes first.
 
-    All advance in step, so the cost is about that of the cheapest times their number. `page` is how many matches are
-    wanted: a gathering may read that many before the walk is asked at all. Candidates must be hashable; a None counts
-    as work of a gathering that found none.
+    Two kinds of plan run in turns. `newest_first` yields batches of verified matches and is done when the caller has
+    its page. Each of `range_scans` reads all candidates of one filter; when one is complete, its candidates are sorted
+    and verified. So the total cost is about the cost of the cheapest plan multiplied by the number of plans.
+
+    `page` is the number of matches that the caller wants. The scans may read that many candidates before the first
+    batch of `newest_first` is read. A None in a scan counts as work, but is no candidate. Candidates must be hashable.
     """
-    gathered: list[tuple[Iterator[C | None], set[C]]] = [(each, set()) for each in gathers]
-    reached = keys.NEWEST
+    scans: list[tuple[Iterator[CandidateT | None], set[CandidateT]]] = [(each, set()) for each in range_scans]
+    last_sequence = keys.NEWEST  # the lowest number that `newest_first` has yielded
     size = min(max(page, _FIRST_CHUNK), LARGEST_CHUNK)
     while True:
-        for stream, found in gathered:
-            chunk = list(islice(stream, size))
+        for scan, found in scans:
+            chunk = list(islice(scan, size))
             found.update(each for each in chunk if each is not None)
             if len(chunk) < size:
-                rest = sorted((each for each in found if each.sequence < reached), key=_sequence, reverse=True)
-                for batch in verify(rest):
+                rest = [each for each in found if each.sequence < last_sequence]
+                for batch in verify(sorted(rest, key=_sequence, reverse=True)):
                     yield from batch
                 return
-        gathered = [(stream, found) for stream, found in gathered if len(found) < _MOST_GATHERED]
-        walked = next(walk, None)
-        if walked is None:
+        scans = [(scan, found) for scan, found in scans if len(found) < _MAX_SCANNED]
+        matches = next(newest_first, None)
+        if matches is None:
             return
-        for match in walked:
-            reached = match.sequence
+        for match in matches:
+            last_sequence = match.sequence
             yield match
         size = min(size * 2, LARGEST_CHUNK)
 

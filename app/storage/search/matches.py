@@ -1,4 +1,4 @@
-"""A match of a search: the rows that it is of, and what a query is matched against."""
+"""A match of a search: its rows, and the attributes that a query is compared with."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from app.storage.records.snapshot import Snapshot
 
 
 class Match(NamedTuple):
-    """A match: its row and the rows above it."""
+    """A study, series or instance that matches: its row and the rows above it."""
 
     study: StudyRow
     series: SeriesRow | None = None
     instance: InstanceRow | None = None
     modalities: tuple[str, ...] | None = None
-    """The study's Modalities; read only when the query names them."""
+    """The Modalities of the series of the study; None unless the query filters by ModalitiesInStudy."""
 
     @property
     def sequence(self) -> int:
-        """The number that results are ordered by."""
+        """The number that results are ordered by, highest first."""
         return (self.instance or self.series or self.study).created
 
     @property
@@ -37,7 +37,7 @@ class Match(NamedTuple):
 
 
 def match_in(snapshot: Snapshot, uids: tuple[str, ...]) -> Match | None:
-    """Return the visible rows of an object given by its UIDs down to the result level."""
+    """Return the rows of an object, given by its UIDs down to the result level; None if it is not visible."""
     study = snapshot.studies.get(uids[0])
     if study is None or study.closing:
         return None
@@ -57,13 +57,13 @@ def match_in(snapshot: Snapshot, uids: tuple[str, ...]) -> Match | None:
 
 
 def modalities(series: Iterable[SeriesRow]) -> tuple[str, ...]:
-    """Return the distinct Modalities of a study's series, sorted."""
+    """Return the distinct Modalities of series, sorted."""
     found = {row.attributes[MODALITY]["Value"][0] for row in series if MODALITY in row.attributes}
     return tuple(sorted(value for value in found if value))
 
 
 def attributes_of(found: Match) -> dict[str, JsonElement]:
-    """Return what a query is matched against: the attributes of the rows, and their UIDs."""
+    """Return the attributes that a query is compared with: those of the rows, and the UIDs of the rows."""
     attributes: dict[str, JsonElement] = {
         **found.study.attributes,
         STUDY_UID: {"vr": "UI", "Value": [found.study.study]},

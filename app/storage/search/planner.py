@@ -1,21 +1,26 @@
-"""The search planner: candidates from postings, the truth from rows.
+"""The search planner: it reads candidates from postings and verifies them on rows.
 
-`Query.matches` on the rows' attributes decides every result; postings only say where to look. What a query costs:
+`Query.matches` on the attributes of the rows decides every result. A posting only says where a match may be.
+The cost of a query:
 
 | query                                           | reads                                                              |
 |-------------------------------------------------|--------------------------------------------------------------------|
-| exact values at the result level (one or more)  | their posting lists leapfrog, newest first: about the shortest     |
-|                                                 | list's entries up to the end of the page, however long the others  |
-| range, wildcard, fuzzy name                     | the smaller of: all entries in the range or under the prefix (for  |
-|                                                 | `*ABC` those of the attribute); the newest objects until the page  |
-|                                                 | is full (the two run in step, the first to finish wins)            |
-| a filter of a level above the result            | the same, with the matching studies' or series' members expanded   |
+| exact values at the result level (one or more)  | the intersection of their posting lists, newest first: about the   |
+|                                                 | entries of the shortest list up to the end of the page. The length |
+|                                                 | of the other lists does not matter                                 |
+| range, wildcard, fuzzy name                     | the smaller of two: all entries in the range or under the prefix   |
+|                                                 | (for `*ABC` all entries of the attribute); or the newest objects   |
+|                                                 | until the page is full. The two plans run in turns, and the first  |
+|                                                 | that completes gives the result                                    |
+| a filter of a level above the result            | the same; each matching study or series is replaced by its members |
 | no filter                                       | the newest objects until the page is full                          |
-| inside studies (URL or StudyInstanceUID)        | what is in them, or in the series named; but for a few             |
-|                                                 | SOPInstanceUIDs only the instances that have them                  |
-| ModalitiesInStudy                               | the series of each study that matches all else, besides            |
+| inside studies (URL or StudyInstanceUID)        | the members of these studies, or of the named series. For a few    |
+|                                                 | SOPInstanceUIDs: only the instances that have them                 |
+| ModalitiesInStudy                               | in addition, the series of each study that satisfies all other     |
+|                                                 | filters                                                            |
 
-`offset` is walked over, since filters are applied first. No path reads an archive while a filter can drive.
+Matches before `offset` are verified and skipped, because the filters are applied before the page is cut. No query
+reads the whole archive if a filter can select candidates.
 """
 
 from __future__ import annotations
@@ -29,19 +34,28 @@ from app.dicom.validation.attributes import MODALITIES_IN_STUDY, UIDS, Level
 from app.storage.index.instances import Instances
 from app.storage.records.rows import SeriesRow, StudyRow
 from app.storage.records.snapshot import Snapshot
-from app.storage.search.candidates import LARGEST_CHUNK, PostingList, entries, leapfrog, places, race, sequence_of
+from app.storage.search.candidates import (
+    LARGEST_CHUNK,
+    PostingList,
+    cheapest_plan,
+    exact_lists,
+    intersect_newest_first,
+    scan_postings,
+    sequence_of,
+)
 from app.storage.search.matches import Match, attributes_of, match_in, modalities
 from app.storage.table import keys
 from app.storage.table.ports import Item, Table
 
-ReadSeries = Callable[[Callable[[StudyRow], list[SeriesRow]], Iterable[StudyRow]], Iterable[list[SeriesRow]]]
+MapSeries = Callable[[Callable[[StudyRow], list[SeriesRow]], Iterable[StudyRow]], Iterable[list[SeriesRow]]]
+"""`map`, or a function like it that makes the calls on several threads."""
 
-_FEW: Final = 10
-"""Instances asked for by UID that are sooner found one by one than by reading their study."""
+_MAX_SINGLE_READS: Final = 10
+"""Up to so many SOP Instance UIDs, it costs less to read each instance than to read its whole study."""
 
 
 class Candidate(NamedTuple):
-    """Where a match may lie: the UIDs down to the result level, and the number it is ordered by."""
+    """An object that may match: its sequence number, and its UIDs down to the result level."""
 
     sequence: int
     study: str
@@ -50,81 +64,82 @@ class Candidate(NamedTuple):
 
 
 class SearchPlanner:
-    """Answers queries on one partition, newest first. `spread` is `map`, or like it on several threads."""
+    """Answers queries on one partition, newest first. `map_series` reads the series of several studies."""
 
-    def __init__(self, table: Table, instances: Instances, spread: ReadSeries = map) -> None:
+    def __init__(self, table: Table, instances: Instances, map_series: MapSeries = map) -> None:
         self._table = table
         self._instances = instances
-        self._spread = spread
+        self._map_series = map_series
 
     def run(self, partition: int, query: Query) -> list[Match]:
-        """Return the page of matches that the query asks for."""
+        """Return the matches from `query.offset` on, at most `query.limit`, newest first."""
         return list(islice(self._matches(partition, query), query.offset, query.offset + query.limit))
 
     def _matches(self, partition: int, query: Query) -> Iterator[Match]:
         studies, instances = _named(query, Level.STUDY), _named(query, Level.INSTANCE)
-        if instances and len(instances) <= _FEW:
-            return chain.from_iterable(self._verified(partition, query, self._stream(partition, query)))
+        if instances and len(instances) <= _MAX_SINGLE_READS:
+            return chain.from_iterable(self._verified(partition, query, self._newest_first(partition, query)))
         if studies is not None:
-            return self._inside(partition, query, studies)
-        return race(
-            self._verified(partition, query, self._stream(partition, query)),
-            [self._gather(partition, query, each) for each in query.filters if not _streams(query, each)],
-            lambda found: self._verified(partition, query, found),
+            return self._in_studies(partition, query, studies)
+        return cheapest_plan(
+            self._verified(partition, query, self._newest_first(partition, query)),
+            [self._range_scan(partition, query, each) for each in query.filters if not _has_posting_lists(query, each)],
+            lambda candidates: self._verified(partition, query, candidates),
             query.offset + query.limit,
         )
 
     # --- inside named studies ---
 
-    def _inside(self, partition: int, query: Query, studies: Sequence[str]) -> Iterator[Match]:
-        """Yield the matches inside these studies: what there is of the result level is read whole and sorted."""
+    def _in_studies(self, partition: int, query: Query, studies: Sequence[str]) -> Iterator[Match]:
+        """Return the matches inside these studies, newest first. It reads and sorts all objects of the result level."""
         if query.level is Level.STUDY:
             found = [each for each in self._visible(partition, [(study,) for study in studies]) if each]
         else:
             found = [each for study in studies for each in self._members(partition, query, study)]
         found.sort(key=lambda each: -each.sequence)
-        return iter(self._true(query, found))
+        return iter(self._matching(query, found))
 
     def _members(self, partition: int, query: Query, study: str) -> list[Match]:
+        """Return the visible series or instances of a study, limited to the series that the query names."""
         if query.level is Level.SERIES:
-            view = self._instances.series_of(partition, study)
+            view = self._instances.series_view(partition, study)
             return [Match(view.study, row) for row in view.series.values()] if view.study else []
         series: Sequence[str | None] = _named(query, Level.SERIES) or [None]
-        views = (self._instances.within(partition, study, each) for each in series)
+        views = (self._instances.view(partition, study, each) for each in series)
         return [
             Match(view.study, view.series[row.series], row) for view in views if view.study for row in view.instances
         ]
 
-    # --- streams: newest first ---
+    # --- candidates ---
 
-    def _stream(self, partition: int, query: Query) -> Iterator[Candidate]:
-        """Yield candidates newest first: where all exact filters agree, or simply the newest objects."""
+    def _newest_first(self, partition: int, query: Query) -> Iterator[Candidate]:
+        """Yield the objects that satisfy all exact filters of the result level, or else all objects, newest first."""
         chunk = query.offset + query.limit
-        unions = [
+        lists = [
             [
-                PostingList(self._table, pk, keys.entries(value), chunk, _candidate)
-                for pk, value in places(partition, query.level.word, each)
+                PostingList(self._table, pk=pk, prefix=prefix, chunk=chunk, read=_candidate)
+                for pk, prefix in exact_lists(partition, query.level.word, each)
             ]
             for each in query.filters
-            if _streams(query, each)
+            if _has_posting_lists(query, each)
         ]
         newest = keys.newest_of(partition, query.level.word)
-        return leapfrog(unions or [[PostingList(self._table, newest, "", chunk, _candidate)]])
+        return intersect_newest_first(
+            lists or [[PostingList(self._table, pk=newest, prefix="", chunk=chunk, read=_candidate)]]
+        )
 
-    # --- gathers: every object of a range, in no useful order ---
-
-    def _gather(self, partition: int, query: Query, wanted: Filter) -> Iterator[Candidate | None]:
-        """Yield every object of the result level that may satisfy one filter, and None as `entries` does."""
+    def _range_scan(self, partition: int, query: Query, wanted: Filter) -> Iterator[Candidate | None]:
+        """Yield every object of the result level that may satisfy one filter, unordered. None as in `scan_postings`."""
         level = wanted.attribute.level
-        for item in entries(self._table, partition, level.word, wanted):
-            found = item and _candidate(item)
-            if found is None or level is query.level:
-                yield found
+        for posting in scan_postings(self._table, partition, level.word, wanted):
+            candidate = posting and _candidate(posting)
+            if candidate is None or level is query.level:
+                yield candidate
             else:
-                yield from self._expanded(partition, query.level, found)
+                yield from self._members_of(partition, query.level, candidate)
 
-    def _expanded(self, partition: int, level: Level, above: Candidate) -> Iterator[Candidate]:
-        """Yield the members of a study or series at a lower level."""
+    def _members_of(self, partition: int, level: Level, above: Candidate) -> Iterator[Candidate]:
+        """Yield the members of a study or series at a lower level, from the keys of their rows."""
         at = keys.study_items(partition, above.study)
         if level is Level.SERIES:
             for item in self._table.query(at, keys.SERIES):
@@ -139,46 +154,48 @@ class SearchPlanner:
     # --- verification ---
 
     def _verified(self, partition: int, query: Query, candidates: Iterable[Candidate]) -> Iterator[list[Match]]:
-        """Yield batches of true matches, in the candidates' order; an empty batch when none of a chunk was one."""
+        """Yield the matches among the candidates, in batches and in their order. A batch may be empty."""
         stream = iter(candidates)
         size = min(LARGEST_CHUNK, query.offset + query.limit)
         while chunk := list(islice(stream, size)):
-            yield self._true(query, self._rows(partition, query.level, chunk))
+            yield self._matching(query, self._rows(partition, query.level, chunk))
             size = min(size * 2, LARGEST_CHUNK)
 
     def _rows(self, partition: int, level: Level, chunk: Sequence[Candidate]) -> list[Match]:
-        """Return the rows of candidates, but for those that are gone or no longer filed under their number."""
+        """Return the visible rows of candidates. A row is omitted if its number is not that of the posting."""
         found = self._visible(partition, [(each.study, each.series, each.instance)[:level] for each in chunk])
         return [row for row, each in zip(found, chunk, strict=True) if row and row.sequence == each.sequence]
 
     def _visible(self, partition: int, uids: Sequence[tuple[str, ...]]) -> list[Match | None]:
-        """Return the rows of each object, None if there is no such object: one batched read."""
+        """Return the rows of each object, None for an object that does not exist. This is one batched read."""
         snapshot = Snapshot.read(self._table, partition, uids)
         return [match_in(snapshot, each) for each in uids]
 
-    def _true(self, query: Query, found: list[Match]) -> list[Match]:
-        """Return those that lie where the URL says and match the query.
+    def _matching(self, query: Query, found: list[Match]) -> list[Match]:
+        """Return those that are in the study and series of the URL and match the query.
 
-        Their studies' Modalities are read only for those that match by what Modalities the studies ever had.
+        A study row lists all Modalities that its series ever had. The series are read only of the studies that match
+        by that list.
         """
-        found = [each for each in found if _below(query, each)]
+        found = [each for each in found if _in_url(query, each)]
         if MODALITIES_IN_STUDY in query.tags():
-            ever = (each._replace(modalities=each.study.modalities) for each in found)
-            found = self._with_modalities([each for each in ever if query.matches(attributes_of(each))])
+            by_row = (each._replace(modalities=each.study.modalities) for each in found)
+            found = self._with_modalities([each for each in by_row if query.matches(attributes_of(each))])
         return [each for each in found if query.matches(attributes_of(each))]
 
     def _with_modalities(self, found: list[Match]) -> list[Match]:
+        """Return the matches with the current Modalities of their studies."""
         studies = list({each.study.study: each.study for each in found}.values())
-        rows = zip(studies, self._spread(self._instances.series_in, studies), strict=True)
-        known = {study.study: modalities(series) for study, series in rows}
-        return [each._replace(modalities=known[each.study.study]) for each in found]
+        series_of = zip(studies, self._map_series(self._instances.visible_series, studies), strict=True)
+        current = {study.study: modalities(series) for study, series in series_of}
+        return [each._replace(modalities=current[each.study.study]) for each in found]
 
 
 # --- planning -----------------------------------------------------------------------------------------------------
 
 
 def _named(query: Query, level: Level) -> Sequence[str] | None:
-    """Return the only UIDs of a level that can match, if the URL or a filter names them."""
+    """Return the UIDs that the URL or a filter names at a level, None if neither names any."""
     of_url = {Level.STUDY: query.study, Level.SERIES: query.series}.get(level)
     if of_url is not None:
         return [of_url]
@@ -188,18 +205,18 @@ def _named(query: Query, level: Level) -> Sequence[str] | None:
     return None
 
 
-def _below(query: Query, found: Match) -> bool:
-    """Tell whether an object is in the study and series of the URL."""
-    above = (query.study, query.series)
-    return all(asked in (None, uid) for asked, uid in zip(above, found.uids, strict=False))
+def _in_url(query: Query, found: Match) -> bool:
+    """Return whether an object is in the study and series of the URL."""
+    of_url = (query.study, query.series)
+    return all(named in (None, uid) for named, uid in zip(of_url, found.uids, strict=False))
 
 
-def _streams(query: Query, wanted: Filter) -> bool:
-    """Tell whether a filter's postings lie newest first at the result level."""
+def _has_posting_lists(query: Query, wanted: Filter) -> bool:
+    """Return whether a filter is exact and of the result level, so that its postings are ordered newest first."""
     return wanted.attribute.level is query.level and isinstance(wanted.condition, OneOf)
 
 
-def _candidate(item: Item) -> Candidate:
-    """Return where a posting leads."""
-    fields = item.fields
-    return Candidate(sequence_of(item), fields["study"], fields.get("series", ""), fields.get("instance", ""))
+def _candidate(posting: Item) -> Candidate:
+    """Return the object that a posting names."""
+    fields = posting.fields
+    return Candidate(sequence_of(posting), fields["study"], fields.get("series", ""), fields.get("instance", ""))

@@ -1,8 +1,8 @@
-"""The search of a worklist: candidates from postings, the truth from rows, newest first (conformance §7.9).
+"""The search of a worklist, newest first: candidates from postings, verified on rows (conformance §7.9).
 
-`Query.matches` on what a row is filed by decides every result. What a query costs is told in `storage/search/planner.py`; all
-filters of a worklist are at the level of its results, so the workitems in a state (`ProcedureStepState=SCHEDULED`) cost
-what the page holds, however many others there are.
+`Query.matches` on the search attributes of the rows decides every result. The table in `storage/search/planner.py`
+states what a query costs. All filters of a worklist are at the level of its results. So a query for one state
+(`ProcedureStepState=SCHEDULED`) costs what its page holds, however many workitems are in other states.
 """
 
 from __future__ import annotations
@@ -12,17 +12,24 @@ from itertools import islice
 from typing import Final, NamedTuple
 
 from app.dicom.query.matching import Filter, OneOf, Query
-from app.storage.search.candidates import PostingList, entries, leapfrog, places, race, sequence_of
+from app.storage.search.candidates import (
+    PostingList,
+    cheapest_plan,
+    exact_lists,
+    intersect_newest_first,
+    scan_postings,
+    sequence_of,
+)
 from app.storage.table import keys
 from app.storage.table.ports import Item, Table
 from app.storage.worklist.workitems import KIND, WorkitemRow
 
 _LARGEST_CHUNK: Final = 128
-"""Workitems read at once; they come with their documents."""
+"""Workitems that are read at once. It is small because each row holds its dataset."""
 
 
 class WorkitemCandidate(NamedTuple):
-    """Where a match may lie, and the number it is ordered by."""
+    """A workitem that may match, and the number that results are ordered by."""
 
     sequence: int
     workitem: str
@@ -35,44 +42,50 @@ class WorklistSearch:
         self._table = table
 
     def run(self, partition: int, query: Query) -> list[WorkitemRow]:
-        """Return the page of matches that the query asks for; its documents may be damaged (`WorkitemRow.intact`)."""
-        matches = race(
-            self._verified(partition, query, self._stream(partition, query)),
-            [self._gather(partition, each) for each in query.filters if not isinstance(each.condition, OneOf)],
-            lambda found: self._verified(partition, query, found),
+        """Return the matches from `query.offset` on, at most `query.limit`, newest first.
+
+        The datasets are not checked for damage (`WorkitemRow.intact`).
+        """
+        matches = cheapest_plan(
+            self._verified(partition, query, self._newest_first(partition, query)),
+            [self._range_scan(partition, each) for each in query.filters if not isinstance(each.condition, OneOf)],
+            lambda candidates: self._verified(partition, query, candidates),
             query.offset + query.limit,
         )
         return list(islice(matches, query.offset, query.offset + query.limit))
 
-    def _stream(self, partition: int, query: Query) -> Iterator[WorkitemCandidate]:
-        """Yield candidates newest first: where all exact filters agree, or simply the newest workitems."""
+    def _newest_first(self, partition: int, query: Query) -> Iterator[WorkitemCandidate]:
+        """Yield the workitems that satisfy all exact filters, or else all workitems, newest first."""
         chunk = query.offset + query.limit
-        unions = [
+        lists = [
             [
-                PostingList(self._table, pk, keys.entries(value), chunk, _candidate)
-                for pk, value in places(partition, KIND, each)
+                PostingList(self._table, pk=pk, prefix=prefix, chunk=chunk, read=_candidate)
+                for pk, prefix in exact_lists(partition, KIND, each)
             ]
             for each in query.filters
             if isinstance(each.condition, OneOf)
         ]
         newest = keys.newest_of(partition, KIND)
-        return leapfrog(unions or [[PostingList(self._table, newest, "", chunk, _candidate)]])
+        return intersect_newest_first(
+            lists or [[PostingList(self._table, pk=newest, prefix="", chunk=chunk, read=_candidate)]]
+        )
 
-    def _gather(self, partition: int, wanted: Filter) -> Iterator[WorkitemCandidate | None]:
-        return (item and _candidate(item) for item in entries(self._table, partition, KIND, wanted))
+    def _range_scan(self, partition: int, wanted: Filter) -> Iterator[WorkitemCandidate | None]:
+        return (posting and _candidate(posting) for posting in scan_postings(self._table, partition, KIND, wanted))
 
     def _verified(
         self, partition: int, query: Query, candidates: Iterable[WorkitemCandidate]
     ) -> Iterator[list[WorkitemRow]]:
-        """Yield batches of true matches, in the candidates' order; an empty batch when none of a chunk was one."""
+        """Yield the matches among the candidates, in batches and in their order. A batch may be empty."""
         stream = iter(candidates)
         size = min(_LARGEST_CHUNK, query.offset + query.limit)
         while chunk := list(islice(stream, size)):
             rows = self._rows(partition, chunk)
-            yield [row for row in rows if query.matches(row.filed)]
+            yield [row for row in rows if query.matches(row.search_attributes)]
             size = min(size * 2, _LARGEST_CHUNK)
 
     def _rows(self, partition: int, chunk: list[WorkitemCandidate]) -> list[WorkitemRow]:
+        """Return the rows of candidates. A posting without its row is omitted."""
         found = self._table.get_many([keys.workitem(partition, each.workitem) for each in chunk])
         rows = (
             WorkitemRow.of(item, partition, each.workitem)
@@ -82,5 +95,5 @@ class WorklistSearch:
         return list(rows)
 
 
-def _candidate(item: Item) -> WorkitemCandidate:
-    return WorkitemCandidate(sequence_of(item), item.fields["workitem"])
+def _candidate(posting: Item) -> WorkitemCandidate:
+    return WorkitemCandidate(sequence_of(posting), posting.fields["workitem"])

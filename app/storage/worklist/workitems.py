@@ -1,9 +1,12 @@
-"""The workitems of a partition: one item each, its dataset in it, and the postings that it is found by (conformance §7.1).
+"""The workitems of a partition: one item for each, which holds its dataset, and its postings (conformance §7.1).
 
-Each change is one all-or-nothing write: the item, on the condition that nobody changed it meanwhile, and the difference
-of its postings. So a kill -9 leaves the workitem as it was or as it was to be, and the posting list of a state holds
-exactly the workitems in it. Only where there are more postings than a write takes, some of those on attributes within
-sequences are written before it, and removed after it: a posting that leads to a workitem without the value is harmless.
+Each change is one all-or-nothing write: the item, on the condition that it is unchanged since it was read, and the
+difference of its postings. So a kill -9 leaves the workitem either as before the change or as after it, and the posting
+list of a state holds exactly the workitems in that state.
+
+A workitem can have more postings than fit in one write. Then some postings of attributes in sequences are added before
+that write, and some are removed after it. A kill -9 between the writes leaves a posting whose workitem does not have
+the value. It is harmless: a search reads the workitem and compares it.
 """
 
 from __future__ import annotations
@@ -36,20 +39,23 @@ from app.storage.table.ports import (
 )
 
 KIND: Final = "workitem"
-"""What stands in a posting's key where others have their level."""
+"""The kind of object in the keys of postings; studies, series and instances have their level there."""
 
 MAX_DATASET_BYTES: Final = 4 * 1024 * 1024
-"""The dataset of a workitem, as JSON."""
+"""Size limit of the dataset of a workitem as JSON, in bytes."""
 
 _FIELDS_BYTES: Final = 1000
+"""Upper bound of the size of the other fields of an item."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WorkitemRow:
-    """A workitem. `revision` counts its writes; `created` is its place among the newest of the partition.
+    """A workitem of a partition.
 
-    `lock` is the Transaction UID that it was claimed with, "" while it is not claimed; it leaves the server in no form.
-    `filed` is what it is found by (`worklist.search_attributes.search_values`), `document` its dataset as packed JSON.
+    `created` is the number that results are ordered by. `revision` counts the writes; every write expects the revision
+    that it read. `lock` is the Transaction UID of the claim, "" while there is none. It is a secret of the performer:
+    no answer and no log line contains it. `search_attributes` are the attributes that a search compares
+    (`dicom/worklist/search_attributes.py`). `document` is the dataset as packed JSON, `checksum` its CRC-32.
     """
 
     partition: int
@@ -57,13 +63,13 @@ class WorkitemRow:
     created: int
     revision: int
     lock: str = field(repr=False)
-    filed: Mapping[str, JsonElement] = field(repr=False)
+    search_attributes: Mapping[str, JsonElement] = field(repr=False)
     document: bytes = field(repr=False)
     checksum: int
 
     @property
     def sequence(self) -> int:
-        """The number that results are ordered by."""
+        """The number that results are ordered by, highest first."""
         return self.created
 
     @property
@@ -72,7 +78,7 @@ class WorkitemRow:
 
     @property
     def intact(self) -> bool:
-        """Whether the document is as it was written."""
+        """Whether the document is undamaged."""
         return zlib.crc32(self.document) == self.checksum
 
     def dataset(self) -> JsonDataset:
@@ -88,7 +94,7 @@ class WorkitemRow:
             "created": self.created,
             "revision": self.revision,
             "lock": self.lock,
-            "filed": self.filed,
+            "filed": self.search_attributes,
             "checksum": self.checksum,
         }
         return Item(self.key, fields, self.document)
@@ -97,21 +103,31 @@ class WorkitemRow:
     def of(item: Item, partition: int, workitem: str) -> WorkitemRow:
         f = item.fields
         return WorkitemRow(
-            partition, workitem, f["created"], f["revision"], f["lock"], f["filed"], item.data, f["checksum"]
+            partition=partition,
+            workitem=workitem,
+            created=f["created"],
+            revision=f["revision"],
+            lock=f["lock"],
+            search_attributes=f["filed"],
+            document=item.data,
+            checksum=f["checksum"],
         )
 
-    def holding(self, dataset: JsonDataset) -> WorkitemRow:
-        """Return the row with another dataset. Raises `TooLarge`, or `InvalidWorkitem` for what no item can hold."""
+    def with_dataset(self, dataset: JsonDataset) -> WorkitemRow:
+        """Return the row with another dataset.
+
+        Raises `TooLarge` beyond `MAX_DATASET_BYTES`, `InvalidWorkitem` if the compressed row does not fit in an item.
+        """
         document = orjson.dumps(ordered(dataset))
         if len(document) > MAX_DATASET_BYTES:
             raise TooLarge(MAX_DATASET_BYTES)
-        packed, found = pack(document), search_values(dataset)
-        size = len(packed) + len(orjson.dumps(found)) + _FIELDS_BYTES
+        packed, attributes = pack(document), search_values(dataset)
+        size = len(packed) + len(orjson.dumps(attributes)) + _FIELDS_BYTES
         if size > MAX_ITEM_BYTES:
             raise InvalidWorkitem(
                 f"The workitem takes {size} bytes compressed; no more than {MAX_ITEM_BYTES} can be stored."
             )
-        return replace(self, filed=found, document=packed, checksum=zlib.crc32(packed))
+        return replace(self, search_attributes=attributes, document=packed, checksum=zlib.crc32(packed))
 
 
 class Workitems:
@@ -126,17 +142,30 @@ class Workitems:
         return WorkitemRow.of(item, partition, workitem) if item else None
 
     def add(self, partition: int, workitem: str, dataset: JsonDataset) -> None:
-        """Make the workitem exist, not claimed. Raises `Conflict` if there is one, `TooLarge`, `InvalidWorkitem`."""
-        new = WorkitemRow(partition, workitem, 0, 1, "", {}, b"", 0).holding(dataset)
+        """Create a workitem that is not claimed. A kill -9 before the write leaves a gap in the numbers.
+
+        Raises `Conflict` if the workitem exists; `TooLarge` and `InvalidWorkitem` as `WorkitemRow.with_dataset`.
+        """
+        new = WorkitemRow(
+            partition=partition,
+            workitem=workitem,
+            created=0,
+            revision=1,
+            lock="",
+            search_attributes={},
+            document=b"",
+            checksum=0,
+        ).with_dataset(dataset)
         number = self._table.add(keys.workitem_counter(partition), "value", 1)
         self._write(replace(new, created=number), {}, Absent())
 
     def change(self, row: WorkitemRow, dataset: JsonDataset, lock: str) -> None:
-        """Replace the dataset and the lock of a workitem as it was read.
+        """Replace the dataset and the lock of a workitem. `row` is the workitem as the caller read it.
 
-        Raises `Conflict` if it was changed meanwhile, `TooLarge`, `InvalidWorkitem`.
+        Raises `Conflict` if another write changed it since; `TooLarge` and `InvalidWorkitem` as
+        `WorkitemRow.with_dataset`.
         """
-        new = replace(row.holding(dataset), revision=row.revision + 1, lock=lock)
+        new = replace(row.with_dataset(dataset), revision=row.revision + 1, lock=lock)
         self._write(new, postings(row), Holds("revision", row.revision))
 
     def _write(self, row: WorkitemRow, before: Mapping[Key, Item], expect: Expectation) -> None:
@@ -156,7 +185,7 @@ class Workitems:
 
 def postings(row: WorkitemRow) -> dict[Key, Item]:
     """Return all postings of a workitem, by key."""
-    found = [Key(keys.newest_of(row.partition, KIND), keys.newest(row.created))]
-    for path, element in row.filed.items():
-        found += keys_of(row.partition, KIND, row.created, FILTERS[path], element)
-    return {key: Item(key, {"workitem": row.workitem}) for key in found}
+    posting_keys = [Key(keys.newest_of(row.partition, KIND), keys.newest(row.created))]
+    for path, element in row.search_attributes.items():
+        posting_keys += keys_of(row.partition, KIND, row.created, FILTERS[path], element)
+    return {key: Item(key, {"workitem": row.workitem}) for key in posting_keys}
