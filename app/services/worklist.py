@@ -21,12 +21,13 @@ from app.dicom.worklist.search_attributes import FILTERS, RETURNED
 from app.errors import Conflict, InvalidWorkitem, StorageUnavailable, WorkitemConflict, WorkitemNotFound
 from app.storage.table import clock
 from app.storage.table.partitions import Partition
+from app.storage.table.retry import RetriesExhausted, Retry
 from app.storage.worklist.search import WorklistSearch as Planner
 from app.storage.worklist.workitems import WorkitemRow, Workitems
 
 EXISTS: Final = "The workitem instance already exists. Try creating using a different UID."
 
-_ATTEMPTS: Final = 8
+_RETRY: Final = Retry(attempts=8)
 _CATALOGUE: Final = Catalogue(FILTERS, sequences=True)
 
 
@@ -81,7 +82,7 @@ class Worklist:
             after = states.update(row.dataset(), row.lock, given, transaction, clock.now())
             return _Change(after, row.lock)
 
-        self._change(partition, workitem, decide, attempts=1)
+        self._change(partition, workitem, decide, Retry(attempts=1))
 
     def change_state(self, partition: Partition, workitem: str, given: JsonDataset) -> str:
         """Claim a workitem, or end it, as the dataset asks; return a warning, "" if it was changed.
@@ -126,10 +127,11 @@ class Worklist:
         partition: Partition,
         workitem: str,
         decide: Callable[[WorkitemRow], _Change | str],
-        attempts: int = _ATTEMPTS,
+        limits: Retry = _RETRY,
     ) -> str:
         """Write what `decide` makes of the workitem, deciding anew if another writer was faster; return its warning."""
-        for _ in range(attempts):
+
+        def attempt() -> str:
             row = self._found(partition, workitem)
             outcome = decide(row)
             if isinstance(outcome, str):
@@ -139,9 +141,13 @@ class Worklist:
             except Conflict as conflict:
                 if conflict.key is None:
                     raise InvalidWorkitem(states.BUSY) from conflict
-            else:
-                return ""
-        raise WorkitemConflict(states.INCONSISTENT)
+                raise
+            return ""
+
+        try:
+            return limits.run(attempt)
+        except RetriesExhausted as exhausted:
+            raise WorkitemConflict(states.INCONSISTENT) from exhausted
 
 
 def _told(row: WorkitemRow, query: Query) -> bytes:

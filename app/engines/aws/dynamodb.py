@@ -14,9 +14,8 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from app.engines.aws import attributes
-from app.engines.aws.failures import ATTEMPTS, pause, retried, translated
+from app.engines.aws.failures import Contended, retried, translated, unthrottled
 from app.engines.changes import check_keys, check_range, check_sizes, storable
-from app.errors import StorageUnavailable
 from app.storage.table.ports import ALL, Absent, Change, Delete, Expectation, Holds, Item, Key, Present, Put, Range
 
 if TYPE_CHECKING:
@@ -62,18 +61,18 @@ class DynamoTable:
 
     def _batch(self, keys: Sequence[Key]) -> Iterator[Item]:
         wanted: Any = {self._name: {"Keys": [attributes.of_key(key) for key in keys], "ConsistentRead": True}}
-        attempt = 0
-        while wanted:
+
+        def attempt() -> Any:
             with translated():
                 answer = self._client.batch_get_item(RequestItems=wanted)
-            found = answer["Responses"].get(self._name, [])
-            yield from map(attributes.item, found)
+            if answer.get("UnprocessedKeys") and not answer["Responses"].get(self._name):
+                raise Contended  # throttled: an answer that is only full, at 16 MB, holds items
+            return answer
+
+        while wanted:
+            answer = unthrottled(attempt)
+            yield from map(attributes.item, answer["Responses"].get(self._name, []))
             wanted = answer.get("UnprocessedKeys")
-            if wanted and not found:  # throttled; else only the 16 MB of one answer were full
-                if attempt == ATTEMPTS:
-                    raise StorageUnavailable
-                pause(attempt)
-                attempt += 1
 
     def query(
         self, pk: str, between: Range = ALL, *, reverse: bool = False, limit: int | None = None

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import random
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from app.errors import Conflict, StorageUnavailable
 from app.storage.table.ports import Key
+from app.storage.table.retry import RetriesExhausted, Retry
 
-ATTEMPTS: Final = 8
+T = TypeVar("T")
+
+RETRY: Final = Retry(attempts=8, first_pause=0.02, longest_pause=1.0)
 """How often a call is made while other transactions hold its items, on top of what the SDK repeats by itself."""
 
 _UNDECIDED: Final = "TransactionInProgressException"
@@ -46,9 +47,16 @@ def code(error: ClientError) -> str:
     return str(error.response.get("Error", {}).get("Code", ""))
 
 
-def pause(attempt: int) -> None:
-    """Sleep before the attempt after `attempt` (from 0): at random, up to 20 ms doubled each time, 1 s at most."""
-    time.sleep(random.uniform(0, min(1.0, 0.02 * 2**attempt)))  # noqa: S311 - jitter, not a secret
+def unthrottled(call: Callable[[], T]) -> T:
+    """Return what `call` answers, asking again while it raises `Contended`; StorageUnavailable in the end."""
+    try:
+        return RETRY.run(call, on=Contended)
+    except RetriesExhausted as exhausted:
+        raise StorageUnavailable from exhausted
+
+
+class Contended(Exception):
+    """Other transactions hold the items, or AWS throttles. Another attempt may succeed."""
 
 
 def retried(call: Callable[..., Any], request: dict[str, Any], keys: Sequence[Key] = ()) -> Any:
@@ -59,7 +67,9 @@ def retried(call: Callable[..., Any], request: dict[str, Any], keys: Sequence[Ke
     have been written.
     """
     reasons: list[str] = []
-    for attempt in range(ATTEMPTS):
+
+    def attempt() -> Any:
+        nonlocal reasons
         try:
             return call(**request)
         except ClientError as error:
@@ -68,10 +78,14 @@ def retried(call: Callable[..., Any], request: dict[str, Any], keys: Sequence[Ke
                 raise Conflict(keys[reasons.index(_CONDITION_FAILED)]) from error
             if _CONTENDED.isdisjoint(reasons):
                 raise StorageUnavailable from error
+            raise Contended from error
         except BotoCoreError as error:
             raise StorageUnavailable from error
-        pause(attempt)
-    raise StorageUnavailable if _UNDECIDED in reasons else Conflict(None)
+
+    try:
+        return RETRY.run(attempt, on=Contended)
+    except RetriesExhausted as exhausted:
+        raise (StorageUnavailable() if _UNDECIDED in reasons else Conflict(None)) from exhausted
 
 
 def _reasons(error: ClientError) -> list[str]:

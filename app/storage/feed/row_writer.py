@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import random
-import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final, TypeVar
 
-from app.errors import Conflict, StorageUnavailable
+from app.errors import Conflict
 from app.storage.feed.change_feed import FeedLog
 from app.storage.table.counters import SequenceCounter
 from app.storage.table.ports import MAX_CHANGES, Change, Delete, Put, Table
+from app.storage.table.retry import retry
 
 J = TypeVar("J")
 ChangesOf = Callable[[J, int], list[Change]]
 """What it takes to write a job that has a number."""
 
-ATTEMPTS: Final = 12
 _BYTES: Final = 2_000_000
 """Bytes of documents in one write, with room for the rows to what engines take."""
 _POSTINGS: Final = ("/value/", "/word/")
@@ -68,7 +66,7 @@ class RowWriter:
         also: Sequence[Change],
         numbered: bool,
     ) -> bool:
-        for attempt in range(ATTEMPTS):
+        def attempt() -> bool:
             fresh = refreshed(job)
             if fresh is None:
                 return False
@@ -77,10 +75,10 @@ class RowWriter:
                 self.write([*also, *prepare()(fresh, number)])
             except Conflict:
                 self._feed.seal([number] if number else ())
-                pause(attempt)
-            else:
-                return True
-        raise StorageUnavailable
+                raise
+            return True
+
+        return retry(attempt)
 
     def write(self, changes: Sequence[Change]) -> None:
         """Write all or nothing. What does not fit are postings: new ones are written before, old ones removed after."""
@@ -95,11 +93,6 @@ class RowWriter:
     def _in_pieces(self, changes: Sequence[Change]) -> None:
         for start in range(0, len(changes), MAX_CHANGES):
             self._table.write(*changes[start : start + MAX_CHANGES])
-
-
-def pause(attempt: int) -> None:
-    """Wait a little, longer with each attempt, before a write that conflicted is tried again."""
-    time.sleep(random.uniform(0, 0.004 * 2 ** min(attempt, 6)))  # noqa: S311  # jitter, not a secret
 
 
 def _is_posting(change: Put) -> bool:

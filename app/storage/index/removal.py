@@ -11,13 +11,13 @@ invisible, which `tidy` finishes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from typing import Final, ParamSpec
+from functools import partial
+from typing import Final
 
 from app.errors import Conflict, NotFound, StorageUnavailable
 from app.storage.feed.change_feed import FeedLog
-from app.storage.feed.row_writer import pause
 from app.storage.index import closing, sweep
 from app.storage.index.plan import removal_changes
 from app.storage.records.postings import postings
@@ -27,10 +27,8 @@ from app.storage.table import keys
 from app.storage.table.counters import SequenceCounter
 from app.storage.table.partitions import Partition
 from app.storage.table.ports import MAX_CHANGES, Change, Delete, Key, Range, Table
+from app.storage.table.retry import retry
 
-P = ParamSpec("P")
-
-_ATTEMPTS: Final = 20
 _SPARE: Final = 4  # changes left free in a write for closing the rows above
 
 
@@ -54,11 +52,11 @@ class InstanceRemoval:
     def delete(self, partition: Partition, study: str, series: str | None = None, instance: str | None = None) -> None:
         """Delete a study, a series or an instance; raises `NotFound` if it does not exist."""
         if series is None:
-            self._persist(self._delete_study, partition, study)
+            retry(lambda: self._delete_study(partition, study))
         elif instance is None:
-            self._persist(self._delete_series, partition, study, series)
+            retry(lambda: self._delete_series(partition, study, series))
         else:
-            self._persist(self._delete_instance, partition, study, series, instance)
+            retry(lambda: self._delete_instance(partition, study, series, instance))
 
     def _delete_study(self, partition: Partition, uid: str) -> None:
         study = Snapshot.read(self._table, partition.key, [(uid,)]).studies.get(uid)
@@ -87,7 +85,7 @@ class InstanceRemoval:
     def take_back(self, partition: Partition, rows: Iterable[InstanceRow]) -> None:
         """Unmake instances, visible or not; those that are gone already are passed over."""
         for row in rows:
-            self._persist(self._take_back, partition, row)
+            retry(partial(self._take_back, partition, row))
 
     def _take_back(self, partition: Partition, row: InstanceRow) -> None:
         uids = (row.study, row.series, row.instance)
@@ -107,7 +105,7 @@ class InstanceRemoval:
 
         Safe to repeat and to run beside itself and beside stores. Opens again what was closed as empty but is not.
         """
-        self._persist(self._tidy, partition, study)
+        retry(lambda: self._tidy(partition, study))
 
     def _tidy(self, partition: Partition, uid: str) -> None:
         study, series, instances = self._everything(partition.key, uid)
@@ -219,12 +217,3 @@ class InstanceRemoval:
         """Tell whether a study or series, read before, has members besides one."""
         items = self._table.query(keys.study_items(partition, row.study), members)
         return any(item.key != but and closing.is_open_in(row, item) for item in items)
-
-    def _persist(self, act: Callable[P, None], *given: P.args, **named: P.kwargs) -> None:
-        """Act until nobody changes a row between its reading and its writing."""
-        for attempt in range(_ATTEMPTS):
-            try:
-                return act(*given, **named)
-            except Conflict:
-                pause(attempt)
-        raise StorageUnavailable

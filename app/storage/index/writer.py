@@ -18,12 +18,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from enum import Enum
 from typing import Final
 
 from app.errors import Conflict, StorageUnavailable
 from app.storage.feed.change_feed import FeedLog
-from app.storage.feed.row_writer import pause
 from app.storage.index import closing, sweep
 from app.storage.index.plan import NewInstance, Plan, overflow, with_tags
 from app.storage.records.rows import InstanceRow
@@ -31,9 +31,9 @@ from app.storage.records.snapshot import Snapshot, Uids
 from app.storage.table.counters import SequenceCounter
 from app.storage.table.partitions import Partition
 from app.storage.table.ports import MAX_CHANGES, Key, Put, Table
+from app.storage.table.retry import RetriesExhausted, retry
 from app.storage.tags.query_tags import QueryTags
 
-_ATTEMPTS: Final = 12
 _CLOSING_SECONDS: Final = 0.05
 
 
@@ -87,18 +87,22 @@ class IndexWriter:
         Each instance exists in full or not at all, whatever happens to its neighbours.
         """
         outcomes: dict[int, CommitOutcome] = {}
+        known: Snapshot | None = snapshot
+
+        def attempt() -> None:
+            nonlocal known
+            pending = [each.uids for i, each in enumerate(new_instances) if i not in outcomes]
+            rows, known = known or self.read_rows(partition, pending), None
+            self._attempt(partition, new_instances, rows, outcomes)
+
+        refusal = Refusal.UNKNOWN
         try:
-            for attempt in range(_ATTEMPTS):
-                if len(outcomes) == len(new_instances):
-                    break
-                if attempt:
-                    pause(attempt)
-                    pending = [each.uids for i, each in enumerate(new_instances) if i not in outcomes]
-                    snapshot = self.read_rows(partition, pending)
-                self._attempt(partition, new_instances, snapshot, outcomes)
+            retry(attempt)
+        except RetriesExhausted:
+            refusal = Refusal.CONTENDED
         except StorageUnavailable:
-            return [outcomes.get(i, Refusal.UNKNOWN) for i in range(len(new_instances))]
-        return [outcomes.get(i, Refusal.CONTENDED) for i in range(len(new_instances))]
+            pass
+        return [outcomes.get(i, refusal) for i in range(len(new_instances))]
 
     def _attempt(
         self,
@@ -107,7 +111,7 @@ class IndexWriter:
         snapshot: Snapshot,
         outcomes: dict[int, CommitOutcome],
     ) -> None:
-        """Commit what has no outcome yet, on one reading of the rows; leave what conflicts to the next attempt."""
+        """Commit what has no outcome yet, on one reading of the rows. Raises `Conflict` if something has none still."""
         pending = [i for i in range(len(new_instances)) if i not in outcomes]
         wanted = self._sorted_out(snapshot, new_instances, pending, outcomes)
         numbers = list(self._numbers.reserve(len(wanted))) if wanted else []
@@ -125,6 +129,9 @@ class IndexWriter:
                 outcomes.update(zip(committed, self._confirmed(partition, plan), strict=True))
         except Conflict:
             self._feed.seal(numbers)  # nobody will use them; readers need not wait for them
+            raise
+        if len(outcomes) < len(new_instances):
+            raise Conflict(None)
 
     def _sorted_out(
         self,
@@ -167,7 +174,10 @@ class IndexWriter:
             return list(rows)
         lost, parents = self._lost(partition, open_to_doubt)
         if lost:
-            self._take_back(partition, lost)
+            try:
+                self._take_back(partition, lost)
+            except RetriesExhausted as exhausted:  # they are written, so the outcome is unknown, not contended
+                raise StorageUnavailable from exhausted
         for row, new_instance in zip(rows, plan.new_instances, strict=True):
             if row in open_to_doubt and row not in lost and not plan.knew(parents.studies[row.study]):
                 self._restate(partition, new_instance)
@@ -175,39 +185,40 @@ class IndexWriter:
 
     def _lost(self, partition: Partition, rows: list[InstanceRow]) -> tuple[list[InstanceRow], Snapshot]:
         """Return the instances that are not to stay, and the rows above all: their study or series is gone."""
-        for attempt in range(_ATTEMPTS):
-            parents = Snapshot.read(self._table, partition.key, {(row.study, row.series) for row in rows})
+
+        def read() -> Snapshot:
+            return Snapshot.read(self._table, partition.key, {(row.study, row.series) for row in rows})
+
+        def attempt() -> tuple[list[InstanceRow], Snapshot]:
+            parents = read()
             lost = [row for row in rows if not parents.holds(row)]
             if any(parents.emptying(_uids(row)) for row in lost):
                 time.sleep(_CLOSING_SECONDS)  # it may open again, since this instance is now in it
-            elif self._kept(parents):
-                return lost, parents
-            else:
-                pause(attempt)
-        return rows, parents
+                raise Conflict(None)
+            self._keep(parents)
+            return lost, parents
 
-    def _kept(self, parents: Snapshot) -> bool:
-        """Keep the series that a deletion is about to close (`closing`); false if one was written meanwhile."""
-        ending = [row for row in parents.series.values() if row.ending and not row.closing]
         try:
-            for row in ending:
+            return retry(attempt)
+        except RetriesExhausted:
+            return rows, read()
+
+    def _keep(self, parents: Snapshot) -> None:
+        """Keep the series that a deletion is about to close (`closing`). Raises `Conflict` if one was written meanwhile."""
+        for row in parents.series.values():
+            if row.ending and not row.closing:
                 self._table.write(closing.staying(row))
-        except Conflict:
-            return False
-        return True
 
     def _restate(self, partition: Partition, new_instance: NewInstance) -> None:
         """Write an instance's values into its study row once more, unless a bulk update took the instance in."""
-        for attempt in range(_ATTEMPTS):
+
+        def attempt() -> None:
             found = self.read_rows(partition, [new_instance.uids])
-            if not found.exists(new_instance.uids) or found.taken_in(new_instance.uids):
-                return
-            try:
+            if found.exists(new_instance.uids) and not found.taken_in(new_instance.uids):
                 self._table.write(*Plan(partition, found).restatement(new_instance))
-            except Conflict:
-                pause(attempt)
-            else:
-                return
+
+        with suppress(RetriesExhausted):
+            retry(attempt)
 
 
 def _uids(row: InstanceRow) -> Uids:

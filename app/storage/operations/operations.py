@@ -17,9 +17,10 @@ from typing import Any, Final
 
 import orjson
 
-from app.errors import Conflict, OperationActive, StorageUnavailable
+from app.errors import Conflict, OperationActive
 from app.storage.table import clock, keys
 from app.storage.table.ports import MAX_CHANGES, Absent, Change, Delete, Holds, Item, Present, Put, Require, Table
+from app.storage.table.retry import retry
 
 NOT_STARTED: Final = "notStarted"
 RUNNING: Final = "running"
@@ -27,8 +28,6 @@ SUCCEEDED: Final = "succeeded"
 FAILED: Final = "failed"
 CANCELED: Final = "canceled"
 FINAL: Final = frozenset({SUCCEEDED, FAILED, CANCELED})
-
-_ATTEMPTS: Final = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,16 +132,17 @@ class Operations:
             Put(Item(keys.open_operation(started.id), {"type": kind})),
             *alongside(started),
         ]
-        for _ in range(_ATTEMPTS):
+
+        def attempt() -> Operation:
             try:
                 self._table.write(*changes)
             except Conflict as conflict:
-                if conflict.key not in (None, active):
-                    raise
-                self.refuse_if_active(kind)
-            else:
-                return started
-        raise StorageUnavailable
+                if conflict.key in (None, active):
+                    self.refuse_if_active(kind)
+                raise
+            return started
+
+        return retry(attempt, when=lambda conflict: conflict.key in (None, active))
 
     def refuse_if_active(self, kind: str) -> None:
         """Raise `OperationActive` if an exclusive operation of this type is under way."""

@@ -19,10 +19,9 @@ import orjson
 
 from app.dicom.query.parameters import Catalogue
 from app.dicom.validation.attributes import CORE, Attribute, ExtendedAttributes, Level, keyword_of
-from app.errors import Conflict, StorageUnavailable
-from app.storage.feed.row_writer import ATTEMPTS, pause
 from app.storage.table import keys
 from app.storage.table.ports import Absent, Change, Holds, Item, Put, Require, Table
+from app.storage.table.retry import retry
 
 T = TypeVar("T")
 
@@ -154,12 +153,7 @@ class QueryTagStore:
 
     def change(self, act: Callable[[QueryTags], T]) -> T:
         """Act on the definitions until nobody changes them between their reading and their writing."""
-        for attempt in range(ATTEMPTS):
-            try:
-                return act(self.read())
-            except Conflict:
-                pause(attempt)
-        raise StorageUnavailable
+        return retry(lambda: act(self.read()))
 
     def disable(self, tags: QueryTags, keys: frozenset[str]) -> bool:
         """Disable those of these tags that are enabled; false if none is. Raises `Conflict` as `write`."""

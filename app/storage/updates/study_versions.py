@@ -21,9 +21,9 @@ from typing import NamedTuple
 
 from app.dicom.json.dataset import JsonElement, first_of
 from app.dicom.validation.attributes import INDEXED, ExtendedAttributes, Level
-from app.errors import Conflict, StorageUnavailable
+from app.errors import Conflict
 from app.storage.feed.change_feed import FeedLog
-from app.storage.feed.row_writer import ATTEMPTS, ChangesOf, RowWriter, pause
+from app.storage.feed.row_writer import ChangesOf, RowWriter
 from app.storage.records.file_versions import merged
 from app.storage.records.rows import InstanceRow, StudyRow, visible
 from app.storage.records.snapshot import Snapshot
@@ -32,6 +32,7 @@ from app.storage.table import keys
 from app.storage.table.counters import SequenceCounter
 from app.storage.table.partitions import Partition
 from app.storage.table.ports import Change, Range, Require, Table
+from app.storage.table.retry import retry
 from app.storage.updates.series_versions import SeriesVersions
 from app.storage.updates.version_changes import NewVersion, noted, replaced, reverted, settled, while_writing
 
@@ -66,20 +67,16 @@ class StudyVersions:
         One that another update left unfinished comes back as it is: it is to be settled or reverted first. Raises
         `Conflict` if the update is not the caller's any more.
         """
-        for attempt in range(ATTEMPTS):
+
+        def attempt() -> StudyRow | None:
             row = self.rows.study(partition, study)
             if row is None or row.writing or row.finishing:
                 return row
             marked = replace(row, writing=update_id, revision=row.revision + 1)
-            try:
-                self._writes.write([lease, *replaced(row, marked)])
-            except Conflict as conflict:
-                if conflict.key == lease.key:
-                    raise
-                pause(attempt)
-            else:
-                return marked
-        raise StorageUnavailable
+            self._writes.write([lease, *replaced(row, marked)])
+            return marked
+
+        return retry(attempt, when=lambda conflict: conflict.key != lease.key)
 
     # --- what is to be written ---
 
@@ -206,16 +203,16 @@ class StudyVersions:
 
     def _end(self, study: StudyRow, update_id: str) -> None:
         """Take the mark of an update off a study."""
-        now: StudyRow | None = study
-        for attempt in range(ATTEMPTS):
+
+        def attempt() -> None:
+            now = self.rows.again(study)
             if now is None:
                 return
-            writing, settling = (mark if mark != update_id else "" for mark in (now.writing, now.finishing))
-            if self._put(now, replace(now, writing=writing, finishing=settling, revision=now.revision + 1)):
-                return
-            pause(attempt)
-            now = self.rows.again(now)
-        raise StorageUnavailable
+            writing, finishing = (mark if mark != update_id else "" for mark in (now.writing, now.finishing))
+            after = replace(now, writing=writing, finishing=finishing, revision=now.revision + 1)
+            self._writes.write(replaced(now, after))
+
+        retry(attempt)
 
     def _put(self, before: StudyRow, after: StudyRow) -> bool:
         """Write a study with its postings; false if it was changed meanwhile."""

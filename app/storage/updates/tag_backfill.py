@@ -18,14 +18,14 @@ import orjson
 from app.dicom.json.dataset import JsonAttributes
 from app.dicom.query import query_tag_values
 from app.dicom.validation.attributes import CORE, Attribute, ExtendedAttributes, Level
-from app.errors import Conflict, StorageUnavailable
 from app.storage.feed.change_feed import FeedEntry
-from app.storage.feed.row_writer import ATTEMPTS, RowWriter, pause
+from app.storage.feed.row_writer import RowWriter
 from app.storage.records.documents import Documents
 from app.storage.records.rows import InstanceRow, SeriesRow, StudyRow
 from app.storage.records.snapshot import Snapshot
 from app.storage.table import clock, keys
 from app.storage.table.ports import MAX_CHANGES, Change, Item, Key, Put, Table
+from app.storage.table.retry import retry
 from app.storage.tags.query_tags import QueryTags, QueryTagStore, TagError, error_item
 from app.storage.updates.version_changes import replaced
 
@@ -84,15 +84,8 @@ class TagBackfill:
         A value that breaks a rule becomes an error of the tag, which is disabled before.
         """
         created = [each for each in entries if each.action == "Create"]
-        attempt = 0
-        while attempt < ATTEMPTS:
-            try:
-                if not self._pass(created, wanted):
-                    return
-            except Conflict:
-                pause(attempt)
-                attempt += 1
-        raise StorageUnavailable
+        while retry(lambda: self._pass(created, wanted)):
+            pass
 
     def _pass(self, created: Sequence[FeedEntry], wanted: frozenset[str]) -> bool:
         """File what can be in one reading; tell whether something was, so that there may be more."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
 from botocore.stub import Stubber
 
-from app.engines.aws import clients, failures
+from app.engines.aws import clients
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -56,5 +57,5 @@ def s3_stub(s3: S3Client) -> Iterator[Stubber]:
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """How long each pause before a repeated call would have been, in seconds."""
     slept: list[float] = []
-    monkeypatch.setattr(failures.time, "sleep", slept.append)
+    monkeypatch.setattr(time, "sleep", slept.append)
     return slept

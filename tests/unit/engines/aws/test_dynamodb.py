@@ -9,7 +9,7 @@ from botocore.exceptions import EndpointConnectionError
 from botocore.stub import ANY
 
 from app.engines.aws.dynamodb import DynamoTable
-from app.engines.aws.failures import ATTEMPTS
+from app.engines.aws.failures import RETRY
 from app.errors import Conflict, StorageUnavailable
 from app.storage.table.ports import Absent, Change, Delete, Holds, Item, Key, Put, Range, Require
 
@@ -124,7 +124,7 @@ class TestConflicts:
         assert all(0 <= pause <= 1 for pause in pauses)
 
     def test_but_not_for_ever(self, table: DynamoTable, dynamodb_stub: Stubber, pauses: list[float]) -> None:
-        for _ in range(ATTEMPTS):
+        for _ in range(RETRY.attempts):
             cancel(dynamodb_stub, "TransactionConflict")
         with pytest.raises(Conflict) as caught:
             table.write(CREATE)
@@ -134,7 +134,7 @@ class TestConflicts:
     def test_a_transaction_that_may_yet_succeed_is_no_conflict(
         self, table: DynamoTable, dynamodb_stub: Stubber, pauses: list[float]
     ) -> None:
-        for _ in range(ATTEMPTS):
+        for _ in range(RETRY.attempts):
             dynamodb_stub.add_client_error("transact_write_items", "TransactionInProgressException")
         with pytest.raises(StorageUnavailable):
             table.write(CREATE)
@@ -205,11 +205,11 @@ class TestBatches:
 
     def test_but_not_for_ever(self, table: DynamoTable, dynamodb_stub: Stubber, pauses: list[float]) -> None:
         unprocessed = {"t": {"Keys": [ITEM]}}
-        for _ in range(ATTEMPTS + 1):
+        for _ in range(RETRY.attempts):
             dynamodb_stub.add_response("batch_get_item", {"Responses": {}, "UnprocessedKeys": unprocessed})
         with pytest.raises(StorageUnavailable):
             table.get_many([KEY])
-        assert len(pauses) == ATTEMPTS
+        assert len(pauses) == RETRY.attempts - 1
 
     def test_100_keys_a_call(self, table: DynamoTable, dynamodb_stub: Stubber) -> None:
         for _ in range(3):
