@@ -18,6 +18,7 @@ from app.dicom.editing.rewrite import (
     IMPLEMENTATION_VERSION_NAME,
     NewValue,
     RewrittenFile,
+    rewrite_file,
 )
 from app.dicom.encoding.elements import Buffer
 from app.dicom.encoding.frames import FrameTable, frame_table
@@ -39,7 +40,7 @@ FILES = sorted(p for p in Path(pydicom.data.__file__).parent.rglob("*") if p.suf
 
 
 def edit(data: Buffer, values: dict[int, NewValue]) -> tuple[RewrittenFile, bytes]:
-    new = edit(data, parse(data), values)
+    new = rewrite_file(data, parse(data), values)
     return new, new.stream(data).read()
 
 
