@@ -1,7 +1,7 @@
-"""boto3 clients, tuned alike: one session a process, enough connections for its threads, short timeouts, few retries.
+"""boto3 clients with the same settings: enough connections for the threads of a process, short timeouts, few retries.
 
-Region, credentials and endpoints come from where boto3 looks for them (`AWS_DEFAULT_REGION`, `AWS_ENDPOINT_URL_S3`, …).
-Clients may be shared by threads; make them after a fork, not before.
+boto3 finds region, credentials and endpoints in its usual places (`AWS_DEFAULT_REGION`, `AWS_ENDPOINT_URL_S3`, …).
+Threads may share a client. Make clients after a fork, not before.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
 DEFAULT_CONNECTIONS: Final = 32
-"""Connections kept per client; at least the number of threads that call at once."""
+"""Connections that each client keeps; at least the number of threads that call at once."""
 
 _UNCHECKED: Final = Config(parameter_validation=False)
-"""Checking the nested attributes that we build ourselves is a good part of a call's CPU time; DynamoDB checks them."""
+"""DynamoDB checks the attributes anyway, and a check by boto3 takes much of the CPU time of a call."""
 
 
 def dynamodb(connections: int = DEFAULT_CONNECTIONS) -> DynamoDBClient:
@@ -38,7 +38,7 @@ def dynamodb(connections: int = DEFAULT_CONNECTIONS) -> DynamoDBClient:
 
 
 def sqs(connections: int = DEFAULT_CONNECTIONS) -> SQSClient:
-    """Return an SQS client that waits out a long poll. Raises ConfigurationError as `dynamodb` does."""
+    """Return an SQS client whose timeout is longer than a long poll. Raises ConfigurationError as `dynamodb` does."""
     try:
         return boto3.session.Session().client("sqs", config=_config(connections, read_timeout=30))
     except (BotoCoreError, ValueError) as error:
@@ -48,15 +48,26 @@ def sqs(connections: int = DEFAULT_CONNECTIONS) -> SQSClient:
 def s3(connections: int = DEFAULT_CONNECTIONS) -> S3Client:
     """Return an S3 client that also works with S3-compatible servers. Raises ConfigurationError as `dynamodb` does."""
     try:
-        session = boto3.session.Session()
-        config = _config(connections, read_timeout=30)
-        client = session.client("s3", config=config)
-        if (urlsplit(client.meta.endpoint_url).hostname or "").endswith((".amazonaws.com", ".amazonaws.com.cn")):
-            return client
-        # other servers seldom resolve `bucket.host`
-        return session.client("s3", config=config.merge(Config(s3={"addressing_style": "path"})))
+        return s3_client(boto3.session.Session(), _config(connections, read_timeout=30))
     except (BotoCoreError, ValueError) as error:
         raise ConfigurationError(f"S3 cannot be reached as configured: {error}") from error
+
+
+def s3_client(session: boto3.session.Session, config: Config, endpoint: str | None = None) -> S3Client:
+    """Return an S3 client of the session; `endpoint` overrides the configured URL. Raises what boto3 raises.
+
+    AWS itself sends and verifies checksums of all bodies. Other servers often refuse them, and often do not resolve
+    `bucket.host`; they get the bucket in the path of the URL.
+    """
+    client = session.client("s3", endpoint_url=endpoint, config=config.merge(_AT_AWS))
+    if at_aws(urlsplit(client.meta.endpoint_url).hostname or ""):
+        return client
+    return session.client("s3", endpoint_url=endpoint, config=config.merge(_ELSEWHERE))
+
+
+def at_aws(host: str) -> bool:
+    """Return whether the host belongs to AWS."""
+    return host.endswith((".amazonaws.com", ".amazonaws.com.cn"))
 
 
 def _config(connections: int, read_timeout: int) -> Config:
@@ -66,7 +77,15 @@ def _config(connections: int, read_timeout: int) -> Config:
         connect_timeout=3,
         read_timeout=read_timeout,
         tcp_keepalive=True,
-        # S3-compatible servers refuse the trailing checksums that are sent otherwise
-        request_checksum_calculation="when_required",
-        response_checksum_validation="when_required",
     )
+
+
+_AT_AWS: Final = Config(
+    request_checksum_calculation="when_supported",
+    response_checksum_validation="when_supported",
+)
+_ELSEWHERE: Final = Config(
+    request_checksum_calculation="when_required",
+    response_checksum_validation="when_required",
+    s3={"addressing_style": "path"},
+)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, BinaryIO, Final
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, cast
 from urllib.parse import quote, urlsplit
 
 from boto3.s3.transfer import TransferConfig
@@ -21,8 +21,10 @@ from botocore.exceptions import (
 )
 from botocore.exceptions import ConnectionError as NoConnection
 
-from app.engines.aws.export_clients import Clients, at_aws
+from app.engines.aws.clients import at_aws
+from app.engines.aws.export_clients import Clients
 from app.engines.aws.failures import code
+from app.engines.aws.uploads import IN_ONE_THREAD, CountedBody
 from app.errors import BlobMissing, ConfigurationError, DestinationRefused, DestinationUnavailable, StorageUnavailable
 from app.storage.operations.destinations import S3Target
 from app.storage.table.ports import BlobStore
@@ -33,9 +35,6 @@ if TYPE_CHECKING:
 
 _COPY_LIMIT: Final = 5 * 1024**3
 """Bytes that one CopyObject takes; S3's limit."""
-
-_PARTS: Final = TransferConfig(multipart_threshold=5 * 1024**2, multipart_chunksize=5 * 1024**2, use_threads=False)
-"""How a stream goes up: in parts of 5 MiB, S3's least, so 50 GB at most; one of them is in memory at a time."""
 
 _COPIED_PARTS: Final = TransferConfig(multipart_threshold=1, multipart_chunksize=1024**3, use_threads=False)
 """How what is too large for one CopyObject is copied."""
@@ -101,11 +100,11 @@ class S3Destination:
         try:
             with _translated(self._target.bucket):
                 self._client.upload_fileobj(
-                    body,
+                    cast(BinaryIO, CountedBody(body)),
                     self._target.bucket,
                     self._target.prefix + key,
                     ExtraArgs={"ContentType": content_type, **self._encryption},
-                    Config=_PARTS,
+                    Config=IN_ONE_THREAD,
                 )
         except OSError as error:  # what reading a local file raises; botocore wraps its own
             raise StorageUnavailable from error

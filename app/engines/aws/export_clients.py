@@ -6,11 +6,11 @@ import threading
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
-from urllib.parse import urlsplit
 
 import boto3
 from botocore.config import Config
 
+from app.engines.aws.clients import s3_client
 from app.errors import ConfigurationError
 from app.storage.operations.destinations import S3Target
 
@@ -30,8 +30,6 @@ _CONFIG: Final = Config(
     connect_timeout=3,
     read_timeout=60,
     tcp_keepalive=True,
-    request_checksum_calculation="when_required",  # as for the archive's own bucket
-    response_checksum_validation="when_required",
 )
 
 
@@ -73,25 +71,15 @@ class Clients:
         return made
 
 
-def at_aws(host: str) -> bool:
-    """Tell whether this is a host of AWS, where buckets may be parts of the host's name."""
-    return host.endswith((".amazonaws.com", ".amazonaws.com.cn"))
-
-
 def _made(access: _Access) -> S3Client:
     """Return a client. Raises what boto3 raises, and `ConfigurationError` for a host that no URL can have."""
     session = boto3.session.Session(region_name=access.region or None)
     if access.role:
         session = _assumed(session, access)
-    endpoint = access.endpoint or None
     try:
-        client = session.client("s3", endpoint_url=endpoint, config=_CONFIG)
+        return s3_client(session, _CONFIG, access.endpoint or None)
     except ValueError as error:
-        raise ConfigurationError(f"{endpoint} is no endpoint.") from error
-    if at_aws(urlsplit(client.meta.endpoint_url).netloc):
-        return client
-    by_path = _CONFIG.merge(Config(s3={"addressing_style": "path"}))  # other servers seldom resolve `bucket.host`
-    return session.client("s3", endpoint_url=endpoint, config=by_path)
+        raise ConfigurationError(f"{access.endpoint} is no endpoint.") from error
 
 
 def _assumed(session: boto3.session.Session, access: _Access) -> boto3.session.Session:

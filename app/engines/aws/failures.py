@@ -1,4 +1,4 @@
-"""What AWS answers when it does not do as asked, in the words of app/errors.py, and what is worth asking again."""
+"""Failures of AWS calls: their translation to the errors of app/errors.py, and which calls are repeated."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from app.errors import Conflict, StorageUnavailable
+from app.errors import BlobMissing, Conflict, StorageUnavailable
 from app.storage.table.ports import Key
 from app.storage.table.retry import RetriesExhausted, Retry
 
@@ -29,6 +29,7 @@ _CONTENDED: Final = frozenset(
         "ProvisionedThroughputExceeded",
     }
 )
+_NO_OBJECT: Final = frozenset({"NoSuchKey", "404"})
 _CANCELLED: Final = "TransactionCanceledException"
 _CONDITION_FAILED: Final = "ConditionalCheckFailed"
 
@@ -45,6 +46,11 @@ def translated() -> Iterator[None]:
 def code(error: ClientError) -> str:
     """Return AWS's name for the error, `NoSuchKey` for instance."""
     return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def read_failure(error: ClientError, key: str) -> BlobMissing | StorageUnavailable:
+    """Return what a failed read of the object `key` means for the caller."""
+    return BlobMissing(key) if code(error) in _NO_OBJECT else StorageUnavailable()
 
 
 def unthrottled(call: Callable[[], T]) -> T:

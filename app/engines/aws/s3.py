@@ -4,90 +4,79 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from itertools import islice
-from typing import TYPE_CHECKING, Any, BinaryIO, Final, cast
+from typing import TYPE_CHECKING, BinaryIO, Final, cast
 
+from boto3.s3.transfer import create_transfer_manager
 from botocore.exceptions import BotoCoreError, ClientError
 
-from app.engines.aws.failures import code, translated
-from app.errors import BlobMissing, StorageUnavailable
+from app.engines.aws.failures import code, read_failure, translated
+from app.engines.aws.object_body import open_object
+from app.engines.aws.uploads import CountedBody, in_threads, upload_arguments
+from app.errors import StorageUnavailable
 
 if TYPE_CHECKING:
-    from botocore.response import StreamingBody
     from mypy_boto3_s3 import S3Client
-    from mypy_boto3_s3.type_defs import CompletedPartTypeDef, ObjectIdentifierTypeDef
+    from mypy_boto3_s3.type_defs import ObjectIdentifierTypeDef
 
-_PART_BYTES: Final = 8 * 1024 * 1024
-"""Larger bodies go up in parts of this size; it is what a put holds in memory. S3 takes 10,000 parts: 80 GB."""
+_SMALL_BYTES: Final = 1024 * 1024
+"""Smaller bodies are stored by one PutObject, without the threads and the bookkeeping of a managed upload."""
+
+_PARTS_AT_ONCE: Final = 6
+_UPLOADS_AT_ONCE: Final = 2
+"""Parts and bodies of the managed uploads of one process; together they take 64 MiB of memory at most."""
 
 _DELETE_BATCH: Final = 1000
 """Keys in one DeleteObjects; S3's limit."""
 
-_MISSING: Final = frozenset({"NoSuchKey", "404"})
-_BEYOND_END: Final = frozenset({"InvalidRange", "416"})
 _NOT_OFFERED: Final = frozenset({"NotImplemented", "501"})
 
 
 class S3Blobs:
     """A `BlobStore` in `bucket`, for any number of processes on any number of machines.
 
-    An object shows once it is whole. A killed put leaves nothing, or an unfinished multipart upload, which the bucket's
-    lifecycle rule removes.
+    An object becomes visible when it is complete. A kill -9 during `put` leaves nothing, or an unfinished multipart
+    upload, which the lifecycle rule of the bucket removes. Make one after a fork, not before: uploads have threads.
     """
 
     def __init__(self, client: S3Client, bucket: str) -> None:
         self._client = client
         self._bucket = bucket
+        self._transfers = create_transfer_manager(client, in_threads(_PARTS_AT_ONCE, _UPLOADS_AT_ONCE))
         self._versioned: bool | None = None
 
     def put(self, key: str, body: BinaryIO) -> int:
-        """Store the rest of `body` and return its size in bytes; one PutObject, or a multipart upload over 8 MiB."""
-        first = _filled(body)
-        if len(first) == _PART_BYTES:
-            return self._put_parts(key, first, body)
+        """Store the rest of `body` and return its size in bytes.
+
+        A small body is one PutObject from the calling thread. A larger one is a managed upload.
+        """
+        first = CountedBody(body).read(_SMALL_BYTES)
+        if len(first) == _SMALL_BYTES:
+            return self._upload(key, CountedBody(body, first))
         with translated():
             self._client.put_object(Bucket=self._bucket, Key=key, Body=first)
         return len(first)
 
-    def _put_parts(self, key: str, part: bytes, body: BinaryIO) -> int:
+    def _upload(self, key: str, body: CountedBody) -> int:
         with translated():
-            upload = self._client.create_multipart_upload(Bucket=self._bucket, Key=key)["UploadId"]
-        where: Any = {"Bucket": self._bucket, "Key": key, "UploadId": upload}
-        try:
-            size = 0
-            parts: list[CompletedPartTypeDef] = []
-            while part:
-                number = len(parts) + 1
-                with translated():
-                    answer = self._client.upload_part(**where, PartNumber=number, Body=part)
-                parts.append({"PartNumber": number, "ETag": answer["ETag"]})
-                size += len(part)
-                part = _filled(body)
-            with translated():
-                self._client.complete_multipart_upload(**where, MultipartUpload={"Parts": parts})
-        except BaseException:
-            with suppress(StorageUnavailable), translated():
-                self._client.abort_multipart_upload(**where)
-            raise
-        return size
+            arguments = upload_arguments(self._client)
+            self._transfers.upload(cast(BinaryIO, body), self._bucket, key, arguments).result()
+        return body.size
 
     def open(self, key: str, start: int = 0, length: int | None = None) -> BinaryIO:
-        """Return a stream of one GetObject; close it to give the connection back."""
+        """Return a stream of one GetObject, resumed where it breaks off; close it to give the connection back."""
         if start < 0 or (length is not None and length < 0):
             raise ValueError(f"A range cannot start at {start} with length {length}.")
-        where: Any = {"Bucket": self._bucket, "Key": key}
+        if length == 0:
+            self._require(key)
+            return io.BytesIO()
+        return cast(BinaryIO, open_object(self._client, self._bucket, key, start, length))
+
+    def _require(self, key: str) -> None:
         try:
-            if length == 0:
-                self._client.head_object(**where)
-                return io.BytesIO()
-            if start or length is not None:
-                where["Range"] = f"bytes={start}-{'' if length is None else start + length - 1}"
-            return cast(BinaryIO, _Stream(self._client.get_object(**where)["Body"]))
+            self._client.head_object(Bucket=self._bucket, Key=key)
         except ClientError as error:
-            if code(error) in _BEYOND_END:
-                return io.BytesIO()
-            raise (BlobMissing(key) if code(error) in _MISSING else StorageUnavailable()) from error
+            raise read_failure(error, key) from error
         except BotoCoreError as error:
             raise StorageUnavailable from error
 
@@ -125,41 +114,3 @@ class S3Blobs:
                     raise
                 self._versioned = False
         return self._versioned
-
-
-class _Stream(io.RawIOBase):
-    """The body of an answer as a raw stream; a broken connection raises StorageUnavailable."""
-
-    def __init__(self, body: StreamingBody) -> None:
-        self._body = body
-
-    def readable(self) -> bool:
-        return True
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        with translated():
-            return self._body.read(None if size is None or size < 0 else size)
-
-    def readall(self) -> bytes:
-        return self.read()
-
-    def readinto(self, buffer: Any, /) -> int:
-        view = memoryview(buffer).cast("B")
-        chunk = self.read(len(view))
-        view[: len(chunk)] = chunk
-        return len(chunk)
-
-    def close(self) -> None:
-        if not self.closed:
-            self._body.close()
-        super().close()
-
-
-def _filled(body: BinaryIO) -> bytes:
-    """Return the next part of the body: shorter than a whole one only at its end."""
-    chunks = []
-    left = _PART_BYTES
-    while chunk := body.read(left):
-        chunks.append(chunk)
-        left -= len(chunk)
-    return b"".join(chunks)

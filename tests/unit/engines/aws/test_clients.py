@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from app.engines.aws import clients
+from app.engines.aws import clients, export_clients
 from app.errors import ConfigurationError
 
 
@@ -17,8 +17,23 @@ def test_tuning() -> None:
         assert config.retries == {"mode": "standard", "total_max_attempts": 4}
         assert config.connect_timeout < config.read_timeout <= 30
         assert config.tcp_keepalive
-        assert config.request_checksum_calculation == "when_required"
-        assert config.response_checksum_validation == "when_required"
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "checksums"),
+    [
+        ("", "when_supported"),
+        ("https://bucket.vpce-1a-2b.s3.eu-central-1.vpce.amazonaws.com", "when_supported"),
+        ("http://storage:9000", "when_required"),
+    ],
+)
+def test_checksums_are_on_at_aws(monkeypatch: pytest.MonkeyPatch, endpoint: str, checksums: str) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", endpoint)
+    exported = export_clients._made(export_clients._Access("eu-west-1", endpoint, "", "", ""))
+    for client in (clients.s3(), exported):
+        config = client.meta.config
+        assert config.request_checksum_calculation == checksums  # type: ignore[attr-defined]
+        assert config.response_checksum_validation == checksums  # type: ignore[attr-defined]
 
 
 def test_other_servers_get_the_bucket_in_the_path(monkeypatch: pytest.MonkeyPatch) -> None:

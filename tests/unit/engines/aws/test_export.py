@@ -143,7 +143,7 @@ def test_no_parts_stay_behind_a_stream_that_breaks(destination: S3Destination, s
     s3_stub.add_client_error("upload_part", "AccessDenied", http_status_code=403)
     s3_stub.add_response("abort_multipart_upload", {}, {**WRITE, "UploadId": "u"})
     with pytest.raises(DestinationRefused):
-        destination.write("k", io.BytesIO(b"x" * 6 * 1024**2), "text/plain")
+        destination.write("k", io.BytesIO(b"x" * 9 * 1024**2), "text/plain")
 
 
 def test_more_than_one_copy_call_takes(blobs: FileBlobs, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import base64
 import io
-from typing import TYPE_CHECKING, Any
+import random
+import time
+import tracemalloc
+import zlib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import pytest
-from botocore.exceptions import EndpointConnectionError
-from botocore.response import StreamingBody
+from botocore.awsrequest import AWSResponse
+from botocore.exceptions import ClientError, EndpointConnectionError
+from botocore.httpchecksum import StreamingChecksumBody
 from moto import mock_aws
+from urllib3 import HTTPResponse
 
 from app.engines.aws import clients
 from app.engines.aws.provision import create_bucket
@@ -63,30 +72,111 @@ def test_missing(blobs: S3Blobs, s3_stub: Stubber, operation: str, length: int |
         blobs.open("k", 0, length)
 
 
-def test_a_stream_that_breaks_off(blobs: S3Blobs, s3_stub: Stubber) -> None:
-    body = StreamingBody(io.BytesIO(b"half"), content_length=8)
-    s3_stub.add_response("get_object", {"Body": body})
-    with blobs.open("k") as stream, pytest.raises(StorageUnavailable):
-        stream.read(100)
-        stream.read(100)
+@pytest.fixture
+def moto_blobs() -> Iterator[S3Blobs]:
+    """A store in a bucket of moto's, which keeps what was stored and knows unfinished uploads."""
+    with mock_aws():
+        client = clients.s3()
+        create_bucket(client, "bucket")
+        yield S3Blobs(client, "bucket")
 
 
-def test_an_upload_that_fails_is_aborted(blobs: S3Blobs, s3_stub: Stubber) -> None:
-    where = {"Bucket": "bucket", "Key": "k", "UploadId": "u"}
-    s3_stub.add_response("create_multipart_upload", {"UploadId": "u"})
-    s3_stub.add_client_error("upload_part", "InternalError")
-    s3_stub.add_response("abort_multipart_upload", {}, where)
+def fail(client: S3Client, operation: str, error: str) -> list[str]:
+    """Let each call of the operation fail; return a list that gets an entry for each call."""
+    calls: list[str] = []
+
+    def refuse(**_: object) -> None:
+        calls.append(operation)
+        raise ClientError({"Error": {"Code": error}}, operation)
+
+    client.meta.events.register(f"before-call.s3.{operation}", refuse)
+    return calls
+
+
+def left_over(blobs: S3Blobs) -> list[Any]:
+    """Return the objects and the unfinished uploads in the bucket."""
+    uploads = blobs._client.list_multipart_uploads(Bucket="bucket").get("Uploads", [])
+    return [*uploads, *blobs._client.list_objects_v2(Bucket="bucket").get("Contents", [])]
+
+
+@pytest.mark.parametrize("size", [0, MIB - 1, MIB, MIB + 1, 8 * MIB - 1, 8 * MIB, 8 * MIB + 1, 30 * MIB])
+def test_the_checksum_of_the_whole_object_is_kept_and_verified(moto_blobs: S3Blobs, size: int) -> None:
+    content = random.Random(size).randbytes(size)
+    assert moto_blobs.put("k", io.BytesIO(content)) == size
+    answer = moto_blobs._client.get_object(Bucket="bucket", Key="k")
+    assert base64.b64decode(answer["ChecksumCRC32"]) == zlib.crc32(content).to_bytes(4)
+    assert isinstance(answer["Body"], StreamingChecksumBody)
+    with moto_blobs.open("k") as stream:
+        assert stream.read() == content
+
+
+@pytest.mark.parametrize("operation", ["UploadPart", "CompleteMultipartUpload"])
+def test_an_upload_that_fails_is_aborted(moto_blobs: S3Blobs, operation: str) -> None:
+    fail(moto_blobs._client, operation, "InternalError")
     with pytest.raises(StorageUnavailable):
-        blobs.put("k", io.BytesIO(b"x" * 9 * MIB))
+        moto_blobs.put("k", io.BytesIO(b"x" * 30 * MIB))
+    assert not left_over(moto_blobs)
 
 
-def test_an_abort_that_fails_hides_nothing(blobs: S3Blobs, s3_stub: Stubber) -> None:
-    s3_stub.add_response("create_multipart_upload", {"UploadId": "u"})
-    s3_stub.add_client_error("upload_part", "SlowDown")
-    s3_stub.add_client_error("abort_multipart_upload", "AccessDenied")
+def test_an_abort_that_fails_hides_nothing(moto_blobs: S3Blobs) -> None:
+    fail(moto_blobs._client, "UploadPart", "SlowDown")
+    aborts = fail(moto_blobs._client, "AbortMultipartUpload", "AccessDenied")
     with pytest.raises(StorageUnavailable) as caught:
-        blobs.put("k", io.BytesIO(b"x" * 9 * MIB))
+        moto_blobs.put("k", io.BytesIO(b"x" * 9 * MIB))
     assert "SlowDown" in str(caught.value.__cause__)
+    assert aborts
+
+
+@pytest.mark.parametrize("size", [0, 100, 3 * MIB, 20 * MIB])
+def test_a_body_that_breaks_off_leaves_no_parts(moto_blobs: S3Blobs, size: int) -> None:
+    class Broken(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            chunk = super().read(1000)  # less than was asked for, as a socket does
+            if not chunk:
+                raise ConnectionResetError
+            return chunk
+
+    with pytest.raises(ConnectionResetError):
+        moto_blobs.put("k", Broken(b"x" * size))
+    assert not left_over(moto_blobs)
+
+
+def test_the_memory_of_all_uploads_is_bounded() -> None:
+    """Ten bodies of 32 MiB at once take the memory of 8 parts, and of the first mebibyte of each body."""
+
+    class Zeros(io.RawIOBase):
+        left = 32 * MIB
+
+        def read(self, size: int | None = -1, /) -> bytes:
+            size = self.left if size is None or size < 0 else min(size, self.left)
+            self.left -= size
+            return bytes(size)
+
+    client = clients.s3()
+
+    def accept(operation: str, body: bytes) -> None:
+        def answer(**_: object) -> AWSResponse:
+            time.sleep(0.02)
+            return AWSResponse("http://s3", 200, {"ETag": '"1"'}, HTTPResponse(io.BytesIO(body), preload_content=False))
+
+        client.meta.events.register_first(f"before-send.s3.{operation}", answer)
+
+    accept(
+        "CreateMultipartUpload",
+        b"<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>",
+    )
+    accept("UploadPart", b"")
+    accept("CompleteMultipartUpload", b"<CompleteMultipartUploadResult/>")
+    blobs = S3Blobs(client, "bucket")
+    tracemalloc.start()
+    try:
+        with ThreadPoolExecutor(10) as threads:
+            sizes = list(threads.map(lambda n: blobs.put(str(n), cast(BinaryIO, Zeros())), range(10)))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert sizes == [32 * MIB] * 10
+    assert peak < 100 * MIB
 
 
 def test_objects_that_cannot_be_removed(blobs: S3Blobs, s3_stub: Stubber) -> None:
