@@ -161,7 +161,13 @@ def build_services(settings: Settings, engine: Engine, *, listening: float = 0) 
         EXPORT: ExportTask(export_source, manifest, engine.openers, parallel_map),
         UPDATE: BulkUpdateTask(
             StudyVersions(table, numbers, feed, query_tags.extended),
-            NewVersions(documents, blobs, index_writer.record_intents, parallel_map, settings.spool_dir),
+            NewVersions(
+                documents=documents,
+                blobs=blobs,
+                record_intents=index_writer.record_intents,
+                parallel=parallel_map,
+                spool=settings.spool_dir,
+            ),
         ),
     }
     remote = settings.engine == "aws"

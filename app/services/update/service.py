@@ -1,4 +1,4 @@
-"""Change patient and study attributes in all instances of studies (conformance §12.1): the checks, then an operation."""
+"""The start of a bulk update: the checks of the request, and the operation that follows (conformance §12.1)."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from app.storage.table.ports import Queue
 TYPE: Final = "update"
 MAX_STUDIES: Final = 50
 MAX_CHANGES_BYTES: Final = 200_000
-"""Bytes of all new values as JSON: they are kept in the item of the operation."""
-DISABLED: Final = "Asynchronous operations are temporarily disabled. Please try again later."
+"""Bytes of all new values as JSON. The item of the operation holds them."""
+OPERATIONS_DISABLED: Final = "Asynchronous operations are temporarily disabled. Please try again later."
 
 
 class ChangesRefused(InvalidRequest):
-    """Attributes cannot be changed as asked; `comments` say why, one for each tag."""
+    """Some attributes cannot be changed as requested. `comments` holds one reason for each tag (conformance §12.2)."""
 
     def __init__(self, comments: Sequence[str]) -> None:
         self.comments = tuple(comments)
@@ -32,7 +32,7 @@ class ChangesRefused(InvalidRequest):
 
 
 class BulkUpdate:
-    """Starts bulk updates, one at a time in the whole service; none if not `enabled`."""
+    """Starts bulk updates. One runs at a time in the whole service. If not `enabled`, every start is refused."""
 
     def __init__(self, operations: Operations, queue: Queue, *, enabled: bool = True) -> None:
         self._operations = operations
@@ -40,23 +40,23 @@ class BulkUpdate:
         self._enabled = enabled
 
     def start(self, partition: Partition, body: object) -> str:
-        """Return the id of the operation that does what the JSON body asks for. Whether its studies exist is not asked.
+        """Return the id of the operation that executes the request of a JSON body. Its studies need not exist.
 
-        Raises `InvalidRequest`, `ChangesRefused` and, after all checks, `OperationActive`. A crash leaves the operation
-        and its claim to be the only one, or nothing.
+        Raises `InvalidRequest` or `ChangesRefused` and, after all checks, `OperationActive`. The operation and its claim
+        to be the only one are one write: a kill -9 leaves both or nothing.
         """
         if not self._enabled:
-            raise InvalidRequest(DISABLED)
+            raise InvalidRequest(OPERATIONS_DISABLED)
         members = _members(body)
         studies = _studies(members.get("studyinstanceuids"))
         changes = _changes(members.get("changedataset"))
-        asked = {
+        request = {
             "partition": partition.key,
             "partition_name": partition.name,
             "studies": studies,
             "changes": changes.elements,
         }
-        operation = self._operations.start(TYPE, asked, exclusive=True)
+        operation = self._operations.start(TYPE, request, exclusive=True)
         announce(self._queue, operation.id)
         return operation.id
 

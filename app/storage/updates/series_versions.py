@@ -1,7 +1,7 @@
-"""What a bulk update makes of the series of a study: files are the instances' affair, rows hold values to search for.
+"""The series rows of a study that a bulk update changes. They hold values of extended query tags, and no files.
 
-Every series there is when a study is written has something pending, if only nothing new: so one that is stored once the
-update is shown keeps its own values.
+While a study is written, every series row has a pending version, even if no value changes. When the study is published, a
+series without one is therefore known to be stored later. It keeps its own values.
 """
 
 from __future__ import annotations
@@ -15,63 +15,65 @@ from app.storage.records.file_versions import Pending, merged
 from app.storage.records.rows import SeriesRow, StudyRow
 from app.storage.records.stored_rows import StoredRows
 from app.storage.table.ports import Change
-from app.storage.updates.version_changes import replaced, while_writing
+from app.storage.updates.version_changes import replaced, study_still_written
 
 Values = Mapping[str, JsonElement]
+"""Key of an extended query tag -> new element."""
 
 
 class SeriesVersions:
-    """Writes the series rows of studies that are updated."""
+    """Writes the series rows of studies that are updated. Each row is one conditional write: a kill -9 leaves it done
+    or not done, and the repeated step finds the rest."""
 
     def __init__(self, rows: StoredRows, writes: RowWriter) -> None:
         self._rows = rows
         self._writes = writes
 
-    def note(self, study: StudyRow, values: Values) -> None:
-        """Note new values as pending."""
+    def add_pending(self, study: StudyRow, values: Values) -> None:
+        """Write `values` as the pending version of each series row."""
         pending = Pending(study.writing, values)
         self._write(
             [row for row in self._rows.series(study).values() if row.pending != pending],
             lambda row: replace(row, pending=pending),
             lambda _: self._rows.is_writing(study),
-            while_writing(study),
+            study_still_written(study),
         )
 
-    def finish(self, study: StudyRow, update_id: str, values: Values) -> None:
-        """Make what is pending current, and `values` with it."""
+    def make_current(self, study: StudyRow, update_id: str, values: Values) -> None:
+        """Make the pending version of each series row current. `values` are merged over it."""
 
         def current(row: SeriesRow) -> SeriesRow:
-            shown = row.at(update_id)
-            return replace(shown, attributes=merged(shown.attributes, values))
+            published = row.at(update_id)
+            return replace(published, attributes=merged(published.attributes, values))
 
-        self._write(self._noted(study, update_id), current, lambda row: _is_noted(row, update_id))
+        self._write(self._pending(study, update_id), current, lambda row: _is_pending(row, update_id))
 
-    def revert(self, study: StudyRow, update_id: str) -> None:
-        """Take back what is pending."""
-        rows = self._noted(study, update_id)
-        self._write(rows, lambda row: replace(row, pending=None), lambda row: _is_noted(row, update_id))
+    def remove_pending(self, study: StudyRow, update_id: str) -> None:
+        """Remove the pending version of each series row."""
+        rows = self._pending(study, update_id)
+        self._write(rows, lambda row: replace(row, pending=None), lambda row: _is_pending(row, update_id))
 
-    def _noted(self, study: StudyRow, update_id: str) -> list[SeriesRow]:
-        return [row for row in self._rows.series(study).values() if _is_noted(row, update_id)]
+    def _pending(self, study: StudyRow, update_id: str) -> list[SeriesRow]:
+        return [row for row in self._rows.series(study).values() if _is_pending(row, update_id)]
 
     def _write(
         self,
         rows: Sequence[SeriesRow],
-        becomes: Callable[[SeriesRow], SeriesRow],
-        still: Callable[[SeriesRow], bool],
-        *also: Change,
+        new_state: Callable[[SeriesRow], SeriesRow],
+        needs_write: Callable[[SeriesRow], bool],
+        *conditions: Change,
     ) -> None:
-        """Write what series become, on whatever they are by then, while they still are to be written."""
+        """Write the new state of each row. After a conflict the row is read again, and written if `needs_write`."""
 
-        def written(row: SeriesRow, _: int) -> list[Change]:
-            return replaced(row, replace(becomes(row), revision=row.revision + 1))
+        def changes_of(row: SeriesRow, _: int) -> list[Change]:
+            return replaced(row, replace(new_state(row), revision=row.revision + 1))
 
         def refreshed(row: SeriesRow) -> SeriesRow | None:
             now = self._rows.again(row)
-            return now if now and still(now) else None
+            return now if now and needs_write(now) else None
 
-        self._writes.all(rows, lambda: written, refreshed, also, numbered=False)
+        self._writes.all(rows, lambda: changes_of, refreshed, conditions, numbered=False)
 
 
-def _is_noted(row: SeriesRow, update_id: str) -> bool:
+def _is_pending(row: SeriesRow, update_id: str) -> bool:
     return row.pending is not None and row.pending.update_id == update_id

@@ -1,15 +1,20 @@
-"""How all instances of a study get a new version at one moment (conformance §12.4).
+"""A bulk update gives all instances of a study a new version at one moment (conformance §12.4).
 
-1. `begin` marks the study as being written by an update, named by its `update_id`;
-2. `write` notes new versions, whose files are stored, as pending in the instances' rows, some in one write with their
-   documents, the postings of their new values and the end of their intents -> nothing that readers see;
-3. `flip` writes the study row with the update_id and its new attributes -> every reader sees every new version;
-4. `settle` makes what is pending current, some rows in one write with their feed entries, each row once; the original
-   stays noted in its row, an intermediate version is queued for removal.
-`revert` takes back what was written of an update that is not to be seen.
+1. `begin` writes the id of the update into the study row (`writing`). A kill -9 after it leaves a study that looks
+   unchanged. The next step, or the next update of the study, goes on from the row.
+2. `write_pending` adds pending versions to the instance rows, some rows in one write. Their files are stored before. The
+   same write has the documents, the postings of the new values, and the end of the intents. Readers do not see it. A
+   kill -9 leaves some rows with a pending version and some without. The repeated step writes those without.
+3. `publish` writes the study row with `update_id` and the new attributes. This one write shows every new version to every
+   reader. A kill -9 after it leaves nothing half-visible: readers take the pending version of each row.
+4. `finish` makes the pending versions current, some rows in one write with their feed entries, each row once. The
+   original version stays. An intermediate version is queued for removal. A kill -9 leaves some rows with a pending
+   version, and the repeated step finds them.
 
-Each may be repeated after a kill -9 at any point: what is done is read from the rows. A worker that is late does no
-harm: writes before the flip expect the study's mark, and every write of a row the revision that was read.
+`revert` removes the pending versions of an update that failed before `publish`.
+
+A late worker does no harm. Its writes before `publish` require that the study row still names the update, and every write
+of a row is conditional on the revision that was read.
 """
 
 from __future__ import annotations
@@ -34,21 +39,29 @@ from app.storage.table.partitions import Partition
 from app.storage.table.ports import Change, Range, Require, Table
 from app.storage.table.retry import retry
 from app.storage.updates.series_versions import SeriesVersions
-from app.storage.updates.version_changes import NewVersion, noted, replaced, reverted, settled, while_writing
+from app.storage.updates.version_changes import (
+    NewVersion,
+    add_pending,
+    is_pending,
+    make_current,
+    remove_pending,
+    replaced,
+    study_still_written,
+)
 
 Changes = Mapping[str, JsonElement]
 """Tag -> new element."""
 
 
 class VerifiedStudy(NamedTuple):
-    """How much of a study is written: `missing` are instances (some of them) that are not, `written` how many are."""
+    """How much of a study is written: some of the instances without a pending version, and how many have one."""
 
     missing: list[InstanceRow]
     written: int
 
 
 class StudyVersions:
-    """Moves studies from version to version. `extended` tells the extended query tags whose values rows hold."""
+    """Runs the phases of bulk updates. `extended` returns the extended query tags, whose values the rows hold."""
 
     def __init__(
         self, table: Table, numbers: SequenceCounter, feed: FeedLog, extended: Callable[[], ExtendedAttributes]
@@ -62,10 +75,10 @@ class StudyVersions:
         self._series = SeriesVersions(self.rows, self._writes)
 
     def begin(self, partition: int, study: str, update_id: str, lease: Require) -> StudyRow | None:
-        """Mark a study as being written; None if it does not exist.
+        """Mark a study as being written by an update, and return its row. None if the study does not exist.
 
-        One that another update left unfinished comes back as it is: it is to be settled or reverted first. Raises
-        `Conflict` if the update is not the caller's any more.
+        If another update left the study unfinished, its row is returned unchanged. The caller must finish or revert that
+        update first. Raises `Conflict` if the caller does not hold the lease any more.
         """
 
         def attempt() -> StudyRow | None:
@@ -80,13 +93,15 @@ class StudyVersions:
 
     # --- what is to be written ---
 
-    def newest(self) -> int:
-        """Return the highest watermark there is, or more."""
+    def last_watermark(self) -> int:
+        """Return a number that no watermark exceeds at this moment."""
         return self._numbers.last()
 
-    def older(self, study: StudyRow, after: int, until: int, limit: int) -> tuple[list[InstanceRow], int]:
-        """Return instances with watermarks in (after, until] that are not written yet, oldest first, and how far that
-        goes: to `until`, or part of the way when there are more than `limit`.
+    def unwritten(self, study: StudyRow, *, after: int, until: int, limit: int) -> tuple[list[InstanceRow], int]:
+        """Return the instances without a pending version whose watermarks are in (after, until], oldest first.
+
+        At most `limit` instances are read. The second value is the watermark up to which they were read: `until` when
+        there are no more.
         """
         at = keys.metadata_items(study.partition, study.study)
         between = Range(keys.newest(until), keys.newest(after + 1))
@@ -94,51 +109,53 @@ class StudyVersions:
             (keys.NEWEST - int(item.key.sk, 16), (study.study, item.fields["series"], item.fields["instance"]))
             for item in self._table.query(at, between, reverse=True, limit=limit)
         ]
-        rows = Snapshot.read(self._table, study.partition, [uids for _, uids in found])
-        there = [(number, rows.instances[uids]) for number, uids in found if rows.exists(uids)]
-        wanted = [row for number, row in there if row.watermark == number and not _noted(row, study.writing)]
-        return wanted, found[-1][0] if len(found) == limit else until
+        snapshot = Snapshot.read(self._table, study.partition, [uids for _, uids in found])
+        existing = [(number, snapshot.instances[uids]) for number, uids in found if snapshot.exists(uids)]
+        rows = [row for number, row in existing if row.watermark == number and not is_pending(row, study.writing)]
+        return rows, found[-1][0] if len(found) == limit else until
 
     def verify(self, study: StudyRow, limit: int) -> VerifiedStudy:
-        """Look at every instance of a study that is being written."""
+        """Read every instance of a study that is being written. At most `limit` missing ones are returned."""
         series = self.rows.series(study)
         missing: list[InstanceRow] = []
         written = 0
         for row in self.rows.instances(study):
             if not visible(study, series.get(row.series), row):
                 continue
-            if _noted(row, study.writing):
+            if is_pending(row, study.writing):
                 written += 1
             elif len(missing) < limit:
                 missing.append(row)
         return VerifiedStudy(missing, written)
 
-    # --- the moves ---
+    # --- the phases ---
 
-    def write(self, study: StudyRow, batch: Sequence[NewVersion], changes: Changes) -> list[NewVersion]:
-        """Note new versions as pending; return those that could not be, as their instance changed or went meanwhile, or
-        as the study is not this update's to write any more.
+    def write_pending(self, study: StudyRow, versions: Sequence[NewVersion], changes: Changes) -> list[NewVersion]:
+        """Add pending versions to their rows. Return those that no row took.
+
+        A version is not taken if its instance was changed or deleted in the meantime, or if another update writes the
+        study by now.
         """
 
-        def written() -> ChangesOf[NewVersion]:
+        def prepare() -> ChangesOf[NewVersion]:
             values = self._values(Level.INSTANCE, changes)
-            return lambda each, number: noted(each, number, study.writing, values)
+            return lambda new, watermark: add_pending(new, watermark, study.writing, values)
 
-        def refreshed(each: NewVersion) -> NewVersion | None:
-            row = self.rows.again(each.row)
-            if row is None or row.watermark != each.row.watermark or _noted(row, study.writing):
+        def refreshed(new: NewVersion) -> NewVersion | None:
+            row = self.rows.again(new.row)
+            if row is None or row.watermark != new.row.watermark or is_pending(row, study.writing):
                 return None
-            return replace(each, row=row) if self.rows.is_writing(study) else None
+            return replace(new, row=row) if self.rows.is_writing(study) else None
 
-        return self._writes.all(batch, written, refreshed, [while_writing(study)])
+        return self._writes.all(versions, prepare, refreshed, [study_still_written(study)])
 
-    def mark_series(self, study: StudyRow, changes: Changes) -> None:
-        """Note new values of series-level extended query tags as pending in the rows of the series there are now."""
-        self._series.note(study, self._values(Level.SERIES, changes))
+    def write_pending_series(self, study: StudyRow, changes: Changes) -> None:
+        """Add the new values of series-level extended query tags to the series rows, as pending."""
+        self._series.add_pending(study, self._values(Level.SERIES, changes))
 
     def publish(self, study: StudyRow, changes: Changes) -> bool:
-        """Show what was written of a study; false if its row is another by now than the one that was verified."""
-        shown = replace(
+        """Show all pending versions of a study to readers. False if the study row was changed since it was read."""
+        published = replace(
             study,
             attributes=merged(study.attributes, self._values(Level.STUDY, changes)),
             update_id=study.writing,
@@ -147,62 +164,68 @@ class StudyVersions:
             last_watermark=self._numbers.last(),
             revision=study.revision + 1,
         )
-        return self._put(study, shown)
+        try:
+            self._writes.write(replaced(study, published))
+        except Conflict:
+            return False
+        return True
 
     def finish(
         self, partition: Partition, study: str, update_id: str, after: str, limit: int, changes: Changes | None = None
     ) -> str:
-        """Make what is pending current in up to `limit` rows beyond a sort key; return the last one's, empty when done.
+        """Make the pending versions of up to `limit` instance rows current, beginning beyond the sort key `after`.
 
-        Rows deleted meanwhile are passed over. When done, the study's mark is gone too. `changes` let rows have values
-        of extended query tags that were added since they were written; each row's number is reserved before the tags
-        are read (`querytags`).
+        Return the sort key of the last row, or an empty string at the end. At the end the series rows are current too, and
+        the study row does not name the update any more. Rows that were deleted in the meantime are skipped.
+
+        `changes` give the rows values of extended query tags that were added during the update. The number of each row
+        is reserved before the tags are read (`query_tags`).
         """
         row = self.rows.study(partition.key, study)
         if row is None or row.update_id != update_id:
             return ""
 
-        def made_current() -> ChangesOf[InstanceRow]:
+        def prepare() -> ChangesOf[InstanceRow]:
             values = self._values(Level.INSTANCE, changes or {})
 
             def changes_of(each: InstanceRow, number: int) -> list[Change]:
-                current, written = settled(each, update_id, values)
+                current, written = make_current(each, update_id, values)
                 return [*written, *self._feed.changes(partition, [(number, current)], "Update")]
 
             return changes_of
 
-        rows, last = self._noted_after(row, update_id, after, limit)
-        self._writes.all(rows, made_current, lambda each: self._still(each, update_id))
+        rows, last = self._pending_after(row, update_id, after, limit)
+        self._writes.all(rows, prepare, lambda each: self._refreshed(each, update_id))
         if not last:
-            self._series.finish(row, update_id, self._values(Level.SERIES, changes or {}))
-            self._end(row, update_id)
+            self._series.make_current(row, update_id, self._values(Level.SERIES, changes or {}))
+            self._unmark(row, update_id)
         return last
 
     def revert(self, partition: int, study: str, update_id: str, after: str, limit: int) -> str:
-        """Take back what is pending in up to `limit` rows beyond a sort key; return the last one's, empty when done.
+        """Remove the pending versions of up to `limit` instance rows, beginning beyond the sort key `after`.
 
-        When done, the study's mark is gone too. Does nothing to a study that is not, or no longer, being written: what
-        is pending in it goes with the instances, or is to be seen.
+        Return the sort key of the last row, or an empty string at the end. At the end the study row does not name the
+        update any more. A study that this update does not write is left alone: it was deleted, or it is published.
         """
         row = self.rows.study(partition, study)
         if row is None or row.writing != update_id:
             return ""
 
-        def still(each: InstanceRow) -> InstanceRow | None:
-            return self._still(each, update_id) if self.rows.is_writing(row) else None
+        def refreshed(each: InstanceRow) -> InstanceRow | None:
+            return self._refreshed(each, update_id) if self.rows.is_writing(row) else None
 
-        rows, last = self._noted_after(row, update_id, after, limit)
-        also = [while_writing(row)]
-        self._writes.all(rows, lambda: lambda each, _: reverted(each), still, also, numbered=False)
+        rows, last = self._pending_after(row, update_id, after, limit)
+        conditions = [study_still_written(row)]
+        self._writes.all(rows, lambda: lambda each, _: remove_pending(each), refreshed, conditions, numbered=False)
         if not last:
-            self._series.revert(row, update_id)
-            self._end(row, update_id)
+            self._series.remove_pending(row, update_id)
+            self._unmark(row, update_id)
         return last
 
     # --- pieces ---
 
-    def _end(self, study: StudyRow, update_id: str) -> None:
-        """Take the mark of an update off a study."""
+    def _unmark(self, study: StudyRow, update_id: str) -> None:
+        """Remove the id of an update from a study row."""
 
         def attempt() -> None:
             now = self.rows.again(study)
@@ -214,32 +237,20 @@ class StudyVersions:
 
         retry(attempt)
 
-    def _put(self, before: StudyRow, after: StudyRow) -> bool:
-        """Write a study with its postings; false if it was changed meanwhile."""
-        try:
-            self._writes.write(replaced(before, after))
-        except Conflict:
-            return False
-        return True
-
-    def _noted_after(self, study: StudyRow, update_id: str, after: str, limit: int) -> tuple[list[InstanceRow], str]:
-        """Return those of the next `limit` instances in which an update is pending, and the last one's sort key."""
+    def _pending_after(self, study: StudyRow, update_id: str, after: str, limit: int) -> tuple[list[InstanceRow], str]:
+        """Return those of the next `limit` instances that have a pending version, and the sort key of the last one."""
         series = self.rows.series(study)
         rows = list(islice(self.rows.instances(study, keys.instances_beyond(after)), limit))
         last = rows[-1].key.sk if len(rows) == limit else ""
-        return [row for row in rows if _noted(row, update_id) and visible(study, series.get(row.series), row)], last
+        return [row for row in rows if is_pending(row, update_id) and visible(study, series.get(row.series), row)], last
 
-    def _still(self, row: InstanceRow, update_id: str) -> InstanceRow | None:
-        """Return a row as it is now if the update is still pending in it."""
+    def _refreshed(self, row: InstanceRow, update_id: str) -> InstanceRow | None:
+        """Read a row again. None if it has no pending version of the update any more."""
         now = self.rows.again(row)
-        return now if now and _noted(now, update_id) else None
+        return now if now and is_pending(now, update_id) else None
 
     def _values(self, level: Level, changes: Changes) -> dict[str, JsonElement]:
-        """Return those of the new values that the rows of a level hold."""
+        """Return those of the new values that the rows of a level hold, by the key of their attribute."""
         held = (*INDEXED[level], *self._extended().get(level, ()))
         firsts = ((each.key, first_of(changes[each.tag])) for each in held if each.tag in changes)
         return {key: element for key, element in firsts if element}
-
-
-def _noted(row: InstanceRow, update_id: str) -> bool:
-    return row.pending is not None and row.pending.update_id == update_id

@@ -1,4 +1,4 @@
-"""What it takes, row by row, to note a new version, to make it current, and to take it back: changes to be written."""
+"""The changes of one instance row: a pending version is added, becomes current, or is removed."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ from app.storage.table import keys
 from app.storage.table.ports import Change, Delete, Holds, Item, Key, Put, Require
 
 READERS_SECONDS: Final = 3600
-"""How long an intermediate version is kept for those who began to read it."""
+"""How long the blob of an intermediate version is kept for readers that opened it before the next version."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NewVersion:
-    """A new version of an instance whose file is stored: `row` as it was read, packed documents, its intent's key.
+    """A new version of an instance, whose file is stored.
 
-    `native` as in `InstanceRow`.
+    `row` is the row as it was read, `metadata` and `frames` are packed documents, `intent` is the key of the record that
+    lets the sweep remove the file. `native` as in `InstanceRow`. `frames` is empty if there is no frame table.
     """
 
     row: InstanceRow
@@ -35,13 +36,13 @@ class NewVersion:
     intent: Key
 
 
-def while_writing(study: StudyRow) -> Require:
-    """Return the condition that an update may still write new versions of a study."""
+def study_still_written(study: StudyRow) -> Require:
+    """Return the condition that the same update still writes new versions of a study."""
     return Require(study.key, Holds("writing", study.writing))
 
 
 def replaced(before: IndexRow, after: IndexRow) -> list[Change]:
-    """Return the changes that put one state of a row in the place of another, with the difference of their postings."""
+    """Return the changes that replace one state of a row by another: the row, and the difference of its postings."""
     was, now = postings(before), postings(after)
     return [
         Put(after.item, Holds("revision", before.revision)),
@@ -50,45 +51,54 @@ def replaced(before: IndexRow, after: IndexRow) -> list[Change]:
     ]
 
 
-def noted(written: NewVersion, watermark: int, update_id: str, attributes: Mapping[str, JsonElement]) -> list[Change]:
-    """Return the changes that note a new version as pending, under a watermark that no feed entry will have."""
-    row = written.row
-    file = FileVersion(watermark, written.version.version, written.size, written.native)
+def is_pending(row: InstanceRow, update_id: str) -> bool:
+    """Tell whether a row has a pending version of an update."""
+    return row.pending is not None and row.pending.update_id == update_id
+
+
+def add_pending(new: NewVersion, watermark: int, update_id: str, attributes: Mapping[str, JsonElement]) -> list[Change]:
+    """Return the changes that add a pending version to its row, with its documents, and drop its intent.
+
+    `attributes` are the values of extended query tags in the new version. The watermark names the documents, and never a
+    feed entry: `finish` reserves another number for that. So the gap in the feed is sealed with the same write.
+    """
+    row = new.row
+    file = FileVersion(watermark, new.version.version, new.size, new.native)
     after = replace(row, pending=Pending(update_id, attributes, file), revision=row.revision + 1)
     changes = [
         *replaced(row, after),
-        Put(documents.metadata_item(row.with_file(file), written.metadata)),
+        Put(documents.metadata_item(row.with_file(file), new.metadata)),
         Put(Item(keys.feed(watermark), {"sealed": True})),
-        sweep.fulfilled(written.intent),
-        *_dropped(row),
+        sweep.fulfilled(new.intent),
+        *_drop_pending_file(row),
     ]
-    return [*changes, Put(documents.frames_item(row.with_file(file), written.frames))] if written.frames else changes
+    return [*changes, Put(documents.frames_item(row.with_file(file), new.frames))] if new.frames else changes
 
 
-def settled(
-    row: InstanceRow, update_id: str, attributes: Mapping[str, JsonElement]
+def make_current(
+    row: InstanceRow, update_id: str, values: Mapping[str, JsonElement]
 ) -> tuple[InstanceRow, list[Change]]:
-    """Return a row with its pending version made current, and the changes that write it so, but for its feed entry.
+    """Return a row whose pending version is the current one, and the changes that write it. They lack the feed entry.
 
-    `attributes` are new values of extended query tags as there are now. The original version stays; another that was
-    current until now is removed once nobody can be reading it.
+    `values` are new values of extended query tags, as the tags are defined now. The original version stays. If the
+    version before was not the original, its blob is removed after `READERS_SECONDS`.
     """
-    shown = row.at(update_id)
-    after = replace(shown, attributes=merged(shown.attributes, attributes), revision=row.revision + 1)
+    published = row.at(update_id)
+    after = replace(published, attributes=merged(published.attributes, values), revision=row.revision + 1)
     changes = replaced(row, after)
     if row.original:
-        gone = replace(sweep.version_of(row), watermark=row.watermark)
-        changes.append(sweep.removal(gone, READERS_SECONDS))
+        intermediate = replace(sweep.version_of(row), watermark=row.watermark)
+        changes.append(sweep.removal(intermediate, READERS_SECONDS))
     return after, changes
 
 
-def reverted(row: InstanceRow) -> list[Change]:
-    """Return the changes that take back a pending version, which nobody can be reading."""
-    return [*replaced(row, replace(row, pending=None, revision=row.revision + 1)), *_dropped(row)]
+def remove_pending(row: InstanceRow) -> list[Change]:
+    """Return the changes that remove a pending version. No reader has seen it, so its blob is removed at once."""
+    return [*replaced(row, replace(row, pending=None, revision=row.revision + 1)), *_drop_pending_file(row)]
 
 
-def _dropped(row: InstanceRow) -> list[Change]:
-    """Return the changes that drop the documents and the blob of a pending version."""
+def _drop_pending_file(row: InstanceRow) -> list[Change]:
+    """Return the changes that delete the documents of a pending version and queue the removal of its blob."""
     if row.pending is None or row.pending.file is None:
         return []
     old = row.with_file(row.pending.file)
