@@ -1,0 +1,67 @@
+"""The checkpoint of a bulk update, also as earlier releases wrote it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from app.services.operations import runner
+from app.services.update.progress import Phase, UpdateProgress
+from app.storage.operations.operations import Operation, Operations
+from tests.unit.storage.archive import Archive, Uids
+from tests.unit.storage.updating import found, image, indexed, start
+
+INSTANCE: Uids = ("2.25.1", "2.25.11", "2.25.111")
+
+
+def test_checkpoint_is_read_as_it_was_written() -> None:
+    progress = UpdateProgress(
+        study_index=2,
+        phase=Phase.FINISH,
+        position="instance/x",
+        last_watermark=7,
+        revision=8,
+        instances=3,
+        errors=("a",),
+    )
+    assert UpdateProgress.of(progress.checkpoint) == progress
+    assert UpdateProgress.of({}) == UpdateProgress()
+
+
+def test_stored_names_are_those_of_earlier_releases() -> None:
+    assert UpdateProgress(errors=("a line",)).checkpoint == {
+        "at": 0,
+        "phase": "begin",
+        "after": 0,
+        "until": 0,
+        "revision": 0,
+        "instances": 0,
+        "rounds": 0,
+        "lines": ["a line"],
+    }
+
+
+@pytest.mark.parametrize(("phase", "old_name"), [(Phase.PUBLISH, "flip"), (Phase.FINISH, "settle")])
+def test_operation_of_an_earlier_release_goes_on(
+    phase: Phase, old_name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "LEASE_SECONDS", 0)
+    archive = Archive(tmp_path)
+    archive.store(image(INSTANCE))
+    operation = start(archive, "NEW", INSTANCE[0])
+    while found(archive, operation).checkpoint.get("phase") != phase:
+        archive.services.background[0]()
+    operations = Operations(archive._table)
+    claimed = operations.claim(operation, "earlier release", 0)
+    assert claimed
+    operations.save(_with_phase(claimed, old_name), "earlier release", 0)
+    successor = Archive(tmp_path)
+    successor.work()
+    assert found(successor, operation).status == "succeeded"
+    assert indexed(successor, INSTANCE[0]) == "NEW"
+
+
+def _with_phase(operation: Operation, name: str) -> Operation:
+    return replace(operation, checkpoint={**operation.checkpoint, "phase": name})
