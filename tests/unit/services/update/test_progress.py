@@ -10,8 +10,8 @@ import pytest
 from app.services.operations import runner
 from app.services.update.progress import Phase, UpdateProgress
 from app.storage.operations.operations import Operation, Operations
-from tests.unit.storage.archive import Archive, Uids
-from tests.unit.storage.updating import found, image, indexed, start
+from tests.support.archive import Archive, Uids
+from tests.support.updates import found, image, indexed, start
 
 INSTANCE: Uids = ("2.25.1", "2.25.11", "2.25.111")
 
