@@ -22,6 +22,7 @@ import click
 
 from app import bootstrap
 from app.services.policy import V2
+from app.services.update.service import UpdateRequest
 from app.settings import Settings
 from tests.benchmarks.processes import forget_peak, peak, resident
 from tests.support.instances import ct, make_instance
@@ -54,9 +55,7 @@ class Archive:
             "00100020": {"vr": "LO", "Value": [patient]},
         }
         started = time.perf_counter()
-        asked = self.services.bulk_update.start(
-            self.partition, {"studyInstanceUids": [STUDY], "changeDataset": dataset}
-        )
+        asked = self.services.bulk_update.start(self.partition, UpdateRequest(studies=[STUDY], changes=dataset))
         while (operation := self.services.operations.find(asked)) and not operation.ended:
             self.services.background[0]()
         assert operation

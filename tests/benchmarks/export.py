@@ -27,6 +27,8 @@ from app.services import Services
 from app.services.policy import V2
 from app.settings import Settings
 from app.storage.operations.operations import Operations
+from app.web.schemas.body import load_body
+from app.web.schemas.export import EXPORT
 from tests.integration.servers import KEYS, s3_server
 from tests.support.instances import ct, make_instance
 
@@ -62,7 +64,9 @@ class Archive:
         source = {"type": "identifiers", "settings": {"values": [STUDY]}}
         operations = Operations(self.engine.table)
         started = time.perf_counter()
-        asked = self.services.export.start(self.partition, {"source": source, "destination": destination})
+        asked = self.services.export.start(
+            self.partition, load_body(EXPORT, {"source": source, "destination": destination})
+        )
         while (operation := operations.get(asked)) and not operation.ended:
             self.services.background[0]()
         taken = time.perf_counter() - started

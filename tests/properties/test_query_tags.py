@@ -27,6 +27,7 @@ from app.errors import NotFound, OperationActive, QueryTagExists
 from app.services import Services
 from app.services.policy import V1, V2, Policy
 from app.services.tags import tasks
+from app.services.tags.rules import TagRequest
 from app.settings import Settings
 from app.storage.table.partitions import Partition
 from tests.support.instances import make_instance
@@ -258,12 +259,12 @@ def happen(services: Services, partition: Partition, model: Model, event: Event)
             else:
                 assert model.delete(study)
         case Add(levels):
-            body = [
-                {"path": path, "level": level.word, "vr": KINDS[path].vr, "privateCreator": KINDS[path].creator}
+            requested = [
+                TagRequest(path=path, level=level, vr=KINDS[path].vr or "", creator=KINDS[path].creator or "")
                 for path, level in levels.items()
             ]
             try:
-                tags.add(body)
+                tags.add(requested)
             except QueryTagExists:
                 assert levels.keys() & model.tags.keys()
             except OperationActive:
@@ -288,7 +289,7 @@ def check(services: Services, partition: Partition, model: Model) -> None:
         assert each.errors == model.errors(path)
         if each.errors and each.tag.number not in model.switched:
             assert each.tag.query_status == "disabled"
-        services.query_tags.patch(path, {"queryStatus": "enabled"})
+        services.query_tags.patch(path, "enabled")
         model.switched.add(each.tag.number)
     catalogue = services.query_tags._tags.read().catalogue
     for path, of in model.tags.items():

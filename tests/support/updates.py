@@ -10,6 +10,7 @@ import orjson
 
 from app.dicom.encoding.part10 import parse
 from app.dicom.validation.attributes import Level
+from app.services.update.service import UpdateRequest
 from app.storage.operations.operations import Operation
 from app.storage.records.instance_row import InstanceRow
 from app.storage.tags.query_tags import QueryTag
@@ -33,8 +34,7 @@ def start(archive: Archive, patient: str, *studies: str) -> str:
         OTHER_NAMES: {"vr": "PN", "Value": [{"Alphabetic": patient}]},
         OCCUPATION: {"vr": "SH", "Value": [patient]},
     }
-    body = {"studyInstanceUids": list(studies), "changeDataset": dataset}
-    return archive.services.bulk_update.start(archive.partition, body)
+    return archive.services.bulk_update.start(archive.partition, UpdateRequest(studies=studies, changes=dataset))
 
 
 def update(archive: Archive, patient: str, *studies: str) -> Operation:

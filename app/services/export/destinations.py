@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
-from typing import Any, Final, NamedTuple
+from dataclasses import dataclass
+from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
-from app.errors import InvalidField, InvalidRequest
+from app.errors import InvalidField
 from app.storage.operations.destinations import FileTarget, S3Target
 
 SETTINGS: Final = "destination.settings"
@@ -46,34 +46,27 @@ RULES: Final = (
     _rule("kmsKeyId", r"[A-Za-z0-9:/_-]{1,2048}", "the id, the ARN or the alias of a key"),
 )
 
-SECRETS: Final = frozenset(
-    prefix + name
-    for prefix in ("", "aws")
-    for name in ("accesskey", "accesskeyid", "secretkey", "secretaccesskey", "sessiontoken", "credentials")
-)
-"""Names, in lower case, of what a body must not carry."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class S3Settings:
+    """The settings of a destination in S3 as a client stated them. None: not stated."""
+
+    bucket_name: str | None = None
+    uri: str | None = None
+    prefix: str | None = None
+    region: str | None = None
+    role_arn: str | None = None
+    external_id: str | None = None
+    sse_algorithm: str | None = None
+    kms_key_id: str | None = None
+    endpoint_url: str | None = None
 
 
-class CheckedDestination:
-    """The settings as stated: names in any case, null as if left out."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileSettings:
+    """The settings of a destination below the export folder."""
 
-    def __init__(self, settings: Mapping[str, Any]) -> None:
-        self._values = {name.lower(): value for name, value in settings.items() if value is not None}
-
-    def names(self) -> Collection[str]:
-        return self._values.keys()
-
-    def text(self, name: str) -> str | None:
-        """Return the text of a setting, None if it is left out; raises `InvalidField`."""
-        value = self._values.get(name.lower())
-        if value is None or isinstance(value, str):
-            return value
-        raise InvalidField(f"{SETTINGS}.{name}", "It must be a string.")
-
-    def matching(self, rule: FieldRule) -> str:
-        """Return the text of a setting that matches its rule, "" if it is left out; raises `InvalidField`."""
-        text = self.text(rule.name)
-        return "" if text is None else checked(text, rule, rule.name)
+    prefix: str = ""
 
 
 def checked(text: str, rule: FieldRule, name: str) -> str:
@@ -83,39 +76,48 @@ def checked(text: str, rule: FieldRule, name: str) -> str:
     return text
 
 
-def s3(settings: Mapping[str, Any], *, endpoints: bool) -> S3Target:
+def s3(settings: S3Settings, *, endpoints: bool) -> S3Target:
     """Return the place in S3 that the settings name; `endpoints` allows other S3-compatible stores.
 
     Raises `InvalidRequest`; asks nothing of any network.
     """
-    stated = CheckedDestination(settings)
-    if not SECRETS.isdisjoint(stated.names()):
-        raise InvalidRequest(
-            "Access keys are not accepted in a request. Name a role in 'roleArn', "
-            "or let the service's own credentials write to the bucket."
+    bucket, prefix = _place(settings)
+    region, role, external_id, sse, kms_key = (
+        "" if text is None else checked(text, rule, rule.name)
+        for rule, text in zip(
+            RULES,
+            (
+                settings.region,
+                settings.role_arn,
+                settings.external_id,
+                settings.sse_algorithm,
+                settings.kms_key_id,
+            ),
+            strict=True,
         )
-    bucket, prefix = _place(stated)
-    region, role, external_id, sse, kms_key = (stated.matching(rule) for rule in RULES)
+    )
     if external_id and not role:
         raise InvalidField(f"{SETTINGS}.externalId", "It needs 'roleArn'.")
     if kms_key and sse != "aws:kms":
         raise InvalidField(f"{SETTINGS}.kmsKeyId", "It needs 'sseAlgorithm' aws:kms.")
-    return S3Target(bucket, prefix, region, _endpoint(stated, endpoints), role, external_id, sse, kms_key)
+    return S3Target(
+        bucket, prefix, region, _endpoint(settings.endpoint_url, endpoints), role, external_id, sse, kms_key
+    )
 
 
-def file(settings: Mapping[str, Any]) -> FileTarget:
+def file(settings: FileSettings) -> FileTarget:
     """Return the place below the export folder that the settings name; raises `InvalidRequest`.
 
     A name that begins with a dot is the service's own.
     """
-    prefix = _prefix(CheckedDestination(settings).text("prefix") or "", "prefix")
+    prefix = _prefix(settings.prefix, "prefix")
     if any(segment.startswith(".") for segment in prefix.split("/")):
         raise InvalidField(f"{SETTINGS}.prefix", "No part of it may begin with a dot.")
     return FileTarget(prefix)
 
 
-def _place(stated: CheckedDestination) -> tuple[str, str]:
-    bucket, uri, prefix = stated.text("bucketName"), stated.text("uri"), stated.text("prefix")
+def _place(settings: S3Settings) -> tuple[str, str]:
+    bucket, uri, prefix = settings.bucket_name, settings.uri, settings.prefix
     if (bucket is None) == (uri is None):
         raise InvalidField(SETTINGS, "Exactly one of 'bucketName' and 'uri' must be given.")
     if bucket is not None:
@@ -152,8 +154,7 @@ def _fits(segments: list[str]) -> bool:
     return max(sizes) <= 255 and sum(sizes) + len(sizes) <= MAX_PREFIX
 
 
-def _endpoint(stated: CheckedDestination, allowed: bool) -> str:
-    text = stated.text("endpointUrl")
+def _endpoint(text: str | None, allowed: bool) -> str:
     if text is None:
         return ""
     path = f"{SETTINGS}.endpointUrl"

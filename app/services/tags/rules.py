@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from app.dicom.encoding.vr import LONG_FORM, SHORT_FORM, dictionary_vr
 from app.dicom.query.query_tag_values import SUPPORTED, is_private, is_private_creator
 from app.dicom.validation.attributes import CORE, Level, tag_of
 from app.dicom.validation.instance_rules import fault_of_value
-from app.errors import InvalidField, InvalidRequest
+from app.errors import InvalidRequest
 
 UNPARSABLE: Final = "The extended query tag '{p}' is invalid as it cannot be parsed into a valid Dicom Tag."
 
-_MISSING: Final = "The Dicom Tag Property {name} must be specified and must not be null, empty or whitespace."
-_LEVELS: Final = {level.word: level for level in Level}
 _CODES: Final = frozenset((*SHORT_FORM.values(), *LONG_FORM.values()))
 _HEX: Final = frozenset("0123456789abcdefABCDEF")
 
@@ -47,43 +45,6 @@ def any_tag(name: str) -> str:
     if found is None:
         raise InvalidRequest(UNPARSABLE.format(p=name))
     return found
-
-
-# --- the body's shape ---------------------------------------------------------------------------------------------
-
-
-def read_entries(body: object) -> list[TagRequest]:
-    """Return what a JSON body asks for: an array of objects with path and level. Raises `InvalidRequest`."""
-    if not isinstance(body, list) or not all(isinstance(each, dict) for each in body):
-        raise InvalidRequest("The syntax of the request body is invalid.")
-    return [_entry(number, {name.lower(): value for name, value in each.items()}) for number, each in enumerate(body)]
-
-
-def _entry(number: int, members: dict[str, Any]) -> TagRequest:
-    path = _text(members, number, "Path")
-    level = _level(members.get("level"), number)
-    if not path.strip():
-        raise InvalidField(f"[{number}].Path", _MISSING.format(name="Path"))
-    return TagRequest(path, level, _text(members, number, "VR").strip(), _text(members, number, "PrivateCreator"))
-
-
-def _text(members: dict[str, Any], number: int, name: str) -> str:
-    value = members.get(name.lower())
-    if value is not None and not isinstance(value, str):
-        raise InvalidField(f"$[{number}].{name}", "It must be a string.")
-    return value or ""
-
-
-def _level(value: object, number: int) -> Level:
-    if value is None or (isinstance(value, str) and not value.strip()):
-        raise InvalidField(f"[{number}].Level", _MISSING.format(name="Level"))
-    if not isinstance(value, str) or value.strip().lower() not in _LEVELS:
-        said = f"Expected value '{value}' to be one of the following values: ['Instance', 'Series', 'Study']"
-        raise InvalidField(f"$[{number}].Level", said)
-    return _LEVELS[value.strip().lower()]
-
-
-# --- each tag -----------------------------------------------------------------------------------------------------
 
 
 def check(entries: Sequence[TagRequest]) -> list[TagDefinition]:

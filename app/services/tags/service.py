@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Final
 
-from app.errors import InvalidField, InvalidRequest, QueryTagExists, QueryTagNotFound
+from app.errors import InvalidRequest, QueryTagExists, QueryTagNotFound
 from app.services.operations.runner import announce
-from app.services.tags.rules import TagDefinition, any_tag, check, read_entries
+from app.services.tags.rules import TagDefinition, TagRequest, any_tag, check
 from app.storage.operations.operations import Operation, Operations, new_id
 from app.storage.table.ports import Change, Queue
-from app.storage.tags.query_tags import DISABLED, ENABLED, MAX_TAGS, QueryTag, QueryTags, QueryTagStore, TagError
+from app.storage.tags.query_tags import MAX_TAGS, QueryTag, QueryTags, QueryTagStore, TagError
 
 REINDEX: Final = "reindex"
 REMOVAL: Final = "tag-removal"
@@ -40,15 +40,14 @@ class ExtendedQueryTags:
         self._queue = queue
         self._enabled = enabled
 
-    def add(self, body: object) -> str:
-        """Define the tags of a JSON body, all or none; return the id of the re-index that makes them ready.
+    def add(self, entries: Sequence[TagRequest]) -> str:
+        """Define the requested tags, all or none; return the id of the re-index that makes them ready.
 
-        Raises, in this order, `InvalidRequest` for the body's shape, `OperationActive`, `InvalidRequest` for a tag,
+        Raises, in this order, `OperationActive`, `InvalidRequest` for a tag,
         `QueryTagExists`, `InvalidRequest` for too many.
         """
         if not self._enabled:
             raise InvalidRequest(SWITCHED_OFF)
-        entries = read_entries(body)
         self._operations.refuse_if_active(REINDEX)
         wanted = check(entries)
         operation = new_id()
@@ -80,13 +79,12 @@ class ExtendedQueryTags:
         """Yield a page of a tag's errors, oldest first; raises as `find`."""
         return self._tags.errors(_named(self._tags.read(), name), offset, limit)
 
-    def patch(self, name: str, body: object) -> Listed:
-        """Let searches by a tag be answered, or not, as the JSON body says; raises as `find`."""
-        status = _query_status(body)
+    def patch(self, name: str, query_status: str) -> Listed:
+        """Set whether searches may use a tag: `enabled` or `disabled`. Raises as `find`."""
 
         def switch(tags: QueryTags) -> QueryTag:
             old = _named(tags, name)
-            new = replace(old, query_status=status)
+            new = replace(old, query_status=query_status)
             self._tags.write(tags.replaced(new if each is old else each for each in tags.tags))
             return new
 
@@ -130,19 +128,3 @@ def _named(tags: QueryTags, name: str) -> QueryTag:
     if found is None:
         raise QueryTagNotFound(name)
     return found
-
-
-def _query_status(body: object) -> str:
-    if not isinstance(body, dict):
-        raise InvalidRequest("The syntax of the request body is invalid.")
-    members: dict[str, Any] = {name.lower(): value for name, value in body.items()}
-    for name in body:
-        if name.lower() != "querystatus":
-            raise InvalidRequest(f'The field is not supported: "{name}".')
-    value = members.get("querystatus")
-    if value is None:
-        raise InvalidField("QueryStatus", "The QueryStatus field is required.")
-    if not isinstance(value, str) or value.lower() not in (ENABLED, DISABLED):
-        said = f"Expected value '{value}' to be one of the following values: ['Disabled', 'Enabled']"
-        raise InvalidField("$.QueryStatus", said)
-    return value.lower()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
@@ -31,6 +32,14 @@ class ChangesRefused(InvalidRequest):
         super().__init__(" ".join(comments))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpdateRequest:
+    """What a client wants to change: Study Instance UIDs as it wrote them, and the new values as DICOM JSON."""
+
+    studies: Sequence[str]
+    changes: Mapping[str, Any]
+
+
 class BulkUpdate:
     """Starts bulk updates. One runs at a time in the whole service. If not `enabled`, every start is refused."""
 
@@ -39,50 +48,35 @@ class BulkUpdate:
         self._queue = queue
         self._enabled = enabled
 
-    def start(self, partition: Partition, body: object) -> str:
-        """Return the id of the operation that executes the request of a JSON body. Its studies need not exist.
+    def start(self, partition: Partition, request: UpdateRequest) -> str:
+        """Return the id of the operation that makes the requested changes. Its studies need not exist.
 
         Raises `InvalidRequest` or `ChangesRefused` and, after all checks, `OperationActive`. The operation and its claim
         to be the only one are one write: a kill -9 leaves both or nothing.
         """
         if not self._enabled:
             raise InvalidRequest(OPERATIONS_DISABLED)
-        members = _members(body)
-        studies = _studies(members.get("studyinstanceuids"))
-        changes = _changes(members.get("changedataset"))
-        request = {
+        studies = _studies(request.studies)
+        changes = _changes(request.changes)
+        parameters = {
             "partition": partition.key,
             "partition_name": partition.name,
             "studies": studies,
             "changes": changes.elements,
         }
-        operation = self._operations.start(TYPE, request, exclusive=True)
+        operation = self._operations.start(TYPE, parameters, exclusive=True)
         announce(self._queue, operation.id)
         return operation.id
 
 
-def _members(body: object) -> dict[str, Any]:
-    if not isinstance(body, dict):
-        raise InvalidRequest("The syntax of the request body is invalid.")
-    return {name.lower(): member for name, member in body.items()}
-
-
-def _studies(given: object) -> list[str]:
+def _studies(given: Sequence[str]) -> list[str]:
     """Return the UIDs, each once."""
-    if given is None or given == []:
-        raise _missing("StudyInstanceUids")
-    if not isinstance(given, list) or not all(isinstance(each, str) for each in given):
-        raise InvalidField("studyInstanceUids", "It must be an array of strings.")
     if len(given) > MAX_STUDIES:
         raise InvalidRequest(f"StudyInstanceUids count exceeded maximum length '{MAX_STUDIES}'")
     return list(dict.fromkeys(clean_uid(each, "StudyInstanceUid") for each in given))
 
 
-def _changes(given: object) -> RequestedChanges:
-    if given is None or given == {}:
-        raise _missing("ChangeDataset")
-    if not isinstance(given, Mapping):
-        raise InvalidField("changeDataset", "It must be a dataset in DICOM JSON.")
+def _changes(given: Mapping[str, Any]) -> RequestedChanges:
     try:
         changes = read_changes(given)
     except ValueError as error:
@@ -92,7 +86,3 @@ def _changes(given: object) -> RequestedChanges:
     if len(orjson.dumps(changes.elements)) > MAX_CHANGES_BYTES:
         raise InvalidField("changeDataset", f"Its values exceed {MAX_CHANGES_BYTES} bytes.")
     return changes
-
-
-def _missing(name: str) -> InvalidRequest:
-    return InvalidRequest(f"The required field '{name}' is missing or empty.")

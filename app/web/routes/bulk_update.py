@@ -11,6 +11,8 @@ from app.web.context import Scope
 from app.web.json_body import json_body, require_json_body
 from app.web.mount import resource as new
 from app.web.responses import accepted, dicom_json, empty
+from app.web.schemas.body import load_body
+from app.web.schemas.bulk_update import UPDATE
 
 MAX_BYTES: Final = 1024 * 1024
 """Bytes of a request, however it is written: far more than what it may ask for takes."""
@@ -27,7 +29,7 @@ def bulk_update(scope: Scope) -> Response:
     partition = scope.partition()
     body = json_body(request, min(MAX_BYTES, scope.settings.max_request_bytes))
     try:
-        operation = scope.services.bulk_update.start(partition, body)
+        operation = scope.services.bulk_update.start(partition, load_body(UPDATE, body))
     except ChangesRefused as refused:
         return dicom_json(_comments(refused.comments), 400)
     return accepted(operation, scope.operation_url(operation))

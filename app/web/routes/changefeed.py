@@ -8,10 +8,10 @@ import orjson
 from flask import Response, request
 
 from app.services.change_feed import FeedEntryView
-from app.web import schemas
 from app.web.context import Scope
 from app.web.mount import resource as new
 from app.web.responses import empty, json
+from app.web.schemas import parameters as schemas
 
 resource = new("changefeed")
 

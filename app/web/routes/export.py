@@ -10,6 +10,8 @@ from app.web.context import Scope
 from app.web.json_body import json_body, require_json_body
 from app.web.mount import resource as new
 from app.web.responses import accepted, empty
+from app.web.schemas.body import load_body
+from app.web.schemas.export import EXPORT
 
 MAX_BYTES: Final = 8 * 1024 * 1024
 """Bytes of a request: some 100,000 identifiers of studies."""
@@ -25,5 +27,5 @@ def export(scope: Scope) -> Response:
     require_json_body(request)
     partition = scope.partition()
     body = json_body(request, min(MAX_BYTES, scope.settings.max_request_bytes))
-    operation = scope.services.export.start(partition, body)
+    operation = scope.services.export.start(partition, load_body(EXPORT, body))
     return accepted(operation, scope.operation_url(operation))

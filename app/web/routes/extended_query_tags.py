@@ -9,12 +9,15 @@ from flask import Response, request
 from app.errors import OperationActive
 from app.services.tags.service import Listed
 from app.storage.tags.query_tags import ADDING, TagError
-from app.web import problems, schemas
+from app.web import problems
 from app.web.context import Scope
 from app.web.json_body import json_body, require_json_body
 from app.web.mount import resource as new
 from app.web.responses import accepted, empty, json
 from app.web.routes.operations import utc
+from app.web.schemas import parameters as schemas
+from app.web.schemas.body import load_body
+from app.web.schemas.extended_query_tags import QUERY_STATUS, TAGS
 
 MAX_BYTES: Final = 1024 * 1024
 """Bytes of a request: far more than all tags there can be."""
@@ -26,7 +29,7 @@ resource = new("extended_query_tags")
 def add(scope: Scope) -> Response:
     """202 with the operation that makes the tags ready; 409 with the one under way, if there is one."""
     try:
-        operation = scope.services.query_tags.add(_body(scope))
+        operation = scope.services.query_tags.add(load_body(TAGS, _body(scope)))
     except OperationActive as active:
         response = problems.text(str(active), 409)
         response.headers["Location"] = scope.operation_url(active.id)
@@ -49,7 +52,7 @@ def found(scope: Scope, path: str) -> Response:
 @resource.patch("/extendedquerytags/<path>")
 def patch(scope: Scope, path: str) -> Response:
     """200 with the tag as it is then."""
-    return json(_told(scope, scope.services.query_tags.patch(path, _body(scope))))
+    return json(_told(scope, scope.services.query_tags.patch(path, load_body(QUERY_STATUS, _body(scope)))))
 
 
 @resource.delete("/extendedquerytags/<path>")

@@ -10,13 +10,16 @@ from hypothesis import strategies as st
 
 from app.errors import InvalidRequest
 from app.services.export import destinations
+from app.services.export.destinations import FileSettings
 from app.storage.operations.destinations import FileTarget, S3Target, document, target_of
+from app.web.schemas.body import load_body
+from app.web.schemas.export import FileSettingsSchema, S3SettingsSchema
 
 ROLE = "arn:aws:iam::123456789012:role/path/Drop"
 
 
 def s3(endpoints: bool = True, **settings: Any) -> S3Target:
-    return destinations.s3(settings, endpoints=endpoints)
+    return destinations.s3(load_body(S3SettingsSchema(), settings), endpoints=endpoints)
 
 
 @pytest.mark.parametrize(
@@ -145,7 +148,7 @@ def test_a_uri_has_its_own_prefix() -> None:
     )
 )
 def test_any_settings_are_read_or_refused(settings: dict[str, Any]) -> None:
-    for read in (lambda: s3(**settings), lambda: destinations.file(settings)):
+    for read in (lambda: s3(**settings), lambda: destinations.file(load_body(FileSettingsSchema(), settings))):
         try:
             target = read()
         except InvalidRequest:
@@ -158,7 +161,7 @@ def test_any_settings_are_read_or_refused(settings: dict[str, Any]) -> None:
 )
 def test_any_prefix_stays_below(prefix: str) -> None:
     try:
-        target = destinations.file({"prefix": prefix})
+        target = destinations.file(FileSettings(prefix=prefix))
     except InvalidRequest:
         return
     segments = target.prefix.split("/")

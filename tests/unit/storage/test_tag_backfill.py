@@ -22,6 +22,8 @@ from app.services.policy import V1
 from app.services.tags import tasks
 from app.storage.records.rows import InstanceRow
 from app.storage.table import keys
+from app.web.schemas.body import load_body
+from app.web.schemas.extended_query_tags import TAGS
 from tests.support.archive import Archive, Uids
 from tests.support.clock import AdvanceClock
 from tests.support.instances import make_instance
@@ -109,7 +111,7 @@ def at_each_call(
 
 
 def add(archive: Archive, *tags: dict[str, Any]) -> None:
-    archive.services.query_tags.add(list(tags))
+    archive.services.query_tags.add(load_body(TAGS, list(tags)))
 
 
 def found(archive: Archive, level: str, **parameters: str) -> list[str]:
@@ -171,7 +173,7 @@ def test_a_store_that_races_with_the_birth_of_a_tag_is_found_by_it(prepared: Pat
 
     for number, archive in enumerate(at_each_call(prepared, store, born), start=1):
         archive.work()
-        archive.services.query_tags.patch("OperatorsName", {"queryStatus": "enabled"})
+        archive.services.query_tags.patch("OperatorsName", "enabled")
         assert found(archive, "study", PatientAge="099Y") == [uids[0]], number
         assert found(archive, "series", **{"12051003": "099Y"}) == [uids[1]], number
         assert uids[2] in found(archive, "instance", OperatorsName="Doe^Jane"), number
@@ -276,7 +278,7 @@ def test_a_tag_that_is_deleted_during_its_re_index(prepared: Path) -> None:
 
 def test_a_tag_that_is_switched_during_its_re_index(prepared: Path) -> None:
     def switch(archive: Archive) -> None:
-        archive.services.query_tags.patch("PatientAge", {"queryStatus": "disabled"})
+        archive.services.query_tags.patch("PatientAge", "disabled")
 
     for archive in at_each_call(prepared, working, switch, adding):
         tag = archive.services.query_tags.find("PatientAge").tag
