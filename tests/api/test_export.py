@@ -8,6 +8,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -26,6 +27,7 @@ from app.storage.table import clock
 from app.storage.table.ports import Key
 from tests.support.dicomweb import AS_STORED, PartitionClient, parts
 from tests.support.exports import Bucket, Exporter, ExportTarget, Folder, totals
+from tests.support.faults import AFTER, MUTATIONS, Killed, Rule, fail, kill
 from tests.support.instances import JPEG_BASELINE, make_instance, read
 
 Json = dict[str, Any]
@@ -179,7 +181,7 @@ def test_many_steps(exporter: Exporter, files: dict[str, bytes], size: int, monk
     monkeypatch.setattr(task, "BATCH", size)
     response = exporter.ask(STUDY, "2.25.9", "2.25.1004/2.25.1005/2.25.1005.1", "2.25.8/2.25.8", "2.25.1004/2.25.7")
     seen: list[tuple[int, int]] = []
-    exporter.hook = lambda call: seen.append(
+    exporter.faults.hook = lambda call: seen.append(
         totals(exporter.operation(operation).results or {"exported": 0, "skipped": 0})
     )
     operation = response.get_json()["id"]
@@ -249,10 +251,6 @@ def test_after_a_bulk_update_the_new_values(exporter: Exporter, files: dict[str,
 # --- when something goes wrong ------------------------------------------------------------------------------------
 
 
-class Killed(BaseException):
-    """Stands for kill -9."""
-
-
 @pytest.fixture
 def later(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Add to it, and it is so many seconds later."""
@@ -270,35 +268,23 @@ def test_a_worker_killed_anywhere_changes_nothing(
     while True:
         operation = exporter.ask(*values).get_json()["id"]
         exporter.restart()
-        calls = 0
-
-        def kill(call: str, until: int = survived) -> None:
-            nonlocal calls
-            if call.endswith(" done") and "get" not in call:
-                calls += 1
-                if calls == until + 1:
-                    raise Killed
-
-        exporter.hook = kill
-        try:
+        rule = Rule(kill(), operation=(*MUTATIONS, "destination.*"), stage=AFTER, nth=survived + 1)
+        exporter.faults.add(rule)
+        with suppress(Killed):
             ended = exporter.work(operation)
-        except Killed:
-            exporter.hook = None
+        exporter.faults.clear()
+        if rule.hits:
             exporter.restart()
             later.append(3600)
             ended = exporter.work(operation)
-            killed = True
-        else:
-            killed = False
-        exporter.hook = None
         assert (ended.status, totals(ended.results)) == ("succeeded", (10, 3)), survived
         assert exporter.exported(operation) == within(files, STUDY, "2.25.1004/2.25.1005/2.25.1005.1"), survived
         assert [each for each, _ in exporter.log(operation)] == ["2.25.9", "2.25.8/2.25.8", "2.25.1004/2.25.7"]
         assert [*exporter.engine.table.query(f"export/{operation}/identifiers")] == []
-        if not killed:
+        if not rule.hits:
             break
         survived += 1 if isinstance(exporter.place, Folder) else 7
-    assert calls > 20, "the worker was killed after each of them"
+    assert rule.matched > 20, "the worker was killed after each of them"
 
 
 def test_a_place_that_refuses_midway_fails_the_operation(
@@ -315,17 +301,9 @@ def test_a_place_that_refuses_midway_fails_the_operation(
     assert [identifier for identifier, _ in exporter.log(operation)] == ["2.25.9"]
 
 
-def fail(exporter: Exporter, where: str, error: Exception, times: int = 1000) -> list[str]:
-    """Let copies of keys with `where` in them fail; the calls that did."""
-    failed: list[str] = []
-
-    def hook(call: str) -> None:
-        if call.startswith("copy") and not call.endswith(" done") and where in call and len(failed) < times:
-            failed.append(call)
-            raise error
-
-    exporter.hook = hook
-    return failed
+def fail_copies(exporter: Exporter, key: str, error: Exception, times: int = 1000) -> Rule:
+    """Let the copies to keys that contain `key` fail."""
+    return exporter.faults.add(Rule(fail(error), operation="destination.copy", key=f"*{key}*", times=times))
 
 
 @pytest.mark.parametrize(
@@ -340,7 +318,7 @@ def test_one_file_that_fails_is_skipped_and_logged(
     exporter: Exporter, files: dict[str, bytes], error: Exception, text: str
 ) -> None:
     uids = f"{STUDY}/{SERIES}/{SERIES}.2"
-    fail(exporter, uids, error)
+    fail_copies(exporter, uids, error)
     operation = exporter.run(STUDY)
     assert (operation.status, totals(operation.results)) == ("succeeded", (8, 1))
     assert exporter.log(operation.id) == [(uids, text)]
@@ -364,7 +342,7 @@ def test_a_file_that_is_really_gone(exporter: Exporter, files: dict[str, bytes])
 
 def test_an_outage_is_waited_out(exporter: Exporter, files: dict[str, bytes], later: list[int]) -> None:
     """No file of a batch gets through: none is given up at once."""
-    failed = fail(exporter, STUDY, DestinationUnavailable("down"), times=18)
+    failed = fail_copies(exporter, STUDY, DestinationUnavailable("down"), times=18)
     operation = exporter.ask(STUDY).get_json()["id"]
     for _ in range(2):
         with pytest.raises(DestinationUnavailable):
@@ -372,7 +350,7 @@ def test_an_outage_is_waited_out(exporter: Exporter, files: dict[str, bytes], la
         later.append(60)
         exporter.restart()
     ended = exporter.work(operation)
-    assert len(failed) >= 9
+    assert failed.hits >= 9
     assert (ended.status, totals(ended.results)) == ("succeeded", (9, 0))
     assert exporter.log(operation) == []
 
@@ -380,7 +358,7 @@ def test_an_outage_is_waited_out(exporter: Exporter, files: dict[str, bytes], la
 @local
 def test_a_file_that_fails_for_ever_is_given_up(exporter: Exporter, files: dict[str, bytes], later: list[int]) -> None:
     uids = f"{STUDY}/{SERIES}/{SERIES}.2"
-    failed = fail(exporter, uids, StorageUnavailable())
+    failed = fail_copies(exporter, uids, StorageUnavailable())
     operation = exporter.ask(uids).get_json()["id"]
     while not exporter.operation(operation).ended:
         try:
@@ -388,7 +366,7 @@ def test_a_file_that_fails_for_ever_is_given_up(exporter: Exporter, files: dict[
         except StorageUnavailable:
             later.append(600)
             exporter.restart()
-    assert len(failed) == task.PATIENCE + 1
+    assert failed.hits == task.PATIENCE + 1
     assert totals(exporter.operation(operation).results) == (0, 1)
 
 

@@ -1,15 +1,16 @@
-"""An embedded archive for tests that break into it: calls to the ports can be watched, stopped or failed, and
-`Archive.check` says whether what is there holds together.
+"""An embedded archive for tests that interrupt it. Its ports are under the rules of `Faults`, and `Archive.visible` and
+`Archive.check_clean` check that what is stored is consistent.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from io import BytesIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import orjson
 
@@ -17,72 +18,12 @@ from app import bootstrap
 from app.services.change_feed import FeedEntryView
 from app.services.policy import V2
 from app.settings import Settings
-from app.storage.table.ports import ALL, BlobStore, Change, Item, Key, Range, Table
+from app.storage.table.ports import Key, Table
+from tests.support.faults import Faults, FaultyBlobStore, FaultyTable
 from tests.support.instances import make_instance
 
 Uids = tuple[str, str, str]
-Hook = Callable[[str], None]
-"""Told before and after each call to a port what it is about: `table.write`, then `table.write done`."""
-
-
-class HookedTable:
-    """A table whose calls are announced."""
-
-    def __init__(self, table: Table, hook: Hook) -> None:
-        self._table = table
-        self._hook = hook
-
-    def _told(self, name: str, *given: Any) -> Any:
-        self._hook(f"table.{name}")
-        answer = getattr(self._table, name)(*given)
-        self._hook(f"table.{name} done")
-        return answer
-
-    def get(self, key: Key) -> Item | None:
-        found: Item | None = self._told("get", key)
-        return found
-
-    def get_many(self, keys: Sequence[Key]) -> list[Item | None]:
-        found: list[Item | None] = self._told("get_many", keys)
-        return found
-
-    def query(
-        self, pk: str, between: Range = ALL, *, reverse: bool = False, limit: int | None = None
-    ) -> Iterator[Item]:
-        self._hook("table.query")
-        yield from self._table.query(pk, between, reverse=reverse, limit=limit)
-
-    def count(self, pk: str, between: Range = ALL) -> int:
-        return int(self._told("count", pk, between))
-
-    def write(self, *changes: Change) -> None:
-        self._told("write", *changes)
-
-    def add(self, key: Key, counter: str, by: int) -> int:
-        return int(self._told("add", key, counter, by))
-
-
-class HookedBlobs:
-    """A blob store whose calls are announced."""
-
-    def __init__(self, blobs: BlobStore, hook: Hook) -> None:
-        self._blobs = blobs
-        self._hook = hook
-
-    def put(self, key: str, body: BinaryIO) -> int:
-        self._hook("blobs.put")
-        size = self._blobs.put(key, body)
-        self._hook("blobs.put done")
-        return size
-
-    def open(self, key: str, start: int = 0, length: int | None = None) -> BinaryIO:
-        return self._blobs.open(key, start, length)
-
-    def delete(self, keys: Iterable[str]) -> None:
-        self._hook("blobs.delete")
-        self._blobs.delete(keys)
-        self._hook("blobs.delete done")
-
+"""The UIDs of an instance: study, series, instance."""
 
 VARIANTS: tuple[dict[str, str], ...] = ({}, {"modality": "MR"})
 """How the files of one instance may differ."""
@@ -96,31 +37,36 @@ def file(study: str, series: str, instance: str, **attributes: str) -> bytes:
 
 
 class Archive:
-    """The services on an embedded engine below `folder`, in one of its partitions. Two on one folder are two processes.
+    """The services on an embedded engine in `folder`, in one of its partitions.
 
-    `hook`, if set, is told of each call to a port.
+    Two archives on one folder are two processes. `faults` decides what happens at calls to the table and the blob
+    store. The queue is not under its rules.
     """
 
     def __init__(self, folder: Path, partition: str = "clinic", *, delay: int = 0) -> None:
-        self.hook: Hook | None = None
         self.folder = folder
+        self.faults = Faults()
         settings = Settings(data_dir=folder, log_level="error", delete_delay_seconds=delay)
         engine = bootstrap.build_engine(settings)
-        self._table = HookedTable(engine.table, self._told)
-        self.services = bootstrap.build_services(
-            settings, bootstrap.Engine(self._table, HookedBlobs(engine.blobs, self._told), engine.queue)
-        )
+        self.table: Table = FaultyTable(engine.table, self.faults)
+        blobs = FaultyBlobStore(engine.blobs, self.faults)
+        self.services = bootstrap.build_services(settings, replace(engine, table=self.table, blobs=blobs))
         self.move(partition)
 
+    @property
+    def hook(self) -> Callable[[str], None] | None:
+        """Called with each call to the table and the blob store: see `Faults.hook`."""
+        return self.faults.hook
+
+    @hook.setter
+    def hook(self, hook: Callable[[str], None] | None) -> None:
+        self.faults.hook = hook
+
     def move(self, partition: str) -> None:
-        """Go on in another partition."""
+        """Continue in another partition. The feed is read from this point on."""
         self.partition = self.services.partitions.resolve(partition, create=True)
         latest = self.services.change_feed.latest(by_time=False, metadata=False)
-        self._fed = latest.sequence if latest else 0
-
-    def _told(self, call: str) -> None:
-        if self.hook:
-            self.hook(call)
+        self._feed_start = latest.sequence if latest else 0
 
     # --- what clients do ---
 
@@ -164,7 +110,7 @@ class Archive:
 
     def feed(self) -> list[FeedEntryView]:
         """What the feed says since the archive was moved to its partition."""
-        feed = self.services.change_feed.by_sequence(self._fed, 100_000, metadata=False)
+        feed = self.services.change_feed.by_sequence(self._feed_start, 100_000, metadata=False)
         return [each for each in feed if each.partition_name == self.partition.name]
 
     def _check_levels(self, found: frozenset[Uids]) -> None:

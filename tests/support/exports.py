@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol
 
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from app import bootstrap, create_app
 from app.settings import Settings
+from app.storage.operations.destinations import Destination, Opener
 from app.storage.operations.operations import Operation, Operations
-from tests.support.archive import HookedTable
 from tests.support.dicomweb import PartitionClient
+from tests.support.faults import Faults, FaultyTable
 
 Json = dict[str, Any]
-Hook = Callable[[str], None]
 
 
 class ExportTarget(Protocol):
@@ -93,15 +94,19 @@ class Folder:
 
 
 class Exporter:
-    """An archive with a place to export to, both fresh. `hook`, if set, is told of calls to the place and the table."""
+    """A fresh archive with a fresh place to export to.
+
+    The table and the destination are under the rules of `faults`. The operations of the destination are
+    destination.write and destination.copy.
+    """
 
     def __init__(self, settings: Settings, engine: bootstrap.Engine, place: ExportTarget) -> None:
         self.settings = settings
         self.place = place
-        self.hook: Hook | None = None
-        openers = {kind: self._hooked(opener) for kind, opener in engine.openers.items()}
-        table = HookedTable(engine.table, self._told)
-        self.engine = bootstrap.Engine(table, engine.blobs, engine.queue, openers)
+        self.faults = Faults()
+        openers = {kind: self._faulty(opener) for kind, opener in engine.openers.items()}
+        self._table = engine.table
+        self.engine = replace(engine, table=FaultyTable(engine.table, self.faults), openers=openers)
         self.app = create_app(settings, self.engine)
         self.client: FlaskClient = self.app.test_client()
         self.clinic = PartitionClient(self.client)
@@ -136,9 +141,7 @@ class Exporter:
 
     def operation(self, operation: str) -> Operation:
         """An operation as it is kept."""
-        hook, self.hook = self.hook, None
-        found = Operations(self.engine.table).get(operation)
-        self.hook = hook
+        found = Operations(self._table).get(operation)
         assert found
         return found
 
@@ -154,31 +157,26 @@ class Exporter:
         lines = map(json.loads, self.place.files()[f"{operation}/errors.log"].splitlines())
         return [(line["identifier"], line["error"]) for line in lines]
 
-    def _hooked(self, opener: Callable[[Any, str], Any]) -> Callable[[Any, str], Any]:
-        return lambda target, operation: _Hooked(opener(target, operation), self._told)
-
-    def _told(self, call: str) -> None:
-        if self.hook:
-            self.hook(call)
+    def _faulty(self, opener: Opener) -> Opener:
+        return lambda target, operation: _FaultyDestination(opener(target, operation), self.faults)
 
 
-class _Hooked:
-    """A destination whose calls are announced before and after."""
+class _FaultyDestination:
+    """A `Destination` under the rules of `Faults`."""
 
-    def __init__(self, destination: Any, hook: Hook) -> None:
+    def __init__(self, destination: Destination, faults: Faults) -> None:
         self._destination = destination
-        self._hook = hook
-        self.url = destination.url
+        self._faults = faults
 
-    def write(self, key: str, body: Any, content_type: str) -> None:
-        self._hook(f"write {key}")
-        self._destination.write(key, body, content_type)
-        self._hook(f"write {key} done")
+    def write(self, key: str, body: BinaryIO, content_type: str) -> None:
+        self._faults.around("destination.write", (key,), lambda: self._destination.write(key, body, content_type))
 
     def copy(self, blob: str, size: int, key: str, content_type: str) -> None:
-        self._hook(f"copy {key}")
-        self._destination.copy(blob, size, key, content_type)
-        self._hook(f"copy {key} done")
+        copy = self._destination.copy
+        self._faults.around("destination.copy", (key,), lambda: copy(blob, size, key, content_type))
+
+    def url(self, key: str) -> str:
+        return self._destination.url(key)
 
 
 def totals(results: Mapping[str, Any]) -> tuple[int, int]:

@@ -79,10 +79,10 @@ def seen(archive: Archive, *, feed: bool = True) -> dict[Uids, Seen]:
         assert not feed or states == ["Replaced"] * (len(states) - 1) + ["Current"], states
     for study in {uids[0] for uids in result}:
         _check_index(archive, study)
-        together = archive.services.retrieve.instances(archive.partition, study)
-        for row in together:
-            (alone,) = archive.services.retrieve.instances(archive.partition, study, row.series, row.instance)
-            assert row.version == alone.version, "a study is not its instances"
+        for instance in archive.services.retrieve.instances(archive.partition, study):
+            path = (study, instance.series, instance.instance)
+            (alone,) = archive.services.retrieve.instances(archive.partition, *path)
+            assert instance.version == alone.version, "the study and its instance have different versions"
     return result
 
 
@@ -131,7 +131,7 @@ def check_tags(archive: Archive, patients: dict[str, str]) -> None:
 def _rows(archive: Archive) -> Iterator[InstanceRow]:
     for key in archive.items():
         if "/study/" in key.pk and key.sk.startswith("instance/"):
-            item = archive._table.get(key)
+            item = archive.table.get(key)
             assert item is not None
             yield InstanceRow.of(item, archive.partition.key, key.pk.rpartition("/")[2])
 

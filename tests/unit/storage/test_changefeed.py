@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,6 +19,7 @@ from app.storage.table.counters import SequenceCounter
 from app.storage.table.partitions import Partition
 from app.storage.table.ports import Table
 from tests.support.clock import AdvanceClock
+from tests.support.faults import Faults, FaultyTable, Rule, nothing
 
 CLINIC = Partition(2, "clinic", "")
 
@@ -173,25 +173,10 @@ def test_what_was_settled_once_is_not_read_again(table: SqliteTable, writer: Fee
     writer.write(*writer.reserve(2500))
     assert Feed(table).feed.settled() == 2500
     writer.write(*writer.reserve(10))
-    queried: list[str] = []
-    fresh = Feed(_Watched(table, queried.append))  # type: ignore[arg-type]  # passes everything on
-    assert fresh.feed.settled() == 2510
-    assert set(queried) == {keys.feed_bucket(2500)}
-
-
-class _Watched:
-    """A table that tells what is queried."""
-
-    def __init__(self, table: Table, tell: Callable[[str], None]) -> None:
-        self._table = table
-        self._tell = tell
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._table, name)
-
-    def query(self, pk: str, *given: object, **named: object) -> object:
-        self._tell(pk)
-        return self._table.query(pk, *given, **named)  # type: ignore[arg-type]  # passed on
+    faults = Faults()
+    in_last_bucket = faults.add(Rule(nothing(), operation="table.query", key=f"{keys.feed_bucket(2500)}|"))
+    assert Feed(FaultyTable(table, faults)).feed.settled() == 2510
+    assert in_last_bucket.matched == faults.calls["table.query"] > 0
 
 
 def test_pages_by_time_agree_with_the_whole(writer: Feed, reader: Feed, advance_clock: AdvanceClock) -> None:

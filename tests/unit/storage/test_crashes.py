@@ -7,6 +7,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import NamedTuple
@@ -15,17 +16,13 @@ import pytest
 
 from tests.support.archive import Archive, Uids, file
 from tests.support.clock import AdvanceClock
+from tests.support.faults import ANY, Killed, Rule, kill, kill_at, run
 
 A = ("2.25.1", "2.25.11", "2.25.111")
 A2 = ("2.25.1", "2.25.11", "2.25.112")
 B = ("2.25.1", "2.25.12", "2.25.121")
 C = ("2.25.2", "2.25.21", "2.25.211")
 MANY = [("2.25.1", "2.25.11", f"2.25.9{i}") for i in range(14)]
-MUTATIONS = ("write", "add", "put", "delete")
-
-
-class Killed(BaseException):
-    """The process is no more."""
 
 
 class Scenario(NamedTuple):
@@ -60,19 +57,6 @@ SCENARIOS = {
 }
 
 
-class Bomb:
-    """A hook that kills at the n-th call that changes something: before it for odd numbers, after it for even ones."""
-
-    def __init__(self, call: int) -> None:
-        self.left = call
-
-    def __call__(self, call: str) -> None:
-        if call.removesuffix(" done").split(".")[1] in MUTATIONS:
-            self.left -= 1
-            if self.left <= 0:
-                raise Killed
-
-
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_a_crash_leaves_nothing_half_done(name: str, tmp_path: Path, advance_clock: AdvanceClock) -> None:
     crash, ended = 0, False
@@ -89,12 +73,12 @@ def survived(scenario: Scenario, archive: Archive, observer: Archive, crash: int
     """Die at a call; true when there were not that many. Then look from another process."""
     for uids in scenario.before:
         archive.store(file(*uids))
-    archive.hook = bomb = Bomb(crash)
+    rule = archive.faults.add(kill_at(crash))
     with suppress(Killed):
         scenario.act(archive)
     advance_clock(10)  # the feed waits for writers that will not come
     assert set(scenario.before) - scenario.about <= observer.visible() <= {A, A2, B, C, *MANY}
-    return bomb.left > 0
+    return not rule.hits
 
 
 def comes_clean(scenario: Scenario, archive: Archive, advance_clock: AdvanceClock) -> None:
@@ -128,32 +112,22 @@ def test_a_deletion_of_the_last_one_that_dies_hides_nothing_stored_beside_it(
             for process in (archive, other):
                 process.move(f"clinic-{meeting}-{dying}")
             archive.store(file(*A))
-            archive.hook = meets = Meeting(meeting, dying, lambda: other.store(file(*stored)))
+            reasons: list[int] = []
+            store = partial(store_into, reasons, other, file(*stored))
+            meets = archive.faults.add(Rule(run(store), stage=ANY, nth=meeting))
+            dies = archive.faults.add(Rule(kill(), stage=ANY, nth=dying))
             with suppress(Killed):
                 archive.delete(*path)
-            archive.hook = None
+            archive.faults.clear()
             advance_clock(10)
-            assert (stored in other.visible()) == (meets.told == [0])
-            if meets.calls < dying:
+            assert (stored in other.visible()) == (reasons == [0])
+            if not dies.hits:
                 break
-        if meets.calls < meeting:
+        if not meets.hits:
             break
     assert meeting > 10
 
 
-class Meeting:
-    """A hook that lets another act at one call, and kills at another."""
-
-    def __init__(self, meeting: int, dying: int, other: Callable[[], list[int]]) -> None:
-        self.calls = 0
-        self.told: list[int] = []
-        self._meeting = meeting
-        self._dying = dying
-        self._other = other
-
-    def __call__(self, call: str) -> None:
-        self.calls += 1
-        if self.calls == self._meeting:
-            self.told = self._other()
-        if self.calls == self._dying:
-            raise Killed
+def store_into(reasons: list[int], archive: Archive, body: bytes) -> None:
+    """Store, and add the failure reason to the list: 0 for success."""
+    reasons += archive.store(body)

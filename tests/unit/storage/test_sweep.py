@@ -7,32 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from app.errors import Conflict, StorageUnavailable
 from app.services.store.report import EXISTS, FAILED
 from app.storage.index.sweep import INTENT_SECONDS, MAX_RETRIES, RETRY_SECONDS, TIDY_SECONDS
 from tests.support.archive import Archive, Uids, file
 from tests.support.clock import AdvanceClock
+from tests.support.faults import AFTER, BEFORE, FOR_EVER, Rule, Stage, conflict, fail
 from tests.support.schedule import Schedule
 
 A: Uids = ("2.25.1", "2.25.11", "2.25.111")
 B: Uids = ("2.25.2", "2.25.21", "2.25.211")
 DAY = 86_400
-
-
-class Fault:
-    """A hook that fails the calls that are to fail, and counts them."""
-
-    def __init__(self, call: str, error: Exception, times: int = 10**6) -> None:
-        self.call = call
-        self.error = error
-        self.left = times
-        self.failed = 0
-
-    def __call__(self, call: str) -> None:
-        if call == self.call and self.left:
-            self.left -= 1
-            self.failed += 1
-            raise self.error
 
 
 @pytest.fixture
@@ -71,16 +55,16 @@ def test_a_removal_that_fails_is_tried_again_for_days(archive: Archive, advance_
     archive.store(file(*A))
     archive.delete(*A)
     advance_clock(3 * DAY)
-    archive.hook = fault = Fault("blobs.delete", StorageUnavailable())
+    fault = archive.faults.add(Rule(fail(), operation="blobs.delete", times=FOR_EVER))
     for tries in range(1, MAX_RETRIES + 2):
         archive.work()
-        assert fault.failed == tries
+        assert fault.hits == tries
         advance_clock(RETRY_SECONDS)
     for _ in range(30):
         archive.work()
         advance_clock(RETRY_SECONDS)
-    assert fault.failed == MAX_RETRIES + 1
-    archive.hook = None
+    assert fault.hits == MAX_RETRIES + 1
+    archive.faults.clear()
     advance_clock(365 * DAY)
     archive.work()
     archive.check_clean()
@@ -92,7 +76,7 @@ def test_one_failure_does_not_keep_the_rest(archive: Archive, advance_clock: Adv
     archive.delete(*A)
     archive.delete(*B)
     advance_clock()
-    archive.hook = Fault("blobs.delete", StorageUnavailable(), times=1)
+    archive.faults.add(Rule(fail(), operation="blobs.delete"))
     archive.work()
     assert len(archive.blobs()) == 1
 
@@ -101,14 +85,14 @@ def test_a_study_that_cannot_be_tidied_comes_back_and_keeps_nobody_waiting(
     archive: Archive, advance_clock: AdvanceClock
 ) -> None:
     archive.store(file(*A), file(*B))
-    archive.hook = fault = Fault("table.add", StorageUnavailable())
+    fault = archive.faults.add(Rule(fail(), operation="table.add", times=FOR_EVER))
     archive.delete(B[0])  # closed, but nothing could be unmade
     assert archive.visible() == {A}
     for tries in (2, 3):
         advance_clock(TIDY_SECONDS)
         archive.work()
-        assert fault.failed == tries
-    archive.hook = None
+        assert fault.hits == tries
+    archive.faults.clear()
     advance_clock()
     archive.work()
     advance_clock()
@@ -170,17 +154,10 @@ def test_a_store_that_comes_too_late_fails(archive: Archive, advance_clock: Adva
 
 def test_a_write_that_was_done_although_it_conflicts_is_a_store(archive: Archive, advance_clock: AdvanceClock) -> None:
     """What a repeated request may be told on its second try: it met what it had written itself."""
-    calls: list[str] = []
-
-    def hook(call: str) -> None:
-        calls.append(call)
-        if call == "table.write done" and calls.count(call) == 2:  # the intent came before
-            raise Conflict(("", ""))
-
     archive.store(file(*B))
-    archive.hook = hook
+    archive.faults.add(Rule(conflict(), operation="table.write", stage=AFTER, nth=2))  # the first write is the intent
     assert archive.store(file(*A)) == [0]
-    archive.hook = None
+    archive.faults.clear()
     assert archive.visible() == {A, B}
     advance_clock()
     archive.work()
@@ -188,22 +165,15 @@ def test_a_write_that_was_done_although_it_conflicts_is_a_store(archive: Archive
 
 
 @pytest.mark.parametrize("write", range(1, 8))
-@pytest.mark.parametrize("when", ["table.write", "table.write done"])
+@pytest.mark.parametrize("stage", [BEFORE, AFTER], ids=["before", "after"])
 def test_a_data_store_that_fails_midway_is_told_of_and_leaves_no_half(
-    archive: Archive, advance_clock: AdvanceClock, write: int, when: str
+    archive: Archive, advance_clock: AdvanceClock, write: int, stage: Sequence[Stage]
 ) -> None:
     """Of many instances in one request, those told as stored are; those told as failed may be, but whole."""
     many = [("2.25.1", "2.25.11", f"2.25.9{i}") for i in range(30)]
-    calls: list[str] = []
-
-    def hook(call: str) -> None:
-        calls.append(call)
-        if call == when and calls.count(when) == write:
-            raise StorageUnavailable
-
-    archive.hook = hook
+    archive.faults.add(Rule(fail(), operation="table.write", stage=stage, nth=write))
     report = archive.store(*(file(*uids) for uids in many))
-    archive.hook = None
+    archive.faults.clear()
     assert len(report) == 30
     advance_clock(10)
     found = archive.visible()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -26,6 +27,7 @@ from app.web.schemas.body import load_body
 from app.web.schemas.extended_query_tags import TAGS
 from tests.support.archive import Archive, Uids
 from tests.support.clock import AdvanceClock
+from tests.support.faults import AFTER, Killed, Rule, kill, run
 from tests.support.instances import make_instance
 
 AGE: dict[str, Any] = {"path": "PatientAge", "level": "Study"}
@@ -35,10 +37,6 @@ PRIVATE: dict[str, Any] = {"path": "12051003", "vr": "LO", "privateCreator": "AC
 PLACES: list[Uids] = [(f"2.25.{s}", f"2.25.{s}.1", f"2.25.{s}.1.{i}") for s in (1, 2) for i in range(1, 5)]
 EXTRA: Uids = ("2.25.1", "2.25.1.1", "2.25.1.1.9")
 NEW: Uids = ("2.25.3", "2.25.3.1", "2.25.3.1.1")
-
-
-class Killed(BaseException):
-    """The process is no more."""
 
 
 def instance(uids: Uids, age: str, name: str = "Doe^Jane") -> bytes:
@@ -93,19 +91,9 @@ def at_each_call(
         mine, others = Archive(folder), Archive(folder)
         if begin:
             begin(mine)
-        calls = 0
-
-        def hook(call: str, at: int = at, others: Archive = others) -> None:
-            nonlocal calls
-            if not call.endswith("done"):
-                calls += 1
-                if calls == at + 1:
-                    meanwhile(others)
-
-        mine.hook = hook
+        rule = mine.faults.add(Rule(run(partial(meanwhile, others)), nth=at + 1))
         act(mine)
-        mine.hook = None
-        if calls <= at:
+        if not rule.hits:
             return
         yield Archive(folder)
 
@@ -121,7 +109,7 @@ def found(archive: Archive, level: str, **parameters: str) -> list[str]:
 
 def items(archive: Archive) -> dict[tuple[str, str], Any]:
     """All that lies in the table but operations and announcements; what is packed, unpacked."""
-    rows = archive.services.query_tags._tags._table._table._readers.rows(  # type: ignore[attr-defined]  # SQLite's
+    rows = archive.table._table._readers.rows(  # type: ignore[attr-defined]  # of SQLite
         "SELECT pk, sk, fields, data FROM item WHERE pk NOT LIKE 'operation%' AND pk NOT LIKE 'queue%'", ()
     )
     return {(pk, sk): _read(pk, fields, data) for pk, sk, fields, data in rows}
@@ -141,7 +129,7 @@ def filed(archive: Archive) -> list[tuple[str, str]]:
 def ages_are_right(archive: Archive) -> None:
     """Every study is found by the age that its newest instance has, and by no other."""
     partition = archive.partition.key
-    table = archive.services.query_tags._tags._table
+    table = archive.table
     newest: dict[str, tuple[int, str]] = {}
     for study in ("2.25.1", "2.25.2", "2.25.3"):
         for item in table.query(keys.study_items(partition, study), keys.INSTANCES):
@@ -295,18 +283,10 @@ def killed_at_each_write(
     for at, folder in enumerate(copies(prepared)):
         archive = Archive(folder)
         begin(archive)
-        calls = 0
-
-        def hook(call: str, at: int = at) -> None:
-            nonlocal calls
-            calls += call == "table.write done"
-            if calls > at:
-                raise Killed
-
-        archive.hook = hook
+        rule = archive.faults.add(Rule(kill(), operation="table.write", stage=AFTER, nth=at + 1))
         with suppress(Killed):
             archive.work()
-        if calls <= at:
+        if not rule.hits:
             return
         advance_clock(3600)
         successor = Archive(folder)
@@ -326,8 +306,8 @@ def test_a_re_index_cut_short_at_any_write_ends_as_if_it_had_not_been(
     number = 0
     for number, archive in enumerate(killed_at_each_write(prepared, adding, advance_clock), start=1):
         assert without_times(items(archive)) == expected, number
-        assert not list(archive.services.query_tags._tags._table.query("operations/open"))
-        assert not list(archive.services.query_tags._tags._table.query("operations/active"))
+        assert not list(archive.table.query("operations/open"))
+        assert not list(archive.table.query("operations/active"))
     assert number >= 12
 
 

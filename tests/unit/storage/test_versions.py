@@ -24,8 +24,9 @@ from app.services.update import new_versions, task
 from app.storage.operations.operations import Operation
 from app.storage.table.ports import ALL, Item, Range
 from app.storage.tags.query_tags import QueryTags, QueryTagStore
-from tests.support.archive import Archive, HookedTable, Uids
+from tests.support.archive import Archive, Uids
 from tests.support.clock import AdvanceClock
+from tests.support.faults import FaultyTable, Killed, kill_at
 from tests.support.schedule import Choose, Schedule
 from tests.support.updates import (
     TAGS,
@@ -40,7 +41,6 @@ from tests.support.updates import (
     update,
     updates,
 )
-from tests.unit.storage.test_crashes import Bomb, Killed
 
 A: Uids = ("2.25.1", "2.25.11", "2.25.111")
 A2: Uids = ("2.25.1", "2.25.11", "2.25.112")
@@ -127,7 +127,7 @@ def test_a_crash_at_any_write_changes_nothing_in_the_end(
             broken(B)
         before = seen(archive)
         operation = start(archive, "NEW", STUDY, OTHER)
-        archive.hook = bomb = Bomb(crash)
+        rule = archive.faults.add(kill_at(crash))
         with suppress(Killed):
             archive.work()
         half_way(observer, before)
@@ -136,7 +136,7 @@ def test_a_crash_at_any_write_changes_nothing_in_the_end(
         observer.work()
         advance_clock(10)
         ended(observer, operation, scenario)
-        if bomb.left > 0:
+        if not rule.hits:
             break
     assert crash > 60
 
@@ -279,13 +279,15 @@ def test_a_deletion_under_way_meets_a_write(name: str, tmp_path: Path, advance_c
         check_tidy(archive)
 
 
+query = FaultyTable.query
+
+
 def one_by_one(
-    self: HookedTable, pk: str, between: Range = ALL, *, reverse: bool = False, limit: int | None = None
+    self: FaultyTable, pk: str, between: Range = ALL, *, reverse: bool = False, limit: int | None = None
 ) -> Iterator[Item]:
     """Yield the items of a query in pages of one, so that much can happen between them."""
     for _ in range(limit or 1000):
-        self._hook("table.query")
-        item = next(self._table.query(pk, between, reverse=reverse, limit=1), None)
+        item = next(query(self, pk, between, reverse=reverse, limit=1), None)
         if item is None:
             return
         between = Range(between.low, item.key.sk[:-1]) if reverse else Range(item.key.sk + " ", between.high)
@@ -305,7 +307,7 @@ def test_readers_see_all_new_or_all_old(
         if earlier:
             update(archive, "FIRST", STUDY)
         with monkeypatch.context() as patch:
-            patch.setattr(HookedTable, "query", one_by_one)
+            patch.setattr(FaultyTable, "query", one_by_one)
             schedule = Schedule(counted := Counted(stops(at)))
             archive.hook = schedule.pause
             outcomes = schedule.run(
@@ -329,10 +331,9 @@ def test_an_updated_study_is_read_once(tmp_path: Path) -> None:
     stored(archive)
     update(archive, "NEW", STUDY)
     archive.store(image(NEW))
-    calls: list[str] = []
-    archive.hook = calls.append
+    archive.faults.calls.clear()
     assert len(archive.services.retrieve.instances(archive.partition, STUDY)) == 4
-    assert calls == ["table.query"]
+    assert archive.faults.calls == {"table.query": 1}
 
 
 @pytest.mark.parametrize("seed", range(8))

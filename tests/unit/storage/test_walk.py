@@ -11,23 +11,10 @@ import pytest
 from app import bootstrap
 from app.settings import Settings
 from app.storage.index.pages import InstancePages, PagePosition
-from app.storage.table.ports import ALL, Item, Range
-from tests.support.archive import Archive, HookedTable, file
+from tests.support.archive import Archive, file
+from tests.support.faults import Faults, FaultyTable
 
 STUDY = "2.25.1"
-
-
-class Counting(HookedTable):
-    """Counts the items that queries yield."""
-
-    read = 0
-
-    def query(
-        self, pk: str, between: Range = ALL, *, reverse: bool = False, limit: int | None = None
-    ) -> Iterator[Item]:
-        for item in super().query(pk, between, reverse=reverse, limit=limit):
-            self.read += 1
-            yield item
 
 
 @pytest.fixture
@@ -40,9 +27,13 @@ def archive(tmp_path: Path) -> Archive:
 
 
 @pytest.fixture
-def table(archive: Archive) -> Counting:
-    engine = bootstrap.build_engine(Settings(data_dir=archive.folder))
-    return Counting(engine.table, lambda call: None)
+def faults() -> Faults:
+    return Faults()
+
+
+@pytest.fixture
+def table(archive: Archive, faults: Faults) -> FaultyTable:
+    return FaultyTable(bootstrap.build_engine(Settings(data_dir=archive.folder)).table, faults)
 
 
 def walked(walk: InstancePages, archive: Archive, series: str | None, size: int) -> Iterator[list[str]]:
@@ -55,19 +46,19 @@ def walked(walk: InstancePages, archive: Archive, series: str | None, size: int)
 
 
 @pytest.mark.parametrize("size", [1, 3, 10, 29, 30, 31])
-def test_each_once(archive: Archive, table: Counting, size: int) -> None:
+def test_each_once(archive: Archive, table: FaultyTable, faults: Faults, size: int) -> None:
     pages = list(walked(InstancePages(table), archive, None, size))
     assert list(chain(*pages)) == [f"{STUDY}.{series}.{n}" for series in "123" for n in range(10)]
     assert max(map(len, pages)) <= size
-    assert table.read == 30, "no row is read twice"
+    assert faults.items_queried == 30, "no row is read twice"
 
 
-def test_one_series(archive: Archive, table: Counting) -> None:
+def test_one_series(archive: Archive, table: FaultyTable, faults: Faults) -> None:
     assert list(chain(*walked(InstancePages(table), archive, f"{STUDY}.2", 4))) == [f"{STUDY}.2.{n}" for n in range(10)]
-    assert table.read == 10
+    assert faults.items_queried == 10
 
 
-def test_what_is_deleted_meanwhile_is_left_out(archive: Archive, table: Counting) -> None:
+def test_what_is_deleted_meanwhile_is_left_out(archive: Archive, table: FaultyTable) -> None:
     pages = walked(InstancePages(table), archive, None, 10)
     assert len(next(pages)) == 10
     archive.delete(STUDY, f"{STUDY}.2")
@@ -75,7 +66,7 @@ def test_what_is_deleted_meanwhile_is_left_out(archive: Archive, table: Counting
     assert list(chain(*pages)) == [f"{STUDY}.3.{n}" for n in range(10) if n != 4]
 
 
-def test_what_exists(archive: Archive, table: Counting) -> None:
+def test_what_exists(archive: Archive, table: FaultyTable) -> None:
     walk, key = InstancePages(table), archive.partition.key
     archive.delete(STUDY, f"{STUDY}.2")
     archive.delete("2.25.10")

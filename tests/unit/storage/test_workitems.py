@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import random
-from collections.abc import Iterator
-from typing import Any
 
 import orjson
 import pytest
@@ -18,61 +16,31 @@ from app.dicom.worklist import states
 from app.dicom.worklist.search_attributes import FILTERS, MAX_VALUES, STATE
 from app.errors import Conflict, InvalidWorkitem, StorageUnavailable, TooLarge
 from app.storage.table import keys
-from app.storage.table.ports import MAX_CHANGES, Change, Item, Key, Put, Range, Table
+from app.storage.table.ports import MAX_CHANGES, Put
 from app.storage.worklist.search import WorklistSearch
 from app.storage.worklist.workitems import MAX_DATASET_BYTES, WorkitemRow, Workitems, postings
+from tests.support.faults import Faults, FaultyTable, Killed, Rule, kill
 from tests.support.workitems import requested, sequence, text, workitem
 
 P = 7
 """A partition."""
 
 
-class Killed(BaseException):
-    """The process is no more."""
-
-
-class Watched:
-    """A table that counts what is read, remembers what is written, and dies before a write if told."""
-
-    def __init__(self, table: Table) -> None:
-        self._table = table
-        self.read = self.batches = 0
-        self.writes: list[tuple[Change, ...]] = []
-        self.left = -1
-
-    def get(self, key: Key) -> Item | None:
-        self.read += 1
-        return self._table.get(key)
-
-    def get_many(self, wanted: list[Key]) -> list[Item | None]:
-        self.read += len(wanted)
-        self.batches += 1
-        return self._table.get_many(wanted)
-
-    def query(self, pk: str, between: Range = keys.SERIES, **how: Any) -> Iterator[Item]:
-        for item in self._table.query(pk, between, **how):
-            self.read += 1
-            yield item
-
-    def write(self, *changes: Change) -> None:
-        if self.left == 0:
-            raise Killed
-        self.left -= 1
-        self._table.write(*changes)
-        self.writes.append(changes)
-
-    def add(self, key: Key, counter: str, by: int) -> int:
-        return self._table.add(key, counter, by)
+@pytest.fixture
+def faults() -> Faults:
+    faults = Faults()
+    faults.record_writes()
+    return faults
 
 
 @pytest.fixture
-def table(engine: Engine) -> Watched:
-    return Watched(engine.table)
+def table(engine: Engine, faults: Faults) -> FaultyTable:
+    return FaultyTable(engine.table, faults)
 
 
 @pytest.fixture
-def workitems(table: Watched) -> Workitems:
-    return Workitems(table)  # type: ignore[arg-type]  # counts are not asked for
+def workitems(table: FaultyTable) -> Workitems:
+    return Workitems(table)
 
 
 def dataset(number: int, **different: JsonDataset | None) -> JsonDataset:
@@ -90,9 +58,9 @@ def move(workitems: Workitems, number: int, state: str) -> None:
     workitems.change(row, row.dataset() | {STATE: text("CS", state)}, "2.25.9")
 
 
-def searched(table: Watched, *parameters: tuple[str, str]) -> list[str]:
+def searched(table: FaultyTable, *parameters: tuple[str, str]) -> list[str]:
     query = parse_query(Level.INSTANCE, None, None, parameters, Catalogue(FILTERS, sequences=True))
-    return [row.workitem for row in WorklistSearch(table).run(P, query)]  # type: ignore[arg-type]
+    return [row.workitem for row in WorklistSearch(table).run(P, query)]
 
 
 def listed(engine: Engine) -> set[tuple[str, str]]:
@@ -105,7 +73,7 @@ def listed(engine: Engine) -> set[tuple[str, str]]:
 
 
 def test_each_change_is_one_write_that_moves_the_workitem_between_states(
-    table: Watched, workitems: Workitems, engine: Engine
+    table: FaultyTable, faults: Faults, workitems: Workitems, engine: Engine
 ) -> None:
     workitems.add(P, "2.25.1", dataset(1))
     assert listed(engine) == {("scheduled", "2.25.1")}
@@ -113,7 +81,7 @@ def test_each_change_is_one_write_that_moves_the_workitem_between_states(
     assert listed(engine) == {("in progress", "2.25.1")}
     move(workitems, 1, "COMPLETED")
     assert listed(engine) == {("completed", "2.25.1")}
-    first, *changes = table.writes
+    first, *changes = faults.writes
     assert len(changes) == 2
     assert len(first) == 1 + len(postings(found(workitems, 1)))
     assert [len(each) for each in changes] == [3, 3]  # the workitem, the state it left, the state it is in
@@ -160,35 +128,37 @@ def many(first: int, count: int = MAX_VALUES) -> JsonDataset:
 
 
 @pytest.mark.parametrize("killed", range(4))
-def test_more_postings_than_a_write_takes(table: Watched, workitems: Workitems, engine: Engine, killed: int) -> None:
+def test_more_postings_than_a_write_takes(
+    table: FaultyTable, faults: Faults, workitems: Workitems, engine: Engine, killed: int
+) -> None:
     """However the process dies, what is searched is what is stored."""
     workitems.add(P, "2.25.1", dataset(1, T0040A370=many(0)))
-    assert all(len(changes) <= MAX_CHANGES for changes in table.writes)
+    assert all(len(changes) <= MAX_CHANGES for changes in faults.writes)
     assert searched(table, ("0040A370.00080050", "A99")) == searched(table, ("0040A370.00401001", "R0")) == ["2.25.1"]
     row = found(workitems, 1)
-    table.left = killed
+    faults.add(Rule(kill(), operation="table.write", nth=killed + 1))
     with contextlib.suppress(Killed):
         workitems.change(row, dataset(1, T0040A370=many(50)) | {STATE: text("CS", "CANCELED")}, "")
-    table.left = -1
+    faults.clear()
     changed = found(workitems, 1).revision == 2
     assert listed(engine) == {("canceled" if changed else "scheduled", "2.25.1")}
     for accession, there in (("A0", not changed), ("A99", True), ("A149", changed)):
         assert (searched(table, ("0040A370.00080050", accession)) == ["2.25.1"]) is there
 
 
-def test_only_the_first_values_in_a_sequence_are_filed(table: Watched, workitems: Workitems) -> None:
+def test_only_the_first_values_in_a_sequence_are_filed(table: FaultyTable, workitems: Workitems) -> None:
     workitems.add(P, "2.25.1", dataset(1, T0040A370=many(0, MAX_VALUES + 1)))
     assert searched(table, ("0040A370.00080050", f"A{MAX_VALUES - 1}")) == ["2.25.1"]
     assert searched(table, ("0040A370.00080050", f"A{MAX_VALUES}")) == []
 
 
-def test_a_dataset_too_large_is_refused(table: Watched, workitems: Workitems) -> None:
+def test_a_dataset_too_large_is_refused(table: FaultyTable, faults: Faults, workitems: Workitems) -> None:
     with pytest.raises(TooLarge):
         workitems.add(P, "2.25.1", dataset(1, T00400400=text("LT", "x" * MAX_DATASET_BYTES)))
     noise = random.Random(1).randbytes(500_000).hex()
     with pytest.raises(InvalidWorkitem, match="compressed"):
         workitems.add(P, "2.25.1", dataset(1, T00400400=text("LT", noise)))
-    assert not table.writes
+    assert not faults.writes
     workitems.add(P, "2.25.1", dataset(1, T00400400=text("LT", "x" * (MAX_DATASET_BYTES - 10_000))))
     assert len(found(workitems, 1).document) < 10_000
 
@@ -206,41 +176,43 @@ def test_damage_is_noticed(workitems: Workitems, engine: Engine) -> None:
 
 
 @pytest.mark.parametrize("settings", ["embedded"], indirect=True)
-def test_a_state_is_listed_without_reading_the_others(table: Watched, workitems: Workitems) -> None:
+def test_a_state_is_listed_without_reading_the_others(table: FaultyTable, faults: Faults, workitems: Workitems) -> None:
     for number in range(1, 301):
         workitems.add(P, f"2.25.{number}", dataset(number))
     for number in (5, 150, 290):
         move(workitems, number, "IN PROGRESS")
-    table.read = 0
+    faults.forget_reads()
     assert searched(table, (STATE, "IN PROGRESS")) == ["2.25.290", "2.25.150", "2.25.5"]
-    assert table.read == 6  # three entries, three workitems
-    table.read = 0
+    assert faults.items_read == 6  # three entries, three workitems
+    faults.forget_reads()
     assert len(searched(table, (STATE, "SCHEDULED"), ("limit", "10"))) == 10
-    assert table.read == 20
+    assert faults.items_read == 20
 
 
 @pytest.mark.parametrize("settings", ["embedded"], indirect=True)
-def test_two_filters_cost_what_the_rarer_one_does(table: Watched, workitems: Workitems) -> None:
+def test_two_filters_cost_what_the_rarer_one_does(table: FaultyTable, faults: Faults, workitems: Workitems) -> None:
     for number in range(1, 301):
         patient = text("LO", "rare" if number % 100 == 0 else "common")
         workitems.add(P, f"2.25.{number}", dataset(number, T00100020=patient))
-    table.read = 0
+    faults.forget_reads()
     assert searched(table, (STATE, "SCHEDULED"), ("PatientID", "rare")) == ["2.25.300", "2.25.200", "2.25.100"]
-    assert table.read < 320  # of the long list, one chunk after each entry of the short one
+    assert faults.items_read < 320  # of the long list, one chunk after each entry of the short one
 
 
 @pytest.mark.parametrize("settings", ["embedded"], indirect=True)
-def test_a_short_page_that_takes_many_rows_takes_few_calls(table: Watched, workitems: Workitems) -> None:
+def test_a_short_page_that_takes_many_rows_takes_few_calls(
+    table: FaultyTable, faults: Faults, workitems: Workitems
+) -> None:
     for number in range(1, 201):
         times = {"T00404005": text("DT", "2024" if number <= 100 else "2025")}
         named = {"T00100010": {"vr": "PN", "Value": [{"Alphabetic": "Bea" if number <= 100 else "Ann"}]}}
         workitems.add(P, f"2.25.{number}", dataset(number, **times, **named))
     early = ("ScheduledProcedureStepStartDateTime", "-2024")
     assert searched(table, early, ("PatientName", "ann"), ("fuzzymatching", "true"), ("limit", "1")) == []
-    assert table.batches < 20
+    assert faults.calls["table.get_many"] < 20
 
 
-def test_the_newest_first_and_page_by_page(table: Watched, workitems: Workitems) -> None:
+def test_the_newest_first_and_page_by_page(table: FaultyTable, workitems: Workitems) -> None:
     for number in range(1, 8):
         workitems.add(P, f"2.25.{number}", dataset(number))
     move(workitems, 2, "COMPLETED")  # a change does not make it newer
@@ -249,7 +221,7 @@ def test_the_newest_first_and_page_by_page(table: Watched, workitems: Workitems)
     assert searched(table, ("offset", "7")) == []
 
 
-def test_a_posting_without_a_workitem_is_passed_over(table: Watched, workitems: Workitems, engine: Engine) -> None:
+def test_a_posting_without_a_workitem_is_passed_over(table: FaultyTable, workitems: Workitems, engine: Engine) -> None:
     workitems.add(P, "2.25.1", dataset(1))
     stray = [Put(item) for item in postings(found(workitems, 1)).values()]
     moved = [Put(each.item._replace(fields={"workitem": "2.25.2"})) for each in stray]

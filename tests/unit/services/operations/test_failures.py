@@ -10,11 +10,8 @@ import pytest
 from app.errors import Conflict, StorageUnavailable
 from app.services.operations import runner
 from app.storage.operations.operations import FAILED, NOT_STARTED, RUNNING, SUCCEEDED, Operation, Operations
+from tests.support.faults import Killed
 from tests.unit.services.operations.bench import Bench, run_until_idle
-
-
-class Killed(BaseException):
-    """Stands for kill -9."""
 
 
 @pytest.mark.parametrize("step", [1, 2, 3])
