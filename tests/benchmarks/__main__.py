@@ -2,7 +2,11 @@
 
 python -m tests.benchmarks                          every scenario, seven pairs
 python -m tests.benchmarks --only 'search-*' store  some of them
+python -m tests.benchmarks --beside ../before       an earlier state of Bulkhead in place of Orthanc
 python -m tests.benchmarks --peer-only --quick      the benchmark itself, tried out on Orthanc
+
+An earlier state is a directory with a checkout: `git worktree add ../before COMMIT`. Its own .venv is used if it has
+one, else this interpreter. The growth scenarios hold one state against itself and are left out.
 """
 
 from __future__ import annotations
@@ -24,7 +28,7 @@ from tests.benchmarks.corpus import Corpus
 from tests.benchmarks.floors import floors
 from tests.benchmarks.measure import Archive, Result, few, measure, measure_memory
 from tests.benchmarks.scenarios import SCENARIOS, Scenario, Versus
-from tests.benchmarks.servers import BUILD, BULKHEAD, ORTHANC, Kind, orthanc_installed, running
+from tests.benchmarks.servers import BUILD, ORTHANC, Kind, bulkhead, orthanc_installed, running
 
 DISK: Final = 10_000_000_000
 """Bytes that the stores of a full run may take on both servers together, with room to spare."""
@@ -37,6 +41,11 @@ DISK: Final = 10_000_000_000
 @click.option("--seconds", default=0.8, show_default=True, help="Least length of a lap of reads.")
 @click.option("--quick", is_flag=True, help="Two pairs of short laps: a try-out, not a measurement.")
 @click.option("--peer-only", is_flag=True, help="Leave Bulkhead out and put Orthanc in its place.")
+@click.option(
+    "--beside",
+    type=click.Path(exists=True, file_okay=False, resolve_path=True, path_type=Path),
+    help="Hold Bulkhead against the checkout in this directory instead of Orthanc.",
+)
 @click.option("--no-floors", is_flag=True, help="Leave the floors of the machine out.")
 @click.option("--json", "target", type=click.Path(dir_okay=False, path_type=Path), help="Write the figures there too.")
 def main(
@@ -46,46 +55,53 @@ def main(
     seconds: float,
     quick: bool,
     peer_only: bool,
+    beside: Path | None,
     no_floors: bool,
     target: Path | None,
 ) -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the servers are stopped
-    chosen = _chosen(only + more)
-    kinds = _kinds(peer_only)
+    chosen = _chosen(only + more, beside)
+    kinds = [bulkhead(beside, beside.name), _this_state()] if beside else _kinds(peer_only)
     _room()
     corpus = Corpus()
     click.echo(f"{report.environment()}; {', then '.join(kind.name for kind in kinds)}")
     floor = {} if no_floors else dict(floors(corpus))
     for name, milliseconds in floor.items():
         click.echo(report.floor(name, milliseconds))
-    click.echo(f"\n{report.LEGEND}\n\n{report.COLUMNS}")
+    click.echo(f"\n{report.LEGEND}\n{report.BESIDE if beside else ''}\n{report.COLUMNS}")
     if quick:
         pairs, seconds = 2, 0.2
     results = []
     for result in _results(chosen, corpus, kinds, pairs, seconds):
+        result.beside = beside is not None
         results.append(result)
         click.echo(report.text(result))
     if target:
         target.write_text(json.dumps(report.document(results, floor), indent=2))
     names = [result.scenario.name for result in results if report.missed(result)]
-    click.echo(f"\nmissed: {', '.join(names) or 'nothing'}")
+    click.echo(f"\n{'slower' if beside else 'missed'}: {', '.join(names) or 'nothing'}")
 
 
-def _chosen(patterns: Sequence[str]) -> list[Scenario]:
-    chosen = [s for s in SCENARIOS if not patterns or any(fnmatch(s.name, pattern) for pattern in patterns)]
+def _chosen(patterns: Sequence[str], beside: Path | None) -> list[Scenario]:
+    there = [s for s in SCENARIOS if not (beside and s.versus is Versus.FEW)]
+    chosen = [s for s in there if not patterns or any(fnmatch(s.name, pattern) for pattern in patterns)]
     if not chosen:
-        raise click.BadParameter(f"no such scenario; there are {', '.join(s.name for s in SCENARIOS)}")
+        raise click.BadParameter(f"no such scenario; there are {', '.join(s.name for s in there)}")
     return chosen
 
 
 def _kinds(peer_only: bool) -> list[Kind]:
     """The peer, where there is one, then the server that is judged."""
     if orthanc_installed():
-        return [ORTHANC] if peer_only else [ORTHANC, BULKHEAD]
+        return [ORTHANC] if peer_only else [ORTHANC, _this_state()]
     if peer_only:
         raise click.UsageError("Orthanc is not installed: apt-get install orthanc orthanc-dicomweb")
     click.echo("Orthanc is not installed (apt-get install orthanc orthanc-dicomweb): Bulkhead alone.")
-    return [BULKHEAD]
+    return [_this_state()]
+
+
+def _this_state() -> Kind:
+    return bulkhead(BUILD.parent, "Bulkhead")
 
 
 def _room() -> None:

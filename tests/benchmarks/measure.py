@@ -50,16 +50,23 @@ class Side:
         self.wall += run.seconds
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Result:
     """What a scenario came to; the side that is judged is the last one, the one it is held against the first."""
 
     scenario: Scenario
     sides: Sequence[Side]
+    beside: bool = False
+    """Whether the first side is an earlier state of the judged one."""
 
     def ratios(self) -> list[float]:
-        """One figure a pair of laps, as `versus` wants it; none where there is nothing to hold against."""
+        """One figure a pair of laps, as `versus` wants it; none where there is nothing to hold against.
+
+        Beside an earlier state every ratio is above 1 where the judged side is better, also that of memory.
+        """
         judged, other = self.sides[-1], self.sides[0]
+        if self.beside and self.scenario.versus is Versus.IDLE:
+            return [a / b for a, b in zip(other.over_idle, judged.over_idle, strict=True)]
         if self.scenario.versus is Versus.IDLE:
             return judged.over_idle
         if len(self.sides) < 2:
@@ -102,7 +109,10 @@ def check(server: Server, wanted: Iterable[Ask]) -> list[int]:
 
 
 def measure(scenario: Scenario, corpus: Corpus, archives: Sequence[Archive], pairs: int, seconds: float) -> Result:
-    """Time the archives in turn, `pairs` times, after one lap that proves and warms and does not count."""
+    """Time the archives in turn, `pairs` times, after one lap that proves and warms and does not count.
+
+    Every second pair begins with the other archive, so that a machine that slows down favours neither.
+    """
     for archive in archives:
         archive.ensure(scenario.needs)
     sides = [Side(archive.name) for archive in archives]
@@ -113,7 +123,8 @@ def measure(scenario: Scenario, corpus: Corpus, archives: Sequence[Archive], pai
     for pair in range(-1, pairs):
         if scenario.stores:
             batch = scenario.plan(corpus, f"{scenario.name}/{pair}")
-        for archive, side, expected in zip(archives, sides, sizes, strict=True):
+        turns = list(zip(archives, sides, sizes, strict=True))
+        for archive, side, expected in turns if pair % 2 == 0 else reversed(turns):
             run = _lap(archive.server, batch, None if scenario.stores else seconds)
             units = _audit(archive.server, batch, run, None if scenario.stores else expected)
             check(archive.server, batch.afterwards)

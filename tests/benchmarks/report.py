@@ -15,6 +15,12 @@ from tests.benchmarks.scenarios import Bar, Versus
 NOISE: Final = 0.15
 """Ratios nearer to their bar than this are too near to call."""
 
+ALIKE: Final = 0.05
+"""Ratios of two runs of one program differ from 1 by up to this."""
+
+FEWEST: Final = 3
+"""Fewer pairs say nothing."""
+
 COLUMNS: Final = f"{'':36}{'rate/s':>9}{'p50':>9}{'p95':>9}{'p99':>9}{'CPU':>9}{'client':>8}{'peak':>8}"
 LEGEND: Final = """\
 rate: instances a second for stores, answers a second for reads; median of the laps. p50, p95, p99: milliseconds of an
@@ -22,6 +28,12 @@ exchange, all laps together. CPU: milliseconds of the server's processes per uni
 wall time; they share the cores with the server. peak: MB, sum of VmHWM of the server's processes during the scenario
 (started anew through clear_refs before it). ratio: median of the ratios of the laps taken in turn, and their span.
 Differences under 15 % are noise."""
+
+
+BESIDE: Final = """\
+Beside an earlier state every ratio is above 1 where this state is better: more instances or answers a second, or less
+memory. SLOWER: it is below 1 in every pair of at least three, and its median is below 0.95. CPU: the same of the CPU
+time per unit, all laps together."""
 
 
 def environment() -> str:
@@ -51,7 +63,9 @@ def document(results: Iterable[Result], floors: dict[str, float]) -> dict[str, A
 
 
 def missed(result: Result) -> bool:
-    """Whether there is a bar, a ratio, and the ratio does not do."""
+    """Whether there is a bar, a ratio, and the ratio does not do; beside an earlier state: whether it got slower."""
+    if result.beside:
+        return _slower(result.ratios())
     bar, ratio = result.scenario.bar, _ratio(result)
     return bar is not None and ratio is not None and not _meets(result.scenario.versus, bar, ratio)
 
@@ -61,7 +75,20 @@ def _ratio(result: Result) -> float | None:
     ratios = result.ratios()
     if not ratios:
         return None
+    if result.beside:
+        return median(ratios)
     return max(ratios) if result.scenario.versus is Versus.IDLE else median(ratios)
+
+
+def _cpu_ratio(result: Result) -> float:
+    """CPU time of the first side per unit over that of the judged side; other work on the machine hardly changes it."""
+    other, judged = result.sides[0], result.sides[-1]
+    return (other.server_cpu / other.units) / max(judged.server_cpu / judged.units, 1e-9)
+
+
+def _slower(ratios: Sequence[float]) -> bool:
+    """Whether every pair says so, and the median is further from 1 than two runs of one program are."""
+    return len(ratios) >= FEWEST and max(ratios) < 1 and median(ratios) < 1 - ALIKE
 
 
 def _meets(versus: Versus, bar: Bar, ratio: float) -> bool:
@@ -73,6 +100,9 @@ def _verdict(result: Result) -> str:
     if ratio is None:
         return ""
     ratios = result.ratios()
+    if result.beside:
+        word = " | SLOWER" if _slower(ratios) else ""
+        return f" | {ratio:.2f}x ({min(ratios):.2f} to {max(ratios):.2f}), CPU {_cpu_ratio(result):.2f}x{word}"
     unit = " MB" if versus is Versus.IDLE else "x"
     found = f" | {ratio:.2f}{unit} ({min(ratios):.2f} to {max(ratios):.2f})"
     if bar is None:
@@ -106,6 +136,7 @@ def _entry(result: Result) -> dict[str, Any]:
         "aim": bar and bar.aim,
         "ratio": _ratio(result),
         "ratios": result.ratios(),
+        "cpu_ratio": _cpu_ratio(result) if result.beside else None,
         "missed": missed(result),
         "sides": [_side(side) for side in result.sides],
     }

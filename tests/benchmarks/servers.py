@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -37,6 +38,8 @@ class Kind:
     environment: Callable[[Path, int], dict[str, str]]
     name_prefix: str
     """The query for a prefix of PatientName, `{}` being the prefix."""
+    directory: Path = BUILD.parent
+    """The working directory of its processes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +77,7 @@ def running(kind: Kind) -> Iterator[Server]:
             process = subprocess.Popen(
                 kind.command(folder, port),
                 env=os.environ | kind.environment(folder, port),
-                cwd=BUILD.parent,
+                cwd=kind.directory,
                 stdout=sink,
                 stderr=sink,
                 start_new_session=True,
@@ -103,14 +106,52 @@ def _orthanc_command(folder: Path, port: int) -> list[str]:
     return ["Orthanc", str(path)]
 
 
-def _bulkhead_environment(folder: Path, port: int) -> dict[str, str]:
-    return {
-        "BULKHEAD_ENGINE": "embedded",
-        "BULKHEAD_DATA_DIR": str(folder / "data"),
-        "BULKHEAD_HOST": "127.0.0.1",
-        "BULKHEAD_PORT": str(port),
-        "BULKHEAD_LOG_LEVEL": "warning",
-    }
+def bulkhead(checkout: Path, name: str) -> Kind:
+    """Return Bulkhead as the source tree in `checkout` has it.
+
+    The tree runs on its own virtual environment, `.venv`, or on this interpreter if it has none. Raises RuntimeError
+    when that interpreter imports another tree.
+    """
+    own = checkout / ".venv" / "bin" / "python"
+    python = str(own if own.exists() else sys.executable)
+    place = {"PYTHONPATH": str(checkout)}
+    imported = subprocess.run(
+        [python, "-c", "import app; print(app.__file__)"],
+        cwd=checkout,
+        env=os.environ | place,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.strip()
+    if not Path(imported).is_relative_to(checkout):
+        raise RuntimeError(f"{python} imports {imported} instead of {checkout}/app")
+    module, function = _entry_point(checkout)
+
+    def environment(folder: Path, port: int) -> dict[str, str]:
+        return place | {
+            "BULKHEAD_ENGINE": "embedded",
+            "BULKHEAD_DATA_DIR": str(folder / "data"),
+            "BULKHEAD_HOST": "127.0.0.1",
+            "BULKHEAD_PORT": str(port),
+            "BULKHEAD_LOG_LEVEL": "warning",
+        }
+
+    return Kind(
+        name=name,
+        base="/v2/partitions/bench",
+        ready="/health/check",
+        command=lambda folder, port: [python, "-c", f"from {module} import {function} as main; main()", "serve"],
+        environment=environment,
+        name_prefix="PatientName={}&fuzzymatching=true",
+        directory=checkout,
+    )
+
+
+def _entry_point(checkout: Path) -> tuple[str, str]:
+    """Return module and function of the `bulkhead` command; earlier commits have them elsewhere."""
+    project = tomllib.loads((checkout / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    module, _, function = project["scripts"]["bulkhead"].partition(":")
+    return module, function
 
 
 def _free_port() -> int:
@@ -137,15 +178,6 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
 
-
-BULKHEAD: Final = Kind(
-    name="Bulkhead",
-    base="/v2/partitions/bench",
-    ready="/health/check",
-    command=lambda folder, port: [str(Path(sys.executable).with_name("bulkhead")), "serve"],
-    environment=_bulkhead_environment,
-    name_prefix="PatientName={}&fuzzymatching=true",
-)
 
 # 1.10 answers fuzzy prefixes with nothing and does not decode %XX in values: hence the bare asterisk.
 ORTHANC: Final = Kind(

@@ -18,7 +18,7 @@ from typing import Final
 import click
 
 from tests.benchmarks.client import Connection, Response, Wire
-from tests.benchmarks.servers import BULKHEAD, Server, running
+from tests.benchmarks.servers import BUILD, Server, bulkhead, running
 from tests.support.workitems import Dataset, code, name, requested, sequence, text, workitem
 
 FEW: Final = 10
@@ -58,7 +58,7 @@ class Figures:
 
 def figures(rounds: int, many: int = MANY) -> Iterator[tuple[str, Figures]]:
     """What a creation and each search took; the two worklists are asked in turn, over HTTP, by one client."""
-    with running(BULKHEAD) as server, Connection(server.port) as connection:
+    with running(bulkhead(BUILD.parent, "Bulkhead")) as server, Connection(server.port) as connection:
         numbers = count(1)
 
         def made() -> int:
