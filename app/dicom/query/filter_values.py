@@ -1,4 +1,4 @@
-"""One value of a query parameter to what it asks for: matching kinds, dates and times, lists (conformance §5.4 "Matching")."""
+"""The value of a query parameter -> the condition that it states: kinds of matching, dates and times, lists (conformance §5.4)."""
 
 from __future__ import annotations
 
@@ -7,25 +7,37 @@ from datetime import datetime
 from typing import Final
 
 from app.dicom.encoding.uids import clean_uid
-from app.dicom.query.matching import NUMBERS, RANGES, WILD, Between, Condition, OneOf, Wildcard, Words, canonical
-from app.dicom.query.matching import words as words_of
+from app.dicom.query.canonical import NUMBERS, WILD, canonical, words
+from app.dicom.query.matching import Between, Condition, OneOf, Period, Wildcard, Words
+from app.dicom.query.moments import bounds_of, end_in_utc, in_utc, without_offset
 from app.dicom.validation.attributes import Attribute
 from app.errors import InvalidQuery, InvalidRequest
 
 _MAX_CHARACTERS: Final = {"AE": 16, "CS": 16, "SH": 16, "LO": 64, "AS": 4}
 
-_FORMATS: Final = {
+_KINDS: Final = {
     "DA": ("Date", "yyyyMMdd"),
     "TM": ("Time", "HHmmss.FFFFFF where only HH is mandatory"),
     "DT": ("DateTime", "yyyyMMddHHmmss.FFFFFF where only yyyy is mandatory"),
 }
-_DATE_FORMATS: Final = {4: "%Y", 6: "%Y%m", 8: "%Y%m%d", 10: "%Y%m%d%H", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
-_TIME_FORMATS: Final = {2: "%H", 4: "%H%M", 6: "%H%M%S"}
-_FRACTION = re.compile(r"(\d+)(\.\d{1,6})?", re.ASCII)
+"""VR -> what messages call a value and its format."""
+
+_FORMATS: Final = {
+    "DA": {8: "%Y%m%d"},
+    "TM": {2: "%H", 4: "%H%M", 6: "%H%M%S"},
+    "DT": {4: "%Y", 6: "%Y%m", 8: "%Y%m%d", 10: "%Y%m%d%H", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"},
+}
+"""VR -> number of digits -> their format. A fraction may follow whole seconds."""
+
+_DIGITS: Final = re.compile(r"(\d+)(\.\d{1,6})?", re.ASCII)
 
 
 def condition(attribute: Attribute, name: str, value: str, *, fuzzy: bool) -> Condition | None:
-    """Return what a value, not empty, must satisfy; None for universal matching (`*`). `name` is for messages."""
+    """Return the condition that a value, not empty, states; None for universal matching (`*`).
+
+    `name` is the attribute as the client wrote it, for messages. Raises `InvalidQuery`, `InvalidRequest`,
+    `InvalidIdentifier`.
+    """
     vr = attribute.vr
     if vr == "UI":
         return OneOf(frozenset(clean_uid(uid, name) for uid in _split(value)))
@@ -34,12 +46,14 @@ def condition(attribute: Attribute, name: str, value: str, *, fuzzy: bool) -> Co
         if not number:
             raise InvalidQuery(f"Invalid query: specified value '{value}' is not a number for attribute '{name}'.")
         return OneOf(frozenset((number,)))
-    if vr in RANGES:
+    if vr == "DT":
+        return _period(name, value)
+    if vr in _FORMATS:
         return _between(vr, name, value)
     if not value.strip(" *"):
         return None
     if vr == "PN" and fuzzy:
-        found = tuple(words_of(canonical("PN", value).replace("*", "")))
+        found = tuple(words(canonical("PN", value).replace("*", "")))
         return Words(found) if found else None
     if vr in WILD and ("*" in value or "?" in value):
         _check_length(vr, name, value.replace("*", ""))
@@ -62,41 +76,81 @@ def _check_length(vr: str, name: str, value: str) -> None:
         )
 
 
+# --- dates and times ----------------------------------------------------------------------------------------------
+
+
 def _between(vr: str, name: str, value: str) -> Condition:
-    kind, shape = _FORMATS[vr]
-    text = value.strip()
-    low, dash, high = text.partition("-")
-    low, high = low.strip(), high.strip()
+    """Return the condition of a DA or TM. A partial value means the start of its period, also in a range."""
+    low, dash, high = (part.strip() for part in value.strip().partition("-"))
     if not dash:
-        return OneOf(frozenset((_moment(vr, name, low),)))
+        return OneOf(frozenset((canonical(vr, _checked(vr, name, low)),)))
     if not low and not high:
-        raise InvalidQuery(
-            f"Invalid query: specified {kind} range value '{value}' is invalid for attribute '{name}'. "
-            f"At least one end must be given, formatted as {shape}."
-        )
-    bounds = Between(_moment(vr, name, low) if low else "", _moment(vr, name, high) if high else "")
-    if bounds.low and bounds.high and bounds.low > bounds.high:
-        raise InvalidQuery(
-            f"Invalid query: specified {kind} range value '{value}' is invalid for attribute '{name}'. "
-            f"The first part {kind} {low} should be lesser than or equal to the second part {kind} {high}."
-        )
-    return bounds
+        raise _endless(vr, name, value)
+    start = canonical(vr, _checked(vr, name, low)) if low else ""
+    end = canonical(vr, _checked(vr, name, high)) if high else ""
+    if start and end and start > end:
+        raise _reversed(vr, name, value, low, high)
+    return Between(start, end)
 
 
-def _moment(vr: str, name: str, text: str) -> str:
-    """Return the canonical form of a date or time; a partial one means the start of its period."""
-    found = _FRACTION.fullmatch(text)
+def _period(name: str, value: str) -> Condition:
+    """Return the condition of a DT.
+
+    A single value means the start of its period. A range begins with the start of its first period and ends with the
+    end of its second.
+    """
+    found = bounds_of(value)
+    if found is None:
+        low, dash, high = (part.strip() for part in value.strip().partition("-"))
+        if dash and not low and not high:
+            raise _endless("DT", name, value)
+        for part in filter(None, (low, high)):
+            _checked("DT", name, part)
+        raise _invalid("DT", name, value.strip())
+    if isinstance(found, str):
+        moment = in_utc(_checked("DT", name, found)) or ""
+        return Period(moment, moment)
+    low, high = found
+    start = (in_utc(_checked("DT", name, low)) or "") if low else ""
+    end = end_in_utc(_checked("DT", name, high)) if high else ""
+    if start and end and start > end:
+        raise _reversed("DT", name, value, low, high)
+    return Period(start, end)
+
+
+def _checked(vr: str, name: str, text: str) -> str:
+    """Return a date or time that exists and is written as its VR has it; raise `InvalidQuery` for another text."""
+    found = _DIGITS.fullmatch(without_offset(text) if vr == "DT" else text)
     digits, fraction = found.groups() if found else ("", None)
-    formats = {"DA": {8: "%Y%m%d"}, "TM": _TIME_FORMATS, "DT": _DATE_FORMATS}[vr]
-    whole = max(formats)
+    formats = _FORMATS[vr]
+    if len(digits) not in formats or (fraction and (vr == "DA" or len(digits) != max(formats))):
+        raise _invalid(vr, name, text)
     try:
-        if (vr == "DA" and fraction) or (fraction and len(digits) != whole):
-            raise ValueError(text)
-        datetime.strptime(digits, formats[len(digits)])
-    except (KeyError, ValueError):
-        kind, shape = _FORMATS[vr]
-        raise InvalidQuery(
-            f"Invalid query: specified {kind} value '{text}' is invalid for attribute '{name}'. "
-            f"{kind} should be valid and formatted as {shape}."
-        ) from None
-    return canonical(vr, text)
+        datetime.strptime(digits, formats[len(digits)])  # only whether it can be read counts
+    except ValueError:
+        raise _invalid(vr, name, text) from None
+    return text
+
+
+def _invalid(vr: str, name: str, text: str) -> InvalidQuery:
+    kind, shape = _KINDS[vr]
+    return InvalidQuery(
+        f"Invalid query: specified {kind} value '{text}' is invalid for attribute '{name}'. "
+        f"{kind} should be valid and formatted as {shape}."
+    )
+
+
+def _endless(vr: str, name: str, value: str) -> InvalidQuery:
+    kind, shape = _KINDS[vr]
+    return InvalidQuery(
+        f"Invalid query: specified {kind} range value '{value}' is invalid for attribute '{name}'. "
+        f"At least one end must be given, formatted as {shape}."
+    )
+
+
+def _reversed(vr: str, name: str, value: str, low: str, high: str) -> InvalidQuery:
+    kind, _ = _KINDS[vr]
+    return InvalidQuery(
+        f"Invalid query: specified {kind} range value '{value}' is invalid for attribute '{name}'. "
+        f"The first part {kind} {low} should be lesser than or equal to the second part {kind} {high}."
+    )

@@ -8,6 +8,7 @@ from typing import Any, Final
 from app.dicom.encoding.uids import PADDING
 from app.dicom.json.dataset import JsonAttributes, JsonElement, first_of
 from app.dicom.json.values import NAME_GROUPS
+from app.dicom.query.moments import TIMEZONE, with_timezone
 from app.dicom.validation.attributes import Attribute
 from app.dicom.validation.instance_rules import UNEXPECTED_VR, fault_of_value
 
@@ -43,19 +44,22 @@ def fault(dataset: JsonAttributes, attribute: Attribute) -> str | None:
 
 
 def indexed_values(dataset: JsonAttributes, tags: Iterable[Attribute]) -> dict[str, JsonElement]:
-    """Return what is to be filed, by `Attribute.key`: first values that break no rule, cut from their elements."""
+    """Return what the index holds, by `Attribute.key`: elements that break no rule, with their first value alone.
+
+    A DT without an offset gets the offset of the dataset, (0008,0201).
+    """
     found: dict[str, JsonElement] = {}
     for each in tags:
         element = dataset.get(each.tag)
         first = first_of(element) if element and is_own(dataset, each) else None
         if first and fault(dataset, each) is None:
-            found[each.key] = first
+            found[each.key] = with_timezone(first, dataset) if each.vr == "DT" else first
     return found
 
 
 def excerpt(dataset: JsonAttributes, tags: Iterable[Attribute]) -> JsonAttributes:
-    """Return what `fault` and `indexed_values` look at in a dataset: of a large one, next to nothing."""
-    wanted = {name for each in tags for name in (each.tag, _creator(each))}
+    """Return the elements that `fault` and `indexed_values` read: few of a large dataset."""
+    wanted = {TIMEZONE, *(name for each in tags for name in (each.tag, _creator(each)))}
     return {tag: dataset[tag] for tag in wanted & dataset.keys()}
 
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 from app.dicom.encoding.uids import is_uid
 from app.dicom.json.dataset import JsonDataset, JsonElement, items
 from app.dicom.json.values import NAME_GROUPS
+from app.dicom.query.moments import with_timezone
 from app.dicom.validation.attributes import Attribute, Level, path_of, tag_of
 from app.dicom.validation.vr_rules import vr_fault
 from app.errors import IDENTIFIER_RULE, InvalidWorkitem
@@ -64,9 +65,17 @@ RETURNED: Final = frozenset(tag for keyword in _RETURNED.split() if (tag := tag_
 
 
 def search_values(dataset: JsonDataset) -> dict[str, JsonElement]:
-    """Return what a workitem is found by: path -> element, with the first value or, in a sequence, one of each item."""
+    """Return the values by which searches find a workitem: path -> element with the first value.
+
+    Of an attribute within a sequence, the element has the first value of each item. A DT without an offset gets the
+    offset of the dataset, (0008,0201).
+    """
     found = {path: _found(dataset, attribute) for path, attribute in FILTERS.items()}
-    return {path: {"vr": FILTERS[path].vr, "Value": values} for path, values in found.items() if values}
+    elements = {path: {"vr": FILTERS[path].vr, "Value": values} for path, values in found.items() if values}
+    return {
+        path: with_timezone(element, dataset) if element["vr"] == "DT" else element
+        for path, element in elements.items()
+    }
 
 
 def check_values(dataset: JsonDataset) -> None:

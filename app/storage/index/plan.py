@@ -10,7 +10,7 @@ import orjson
 
 from app.dicom.json.dataset import JsonAttributes
 from app.dicom.query import query_tag_values
-from app.dicom.query.matching import canonical_values
+from app.dicom.query.canonical import canonical_values
 from app.dicom.validation.attributes import CORE, MODALITY, Level
 from app.storage.index import sweep
 from app.storage.records import documents

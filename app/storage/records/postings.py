@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from app.dicom.json.dataset import JsonElement
-from app.dicom.query.matching import MAX_CANONICAL, canonical_values, words
+from app.dicom.query.canonical import MAX_CANONICAL, canonical_values, words
 from app.dicom.validation.attributes import CORE, INSTANCE_UID, MODALITIES_IN_STUDY, SERIES_UID, Attribute, Level
 from app.storage.records.rows import IndexRow, InstanceRow, SeriesRow, StudyRow
 from app.storage.table import keys

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Final, Generic, Protocol, TypeVar
 
-from app.dicom.query.matching import MAX_CANONICAL, Between, Filter, OneOf, Wildcard, Words
+from app.dicom.query.canonical import MAX_CANONICAL
+from app.dicom.query.matching import Between, Filter, OneOf, Period, Wildcard, Words
 from app.storage.table import keys
 from app.storage.table.ports import Item, Range, Table, starting
 
@@ -66,7 +67,8 @@ def scan_postings(table: Table, partition: int, kind: str, wanted: Filter) -> It
         case OneOf():
             for list_pk, prefix in exact_lists(partition, kind, wanted):
                 yield from table.query(list_pk, starting(prefix))
-        case Between(low, high):
+        case Between() | Period():
+            low, high = wanted.condition.indexed
             yield from table.query(pk, Range(low, f"{high}\t\U0010ffff" if high else ""))
         case Wildcard() as pattern:
             yield from _matching_wildcard(pattern, table.query(pk, starting(pattern.prefix[:MAX_CANONICAL])))

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.dicom.query.matching import Between, Condition, OneOf, Wildcard
+from app.dicom.query.matching import Between, Condition, OneOf, Period, Wildcard
 from app.dicom.query.parameters import Catalogue, parse_query
 from app.dicom.validation.attributes import CORE, Attribute, Level
 from app.errors import InvalidRequest
@@ -34,6 +34,10 @@ def one(*values: str) -> OneOf:
     return OneOf(frozenset(values))
 
 
+def at(moment: str) -> Period:
+    return Period(moment, moment)
+
+
 @pytest.mark.parametrize(
     ("vr", "value", "found"),
     [
@@ -45,14 +49,19 @@ def one(*values: str) -> OneOf:
         ("TM", "10-11", Between("100000.000000", "110000.000000")),
         ("TM", "-1130", Between("", "113000.000000")),
         ("TM", "235959.999999-", Between("235959.999999", "")),
-        ("DT", "2024", one("20240101000000.000000")),
-        ("DT", "202402", one("20240201000000.000000")),
-        ("DT", "20240229", one("20240229000000.000000")),
-        ("DT", "2024022910", one("20240229100000.000000")),
-        ("DT", "202402291015", one("20240229101500.000000")),
-        ("DT", "20240229101530.5", one("20240229101530.500000")),
-        ("DT", "2023-2024", Between("20230101000000.000000", "20240101000000.000000")),
-        ("DT", "2023-", Between("20230101000000.000000", "")),
+        ("DT", "2024", at("20240101000000.000000")),
+        ("DT", "202402", at("20240201000000.000000")),
+        ("DT", "20240229", at("20240229000000.000000")),
+        ("DT", "2024022910", at("20240229100000.000000")),
+        ("DT", "202402291015", at("20240229101500.000000")),
+        ("DT", "20240229101530.5", at("20240229101530.500000")),
+        ("DT", "20240229101530+0100", at("20240229091530.000000")),
+        ("DT", "20240229101530.5-0100", at("20240229111530.500000")),
+        # a range of moments ends with the end of its second period
+        ("DT", "2023-2024", Period("20230101000000.000000", "20241231235960.999999")),
+        ("DT", "2023-0500-2024+0100", Period("20230101050000.000000", "20241231225960.999999")),
+        ("DT", "2023-", Period("20230101000000.000000", "")),
+        ("DT", "-20240229101530-0500", Period("", "20240229151530.999999")),
         ("DA", "20240229-20240229", Between("20240229", "20240229")),
         ("IS", "0003", one("3")),
         ("SS", "-3", one("-3")),
@@ -89,8 +98,9 @@ def test_what_a_value_asks_for(vr: str, value: str, found: Condition) -> None:
         ("DT", "202"),
         ("DT", "20241"),
         ("DT", "20240230"),
-        ("DT", "20240229101530+0100"),
-        ("DT", "20240229101530.5-0100"),
+        ("DT", "20240229101530+1500"),
+        ("DT", "20240229101530.5-0000"),
+        ("DT", "2024-0500-2023-0500"),
         ("DT", "2024.5"),
         ("DT", "0000"),
         ("DA", "2024011\uff15"),

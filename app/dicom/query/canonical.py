@@ -1,0 +1,138 @@
+"""The canonical form of a value: the form in which the index files it and in which a query compares it (conformance §5.4)."""
+
+from __future__ import annotations
+
+import math
+import re
+import struct
+import unicodedata
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any, Final
+
+from app.dicom.json.dataset import JsonElement
+from app.dicom.query.moments import in_utc, wall_time
+from app.dicom.validation.attributes import Attribute
+
+NUMBERS: Final = frozenset({"IS", "SL", "SS", "UL", "US", "FL", "FD"})
+WILD: Final = frozenset({"AE", "AS", "CS", "LO", "PN", "SH"})
+"""VRs whose filters may hold `*` and `?`."""
+
+MAX_CANONICAL: Final = 200
+"""Characters of a value that the index files; longer values are told apart by `matches`."""
+
+_CONTROL = re.compile("[\x00-\x1f\x7f\U0010ffff]")
+"""Characters that keys need for themselves: TAB before a number, and the last of all at the end of a range."""
+
+_WORD_BREAK = re.compile(r"[ ^=]+")
+
+
+# --- canonical values ---------------------------------------------------------------------------------------------
+
+
+def canonical(vr: str, value: Any) -> str:
+    """Return the one spelling under which equal values meet: case folded, trailing spaces and NULs gone.
+
+    Person names also lose accents (conformance §5.4); numbers their notation; times are filled up to the start of their period.
+    An empty string stands for no value.
+    """
+    if vr in NUMBERS:
+        return _canonical_number(value, single=vr == "FL")
+    text = _person_text(value) if isinstance(value, dict) else str(value)
+    text = text.rstrip(" \x00")
+    if vr == "PN":
+        return _fold_name(text)
+    if vr in ("DT", "TM"):
+        return (wall_time(text) if vr == "DT" else _canonical_time(text)) or _CONTROL.sub(" ", text).casefold()
+    if text.isascii() and text.isprintable():
+        return text.casefold()
+    folded = unicodedata.normalize("NFD", text).casefold()
+    return _CONTROL.sub(" ", unicodedata.normalize("NFC", folded)).rstrip(" ")
+
+
+def compared(vr: str, value: Any) -> str:
+    """Return the form in which a query compares a value: of a DT the moment in UTC, of others the canonical form."""
+    moment = in_utc(str(value).rstrip(" \x00")) if vr == "DT" else None
+    return moment or canonical(vr, value)
+
+
+def canonical_values(
+    attribute: Attribute, element: JsonElement | None, form: Callable[[str, Any], str] = canonical
+) -> tuple[str, ...]:
+    """Return every value that finds an element, in the `form` asked for.
+
+    Only the first value of an element finds it (conformance §3.8, "Multiple values"). ModalitiesInStudy and attributes
+    within sequences are exceptions: each of their values does. A person name of several groups is found as a whole and by
+    each group.
+    """
+    values = element.get("Value") if element else None
+    if not values:
+        return ()
+    vr = attribute.vr
+    if attribute.many:
+        found = tuple(dict.fromkeys(form(vr, value) for value in values if value is not None))
+    elif values[0] is None:
+        return ()
+    elif vr == "PN" and isinstance(values[0], dict) and values[0].keys() != {"Alphabetic"}:
+        groups = (form(vr, group) for group in values[0].values())
+        found = tuple(dict.fromkeys((form(vr, values[0]), *groups)))
+    else:
+        found = (form(vr, values[0]),)
+    return tuple(value for value in found if value)
+
+
+def words(canonical_name: str) -> list[str]:
+    """Return the words of a canonical person name."""
+    return [word for word in _WORD_BREAK.split(canonical_name) if word]
+
+
+def _person_text(value: dict[str, str]) -> str:
+    groups = [value.get(group, "") for group in ("Alphabetic", "Ideographic", "Phonetic")]
+    return "=".join(groups).rstrip("=")
+
+
+@lru_cache(maxsize=4096)
+def _fold_name(text: str) -> str:
+    if not text.isascii():
+        decomposed = unicodedata.normalize("NFKD", text)
+        text = "".join(c for c in decomposed if not unicodedata.combining(c))
+        text = unicodedata.normalize("NFC", text)  # a syllable of Hangul is one character again, as `?` takes it
+    groups = _CONTROL.sub(" ", text).casefold().split("=")
+    return "=".join(group.rstrip(" ^") for group in groups).rstrip("=")
+
+
+_NUMBER: Final = re.compile(r"[+-]?(?:\d+|(\d+\.\d*|\.\d+|\d+(?=[eE]))(?:[eE][+-]?\d+)?)", re.ASCII)
+_NUMBER_CHARACTERS: Final = 64  # more than any number of these VRs can need
+
+
+def _canonical_number(value: Any, *, single: bool) -> str:
+    """Return whole numbers by their digits, however large, and others as the nearest double; nothing for no number.
+
+    `single`: as the nearest one of single precision, which is what a file holds.
+    """
+    text = str(value).strip()
+    found = _NUMBER.fullmatch(text) if len(text) <= _NUMBER_CHARACTERS else None
+    if not found:
+        return ""
+    if not found[1]:
+        return str(int(text))
+    number = float(text)
+    try:
+        (number,) = struct.unpack("<f", struct.pack("<f", number)) if single else (number,)
+    except OverflowError:
+        return ""
+    if math.isinf(number):
+        return ""
+    return str(int(number)) if number.is_integer() else repr(number)
+
+
+_TM: Final = re.compile(r"(\d\d(?:\d\d){0,2})(?:\.(\d{1,6}))?")
+_MIDNIGHT: Final = "000000"
+
+
+def _canonical_time(text: str) -> str | None:
+    found = _TM.fullmatch(text.strip())
+    if not found:
+        return None
+    digits, fraction = found.groups()
+    return f"{digits}{_MIDNIGHT[len(digits) :]}.{(fraction or '').ljust(6, '0')}"

@@ -1,0 +1,141 @@
+"""Values of VR DT: the moments that they mean, and the ranges of them that a query asks for (PS3.5 §6.2, PS3.4 §C.2.2.2.5.3).
+
+A DT is `YYYYMMDDHHMMSS.FFFFFF&ZZXX`. Only the year is needed. An offset from UTC (`+0100`, `-0500`) may follow any
+precision. A value without an offset is in the time zone of its dataset, (0008,0201), or in UTC if that is absent.
+
+Two forms of a value are strings of one length, `20240301120000.000000`, and sort in the order of time:
+* the wall time, without the offset. The index files values under it;
+* the moment in UTC. Queries compare it.
+"""
+
+from __future__ import annotations
+
+import re
+from calendar import monthrange
+from datetime import datetime, timedelta
+from typing import Final, NamedTuple
+
+from app.dicom.json.dataset import JsonAttributes, JsonElement
+
+TIMEZONE: Final = "00080201"
+"""Timezone Offset From UTC."""
+
+EARLIEST: Final = timedelta(hours=-12)
+LATEST: Final = timedelta(hours=14)
+"""The range of offsets from UTC."""
+
+_FORM: Final = re.compile(r"(\d{4}(?:\d\d){0,5})(?:\.(\d{1,6}))?([+-]\d{4})?")
+_START: Final = "00000101000000"
+_MINUTE: Final = 12
+"""Digits of a moment up to its minute. No offset changes the seconds, so a leap second stays one."""
+
+_OFFSET: Final = r"(?:\+(?:(?:0\d|1[0-3])[0-5]\d|1400)|-(?!0000)(?:(?:0\d|1[01])[0-5]\d|1200))"
+_IS_OFFSET: Final = re.compile(_OFFSET, re.ASCII)
+_QUERIED: Final = rf"\d{{4}}(?:\d\d){{0,5}}(?:\.\d{{1,6}})?{_OFFSET}?"
+_SINGLE: Final = re.compile(_QUERIED, re.ASCII)
+_RANGE: Final = re.compile(rf"({_QUERIED})?\s*-\s*({_QUERIED})?", re.ASCII)
+_PLUS: Final = re.compile(r"(?<=\d) (?=(?:0\d|1[0-4])[0-5]\d(?:\s*-|$))", re.ASCII)
+
+
+class Bounds(NamedTuple):
+    """The two ends of a range as a query states them; an empty end is open."""
+
+    low: str
+    high: str
+
+
+def wall_time(text: str) -> str | None:
+    """Return a DT without its offset, filled up to the start of its period; None for what is not a DT."""
+    found = _FORM.fullmatch(text.strip())
+    if not found:
+        return None
+    digits, fraction, _offset = found.groups()
+    return f"{digits}{_START[len(digits) :]}.{(fraction or '').ljust(6, '0')}"
+
+
+def in_utc(text: str) -> str | None:
+    """Return the moment at which a DT starts; None for what is not a DT.
+
+    An offset that PS3.5 does not permit is ignored, and so is one on a day that does not exist.
+    """
+    wall, offset = wall_time(text), _offset(text)
+    return wall if wall is None or not offset else shifted(wall, -offset)
+
+
+def end_in_utc(text: str) -> str:
+    """Return the last moment of a DT: `2024` ends with its last second. `text` is a valid DT, perhaps with an offset."""
+    digits, fraction, _ = _FORM.fullmatch(text).groups()  # type: ignore[union-attr]
+    if len(digits) == len("YYYY"):
+        digits += "12"
+    if len(digits) == len("YYYYMM"):
+        digits += str(monthrange(int(digits[:4]), int(digits[4:]))[1])
+    if len(digits) < _MINUTE:
+        digits += "2359"[len(digits) - len("YYYYMMDD") :]
+    if len(digits) == _MINUTE:
+        digits += "60"  # a leap second belongs to its minute
+        fraction = "999999"
+    wall = f"{digits}.{'999999' if fraction is None else fraction.ljust(6, '0')}"
+    return shifted(wall, -_offset(text))
+
+
+def shifted(moment: str, by: timedelta) -> str:
+    """Return a moment later by whole minutes, at the earliest the start of year 1, at the latest the end of 9999.
+
+    A day that does not exist stays as it is.
+    """
+    year, month, day, hour, minute = (int(moment[start:stop]) for start, stop in _PARTS)
+    try:
+        start = datetime(year, month, day, hour, minute)  # plain arithmetic; the offset is `by`
+    except ValueError:
+        return moment
+    try:
+        then = start + by
+    except OverflowError:
+        return "99991231235960.999999" if by > timedelta() else "00010101000000.000000"
+    return f"{then.year:04}{then.month:02}{then.day:02}{then.hour:02}{then.minute:02}{moment[_MINUTE:]}"
+
+
+_PARTS: Final = ((0, 4), (4, 6), (6, 8), (8, 10), (10, 12))
+
+
+def with_timezone(element: JsonElement, dataset: JsonAttributes) -> JsonElement:
+    """Return a DT element whose first value has an offset: its own, or else that of its dataset (PS3.3 §C.12.1.1.8).
+
+    The element itself, if neither states one that is valid.
+    """
+    zone = dataset.get(TIMEZONE, {}).get("Value")
+    offset = zone[0].strip() if zone and isinstance(zone[0], str) else ""
+    first = element["Value"][0]
+    found = _FORM.fullmatch(first.strip()) if isinstance(first, str) else None
+    if not found or found[3] or not _IS_OFFSET.fullmatch(offset):
+        return element
+    return {**element, "Value": [first.strip() + offset, *element["Value"][1:]]}
+
+
+def bounds_of(text: str) -> str | Bounds | None:
+    """Tell a single DT from a range in the value of a query parameter; None if it is neither.
+
+    A hyphen and four digits right after a date are its offset if they can be one: -1200 to -0001. So `2024-0500` is a
+    single value, and a hyphen after a space always divides a range. A range up to a year before 1201 is the only query
+    that this rule reads differently. A `+` that was not escaped in a URL arrives as a space. It counts as `+` between a
+    date and four digits that can be an offset.
+    """
+    text = _PLUS.sub("+", text.strip())
+    if _SINGLE.fullmatch(text):
+        return text
+    found = _RANGE.fullmatch(text)  # the first end takes as much as it can: an offset before the hyphen is its own
+    return Bounds(found[1] or "", found[2] or "") if found and any(found.groups()) else None
+
+
+def without_offset(text: str) -> str:
+    """Return a DT without its offset."""
+    return re.sub(r"[+-]\d{4}$", "", text)
+
+
+def _offset(text: str) -> timedelta:
+    """Return the offset of a DT from UTC, zero if it has none that is valid."""
+    found = _FORM.fullmatch(text.strip())
+    if not found or not found[3] or not _IS_OFFSET.fullmatch(found[3]) or not text.isascii():
+        return timedelta()
+    span = timedelta(hours=int(found[3][1:3]), minutes=int(found[3][3:]))
+    return -span if found[3][0] == "-" else span
