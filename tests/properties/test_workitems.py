@@ -52,7 +52,9 @@ def fresh() -> Partition:
 
 WORDS = st.sampled_from(["a", "ab", "abc", "B", "ba", "é", "a b", "a*", "b?"])
 NAMES = st.sampled_from(["Ann^Bea", "ann^b", "Béa", "Bea Ann^Cy", "Cy^Ann", "Ångström^Ann", "山田^太郎"])
-TIMES = st.sampled_from(["2024", "20240301", "2024030109", "20240301090000.5", "20240302+0100", "2025"])
+TIMES = st.sampled_from(
+    ["2024", "20240301", "2024030109", "20240301090000.5", "20240302+0100", "20240301-0500", "2025"]
+)
 UIDS = st.sampled_from(["2.25.1", "2.25.2", "2.25.3"])
 
 
@@ -84,7 +86,12 @@ FILTERED = st.one_of(
     st.tuples(st.just("ProcedureStepState"), st.sampled_from(STATES)),
     st.tuples(
         st.just("ScheduledProcedureStepStartDateTime"),
-        st.sampled_from(["2024", "20240301-", "-20240301", "20240301-2025", "2024030109-20240301090001", "2025-"]),
+        st.sampled_from(
+            [
+                *("2024", "20240301-", "-20240301", "20240301-2025", "2024030109-20240301090001", "2025-"),
+                *("20240301-0500", "2024030123", "20240301-0500-", "-20240302+0100", "20240301+1400-20240301-1200"),
+            ]
+        ),
     ),
 )
 PAGES = st.fixed_dictionaries({"limit": st.sampled_from(["1", "2", "200"]), "offset": st.sampled_from(["0", "1", "3"])})
