@@ -290,7 +290,7 @@ def happen(services: Services, partition: Partition, model: Model, event: Event)
 
 def check(services: Services, partition: Partition, model: Model) -> None:
     """Search by every tag for everything worth asking."""
-    listed = {each.tag.path: each for each in services.query_tags.listed(0, 200)}
+    listed = {each.tag.path: each for each in services.query_tags.page(0, 200)}
     assert {path: each.tag.level for path, each in listed.items()} == model.tags
     for path, each in listed.items():
         assert each.tag.status == "ready"

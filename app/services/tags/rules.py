@@ -1,4 +1,4 @@
-"""What an extended query tag must be to be added: the rules of conformance §8.3, in their order and with their texts."""
+"""The rules that a new extended query tag must meet, in the order of conformance §8.3 and with its literal texts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _HEX: Final = frozenset("0123456789abcdefABCDEF")
 
 
 class TagRequest(NamedTuple):
-    """A tag as it was asked for: the body's own spelling, absent texts empty."""
+    """A tag as the request spells it. Absent texts are empty."""
 
     path: str
     level: Level
@@ -27,9 +27,9 @@ class TagRequest(NamedTuple):
     creator: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TagDefinition:
-    """A tag that keeps to the rules, but for those that are about others: normalised, its VR filled in."""
+    """A tag that meets the rules about a single tag. `path` is 8 upper-case hex digits, and `vr` is never empty."""
 
     path: str
     vr: str
@@ -38,7 +38,7 @@ class TagDefinition:
 
 
 def any_tag(name: str) -> str:
-    """Return the tag of a keyword, or of any 8 hex digits; raises `InvalidRequest`."""
+    """Return the tag of a keyword or of any 8 hex digits, as 8 upper-case hex digits. Raises `InvalidRequest`."""
     if len(name) == 8 and _HEX.issuperset(name):
         return name.upper()
     found = tag_of(name)
@@ -48,27 +48,27 @@ def any_tag(name: str) -> str:
 
 
 def check(entries: Sequence[TagRequest]) -> list[TagDefinition]:
-    """Return the tags as they are to be defined; raises `InvalidRequest` for the first rule that the first bad one
+    """Return the definitions of the tags. Raises `InvalidRequest` for the first rule that the first invalid tag
     breaks."""
     if not entries:
         raise InvalidRequest("The extended query tag(s) is missing.")
-    wanted: dict[str, TagDefinition] = {}
+    definitions: dict[str, TagDefinition] = {}
     for entry in entries:
         path = any_tag(entry.path)
-        if path in wanted:
+        if path in definitions:
             raise InvalidRequest(f"The extended query tag '{entry.path}' has been specified before.")
-        facts = _Facts(path, entry.vr.upper(), entry.creator, _dictionary(path))
-        for broken, text in _RULES:
-            if broken(facts):
-                expected = facts.expected[0] if facts.expected else ""
-                raise InvalidRequest(text.format(p=entry.path, v=entry.vr or facts.used, e=expected))
-        wanted[path] = TagDefinition(path, facts.used, entry.level, entry.creator)
-    return list(wanted.values())
+        tag = _CheckedTag(path=path, vr=entry.vr.upper(), creator=entry.creator, expected=_dictionary_vrs(path))
+        for is_broken, text in _RULES:
+            if is_broken(tag):
+                expected = tag.expected[0] if tag.expected else ""
+                raise InvalidRequest(text.format(p=entry.path, v=entry.vr or tag.used_vr, e=expected))
+        definitions[path] = TagDefinition(path=path, vr=tag.used_vr, level=entry.level, creator=entry.creator)
+    return list(definitions.values())
 
 
-@dataclass(frozen=True, slots=True)
-class _Facts:
-    """What the rules look at; `expected` are the dictionary's VRs, none for private and unknown tags."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _CheckedTag:
+    """The input of the rules. `expected` are the VRs in the dictionary (PS3.6), none for private and unknown tags."""
 
     path: str
     vr: str
@@ -76,7 +76,7 @@ class _Facts:
     expected: tuple[str, ...]
 
     @property
-    def used(self) -> str:
+    def used_vr(self) -> str:
         return self.vr or (self.expected[0] if self.expected else "")
 
     @property
@@ -84,16 +84,16 @@ class _Facts:
         return is_private(self.path) and not is_private_creator(self.path)
 
 
-def _dictionary(path: str) -> tuple[str, ...]:
+def _dictionary_vrs(path: str) -> tuple[str, ...]:
     found = dictionary_vr(int(path, 16))
     return () if found == "UN" else tuple(found.split(" or "))
 
 
-def _is_bad_creator(facts: _Facts) -> bool:
-    return bool(facts.creator) and (fault_of_value("LO", facts.creator) is not None or "\\" in facts.creator)
+def _is_bad_creator(tag: _CheckedTag) -> bool:
+    return bool(tag.creator) and (fault_of_value("LO", tag.creator) is not None or "\\" in tag.creator)
 
 
-_RULES: Final[tuple[tuple[Callable[[_Facts], bool], str], ...]] = (
+_RULES: Final[tuple[tuple[Callable[[_CheckedTag], bool], str], ...]] = (
     (lambda tag: tag.path in CORE, "The query tag '{p}' is already supported."),
     (lambda tag: bool(tag.vr) and tag.vr not in _CODES, "The VR code '{v}' for tag '{p}' is invalid."),
     (
@@ -102,10 +102,10 @@ _RULES: Final[tuple[tuple[Callable[[_Facts], bool], str], ...]] = (
         "Retry this request either with the correct VR code or without specifying it.",
     ),
     (
-        lambda tag: bool(tag.used) and tag.used not in SUPPORTED,
+        lambda tag: bool(tag.used_vr) and tag.used_vr not in SUPPORTED,
         "The VR code '{v}' specified for tag '{p}' is not supported.",
     ),
-    (lambda tag: not tag.used, "The vr for tag '{p}' is missing."),
+    (lambda tag: not tag.used_vr, "The vr for tag '{p}' is missing."),
     (
         lambda tag: tag.needs_creator and not tag.creator.strip(),
         "The private creator for private tag '{p}' is missing.",
@@ -123,4 +123,4 @@ _RULES: Final[tuple[tuple[Callable[[_Facts], bool], str], ...]] = (
         "The private creator is not empty for private identification code '{p}'.",
     ),
 )
-"""Whether a rule is broken, and what is said then."""
+"""A function that tells whether a tag breaks the rule, and the error text."""

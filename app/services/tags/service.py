@@ -1,7 +1,7 @@
-"""Extended query tags as callers manage them: added, listed, switched, deleted (conformance §8.1).
+"""The calls that manage extended query tags: add, list, enable and disable, delete (conformance §8.1).
 
-Each change is one write: the definitions, and with it the operation that follows from it. A kill -9 leaves both or
-neither. A deleted tag is gone with that write; what is filed under it is removed afterwards (`services/tags/tasks.py`).
+Each change is one write of the definitions and of the operation that follows. A kill -9 leaves both or neither. The
+write that deletes a tag hides it at once. Its index entries are removed later (`services/tags/tasks.py`).
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from app.storage.tags.query_tags import MAX_TAGS, QueryTag, QueryTags, QueryTagS
 
 REINDEX: Final = "reindex"
 REMOVAL: Final = "tag-removal"
-SWITCHED_OFF: Final = "Asynchronous operations are temporarily disabled. Please try again later."
-TOO_MANY: Final = f"Extended query tags exceeds max allowed count '{MAX_TAGS}'."
+OPERATIONS_DISABLED: Final = "Asynchronous operations are temporarily disabled. Please try again later."
+TOO_MANY_TAGS: Final = f"Extended query tags exceeds max allowed count '{MAX_TAGS}'."
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
-    """A tag, and how many instances could not be filed under it."""
+class QueryTagEntry:
+    """A tag, and how many instances could not be indexed under it (conformance §8.2)."""
 
     tag: QueryTag
     errors: int
 
 
 class ExtendedQueryTags:
-    """The calls. None that starts an operation if not `enabled`."""
+    """The calls. If not `enabled`, tags cannot be added, because that starts an operation."""
 
     def __init__(self, tags: QueryTagStore, operations: Operations, queue: Queue, *, enabled: bool = True) -> None:
         self._tags = tags
@@ -41,19 +41,19 @@ class ExtendedQueryTags:
         self._enabled = enabled
 
     def add(self, entries: Sequence[TagRequest]) -> str:
-        """Define the requested tags, all or none; return the id of the re-index that makes them ready.
+        """Define the requested tags, all or none. Return the id of the re-index that makes them ready.
 
-        Raises, in this order, `OperationActive`, `InvalidRequest` for a tag,
-        `QueryTagExists`, `InvalidRequest` for too many.
+        Raises, in this order: `OperationActive`, `InvalidRequest` for a tag that breaks a rule, `QueryTagExists`,
+        `InvalidRequest` for too many tags.
         """
         if not self._enabled:
-            raise InvalidRequest(SWITCHED_OFF)
+            raise InvalidRequest(OPERATIONS_DISABLED)
         self._operations.refuse_if_active(REINDEX)
-        wanted = check(entries)
+        definitions = check(entries)
         operation = new_id()
 
         def define(tags: QueryTags) -> None:
-            added = _defined(tags, wanted, operation)
+            added = _new_tags(tags, definitions, operation)
             self._operations.start(
                 REINDEX,
                 {"tags": [each.key for each in added]},
@@ -67,63 +67,65 @@ class ExtendedQueryTags:
         announce(self._queue, operation)
         return operation
 
-    def listed(self, offset: int, limit: int) -> list[Listed]:
+    def page(self, offset: int, limit: int) -> list[QueryTagEntry]:
         """Return a page of the tags, oldest first."""
-        return [self._listed(each) for each in self._tags.read().tags[offset : offset + limit]]
+        return [self._entry(each) for each in self._tags.read().tags[offset : offset + limit]]
 
-    def find(self, name: str) -> Listed:
-        """Return the tag of a keyword or of 8 hex digits. Raises `InvalidRequest`, `QueryTagNotFound`."""
-        return self._listed(_named(self._tags.read(), name))
+    def find(self, name: str) -> QueryTagEntry:
+        """Return the tag with a keyword or with 8 hex digits. Raises `InvalidRequest` or `QueryTagNotFound`."""
+        return self._entry(_find(self._tags.read(), name))
 
     def errors(self, name: str, offset: int, limit: int) -> Iterator[TagError]:
-        """Yield a page of a tag's errors, oldest first; raises as `find`."""
-        return self._tags.errors(_named(self._tags.read(), name), offset, limit)
+        """Yield a page of the errors of a tag, oldest first. Raises as `find`."""
+        return self._tags.errors(_find(self._tags.read(), name), offset, limit)
 
-    def patch(self, name: str, query_status: str) -> Listed:
+    def patch(self, name: str, query_status: str) -> QueryTagEntry:
         """Set whether searches may use a tag: `enabled` or `disabled`. Raises as `find`."""
 
-        def switch(tags: QueryTags) -> QueryTag:
-            old = _named(tags, name)
+        def write_status(tags: QueryTags) -> QueryTag:
+            old = _find(tags, name)
             new = replace(old, query_status=query_status)
             self._tags.write(tags.replaced(new if each is old else each for each in tags.tags))
             return new
 
-        return self._listed(self._tags.change(switch))
+        return self._entry(self._tags.change(write_status))
 
     def delete(self, name: str) -> None:
-        """Delete a tag; whoever asks next does not find it. Raises as `find`, but not when another was faster."""
-        seen: list[str] = []
+        """Delete a tag. Later calls do not find it. Raises as `find`, but not if another call deleted it at the same
+        time."""
+        found = False
 
-        def remove(tags: QueryTags) -> Operation | None:
+        def write_without(tags: QueryTags) -> Operation | None:
+            nonlocal found
             try:
-                tag = _named(tags, name)
+                tag = _find(tags, name)
             except QueryTagNotFound:
-                if seen:
+                if found:
                     return None
                 raise
-            seen.append(tag.key)
+            found = True
             without: list[Change] = [tags.replaced(each for each in tags.tags if each is not tag)]
-            asked = {"tag": tag.key, "level": tag.level.word, "vr": tag.vr}
-            return self._operations.start(REMOVAL, asked, alongside=lambda _: without)
+            request = {"tag": tag.key, "level": tag.level.word, "vr": tag.vr}
+            return self._operations.start(REMOVAL, request, alongside=lambda _: without)
 
-        operation = self._tags.change(remove)
+        operation = self._tags.change(write_without)
         if operation:
             announce(self._queue, operation.id)
 
-    def _listed(self, tag: QueryTag) -> Listed:
-        return Listed(tag, self._tags.error_count(tag))
+    def _entry(self, tag: QueryTag) -> QueryTagEntry:
+        return QueryTagEntry(tag, self._tags.error_count(tag))
 
 
-def _defined(tags: QueryTags, wanted: Sequence[TagDefinition], operation: str) -> list[QueryTag]:
-    if any(tags.find(each.path) for each in wanted):
+def _new_tags(tags: QueryTags, definitions: Sequence[TagDefinition], operation: str) -> list[QueryTag]:
+    if any(tags.find(each.path) for each in definitions):
         raise QueryTagExists
-    if len(tags.tags) + len(wanted) > MAX_TAGS:
-        raise InvalidRequest(TOO_MANY)
+    if len(tags.tags) + len(definitions) > MAX_TAGS:
+        raise InvalidRequest(TOO_MANY_TAGS)
     number = tags.revision + 1
-    return [QueryTag(each.path, each.vr, each.level, number, operation, each.creator) for each in wanted]
+    return [QueryTag(each.path, each.vr, each.level, number, operation, each.creator) for each in definitions]
 
 
-def _named(tags: QueryTags, name: str) -> QueryTag:
+def _find(tags: QueryTags, name: str) -> QueryTag:
     found = tags.find(any_tag(name))
     if found is None:
         raise QueryTagNotFound(name)

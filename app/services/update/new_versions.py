@@ -59,8 +59,8 @@ class _Source:
 class NewVersions:
     """Makes new versions of instances.
 
-    `record_intents` is `IndexWriter.record_intents`. `spool` is the folder for copies of large files that the blob store
-    does not keep on this machine.
+    `record_intents` is `IndexWriter.record_intents`. `spool` is the folder for copies of large files that the blob
+    store does not keep on this machine.
     """
 
     def __init__(

@@ -51,8 +51,8 @@ class BulkUpdate:
     def start(self, partition: Partition, request: UpdateRequest) -> str:
         """Return the id of the operation that makes the requested changes. Its studies need not exist.
 
-        Raises `InvalidRequest` or `ChangesRefused` and, after all checks, `OperationActive`. The operation and its claim
-        to be the only one are one write: a kill -9 leaves both or nothing.
+        Raises `InvalidRequest` or `ChangesRefused` and, after all checks, `OperationActive`. The operation and its
+        claim to be the only one are one write: a kill -9 leaves both or nothing.
         """
         if not self._enabled:
             raise InvalidRequest(OPERATIONS_DISABLED)

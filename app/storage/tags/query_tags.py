@@ -1,11 +1,14 @@
-"""The extended query tags: one item defines them all, and every change of it expects its revision (conformance §8.1).
+"""The definitions of the extended query tags, and the errors of each tag (conformance §8.1).
 
-A tag is filed under `QueryTag.key`, which no other tag ever had, not the same one before it was deleted either: so
-nothing that is left of a deleted tag is found under a new one, and its removal has no need to hurry.
+One item holds all definitions. Every change of it is conditional on its revision.
 
-While tags come and go, a store reserves its numbers first and reads the tags then (`storage/index/writer.py`). A re-index,
-and the removal of a tag, first close the feed up to a number read after the change of this item. So a store with a
-higher number knew of the change, and one with a lower number has ended, or conflicts and begins anew.
+Values are indexed under `QueryTag.key`. The key is never used again, not even when the same tag is deleted and added
+again. So a new tag never finds what is left of a deleted one, and the removal of that may take its time.
+
+Stores and changes of the tags run at the same time. A store first reserves its feed numbers and then reads the tags
+(`storage/index/writer.py`). A re-index, and the removal of a tag, first read a feed number after the change of the
+tags, and close the feed up to it. A store with a higher number has read the changed tags. A store with a lower number
+is complete, or its write conflicts and it starts again with a new number.
 """
 
 from __future__ import annotations
@@ -36,9 +39,10 @@ DISABLED: Final = "disabled"
 
 @dataclass(frozen=True, slots=True)
 class QueryTag:
-    """One extended query tag: `path` is 8 upper-case hex digits, `number` the revision it was added with.
+    """One extended query tag.
 
-    `operation` is the id of the re-index that makes it ready.
+    `path` is 8 upper-case hex digits, `number` the revision of the definitions that added the tag. `operation` is the
+    id of the re-index that makes the tag ready.
     """
 
     path: str
@@ -79,12 +83,12 @@ class QueryTag:
 
 @dataclass(frozen=True, slots=True)
 class QueryTags:
-    """All definitions as they were read, oldest first."""
+    """All definitions as they were read, oldest first. A frozen snapshot."""
 
     revision: int = 0
     tags: tuple[QueryTag, ...] = ()
     extended: ExtendedAttributes = field(init=False)
-    """The attributes to file, by level."""
+    """The attributes to index, by level."""
 
     def __post_init__(self) -> None:
         levels = {level: tuple(each.attribute for each in self.tags if each.level is level) for level in Level}
@@ -92,7 +96,7 @@ class QueryTags:
 
     @property
     def catalogue(self) -> Catalogue:
-        """What searches may filter on: the core attributes, and the tags that are ready."""
+        """The attributes that searches may filter on: the core attributes, and the tags that are ready."""
         ready = [each for each in self.tags if each.status == READY]
         disabled = frozenset(each.path for each in ready if each.query_status == DISABLED)
         return Catalogue({**CORE, **{each.path: each.attribute for each in ready}}, disabled)
@@ -110,17 +114,17 @@ class QueryTags:
 
     @property
     def unchanged(self) -> Require:
-        """The condition that a write may put: no tag has come, gone or changed since."""
+        """The condition that no tag was added, deleted or changed since. For a write beside other changes."""
         return Require(keys.QUERY_TAGS, Holds("revision", self.revision) if self.revision else Absent())
 
     def replaced(self, tags: Iterable[QueryTag]) -> Put:
-        """Return the change to other definitions, on the condition that these still are."""
+        """Return the change that replaces these definitions. It fails if they were changed since they were read."""
         said = orjson.dumps([each._said for each in tags])
         return Put(Item(keys.QUERY_TAGS, {"revision": self.revision + 1}, said), self.unchanged.expect)
 
 
 class TagError(NamedTuple):
-    """Why an instance could not be filed under a tag; `created` as in `clock.timestamp`."""
+    """The reason why an instance could not be indexed under a tag. `created` as in `clock.timestamp`."""
 
     partition_name: str
     study: str
@@ -137,59 +141,61 @@ class QueryTagStore:
         self._table = table
 
     def read(self) -> QueryTags:
-        """Return the definitions as they are now: one read."""
+        """Return the present definitions. One read."""
         item = self._table.get(keys.QUERY_TAGS)
         if item is None:
             return QueryTags()
         return QueryTags(item.fields["revision"], tuple(map(QueryTag.of, orjson.loads(item.data))))
 
     def extended(self) -> ExtendedAttributes:
-        """Return the attributes to file now, by level: one read."""
+        """Return the attributes to index at present, by level. One read."""
         return self.read().extended
 
     def write(self, *changes: Change) -> None:
-        """Raises `Conflict` when the definitions were changed meanwhile."""
+        """Write changes, one of them from `QueryTags.replaced`. Raises `Conflict` if the definitions were changed."""
         self._table.write(*changes)
 
-    def change(self, act: Callable[[QueryTags], T]) -> T:
-        """Act on the definitions until nobody changes them between their reading and their writing."""
-        return retry(lambda: act(self.read()))
+    def change(self, read_and_write: Callable[[QueryTags], T]) -> T:
+        """Call a function with the present definitions, which writes others. Repeat that as long as the write
+        conflicts."""
+        return retry(lambda: read_and_write(self.read()))
 
-    def disable(self, tags: QueryTags, keys: frozenset[str]) -> bool:
-        """Disable those of these tags that are enabled; false if none is. Raises `Conflict` as `write`."""
-        if not any(each.key in keys and each.query_status == ENABLED for each in tags.tags):
+    def disable(self, tags: QueryTags, tag_keys: frozenset[str]) -> bool:
+        """Disable those of the tags with these keys that are enabled. False if there are none. Raises as `write`."""
+        if not any(each.key in tag_keys and each.query_status == ENABLED for each in tags.tags):
             return False
         self.write(
-            tags.replaced(replace(each, query_status=DISABLED) if each.key in keys else each for each in tags.tags)
+            tags.replaced(replace(each, query_status=DISABLED) if each.key in tag_keys else each for each in tags.tags)
         )
         return True
 
     def make_ready(self, operation: str) -> None:
-        """Make the tags ready that a re-index was to make so; those that are not defined any more stay deleted."""
+        """Make the tags of a re-index ready. Tags that were deleted in the meantime stay deleted."""
 
-        def act(tags: QueryTags) -> None:
+        def write_ready(tags: QueryTags) -> None:
             if any(each.operation == operation and each.status == ADDING for each in tags.tags):
                 ready = (replace(each, status=READY) if each.operation == operation else each for each in tags.tags)
                 self.write(tags.replaced(ready))
 
-        self.change(act)
+        self.change(write_ready)
 
     # --- errors ---
 
     def error_count(self, tag: QueryTag) -> int:
-        """Return how many instances could not be filed under a tag: counted, so always exact."""
+        """Return how many instances could not be indexed under a tag. It is counted, so it is exact."""
         return self._table.count(keys.tag_errors(tag.key))
 
     def has_errors(self, tag: str) -> bool:
-        """Tell the same of the tag with this key, with one read."""
+        """Tell whether the tag with this key has errors. One read."""
         return any(True for _ in self._table.query(keys.tag_errors(tag), limit=1))
 
     def errors(self, tag: QueryTag, offset: int, limit: int) -> Iterator[TagError]:
-        """Yield the errors of a tag, oldest first; those skipped are read too."""
+        """Yield the errors of a tag, oldest first. Skipped ones are read too."""
         items = self._table.query(keys.tag_errors(tag.key), limit=offset + limit)
         return (TagError(**item.fields) for item in islice(items, offset, None))
 
 
 def error_item(tag: str, place: str, error: TagError) -> Item:
-    """Return the item of an error; the instance's row must name it (`InstanceRow.errors`), so that it goes with it."""
+    """Return the item of an error. The row of the instance must name it (`InstanceRow.errors`), so that a deletion
+    finds it."""
     return Item(keys.tag_error(tag, place), error._asdict())

@@ -1,7 +1,7 @@
 """The series rows of a study that a bulk update changes. They hold values of extended query tags, and no files.
 
-While a study is written, every series row has a pending version, even if no value changes. When the study is published, a
-series without one is therefore known to be stored later. It keeps its own values.
+While a study is written, every series row has a pending version, even if no value changes. When the study is
+published, a series without one is therefore known to be stored later. It keeps its own values.
 """
 
 from __future__ import annotations

@@ -2,10 +2,12 @@
 
 1. `begin` writes the id of the update into the study row (`writing`). A kill -9 after it leaves a study that looks
    unchanged. The next step, or the next update of the study, goes on from the row.
-2. `write_pending` adds pending versions to the instance rows, some rows in one write. Their files are stored before. The
+2. `write_pending` adds pending versions to the instance rows, some rows in one write. Their files are stored before.
+The
    same write has the documents, the postings of the new values, and the end of the intents. Readers do not see it. A
    kill -9 leaves some rows with a pending version and some without. The repeated step writes those without.
-3. `publish` writes the study row with `update_id` and the new attributes. This one write shows every new version to every
+3. `publish` writes the study row with `update_id` and the new attributes. This one write shows every new version to
+every
    reader. A kill -9 after it leaves nothing half-visible: readers take the pending version of each row.
 4. `finish` makes the pending versions current, some rows in one write with their feed entries, each row once. The
    original version stays. An intermediate version is queued for removal. A kill -9 leaves some rows with a pending
@@ -13,8 +15,8 @@
 
 `revert` removes the pending versions of an update that failed before `publish`.
 
-A late worker does no harm. Its writes before `publish` require that the study row still names the update, and every write
-of a row is conditional on the revision that was read.
+A late worker does no harm. Its writes before `publish` require that the study row still names the update, and every
+write of a row is conditional on the revision that was read.
 """
 
 from __future__ import annotations
@@ -77,8 +79,8 @@ class StudyVersions:
     def begin(self, partition: int, study: str, update_id: str, lease: Require) -> StudyRow | None:
         """Mark a study as being written by an update, and return its row. None if the study does not exist.
 
-        If another update left the study unfinished, its row is returned unchanged. The caller must finish or revert that
-        update first. Raises `Conflict` if the caller does not hold the lease any more.
+        If another update left the study unfinished, its row is returned unchanged. The caller must finish or revert
+        that update first. Raises `Conflict` if the caller does not hold the lease any more.
         """
 
         def attempt() -> StudyRow | None:
@@ -175,8 +177,8 @@ class StudyVersions:
     ) -> str:
         """Make the pending versions of up to `limit` instance rows current, beginning beyond the sort key `after`.
 
-        Return the sort key of the last row, or an empty string at the end. At the end the series rows are current too, and
-        the study row does not name the update any more. Rows that were deleted in the meantime are skipped.
+        Return the sort key of the last row, or an empty string at the end. At the end the series rows are current
+        too, and the study row does not name the update any more. Rows that were deleted in the meantime are skipped.
 
         `changes` give the rows values of extended query tags that were added during the update. The number of each row
         is reserved before the tags are read (`query_tags`).

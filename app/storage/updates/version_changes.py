@@ -23,8 +23,8 @@ READERS_SECONDS: Final = 3600
 class NewVersion:
     """A new version of an instance, whose file is stored.
 
-    `row` is the row as it was read, `metadata` and `frames` are packed documents, `intent` is the key of the record that
-    lets the sweep remove the file. `native` as in `InstanceRow`. `frames` is empty if there is no frame table.
+    `row` is the row as it was read, `metadata` and `frames` are packed documents, `intent` is the key of the record
+    that lets the sweep remove the file. `native` as in `InstanceRow`. `frames` is empty if there is no frame table.
     """
 
     row: InstanceRow
@@ -59,8 +59,9 @@ def is_pending(row: InstanceRow, update_id: str) -> bool:
 def add_pending(new: NewVersion, watermark: int, update_id: str, attributes: Mapping[str, JsonElement]) -> list[Change]:
     """Return the changes that add a pending version to its row, with its documents, and drop its intent.
 
-    `attributes` are the values of extended query tags in the new version. The watermark names the documents, and never a
-    feed entry: `finish` reserves another number for that. So the gap in the feed is sealed with the same write.
+    `attributes` are the values of extended query tags in the new version. The watermark names the documents, and
+    never a feed entry: `finish` reserves another number for that. So the gap in the feed is sealed with the same
+    write.
     """
     row = new.row
     file = FileVersion(watermark, new.version.version, new.size, new.native)

@@ -7,7 +7,7 @@ from typing import Any, Final
 from flask import Response, request
 
 from app.errors import OperationActive
-from app.services.tags.service import Listed
+from app.services.tags.service import QueryTagEntry
 from app.storage.tags.query_tags import ADDING, TagError
 from app.web import problems
 from app.web.context import Scope
@@ -40,7 +40,7 @@ def add(scope: Scope) -> Response:
 @resource.get("/extendedquerytags")
 def listed(scope: Scope) -> Response:
     """200 with a page of the tags, oldest first."""
-    return json([_told(scope, each) for each in scope.services.query_tags.listed(**_page())])
+    return json([_told(scope, each) for each in scope.services.query_tags.page(**_page())])
 
 
 @resource.get("/extendedquerytags/<path>")
@@ -77,7 +77,7 @@ def _page() -> dict[str, int]:
     return schemas.load(schemas.PAGE, request.environ.get("QUERY_STRING", ""))
 
 
-def _told(scope: Scope, listed: Listed) -> dict[str, Any]:
+def _told(scope: Scope, listed: QueryTagEntry) -> dict[str, Any]:
     tag = listed.tag
     told: dict[str, Any] = {"path": tag.path, "vr": tag.vr}
     if tag.creator:

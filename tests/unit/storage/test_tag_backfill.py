@@ -259,7 +259,7 @@ def test_a_tag_that_is_deleted_during_its_re_index(prepared: Path) -> None:
         for archive in at_each_call(prepared, working, meanwhile, adding):
             archive.work()
             assert not [key for key in filed(archive) if "00081070#" in key[0]]
-            statuses = {each.tag.path: each.tag.status for each in archive.services.query_tags.listed(0, 10)}
+            statuses = {each.tag.path: each.tag.status for each in archive.services.query_tags.page(0, 10)}
             assert statuses == {"00101010": "ready", "12051003": "ready"}
             ages_are_right(archive)
 
