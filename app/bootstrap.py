@@ -33,7 +33,6 @@ from app.services.update.task import BulkUpdateTask
 from app.services.worklist import Worklist
 from app.settings import Settings, variable
 from app.storage.feed import change_feed
-from app.storage.feed.row_writer import RowWriter
 from app.storage.index.instances import Instances
 from app.storage.index.pages import InstancePages
 from app.storage.index.removal import InstanceRemoval
@@ -42,6 +41,7 @@ from app.storage.index.writer import IndexWriter
 from app.storage.operations.destinations import Destination, Opener, S3Target
 from app.storage.operations.export_manifest import ExportManifest
 from app.storage.operations.operations import Operations
+from app.storage.records import postings
 from app.storage.records.documents import Documents
 from app.storage.search.planner import SearchPlanner
 from app.storage.table import clock, keys
@@ -51,6 +51,7 @@ from app.storage.table.ports import BlobStore, Queue, Table
 from app.storage.tags.query_tags import QueryTagStore
 from app.storage.updates.study_versions import StudyVersions
 from app.storage.updates.tag_backfill import TagBackfill
+from app.storage.worklist import workitems
 from app.storage.worklist.search import WorklistSearch
 from app.storage.worklist.workitems import Workitems
 
@@ -154,7 +155,7 @@ def build_services(settings: Settings, engine: Engine, *, listening: float = 0) 
     manifest = ExportManifest(table)
     export_source = ExportSource(manifest, instances, InstancePages(table))
     partitions = Partitions(table)
-    backfill = TagBackfill(table, query_tags, documents, RowWriter(table, numbers, feed))
+    backfill = TagBackfill(table, query_tags, documents)
     tasks: dict[str, Task] = {
         REINDEX: Reindex(numbers, feed, query_tags, backfill),
         REMOVAL: TagRemoval(table, numbers, feed, partitions),
@@ -177,7 +178,7 @@ def build_services(settings: Settings, engine: Engine, *, listening: float = 0) 
     spread_files: ParallelMap = prefetch if remote else map
     runner = OperationRunner(operations, engine.queue, tasks, wait=listening, rest_ratio=rest_ratio)
     purge = Purge(operations, succeeded_days=settings.keep_succeeded_days, failed_days=settings.keep_failed_days)
-    sweep = Sweep(table, blobs, current, removal.tidy)
+    sweep = Sweep(table, blobs, current, removal.tidy, {"study": postings.entries_of, "workitem": workitems.entries_of})
     return Services(
         partitions=PartitionDirectory(partitions, enabled=settings.enable_data_partitions),
         store=Store(

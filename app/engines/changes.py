@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from app.storage.table.ports import MAX_CHANGES, MAX_ITEM_BYTES, Change, Key, Range
+from app.storage.table.ports import MAX_CHANGES, MAX_ITEM_BYTES, MAX_WRITE_BYTES, Change, Key, Range
 
 MAX_PK_BYTES: Final = 2048
 MAX_SK_BYTES: Final = 1024
 """How long a key may be, in UTF-8; DynamoDB's limits."""
-
-MAX_WRITE_BYTES: Final = 4_000_000
-"""Items of one write together; DynamoDB refuses a transaction of more than 4 MB."""
 
 
 def check_keys(changes: Sequence[Change]) -> None:

@@ -11,9 +11,10 @@ from app.services.operations.runner import Task
 from app.storage.feed.change_feed import FeedLog
 from app.storage.operations.operations import SUCCEEDED, Operation
 from app.storage.table import keys
+from app.storage.table.batch import write_each
 from app.storage.table.counters import SequenceCounter
 from app.storage.table.partitions import Partitions
-from app.storage.table.ports import MAX_CHANGES, Delete, Table
+from app.storage.table.ports import Delete, Table
 from app.storage.tags.query_tags import QueryTagStore
 from app.storage.updates.tag_backfill import TagBackfill
 
@@ -21,7 +22,7 @@ BATCH: Final = 100
 """Numbers of the feed that one step of a re-index looks at: a hundred instances, where nothing was deleted."""
 
 _PLACES: Final = 100
-_DELETIONS: Final = 10 * MAX_CHANGES
+_DELETIONS: Final = 1000
 
 
 class Reindex(Task):
@@ -92,6 +93,5 @@ class TagRemoval(Task):
     def _empty(self, place: str, most: int) -> int:
         """Delete up to `most` items of a place; return how many."""
         items = list(self._table.query(place, limit=most))
-        for start in range(0, len(items), MAX_CHANGES):
-            self._table.write(*(Delete(each.key) for each in items[start : start + MAX_CHANGES]))
+        write_each(self._table, (Delete(each.key) for each in items))
         return len(items)

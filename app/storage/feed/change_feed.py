@@ -19,6 +19,9 @@ from app.storage.table.counters import SequenceCounter
 from app.storage.table.partitions import Partition
 from app.storage.table.ports import Absent, Change, Item, Put, Range, Table
 
+FEED_ITEMS: Final = 2
+"""Items that an entry consists of: by sequence and by time."""
+
 GRACE_SECONDS: Final = 5.0
 """How long a gap may wait for its writer before a reader seals it."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Final
 
 import orjson
 
@@ -12,19 +11,17 @@ from app.dicom.json.dataset import JsonAttributes
 from app.dicom.query import query_tag_values
 from app.dicom.query.canonical import canonical_values
 from app.dicom.validation.attributes import CORE, MODALITY, Level
+from app.storage.feed.change_feed import FEED_ITEMS
 from app.storage.index import sweep
 from app.storage.records import documents
 from app.storage.records.postings import postings
 from app.storage.records.rows import InstanceRow, SeriesRow, StudyRow, first_revision, member, merged
 from app.storage.records.snapshot import Snapshot, Uids
 from app.storage.table import keys
+from app.storage.table.batch import Cost, fits
 from app.storage.table.partitions import Partition
-from app.storage.table.ports import MAX_CHANGES, Absent, Change, Delete, Holds, Key, Put
+from app.storage.table.ports import Absent, Change, Delete, Holds, Key, Put
 from app.storage.tags.query_tags import QueryTags
-
-_FEED_ITEMS: Final = 2
-_MOST_DOCUMENT_BYTES: Final = 2_000_000
-"""Metadata and frame tables in one write, in bytes; a write of more than 4 MB is refused (`ports.Table.write`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +87,9 @@ class Plan:
             parts[series.key] = self._row_changes(old_series, series)
         parts[row.key] = self._instance_changes(new_instance, row)
         parts = self._parts | parts
-        size = sum(map(len, parts.values())) + _FEED_ITEMS * (len(self.created) + 1)
+        size = sum(map(len, parts.values())) + FEED_ITEMS * (len(self.created) + 1)
         in_bytes = self._bytes + len(new_instance.metadata) + len(new_instance.frames)
-        if self.created and (size > MAX_CHANGES or in_bytes > _MOST_DOCUMENT_BYTES):
+        if self.created and not fits(Cost(size, in_bytes)):
             return None
         self._parts = parts
         self._bytes = in_bytes
@@ -181,20 +178,6 @@ class Plan:
         changes |= {item.key: Put(item) for item in added}
         changes[new_instance.intent] = sweep.fulfilled(new_instance.intent)
         return changes
-
-
-def overflow(changes: list[Change]) -> list[Change]:
-    """Return changes to be written beforehand, so that the rest fits one write.
-
-    Only postings without expectations: an entry that leads to no row yet is harmless. Needed when one instance
-    carries dozens of extended query tags.
-    """
-    spare: list[Change] = [
-        change
-        for change in changes
-        if isinstance(change, Put) and not change.expect and ("/value/" in change.key.pk or "/word/" in change.key.pk)
-    ]
-    return spare[: max(0, len(changes) - MAX_CHANGES)]
 
 
 def removal_changes(row: InstanceRow, delay: int = 0) -> dict[Key, Change]:

@@ -11,22 +11,23 @@ invisible, which `tidy` finishes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import suppress
 from functools import partial
 from typing import Final
 
 from app.errors import Conflict, NotFound, StorageUnavailable
-from app.storage.feed.change_feed import FeedLog
+from app.storage.feed.change_feed import FEED_ITEMS, FeedLog
 from app.storage.index import closing, sweep
 from app.storage.index.plan import removal_changes
 from app.storage.records.postings import postings
 from app.storage.records.rows import DELETING, EMPTYING, InstanceRow, SeriesRow, StudyRow, member
 from app.storage.records.snapshot import Snapshot, Uids
 from app.storage.table import keys
+from app.storage.table.batch import Cost, cost, grouped, write_atomically
 from app.storage.table.counters import SequenceCounter
 from app.storage.table.partitions import Partition
-from app.storage.table.ports import MAX_CHANGES, Change, Delete, Key, Range, Table
+from app.storage.table.ports import Change, Delete, Key, Range, Table
 from app.storage.table.retry import retry
 
 _SPARE: Final = 4  # changes left free in a write for closing the rows above
@@ -117,7 +118,7 @@ class InstanceRemoval:
         doomed = [
             row for row in instances if row.series in deleting or closing.astray(row, series.get(row.series), study)
         ]
-        for batch in self._batches(doomed):
+        for batch in grouped(doomed, _cost, reserved=_SPARE):
             self._unmake(partition, batch)
         for each in series.values():
             if each.series in deleting or each.closing:
@@ -130,7 +131,8 @@ class InstanceRemoval:
         left = list(self._table.query(keys.study_items(row.partition, row.study), members))
         if not left:
             gone = postings(row)
-            self._write([Delete(row.key, closing.unchanged(row)), *(Delete(key) for key in gone)])
+            changes = [Delete(row.key, closing.unchanged(row)), *(Delete(key) for key in gone)]
+            write_atomically(self._table, changes)
         elif row.closing == EMPTYING and any(closing.is_open_in(row, item) for item in left):
             self._table.write(closing.opened(row), *((closing.touched(above),) if above else ()))
         else:
@@ -153,20 +155,6 @@ class InstanceRemoval:
                 study = StudyRow.of(item, partition, uid)
         return study, series, instances
 
-    def _batches(self, rows: list[InstanceRow]) -> Iterator[list[InstanceRow]]:
-        """Cut rows into batches whose removal fits one write."""
-        batch: list[InstanceRow] = []
-        size = _SPARE
-        for row in rows:
-            weight = len(removal_changes(row)) + 2
-            if batch and size + weight > MAX_CHANGES:
-                yield batch
-                batch, size = [], _SPARE
-            batch.append(row)
-            size += weight
-        if batch:
-            yield batch
-
     def _unmake(self, partition: Partition, rows: list[InstanceRow], also: Iterable[Change] = ()) -> None:
         """Remove instances in one write, with their feed entries."""
         unmade: dict[Key, Change] = {}
@@ -179,19 +167,10 @@ class InstanceRemoval:
             *also,
         ]
         try:
-            self._write(changes)
+            write_atomically(self._table, changes)
         except Conflict:
             self._feed.seal(numbers)
             raise
-
-    def _write(self, changes: list[Change]) -> None:
-        """Write all or nothing; what does not fit are postings, removed after it: without a row they are harmless."""
-        later = [each for each in changes if isinstance(each, Delete) and each.expect is None]
-        later = later[: max(0, len(changes) - MAX_CHANGES)]
-        postponed = {change.key for change in later}
-        self._table.write(*(change for change in changes if change.key not in postponed))
-        for start in range(0, len(later), MAX_CHANGES):
-            self._table.write(*later[start : start + MAX_CHANGES])
 
     def _unmake_one(self, partition: Partition, found: Snapshot, uids: Uids) -> None:
         """Remove an instance, and close its series if that was its last one."""
@@ -217,3 +196,9 @@ class InstanceRemoval:
         """Tell whether a study or series, read before, has members besides one."""
         items = self._table.query(keys.study_items(partition, row.study), members)
         return any(item.key != but and closing.is_open_in(row, item) for item in items)
+
+
+def _cost(row: InstanceRow) -> Cost:
+    """Return what the removal of an instance takes of a transaction, with its feed entry."""
+    changes, size = cost(removal_changes(row).values())
+    return Cost(changes + FEED_ITEMS, size)

@@ -8,15 +8,28 @@ comes too late fails instead of naming a removed blob.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from app.errors import Conflict, StorageError
 from app.storage.records.rows import InstanceRow
 from app.storage.table import clock, keys
+from app.storage.table.batch import UnfinishedPostings, cost, grouped
 from app.storage.table.partitions import Partition
-from app.storage.table.ports import BlobStore, Change, Delete, Holds, Item, Key, Put, Table
+from app.storage.table.ports import (
+    Absent,
+    BlobStore,
+    Change,
+    Delete,
+    Expectation,
+    Holds,
+    Item,
+    Key,
+    Put,
+    Require,
+    Table,
+)
 
 INTENT_SECONDS: Final = 3600
 """How long a store may take from its first blob to its commit."""
@@ -27,6 +40,9 @@ TIDY_SECONDS: Final = 300
 MAX_RETRIES: Final = 5
 RETRY_SECONDS: Final = 86_400
 _BATCH: Final = 100
+
+EntriesOf = Callable[[Item], Collection[Key]]
+"""Returns the keys of the postings that a stored row has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +108,7 @@ class Sweep:
     """Works off due records, a batch at a time. Any number may run at once: every step may be repeated.
 
     `current` tells the versions that an instance's row vouches for; `tidy` finishes the deletions of a study.
+    `entries_of` has a function for each family of rows (`keys.family`).
     """
 
     def __init__(
@@ -100,11 +117,13 @@ class Sweep:
         blobs: BlobStore,
         current: Callable[[InstanceVersion], Iterable[str]],
         tidy: Callable[[Partition, str], None],
+        entries_of: Mapping[str, EntriesOf],
     ) -> None:
         self._table = table
         self._blobs = blobs
         self._current = current
         self._tidy = tidy
+        self._entries_of = entries_of
 
     def run_once(self, now: float) -> int:
         """Work off up to a hundred due records; return how many. What fails is due again later."""
@@ -117,6 +136,10 @@ class Sweep:
         return len(due)
 
     def _work(self, record: Item) -> None:
+        unfinished = UnfinishedPostings.of(record)
+        if unfinished:
+            self._remove_postings(unfinished, record)
+            return
         if "version" not in record.fields:
             self._tidy(Partition(record.fields["partition"], record.fields["name"], ""), record.fields["study"])
             self._table.write(Delete(record.key))
@@ -133,6 +156,18 @@ class Sweep:
             self._forget(version)
         self._table.write(Delete(record.key))
 
+    def _remove_postings(self, unfinished: UnfinishedPostings, record: Item) -> None:
+        """Remove those of the postings that no row has. A kill -9 in it leaves the record, which is due again.
+
+        Raises `Conflict` if a writer changed a row meanwhile: it may have given the row one of the postings again.
+        """
+        rows = dict(zip(unfinished.rows, self._table.get_many(unfinished.rows), strict=True))
+        unchanged = [Require(key, _unchanged(item)) for key, item in rows.items()]
+        kept = {entry for key, item in rows.items() if item for entry in self._entries_of[keys.family(key)](item)}
+        gone = [Delete(key) for key in unfinished.postings if key not in kept]
+        for group in grouped([*gone, Delete(record.key)], lambda change: cost([change]), reserved=len(unchanged)):
+            self._table.write(*unchanged, *group)
+
     def _forget(self, version: InstanceVersion) -> None:
         if version.watermark:
             at = (version.partition, version.study, version.watermark)
@@ -141,15 +176,19 @@ class Sweep:
     def _postpone(self, record: Item, now: int) -> None:
         """Make a failed removal due a day later, five times; then leave it in place a year ahead for an operator.
 
-        A study that could not be tidied is due again minutes later, for ever.
+        A study that could not be tidied, and postings that could not be removed, are due again minutes later, for ever.
         """
         if "version" not in record.fields:
             due = keys.sweep(now + TIDY_SECONDS, record.key.sk.partition("/")[2])
-            self._table.write(Delete(record.key), Put(Item(due, record.fields)))
+            self._table.write(Delete(record.key), Put(Item(due, record.fields, record.data)))
             return
         retries = record.fields["retries"] + 1
         wait = RETRY_SECONDS if retries <= MAX_RETRIES else 365 * RETRY_SECONDS
         self._table.write(Delete(record.key), Put(_record(_version_of(record), now + wait, retries)))
+
+
+def _unchanged(row: Item | None) -> Expectation:
+    return Holds("revision", row.fields["revision"]) if row else Absent()
 
 
 def _version_of(record: Item) -> InstanceVersion:

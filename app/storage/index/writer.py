@@ -25,12 +25,13 @@ from typing import Final
 from app.errors import Conflict, StorageUnavailable
 from app.storage.feed.change_feed import FeedLog
 from app.storage.index import closing, sweep
-from app.storage.index.plan import NewInstance, Plan, overflow, with_tags
+from app.storage.index.plan import NewInstance, Plan, with_tags
 from app.storage.records.rows import InstanceRow
 from app.storage.records.snapshot import Snapshot, Uids
+from app.storage.table.batch import write_atomically, write_each
 from app.storage.table.counters import SequenceCounter
 from app.storage.table.partitions import Partition
-from app.storage.table.ports import MAX_CHANGES, Key, Put, Table
+from app.storage.table.ports import Key, Put, Table
 from app.storage.table.retry import RetriesExhausted, retry
 from app.storage.tags.query_tags import QueryTags
 
@@ -73,8 +74,7 @@ class IndexWriter:
     def record_intents(self, versions: Sequence[sweep.InstanceVersion]) -> list[Key]:
         """Record durably that blobs of these versions are about to be written; return the records' keys."""
         records = [sweep.intent(version) for version in versions]
-        for start in range(0, len(records), MAX_CHANGES):
-            self._table.write(*(Put(record) for record in records[start : start + MAX_CHANGES]))
+        write_each(self._table, map(Put, records))
         return [record.key for record in records]
 
     def commit(
@@ -160,11 +160,7 @@ class IndexWriter:
 
     def _write(self, partition: Partition, plan: Plan) -> None:
         changes = [*plan.changes(), *self._feed.changes(partition, plan.created, "Create")]
-        beforehand = overflow(changes)
-        for start in range(0, len(beforehand), MAX_CHANGES):
-            self._table.write(*beforehand[start : start + MAX_CHANGES])
-        early = {change.key for change in beforehand}
-        self._table.write(*(change for change in changes if change.key not in early))
+        write_atomically(self._table, changes)
 
     def _confirmed(self, partition: Partition, plan: Plan) -> list[CommitOutcome]:
         """Return the outcome of each instance just written: taken back where a deletion closed its study meanwhile."""
@@ -215,7 +211,7 @@ class IndexWriter:
         def attempt() -> None:
             found = self.read_rows(partition, [new_instance.uids])
             if found.exists(new_instance.uids) and not found.taken_in(new_instance.uids):
-                self._table.write(*Plan(partition, found).restatement(new_instance))
+                write_atomically(self._table, Plan(partition, found).restatement(new_instance))
 
         with suppress(RetriesExhausted):
             retry(attempt)

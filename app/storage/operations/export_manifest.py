@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import islice
 from typing import Final
 
 from app.storage.table import keys
-from app.storage.table.ports import MAX_CHANGES, Delete, Item, Put, Table
+from app.storage.table.batch import write_each
+from app.storage.table.ports import Delete, Item, Put, Table
 
 PAGE: Final = 100
 """Identifiers in one item: at most 20 KB."""
@@ -29,8 +29,7 @@ class ExportManifest:
             Put(Item(keys.export_identifiers(operation, number), {"identifiers": list(page)}))
             for number, page in enumerate(pages)
         )
-        while batch := list(islice(changes, MAX_CHANGES)):
-            self._table.write(*batch)
+        write_each(self._table, changes)
 
     def page(self, operation: str, number: int) -> list[str]:
         """Return the identifiers of a page, counted from 0; none after the last."""
@@ -49,6 +48,4 @@ class ExportManifest:
     def remove(self, operation: str) -> None:
         """Forget all pages; safe to repeat."""
         for pk in (keys.export_identifiers(operation, 0).pk, keys.export_errors(operation, 0).pk):
-            changes = (Delete(item.key) for item in self._table.query(pk))
-            while batch := list(islice(changes, MAX_CHANGES)):
-                self._table.write(*batch)
+            write_each(self._table, (Delete(item.key) for item in self._table.query(pk)))

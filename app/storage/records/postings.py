@@ -40,6 +40,17 @@ def _postings(row: IndexRow) -> dict[Key, Item]:
     return {key: Item(key, fields) for key in found}
 
 
+def entries_of(item: Item) -> frozenset[Key]:
+    """Return the keys of all items that a stored row of the index has besides itself: its postings and tag errors."""
+    partition, _, study = item.key.pk.split("/")
+    if item.key.sk.startswith("instance/"):
+        instance = InstanceRow.of(item, int(partition), study)
+        return frozenset([*postings(instance), *(keys.tag_error(*error) for error in instance.errors.items())])
+    if item.key.sk.startswith("series/"):
+        return frozenset(postings(SeriesRow.of(item, int(partition), study)))
+    return frozenset(postings(StudyRow.of(item, int(partition), study)))
+
+
 def attribute_keys(row: IndexRow, attribute: Attribute, element: JsonElement) -> list[Key]:
     """Return the keys under which one attribute of a row is filed."""
     return keys_of(row.partition, row.level.word, row.created, attribute, element)

@@ -20,7 +20,8 @@ from a number: canonical values (dicom/query/matching.py) never hold control cha
 | feed      | `feed/{n // 1000}` · `{n+}`                        | change feed by sequence                          |
 | feed time | `feed/hours` · hour;                               | change feed by time                              |
 |           | `feed/hour/{hour}` · `{time}/{n+}`                 |                                                  |
-| sweep     | `sweep` · `{due}/{what}`                           | blobs no row vouches for; deletions to finish    |
+| sweep     | `sweep` · `{due}/{what}`                           | blobs that no row names; deletions to finish;    |
+|           |                                                    | postings that were written apart from their row  |
 | operation | `operation/{id}` · `operation`, `lease`;           | background work, and who works on it;            |
 |           | `operations/open` · id;                            | what is still to be done;                        |
 |           | `operations/active` · type;                        | one at a time;                                   |
@@ -178,6 +179,16 @@ def entry(value: str, sequence: int) -> str:
     return f"{value}\t{newest(sequence)}"
 
 
+def family(row: Key) -> str:
+    """Return the family of a row that belongs to a partition: `study` or `workitem`."""
+    return row.pk.split("/")[1]
+
+
+def is_posting(key: Key) -> bool:
+    """Tell whether an item under this key leads from a value or a word to a row."""
+    return "/value/" in key.pk or "/word/" in key.pk
+
+
 def value_of(entry: Key) -> str:
     """The value or word that an entry lies under."""
     return entry.sk.rpartition("\t")[0]
@@ -289,6 +300,11 @@ def tag_errors(tag: str) -> str:
 
 def tag_error(tag: str, place: str) -> Key:
     return Key(tag_errors(tag), place)
+
+
+def is_tag_error(key: Key) -> bool:
+    """Tell whether an item under this key is an error of an extended query tag."""
+    return key.pk.startswith("querytags/")
 
 
 def tag_error_place(timestamp: str, watermark: int) -> str:

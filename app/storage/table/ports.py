@@ -15,6 +15,9 @@ from typing import Any, BinaryIO, Final, NamedTuple, Protocol
 MAX_CHANGES: Final = 100
 """Changes in one all-or-nothing write; DynamoDB's limit for TransactWriteItems."""
 
+MAX_WRITE_BYTES: Final = 4_000_000
+"""Bytes of all items in one write; DynamoDB refuses a transaction of more than 4 MB."""
+
 MAX_ITEM_BYTES: Final = 350_000
 """What a caller may put into one item, fields and data together (DynamoDB refuses 400 KB); larger documents spill."""
 

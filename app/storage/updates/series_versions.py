@@ -10,11 +10,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from app.dicom.json.dataset import JsonElement
-from app.storage.feed.row_writer import RowWriter
 from app.storage.records.file_versions import Pending, merged
 from app.storage.records.rows import SeriesRow, StudyRow
 from app.storage.records.stored_rows import StoredRows
 from app.storage.table.ports import Change
+from app.storage.updates.row_writer import RowWriter
 from app.storage.updates.version_changes import replaced, study_still_written
 
 Values = Mapping[str, JsonElement]

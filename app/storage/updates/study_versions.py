@@ -30,16 +30,17 @@ from app.dicom.json.dataset import JsonElement, first_of
 from app.dicom.validation.attributes import INDEXED, ExtendedAttributes, Level
 from app.errors import Conflict
 from app.storage.feed.change_feed import FeedLog
-from app.storage.feed.row_writer import ChangesOf, RowWriter
 from app.storage.records.file_versions import merged
 from app.storage.records.rows import InstanceRow, StudyRow, visible
 from app.storage.records.snapshot import Snapshot
 from app.storage.records.stored_rows import StoredRows
 from app.storage.table import keys
+from app.storage.table.batch import write_atomically
 from app.storage.table.counters import SequenceCounter
 from app.storage.table.partitions import Partition
 from app.storage.table.ports import Change, Range, Require, Table
 from app.storage.table.retry import retry
+from app.storage.updates.row_writer import ChangesOf, RowWriter
 from app.storage.updates.series_versions import SeriesVersions
 from app.storage.updates.version_changes import (
     NewVersion,
@@ -88,7 +89,7 @@ class StudyVersions:
             if row is None or row.writing or row.finishing:
                 return row
             marked = replace(row, writing=update_id, revision=row.revision + 1)
-            self._writes.write([lease, *replaced(row, marked)])
+            write_atomically(self._table, [lease, *replaced(row, marked)])
             return marked
 
         return retry(attempt, when=lambda conflict: conflict.key != lease.key)
@@ -167,7 +168,7 @@ class StudyVersions:
             revision=study.revision + 1,
         )
         try:
-            self._writes.write(replaced(study, published))
+            write_atomically(self._table, replaced(study, published))
         except Conflict:
             return False
         return True
@@ -235,7 +236,7 @@ class StudyVersions:
                 return
             writing, finishing = (mark if mark != update_id else "" for mark in (now.writing, now.finishing))
             after = replace(now, writing=writing, finishing=finishing, revision=now.revision + 1)
-            self._writes.write(replaced(now, after))
+            write_atomically(self._table, replaced(now, after))
 
         retry(attempt)
 

@@ -19,12 +19,12 @@ from app.dicom.json.dataset import JsonAttributes
 from app.dicom.query import query_tag_values
 from app.dicom.validation.attributes import CORE, Attribute, ExtendedAttributes, Level
 from app.storage.feed.change_feed import FeedEntry
-from app.storage.feed.row_writer import RowWriter
 from app.storage.records.documents import Documents
 from app.storage.records.rows import InstanceRow, SeriesRow, StudyRow
 from app.storage.records.snapshot import Snapshot
 from app.storage.table import clock, keys
-from app.storage.table.ports import MAX_CHANGES, Change, Item, Key, Put, Table
+from app.storage.table.batch import cost, grouped, write_atomically
+from app.storage.table.ports import Change, Item, Key, Put, Table
 from app.storage.table.retry import retry
 from app.storage.tags.query_tags import QueryTags, QueryTagStore, TagError, error_item
 from app.storage.updates.version_changes import replaced
@@ -72,11 +72,10 @@ AnyMove = _Move[StudyRow] | _Move[SeriesRow] | _Move[InstanceRow]
 class TagBackfill:
     """Files instances under those of the wanted tags (`QueryTag.key`) that are still defined."""
 
-    def __init__(self, table: Table, tags: QueryTagStore, documents: Documents, writes: RowWriter) -> None:
+    def __init__(self, table: Table, tags: QueryTagStore, documents: Documents) -> None:
         self._table = table
         self._tags = tags
         self._documents = documents
-        self._writes = writes
 
     def file(self, entries: Sequence[FeedEntry], wanted: frozenset[str]) -> None:
         """File the instances that these entries of the feed tell the creation of, those that are still there.
@@ -94,8 +93,8 @@ class TagBackfill:
         moves = self._moves(found, tags, wanted)
         if self._tags.disable(tags, frozenset().union(*(each.faulty for each in moves))):
             return True
-        for changes in _packed(moves):
-            self._writes.write([tags.unchanged, *changes])
+        for group in grouped((each.changes for each in moves), cost, reserved=1):
+            write_atomically(self._table, [tags.unchanged, *chain.from_iterable(group)])
         return any(len(each.errors) == _ERRORS_AT_ONCE for each in moves)
 
     def _found(self, created: Sequence[FeedEntry]) -> Iterator[_Found]:
@@ -172,16 +171,3 @@ def _written(before: R, after: R) -> R:
 
 def _belongs(row: InstanceRow, series: SeriesRow, study: StudyRow) -> bool:
     return row.of_study == study.created and row.of_series == series.created
-
-
-def _packed(moves: Iterable[AnyMove]) -> Iterator[list[Change]]:
-    """Put as many moves into one write as fit beside its condition."""
-    batch: list[Change] = []
-    for move in moves:
-        changes = move.changes
-        if batch and len(batch) + len(changes) >= MAX_CHANGES:
-            yield batch
-            batch = []
-        batch += changes
-    if batch:
-        yield batch

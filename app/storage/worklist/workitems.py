@@ -24,8 +24,8 @@ from app.errors import InvalidWorkitem, StorageUnavailable, TooLarge
 from app.storage.records.documents import pack, unpack
 from app.storage.records.postings import keys_of
 from app.storage.table import keys
+from app.storage.table.batch import write_atomically
 from app.storage.table.ports import (
-    MAX_CHANGES,
     MAX_ITEM_BYTES,
     Absent,
     Change,
@@ -173,14 +173,7 @@ class Workitems:
         changes: list[Change] = [Put(item) for key, item in after.items() if key not in before]
         changes += [Delete(key) for key in before if key not in after]
         changes.sort(key=lambda change: "." in change.key.pk)  # those on attributes within sequences come last
-        spare = changes[MAX_CHANGES - 1 :]
-        self._write_spare([change for change in spare if isinstance(change, Put)])
-        self._table.write(Put(row.item, expect), *changes[: MAX_CHANGES - 1])
-        self._write_spare([change for change in spare if isinstance(change, Delete)])
-
-    def _write_spare(self, changes: list[Put] | list[Delete]) -> None:
-        for start in range(0, len(changes), MAX_CHANGES):
-            self._table.write(*changes[start : start + MAX_CHANGES])
+        write_atomically(self._table, [Put(row.item, expect), *changes])
 
 
 def postings(row: WorkitemRow) -> dict[Key, Item]:
@@ -189,3 +182,9 @@ def postings(row: WorkitemRow) -> dict[Key, Item]:
     for path, element in row.search_attributes.items():
         posting_keys += keys_of(row.partition, KIND, row.created, FILTERS[path], element)
     return {key: Item(key, {"workitem": row.workitem}) for key in posting_keys}
+
+
+def entries_of(item: Item) -> frozenset[Key]:
+    """Return the keys of all postings of a stored workitem."""
+    partition, _, workitem = item.key.pk.split("/")
+    return frozenset(postings(WorkitemRow.of(item, int(partition), workitem)))

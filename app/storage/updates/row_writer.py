@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Final, TypeVar
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from app.errors import Conflict
 from app.storage.feed.change_feed import FeedLog
+from app.storage.table.batch import cost, grouped, write_atomically
 from app.storage.table.counters import SequenceCounter
-from app.storage.table.ports import MAX_CHANGES, Change, Delete, Put, Table
+from app.storage.table.ports import Change, Table
 from app.storage.table.retry import retry
 
 J = TypeVar("J")
 ChangesOf = Callable[[J, int], list[Change]]
 """What it takes to write a job that has a number."""
-
-_BYTES: Final = 2_000_000
-"""Bytes of documents in one write, with room for the rows to what engines take."""
-_POSTINGS: Final = ("/value/", "/word/")
 
 
 class RowWriter:
@@ -47,9 +44,9 @@ class RowWriter:
         numbers = self._reserve(len(jobs), numbered)
         changes_of = prepare()
         prepared = ((job, number, changes_of(job, number)) for job, number in zip(jobs, numbers, strict=True))
-        for group in _groups(prepared, len(also)):
+        for group in grouped(prepared, lambda each: cost(each[2]), reserved=len(also)):
             try:
-                self.write([*also, *(change for _, _, changes in group for change in changes)])
+                write_atomically(self._table, [*also, *(change for _, _, changes in group for change in changes)])
             except Conflict:
                 self._feed.seal(number for _, number, _ in group if number)
                 lost += [job for job, _, _ in group if not self._alone(job, prepare, refreshed, also, numbered)]
@@ -72,44 +69,10 @@ class RowWriter:
                 return False
             (number,) = self._reserve(1, numbered)
             try:
-                self.write([*also, *prepare()(fresh, number)])
+                write_atomically(self._table, [*also, *prepare()(fresh, number)])
             except Conflict:
                 self._feed.seal([number] if number else ())
                 raise
             return True
 
         return retry(attempt)
-
-    def write(self, changes: Sequence[Change]) -> None:
-        """Write all or nothing. What does not fit are postings: new ones are written before, old ones removed after."""
-        surplus = max(0, len(changes) - MAX_CHANGES)
-        early = [each for each in changes if isinstance(each, Put) and _is_posting(each)][:surplus]
-        late = [each for each in changes if isinstance(each, Delete) and each.expect is None][: surplus - len(early)]
-        apart = {each.key for each in early} | {each.key for each in late}
-        self._in_pieces(early)
-        self._table.write(*(each for each in changes if each.key not in apart))
-        self._in_pieces(late)
-
-    def _in_pieces(self, changes: Sequence[Change]) -> None:
-        for start in range(0, len(changes), MAX_CHANGES):
-            self._table.write(*changes[start : start + MAX_CHANGES])
-
-
-def _is_posting(change: Put) -> bool:
-    return any(family in change.key.pk for family in _POSTINGS)
-
-
-def _groups(jobs: Iterator[tuple[J, int, list[Change]]], spare: int) -> Iterator[list[tuple[J, int, list[Change]]]]:
-    """Cut jobs into groups of which each fits one write."""
-    group: list[tuple[J, int, list[Change]]] = []
-    changes, size = spare, 0
-    for job in jobs:
-        weight = sum(len(each.item.data) for each in job[2] if isinstance(each, Put))
-        if group and (changes + len(job[2]) > MAX_CHANGES or size + weight > _BYTES):
-            yield group
-            group, changes, size = [], spare, 0
-        group.append(job)
-        changes += len(job[2])
-        size += weight
-    if group:
-        yield group

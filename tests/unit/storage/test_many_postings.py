@@ -1,0 +1,119 @@
+"""Instances with more postings than one transaction takes: 120 values of extended query tags.
+
+A process dies before or after each of its writes. After the sweep nothing of the instance is left, or all of it is there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydicom.dataelem import DataElement
+
+from app.services.policy import V1
+from tests.support.archive import Archive, Uids
+from tests.support.clock import AdvanceClock
+from tests.support.instances import make_instance
+
+TAGS = 120
+UIDS: Uids = ("2.25.1", "2.25.11", "2.25.111")
+MUTATIONS = ("table.write", "table.write done")
+
+
+class Killed(BaseException):
+    """The process is no more."""
+
+
+class KillAt:
+    """A hook that kills the process at the n-th write: before it for odd numbers, after it for even ones."""
+
+    def __init__(self, call: int) -> None:
+        self.left = call
+
+    def __call__(self, call: str) -> None:
+        if call in MUTATIONS:
+            self.left -= 1
+            if self.left <= 0:
+                raise Killed
+
+
+def tag(number: int) -> str:
+    return f"1205{0x1000 + number:04X}"
+
+
+def add_tags(archive: Archive, level: str) -> None:
+    new: list[dict[str, Any]] = [
+        {"path": tag(number), "vr": "LO", "privateCreator": "ACME", "level": level} for number in range(TAGS)
+    ]
+    archive.services.query_tags.add(new)
+    archive.work()
+
+
+def instance(text: str = "secret") -> bytes:
+    study, series, sop = UIDS
+    values = [DataElement(0x12051000 + number, "LO", f"{text} {number}") for number in range(TAGS)]
+    creator = DataElement(0x12050010, "LO", "ACME")
+    return make_instance(study=study, series=series, instance=sop, pixel=False, extra=[creator, *values])
+
+
+def store(archive: Archive, text: str = "secret") -> None:
+    archive.services.store(archive.partition, [BytesIO(instance(text))], None, V1)
+
+
+def found(archive: Archive) -> set[int]:
+    """Return the numbers of the tags under which a search finds the instance."""
+    values = ((number, {tag(number): f"secret {number}"}) for number in (0, TAGS // 2, TAGS - 1))
+    return {number for number, wanted in values if archive.search("instance", **wanted)}
+
+
+def until_it_survives(tmp_path: Path, level: str, act: Callable[[Archive, Archive], None]) -> int:
+    """Let `act` run in partition after partition, killed at a later write each time; return how many writes it made."""
+    Archive(tmp_path)
+    add_tags(Archive(tmp_path), level)
+    call = 0
+    while True:
+        call += 1
+        victim, observer = Archive(tmp_path, f"clinic-{call}"), Archive(tmp_path, f"clinic-{call}")
+        victim.hook = kill = KillAt(call)
+        act(victim, observer)
+        if kill.left > 0:
+            return call - 1
+
+
+@pytest.mark.parametrize("level", ["Instance", "Series", "Study"])
+def test_a_deletion_that_dies_leaves_nothing_for_ever(level: str, tmp_path: Path, advance_clock: AdvanceClock) -> None:
+    def act(victim: Archive, observer: Archive) -> None:
+        store(observer)
+        assert found(observer) == {0, TAGS // 2, TAGS - 1}
+        with suppress(Killed):
+            victim.delete(*UIDS)
+        if observer.search("instance"):  # the process died before its first transaction
+            assert found(observer) == {0, TAGS // 2, TAGS - 1}
+            observer.delete(*UIDS)
+        advance_clock()
+        observer.work()
+        assert observer.items() == []
+
+    assert until_it_survives(tmp_path, level, act) > 4
+
+
+@pytest.mark.parametrize("level", ["Instance", "Series", "Study"])
+def test_a_store_that_dies_leaves_nothing_or_everything(
+    level: str, tmp_path: Path, advance_clock: AdvanceClock
+) -> None:
+    def act(victim: Archive, observer: Archive) -> None:
+        with suppress(Killed):
+            store(victim)
+        stored = bool(observer.search("instance"))
+        assert found(observer) == ({0, TAGS // 2, TAGS - 1} if stored else set())
+        advance_clock()
+        observer.work()
+        assert found(observer) == ({0, TAGS // 2, TAGS - 1} if stored else set())
+        if not stored:
+            assert observer.items() == []
+
+    assert until_it_survives(tmp_path, level, act) > 4
