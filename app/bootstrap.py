@@ -190,7 +190,7 @@ def build_services(settings: Settings, engine: Engine, *, listening: float = 0) 
             spool=settings.spool_dir,
             full_validation=settings.enable_full_validation,
         ),
-        retrieve=Retrieve(instances, documents, blobs, spread_files),
+        retrieve=Retrieve(instances, documents, blobs, spread_files, spool=settings.spool_dir),
         search=Search(SearchPlanner(table, instances, spread_reads), instances, documents, query_tags, spread_reads),
         delete=removal.delete,
         bulk_update=BulkUpdate(operations, engine.queue, enabled=not settings.disable_operations),

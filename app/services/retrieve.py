@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple
 
 from app.dicom.encoding import transcode
@@ -60,13 +61,26 @@ Instance = InstanceRow
 
 
 class Retrieve:
-    """Reads instances of a partition. `spread` opens the files of many."""
+    """Reads instances of a partition.
 
-    def __init__(self, instances: Instances, documents: Documents, blobs: BlobStore, spread: ParallelMap = map) -> None:
+    `spread` opens the files of many. `spool` is the folder for large files that are transcoded, None for that of the
+    system.
+    """
+
+    def __init__(
+        self,
+        instances: Instances,
+        documents: Documents,
+        blobs: BlobStore,
+        spread: ParallelMap = map,
+        *,
+        spool: Path | None = None,
+    ) -> None:
         self._instances = instances
         self._documents = documents
         self._blobs = blobs
         self._spread = spread
+        self._spool = spool
 
     def instances(
         self,
@@ -135,14 +149,22 @@ class Retrieve:
         return Metadata(etag + ("-o" if original else ""), documents)
 
     def explicit_little(self, instance: Instance) -> Iterator[bytes]:
-        """Yield the file in Explicit VR Little Endian; raises `NotAcceptable` before the first chunk."""
+        """Yield the file in Explicit VR Little Endian.
+
+        Raises before the first chunk: `NotAcceptable` for a file that is not transcoded, `StorageUnavailable` when the
+        spool folder is full or missing.
+        """
         if instance.size > MAX_TRANSCODED_BYTES:
             raise NotAcceptable(TOO_LARGE)
         if transfer_syntax(instance.transfer_syntax).encapsulated and self._documents.frames(instance):
             raise NotAcceptable(UNSUPPORTED)
         with self.open(instance) as stream:
-            body = receive(stream, MAX_TRANSCODED_BYTES, None)
-        return _closing(body.close, transcode.to_explicit_little(body.buffer, parse(body.buffer)))
+            body = receive(stream, MAX_TRANSCODED_BYTES, self._spool)
+        try:
+            return _closing(body.close, transcode.to_explicit_little(body.buffer, parse(body.buffer)))
+        except BaseException:
+            body.close()
+            raise
 
     def frames(
         self,

@@ -1,0 +1,70 @@
+"""Large files that are transcoded go to the spool folder of the service, and to no other (conformance §4.3)."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import IO, Any
+
+import pytest
+from werkzeug.test import TestResponse
+
+from app.services.store import spool
+from tests.conftest import Serve
+from tests.support.dicomweb import PartitionClient
+from tests.support.instances import EXPLICIT_BIG, make_instance, read
+
+INSTANCE = "/studies/2.25.1/series/2.25.2/instances/2.25.3"
+ACCEPT = 'application/dicom; transfer-syntax="1.2.840.10008.1.2.1"'
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "spool"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def clinic(serve: Serve, folder: Path, monkeypatch: pytest.MonkeyPatch) -> PartitionClient:
+    """Calls on a service with a spool folder, holding an instance of 2 MiB, where no other folder takes temporary files."""
+    monkeypatch.setattr(tempfile, "tempdir", str(folder / "nowhere"))
+    clinic = PartitionClient(serve(spool_dir=folder))
+    clinic.stored(
+        make_instance(
+            study="2.25.1", series="2.25.2", instance="2.25.3", transfer_syntax=EXPLICIT_BIG, rows=1024, columns=1024
+        )
+    )
+    return clinic
+
+
+def transcoded(clinic: PartitionClient) -> TestResponse:
+    return clinic.get(INSTANCE, ACCEPT)
+
+
+def unavailable(response: TestResponse) -> bool:
+    return (response.status_code, response.text) == (503, "The data store operation failed.")
+
+
+def test_a_large_file_is_transcoded_in_the_spool_folder(clinic: PartitionClient, folder: Path) -> None:
+    response = transcoded(clinic)
+    assert response.status_code == 200
+    assert read(response.data).Rows == 1024
+    assert not list(folder.iterdir())
+
+
+def test_a_spool_folder_that_is_gone_is_503(clinic: PartitionClient, folder: Path) -> None:
+    folder.rmdir()
+    assert unavailable(transcoded(clinic))
+    folder.mkdir()
+    assert transcoded(clinic).status_code == 200
+
+
+def test_a_spool_folder_that_is_full_is_503(clinic: PartitionClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    def on_a_full_disk(*_: Any, **__: Any) -> IO[bytes]:
+        return Path("/dev/full").open("r+b", buffering=0)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(spool.tempfile, "TemporaryFile", on_a_full_disk)
+        assert unavailable(transcoded(clinic))
+    assert transcoded(clinic).status_code == 200
