@@ -98,8 +98,8 @@ def build_engine(settings: Settings) -> Engine:
     embedded = SqliteTable(settings.data_dir / "index.sqlite")
     files = FileBlobs(settings.data_dir / "blobs")
     openers: dict[str, Opener] = {"s3": _s3_on_demand(settings.pool_size, files)}
-    if settings.export_dir:
-        openers["file"] = FileExports(settings.export_dir, files).open
+    if settings.export_folder:
+        openers["file"] = FileExports(settings.export_folder, files).open
     return Engine(embedded, files, TableQueue(embedded), openers)
 
 

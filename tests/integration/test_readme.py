@@ -1,4 +1,4 @@
-"""The README's walk-through, run as printed against a server of its own."""
+"""The README's walk-through and tour, run as printed against a server of their own."""
 
 from __future__ import annotations
 
@@ -24,21 +24,22 @@ def shell(name: str) -> str:
     return found[1].replace(".venv/bin/python", sys.executable)
 
 
-def run(commands: str, archive: str, folder: Path) -> str:
-    done = subprocess.run(
+def run(commands: str, archive: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
         ["bash", "-euo", "pipefail", "-c", commands],
         env={**os.environ, "ARCHIVE": archive},
         cwd=folder,
         capture_output=True,
         text=True,
-        check=True,
+        timeout=100,
     )
-    return done.stdout
 
 
 def test_the_walk_through_works_as_printed(tmp_path: Path) -> None:
     with served({"BULKHEAD_DATA_DIR": str(tmp_path / "data")}) as copy:
-        printed = run(shell("walk-through"), f"{copy.url}/v2", tmp_path)
+        ended = run(shell("walk-through"), f"{copy.url}/v2", tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    printed = ended.stdout
     lines = printed.splitlines()
     assert [line for line in lines if line.isdigit()] == ["204", "404", "200"]
     assert "45070" not in printed
@@ -50,9 +51,11 @@ def test_the_walk_through_works_as_printed(tmp_path: Path) -> None:
 
 
 def test_the_tour_performs_every_other_call(tmp_path: Path) -> None:
-    environment = {"BULKHEAD_DATA_DIR": str(tmp_path / "data"), "BULKHEAD_EXPORT_DIR": str(tmp_path / "exports")}
-    with served(environment) as copy:
-        printed = run(shell("tour"), f"{copy.url}/v2", tmp_path)
+    with served({"BULKHEAD_DATA_DIR": str(tmp_path / "data")}) as copy:
+        ended = run(shell("tour"), f"{copy.url}/v2", tmp_path)
+        again = run(shell("tour"), f"{copy.url}/v2", tmp_path)
+    assert (ended.returncode, again.returncode) == (0, 0), ended.stderr + again.stderr
+    printed = ended.stdout
     statuses = [int(line) for line in printed.splitlines() if re.fullmatch(r"  \d{3}", line)]
     tags = [202, 200, 200, 200, 200, 400, 204, 404]
     update_and_export = [202, 200, 200, 202]
@@ -64,5 +67,28 @@ def test_the_tour_performs_every_other_call(tmp_path: Path) -> None:
     assert "\nCompressedSamples^CT1\n" in printed
     assert '"exported":1,"skipped":1' in printed
     assert "C312" in printed
-    (exported,) = (tmp_path / "exports").rglob("*.dcm")
+    exported, _ = (tmp_path / "data" / "exports").rglob("*.dcm")
     assert b"Doe^Jane" in exported.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("setting", "answer"),
+    [("BULKHEAD_DISABLE_OPERATIONS", "400"), ("BULKHEAD_ENABLE_EXPORT", "404")],
+)
+def test_the_tour_stops_at_a_step_that_fails(tmp_path: Path, setting: str, answer: str) -> None:
+    value = "true" if setting.startswith("BULKHEAD_DISABLE") else "false"
+    with served({"BULKHEAD_DATA_DIR": str(tmp_path / "data"), setting: value}) as copy:
+        ended = run(shell("tour"), f"{copy.url}/v2", tmp_path)
+    assert ended.returncode == 1
+    assert ended.stdout.endswith(f"\n  {answer}\n")
+    assert ended.stderr == "Expected 202: the tour stops here.\n"
+
+
+def test_the_tour_stops_at_an_operation_that_fails_or_does_not_end(tmp_path: Path) -> None:
+    finished = re.search(r"^finished\(\) \{.*?^\}$", shell("tour"), re.DOTALL | re.MULTILINE)
+    assert finished is not None
+    (tmp_path / "answer.txt").write_text(f'{{"href":"file://{tmp_path}/operations"}}')
+    for status in ("failed", "running"):
+        (tmp_path / "operations").write_text(f'{{"status":"{status}"}}')
+        ended = run(f"sleep() {{ :; }}\n{finished[0]}\nfinished", "", tmp_path)
+        assert (ended.returncode, ended.stdout) == (1, f'{{"status":"{status}"}}\n')

@@ -32,7 +32,7 @@ def spreads(monkeypatch: pytest.MonkeyPatch) -> Spreads:
         monkeypatch.setattr(bootstrap, name, watched)
 
     watch("parallel_map")
-    watch("ahead")
+    watch("prefetch")
     return seen
 
 
@@ -55,7 +55,7 @@ def _page_and_study(settings: Settings, spreads: Spreads) -> None:
 def test_round_trips_to_aws_are_made_side_by_side(monkeypatch: pytest.MonkeyPatch, spreads: Spreads) -> None:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     _page_and_study(Settings(engine="aws", table="archive", bucket="archive"), spreads)
-    assert spreads == {"parallel_map": [2, 0, 2], "ahead": [2]}  # newest instances, others, counts; files
+    assert spreads == {"parallel_map": [2, 0, 2], "prefetch": [2]}  # newest instances, others, counts; files
 
 
 def test_reads_of_one_machine_are_not(tmp_path: Path, spreads: Spreads) -> None:

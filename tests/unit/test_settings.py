@@ -1,14 +1,17 @@
 """Settings: every fault is named at once, and the README's table is the code's."""
 
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app import bootstrap
 from app.errors import ConfigurationError
 from app.settings import Settings, settings_table, variable
 
+NAMES = [each.name for each in fields(Settings)]
 README = Path(__file__).parents[2] / "README.md"
 
 
@@ -59,8 +62,8 @@ def test_all_faults_are_named_at_once() -> None:
     assert said == [
         "BULKHEAD_WROKERS: There is no such setting. Did you mean BULKHEAD_WORKERS?",
         "BULKHEAD_PORT='70000': Must be greater than or equal to 0 and less than or equal to 65535.",
-        "BULKHEAD_ENGINE='floppy': Must be one of: embedded, aws.",
         "BULKHEAD_THREADS='many': Not a valid integer.",
+        "BULKHEAD_ENGINE='floppy': Must be one of: embedded, aws.",
         "BULKHEAD_CORS_CREDENTIALS with BULKHEAD_CORS_ORIGINS=*: Credentials need named origins.",
     ]
 
@@ -103,12 +106,25 @@ def test_origins_may_have_ports_and_be_addresses() -> None:
     assert Settings.from_environment({"BULKHEAD_CORS_ORIGINS": origins}).cors_origins == tuple(origins.split(","))
 
 
-@given(st.dictionaries(st.sampled_from([variable(name) for name in Settings.__slots__]), st.text(max_size=20)))
+@given(st.dictionaries(st.sampled_from([variable(name) for name in NAMES]), st.text(max_size=20)))
 def test_any_text_is_read_or_refused(environment: dict[str, str]) -> None:
     try:
         Settings.from_environment(environment)
     except ConfigurationError as error:
         assert str(error).startswith("BULKHEAD_")
+
+
+def test_exports_go_into_the_data_folder_by_default(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path)
+    assert settings.export_folder == tmp_path / "exports"
+    assert bootstrap.build_engine(settings).openers.keys() == {"s3", "file"}
+    assert Settings(export_dir=Path("elsewhere")).export_folder == Path("elsewhere")
+    assert Settings(engine="aws").export_folder is None
+
+
+def test_every_setting_belongs_to_one_group() -> None:
+    own = [name for group in Settings.__bases__ for name in group.__annotations__]
+    assert sorted(own) == sorted(NAMES)
 
 
 def test_server_processes_follow_the_setting_or_the_cpus() -> None:

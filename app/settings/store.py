@@ -1,0 +1,41 @@
+"""Settings of partitions, and of what may be stored, received and deleted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from marshmallow.fields import Boolean
+
+from app.settings.declaration import Folder, SettingsGroup, setting, whole_number
+
+LARGEST_BODY: Final = 2_147_483_647
+"""Bytes of the largest body, part or instance (conformance §1.8)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoreSettings(SettingsGroup):
+    """Partitions, validation, limits and deletion."""
+
+    enable_data_partitions: bool = setting(
+        True, Boolean(), "Serve data partitions. This cannot be switched off while more than one partition exists."
+    )
+    enable_full_validation: bool = setting(
+        False,
+        Boolean(),
+        "Validate every element at store. v1 refuses an invalid instance, v2 stores it with a warning.",
+    )
+    max_request_bytes: int = setting(LARGEST_BODY, whole_number(1, LARGEST_BODY), "Size of the largest request body.")
+    max_part_bytes: int = setting(
+        LARGEST_BODY, whole_number(1, LARGEST_BODY), "Size of the largest part of a multipart body."
+    )
+    max_instance_bytes: int = setting(
+        LARGEST_BODY, whole_number(1, LARGEST_BODY), "Size of the largest DICOM instance."
+    )
+    spool_dir: Path | None = setting(  # noqa: RUF009 - a field
+        None, Folder(), "Folder for large bodies while they are received. Default: the temporary folder of the system."
+    )
+    delete_delay_seconds: int = setting(
+        259_200, whole_number(0), "How long the files of a deleted instance are kept. The default is three days."
+    )
