@@ -1,4 +1,4 @@
-"""Bulk updates in an archive that is broken into: one to ask for, and what must hold whatever becomes of it."""
+"""Bulk updates of an `Archive`, and the checks that must hold whatever becomes of an update."""
 
 from __future__ import annotations
 
@@ -23,120 +23,109 @@ TAGS = (
     QueryTag(OTHER_NAMES, "PN", Level.SERIES, 2, ""),
     QueryTag(OCCUPATION, "SH", Level.INSTANCE, 3, ""),
 )
-"""Extended query tags on what is changed, at every level."""
+"""An extended query tag at each level. `start_update` changes their attributes."""
 
+_OLD_VALUES: dict[str, Any] = {"PatientAge": "030Y", "OtherPatientNames": "Old^Name", "Occupation": "Carpenter"}
 
-def start(archive: Archive, patient: str, *studies: str) -> str:
-    """Ask for a bulk update; return the operation."""
-    dataset = {
-        PATIENT_ID: {"vr": "LO", "Value": [patient]},
-        AGE: {"vr": "AS", "Value": ["044Y"]},
-        OTHER_NAMES: {"vr": "PN", "Value": [{"Alphabetic": patient}]},
-        OCCUPATION: {"vr": "SH", "Value": [patient]},
-    }
-    return archive.services.bulk_update.start(archive.partition, UpdateRequest(studies=studies, changes=dataset))
-
-
-def update(archive: Archive, patient: str, *studies: str) -> Operation:
-    """Update and wait for the end."""
-    operation = start(archive, patient, *studies)
-    archive.work()
-    return found(archive, operation)
-
-
-def found(archive: Archive, operation: str) -> Operation:
-    answer = archive.services.operations.find(operation)
-    assert answer is not None
-    return answer
-
-
-_TAGGED: dict[str, Any] = {"PatientAge": "030Y", "OtherPatientNames": "Old^Name", "Occupation": "Carpenter"}
-
-
-_FILED = {
+_INDEXED_VALUES = {
     AGE: {"OLD": "030y", "NEW": "044y"},
     OTHER_NAMES: {"OLD": "old^name"},
     OCCUPATION: {"OLD": "carpenter"},
 }
-"""What a value is filed under, by the Patient ID that came with it; else it is that Patient ID."""
+"""Tag -> Patient ID of the update -> indexed value. If the Patient ID is missing here, it is the value itself."""
 
 
-class Seen(NamedTuple):
-    """The Patient ID of an instance: now and originally."""
+def start_update(archive: Archive, patient_id: str, *studies: str) -> str:
+    """Start a bulk update that changes the Patient ID, and return its operation id."""
+    dataset = {
+        PATIENT_ID: {"vr": "LO", "Value": [patient_id]},
+        AGE: {"vr": "AS", "Value": ["044Y"]},
+        OTHER_NAMES: {"vr": "PN", "Value": [{"Alphabetic": patient_id}]},
+        OCCUPATION: {"vr": "SH", "Value": [patient_id]},
+    }
+    return archive.services.bulk_update.start(archive.partition, UpdateRequest(studies=studies, changes=dataset))
 
-    now: str
+
+def update(archive: Archive, patient_id: str, *studies: str) -> Operation:
+    """Run a bulk update to its end, and return its operation."""
+    operation = start_update(archive, patient_id, *studies)
+    archive.work()
+    return find_operation(archive, operation)
+
+
+def find_operation(archive: Archive, operation: str) -> Operation:
+    found = archive.services.operations.find(operation)
+    assert found is not None
+    return found
+
+
+def image(uids: Uids, patient_id: str = "OLD", *, compressed: bool = False) -> bytes:
+    """Return the Part 10 bytes of a small image."""
+    study, series, instance = uids
+    pixels = frame_of(uids)
+    if compressed:
+        return encapsulated(
+            [[pixels]], study=study, series=series, instance=instance, patient_id=patient_id, **_OLD_VALUES
+        )
+    return make_instance(
+        study=study,
+        series=series,
+        instance=instance,
+        patient_id=patient_id,
+        pixel=pixels,
+        rows=2,
+        columns=2,
+        **_OLD_VALUES,
+    )
+
+
+def frame_of(uids: Uids) -> bytes:
+    """Return the pixels of an instance: 8 bytes derived from its UID."""
+    return f"{uids[2][-4:]:_>8}".encode()
+
+
+# --- what readers see -------------------------------------------------------------------------------------------------
+
+
+class PatientIds(NamedTuple):
+    """The Patient ID of an instance, in its current and in its original version."""
+
+    current: str
     original: str
 
 
-def seen(archive: Archive, *, feed: bool = True) -> dict[Uids, Seen]:
-    """What readers see of each instance; asserts that file, metadata, frames and search agree, and the feed if told."""
-    result: dict[Uids, Seen] = {}
+def visible_patients(archive: Archive, *, check_feed: bool = True) -> dict[Uids, PatientIds]:
+    """Return the Patient IDs of each visible instance.
+
+    Assert that file, metadata, frames and search agree, and that the feed does too if `check_feed`.
+    """
+    result: dict[Uids, PatientIds] = {}
     entries = archive.feed()
     for row in archive.search("instance"):
         uids = _uids(row)
-        result[uids] = Seen(_read(archive, uids, original=False), _read(archive, uids, original=True))
+        result[uids] = PatientIds(_patient_id(archive, uids, original=False), _patient_id(archive, uids, original=True))
         states = [each.state for each in entries if (each.study, each.series, each.instance) == uids]
-        assert not feed or states == ["Replaced"] * (len(states) - 1) + ["Current"], states
+        assert not check_feed or states == ["Replaced"] * (len(states) - 1) + ["Current"], states
     for study in {uids[0] for uids in result}:
-        _check_index(archive, study)
-        for instance in archive.services.retrieve.instances(archive.partition, study):
-            path = (study, instance.series, instance.instance)
-            (alone,) = archive.services.retrieve.instances(archive.partition, *path)
-            assert instance.version == alone.version, "the study and its instance have different versions"
+        _check_found_by_patient_id(archive, study)
+        for row in archive.services.retrieve.instances(archive.partition, study):
+            (alone,) = archive.services.retrieve.instances(archive.partition, study, row.series, row.instance)
+            assert row.version == alone.version, "the study and its instance have different versions"
     return result
 
 
-def updates(archive: Archive, uids: Uids) -> int:
-    """How many updates of an instance the feed tells."""
+def update_entries(archive: Archive, uids: Uids) -> int:
+    """Return the number of feed entries about updates of an instance."""
     return sum((each.study, each.series, each.instance, each.action) == (*uids, "Update") for each in archive.feed())
 
 
-def indexed(archive: Archive, study: str) -> str:
-    """The Patient ID that the index has of a study."""
+def indexed_patient_id(archive: Archive, study: str) -> str:
+    """Return the Patient ID of a study in the index."""
     (row,) = archive.search("study", StudyInstanceUID=study)
     return str(_value(row, PATIENT_ID))
 
 
-def check_tidy(archive: Archive) -> None:
-    """Assert that no update left anything but the current and the original version of each visible instance."""
-    rows = list(_rows(archive))
-    assert {(row.study, row.series, row.instance) for row in rows} == set(map(_uids, archive.search("instance")))
-    assert not [row for row in rows if row.pending], "versions that nobody will see"
-    files = {file.version: (row, file) for row in rows for file in row.files}
-    assert {path.stem.rpartition("~")[2] for path in archive.blobs()} == files.keys(), "blobs without rows, or lost"
-    items = archive.items()
-    documents = {key.sk for key in items if "/metadata/" in key.pk}
-    assert len(documents) == len(files), "documents without rows"
-    assert not [key for key in items if key.pk == "sweep"], "work left undone"
-    with sqlite3.connect(archive.folder / "index.sqlite") as connection:
-        marks = connection.execute(
-            "SELECT fields FROM item WHERE pk GLOB ? AND sk = 'study'", (f"{archive.partition.key}/study/*",)
-        )
-        for (fields,) in marks:
-            assert not {"writing", "settling"} & orjson.loads(fields).keys(), "the study is still marked"
-        for table in ("operations/open", "operations/active"):
-            assert not connection.execute("SELECT 1 FROM item WHERE pk = ?", (table,)).fetchall()
-
-
-def check_tags(archive: Archive, patients: dict[str, str]) -> None:
-    """Assert that the postings of the extended query tags are those of each study's Patient ID, at every level."""
-    items = archive.items()
-    members = [(key.pk.rpartition("/")[2], key.sk) for key in items if "/study/" in key.pk]
-    for tag in TAGS:
-        filed = sorted(key.sk.partition("\t")[0] for key in items if f"/value/{tag.level.word}/{tag.path}" in key.pk)
-        rows = [study for study, sk in members if sk.startswith(tag.level.word)]
-        assert filed == sorted(_FILED[tag.path].get(patients[study], patients[study].lower()) for study in rows)
-
-
-def _rows(archive: Archive) -> Iterator[InstanceRow]:
-    for key in archive.items():
-        if "/study/" in key.pk and key.sk.startswith("instance/"):
-            item = archive.table.get(key)
-            assert item is not None
-            yield InstanceRow.of(item, archive.partition.key, key.pk.rpartition("/")[2])
-
-
-def _read(archive: Archive, uids: Uids, *, original: bool) -> str:
+def _patient_id(archive: Archive, uids: Uids, *, original: bool) -> str:
     retrieve = archive.services.retrieve
     (row,) = retrieve.instances(archive.partition, *uids, original=original)
     with retrieve.open(row) as stream:
@@ -147,31 +136,56 @@ def _read(archive: Archive, uids: Uids, *, original: bool) -> str:
     assert _value(orjson.loads(document), PATIENT_ID) == in_file, "file and metadata differ"
     if not original:
         (part,) = retrieve.frames(archive.partition, *uids, [1], "*").parts
-        assert b"".join(part.chunks) == frame_of(uids), "the frame is another"
+        assert b"".join(part.chunks) == frame_of(uids), "the frame differs from the stored one"
     return in_file
 
 
-def image(uids: Uids, patient: str = "OLD", *, compressed: bool = False) -> bytes:
-    """The Part 10 bytes of a small image."""
-    study, series, instance = uids
-    if compressed:
-        return encapsulated(
-            [[frame_of(uids)]], study=study, series=series, instance=instance, patient_id=patient, **_TAGGED
+def _check_found_by_patient_id(archive: Archive, study: str) -> None:
+    patient_id = indexed_patient_id(archive, study)
+    assert study in [_value(row, "0020000D") for row in archive.search("study", PatientID=patient_id)]
+
+
+# --- what is stored ---------------------------------------------------------------------------------------------------
+
+
+def check_nothing_left_over(archive: Archive) -> None:
+    """Assert that updates left only the current and the original version of each visible instance, and no marks."""
+    rows = list(_instance_rows(archive))
+    assert {(row.study, row.series, row.instance) for row in rows} == set(map(_uids, archive.search("instance")))
+    assert not [row for row in rows if row.pending], "pending versions without an update"
+    files = {file.version for row in rows for file in row.files}
+    assert {path.stem.rpartition("~")[2] for path in archive.blobs()} == files, "blobs without rows, or rows without"
+    items = archive.items()
+    documents = {key.sk for key in items if "/metadata/" in key.pk}
+    assert len(documents) == len(files), "documents without rows"
+    assert not [key for key in items if key.pk == "sweep"], "the sweep is not finished"
+    with sqlite3.connect(archive.folder / "index.sqlite") as connection:
+        studies = connection.execute(
+            "SELECT fields FROM item WHERE pk GLOB ? AND sk = 'study'", (f"{archive.partition.key}/study/*",)
         )
-    pixel = frame_of(uids)
-    return make_instance(
-        study=study, series=series, instance=instance, patient_id=patient, pixel=pixel, rows=2, columns=2, **_TAGGED
-    )
+        for (fields,) in studies:
+            assert not {"writing", "settling"} & orjson.loads(fields).keys(), "the study row still names an update"
+        for pk in ("operations/open", "operations/active"):
+            assert not connection.execute("SELECT 1 FROM item WHERE pk = ?", (pk,)).fetchall()
 
 
-def frame_of(uids: Uids) -> bytes:
-    """The pixels of an instance: 8 bytes that follow from its UID."""
-    return f"{uids[2][-4:]:_>8}".encode()
+def check_indexed_tags(archive: Archive, patient_ids: dict[str, str]) -> None:
+    """Assert that the postings of `TAGS` are those of the Patient ID of each study, at every level."""
+    items = archive.items()
+    members = [(key.pk.rpartition("/")[2], key.sk) for key in items if "/study/" in key.pk]
+    for tag in TAGS:
+        indexed = sorted(key.sk.partition("\t")[0] for key in items if f"/value/{tag.level.word}/{tag.path}" in key.pk)
+        studies = [study for study, sk in members if sk.startswith(tag.level.word)]
+        values = _INDEXED_VALUES[tag.path]
+        assert indexed == sorted(values.get(patient_ids[study], patient_ids[study].lower()) for study in studies)
 
 
-def _check_index(archive: Archive, study: str) -> None:
-    patient = indexed(archive, study)
-    assert study in [_value(row, "0020000D") for row in archive.search("study", PatientID=patient)]
+def _instance_rows(archive: Archive) -> Iterator[InstanceRow]:
+    for key in archive.items():
+        if "/study/" in key.pk and key.sk.startswith("instance/"):
+            item = archive.table.get(key)
+            assert item is not None
+            yield InstanceRow.of(item, archive.partition.key, key.pk.rpartition("/")[2])
 
 
 def _value(row: dict[str, Any], tag: str) -> Any:

@@ -11,7 +11,7 @@ from app.services.operations import runner
 from app.services.update.progress import Phase, UpdateProgress
 from app.storage.operations.operations import Operation, Operations
 from tests.support.archive import Archive, Uids
-from tests.support.updates import found, image, indexed, start
+from tests.support.updates import find_operation, image, indexed_patient_id, start_update
 
 INSTANCE: Uids = ("2.25.1", "2.25.11", "2.25.111")
 
@@ -50,17 +50,17 @@ def test_operation_of_an_earlier_release_goes_on(
     monkeypatch.setattr(runner, "LEASE_SECONDS", 0)
     archive = Archive(tmp_path)
     archive.store(image(INSTANCE))
-    operation = start(archive, "NEW", INSTANCE[0])
-    while found(archive, operation).checkpoint.get("phase") != phase:
+    operation = start_update(archive, "NEW", INSTANCE[0])
+    while find_operation(archive, operation).checkpoint.get("phase") != phase:
         archive.services.background[0]()
-    operations = Operations(archive._table)
+    operations = Operations(archive.table)
     claimed = operations.claim(operation, "earlier release", 0)
     assert claimed
     operations.save(_with_phase(claimed, old_name), "earlier release", 0)
     successor = Archive(tmp_path)
     successor.work()
-    assert found(successor, operation).status == "succeeded"
-    assert indexed(successor, INSTANCE[0]) == "NEW"
+    assert find_operation(successor, operation).status == "succeeded"
+    assert indexed_patient_id(successor, INSTANCE[0]) == "NEW"
 
 
 def _with_phase(operation: Operation, name: str) -> Operation:
