@@ -1,0 +1,214 @@
+"""The wiring: settings -> engine -> services. The only package that names an engine."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from app.bootstrap.engines import Engine, build_engine, create_stores
+from app.errors import ConfigurationError
+from app.services import Services
+from app.services.change_feed import ChangeFeed
+from app.services.export.service import TYPE as EXPORT
+from app.services.export.service import Export
+from app.services.export.source import ExportSource
+from app.services.export.task import ExportTask
+from app.services.health import Health
+from app.services.operations.directory import OperationDirectory
+from app.services.operations.purge import Purge
+from app.services.operations.runner import OperationRunner, Task
+from app.services.parallel import ParallelMap, parallel_map, prefetch
+from app.services.partitions import PartitionDirectory
+from app.services.retrieve import Retrieve
+from app.services.search import Search
+from app.services.store.service import Store
+from app.services.tags.service import REINDEX, REMOVAL, ExtendedQueryTags
+from app.services.tags.tasks import Reindex, TagRemoval
+from app.services.update.new_versions import NewVersions
+from app.services.update.service import TYPE as UPDATE
+from app.services.update.service import BulkUpdate
+from app.services.update.task import BulkUpdateTask
+from app.services.worklist import Worklist
+from app.settings import Settings, variable
+from app.storage.feed.change_feed import FeedLog
+from app.storage.index.instances import Instances
+from app.storage.index.pages import InstancePages
+from app.storage.index.removal import InstanceRemoval
+from app.storage.index.sweep import InstanceVersion, Sweep
+from app.storage.index.writer import IndexWriter
+from app.storage.operations.export_manifest import ExportManifest
+from app.storage.operations.operations import Operations
+from app.storage.records import postings
+from app.storage.records.documents import Documents
+from app.storage.search.planner import SearchPlanner
+from app.storage.table import clock, keys
+from app.storage.table.counters import SequenceCounter
+from app.storage.table.partitions import Partitions
+from app.storage.table.ports import BlobStore, Table
+from app.storage.tags.query_tags import QueryTagStore
+from app.storage.updates.study_versions import StudyVersions
+from app.storage.updates.tag_backfill import TagBackfill
+from app.storage.worklist import workitems
+from app.storage.worklist.search import WorklistSearch
+from app.storage.worklist.workitems import Workitems
+
+__all__ = ["Engine", "build_engine", "build_services", "initialise"]
+
+_PROBE: Final = "health/probe"
+_REST_RATIO: Final = 1.0
+"""Seconds of rest after each second of work, for a worker that shares a machine with the server."""
+
+
+def initialise(settings: Settings) -> None:
+    """Create what the engine needs and lacks, and seed the partition table. Safe to repeat."""
+    create_stores(settings)
+    build_services(settings, build_engine(settings))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Archive:
+    """What several topics share: the data model of the archive on one engine."""
+
+    table: Table
+    blobs: BlobStore
+    numbers: SequenceCounter
+    feed: FeedLog
+    instances: Instances
+    documents: Documents
+    partitions: Partitions
+    query_tags: QueryTagStore
+    removal: InstanceRemoval
+    index_writer: IndexWriter
+    operations: Operations
+    export_manifest: ExportManifest
+
+
+def build_services(settings: Settings, engine: Engine, *, listening: float = 0) -> Services:
+    """Return the use cases on an engine. An idle worker listens to the queue for `listening` seconds at a time.
+
+    Seeds the default partition. Raises `DataPartitionsFeatureCannotBeDisabledException` where partitions cannot be
+    switched off (conformance §2.3), `ConfigurationError` when bodies cannot be spooled.
+    """
+    if settings.spool_dir and not os.access(settings.spool_dir, os.W_OK | os.X_OK):
+        raise ConfigurationError(
+            f"{variable('spool_dir')}='{settings.spool_dir}': There is no such folder to write to."
+        )
+    archive = _archive(settings, engine)
+    table, blobs, queue, operations = archive.table, archive.blobs, engine.queue, archive.operations
+    remote = settings.engine == "aws"
+    # Each read from AWS is a round trip, so reads go out in parallel. On one machine threads cost more than they save.
+    parallel_reads: ParallelMap = parallel_map if remote else map
+    parallel_files: ParallelMap = prefetch if remote else map
+    runner = OperationRunner(
+        operations,
+        queue,
+        _tasks(settings, engine, archive),
+        wait=listening,
+        rest_ratio=0 if remote else _REST_RATIO,
+    )
+    return Services(
+        partitions=PartitionDirectory(archive.partitions, enabled=settings.enable_data_partitions),
+        store=Store(
+            archive.index_writer,
+            blobs,
+            archive.query_tags.extended,
+            parallel_map,
+            max_instance=settings.max_instance_bytes,
+            spool=settings.spool_dir,
+            full_validation=settings.enable_full_validation,
+        ),
+        retrieve=Retrieve(archive.instances, archive.documents, blobs, parallel_files, spool=settings.spool_dir),
+        search=Search(
+            SearchPlanner(table, archive.instances, parallel_reads),
+            archive.instances,
+            archive.documents,
+            archive.query_tags,
+            parallel_reads,
+        ),
+        delete=archive.removal.delete,
+        bulk_update=BulkUpdate(operations, queue, enabled=not settings.disable_operations),
+        change_feed=ChangeFeed(archive.feed, archive.instances, archive.documents),
+        export=Export(
+            operations,
+            queue,
+            archive.export_manifest,
+            engine.openers,
+            endpoints=settings.export_allow_endpoint_url,
+        ),
+        operations=OperationDirectory(operations),
+        query_tags=ExtendedQueryTags(archive.query_tags, operations, queue, enabled=not settings.disable_operations),
+        worklist=Worklist(Workitems(table), WorklistSearch(table)),
+        health=Health(
+            {"table": lambda: table.get(keys.SEQUENCE_COUNTER), "bucket": lambda: blobs.delete([_PROBE])},
+            lesser={"queue": queue.check},
+        ),
+        background=(runner.run_once, *_maintenance(settings, archive)),
+        release_leases=runner.release_leases,
+    )
+
+
+def _archive(settings: Settings, engine: Engine) -> _Archive:
+    table = engine.table
+    numbers = SequenceCounter(table)
+    feed = FeedLog(table, numbers)
+    query_tags = QueryTagStore(table)
+    removal = InstanceRemoval(table, numbers, feed, settings.delete_delay_seconds)
+    return _Archive(
+        table=table,
+        blobs=engine.blobs,
+        numbers=numbers,
+        feed=feed,
+        instances=Instances(table),
+        documents=Documents(table, engine.blobs),
+        partitions=Partitions(table),
+        query_tags=query_tags,
+        removal=removal,
+        index_writer=IndexWriter(table, numbers, feed, removal.take_back, query_tags.read),
+        operations=Operations(table),
+        export_manifest=ExportManifest(table),
+    )
+
+
+def _tasks(settings: Settings, engine: Engine, archive: _Archive) -> dict[str, Task]:
+    """Return what the worker does for an operation, by the type of operation."""
+    table, numbers, feed, query_tags = archive.table, archive.numbers, archive.feed, archive.query_tags
+    backfill = TagBackfill(table, query_tags, archive.documents)
+    export_source = ExportSource(archive.export_manifest, archive.instances, InstancePages(table))
+    return {
+        REINDEX: Reindex(numbers, feed, query_tags, backfill),
+        REMOVAL: TagRemoval(table, numbers, feed, archive.partitions),
+        EXPORT: ExportTask(export_source, archive.export_manifest, engine.openers, parallel_map),
+        UPDATE: BulkUpdateTask(
+            StudyVersions(table, numbers, feed, query_tags.extended),
+            NewVersions(
+                documents=archive.documents,
+                blobs=archive.blobs,
+                record_intents=archive.index_writer.record_intents,
+                parallel=parallel_map,
+                spool=settings.spool_dir,
+            ),
+        ),
+    }
+
+
+def _maintenance(settings: Settings, archive: _Archive) -> tuple[Callable[[], bool], ...]:
+    """Return the steps of the worker that belong to no operation. Each says whether there was anything to do."""
+
+    def referenced(version: InstanceVersion) -> Iterable[str]:
+        return archive.instances.referenced_versions(version.partition, version.study, version.series, version.instance)
+
+    # Index: files and rows that deletions and crashes left behind.
+    entries_of = {"study": postings.entries_of, "workitem": workitems.entries_of}
+    sweep = Sweep(archive.table, archive.blobs, referenced, archive.removal.tidy, entries_of)
+
+    def sweep_step() -> bool:
+        return sweep.run_once(clock.now()) > 0
+
+    # Operations: those that ended long ago.
+    purge = Purge(
+        archive.operations, succeeded_days=settings.keep_succeeded_days, failed_days=settings.keep_failed_days
+    )
+    # Feed: the place up to which readers can read without looking for gaps.
+    return sweep_step, purge.run_once, archive.feed.keep_up

@@ -1,0 +1,88 @@
+"""From the settings to an engine: the implementations of the ports that the archive is written on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+
+from app.settings import Settings
+from app.storage.operations.destinations import Destination, Opener, S3Target
+from app.storage.table.ports import BlobStore, Queue, Table
+
+# The engines are imported when they are used: a machine without S3 does not load boto3, which takes 30 MB.
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """The ports of one engine."""
+
+    table: Table
+    blobs: BlobStore
+    queue: Queue
+    openers: Mapping[str, Opener] = field(default_factory=dict)
+    """What opens a destination of an export, by the type of destination that a request names."""
+
+
+def build_engine(settings: Settings) -> Engine:
+    """Return the engine that the settings name. The embedded engine creates its data folder; nothing else is created.
+
+    Raises `ConfigurationError` when a client cannot be made or the export folder cannot be used.
+    """
+    return _aws(settings) if settings.engine == "aws" else _embedded(settings)
+
+
+def create_stores(settings: Settings) -> None:
+    """Create the table and the bucket of the aws engine if they are missing. Safe to repeat."""
+    if settings.engine == "aws":
+        from app.engines.aws import clients, provision
+
+        provision.create_table(clients.dynamodb(settings.pool_size), settings.table)
+        provision.create_bucket(clients.s3(settings.pool_size), settings.bucket)
+
+
+def _aws(settings: Settings) -> Engine:
+    from app.engines.aws import clients
+    from app.engines.aws.dynamodb import DynamoTable
+    from app.engines.aws.export import S3Exports
+    from app.engines.aws.s3 import S3Blobs
+    from app.engines.aws.sqs import SqsQueue
+    from app.engines.embedded.queue import TableQueue
+
+    table = DynamoTable(clients.dynamodb(settings.pool_size), settings.table)
+    s3 = clients.s3(settings.pool_size)
+    blobs = S3Blobs(s3, settings.bucket)
+    queue: Queue = TableQueue(table)
+    if settings.queue_url:
+        queue = SqsQueue(clients.sqs(settings.pool_size), settings.queue_url)
+    return Engine(table, blobs, queue, {"s3": S3Exports(lambda: s3, settings.bucket, blobs).open})
+
+
+def _embedded(settings: Settings) -> Engine:
+    from app.engines.embedded.export import FileExports
+    from app.engines.embedded.files import FileBlobs
+    from app.engines.embedded.queue import TableQueue
+    from app.engines.embedded.sqlite import SqliteTable
+
+    table = SqliteTable(settings.data_dir / "index.sqlite")
+    blobs = FileBlobs(settings.data_dir / "blobs")
+    openers = {"s3": _opener_to_s3(settings.pool_size, blobs)}
+    if settings.export_folder:
+        openers["file"] = FileExports(settings.export_folder, blobs).open
+    return Engine(table, blobs, TableQueue(table), openers)
+
+
+def _opener_to_s3(connections: int, blobs: BlobStore) -> Opener:
+    """Return an opener of destinations in S3 that makes its client when it is first called."""
+
+    @cache
+    def exports() -> Opener:
+        from app.engines.aws import clients
+        from app.engines.aws.export import S3Exports
+
+        return S3Exports(cache(lambda: clients.s3(connections)), "", blobs).open
+
+    def open_destination(target: S3Target, operation: str) -> Destination:
+        return exports()(target, operation)
+
+    return open_destination
