@@ -180,11 +180,11 @@ def test_what_was_deleted_is_not_exported(exporter: Exporter, files: dict[str, b
 def test_many_steps(exporter: Exporter, files: dict[str, bytes], size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(task, "BATCH", size)
     response = exporter.ask(STUDY, "2.25.9", "2.25.1004/2.25.1005/2.25.1005.1", "2.25.8/2.25.8", "2.25.1004/2.25.7")
+    operation: str = response.get_json()["id"]
     seen: list[tuple[int, int]] = []
     exporter.faults.hook = lambda call: seen.append(
         totals(exporter.operation(operation).results or {"exported": 0, "skipped": 0})
     )
-    operation = response.get_json()["id"]
     ended = exporter.work(operation)
     assert totals(ended.results) == (10, 3)
     assert seen == sorted(seen)
@@ -642,7 +642,7 @@ def test_a_role_leaves_no_secret_behind(
     caplog.set_level(logging.DEBUG, logger="bulkhead")
     given: list[dict[str, str]] = []
     asked: list[dict[str, str]] = []
-    make = boto3.session.Session.client
+    make: Any = boto3.session.Session.client
 
     def client(session: Any, name: str, *args: Any, **kwargs: Any) -> Any:
         made = make(session, name, *args, **kwargs)

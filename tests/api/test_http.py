@@ -222,7 +222,7 @@ def test_an_unexpected_error_is_500_and_logged_without_its_message(serve: Serve)
 
 
 def _raising(serve: Serve, error: Exception) -> Any:
-    def broken() -> None:
+    def broken() -> str:
         raise error
 
     app = serve().application

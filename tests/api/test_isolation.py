@@ -43,7 +43,7 @@ class Call(NamedTuple):
 
 
 def file(patient: str, **uids: str) -> bytes:
-    return make_instance(**({"study": STUDY, "series": SERIES, "instance": INSTANCE} | uids), patient_id=patient)  # type: ignore[arg-type]  # UIDs
+    return make_instance(**({"study": STUDY, "series": SERIES, "instance": INSTANCE} | uids), patient_id=patient)
 
 
 def stored(path: str, **uids: str) -> Call:

@@ -61,7 +61,7 @@ def test_large_metadata_in_one_request_is_written_in_turns(client: FlaskClient) 
     )
     assert stored.status_code == 200
     metadata = client.get(f"/v2/partitions/large/studies/{study}/metadata")
-    assert len(metadata.json) == service.BATCH_INSTANCES
+    assert len(metadata.get_json()) == service.BATCH_INSTANCES
 
 
 @pytest.mark.parametrize("settings", ["embedded"], indirect=True)
@@ -77,5 +77,5 @@ def test_a_re_index_holds_few_large_documents_at_once(client: FlaskClient) -> No
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert client.get(asked.json["href"]).json["status"] == "succeeded"
-    assert len(client.get("/v2/partitions/large/series?SeriesNumber=1").json) == count
+    assert len(client.get("/v2/partitions/large/series?SeriesNumber=1").get_json()) == count
     assert peak < count * size / 2

@@ -64,7 +64,7 @@ def test_what_is_told(client: FlaskClient, operations: Operations) -> None:
         "percentComplete": 100,
         "results": results,
     }
-    bare = client.get(f"/v2/operations/{operations.start('export', {}).id}").json
+    bare = client.get(f"/v2/operations/{operations.start('export', {}).id}").get_json()
     assert set(bare) == {"operationId", "type", "status", "createdTime", "lastUpdatedTime"}
 
 

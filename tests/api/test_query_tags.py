@@ -35,7 +35,7 @@ def added(client: FlaskClient, *tags: dict[str, Any]) -> str:
 
 
 def entry(client: FlaskClient, path: str) -> dict[str, Any]:
-    found: dict[str, Any] = client.get(f"{TAGS}/{path}").json
+    found: dict[str, Any] = client.get(f"{TAGS}/{path}").get_json()
     return found
 
 
@@ -203,7 +203,7 @@ def test_a_tag_is_defined_once(client: FlaskClient) -> None:
     added(client, AGE)
     response = add(client, PRIVATE, AGE | {"level": "Instance"})
     assert (response.status_code, response.text) == (409, "One or more extended query tags already exist.")
-    assert len(client.get(TAGS).json) == 1
+    assert len(client.get(TAGS).get_json()) == 1
 
 
 def test_there_are_128_tags_at_most(client: FlaskClient) -> None:

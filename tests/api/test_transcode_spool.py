@@ -9,7 +9,6 @@ from typing import IO, Any
 import pytest
 from werkzeug.test import TestResponse
 
-from app.services.store import spool
 from tests.conftest import Serve
 from tests.support.dicomweb import PartitionClient
 from tests.support.instances import EXPLICIT_BIG, make_instance, read
@@ -65,6 +64,6 @@ def test_a_spool_folder_that_is_full_is_503(clinic: PartitionClient, monkeypatch
         return Path("/dev/full").open("r+b", buffering=0)
 
     with monkeypatch.context() as patch:
-        patch.setattr(spool.tempfile, "TemporaryFile", on_a_full_disk)
+        patch.setattr("app.services.store.spool.tempfile.TemporaryFile", on_a_full_disk)
         assert unavailable(transcoded(clinic))
     assert transcoded(clinic).status_code == 200

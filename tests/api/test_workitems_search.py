@@ -195,7 +195,7 @@ def test_another_type_is_406(worklist: WorklistClient) -> None:
 
 
 def test_what_cannot_be_read_is_left_out(worklist: WorklistClient, engine: bootstrap.Engine) -> None:
-    partition = int(engine.table.get(keys.partition("clinic-a")).fields["key"])  # type: ignore[union-attr]  # it is there
+    partition = int(engine.table.get(keys.partition("clinic-a")).fields["key"])
     damaged = engine.table.get(keys.workitem(partition, B))
     assert damaged
     engine.table.write(Put(damaged._replace(data=b"?" + damaged.data[1:])))

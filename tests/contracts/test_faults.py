@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 
@@ -80,11 +81,12 @@ def put(key: Key, data: bytes = b"") -> Put:
 
 def test_a_call_that_fails_before_has_no_effect(table: FaultyTable, blobs: FaultyBlobStore, faults: Faults) -> None:
     faults.add(Rule(fail(), operation=MUTATIONS, times=FOR_EVER))
-    for act in (
+    acts: list[Callable[[], object]] = [
         lambda: table.write(put(A)),
         lambda: table.add(B, "count", 1),
         lambda: blobs.put("a/b", BytesIO(b"1")),
-    ):
+    ]
+    for act in acts:
         with pytest.raises(StorageUnavailable):
             act()
     assert table.get_many([A, B]) == [None, None]
@@ -94,11 +96,12 @@ def test_a_call_that_fails_before_has_no_effect(table: FaultyTable, blobs: Fault
 
 def test_a_call_that_fails_after_took_effect(table: FaultyTable, blobs: FaultyBlobStore, faults: Faults) -> None:
     faults.add(Rule(fail(OSError("lost")), operation=MUTATIONS, stage=AFTER, times=FOR_EVER))
-    for act in (
+    acts: list[Callable[[], object]] = [
         lambda: table.write(put(A)),
         lambda: table.add(B, "count", 1),
         lambda: blobs.put("a/b", BytesIO(b"1")),
-    ):
+    ]
+    for act in acts:
         with pytest.raises(OSError, match="lost"):
             act()
     assert table.get_many([A, B]) == [Item(A, {}), Item(B, {"count": 1})]
@@ -120,12 +123,13 @@ def test_after_a_kill_nothing_passes_until_the_process_is_started_again(
     with pytest.raises(Killed):
         table.write(put(A))
     assert plain.get(A)
-    for act in (
+    acts: list[Callable[[], object]] = [
         lambda: table.write(Delete(A)),
         lambda: table.get(A),
         lambda: next(table.query(A.pk)),
         lambda: blobs.delete(["a"]),
-    ):
+    ]
+    for act in acts:
         with pytest.raises(Killed):
             act()
     assert plain.get(A)

@@ -121,16 +121,16 @@ class TestRows:
         def sleep(seconds: float) -> None:
             now[0] += seconds
             if now[0] > 1003:
-                queue.send("late")
+                empty.send("late")
 
-        queue = TableQueue(table, now=lambda: now[0], sleep=sleep)
-        message = queue.receive(wait=10)
+        empty = TableQueue(table, now=lambda: now[0], sleep=sleep)
+        message = empty.receive(wait=10)
         assert message is not None
         assert message.body == "late"
         assert now[0] < 1004
-        queue.done(message)
+        empty.done(message)
         now[0] = 0.0
-        assert queue.receive(wait=2) is None
+        assert empty.receive(wait=2) is None
         assert now[0] == 2.0
 
     def test_a_delayed_message_comes_when_it_is_due(self, table: Table) -> None:

@@ -77,7 +77,7 @@ class Model:
 
     def add(self, sk: str, by: int) -> int:
         found = self.items.get(sk, Item(Key(self.pk, sk), {}))
-        total = found.fields.get("count", 0) + by
+        total: int = found.fields.get("count", 0) + by
         self.items[sk] = found._replace(fields=found.fields | {"count": total})
         return total
 

@@ -30,7 +30,7 @@ CLINIC = f"{HOST}/v2/partitions/clinic-a"
 JSON_TYPES = ("application/json", "application/dicom+json")
 AS_STORED = {"Accept": "application/dicom; transfer-syntax=*"}
 ORIGINAL = {"msdicom-request-original": "true"}
-FOR_EVER = {"keep_succeeded_days": 36_500, "keep_failed_days": 36_500}
+FOR_EVER: dict[str, Any] = {"keep_succeeded_days": 36_500, "keep_failed_days": 36_500}
 """Settings that keep the operations of the archive, however old it is."""
 
 UNSWEPT = ("2.25.702", "2.25.712", "2.25.802", "2.25.803", "2.25.804", "2.25.813", "2.25.814")
@@ -103,7 +103,7 @@ class Opened:
         """What an operation says which has ended."""
         response = self.client.get(f"{HOST}/v2/operations/{operation}")
         assert response.status_code == 200, response.text
-        told: dict[str, Any] = response.json
+        told: dict[str, Any] = response.get_json()
         return told
 
     def feed(self) -> list[dict[str, Any]]:
@@ -111,7 +111,7 @@ class Opened:
         found: list[dict[str, Any]] = []
         for offset in range(0, 300, 100):
             window = f"offset={offset}&limit=100&includemetadata=false"
-            found += self.client.get(f"{HOST}/v1/changefeed?{window}").json
+            found += self.client.get(f"{HOST}/v1/changefeed?{window}").get_json()
         return found
 
 

@@ -89,4 +89,4 @@ def _wait_for(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
             time.sleep(0.05)
         else:
             return
-    pytest.fail(f"{Path(process.args[0]).name} does not answer:\n{log.read_text(errors='replace')}", pytrace=False)  # type: ignore[index]
+    pytest.fail(f"{Path(str(process.args[0])).name} does not answer:\n{log.read_text(errors='replace')}", pytrace=False)

@@ -184,5 +184,5 @@ def test_an_operation_survives_its_worker(tmp_path: Path) -> None:
         assert {each["00100010"]["Value"][0]["Alphabetic"] for each in metadata} == {"Doe^Jane"}
         found = requests.get(f"{copy.url}{CLINIC}/studies?PatientName=Roe^Richard&includefield=00201208").json()
         assert found[0]["00201208"]["Value"] == [300]
-        told = feed(copy.url)
-        assert len(told) == 600  # each instance created once, and updated once
+        entries = feed(copy.url)
+        assert len(entries) == 600  # each instance created once, and updated once

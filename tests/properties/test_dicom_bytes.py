@@ -49,7 +49,7 @@ def survives(data: bytes) -> bool:
     for lenient in (False, True):
         instance_rules.check_required(found, lenient=lenient)
         instance_rules.check_indexed(
-            found, {e.tag: "LO" for e in found.elements} | instance_rules.REQUIRED, lenient=lenient
+            found, {e.tag: "LO" for e in found.elements} | dict(instance_rules.REQUIRED), lenient=lenient
         )
     table = frame_table(data, found)
     assert FrameTable.unpack(table.pack()) == table

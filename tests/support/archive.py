@@ -33,7 +33,7 @@ VARIANTS: tuple[dict[str, str], ...] = ({}, {"modality": "MR"})
 def file(study: str, series: str, instance: str, **attributes: str) -> bytes:
     """The Part 10 bytes of a small instance; its values follow from its UIDs."""
     given = {"patient_id": f"P{study[-1]}", "modality": "CT", "pixel": False, **attributes}
-    return make_instance(study=study, series=series, instance=instance, **given)  # type: ignore[arg-type]
+    return make_instance(study=study, series=series, instance=instance, **given)
 
 
 class Archive:

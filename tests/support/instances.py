@@ -42,20 +42,20 @@ def uid() -> str:
 
 def make_instance(
     *,
-    study: str | None = None,
-    series: str | None = None,
-    instance: str | None = None,
-    patient_id: str | None = "P1",
-    patient_name: str | None = "Doe^Jane",
-    modality: str | None = "CT",
-    study_date: str | None = "20240115",
-    rows: int = 4,
-    columns: int = 4,
-    frames: int = 1,
-    transfer_syntax: str = EXPLICIT_LITTLE,
-    pixel: bool | bytes = True,
-    extra: Iterable[DataElement] = (),
-    preamble: bytes = PREAMBLE,
+    study: Any = None,
+    series: Any = None,
+    instance: Any = None,
+    patient_id: Any = "P1",
+    patient_name: Any = "Doe^Jane",
+    modality: Any = "CT",
+    study_date: Any = "20240115",
+    rows: Any = 4,
+    columns: Any = 4,
+    frames: Any = 1,
+    transfer_syntax: Any = EXPLICIT_LITTLE,
+    pixel: Any = True,
+    extra: Any = (),
+    preamble: Any = PREAMBLE,
     **overrides: Any,
 ) -> bytes:
     """One instance as Part 10 bytes: 16-bit grayscale, frame k (from 0) filled with the pattern of `frame(k, …)`.
@@ -351,8 +351,8 @@ def _write(attributes: dict[str, Any], extra: Iterable[DataElement], transfer_sy
 def _encode(dataset: Dataset, syntax: UID, preamble: bytes) -> bytes:
     meta = FileMetaDataset()
     meta.FileMetaInformationVersion = b"\0\1"
-    meta.MediaStorageSOPClassUID = CT_STORAGE
-    meta.MediaStorageSOPInstanceUID = "2.25.1"
+    meta.MediaStorageSOPClassUID = UID(CT_STORAGE)
+    meta.MediaStorageSOPInstanceUID = UID("2.25.1")
     for target, source in (
         ("MediaStorageSOPClassUID", "SOPClassUID"),
         ("MediaStorageSOPInstanceUID", "SOPInstanceUID"),
@@ -361,7 +361,7 @@ def _encode(dataset: Dataset, syntax: UID, preamble: bytes) -> bytes:
         if value is not None and isinstance(value.value, str) and value.value:
             setattr(meta, target, value.value)
     meta.TransferSyntaxUID = syntax
-    meta.ImplementationClassUID = "2.25.80"
+    meta.ImplementationClassUID = UID("2.25.80")
     if syntax.is_compressed and syntax != DEFLATED_LITTLE and "PixelData" in dataset:
         dataset["PixelData"].VR = "OB"
         dataset["PixelData"].is_undefined_length = True

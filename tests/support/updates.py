@@ -108,9 +108,10 @@ def visible_patients(archive: Archive, *, check_feed: bool = True) -> dict[Uids,
         assert not check_feed or states == ["Replaced"] * (len(states) - 1) + ["Current"], states
     for study in {uids[0] for uids in result}:
         _check_found_by_patient_id(archive, study)
-        for row in archive.services.retrieve.instances(archive.partition, study):
-            (alone,) = archive.services.retrieve.instances(archive.partition, study, row.series, row.instance)
-            assert row.version == alone.version, "the study and its instance have different versions"
+        for instance in archive.services.retrieve.instances(archive.partition, study):
+            path = (study, instance.series, instance.instance)
+            (alone,) = archive.services.retrieve.instances(archive.partition, *path)
+            assert instance.version == alone.version, "the study and its instance have different versions"
     return result
 
 

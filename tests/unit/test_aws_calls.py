@@ -54,8 +54,8 @@ class Archive(NamedTuple):
     def metadata(self, *uids: str) -> int:
         return len(list(self.services.retrieve.metadata(self.clinic, *uids).documents))
 
-    def frames(self, *uids: str, number: int) -> int:
-        found = self.services.retrieve.frames(self.clinic, *uids, [number], "*")
+    def frames(self, study: str, series: str, instance: str, *, number: int) -> int:
+        found = self.services.retrieve.frames(self.clinic, study, series, instance, [number], "*")
         return sum(len(chunk) for part in found.parts for chunk in part.chunks)
 
     def delete(self, *uids: str) -> None:

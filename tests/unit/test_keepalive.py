@@ -39,7 +39,7 @@ def test_what_is_no_request_is_refused_in_plain_text_and_not_quoted_in_the_log(
     error: Exception, status: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     worker = KeepAliveWorker.__new__(KeepAliveWorker)
-    worker.log = logging.getLogger("gunicorn.error")
+    worker.log = logging.getLogger("gunicorn.error")  # type: ignore[assignment]  # it has the same methods
     ours, theirs = socket.socketpair()
     with ours, theirs:
         worker.handle_error(None, ours, ("127.0.0.1", 1), error)

@@ -34,7 +34,7 @@ def test_the_configuration_file_says_the_same(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("BULKHEAD_PORT", "9001")
     said = runpy.run_path(str(CONFIGURATION_FILE))
     expected = gunicorn_options(Settings(port=9001))
-    told = {name: said[name] for name in {each.name for each in KNOWN_SETTINGS} & said.keys()}
+    told = {name: said[name] for name in {str(each.name) for each in KNOWN_SETTINGS} & said.keys()}
     assert told.keys() == expected.keys()
     assert {k: v for k, v in told.items() if k != "logger_class"} == {
         k: v for k, v in expected.items() if k != "logger_class"

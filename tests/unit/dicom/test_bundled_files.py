@@ -112,7 +112,7 @@ def test_frames_are_those_of_pydicom(path: Path) -> None:
     if found.pixel_data is None or path.name in {"badVR.dcm", "nested_priv_SQ.dcm"}:
         return
     if table.deflated:
-        data = inflated(data, found.dataset_offset)
+        data = bytes(inflated(data, found.dataset_offset))
     number = int(dataset.get("NumberOfFrames", None) or 1)
     frames = [b"".join(data[at : at + size] for at, size in table.ranges(k + 1)) for k in range(number)]
     pixels = dataset[found.pixel_data.tag].value

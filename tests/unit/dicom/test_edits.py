@@ -190,7 +190,7 @@ def test_else_all_text_becomes_utf_8(syntax: str, declared: str | None) -> None:
     expected = entries(data)
     for tag in ("00100010", "00100020", "00104000", "00080005"):
         expected.pop(tag, None)
-    nested = expected["00081032"]["Value"][0]  # type: ignore[index]
+    nested = expected["00081032"]["Value"][0]
     nested["00080005"] = {"vr": "CS", "Value": ["ISO_IR 192"]}
     found = entries(after)
     assert found.pop("00080005") == {"vr": "CS", "Value": ["ISO_IR 192"]}
@@ -227,7 +227,7 @@ def test_a_sequence_passed_on_as_unknown_stays_one() -> None:
 def test_implicit_sequences_are_converted() -> None:
     inside = implicit(0x00080104, b"M\xe4\xdfig ")
     data = part10(implicit(0x00081032, item(inside)), IMPLICIT)
-    (found,) = entries(edit(data, {NAME: NewValue("PN", "大")})[1])["00081032"]["Value"]  # type: ignore[index]
+    (found,) = entries(edit(data, {NAME: NewValue("PN", "大")})[1])["00081032"]["Value"]
     assert found == {"00080104": {"vr": "LO", "Value": ["Mäßig"]}}
 
 

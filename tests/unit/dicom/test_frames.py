@@ -20,7 +20,7 @@ def frames(data: bytes) -> list[bytes]:
     table = frame_table(data, found)
     assert FrameTable.unpack(table.pack()) == table
     if table.deflated:
-        data = inflated(data, found.dataset_offset)
+        data = bytes(inflated(data, found.dataset_offset))
     return [
         table.cut(number, b"".join(data[start : start + length] for start, length in table.ranges(number)))
         for number in range(1, table.frames + 1)

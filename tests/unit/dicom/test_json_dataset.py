@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from app.dicom.json.dataset import has_value, items, ordered
+from app.dicom.json.dataset import JsonDataset, has_value, items, ordered
 from app.dicom.json.received import MAX_DEPTH, SYNTAX, first_dataset
 from app.errors import InvalidRequest
 
@@ -37,7 +37,11 @@ def test_what_fo_dicom_reads() -> None:
 
 def test_elements_in_order() -> None:
     inner = {"00080104": {"vr": "LO"}, "00080100": {"vr": "SH"}}
-    given = {"0040A370": {"vr": "SQ", "Value": [inner]}, "00080018": {"vr": "UI"}, "00404025": {"vr": "SQ"}}
+    given: JsonDataset = {
+        "0040A370": {"vr": "SQ", "Value": [inner]},
+        "00080018": {"vr": "UI"},
+        "00404025": {"vr": "SQ"},
+    }
     found = ordered(given)
     assert found == given
     assert list(found) == ["00080018", "00404025", "0040A370"]
@@ -88,7 +92,7 @@ def test_an_element_of_a_wrong_shape_is_named(element: str, reason: str) -> None
         first_dataset([json.loads(f"{{{element}}}")])
 
 
-NUMBERS = {
+NUMBERS: dict[str, tuple[list[Any], list[Any]]] = {
     "DS": ([1, 1.5, 10**30, "1.5", " +.5e-3 ", "12"], ["", "1,5", "abc", "0x1", "1_0", "٣", True]),
     "FD": ([1, -0.5, "NaN", "-Infinity"], ["1.5", "inf", ""]),
     "IS": ([0, -(2**31), "007 ", 1.0], [2**31, 1.5, "1.5", "2147483648", "-", ""]),

@@ -7,6 +7,7 @@ import orjson
 import pytest
 
 from app.dicom.encoding.part10 import parse
+from app.dicom.encoding.vr import BULK
 from app.dicom.json import model
 from app.dicom.json.model import dataset_json, describe, first_text, person_name
 from app.errors import InvalidInstance
@@ -79,7 +80,7 @@ def test_empty_values_have_no_value(vr: str) -> None:
 
 
 def test_bulk_and_group_lengths_are_left_out_at_every_depth() -> None:
-    bulk = b"".join(element(0x00091001 + n, vr, bytes(8)) for n, vr in enumerate(model.BULK))
+    bulk = b"".join(element(0x00091001 + n, vr, bytes(8)) for n, vr in enumerate(BULK))
     inner = element(0x00080000, "UL", bytes(4)) + bulk + element(0x00100020, "LO", b"P1")
     dataset = dataset_json(parse(part10(inner + element(0x00081140, "SQ", item(inner)))))
     patient = {"00100020": {"vr": "LO", "Value": ["P1"]}}

@@ -146,7 +146,9 @@ def test_stray_and_missing_delimiters_are_tolerated() -> None:
     closed = element(0x00081140, "SQ", item(NAME) + SEQUENCE_END)
     assert len(parse(part10(closed + NAME)).elements) == 2
     open_item = element(0x00081140, "SQ", item(b"", UNDEFINED)[:8] + NAME)
-    assert len(parse(part10(open_item)).elements[0].value) == 1
+    (sequence,) = parse(part10(open_item)).elements
+    assert isinstance(sequence.value, tuple)
+    assert len(sequence.value) == 1
 
 
 def test_odd_lengths_and_lying_meta_lengths_are_tolerated() -> None:

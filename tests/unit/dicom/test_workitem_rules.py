@@ -10,7 +10,7 @@ from app.dicom.json.dataset import JsonDataset
 from app.dicom.validation.attributes import tag_of, vr_of
 from app.dicom.worklist import rule_tables as tables
 from app.dicom.worklist import states
-from app.dicom.worklist.attribute_rules import Need, Rules, check_attributes
+from app.dicom.worklist.attribute_rules import Need, Rules, check_attributes, rules
 from app.errors import InvalidWorkitem, WorkitemConflict
 from tests.support.workitems import CODE, COMPLETE, PERFORMED, code, requested, sequence, text, workitem
 
@@ -427,7 +427,7 @@ def test_what_cannot_be_canceled_on_request(state: str, said: str) -> None:
 
 def test_every_need_has_its_words() -> None:
     for need in Need:
-        table: Rules = tables.rules(need, "PatientID")
+        table: Rules = rules(need, "PatientID")
         for dataset in ({}, {"00100020": {"vr": "LO"}}, {"00100020": text("LO", "P9")}):
             try:
                 check_attributes(table, dataset)

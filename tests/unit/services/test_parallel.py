@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from io import BytesIO
 from threading import Barrier, Event, Semaphore
 
@@ -56,6 +57,7 @@ def test_streams_opened_in_vain_are_closed() -> None:
         return Stream()
 
     streams = prefetch(call, range(100))
+    assert isinstance(streams, Generator)
     with next(streams):
         assert all(opened.acquire(timeout=PATIENCE) for _ in range(AHEAD + 1))
         streams.close()

@@ -9,12 +9,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 import pytest
 from pydicom.dataelem import DataElement
 
+from app.dicom.validation.attributes import Level
 from app.services.policy import V1
+from app.services.tags.rules import TagRequest
 from tests.support.archive import Archive, Uids
 from tests.support.clock import AdvanceClock
 from tests.support.instances import make_instance
@@ -46,9 +47,7 @@ def tag(number: int) -> str:
 
 
 def add_tags(archive: Archive, level: str) -> None:
-    new: list[dict[str, Any]] = [
-        {"path": tag(number), "vr": "LO", "privateCreator": "ACME", "level": level} for number in range(TAGS)
-    ]
+    new = [TagRequest(tag(number), Level[level.upper()], "LO", "ACME") for number in range(TAGS)]
     archive.services.query_tags.add(new)
     archive.work()
 

@@ -21,7 +21,7 @@ def archive(tmp_path: Path) -> Archive:
 
 def store(archive: Archive, instance: str, series: str = SERIES, **values: str) -> None:
     given = {"patient_id": "P1", "patient_name": "Doe^Jane", "modality": "CT", **values}
-    body = make_instance(study=STUDY, series=series, instance=instance, pixel=False, **given)  # type: ignore[arg-type]
+    body = make_instance(study=STUDY, series=series, instance=instance, pixel=False, **given)
     assert archive.store(body) == [0]
 
 

@@ -6,6 +6,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -32,7 +33,7 @@ A2 = ("2.25.1", "2.25.11", "2.25.112")
 class Locked:
     """A table or blob store of moto's, whose calls are not isolated from each other as those of AWS are."""
 
-    def __init__(self, port: Any, lock: threading.RLock) -> None:  # type: ignore[valid-type]  # a factory, to mypy
+    def __init__(self, port: Any, lock: AbstractContextManager[Any]) -> None:
         self._port = port
         self._lock = lock
 
@@ -56,7 +57,7 @@ def processes(request: pytest.FixtureRequest, tmp_path: Path) -> list[Services]:
     engines = [bootstrap.build_engine(chosen) for _ in range(2)]
     if request.param == "moto":
         lock = threading.RLock()
-        engines = [replace(e, table=Locked(e.table, lock), blobs=Locked(e.blobs, lock)) for e in engines]  # type: ignore[arg-type]  # passes all on
+        engines = [replace(e, table=Locked(e.table, lock), blobs=Locked(e.blobs, lock)) for e in engines]
     return [bootstrap.build_services(chosen, engine) for engine in engines]
 
 
@@ -118,7 +119,7 @@ def test_many_clients_fill_one_series(processes: list[Services], request: pytest
     clients, each = (CLIENTS, 10) if "embedded" in request.node.name else (4, 3)
     series = [(A[0], A[1], f"2.25.111.{i}") for i in range(clients * each)]
     calls = [
-        lambda c=c: [store(processes[c % 2], partition, file(*uids)) for uids in series[c::clients]]  # type: ignore[misc]
+        lambda c=c: [store(processes[c % 2], partition, file(*uids)) for uids in series[c::clients]]
         for c in range(clients)
     ]
     found = at_once(calls)

@@ -7,7 +7,7 @@ end; or it dies after a write, and another takes over.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
 from functools import partial
 from io import BytesIO
@@ -72,7 +72,7 @@ def prepared(tmp_path: Path, advance_clock: AdvanceClock) -> Path:
     return archive.folder
 
 
-def copies(prepared: Path) -> Iterator[Path]:
+def copies(prepared: Path) -> Generator[Path]:
     """Copies of an archive, one after another; each is removed when the next is asked for."""
     while True:
         with TemporaryDirectory(dir=prepared.parent) as folder:

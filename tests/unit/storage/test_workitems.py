@@ -20,7 +20,7 @@ from app.storage.table.ports import MAX_CHANGES, Put
 from app.storage.worklist.search import WorklistSearch
 from app.storage.worklist.workitems import MAX_DATASET_BYTES, WorkitemRow, Workitems, postings
 from tests.support.faults import Faults, FaultyTable, Killed, Rule, kill
-from tests.support.workitems import requested, sequence, text, workitem
+from tests.support.workitems import name, requested, sequence, text, workitem
 
 P = 7
 """A partition."""
@@ -204,9 +204,9 @@ def test_a_short_page_that_takes_many_rows_takes_few_calls(
     table: FaultyTable, faults: Faults, workitems: Workitems
 ) -> None:
     for number in range(1, 201):
-        times = {"T00404005": text("DT", "2024" if number <= 100 else "2025")}
-        named = {"T00100010": {"vr": "PN", "Value": [{"Alphabetic": "Bea" if number <= 100 else "Ann"}]}}
-        workitems.add(P, f"2.25.{number}", dataset(number, **times, **named))
+        start = text("DT", "2024" if number <= 100 else "2025")
+        patient = name("Bea" if number <= 100 else "Ann")
+        workitems.add(P, f"2.25.{number}", dataset(number, T00404005=start, T00100010=patient))
     early = ("ScheduledProcedureStepStartDateTime", "-2024")
     assert searched(table, early, ("PatientName", "ann"), ("fuzzymatching", "true"), ("limit", "1")) == []
     assert faults.calls["table.get_many"] < 20

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ from app.errors import ConfigurationError
 
 def test_tuning() -> None:
     for client in (clients.dynamodb(7), clients.s3(7)):
-        config = client.meta.config
+        config: Any = client.meta.config
         assert config.max_pool_connections == 7
         assert config.retries == {"mode": "standard", "total_max_attempts": 4}
         assert config.connect_timeout < config.read_timeout <= 30
@@ -31,9 +32,9 @@ def test_checksums_are_on_at_aws(monkeypatch: pytest.MonkeyPatch, endpoint: str,
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", endpoint)
     exported = export_clients._made(export_clients._Access("eu-west-1", endpoint, "", "", ""))
     for client in (clients.s3(), exported):
-        config = client.meta.config
-        assert config.request_checksum_calculation == checksums  # type: ignore[attr-defined]
-        assert config.response_checksum_validation == checksums  # type: ignore[attr-defined]
+        config: Any = client.meta.config
+        assert config.request_checksum_calculation == checksums
+        assert config.response_checksum_validation == checksums
 
 
 def test_other_servers_get_the_bucket_in_the_path(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -161,7 +162,7 @@ class TestFailures:
 
     @pytest.mark.parametrize("error", ["ResourceNotFoundException", "AccessDeniedException", "InternalServerError"])
     def test_every_call(self, table: DynamoTable, dynamodb_stub: Stubber, error: str) -> None:
-        calls = {
+        calls: dict[str, Callable[[], object]] = {
             "get_item": lambda: table.get(KEY),
             "batch_get_item": lambda: table.get_many([KEY]),
             "query": lambda: list(table.query("p")),
@@ -181,7 +182,8 @@ class TestFailures:
 
         for operation in ("get_item", "transact_write_items"):
             monkeypatch.setattr(dynamodb, operation, fail)
-        for call in (lambda: table.get(KEY), lambda: table.write(CREATE)):
+        calls: list[Callable[[], object]] = [lambda: table.get(KEY), lambda: table.write(CREATE)]
+        for call in calls:
             with pytest.raises(StorageUnavailable):
                 call()
 

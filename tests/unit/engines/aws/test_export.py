@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -155,7 +156,7 @@ def test_more_than_one_copy_call_takes(blobs: FileBlobs, monkeypatch: pytest.Mon
         s3.put_object(Bucket="archive", Key="1/large", Body=b"x" * 2000)
         destination = S3Destination(s3, S3Target("drop", "p/", sse="AES256"), "archive", blobs)
         destination.copy("1/large", 2000, "k", "application/dicom")
-        answer = s3.get_object(**WRITE)
+        answer = s3.get_object(**WRITE)  # type: ignore[arg-type]  # bucket and key
         assert answer["Body"].read() == b"x" * 2000
         assert answer["ETag"].endswith('-1"'), "of parts"
         assert (answer["ContentType"], answer["ServerSideEncryption"]) == ("application/dicom", "AES256")
@@ -210,16 +211,18 @@ def test_clients_are_few_and_do_not_outlive_their_session(
     assert len(kept._kept) == 8
     kept.of(S3Target("a", endpoint="http://host19"), "1")
     assert len(made) == 20
-    now = export_clients.time.monotonic()
-    monkeypatch.setattr(export_clients.time, "monotonic", lambda: now + 3000)
+    now = time.monotonic()
+    monkeypatch.setattr("app.engines.aws.export_clients.time.monotonic", lambda: now + 3000)
     kept.of(S3Target("a", endpoint="http://host19"), "1")
     assert len(made) == 21
 
 
 def test_other_stores_are_addressed_by_path() -> None:
     access = export_clients._Access("eu-west-1", "http://minio:9000", "", "", "")
-    assert export_clients._made(access).meta.config.s3 == {"addressing_style": "path"}
-    assert export_clients._made(access._replace(endpoint="")).meta.config.s3 is None
+    by_path: Any = export_clients._made(access).meta.config
+    assert by_path.s3 == {"addressing_style": "path"}
+    by_host: Any = export_clients._made(access._replace(endpoint="")).meta.config
+    assert by_host.s3 is None
 
 
 @pytest.mark.parametrize("host", ["a..b", "-a", "a" * 64, "[::::]", "[1.2]", "."])

@@ -51,11 +51,11 @@ class FaultyObject:
 
 
 class Handler(BaseHTTPRequestHandler):
-    object: FaultyObject
+    stored: FaultyObject
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
-        played = self.object
+        played = self.stored
         played.ranges.append(asked := self.headers["Range"])
         if played.content == b"deleted":
             self._refuse(404, "NoSuchKey")
@@ -75,9 +75,9 @@ class Handler(BaseHTTPRequestHandler):
             setattr(played, name, value)
 
     def _send(self, status: int, body: bytes, headers: dict[str, str]) -> None:
-        breaks_after = self.object.breaks.pop(0) if self.object.breaks else self.object.breaks_always_after
+        breaks_after = self.stored.breaks.pop(0) if self.stored.breaks else self.stored.breaks_always_after
         self.send_response(status)
-        for name, value in {"Content-Length": str(len(body)), "ETag": self.object.etag, **headers}.items():
+        for name, value in {"Content-Length": str(len(body)), "ETag": self.stored.etag, **headers}.items():
             if value:
                 self.send_header(name, value)
         self.end_headers()
@@ -85,7 +85,7 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.flush()
         if breaks_after is not None:
             self.close_connection = True
-            if self.object.resets:
+            if self.stored.resets:
                 self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 self.connection.close()
 
@@ -113,7 +113,7 @@ def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def client(faulty: FaultyObject, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Client]:
     """A client of a server that serves the faulty object under every key."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("ObjectHandler", (Handler,), {"object": faulty}))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), type("ObjectHandler", (Handler,), {"stored": faulty}))
     server.handle_error = lambda *_: None  # type: ignore[method-assign]  # a reset closes the handler's own socket
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
@@ -214,8 +214,8 @@ class Answers:
     def get_object(self, Range: str = "", **_: str) -> dict[str, Any]:  # noqa: N803 - boto3's name
         raw, expected = io.BytesIO(self._bodies.pop(0)), base64.b64encode(zlib.crc32(CONTENT).to_bytes(4)).decode()
         if Range:
-            return {"ContentRange": Range.replace("=", " "), "Body": StreamingBody(raw, None)}
-        checksum = _Crc32()
+            return {"ContentRange": Range.replace("=", " "), "Body": StreamingBody(raw, None)}  # type: ignore[arg-type]  # as the SDK does
+        checksum: Any = _Crc32()
         body = StreamingChecksumBody(raw, len(CONTENT), checksum, expected)
         return {"ContentLength": len(CONTENT), "ETag": '"1"', "ChecksumCRC32": expected, "Body": body}
 

@@ -155,9 +155,11 @@ def test_the_memory_of_all_uploads_is_bounded() -> None:
     client = clients.s3()
 
     def accept(operation: str, body: bytes) -> None:
-        def answer(**_: object) -> AWSResponse:
+        def answer(**_: object) -> Any:
             time.sleep(0.02)
-            return AWSResponse("http://s3", 200, {"ETag": '"1"'}, HTTPResponse(io.BytesIO(body), preload_content=False))
+            response: Any = HTTPResponse(io.BytesIO(body), preload_content=False)
+            headers: Any = {"ETag": '"1"'}
+            return AWSResponse("http://s3", 200, headers, response)
 
         client.meta.events.register_first(f"before-send.s3.{operation}", answer)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from app.engines.embedded import commits as module
+from app.engines.embedded import connections
 from app.engines.embedded.commits import GroupCommit
 from app.errors import Conflict, StorageUnavailable
 
@@ -21,7 +22,7 @@ from app.errors import Conflict, StorageUnavailable
 def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Every statement that reaches SQLite."""
     seen: list[str] = []
-    connect = module.connect
+    connect = connections.connect
 
     def traced(path: Path) -> sqlite3.Connection:
         connection = connect(path)
@@ -123,7 +124,7 @@ def test_a_lock_that_cannot_be_taken_fails_one_writer_at_a_time(
         raise OSError("no locks available")
 
     with monkeypatch.context() as broken:
-        broken.setattr(module.fcntl, "flock", fail)
+        broken.setattr("app.engines.embedded.commits.fcntl.flock", fail)
         for _ in range(2):
             with pytest.raises(OSError, match="no locks"):
                 commits.run(insert(1), durable=True)
@@ -176,7 +177,7 @@ def test_the_log_is_begun_anew_whenever_readers_let_it(commits: GroupCommit, mon
     monkeypatch.setattr(module, "_PATIENCE", 1)
     commits.restart()
     log = commits._path.with_name("file.db-wal")
-    reader = module.connect(commits._path)
+    reader = connections.connect(commits._path)
     reader.execute("PRAGMA journal_mode = WAL")
     reader.execute("BEGIN")
     reader.execute("SELECT n FROM number").fetchall()

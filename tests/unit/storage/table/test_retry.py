@@ -7,7 +7,6 @@ import random
 import pytest
 
 from app.errors import Conflict, StorageUnavailable
-from app.storage.table import retry as retry_module
 from app.storage.table.ports import Key
 from app.storage.table.retry import RETRY, RetriesExhausted, Retry, retry
 
@@ -119,7 +118,7 @@ def test_a_conflict_that_is_not_worth_another_attempt_leaves_as_it_is(clock: Clo
 
 
 def test_the_usual_limits_end_within_seconds(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retry_module.time, "sleep", clock.sleep)
+    monkeypatch.setattr("app.storage.table.retry.time.sleep", clock.sleep)
     step = Step(100, clock)
     with pytest.raises(RetriesExhausted):
         retry(step)

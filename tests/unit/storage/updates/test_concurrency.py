@@ -156,7 +156,7 @@ def test_random_schedules(seed: int, tmp_path: Path, advance_clock: AdvanceClock
         schedule = Schedule(chance.choice)
         archive.hook = schedule.pause
         names = chance.sample([name for name in OTHERS if name != "another worker"], 2)
-        processes = {name: lambda name=name: OTHERS[name](archive) for name in names}  # type: ignore[misc]
+        processes = {name: lambda name=name: OTHERS[name](archive) for name in names}
         schedule.run(processes | {"update": lambda: update(archive, "NEW", STUDY)})
         finish_all_work(archive, advance_clock)
         now = visible_patients(archive)
