@@ -199,7 +199,7 @@ class Retrieve:
     def _frame_table(self, row: Instance) -> FrameTable:
         if row.native:
             frames, start, frame_bits, word = row.native
-            return FrameTable(frames, start, frame_bits, word)
+            return FrameTable(frames=frames, start=start, frame_bits=frame_bits, word=word)
         packed = self._documents.frames(row)
         return FrameTable.unpack(packed) if packed else FrameTable()
 

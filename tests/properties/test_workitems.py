@@ -132,7 +132,7 @@ def test_a_search_is_the_newest_first_that_match(
     for filters, fuzzy, page in queries:
         parameters = [*filters, ("fuzzymatching", str(fuzzy)), *page.items(), ("includefield", "all")]
         try:
-            query = parse_query(Level.INSTANCE, None, None, parameters, Catalogue(FILTERS, sequences=True))
+            query = parse_query(Level.INSTANCE, None, None, parameters, Catalogue(attributes=FILTERS, sequences=True))
         except InvalidQuery:
             continue
         expected = [uid(each) for each in stored if query.matches(plain(each))][query.offset :][: query.limit]

@@ -62,7 +62,7 @@ class RefusedChange(NamedTuple):
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RequestedChanges:
     """New values as a file has them, by tag, and as DICOM JSON has them; or what of them is refused."""
 
@@ -95,7 +95,7 @@ def read_changes(dataset: Mapping[str, Any]) -> RequestedChanges:
         for tag, new in sorted(values.items())
         if not refused
     }
-    return RequestedChanges(values, elements, tuple(refused))
+    return RequestedChanges(values=values, elements=elements, refused=tuple(refused))
 
 
 def _tag(name: str) -> int:

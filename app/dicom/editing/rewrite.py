@@ -49,7 +49,7 @@ class NewValue(NamedTuple):
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RewrittenFile:
     """The new file: `head` up to its dataset, and the pieces of that.
 
@@ -92,7 +92,9 @@ def rewrite_file(data: Buffer, part10: Part10, values: Mapping[int, NewValue]) -
     if part10.pixel_data:
         shift = len(head) - begin + sum(each.growth for each in patches if each.start < part10.pixel_data.offset)
     pieces = tuple(_joined(_whole(patches, begin, len(source))))
-    return RewrittenFile(head, pieces, shift, converting, begin if deflated else None)
+    return RewrittenFile(
+        head=head, pieces=pieces, shift=shift, converted=converting, deflated_from=begin if deflated else None
+    )
 
 
 def _meta(data: Buffer, part10: Part10) -> bytes:

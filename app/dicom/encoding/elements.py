@@ -17,7 +17,7 @@ ITEM_END: Final = 0xFFFEE00D
 SEQUENCE_END: Final = 0xFFFEE0DD
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Fragments:
     """Encapsulated data: where the basic offset table and the fragments lie (PS3.5 §A.4)."""
 
@@ -44,7 +44,7 @@ class RawElement(NamedTuple):
 SequenceItem = tuple[RawElement, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Encoding:
     """How elements are written: explicit VRs or not, and in which byte order."""
 
@@ -58,7 +58,9 @@ class Encoding:
 def _encoding(explicit: bool, little: bool) -> Encoding:
     order = "<" if little else ">"
     header = Struct(order + ("HH2sH" if explicit else "HHL"))
-    return Encoding(explicit, little, header, Struct(order + "L"), Struct(order + "HHL"))
+    return Encoding(
+        explicit=explicit, little=little, header=header, number=Struct(order + "L"), item=Struct(order + "HHL")
+    )
 
 
 ENCODINGS: Final = {

@@ -44,7 +44,7 @@ def _none() -> array[int]:
     return array("I")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FrameTable:
     """The frames of one instance; 0 of them when it has no image, or one that nothing tells apart.
 
@@ -118,7 +118,15 @@ class FrameTable:
         if version != _VERSION:
             raise ValueError(f"unknown version of a frame table: {version}")
         numbers = array("I", data[_HEADER.size :])
-        return cls(frames, start, frame_bits, word, bool(deflated), numbers[:sizes], numbers[sizes : sizes + counts])
+        return cls(
+            frames=frames,
+            start=start,
+            frame_bits=frame_bits,
+            word=word,
+            deflated=bool(deflated),
+            sizes=numbers[:sizes],
+            counts=numbers[sizes : sizes + counts],
+        )
 
 
 def frame_table(data: Buffer, part10: Part10) -> FrameTable:
@@ -138,7 +146,13 @@ def frame_table(data: Buffer, part10: Part10) -> FrameTable:
     frames = min(claimed, pixels.length * 8 // bits) if bits else 0
     if not frames:
         return FrameTable()
-    return FrameTable(frames, pixels.offset, bits, pixel_word(part10), part10.transfer_syntax.deflated)
+    return FrameTable(
+        frames=frames,
+        start=pixels.offset,
+        frame_bits=bits,
+        word=pixel_word(part10),
+        deflated=part10.transfer_syntax.deflated,
+    )
 
 
 def pixel_word(part10: Part10) -> int:
@@ -169,7 +183,7 @@ def _encapsulated(data: Buffer, pixels: PixelData, fragments: Fragments, claimed
     if not fragments.starts:
         return FrameTable()
     counts = _counts(data, pixels, fragments, claimed)
-    return FrameTable(len(counts), fragments.starts[0], sizes=fragments.sizes, counts=counts)
+    return FrameTable(frames=len(counts), start=fragments.starts[0], sizes=fragments.sizes, counts=counts)
 
 
 def _counts(data: Buffer, pixels: PixelData, fragments: Fragments, claimed: int) -> array[int]:

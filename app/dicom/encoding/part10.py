@@ -32,7 +32,7 @@ EXTENDED_OFFSET_TABLE: Final = 0x7FE00001
 EXTENDED_OFFSET_TABLE_LENGTHS: Final = 0x7FE00002
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PixelData:
     """Where the pixels lie: `length` bytes at `offset` when native, `fragments` when encapsulated.
 
@@ -48,7 +48,7 @@ class PixelData:
     extended: tuple[tuple[int, int], tuple[int, int]] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Part10:
     """The layout of one instance, without its bulk data; holds no reference to the bytes it was read from.
 
@@ -109,7 +109,17 @@ def _layout(data: Buffer, meta: tuple[RawElement, ...], offset: int, syntax: Tra
     by_tag = {element.tag: element for element in elements}
     if by_tag and min(by_tag) <= LAST_META_TAG and any(tag >> 16 == 0x0002 for tag in by_tag):
         raise InvalidInstance("The DICOM instance is invalid: file meta information lies within the dataset.")
-    return Part10(syntax, meta, elements, _pixel_data(by_tag), offset, size, encoding.explicit, encoding.little, by_tag)
+    return Part10(
+        transfer_syntax=syntax,
+        meta=meta,
+        elements=elements,
+        pixel_data=_pixel_data(by_tag),
+        dataset_offset=offset,
+        size=size,
+        explicit=encoding.explicit,
+        little=encoding.little,
+        by_tag=by_tag,
+    )
 
 
 def inflated(data: Buffer, dataset_offset: int, *, limit: int = INFLATE_LIMIT) -> bytearray:
@@ -169,9 +179,16 @@ def _pixel_data(by_tag: dict[int, RawElement]) -> PixelData | None:
     else:
         return None
     if not isinstance(element.value, Fragments):
-        return PixelData(element.tag, element.vr, element.offset, element.length)
+        return PixelData(tag=element.tag, vr=element.vr, offset=element.offset, length=element.length)
     offsets, lengths = by_tag.get(EXTENDED_OFFSET_TABLE), by_tag.get(EXTENDED_OFFSET_TABLE_LENGTHS)
     extended = None
     if offsets is not None and lengths is not None:
         extended = ((offsets.offset, offsets.length), (lengths.offset, lengths.length))
-    return PixelData(element.tag, element.vr, element.offset, element.length, element.value, extended)
+    return PixelData(
+        tag=element.tag,
+        vr=element.vr,
+        offset=element.offset,
+        length=element.length,
+        fragments=element.value,
+        extended=extended,
+    )

@@ -228,9 +228,9 @@ class ElementReader:
             tag = group << 16 | number
             position += 8
             if tag == SEQUENCE_END:
-                table = (starts.pop(0), sizes.pop(0)) if starts else (position, 0)
-                self._ceiling += sum(sizes) + table[1]
-                return Fragments(*table, starts, sizes), position
+                offset, length = (starts.pop(0), sizes.pop(0)) if starts else (position, 0)
+                self._ceiling += sum(sizes) + length
+                return Fragments(table_offset=offset, table_length=length, starts=starts, sizes=sizes), position
             if tag != ITEM or length == UNDEFINED:
                 _refuse(position, f"{tag_text(tag)} stands where a fragment should")
             starts.append(position)

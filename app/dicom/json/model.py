@@ -104,4 +104,6 @@ class _Walk:
         known = self.problems.get(tag)
         if known is None or (known.nested and not nested):
             told = known.text != "" if known else len(self.problems) < MAX_PROBLEMS
-            self.problems[tag] = ValueProblem(tag, keyword(tag), vr, text if told else "", nested)
+            self.problems[tag] = ValueProblem(
+                tag=tag, keyword=keyword(tag), vr=vr, text=text if told else "", nested=nested
+            )

@@ -106,7 +106,7 @@ def _wildcard(pattern: str) -> re.Pattern[str]:
     return re.compile(first + "".join(f"(?>.*?{piece})" for piece in middle) + ".*" + last, re.DOTALL)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Filter:
     """One attribute and what its value must satisfy; `name` is the attribute as the client typed it."""
 
@@ -119,7 +119,7 @@ class Filter:
         return any(self.condition.matches(value) for value in found)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
     """A search: result `level`, the study and series of its URL, filters, what to return, and the page."""
 

@@ -33,7 +33,7 @@ _CASING = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Catalogue:
     """What may be filtered on: the core attributes and the extended query tags that are ready."""
 
@@ -70,7 +70,7 @@ def parse_query(
         else:
             _want(wanted, name, value, catalogue)
     fuzzy = _fuzzy(options.get("fuzzymatching"))
-    scope = _Scope(level, study, series, catalogue, fuzzy)
+    scope = _Scope(level=level, study=study, series=series, catalogue=catalogue, fuzzy=fuzzy)
     conditions = [(tag, name, scope.condition(tag, name, value)) for tag, (name, value) in wanted.items()]
     fields, everything = _included(include)
     return Query(
@@ -78,7 +78,9 @@ def parse_query(
         study=study,
         series=series,
         filters=tuple(
-            Filter(catalogue.attributes[tag], condition, name) for tag, name, condition in conditions if condition
+            Filter(attribute=catalogue.attributes[tag], condition=condition, name=name)
+            for tag, name, condition in conditions
+            if condition
         ),
         universal=tuple(tag for tag, _, condition in conditions if condition is None),
         include=fields,
@@ -145,7 +147,7 @@ def _included(names: list[str]) -> tuple[frozenset[str], bool]:
 # --- one filter ---------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Scope:
     """Which attributes this route may filter on, and how."""
 

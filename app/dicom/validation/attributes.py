@@ -25,7 +25,7 @@ class Level(IntEnum):
         return self.name.lower()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Attribute:
     """An attribute that a search may filter on.
 
@@ -87,7 +87,9 @@ _CORE: Final = """
 
 def _core() -> dict[str, Attribute]:
     rows = (line.split() for line in _CORE.strip().splitlines())
-    return {tag: Attribute(tag, keyword, vr, Level[level.upper()]) for level, tag, keyword, vr in rows}
+    return {
+        tag: Attribute(tag=tag, keyword=keyword, vr=vr, level=Level[level.upper()]) for level, tag, keyword, vr in rows
+    }
 
 
 CORE: Final[Mapping[str, Attribute]] = _core()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from app.dicom.encoding.charsets import Charset, charset
@@ -35,7 +36,8 @@ _INVALID_CHARACTER: Final = "Value contains invalid character."
 _CONTROL: Final = re.compile(f"[{CONTROL_BUT_ESC}]")
 
 
-class ValueProblem(NamedTuple):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ValueProblem:
     """One attribute that breaks a rule: `text` for answers, `brief` for the error list of an extended query tag.
 
     `nested`: it lies within a sequence, and no top-level attribute of its tag is at fault.
@@ -68,7 +70,8 @@ def check_required(part10: Part10, *, lenient: bool) -> Required:
         values = part10.raw(tag).decode("latin-1").rstrip(PADDING).split("\\")
         if values[0].rstrip(PADDING) and (len(values) == 1 or (lenient and tag == PATIENT_ID)):
             continue
-        problem = ValueProblem(tag, keyword(tag), vr, f"The required tag '{tag_text(tag)}' is missing.")
+        text = f"The required tag '{tag_text(tag)}' is missing."
+        problem = ValueProblem(tag=tag, keyword=keyword(tag), vr=vr, text=text)
         tolerable = lenient and tag == PATIENT_ID and part10.get(tag) is not None
         (warnings if tolerable else failures).append(problem)
     return Required(tuple(failures), tuple(warnings))
@@ -89,7 +92,7 @@ def check_indexed(part10: Part10, expected: Mapping[int, str], *, lenient: bool)
             reason, brief = broken
             name = keyword(tag)
             message = f"Dicom element '{name}' failed validation for VR '{vr}': {reason}"
-            problems.append(ValueProblem(tag, name, vr, message, brief=brief))
+            problems.append(ValueProblem(tag=tag, keyword=name, vr=vr, text=message, brief=brief))
     return problems
 
 

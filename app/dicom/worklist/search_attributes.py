@@ -46,7 +46,10 @@ _RETURNED: Final = """
 
 
 def _filters() -> dict[str, Attribute]:
-    found = (Attribute(path_of(name) or "", name, vr, Level.INSTANCE) for name, vr in map(str.split, _rows(_FILTERS)))
+    found = (
+        Attribute(tag=path_of(name) or "", keyword=name, vr=vr, level=Level.INSTANCE)
+        for name, vr in map(str.split, _rows(_FILTERS))
+    )
     return {each.tag: each for each in found}
 
 

@@ -73,7 +73,7 @@ def _extended(key: str, vr: str, level: Level) -> Attribute:
     """Return the extended query tag that a row holds a value under: so rows tell their postings without asking which
     tags there are now."""
     tag, _, number = key.partition("#")
-    return Attribute(tag, "", vr, level, int(number))
+    return Attribute(tag=tag, keyword="", vr=vr, level=level, number=int(number))
 
 
 def value_key(row: IndexRow, tag: str, value: str) -> Key:

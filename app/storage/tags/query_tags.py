@@ -60,7 +60,14 @@ class QueryTag:
 
     @property
     def attribute(self) -> Attribute:
-        return Attribute(self.path, keyword_of(self.path), self.vr, self.level, self.number, self.creator)
+        return Attribute(
+            tag=self.path,
+            keyword=keyword_of(self.path),
+            vr=self.vr,
+            level=self.level,
+            number=self.number,
+            creator=self.creator,
+        )
 
     @property
     def _said(self) -> list[str | int]:
@@ -99,7 +106,7 @@ class QueryTags:
         """The attributes that searches may filter on: the core attributes, and the tags that are ready."""
         ready = [each for each in self.tags if each.status == READY]
         disabled = frozenset(each.path for each in ready if each.query_status == DISABLED)
-        return Catalogue({**CORE, **{each.path: each.attribute for each in ready}}, disabled)
+        return Catalogue(attributes={**CORE, **{each.path: each.attribute for each in ready}}, disabled=disabled)
 
     def find(self, path: str) -> QueryTag | None:
         return next((each for each in self.tags if each.path == path), None)

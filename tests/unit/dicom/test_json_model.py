@@ -176,7 +176,7 @@ def test_problems_name_tag_rule_and_place() -> None:
     good = element(0x00080020, "DA", b"20240115")
     text = 'Content "2O240101" does not validate VR DA: one of the date values does not match the pattern YYYYMMDD'
     for dataset, flags in ((good + nested, [True, True]), (bad + nested, [False, True]), (nested + bad, [False, True])):
-        problems = sorted(describe(parse(part10(dataset))).problems)
+        problems = sorted(describe(parse(part10(dataset))).problems, key=lambda problem: problem.tag)
         assert [(p.tag, p.keyword, p.vr, p.nested) for p in problems] == [
             (0x00080020, "StudyDate", "DA", flags[0]),
             (0x00100040, "PatientSex", "CS", flags[1]),

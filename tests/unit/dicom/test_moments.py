@@ -14,7 +14,7 @@ from app.dicom.query.matching import Period
 from app.dicom.query.moments import Bounds, bounds_of, end_in_utc, in_utc, wall_time, with_timezone
 from app.dicom.validation.attributes import Attribute, Level
 
-ACQUISITION = Attribute("0008002A", "AcquisitionDateTime", "DT", Level.INSTANCE)
+ACQUISITION = Attribute(tag="0008002A", keyword="AcquisitionDateTime", vr="DT", level=Level.INSTANCE)
 
 
 @pytest.mark.parametrize(

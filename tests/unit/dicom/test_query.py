@@ -14,7 +14,7 @@ from app.dicom.validation.attributes import Attribute, Level
 
 
 def attribute(vr: str) -> Attribute:
-    return Attribute("00190010", "00190010", vr, Level.STUDY)
+    return Attribute(tag="00190010", keyword="00190010", vr=vr, level=Level.STUDY)
 
 
 @pytest.mark.parametrize(
@@ -197,11 +197,15 @@ def test_ranges(low: str, high: str, value: str, fits: bool) -> None:
 
 
 def test_a_query_asks_for_all_its_filters() -> None:
-    one = Filter(attribute("LO"), OneOf(frozenset(("a",))), "x")
-    other = Filter(Attribute("00190011", "00190011", "LO", Level.STUDY), Wildcard("b*"), "y")
-    query = Query(Level.STUDY, filters=(one, other))
+    one = Filter(attribute=attribute("LO"), condition=OneOf(frozenset(("a",))), name="x")
+    other = Filter(
+        attribute=Attribute(tag="00190011", keyword="00190011", vr="LO", level=Level.STUDY),
+        condition=Wildcard("b*"),
+        name="y",
+    )
+    query = Query(level=Level.STUDY, filters=(one, other))
     element = {"vr": "LO", "Value": ["A"]}
     assert not query.matches({"00190010": element})
     assert not query.matches({"00190010": element, "00190011": element})
     assert query.matches({"00190010": element, "00190011": {"vr": "LO", "Value": ["bc"]}})
-    assert Query(Level.STUDY).matches({})
+    assert Query(level=Level.STUDY).matches({})

@@ -14,7 +14,8 @@ from app.errors import InvalidRequest
 VRS = ["AE", "AS", "CS", "DA", "DT", "FD", "FL", "IS", "LO", "PN", "SH", "SL", "SS", "TM", "UI", "UL", "US"]
 TAGS = {vr: f"0019{number:04X}" for number, vr in enumerate(VRS)}
 CATALOGUE = Catalogue(
-    {**CORE, **{tag: Attribute(tag, tag, vr, Level.STUDY) for vr, tag in TAGS.items()}}, frozenset({"00191000"})
+    attributes={**CORE, **{tag: Attribute(tag=tag, keyword=tag, vr=vr, level=Level.STUDY) for vr, tag in TAGS.items()}},
+    disabled=frozenset({"00191000"}),
 )
 
 
@@ -147,15 +148,18 @@ def test_the_texts_name_the_format(vr: str, value: str, text: str) -> None:
 
 
 def test_a_disabled_tag() -> None:
-    catalogue = Catalogue({"00191000": Attribute("00191000", "00191000", "LO", Level.STUDY)}, frozenset({"00191000"}))
+    catalogue = Catalogue(
+        attributes={"00191000": Attribute(tag="00191000", keyword="00191000", vr="LO", level=Level.STUDY)},
+        disabled=frozenset({"00191000"}),
+    )
     with pytest.raises(InvalidRequest, match=r"^Query is disabled on specified attribute '00191000'\.$"):
         parse_query(Level.STUDY, None, None, [("00191000", "x")], catalogue)
 
 
 def test_a_study_tag_filters_below_its_level_and_an_instance_tag_not_above() -> None:
-    study = Attribute("00191000", "00191000", "LO", Level.STUDY)
-    instance = Attribute("00191001", "00191001", "LO", Level.INSTANCE)
-    catalogue = Catalogue({each.tag: each for each in (study, instance)})
+    study = Attribute(tag="00191000", keyword="00191000", vr="LO", level=Level.STUDY)
+    instance = Attribute(tag="00191001", keyword="00191001", vr="LO", level=Level.INSTANCE)
+    catalogue = Catalogue(attributes={each.tag: each for each in (study, instance)})
     assert parse_query(Level.INSTANCE, None, None, [("00191000", "x"), ("00191001", "x")], catalogue).filters
     for level, url, tag in ((Level.STUDY, None, "00191001"), (Level.INSTANCE, "1.2", "00191000")):
         with pytest.raises(InvalidRequest, match="is not queryable"):

@@ -59,7 +59,7 @@ def move(workitems: Workitems, number: int, state: str) -> None:
 
 
 def searched(table: FaultyTable, *parameters: tuple[str, str]) -> list[str]:
-    query = parse_query(Level.INSTANCE, None, None, parameters, Catalogue(FILTERS, sequences=True))
+    query = parse_query(Level.INSTANCE, None, None, parameters, Catalogue(attributes=FILTERS, sequences=True))
     return [row.workitem for row in WorklistSearch(table).run(P, query)]
 
 
