@@ -1,10 +1,14 @@
-"""Background operations as they are kept: what was asked, how far it is, and who works on it (conformance §9.6).
+"""The stored records of background operations: request, checkpoint, results and lease (conformance §9.6).
 
-An operation is worked on by whoever holds its *lease*, an item of its own whose `claim` number grows with each holder.
-Every write of a holder expects its claim, so one that was thought dead and is not can do no harm. Of a type that runs
-one at a time the operation in hand is named by an `active` item, written with its start and dropped with its end. So a
-kill -9 leaves either no operation, or one that is open: without a live lease it is found again (`abandoned`), goes on
-from its checkpoint and ends, and with it the `active` item.
+A worker holds the *lease* of an operation while it runs its steps. The lease is an item of its own. Its `claim` number
+grows with each holder, and every write of a holder is conditional on its claim. So a worker that lost its lease cannot
+write any more.
+
+An `active` item names the running operation of a type that is exclusive. It is written with the start of the operation
+and deleted with its end.
+
+A kill -9 leaves no operation, or an open one. When its lease expires, `abandoned` finds it, and a worker goes on from
+the checkpoint. The operation ends some time, and its `active` item with it.
 """
 
 from __future__ import annotations
@@ -32,11 +36,13 @@ FINAL: Final = frozenset({SUCCEEDED, FAILED, CANCELED})
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One operation. `request`, `checkpoint` and `results` are JSON: what was asked (no secrets), where the next step
-    starts, running totals. Times are UTC as in `clock.timestamp`; `resources` are tag paths.
+    """One operation.
 
-    `exclusive`: one of its type at a time. `claim` is the lease under which it was read, `attempts` how often it was
-    claimed since it last got on.
+    `request`, `checkpoint` and `results` are JSON: the request without secrets, the place where the next step starts,
+    and totals so far. Times are UTC as in `clock.timestamp`. `resources` are tag paths.
+
+    `exclusive` means that one operation of the type runs at a time. `claim` is the number of the lease under which the
+    operation was read. `attempts` counts the claims since the last completed step.
     """
 
     id: str
@@ -91,16 +97,16 @@ class Operation:
 
 
 def new_id() -> str:
-    """Return an id that no operation has: 32 lower-case hex digits."""
+    """Return a new operation id: 32 lower-case hex digits."""
     return uuid.uuid4().hex
 
 
-def _nothing(_: Operation) -> Iterable[Change]:
+def _no_changes(_: Operation) -> Iterable[Change]:
     return ()
 
 
 class Operations:
-    """The operations of a table."""
+    """Reads and writes the operations of a table."""
 
     def __init__(self, table: Table, now: Callable[[], float] = lambda: clock.now()) -> None:
         self._table = table
@@ -114,12 +120,12 @@ class Operations:
         exclusive: bool = False,
         resources: Sequence[str] = (),
         named: str | None = None,
-        alongside: Callable[[Operation], Iterable[Change]] = _nothing,
+        alongside: Callable[[Operation], Iterable[Change]] = _no_changes,
     ) -> Operation:
         """Write a new operation, in one write with the changes that `alongside` returns (95 at most).
 
-        `named` is its id, if `new_id` made one before. Raises `OperationActive` when it is `exclusive` and one of its
-        type is under way; `Conflict` when an expectation of `alongside` did not hold.
+        `named` is the id, if the caller has one from `new_id`. Raises `OperationActive` if the operation is `exclusive`
+        and another of its type is running. Raises `Conflict` if a condition of `alongside` does not hold.
         """
         now = clock.timestamp(self._now())
         started = Operation(
@@ -145,92 +151,93 @@ class Operations:
         return retry(attempt, when=lambda conflict: conflict.key in (None, active))
 
     def refuse_if_active(self, kind: str) -> None:
-        """Raise `OperationActive` if an exclusive operation of this type is under way."""
+        """Raise `OperationActive` if an exclusive operation of this type is running."""
         item = self._table.get(keys.active_operation(kind))
         if item:
             raise OperationActive(item.fields["operation"], kind)
 
     def get(self, operation: str) -> Operation | None:
-        """Return an operation, or None."""
+        """Return an operation by its id, or None."""
         item = self._table.get(keys.operation(operation))
         return Operation.of(item) if item else None
 
-    # --- working on one ---
+    # --- the lease of one operation ---
 
     def claim(self, operation: str, owner: str, seconds: int) -> Operation | None:
-        """Take the lease of an operation for `seconds`; None if it has ended, or someone else holds a live lease.
+        """Take the lease of an operation for `seconds`, and return the operation.
 
-        `owner` is kept for whoever reads the table.
+        None if the operation has ended, or if another worker holds a live lease. `owner` names the worker, for
+        operators who read the table.
         """
         item, lease = self._table.get_many([keys.operation(operation), keys.lease(operation)])
         now = int(self._now())
         if item is None or item.fields["status"] in FINAL or (lease and lease.fields["until"] > now):
             return None
         claim, attempts = (lease.fields["claim"], lease.fields["attempts"]) if lease else (0, 0)
-        taken = replace(Operation.of(item), claim=claim + 1, attempts=attempts + 1)
+        claimed = replace(Operation.of(item), claim=claim + 1, attempts=attempts + 1)
         expect = Holds("claim", claim) if lease else Absent()
         try:
             self._table.write(
-                Put(_lease(taken, owner, now + seconds), expect), Require(keys.open_operation(operation), Present())
+                Put(_lease(claimed, owner, now + seconds), expect), Require(keys.open_operation(operation), Present())
             )
         except Conflict:
             return None
-        return taken
+        return claimed
 
     def extend(self, operation: Operation, owner: str, seconds: int) -> None:
-        """Keep the lease for `seconds` from now. Raises `Conflict` if it was lost."""
-        self._table.write(Put(_lease(operation, owner, int(self._now()) + seconds), _held(operation)))
+        """Extend the lease to `seconds` from now. Raises `Conflict` if another worker took it."""
+        self._table.write(Put(_lease(operation, owner, int(self._now()) + seconds), _claim_of(operation)))
 
     def release(self, operation: Operation, delay: int) -> None:
-        """Give the lease up; nobody takes it for `delay` seconds. Raises `Conflict` if it was lost."""
+        """Release the lease: any worker may take it after `delay` seconds. Raises `Conflict` if another worker took
+        it."""
         self.extend(operation, "", delay)
 
     def save(self, operation: Operation, owner: str, seconds: int) -> Operation:
-        """Write how far an operation is and keep the lease for `seconds` more; one with a final status has ended, and
-        is nobody's any more.
+        """Write the state of an operation and extend its lease by `seconds`. A final status ends it and deletes the
+        lease.
 
-        Raises `Conflict` if the lease was lost: then nothing was written.
+        Raises `Conflict` if another worker took the lease. Nothing is written then.
         """
         now = self._now()
         saved = replace(operation, updated=clock.timestamp(now), attempts=0)
-        kept = (Put(_lease(saved, owner, int(now) + seconds), _held(saved)),)
+        kept = (Put(_lease(saved, owner, int(now) + seconds), _claim_of(saved)),)
         self._table.write(Put(saved.item, Present()), *(self._ending(saved) if saved.ended else kept))
         return saved
 
     def _ending(self, ended: Operation) -> Iterator[Change]:
-        yield Delete(keys.lease(ended.id), _held(ended))
+        yield Delete(keys.lease(ended.id), _claim_of(ended))
         yield Delete(keys.open_operation(ended.id))
         yield Put(Item(keys.ended_operation(ended.status, ended.updated, ended.id), {}))
         if ended.exclusive:
             yield Delete(keys.active_operation(ended.type))
 
-    # --- looking after all ---
+    # --- all operations ---
 
     def abandoned(self) -> list[str]:
-        """Return the ids of operations that have not ended and that nobody holds a live lease of, those that have
-        waited longest first."""
+        """Return the ids of operations that have not ended and have no live lease. The longest waiting comes first."""
         now = int(self._now())
         waiting: list[tuple[int, str]] = []
-        still_open = self._table.query(keys.OPEN_OPERATIONS)
-        while batch := [item.key.sk for item in islice(still_open, MAX_CHANGES)]:
+        open_operations = self._table.query(keys.OPEN_OPERATIONS)
+        while batch := [item.key.sk for item in islice(open_operations, MAX_CHANGES)]:
             leases = self._table.get_many([keys.lease(each) for each in batch])
             untils = [lease.fields["until"] if lease else 0 for lease in leases]
             waiting += [each for each in zip(untils, batch, strict=True) if each[0] <= now]
         return [operation for _, operation in sorted(waiting)]
 
     def purge(self, kept: Mapping[str, int]) -> int:
-        """Forget up to a hundred operations that ended longer ago than `kept`, seconds by status; return how many."""
-        gone = 0
+        """Delete up to a hundred operations that ended longer ago than `kept`, seconds by status. Return how many."""
+        purged = 0
         for status, seconds in kept.items():
             until = keys.ended_by(clock.timestamp(self._now() - seconds))
-            for item in self._table.query(keys.ended_operations(status), until, limit=MAX_CHANGES - gone):
+            for item in self._table.query(keys.ended_operations(status), until, limit=MAX_CHANGES - purged):
                 operation = item.key.sk.rpartition("/")[2]
                 self._table.write(Delete(keys.operation(operation)), Delete(item.key))
-                gone += 1
-        return gone
+                purged += 1
+        return purged
 
 
-def _held(operation: Operation) -> Holds:
+def _claim_of(operation: Operation) -> Holds:
     return Holds("claim", operation.claim)
 
 

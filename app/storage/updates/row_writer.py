@@ -1,4 +1,4 @@
-"""Many rows written anew, as many in one write as fit, each on the condition that it is still what was read."""
+"""Conditional writes of many rows: as many rows in one write as fit, and the rows of a conflict one by one."""
 
 from __future__ import annotations
 
@@ -13,63 +13,69 @@ from app.storage.table.ports import Change, Table
 from app.storage.table.retry import retry
 
 J = TypeVar("J")
+"""A job: a row, or something that holds a row."""
+
 ChangesOf = Callable[[J, int], list[Change]]
-"""What it takes to write a job that has a number."""
+"""Returns the changes that write a job under a feed number. They are conditional on the revision of the row."""
 
 
 class RowWriter:
-    """Writes what rows shall become; every row's changes are all or nothing."""
+    """Writes rows. All changes of a row are one atomic write. A kill -9 leaves some rows written and others not."""
 
     def __init__(self, table: Table, numbers: SequenceCounter, feed: FeedLog) -> None:
         self._table = table
         self._numbers = numbers
         self._feed = feed
 
-    def all(
+    def write(
         self,
         jobs: Sequence[J],
         prepare: Callable[[], ChangesOf[J]],
-        refreshed: Callable[[J], J | None],
-        also: Sequence[Change] = (),
+        reread: Callable[[J], J | None],
+        conditions: Sequence[Change] = (),
         *,
         numbered: bool = True,
     ) -> list[J]:
-        """Write the changes of every job, with `also` in every write; if `numbered` each has a fresh number of the
-        archive's sequence, else 0. `prepare` is called when numbers are reserved, and tells the changes of a job.
+        """Write each job, under the conditions. Return the jobs that were abandoned.
 
-        Where a write conflicts, its jobs are tried one by one on what `refreshed` reads: None gives a job up. Returns
-        the jobs given up.
+        If `numbered`, each job gets a new number of the feed, else 0. `prepare` is called after the numbers are
+        reserved, so what it reads is not older than they are.
+
+        If a write conflicts, its jobs are written one by one: `reread` returns the present job, or None to abandon it.
         """
-        lost: list[J] = []
+        abandoned: list[J] = []
         numbers = self._reserve(len(jobs), numbered)
         changes_of = prepare()
         prepared = ((job, number, changes_of(job, number)) for job, number in zip(jobs, numbers, strict=True))
-        for group in grouped(prepared, lambda each: cost(each[2]), reserved=len(also)):
+        for group in grouped(prepared, lambda each: cost(each[2]), reserved=len(conditions)):
             try:
-                write_atomically(self._table, [*also, *(change for _, _, changes in group for change in changes)])
+                write_atomically(self._table, [*conditions, *(change for _, _, changes in group for change in changes)])
             except Conflict:
                 self._feed.seal(number for _, number, _ in group if number)
-                lost += [job for job, _, _ in group if not self._alone(job, prepare, refreshed, also, numbered)]
-        return lost
+                written = (self._write_one(job, prepare, reread, conditions, numbered) for job, _, _ in group)
+                abandoned += [job for (job, _, _), done in zip(group, written, strict=True) if not done]
+        return abandoned
 
     def _reserve(self, count: int, numbered: bool) -> Sequence[int]:
         return self._numbers.reserve(count) if count and numbered else [0] * count
 
-    def _alone(
+    def _write_one(
         self,
         job: J,
         prepare: Callable[[], ChangesOf[J]],
-        refreshed: Callable[[J], J | None],
-        also: Sequence[Change],
+        reread: Callable[[J], J | None],
+        conditions: Sequence[Change],
         numbered: bool,
     ) -> bool:
+        """Read a job again and write it, until the write does not conflict. False if the job is abandoned."""
+
         def attempt() -> bool:
-            fresh = refreshed(job)
-            if fresh is None:
+            present = reread(job)
+            if present is None:
                 return False
             (number,) = self._reserve(1, numbered)
             try:
-                write_atomically(self._table, [*also, *prepare()(fresh, number)])
+                write_atomically(self._table, [*conditions, *prepare()(present, number)])
             except Conflict:
                 self._feed.seal([number] if number else ())
                 raise

@@ -25,9 +25,9 @@ class SeriesVersions:
     """Writes the series rows of studies that are updated. Each row is one conditional write: a kill -9 leaves it done
     or not done, and the repeated step finds the rest."""
 
-    def __init__(self, rows: StoredRows, writes: RowWriter) -> None:
+    def __init__(self, rows: StoredRows, writer: RowWriter) -> None:
         self._rows = rows
-        self._writes = writes
+        self._writer = writer
 
     def add_pending(self, study: StudyRow, values: Values) -> None:
         """Write `values` as the pending version of each series row."""
@@ -68,11 +68,11 @@ class SeriesVersions:
         def changes_of(row: SeriesRow, _: int) -> list[Change]:
             return replaced(row, replace(new_state(row), revision=row.revision + 1))
 
-        def refreshed(row: SeriesRow) -> SeriesRow | None:
+        def reread(row: SeriesRow) -> SeriesRow | None:
             now = self._rows.again(row)
             return now if now and needs_write(now) else None
 
-        self._writes.all(rows, lambda: changes_of, refreshed, conditions, numbered=False)
+        self._writer.write(rows, lambda: changes_of, reread, conditions, numbered=False)
 
 
 def _is_pending(row: SeriesRow, update_id: str) -> bool:

@@ -74,8 +74,8 @@ class StudyVersions:
         self._numbers = numbers
         self._feed = feed
         self._extended = extended
-        self._writes = RowWriter(table, numbers, feed)
-        self._series = SeriesVersions(self.rows, self._writes)
+        self._writer = RowWriter(table, numbers, feed)
+        self._series = SeriesVersions(self.rows, self._writer)
 
     def begin(self, partition: int, study: str, update_id: str, lease: Require) -> StudyRow | None:
         """Mark a study as being written by an update, and return its row. None if the study does not exist.
@@ -144,13 +144,13 @@ class StudyVersions:
             values = self._values(Level.INSTANCE, changes)
             return lambda new, watermark: add_pending(new, watermark, study.writing, values)
 
-        def refreshed(new: NewVersion) -> NewVersion | None:
+        def reread(new: NewVersion) -> NewVersion | None:
             row = self.rows.again(new.row)
             if row is None or row.watermark != new.row.watermark or is_pending(row, study.writing):
                 return None
             return replace(new, row=row) if self.rows.is_writing(study) else None
 
-        return self._writes.all(versions, prepare, refreshed, [study_still_written(study)])
+        return self._writer.write(versions, prepare, reread, [study_still_written(study)])
 
     def write_pending_series(self, study: StudyRow, changes: Changes) -> None:
         """Add the new values of series-level extended query tags to the series rows, as pending."""
@@ -198,7 +198,7 @@ class StudyVersions:
             return changes_of
 
         rows, last = self._pending_after(row, update_id, after, limit)
-        self._writes.all(rows, prepare, lambda each: self._refreshed(each, update_id))
+        self._writer.write(rows, prepare, lambda each: self._reread(each, update_id))
         if not last:
             self._series.make_current(row, update_id, self._values(Level.SERIES, changes or {}))
             self._unmark(row, update_id)
@@ -214,12 +214,12 @@ class StudyVersions:
         if row is None or row.writing != update_id:
             return ""
 
-        def refreshed(each: InstanceRow) -> InstanceRow | None:
-            return self._refreshed(each, update_id) if self.rows.is_writing(row) else None
+        def reread(each: InstanceRow) -> InstanceRow | None:
+            return self._reread(each, update_id) if self.rows.is_writing(row) else None
 
         rows, last = self._pending_after(row, update_id, after, limit)
         conditions = [study_still_written(row)]
-        self._writes.all(rows, lambda: lambda each, _: remove_pending(each), refreshed, conditions, numbered=False)
+        self._writer.write(rows, lambda: lambda each, _: remove_pending(each), reread, conditions, numbered=False)
         if not last:
             self._series.remove_pending(row, update_id)
             self._unmark(row, update_id)
@@ -247,7 +247,7 @@ class StudyVersions:
         last = rows[-1].key.sk if len(rows) == limit else ""
         return [row for row in rows if is_pending(row, update_id) and visible(study, series.get(row.series), row)], last
 
-    def _refreshed(self, row: InstanceRow, update_id: str) -> InstanceRow | None:
+    def _reread(self, row: InstanceRow, update_id: str) -> InstanceRow | None:
         """Read a row again. None if it has no pending version of the update any more."""
         now = self.rows.again(row)
         return now if now and is_pending(now, update_id) else None
