@@ -192,7 +192,7 @@ class StorageError(BulkheadError):
     """Base of what the engines raise. The caller may try again."""
 
     status = 503
-    public_message = UNAVAILABLE
+    public_message: ClassVar[str | None] = UNAVAILABLE
     headers = MappingProxyType({"Retry-After": str(RETRY_AFTER_SECONDS)})
 
 
@@ -220,6 +220,15 @@ class BlobMissing(StorageError):
     def __init__(self, key: str) -> None:
         self.key = key
         super().__init__("The stored object is missing.")
+
+
+class LostData(StorageError):
+    """The index names an object of an instance, but the data store does not have it. The message names both."""
+
+    public_message = None
+
+    def __init__(self, lost: str, study: str, series: str, instance: str) -> None:
+        super().__init__(f"The {lost} of the instance {study}/{series}/{instance} is lost.")
 
 
 class StorageUnavailable(StorageError):

@@ -16,13 +16,15 @@ from app.services.export.service import Export
 from app.services.export.source import ExportSource
 from app.services.export.task import ExportTask
 from app.services.health import Health
+from app.services.instance_files import InstanceFiles
 from app.services.operations.directory import OperationDirectory
 from app.services.operations.purge import Purge
 from app.services.operations.runner import OperationRunner, Task
 from app.services.parallel import ParallelMap, parallel_map, prefetch
 from app.services.partitions import PartitionDirectory
-from app.services.retrieve import Retrieve
-from app.services.search import Search
+from app.services.retrieve.frames import FrameReader
+from app.services.retrieve.service import Retrieve
+from app.services.search.service import Search
 from app.services.store.service import Store
 from app.services.tags.service import REINDEX, REMOVAL, ExtendedQueryTags
 from app.services.tags.tasks import Reindex, TagRemoval
@@ -42,6 +44,7 @@ from app.storage.operations.export_manifest import ExportManifest
 from app.storage.operations.operations import Operations
 from app.storage.records import postings
 from app.storage.records.documents import Documents
+from app.storage.records.losses import LostObjects
 from app.storage.search.planner import SearchPlanner
 from app.storage.table import clock, keys
 from app.storage.table.counters import SequenceCounter
@@ -76,7 +79,9 @@ class _Archive:
     numbers: SequenceCounter
     feed: FeedLog
     instances: Instances
+    lost: LostObjects
     documents: Documents
+    files: InstanceFiles
     partitions: Partitions
     query_tags: QueryTagStore
     removal: InstanceRemoval
@@ -97,16 +102,14 @@ def build_services(settings: Settings, engine: Engine, *, listening: float = 0) 
         )
     archive = _archive(settings, engine)
     table, blobs, queue, operations = archive.table, archive.blobs, engine.queue, archive.operations
-    remote = settings.engine == "aws"
-    # Each read from AWS is a round trip, so reads go out in parallel. On one machine threads cost more than they save.
-    parallel_reads: ParallelMap = parallel_map if remote else map
-    parallel_files: ParallelMap = prefetch if remote else map
+    instances, documents, files = archive.instances, archive.documents, archive.files
+    parallel_reads: ParallelMap = parallel_map if _is_remote(settings) else map
     runner = OperationRunner(
         operations,
         queue,
         _tasks(settings, engine, archive),
         wait=listening,
-        rest_ratio=0 if remote else _REST_RATIO,
+        rest_ratio=0 if _is_remote(settings) else _REST_RATIO,
     )
     return Services(
         partitions=PartitionDirectory(archive.partitions, enabled=settings.enable_data_partitions),
@@ -119,17 +122,23 @@ def build_services(settings: Settings, engine: Engine, *, listening: float = 0) 
             spool=settings.spool_dir,
             full_validation=settings.enable_full_validation,
         ),
-        retrieve=Retrieve(archive.instances, archive.documents, blobs, parallel_files, spool=settings.spool_dir),
+        retrieve=Retrieve(
+            instances,
+            documents,
+            files,
+            FrameReader(documents, files, archive.lost),
+            prefetch=_read_ahead(settings),
+        ),
         search=Search(
-            SearchPlanner(table, archive.instances, parallel_reads),
-            archive.instances,
-            archive.documents,
+            SearchPlanner(table, instances, parallel_reads),
+            instances,
+            documents,
             archive.query_tags,
-            parallel_reads,
+            parallel=parallel_reads,
         ),
         delete=archive.removal.delete,
         bulk_update=BulkUpdate(operations, queue, enabled=not settings.disable_operations),
-        change_feed=ChangeFeed(archive.feed, archive.instances, archive.documents),
+        change_feed=ChangeFeed(archive.feed, instances, documents),
         export=Export(
             operations,
             queue,
@@ -141,16 +150,30 @@ def build_services(settings: Settings, engine: Engine, *, listening: float = 0) 
         query_tags=ExtendedQueryTags(archive.query_tags, operations, queue, enabled=not settings.disable_operations),
         worklist=Worklist(Workitems(table), WorklistSearch(table)),
         health=Health(
-            {"table": lambda: table.get(keys.SEQUENCE_COUNTER), "bucket": lambda: blobs.delete([_PROBE])},
-            lesser={"queue": queue.check},
+            required={"table": lambda: table.get(keys.SEQUENCE_COUNTER), "bucket": lambda: blobs.delete([_PROBE])},
+            optional={"queue": queue.check},
+            lost_objects=lambda: archive.lost.count,
         ),
         background=(runner.run_once, *_maintenance(settings, archive)),
         release_leases=runner.release_leases,
     )
 
 
+def _is_remote(settings: Settings) -> bool:
+    """Tell whether each read is a round trip to AWS, so that reads go out in parallel.
+
+    On one machine threads cost more time than they save.
+    """
+    return settings.engine == "aws"
+
+
+def _read_ahead(settings: Settings) -> ParallelMap:
+    return prefetch if _is_remote(settings) else map
+
+
 def _archive(settings: Settings, engine: Engine) -> _Archive:
     table = engine.table
+    lost = LostObjects(table)
     numbers = SequenceCounter(table)
     feed = FeedLog(table, numbers)
     query_tags = QueryTagStore(table)
@@ -161,7 +184,9 @@ def _archive(settings: Settings, engine: Engine) -> _Archive:
         numbers=numbers,
         feed=feed,
         instances=Instances(table),
-        documents=Documents(table, engine.blobs),
+        lost=lost,
+        documents=Documents(table, engine.blobs, lost, read_ahead=_read_ahead(settings)),
+        files=InstanceFiles(engine.blobs, lost, spool=settings.spool_dir),
         partitions=Partitions(table),
         query_tags=query_tags,
         removal=removal,
@@ -179,15 +204,16 @@ def _tasks(settings: Settings, engine: Engine, archive: _Archive) -> dict[str, T
     return {
         REINDEX: Reindex(numbers, feed, query_tags, backfill),
         REMOVAL: TagRemoval(table, numbers, feed, archive.partitions),
-        EXPORT: ExportTask(export_source, archive.export_manifest, engine.openers, parallel_map),
+        EXPORT: ExportTask(export_source, archive.export_manifest, engine.openers, archive.lost, parallel=parallel_map),
         UPDATE: BulkUpdateTask(
             StudyVersions(table, numbers, feed, query_tags.extended),
             NewVersions(
                 documents=archive.documents,
                 blobs=archive.blobs,
+                files=archive.files,
+                lost=archive.lost,
                 record_intents=archive.index_writer.record_intents,
                 parallel=parallel_map,
-                spool=settings.spool_dir,
             ),
         ),
     }

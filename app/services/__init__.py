@@ -10,8 +10,8 @@ from app.services.export.service import Export
 from app.services.health import Health
 from app.services.operations.directory import OperationDirectory
 from app.services.partitions import PartitionDirectory
-from app.services.retrieve import Retrieve
-from app.services.search import Search
+from app.services.retrieve.service import Retrieve
+from app.services.search.service import Search
 from app.services.store.service import Store
 from app.services.tags.service import ExtendedQueryTags
 from app.services.update.service import BulkUpdate

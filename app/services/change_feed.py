@@ -1,8 +1,8 @@
-"""The change feed as a client reads it: entries with their state and metadata at the time of reading (conformance §10.3)."""
+"""The change feed as clients read it: entries with the state and metadata of the time of reading (conformance §10.3)."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import NamedTuple
 
@@ -11,9 +11,15 @@ from app.storage.index.instances import Instances
 from app.storage.records.documents import Documents
 from app.storage.records.rows import InstanceRow
 
+_Uids = tuple[int, str, str, str]
+"""Partition key, and Study, Series and SOP Instance UID."""
+
 
 class FeedEntryView(NamedTuple):
-    """One change. `state` is Current, Replaced or Deleted; `metadata` DICOM JSON of the current version, if wanted."""
+    """One change. `state` is Current, Replaced or Deleted.
+
+    `metadata` is the DICOM JSON of the instance's current version, None if it is not wanted or there is none.
+    """
 
     sequence: int
     partition_name: str
@@ -27,58 +33,67 @@ class FeedEntryView(NamedTuple):
 
 
 class ChangeFeed:
-    """Reads the feed by sequence (v1) or by time (v2)."""
+    """Reads the feed by sequence (v1) or by time (v2).
+
+    A page is an iterator that reads one metadata document at a time. A lost document raises `LostData`.
+    """
 
     def __init__(self, log: FeedLog, instances: Instances, documents: Documents) -> None:
         self._log = log
         self._instances = instances
         self._documents = documents
 
-    def by_sequence(self, offset: int, limit: int, metadata: bool) -> list[FeedEntryView]:
-        """Return the entries with sequence in (offset, offset + limit]."""
-        return self._told(self._log.by_sequence(offset, limit), metadata)
+    def by_sequence(self, offset: int, limit: int, metadata: bool) -> Iterator[FeedEntryView]:
+        """Return the entries with a sequence in (offset, offset + limit]."""
+        return self._views(self._log.by_sequence(offset, limit), metadata)
 
-    def by_time(self, start: str, end: str, offset: int, limit: int, metadata: bool) -> list[FeedEntryView]:
+    def by_time(self, start: str, end: str, offset: int, limit: int, metadata: bool) -> Iterator[FeedEntryView]:
         """Return up to `limit` entries of start <= time < end, by time then sequence, after skipping `offset`.
 
-        Times as `storage/table/clock.py` writes them; empty for open.
+        Times have the form that `storage/table/clock.py` writes; an empty time is an open end.
         """
-        return self._told(self._log.by_time(start, end, offset, limit), metadata)
+        return self._views(self._log.by_time(start, end, offset, limit), metadata)
 
     def latest(self, by_time: bool, metadata: bool) -> FeedEntryView | None:
         """Return the newest entry, None while the feed is empty."""
         entry = self._log.latest_by_time() if by_time else self._log.latest()
-        return self._told([entry], metadata)[0] if entry else None
+        return next(self._views([entry], metadata)) if entry else None
 
-    def _told(self, entries: Sequence[FeedEntry], metadata: bool) -> list[FeedEntryView]:
-        current: dict[tuple[int, str, str, str], InstanceRow] = {}
+    def _views(self, entries: Sequence[FeedEntry], metadata: bool) -> Iterator[FeedEntryView]:
+        current = self._current_rows(entries)
+        rows = [current.get(_uids(entry)) for entry in entries]
+        documents = self._documents.each(row for row in rows if row) if metadata else None
+        for entry, row in zip(entries, rows, strict=True):
+            document = next(documents) if documents and row else None
+            if documents and document is None:
+                row = None  # deleted after the rows were read
+            yield FeedEntryView(
+                sequence=entry.sequence,
+                partition_name=entry.partition_name,
+                study=entry.study,
+                series=entry.series,
+                instance=entry.instance,
+                action=entry.action,
+                timestamp=entry.timestamp,
+                state=_state(entry, row),
+                metadata=document,
+            )
+
+    def _current_rows(self, entries: Sequence[FeedEntry]) -> Mapping[_Uids, InstanceRow]:
+        """Return the rows of those instances that exist: one batched read for each partition."""
+        current: dict[_Uids, InstanceRow] = {}
         for partition, group in groupby(sorted(entries, key=lambda each: each.partition), lambda each: each.partition):
             found = self._instances.many(partition, ((each.study, each.series, each.instance) for each in group))
             current |= {(partition, *uids): row for uids, row in found.items()}
-        documents: dict[int, bytes | None] = {}
-        told: list[FeedEntryView] = []
-        for entry in entries:
-            row = current.get((entry.partition, entry.study, entry.series, entry.instance))
-            if metadata and row and row.watermark not in documents:
-                documents[row.watermark] = self._documents.metadata(row)
-            told.append(
-                FeedEntryView(
-                    entry.sequence,
-                    entry.partition_name,
-                    entry.study,
-                    entry.series,
-                    entry.instance,
-                    entry.action,
-                    entry.timestamp,
-                    _state(entry, row),
-                    documents.get(row.watermark) if row else None,
-                )
-            )
-        return told
+        return current
+
+
+def _uids(entry: FeedEntry) -> _Uids:
+    return entry.partition, entry.study, entry.series, entry.instance
 
 
 def _state(entry: FeedEntry, row: InstanceRow | None) -> str:
-    """An entry's state follows from the version that is current now (conformance §10.4)."""
+    """Return the state of an entry, which follows from the version that is current now (conformance §10.4)."""
     if row is None:
         return "Deleted"
     return "Current" if row.watermark == entry.watermark and entry.action != "Delete" else "Replaced"

@@ -1,17 +1,20 @@
-"""Whether the backends answer (conformance §1.10, Health)."""
+"""The health of the backends and of the stored data (conformance §1.10)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from app.errors import StorageError
 
 Probe = Callable[[], object]
 
+LOST_DATA: Final = "data"
+"""The name of the check that counts lost objects."""
+
 
 class HealthCheck(NamedTuple):
-    """One backend: `status` is Healthy, Degraded or Unhealthy."""
+    """The result of one check: `status` is Healthy, Degraded or Unhealthy."""
 
     name: str
     status: str
@@ -19,26 +22,41 @@ class HealthCheck(NamedTuple):
 
 
 class Health:
-    """Asks every backend with its own probe; a probe raises `StorageError` when its backend does not answer.
+    """Asks every backend with its own probe. A probe raises `StorageError` when its backend does not answer.
 
-    Without one of the `lesser` ones the service is degraded: what is stored can still be read.
+    `required` are the backends without which nothing works: if one fails, the service is Unhealthy. If one of the
+    `optional` fails, the service is Degraded: it can still read what is stored.
+
+    `lost_objects` returns how many lost objects this process has met since it started. Lost data makes the service
+    Degraded and never Unhealthy. A load balancer replaces an unhealthy task, and the new task would miss the same data.
     """
 
-    def __init__(self, probes: Mapping[str, Probe], lesser: Mapping[str, Probe]) -> None:
-        self._probes = probes
-        self._lesser = lesser
+    def __init__(
+        self, *, required: Mapping[str, Probe], optional: Mapping[str, Probe], lost_objects: Callable[[], int]
+    ) -> None:
+        self._required = required
+        self._optional = optional
+        self._lost_objects = lost_objects
 
     def __call__(self) -> list[HealthCheck]:
-        """Return one verdict for each backend."""
+        """Return the result of each check."""
         return [
-            *(_verdict(name, probe, "Unhealthy") for name, probe in self._probes.items()),
-            *(_verdict(name, probe, "Degraded") for name, probe in self._lesser.items()),
+            *(_result(name, probe, "Unhealthy") for name, probe in self._required.items()),
+            *(_result(name, probe, "Degraded") for name, probe in self._optional.items()),
+            self._stored_data(),
         ]
 
+    def _stored_data(self) -> HealthCheck:
+        count = self._lost_objects()
+        if not count:
+            return HealthCheck(LOST_DATA, "Healthy", "No stored object was found to be lost.")
+        text = f"Stored objects that are lost, found since this process started: {count}. The log names each of them."
+        return HealthCheck(LOST_DATA, "Degraded", text)
 
-def _verdict(name: str, probe: Probe, otherwise: str) -> HealthCheck:
+
+def _result(name: str, probe: Probe, status_on_failure: str) -> HealthCheck:
     try:
         probe()
     except StorageError as error:
-        return HealthCheck(name, otherwise, str(error))
+        return HealthCheck(name, status_on_failure, str(error))
     return HealthCheck(name, "Healthy", "Successfully connected.")

@@ -1,4 +1,4 @@
-"""Many calls side by side: to wait for a disk or for S3 takes threads, not processors."""
+"""Calls on several threads, for work that waits for a disk or for S3. Threads do not speed up work of the processor."""
 
 from __future__ import annotations
 
@@ -9,51 +9,55 @@ from functools import cache
 from itertools import islice
 from typing import Any, Final, Protocol, TypeVar
 
-MOST: Final = 12
-"""Calls of one process that are under way at once."""
+MAX_THREADS: Final = 12
+"""Calls of one process that run at the same time."""
 
-AHEAD: Final = 4
-"""Streams that `prefetch` opens before they are asked for."""
+PREFETCHED: Final = 4
+"""Results that `prefetch` asks for before its caller needs them."""
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 
 class ParallelMap(Protocol):
-    """Like `map`, perhaps on several threads: results come in order, and what their calls raise comes with them."""
+    """A function like `map`, perhaps on several threads. Results come in order; an error comes in place of its result."""
 
     def __call__(self, call: Callable[[T], R], items: Iterable[T], /) -> Iterable[R]: ...
 
 
 def parallel_map(call: Callable[[T], R], items: Iterable[T], /) -> Iterable[R]:
-    """Apply `call` to each item, several at a time. One item runs where it is; `call` must not spread in its turn."""
+    """Apply `call` to each item, several at a time; all results are held in memory.
+
+    A single item is processed on the caller's thread. `call` must not use `parallel_map` itself: if all threads wait
+    for others, no thread is left to do the work.
+    """
     todo = list(items)
     return map(call, todo) if len(todo) < 2 else _pool().map(call, todo)
 
 
 def prefetch(call: Callable[[T], R], items: Iterable[T], /) -> Iterator[R]:
-    """Yield the stream that `call` opens for each item, opening the next few meanwhile.
+    """Yield the result of `call` for each item in order, while the next few calls run; for stores with slow round trips.
 
-    For stores where opening costs a round trip. Streams opened in vain are closed when the iterator is.
+    A result is often an open stream. Results that the caller does not take are closed when the iterator is closed.
     """
-    left = iter(items)
-    opening = deque(_pool().submit(call, item) for item in islice(left, AHEAD))
+    remaining = iter(items)
+    running = deque(_pool().submit(call, item) for item in islice(remaining, PREFETCHED))
     try:
-        while opening:
-            stream = opening.popleft().result()
-            opening.extend(_pool().submit(call, item) for item in islice(left, 1))
-            yield stream
+        while running:
+            result = running.popleft().result()
+            running.extend(_pool().submit(call, item) for item in islice(remaining, 1))
+            yield result
     finally:
-        for each in opening:
+        for each in running:
             if not each.cancel():
                 each.add_done_callback(_close)
 
 
-def _close(opened: Future[Any]) -> None:
-    if opened.exception() is None:
-        opened.result().close()
+def _close(finished: Future[Any]) -> None:
+    if finished.exception() is None and hasattr(finished.result(), "close"):
+        finished.result().close()
 
 
-@cache  # made on first use: a pool does not survive the fork of a server process
+@cache  # made at the first use, because threads do not survive the fork of a server process
 def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(MOST, thread_name_prefix="spread")
+    return ThreadPoolExecutor(MAX_THREADS, thread_name_prefix="parallel")

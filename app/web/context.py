@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import MutableMapping
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from flask import Request, current_app, g, request
 
 from app.dicom.encoding.uids import clean_uid
 from app.services import Services
+from app.services.links import Link
 from app.services.policy import Policy
 from app.settings import Settings
 from app.storage.table.partitions import Partition
@@ -27,12 +28,6 @@ _UIDS: Final = {
     "instance": "SopInstanceUid",
     "workitem": "WorkitemInstanceUid",
 }
-
-
-class Link(Protocol):
-    """Makes the absolute URL of a study, a series or an instance."""
-
-    def __call__(self, study: str, series: str | None = None, instance: str | None = None) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +86,7 @@ class Scope:
         """Return the maker of links in this request's version and partition."""
         root = self.url("")
 
-        def link(study: str, series: str | None = None, instance: str | None = None) -> str:
+        def link(study: str, series: str | None = None, instance: str | None = None, /) -> str:
             return root + resource_path(study, series, instance)
 
         return link

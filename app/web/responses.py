@@ -17,6 +17,8 @@ CHUNK: Final = 1024 * 1024
 """Bytes read from a file and handed to the server at once."""
 
 _JSON_CHUNK: Final = 128 * 1024
+_FIRST_JSON_CHUNK: Final = 1024 * 1024
+"""Bytes of a JSON array that are made before the answer begins, so that an error in them is answered with its status."""
 
 
 class Piece(NamedTuple):
@@ -51,12 +53,15 @@ def accepted(operation: str, href: str) -> Response:
     return response
 
 
-def dicom_json_array(documents: Iterator[bytes]) -> Response:
-    """Return an array of ready-made objects: a small one whole with its length, a large one as a stream."""
+def json_array(documents: Iterator[bytes], content_type: str = DICOM_JSON) -> Response:
+    """Return an array of serialised objects: a small array whole with its length, a large one as a stream.
+
+    An error before the first chunk is complete is answered with its status. Later only the connection can be broken.
+    """
     chunks = _array(documents)
     first = next(chunks)
-    whole = first.endswith(b"]")  # an object does not: this is the array's end
-    return Response(first if whole else chain((first,), chunks), content_type=DICOM_JSON)
+    whole = first.endswith(b"]")  # an object ends with "}", so this is the end of the array
+    return Response(first if whole else chain((first,), chunks), content_type=content_type)
 
 
 def file(stream: BinaryIO, content_type: str, length: int) -> Response:
@@ -122,15 +127,15 @@ def _tail(boundary: str) -> bytes:
 
 
 def _array(documents: Iterator[bytes]) -> Iterator[bytes]:
-    """Yield `[a,b,…]` in chunks of some size; the last one ends with the bracket."""
-    waiting, size = [b"["], 1
+    """Yield `[a,b,…]` in chunks; the last one ends with the bracket."""
+    waiting, size, limit = [b"["], 1, _FIRST_JSON_CHUNK
     first = next(documents, None)
     if first is not None:
         waiting.append(first)
     for document in documents:
-        if size >= _JSON_CHUNK:
+        if size >= limit:
             yield b"".join(waiting)
-            waiting, size = [], 0
+            waiting, size, limit = [], 0, _JSON_CHUNK
         waiting += (b",", document)
         size += len(document) + 1
     waiting.append(b"]")

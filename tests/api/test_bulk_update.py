@@ -513,7 +513,7 @@ def test_a_failing_instance_fails_its_study_alone(
     services = client.application.extensions["bulkhead"]
     partition = services.partitions.resolve("clinic-a", create=False)
     rows = services.retrieve.instances(partition, "2.25.12")
-    services.retrieve._blobs.delete([row.blob for row in rows])
+    services.retrieve._files._blobs.delete([row.blob for row in rows])
     monkeypatch.setattr(task, "BATCH", 50)
     told = update(clinic, STUDY, "2.25.12", OTHER)
     assert told["status"] == "failed"

@@ -165,7 +165,25 @@ def test_each_instance_counts_once_however_often_it_is_named(exporter: Exporter,
     assert totals(operation.results) == (5, 1)
     assert exporter.exported(operation.id) == within(files, series)
     assert exporter.log(operation.id) == [("2.25.9", "The specified study cannot be found.")]
-    assert totals(exporter.run(series, STUDY, f"{STUDY}/2.25.9").results) == (9, 0)
+    assert totals(exporter.run(series, STUDY, f"{series}/{SERIES}.1").results) == (9, 0)
+
+
+@pytest.mark.parametrize("size", [1, 100])
+def test_an_unknown_identifier_counts_although_its_study_is_named_too(
+    exporter: Exporter, files: dict[str, bytes], size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(task, "BATCH", size)
+    unknown = {
+        f"{STUDY}/2.25.9": "The specified series cannot be found.",
+        f"{STUDY}/{SERIES}/2.25.9": "The specified instance cannot be found.",
+        "2.25.9/2.25.8": "The specified series cannot be found.",
+        "2.25.9": "The specified study cannot be found.",
+    }
+    known = [f"{STUDY}/{SERIES}", f"{STUDY}/{SERIES}/{SERIES}.1"]
+    operation = exporter.run(*unknown, *known, STUDY)
+    assert totals(operation.results) == (9, 4)
+    assert exporter.log(operation.id) == list(unknown.items())
+    assert exporter.exported(operation.id) == within(files, STUDY)
 
 
 def test_what_was_deleted_is_not_exported(exporter: Exporter, files: dict[str, bytes]) -> None:
@@ -311,7 +329,7 @@ def fail_copies(exporter: Exporter, key: str, error: Exception, times: int = 100
     [
         (StorageUnavailable(), "The file could not be read."),
         (DestinationUnavailable("gone"), "The file could not be written to the destination."),
-        (BlobMissing("key"), "The specified instance cannot be found."),
+        (BlobMissing("key"), f"The file of the instance {STUDY}/{SERIES}/{SERIES}.2 is lost."),
     ],
 )
 def test_one_file_that_fails_is_skipped_and_logged(
@@ -337,7 +355,8 @@ def test_a_file_that_is_really_gone(exporter: Exporter, files: dict[str, bytes])
     exporter.engine.blobs.delete([f"{partition}/{STUDY}/{SERIES}/{SERIES}.2/{row.fields['version']}.dcm"])
     operation = exporter.run(STUDY)
     assert totals(operation.results) == (8, 1)
-    assert exporter.log(operation.id) == [(f"{STUDY}/{SERIES}/{SERIES}.2", "The specified instance cannot be found.")]
+    lost = f"{STUDY}/{SERIES}/{SERIES}.2"
+    assert exporter.log(operation.id) == [(lost, f"The file of the instance {lost} is lost.")]
 
 
 def test_an_outage_is_waited_out(exporter: Exporter, files: dict[str, bytes], later: list[int]) -> None:
@@ -366,7 +385,7 @@ def test_a_file_that_fails_for_ever_is_given_up(exporter: Exporter, files: dict[
         except StorageUnavailable:
             later.append(600)
             exporter.restart()
-    assert failed.hits == task.PATIENCE + 1
+    assert failed.hits == task.MAX_RETRIES + 1
     assert totals(exporter.operation(operation).results) == (0, 1)
 
 

@@ -186,6 +186,11 @@ SAMPLES: list[tuple[errors.BulkheadError, int, str]] = [
     (errors.Conflict(("pk", "sk")), 503, "The data store operation failed."),
     (errors.BlobMissing("key"), 404, "The specified instance cannot be found."),
     (errors.StorageUnavailable(), 503, "The data store operation failed."),
+    (
+        errors.LostData("file", "2.25.1", "2.25.2", "2.25.3"),
+        503,
+        "The file of the instance 2.25.1/2.25.2/2.25.3 is lost.",
+    ),
     (errors.ConfigurationError("secret"), 500, INTERNAL),
     (errors.DataPartitionsFeatureCannotBeDisabledException(), 500, INTERNAL),
 ]
@@ -293,14 +298,12 @@ def test_health(client: FlaskClient) -> None:
     assert response.headers["Content-Type"] == "application/json"
     body = response.get_json()
     assert body["overallStatus"] == "Healthy"
-    for check in body["details"]:
-        assert check == {
-            "name": check["name"],
-            "status": "Healthy",
-            "description": "Successfully connected.",
-            "data": {},
-        }
-    assert [check["name"] for check in body["details"]] == ["table", "bucket", "queue"]
+    connected, none_lost = "Successfully connected.", "No stored object was found to be lost."
+    descriptions = {"table": connected, "bucket": connected, "queue": connected, "data": none_lost}
+    assert body["details"] == [
+        {"name": name, "status": "Healthy", "description": description, "data": {}}
+        for name, description in descriptions.items()
+    ]
 
 
 def test_health_is_cached(client: FlaskClient, engine: bootstrap.Engine, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -337,7 +340,7 @@ def test_without_its_queue_the_service_is_degraded(
     monkeypatch.setattr(type(engine.table), "write", fail)
     response = client.get("/health/check")
     assert (response.status_code, response.get_json()["overallStatus"]) == (200, "Degraded")
-    assert response.get_json()["details"][-1] == {
+    assert response.get_json()["details"][-2] == {
         "name": "queue",
         "status": "Degraded",
         "description": "The data store operation failed.",

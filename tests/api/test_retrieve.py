@@ -9,7 +9,7 @@ from flask.testing import FlaskClient
 
 from app import bootstrap
 from app.errors import IDENTIFIER_RULE
-from app.services import retrieve
+from app.services.retrieve import service as retrieve
 from tests.conftest import Serve
 from tests.support.dicomweb import AS_STORED, Part, PartitionClient, in_little_endian, parts
 from tests.support.instances import (
@@ -301,7 +301,8 @@ def test_a_file_that_is_lost_is_503_before_the_answer_begins(
     (row,) = services.retrieve.instances(services.partitions.resolve("clinic-a", create=False), STUDY)
     engine.blobs.delete([row.blob])
     response = clinic.get(path, accept)
-    assert (response.status_code, response.text) == (503, "The data store operation failed.")
+    text = f"The file of the instance {STUDY}/{SERIES}/{INSTANCE} is lost."
+    assert (response.status_code, response.text) == (503, text)
     assert clinic.get(PATHS["instance"] + "/metadata").status_code == 200
 
 

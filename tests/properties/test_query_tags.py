@@ -14,6 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
+import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -310,7 +311,12 @@ def check(services: Services, partition: Partition, model: Model) -> None:
                     keyed = [(uids, _keyed(attributes, catalogue)) for uids, attributes in objects]
                     expected = [uids for uids, attributes in keyed if query.matches(attributes)]
                     report = services.search(partition, level.word, None, None, parameters, V2, _link)
-                    assert [_uids(row) for row in report.rows] == expected, (path, of, level, value)
+                    assert [_uids(orjson.loads(document)) for document in report.documents] == expected, (
+                        path,
+                        of,
+                        level,
+                        value,
+                    )
                     assert report.erroneous == ((path,) if model.errors(path) else ())
 
 

@@ -14,6 +14,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -340,9 +341,11 @@ def check(archive: Archive, history: list[Store | Delete], asked: list[Search], 
         counted = ["00201208", "00201206"] if level is Level.STUDY else ["00201209"] if level is Level.SERIES else []
         known = [each.tag for each in CORE.values() if each.level <= level and each.keyword != "ModalitiesInStudy"]
         page = [("limit", str(limit)), ("offset", str(offset)), ("includefield", ",".join([*counted, *known]))]
-        found = services.search(
+        report = services.search(
             partition, level.word, study, series, parameters + page, V2, lambda *uids: "/".join(map(str, uids))
-        ).rows
+        )
+        found = [orjson.loads(document) for document in report.documents]
+        assert report.count == len(found)
         assert [_uids(row) for row in found] == [uids for uids, _ in expected]
         for row, (uids, attributes) in zip(found, expected, strict=True):
             assert {tag: row[tag] for tag in known if tag in row} == {

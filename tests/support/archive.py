@@ -83,7 +83,7 @@ class Archive:
         report = self.services.search(
             self.partition, level, None, None, list(given.items()), V2, lambda *uids: "/".join(uids)
         )
-        return report.rows
+        return [orjson.loads(document) for document in report.documents]
 
     def work(self) -> None:
         """Do the background work that is due, until there is none."""

@@ -41,7 +41,8 @@ class Archive(NamedTuple):
 
     def search(self, level: str, policy: Any = V2, study: str | None = None, **parameters: str) -> int:
         given = list(parameters.items())
-        return len(self.services.search(self.clinic, level, study, None, given, policy, lambda *_: "").rows)
+        report = self.services.search(self.clinic, level, study, None, given, policy, lambda *_: "")
+        return len(list(report.documents))
 
     def read(self, *uids: str) -> int:
         found = self.services.retrieve.instances(self.clinic, *uids)
@@ -128,7 +129,8 @@ CALLS: dict[str, Operation] = {
         lambda a: a.frames(FRAMES, f"{FRAMES}.1", f"{FRAMES}.1.1", number=7), {"BatchGetItem": 1, "GetObject": 1}
     ),
     "one frame of a compressed image": Operation(
-        lambda a: a.frames(PICTURES, f"{PICTURES}.1", f"{PICTURES}.1.1", number=2), {"BatchGetItem": 2, "GetObject": 2}
+        lambda a: a.frames(PICTURES, f"{PICTURES}.1", f"{PICTURES}.1.1", number=2),
+        {"BatchGetItem": 1, "GetItem": 1, "GetObject": 2},
     ),
     "metadata of an instance": Operation(
         lambda a: a.metadata(SMALL, f"{SMALL}.1", f"{SMALL}.1.0"), {"BatchGetItem": 2}
@@ -195,7 +197,7 @@ CALLS: dict[str, Operation] = {
         {"Query": 1, "BatchGetItem": 1},
     ),
     "read the feed, 100 entries": Operation(
-        lambda a: a.services.change_feed.by_sequence(0, 100, metadata=False),
+        lambda a: list(a.services.change_feed.by_sequence(0, 100, metadata=False)),
         {"GetItem": 2, "Query": 2, "BatchGetItem": 1},
     ),
 }

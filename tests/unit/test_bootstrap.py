@@ -7,6 +7,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 from moto import mock_aws
 
@@ -46,8 +47,8 @@ def _page_and_study(settings: Settings, spreads: Spreads) -> None:
         assert services.store(clinic, [body], None, V2).stored
     spreads.clear()
     page = services.search(clinic, "study", None, None, [("includefield", "00201208")], V1, lambda *_: "")
-    assert [row["00201208"]["Value"] for row in page.rows] == [[2], [1]]
-    for stream in services.retrieve.opened(services.retrieve.instances(clinic, "1.2")):
+    assert [orjson.loads(row)["00201208"]["Value"] for row in page.documents] == [[2], [1]]
+    for stream in services.retrieve.open_all(services.retrieve.instances(clinic, "1.2")):
         stream.close()
 
 
@@ -55,7 +56,7 @@ def _page_and_study(settings: Settings, spreads: Spreads) -> None:
 def test_round_trips_to_aws_are_made_side_by_side(monkeypatch: pytest.MonkeyPatch, spreads: Spreads) -> None:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     _page_and_study(Settings(engine="aws", table="archive", bucket="archive"), spreads)
-    assert spreads == {"parallel_map": [2, 0, 2], "prefetch": [2]}  # newest instances, others, counts; files
+    assert spreads == {"parallel_map": [2, 2, 0], "prefetch": [2]}  # counts, newest instances, others; files
 
 
 def test_reads_of_one_machine_are_not(tmp_path: Path, spreads: Spreads) -> None:

@@ -13,7 +13,7 @@ from app.services.export import destinations
 from app.services.export.destinations import FileSettings, S3Settings
 from app.services.operations.runner import announce
 from app.storage.operations.destinations import TYPES, Opener, Target, document
-from app.storage.operations.export_manifest import ExportManifest
+from app.storage.operations.export_manifest import ExportIdentifier, ExportManifest
 from app.storage.operations.operations import Operations, new_id
 from app.storage.table.partitions import Partition
 from app.storage.table.ports import Queue
@@ -76,7 +76,7 @@ class Export:
         operation = new_id()
         destination = self._openers[target.type](target, operation)
         destination.write(log_key(operation), io.BytesIO(), LOG_TYPE)
-        self._manifest.file(operation, ["/".join(path) for path in paths])
+        self._manifest.write_identifiers(operation, _identifiers(paths))
         log = destination.url(log_key(operation))
         asked = {"partition": partition.key, "destination": document(target), "log": log}
         self._operations.start(TYPE, asked, named=operation)
@@ -93,11 +93,16 @@ class Export:
 
 
 def _paths(identifiers: Sequence[str]) -> list[tuple[str, ...]]:
-    """Return the paths of one to three UIDs, in the order of the request. A path below another one is left out."""
+    """Return the paths of one to three UIDs, in the order of the request, each once."""
     if len(identifiers) > MAX_IDENTIFIERS:
         raise InvalidField("source.settings.values", f"It has more than {MAX_IDENTIFIERS} entries.")
-    paths = dict.fromkeys(map(_path, identifiers))
-    return [path for path in paths if not any(path[:above] in paths for above in range(1, len(path)))]
+    return list(dict.fromkeys(map(_path, identifiers)))
+
+
+def _identifiers(paths: Sequence[tuple[str, ...]]) -> list[ExportIdentifier]:
+    """Return the paths as identifiers. One below another path is covered by it, so that its files are exported once."""
+    named = set(paths)
+    return [ExportIdentifier(path, any(path[:length] in named for length in range(1, len(path)))) for path in paths]
 
 
 def _path(value: str) -> tuple[str, ...]:

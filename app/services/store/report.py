@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from app.services.links import Link
 from app.services.policy import Policy
 
 FAILED: Final = 272
@@ -14,9 +14,6 @@ EXISTS: Final = 45070
 CREATING: Final = 45071
 DATASET_MISMATCH: Final = 45063
 INVALID_ATTRIBUTES: Final = 1
-
-Link = Callable[..., str]
-"""link(study, series=None, instance=None) -> absolute URL."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,12 +6,11 @@ A new file has a rewritten header. Its pixel data is streamed from the current f
 from __future__ import annotations
 
 import io
-import mmap
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
+from itertools import chain
 from threading import Lock
 from typing import Any, BinaryIO, Final, NamedTuple
 
@@ -21,20 +20,21 @@ from app.dicom.editing.patches import UTF_8
 from app.dicom.editing.requested_changes import RequestedChanges
 from app.dicom.editing.rewrite import RewrittenFile, rewrite_file
 from app.dicom.encoding.elements import Buffer
-from app.dicom.encoding.frames import FrameTable
-from app.dicom.encoding.part10 import parse
+from app.dicom.encoding.frames import FrameTable, frame_table
+from app.dicom.encoding.part10 import Part10, parse
 from app.dicom.encoding.uids import transfer_syntax
-from app.errors import BlobMissing, InvalidInstance, StorageError
+from app.errors import BlobMissing, InvalidInstance, LostData, StorageError
+from app.services.instance_files import InstanceFiles
 from app.services.parallel import ParallelMap
-from app.services.store.spool import MEMORY_BYTES, receive
+from app.services.store.spool import MEMORY_BYTES
 from app.storage.index import sweep
 from app.storage.records import documents
+from app.storage.records.losses import FRAME_TABLE, LostObjects
 from app.storage.records.rows import InstanceRow
 from app.storage.table import keys
 from app.storage.table.ports import BlobStore, Item, Key
 from app.storage.updates.version_changes import NewVersion
 
-_MAX_FILE_BYTES: Final = 1 << 40
 _CHARACTER_SET: Final = "00080005"
 
 
@@ -50,33 +50,31 @@ class _Source:
     """One instance to update: its stored documents, and the version that the new file gets."""
 
     row: InstanceRow
-    metadata: Item
-    frames: bytes | None
+    metadata: Item | None
+    frames: Item | None
     version: sweep.InstanceVersion
     intent: Key
 
 
 class NewVersions:
-    """Makes new versions of instances.
-
-    `record_intents` is `IndexWriter.record_intents`. `spool` is the folder for copies of large files that the blob
-    store does not keep on this machine.
-    """
+    """Makes new versions of instances. `record_intents` is `IndexWriter.record_intents`."""
 
     def __init__(
         self,
         *,
         documents: documents.Documents,
         blobs: BlobStore,
+        files: InstanceFiles,
+        lost: LostObjects,
         record_intents: Callable[[Sequence[sweep.InstanceVersion]], list[Key]],
         parallel: ParallelMap,
-        spool: Path | None,
     ) -> None:
         self._documents = documents
         self._blobs = blobs
+        self._files = files
+        self._lost = lost
         self._record_intents = record_intents
         self._parallel = parallel
-        self._spool = spool
         self._inflating = Lock()  # a deflated file, up to 100 MiB, is held in memory: one at a time
         self._parsing = Lock()  # parsing keeps the processor busy: more threads would only need more memory
 
@@ -86,12 +84,13 @@ class NewVersions:
         Intents are recorded before the files. A kill -9 leaves files that no row names, and the sweep removes them when
         their intents are due.
         """
-        existing = self._documents.folded(rows)
-        frames = self._documents.frames_of([row for row in rows if not row.native])
-        versions = [replace(sweep.version_of(row), version=uuid.uuid4().hex) for row, _ in existing]
+        with_table = [row for row in rows if not row.native]
+        frames = dict(zip((row.watermark for row in with_table), self._documents.frames_items(with_table), strict=True))
+        versions = [replace(sweep.version_of(row), version=uuid.uuid4().hex) for row in rows]
+        intents = self._record_intents(versions)
         sources = [
             _Source(row=row, metadata=metadata, frames=frames.get(row.watermark), version=version, intent=intent)
-            for (row, metadata), version, intent in zip(existing, versions, self._record_intents(versions), strict=True)
+            for (row, metadata), version, intent in zip(self._documents.items(rows), versions, intents, strict=True)
         ]
         results = list(self._parallel(lambda source: self._make_one(source, changes), sources))
         made = [each for each in results if isinstance(each, NewVersion)]
@@ -101,51 +100,58 @@ class NewVersions:
         """Remove files that no row names. If that fails, the sweep removes them when their intents are due."""
         blobs = [each.version.blob for each in versions]
         with suppress(StorageError):
-            self._blobs.delete([*blobs, *map(keys.spilled_metadata, blobs)])
+            self._blobs.delete(chain.from_iterable(map(keys.files, blobs)))
 
-    def _make_one(self, source: _Source, changes: RequestedChanges) -> NewVersion | Failure:
+    def _make_one(self, source: _Source, changes: RequestedChanges) -> NewVersion | Failure | None:
         try:
             if transfer_syntax(source.row.transfer_syntax).deflated:
                 with self._inflating:
                     return self._store(source, changes)
             return self._store(source, changes)
-        except (InvalidInstance, BlobMissing) as error:
+        except (InvalidInstance, BlobMissing, LostData) as error:
             return Failure(source.row, str(error))
 
-    def _store(self, source: _Source, changes: RequestedChanges) -> NewVersion:
-        document = self._documents.unfolded(source.row, source.metadata)
+    def _store(self, source: _Source, changes: RequestedChanges) -> NewVersion | None:
+        """Return the new version, None if the instance was deleted in the meantime. Raises `LostData`."""
+        document = self._documents.read(source.row, source.metadata)
         if document is None:
-            raise BlobMissing(keys.spilled_metadata(source.row.blob))
-        with self._open_current(source.row) as buffer:
+            return None
+        with self._files.mapped(source.row) as buffer:
             with self._parsing:
-                new = rewrite_file(buffer, parse(buffer), changes.values)
+                part10 = parse(buffer)
+                new = rewrite_file(buffer, part10, changes.values)
+            frames = self._new_frame_table(source, buffer, part10, new)
             size = self._blobs.put(source.version.blob, _body(new, buffer))
         with self._parsing:
             document = _new_metadata(document, changes, new)
         metadata = documents.pack(document)
         if documents.spills(metadata):
             self._blobs.put(keys.spilled_metadata(source.version.blob), io.BytesIO(metadata))
-        frames, start, *shape = source.row.native or (0, 0)
+        if documents.spills(frames):
+            self._blobs.put(keys.spilled_frames(source.version.blob), io.BytesIO(frames))
+        count, start, *shape = source.row.native or (0, 0)
         return NewVersion(
             row=source.row,
             version=source.version,
             size=size,
-            native=(frames, start + new.shift, *shape) if source.row.native else (),
+            native=(count, start + new.shift, *shape) if source.row.native else (),
             metadata=metadata,
-            frames=_new_frame_table(source.frames, new),
+            frames=frames,
             intent=source.intent,
         )
 
-    @contextmanager
-    def _open_current(self, row: InstanceRow) -> Iterator[Buffer]:
-        """Yield the bytes of the current file: in memory if it is small, else mapped from its place or from a copy."""
-        with self._blobs.open(row.blob) as stream:
-            if row.size > MEMORY_BYTES and isinstance(stream, io.FileIO):
-                with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-                    yield mapped
-                return
-            with receive(stream, _MAX_FILE_BYTES, self._spool) as spooled:
-                yield spooled.buffer
+    def _new_frame_table(self, source: _Source, buffer: Buffer, part10: Part10, new: RewrittenFile) -> bytes:
+        """Return the frame table with its offsets moved by what the header grew, empty if the file needs no table.
+
+        Raises `LostData` if the current file needs one that is missing.
+        """
+        packed = self._documents.read_frames(source.row, source.frames)
+        if packed is not None:
+            table = FrameTable.unpack(packed)
+            return replace(table, start=table.start + new.shift).pack()
+        if not source.row.native and frame_table(buffer, part10).frames:
+            self._lost.current_row(source.row, FRAME_TABLE)
+        return b""
 
 
 def _body(new: RewrittenFile, buffer: Buffer) -> BinaryIO:
@@ -169,11 +175,3 @@ def _declare_utf_8(dataset: Mapping[str, Any]) -> None:
             if _CHARACTER_SET in item:
                 item[_CHARACTER_SET] = {"vr": "CS", "Value": [UTF_8.decode()]}
             _declare_utf_8(item)
-
-
-def _new_frame_table(packed: bytes | None, new: RewrittenFile) -> bytes:
-    """Return the frame table with its offsets moved by what the header grew. Empty if there is none."""
-    if packed is None:
-        return b""
-    table = FrameTable.unpack(packed)
-    return replace(table, start=table.start + new.shift).pack()

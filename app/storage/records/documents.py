@@ -1,36 +1,47 @@
-"""Stored documents: an instance's metadata as DICOM JSON, and where its encapsulated frames lie.
+"""Stored documents of an instance: its metadata as DICOM JSON, and the table of its encapsulated frames.
 
-Compressed with zstandard: on DynamoDB size is what a write costs, and decompressing costs less than reading more.
+Documents are compressed with zstandard. On DynamoDB a write costs by its size, and decompression costs less time than
+reading more bytes. A compressed document that is too large for an item lies in a blob, and its item is only a mark.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Final, NamedTuple
 
 import zstandard
 
 from app.errors import BlobMissing, InvalidInstance
+from app.storage.records.losses import FRAME_TABLE, METADATA, LostObjects
 from app.storage.records.rows import InstanceRow
 from app.storage.table import keys
 from app.storage.table.ports import MAX_ITEM_BYTES, BlobStore, Item, Key, Table
 
 MAX_DOCUMENT_BYTES: Final = 256 * 1024 * 1024
-"""What one document may unfold to; larger ones are refused at store."""
+"""Size of one document before compression. A store refuses an instance with a larger one."""
+
+BATCH: Final = 25
+"""Items that one read fetches. They are held together: at most 25 times `MAX_ITEM_BYTES`, about 9 MB."""
 
 _LEVEL: Final = 1
 _ITEM_OVERHEAD: Final = 10_000
 _SPILLED: Final = {"spilled": True}
-_BATCH: Final = 100
 _local = threading.local()
+
+Row = tuple[InstanceRow, Item | None]
+"""An instance, and the item of one of its documents; None if there is no such item."""
+
+ReadAhead = Callable[[Callable[[Row], bytes | None], Iterable[Row]], Iterable[bytes | None]]
+"""`map`, or a function like it that makes the next few calls on other threads."""
 
 
 def pack(document: bytes) -> bytes:
-    """Compress a document."""
+    """Compress a document. Raises `InvalidInstance` if it is larger than `MAX_DOCUMENT_BYTES`."""
     if len(document) > MAX_DOCUMENT_BYTES:
         raise InvalidInstance(f"The metadata of the instance exceeds {MAX_DOCUMENT_BYTES} bytes.")
-    if not hasattr(_local, "compressor"):  # compressors are not safe to share between threads
+    if not hasattr(_local, "compressor"):  # threads cannot share a compressor
         _local.compressor = zstandard.ZstdCompressor(level=_LEVEL)
     packed: bytes = _local.compressor.compress(document)
     return packed
@@ -45,25 +56,25 @@ def unpack(packed: bytes) -> bytes:
 
 
 def spills(packed: bytes) -> bool:
-    """Tell whether a packed document is too large for an item, key and fields included, and must lie in a blob."""
+    """Tell whether a packed document is too large for an item with its key and fields, so that it lies in a blob."""
     return len(packed) > MAX_ITEM_BYTES - _ITEM_OVERHEAD
 
 
 def metadata_item(row: InstanceRow, packed: bytes) -> Item:
-    """Return the item of a metadata document; only a mark if the document lies in a blob."""
+    """Return the item of a metadata document. It is only a mark if the document lies in a blob."""
     key = keys.metadata(row.partition, row.study, row.watermark)
     fields = {"series": row.series, "instance": row.instance}
     return Item(key, fields | _SPILLED) if spills(packed) else Item(key, fields, packed)
 
 
 def frames_item(row: InstanceRow, packed: bytes) -> Item:
-    """Return the item of a frame table; only a mark if the table lies in a blob."""
+    """Return the item of a frame table. It is only a mark if the table lies in a blob."""
     key = keys.frames(row.partition, row.study, row.watermark)
     return Item(key, _SPILLED) if spills(packed) else Item(key, {}, packed)
 
 
-class Newest(NamedTuple):
-    """An instance of a study, by its newest document."""
+class NewestDocument(NamedTuple):
+    """The instance of a study that has the newest metadata document, and the watermark of that document."""
 
     watermark: int
     series: str
@@ -71,82 +82,119 @@ class Newest(NamedTuple):
 
 
 class Documents:
-    """Reads the documents of instances."""
+    """Reads the documents of instances.
 
-    def __init__(self, table: Table, blobs: BlobStore) -> None:
+    A document can be missing for two reasons. If the instance was deleted meanwhile, the answer leaves it out. If the
+    index still names the version of the document, the document is lost and every read raises `LostData`.
+    """
+
+    def __init__(self, table: Table, blobs: BlobStore, lost: LostObjects, *, read_ahead: ReadAhead = map) -> None:
         self._table = table
         self._blobs = blobs
+        self._lost = lost
+        self._read_ahead = read_ahead
 
-    def metadata(self, row: InstanceRow) -> bytes | None:
-        """Return the metadata of an instance as DICOM JSON, None if it vanished meanwhile."""
-        return self.unfolded(row, self._table.get(keys.metadata(row.partition, row.study, row.watermark)))
+    # --- metadata ---
+
+    def each(self, rows: Iterable[InstanceRow]) -> Iterator[bytes | None]:
+        """Yield the metadata of each instance as DICOM JSON, None for one that was deleted meanwhile.
+
+        One document at a time is in memory, beside the packed documents of one batch.
+        """
+        return self._documents(self.items(rows))
 
     def of(self, rows: Iterable[InstanceRow]) -> Iterator[bytes]:
-        """Yield the metadata of instances, newest first; those deleted meanwhile are left out."""
-        for _, document in self.each(sorted(rows, key=lambda row: -row.watermark)):
-            yield document
-
-    def by_watermark(self, rows: Iterable[InstanceRow]) -> dict[int, bytes]:
-        """Return the metadata of instances by their watermarks; those deleted meanwhile are left out."""
-        return {row.watermark: document for row, document in self.each(list(rows))}
-
-    def each(self, rows: Sequence[InstanceRow]) -> Iterator[tuple[InstanceRow, bytes]]:
-        """Yield instances with their metadata, one unfolded at a time; those deleted meanwhile are left out."""
-        for start in range(0, len(rows), _BATCH):
-            for row, item in self.folded(rows[start : start + _BATCH]):
-                document = self.unfolded(row, item)
-                if document is not None:
-                    yield row, document
-
-    def folded(self, rows: Sequence[InstanceRow]) -> list[tuple[InstanceRow, Item]]:
-        """Return instances with what `unfolded` makes metadata of; those deleted meanwhile are left out."""
-        wanted = [keys.metadata(row.partition, row.study, row.watermark) for row in rows]
-        return [(row, item) for row, item in zip(rows, self._table.get_many(wanted), strict=True) if item]
-
-    def newest_of(self, partition: int, study: str) -> Newest | None:
-        """Return which instance of a study has the newest document; its row decides whether that is current."""
-        item = next(iter(self._table.query(keys.metadata_items(partition, study), limit=1)), None)
-        return (
-            Newest(keys.NEWEST - int(item.key.sk, 16), item.fields["series"], item.fields["instance"]) if item else None
-        )
+        """Yield the metadata of instances, newest first."""
+        documents = self.each(sorted(rows, key=lambda row: -row.watermark))
+        return (document for document in documents if document is not None)
 
     def of_study(self, rows: Iterable[InstanceRow]) -> Iterator[bytes]:
         """Yield the metadata of all instances of one study, newest first: one query instead of one read each."""
-        by_watermark = {keys.newest(row.watermark): row for row in rows}
-        first = next(iter(by_watermark.values()), None)
-        if first is None:
-            return
-        for item in self._table.query(keys.metadata_items(first.partition, first.study)):
-            row = by_watermark.pop(item.key.sk, None)
-            document = self.unfolded(row, item) if row else None
-            if document is not None:
-                yield document
-            if not by_watermark:
-                return  # what follows are documents of original versions
+        documents = self._documents(self._items_of_study(list(rows)))
+        return (document for document in documents if document is not None)
 
-    def frames(self, row: InstanceRow) -> bytes | None:
-        """Return the packed frame table of an encapsulated instance."""
-        return self.frames_of([row]).get(row.watermark)
+    def items(self, rows: Iterable[InstanceRow]) -> Iterator[Row]:
+        """Yield each instance with the item of its metadata, which `read` makes a document of."""
+        remaining = iter(rows)
+        while batch := list(islice(remaining, BATCH)):
+            wanted = [keys.metadata(row.partition, row.study, row.watermark) for row in batch]
+            yield from zip(batch, self._table.get_many(wanted), strict=True)
 
-    def frames_of(self, rows: Sequence[InstanceRow]) -> dict[int, bytes]:
-        """Return the packed frame tables of instances that have one, by their watermarks."""
-        found = self._table.get_many([keys.frames(row.partition, row.study, row.watermark) for row in rows])
-        packed = (
-            (row, self._packed(item, keys.spilled_frames(row.blob))) for row, item in zip(rows, found, strict=True)
-        )
-        return {row.watermark: table for row, table in packed if table is not None}
+    def read(self, row: InstanceRow, item: Item | None) -> bytes | None:
+        """Return the metadata of an instance from its item, None if the instance was deleted meanwhile.
 
-    def unfolded(self, row: InstanceRow, item: Item | None) -> bytes | None:
-        """Return the metadata of an instance from its item, None if it vanished meanwhile."""
-        packed = self._packed(item, keys.spilled_metadata(row.blob))
+        If the instance was updated meanwhile, the document of the new version is returned.
+        """
+        packed = self._packed_metadata((row, item))
         return None if packed is None else unpack(packed)
 
-    def _packed(self, item: Item | None, spilled: str) -> bytes | None:
-        """Return a packed document, from its item or from the blob that the item speaks of."""
+    def newest_of(self, partition: int, study: str) -> NewestDocument | None:
+        """Return the newest document of a study. The row of its instance decides whether that version is current."""
+        item = next(iter(self._table.query(keys.metadata_items(partition, study), limit=1)), None)
+        if item is None:
+            return None
+        return NewestDocument(keys.NEWEST - int(item.key.sk, 16), item.fields["series"], item.fields["instance"])
+
+    def _items_of_study(self, rows: Sequence[InstanceRow]) -> Iterator[Row]:
+        missing = {keys.newest(row.watermark): row for row in rows}
+        if not missing:
+            return
+        for item in self._table.query(keys.metadata_items(rows[0].partition, rows[0].study)):
+            row = missing.pop(item.key.sk, None)
+            if row is not None:
+                yield row, item
+            if not missing:
+                return  # the rest are documents of original versions
+        yield from ((row, None) for row in missing.values())
+
+    def _documents(self, items: Iterator[Row]) -> Iterator[bytes | None]:
+        while batch := list(islice(items, BATCH)):
+            in_blobs = any(item is not None and "spilled" in item.fields for _, item in batch)
+            # Threads only help to wait for a blob store. What an item holds is in memory already.
+            read = self._read_ahead if in_blobs else map
+            for packed in read(self._packed_metadata, batch):
+                yield None if packed is None else unpack(packed)
+
+    def _packed_metadata(self, given: Row) -> bytes | None:
+        row, item = given
+        packed = self._packed(item, keys.spilled_metadata(row.blob))
+        while packed is None:
+            now = self._lost.current_row(row, METADATA)
+            if now is None:
+                return None
+            row = now
+            item = self._table.get(keys.metadata(row.partition, row.study, row.watermark))
+            packed = self._packed(item, keys.spilled_metadata(row.blob))
+        return packed
+
+    # --- frame tables ---
+
+    def frames(self, row: InstanceRow) -> bytes | None:
+        """Return the packed frame table of an instance, None if it has none or was deleted meanwhile.
+
+        Whether an instance without an item has lost it, only its file can tell (`Retrieve`).
+        """
+        return self.read_frames(row, self._table.get(keys.frames(row.partition, row.study, row.watermark)))
+
+    def frames_items(self, rows: Sequence[InstanceRow]) -> list[Item | None]:
+        """Return the items of the frame tables of instances, which `read_frames` reads."""
+        return self._table.get_many([keys.frames(row.partition, row.study, row.watermark) for row in rows])
+
+    def read_frames(self, row: InstanceRow, item: Item | None) -> bytes | None:
+        """Return the packed frame table of an instance from its item; None as in `frames`."""
+        if item is None:
+            return None
+        packed = self._packed(item, keys.spilled_frames(row.blob))
+        if packed is None:
+            self._lost.current_row(row, FRAME_TABLE)
+        return packed
+
+    def _packed(self, item: Item | None, blob: str) -> bytes | None:
+        """Return a packed document from its item, or from the blob if the item is only a mark; None if it is missing."""
         if item is None or "spilled" not in item.fields:
             return item.data if item else None
         try:
-            with self._blobs.open(spilled) as stream:
+            with self._blobs.open(blob) as stream:
                 return stream.read()
         except BlobMissing:
             return None

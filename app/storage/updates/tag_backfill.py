@@ -18,6 +18,7 @@ import orjson
 from app.dicom.json.dataset import JsonAttributes
 from app.dicom.query import query_tag_values
 from app.dicom.validation.attributes import CORE, Attribute, ExtendedAttributes, Level
+from app.errors import LostData
 from app.storage.feed.change_feed import FeedEntry
 from app.storage.records.documents import Documents
 from app.storage.records.rows import InstanceRow, SeriesRow, StudyRow
@@ -33,6 +34,9 @@ R = TypeVar("R", StudyRow, SeriesRow, InstanceRow)
 
 Datasets = Mapping[int, JsonAttributes]
 """What is needed of metadata, by watermark."""
+
+LostDocuments = Mapping[int, str]
+"""The messages about metadata documents that are lost, by watermark."""
 
 _ERRORS_AT_ONCE: Final = 40
 """Errors of one instance in one write, beside which its row and postings find their place."""
@@ -111,10 +115,10 @@ class TagBackfill:
     def _moves(self, found: Sequence[_Found], tags: QueryTags, wanted: frozenset[str]) -> list[AnyMove]:
         """Return what is to become of each row that changes."""
         of = {level: tuple(each for each in tags.extended[level] if each.key in wanted) for level in Level}
-        datasets = self._datasets(found, list(chain.from_iterable(of.values())))
+        datasets, lost = self._datasets(found, list(chain.from_iterable(of.values())))
         studies: dict[Key, _Move[StudyRow]] = {}
         series: dict[Key, _Move[SeriesRow]] = {}
-        instances = [_instance(each, datasets, of, tags) for each in found]
+        instances = [_instance(each, datasets, lost, of, tags) for each in found]
         for each in found:
             shown = datasets.get(each.row.at(each.study.update_id).watermark, {})
             study = studies.setdefault(each.study.key, _Move(each.study, each.study))
@@ -124,15 +128,29 @@ class TagBackfill:
         moves: list[AnyMove] = [*studies.values(), *series.values(), *instances]
         return [each for each in moves if each.changed]
 
-    def _datasets(self, found: Iterable[_Found], tags: Sequence[Attribute]) -> Datasets:
-        """Return what these tags need of metadata: of an enhanced image that is megabytes, so one is held at a time."""
+    def _datasets(self, found: Iterable[_Found], tags: Sequence[Attribute]) -> tuple[Datasets, LostDocuments]:
+        """Return what these tags need of the metadata, and which documents are lost.
+
+        One document at a time is in memory, because that of an enhanced image has megabytes.
+        """
         rows = [each.row for each in found]
         pending = [row.with_file(row.pending.file) for row in rows if row.pending and row.pending.file]
-        documents = self._documents.each([*rows, *pending])
-        return {row.watermark: query_tag_values.excerpt(orjson.loads(document), tags) for row, document in documents}
+        datasets: dict[int, JsonAttributes] = {}
+        lost: dict[int, str] = {}
+        for row, item in self._documents.items([*rows, *pending]):
+            try:
+                document = self._documents.read(row, item)
+            except LostData as error:
+                lost[row.watermark] = str(error)
+            else:
+                if document is not None:
+                    datasets[row.watermark] = query_tag_values.excerpt(orjson.loads(document), tags)
+        return datasets, lost
 
 
-def _instance(found: _Found, datasets: Datasets, of: ExtendedAttributes, tags: QueryTags) -> _Move[InstanceRow]:
+def _instance(
+    found: _Found, datasets: Datasets, lost: LostDocuments, of: ExtendedAttributes, tags: QueryTags
+) -> _Move[InstanceRow]:
     """Return what is to become of an instance's row: its own values, those of a version that is coming, its errors."""
     row = found.row
     dataset = datasets.get(row.watermark, {})
@@ -144,7 +162,10 @@ def _instance(found: _Found, datasets: Datasets, of: ExtendedAttributes, tags: Q
                 move.after, pending=replace(row.pending, attributes={**coming, **row.pending.attributes})
             )
     unseen = (each for level in Level for each in of[level] if each.key not in row.errors)
-    faults = ((each.key, text) for each in unseen if (text := query_tag_values.fault(dataset, each)))
+    if row.watermark in lost:  # a tag error is the only trace of a value that search cannot find
+        faults = ((each.key, lost[row.watermark]) for each in unseen if each.key not in row.attributes)
+    else:
+        faults = ((each.key, text) for each in unseen if (text := query_tag_values.fault(dataset, each)))
     errors: dict[str, str] = {}
     for key, text in islice(faults, _ERRORS_AT_ONCE):
         now = clock.timestamp(clock.now())

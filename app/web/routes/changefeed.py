@@ -10,7 +10,7 @@ from flask import Response, request
 from app.services.change_feed import FeedEntryView
 from app.web.context import Scope
 from app.web.mount import resource as new
-from app.web.responses import empty, json
+from app.web.responses import JSON, empty, json, json_array
 from app.web.schemas import parameters as schemas
 
 resource = new("changefeed")
@@ -24,7 +24,7 @@ def entries(scope: Scope) -> Response:
         found = feed.by_time(**schemas.load(schemas.BY_TIME, query))
     else:
         found = feed.by_sequence(**schemas.load(schemas.BY_SEQUENCE, query))
-    return json([_json(entry) for entry in found])
+    return json_array((orjson.dumps(_json(entry)) for entry in found), JSON)
 
 
 @resource.get("/changefeed/latest")

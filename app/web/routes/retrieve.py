@@ -10,7 +10,9 @@ from typing import Final
 from flask import Response, request
 
 from app.errors import InvalidRequest, NotAcceptable
-from app.services.retrieve import Frames, Instance, Retrieve
+from app.services.retrieve.frames import Frames
+from app.services.retrieve.service import Retrieve
+from app.storage.records.rows import InstanceRow
 from app.web import etags, negotiation, responses
 from app.web.context import Scope
 from app.web.mount import resource as new
@@ -45,7 +47,7 @@ def metadata(scope: Scope, study: str, series: str | None = None, instance: str 
     if etags.matches(request.headers.get("If-None-Match"), found.etag):
         response = responses.empty(304)
     else:
-        response = responses.dicom_json_array(found.documents)
+        response = responses.json_array(found.documents)
     response.headers["ETag"] = f'"{found.etag}"'
     return response
 
@@ -84,11 +86,11 @@ def rendered(scope: Scope, study: str, series: str, instance: str, listed: str) 
     raise NotAcceptable("An error was encountered when attempting to convert the dicom file into an image")
 
 
-def _files(retrieve: Retrieve, found: Sequence[Instance], offer: Offer) -> Response:
+def _files(retrieve: Retrieve, found: Sequence[InstanceRow], offer: Offer) -> Response:
     if _as_stored(found, offer):
         if not offer.multipart:
             return responses.file(retrieve.open(found[0]), _typed(DICOM, found[0].transfer_syntax), found[0].size)
-        streams = retrieve.opened(found)
+        streams = retrieve.open_all(found)
         pieces = [
             responses.Piece(
                 _typed(DICOM, each.transfer_syntax), each.size, responses.chunks_of(partial(next, streams), each.size)
@@ -104,7 +106,7 @@ def _files(retrieve: Retrieve, found: Sequence[Instance], offer: Offer) -> Respo
     return responses.related(DICOM, [piece]) if offer.multipart else responses.single(piece)
 
 
-def _as_stored(found: Sequence[Instance], offer: Offer) -> bool:
+def _as_stored(found: Sequence[InstanceRow], offer: Offer) -> bool:
     syntax = offer.transfer_syntax
     if syntax == AS_STORED or all(each.transfer_syntax == syntax for each in found):
         return True

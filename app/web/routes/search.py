@@ -10,7 +10,7 @@ from flask import Response, request
 from app.web.context import Scope
 from app.web.mount import resource as new
 from app.web.negotiation import require_json
-from app.web.responses import dicom_json, empty
+from app.web.responses import empty, json_array
 
 Level = Literal["study", "series", "instance"]
 
@@ -29,7 +29,7 @@ def search(scope: Scope, level: Level, study: str | None = None, series: str | N
     partition = scope.partition()
     parameters = parse_qsl(request.environ.get("QUERY_STRING", ""), keep_blank_values=True)
     report = scope.services.search(partition, level, study, series, parameters, scope.policy, scope.link())
-    response = dicom_json(report.rows) if report.rows else empty(204)
+    response = json_array(report.documents) if report.count else empty(204)
     if report.erroneous:
         response.headers["erroneous-dicom-attributes"] = ",".join(report.erroneous)
     return response

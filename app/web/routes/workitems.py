@@ -20,7 +20,7 @@ from app.web.context import Scope
 from app.web.json_body import document
 from app.web.mount import resource as new
 from app.web.negotiation import require_json
-from app.web.responses import DICOM_JSON, dicom_json, dicom_json_array, empty, json
+from app.web.responses import DICOM_JSON, dicom_json, empty, json, json_array
 
 _UNPRINTABLE: Final = re.compile(r"[^\x20-\x7e\xa0-\xff]")
 
@@ -49,7 +49,7 @@ def search(scope: Scope) -> Response:
     found = scope.services.worklist.search(partition, parameters)
     if not found.count and not found.unreadable:
         return empty(204)
-    response = dicom_json_array(found.documents)
+    response = json_array(found.documents)
     response.status_code = 206 if found.unreadable else 200
     return response
 

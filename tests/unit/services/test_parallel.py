@@ -8,7 +8,7 @@ from threading import Barrier, Event, Semaphore
 
 import pytest
 
-from app.services.parallel import AHEAD, parallel_map, prefetch
+from app.services.parallel import PREFETCHED, parallel_map, prefetch
 
 PATIENCE = 10
 
@@ -39,8 +39,8 @@ def test_streams_are_opened_while_one_before_them_is_read() -> None:
 
     streams = prefetch(call, range(10))
     assert next(streams).read() == b"\x00"
-    assert all(each.wait(PATIENCE) for each in opened[: AHEAD + 1])
-    assert not any(each.is_set() for each in opened[AHEAD + 1 :])  # no more than a few: memory is bounded
+    assert all(each.wait(PATIENCE) for each in opened[: PREFETCHED + 1])
+    assert not any(each.is_set() for each in opened[PREFETCHED + 1 :])  # no more than a few: memory is bounded
     assert [stream.read()[0] for stream in streams] == list(range(1, 10))
 
 
@@ -59,9 +59,9 @@ def test_streams_opened_in_vain_are_closed() -> None:
     streams = prefetch(call, range(100))
     assert isinstance(streams, Generator)
     with next(streams):
-        assert all(opened.acquire(timeout=PATIENCE) for _ in range(AHEAD + 1))
+        assert all(opened.acquire(timeout=PATIENCE) for _ in range(PREFETCHED + 1))
         streams.close()
-        assert all(closed.acquire(timeout=PATIENCE) for _ in range(AHEAD))
+        assert all(closed.acquire(timeout=PATIENCE) for _ in range(PREFETCHED))
     assert not opened.acquire(blocking=False)
 
 

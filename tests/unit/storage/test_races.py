@@ -12,6 +12,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
 from app import bootstrap
@@ -125,7 +126,8 @@ def test_many_clients_fill_one_series(processes: list[Services], request: pytest
     found = at_once(calls)
     assert Counter(reason for some in found for one in some for reason in one) == {0: len(series)}
     query = [("includefield", "00201208,00201206")]
-    (row,) = processes[1].search(partition, "study", None, None, query, V2, lambda *_: "").rows
+    (document,) = processes[1].search(partition, "study", None, None, query, V2, lambda *_: "").documents
+    row = orjson.loads(document)
     assert (row["00201208"]["Value"], row["00201206"]["Value"]) == ([len(series)], [1])
 
 

@@ -1,0 +1,53 @@
+"""The stored files of instances, opened by their index rows."""
+
+from __future__ import annotations
+
+import io
+import mmap
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from app.dicom.encoding.elements import Buffer
+from app.errors import BlobMissing
+from app.services.store.spool import MEMORY_BYTES, Spooled, receive
+from app.storage.records.losses import FILE, LostObjects
+from app.storage.records.rows import InstanceRow
+from app.storage.table.ports import BlobStore
+
+
+class InstanceFiles:
+    """Opens the files of instances. `spool` is the folder for copies of files that are not on this machine."""
+
+    def __init__(self, blobs: BlobStore, lost: LostObjects, *, spool: Path | None = None) -> None:
+        self._blobs = blobs
+        self._lost = lost
+        self._spool = spool
+
+    def open(self, row: InstanceRow, start: int = 0, length: int | None = None) -> BinaryIO:
+        """Return a stream over the stored file, preamble included; the caller closes it.
+
+        Raises `BlobMissing` if the version was removed meanwhile, `LostData` if the index still names it.
+        """
+        try:
+            return self._blobs.open(row.blob, start, length)
+        except BlobMissing:
+            self._lost.current_row(row, FILE)
+            raise
+
+    def copy(self, row: InstanceRow, limit: int) -> Spooled:
+        """Return a copy of the file, in memory or in the spool folder. Raises as `open`, and `TooLarge`."""
+        with self.open(row) as stream:
+            return receive(stream, limit, self._spool)
+
+    @contextmanager
+    def mapped(self, row: InstanceRow) -> Iterator[Buffer]:
+        """Give the file as random-access bytes: a large local file is mapped, another file is copied. Raises as `open`."""
+        with self.open(row) as stream:
+            if row.size > MEMORY_BYTES and isinstance(stream, io.FileIO):
+                with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+                    yield mapped
+                return
+            with receive(stream, row.size, self._spool) as spooled:
+                yield spooled.buffer

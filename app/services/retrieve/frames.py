@@ -1,0 +1,125 @@
+"""Frames of an instance (conformance §4.6): each is read by its own byte range, whatever the size of the file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final, NamedTuple
+
+from app.dicom.encoding import transcode
+from app.dicom.encoding.frames import FrameTable, frame_table
+from app.dicom.encoding.part10 import inflated, parse
+from app.dicom.encoding.uids import EXPLICIT_LITTLE, transfer_syntax
+from app.errors import NotAcceptable
+from app.services.instance_files import InstanceFiles
+from app.storage.records.documents import Documents
+from app.storage.records.losses import FRAME_TABLE, LostObjects
+from app.storage.records.rows import InstanceRow
+
+MAX_TRANSCODED_BYTES: Final = 104_857_600
+"""Largest file that is transcoded, or inflated for its frames (conformance §1.8)."""
+
+UNSUPPORTED: Final = "The specified transcoding is not supported."
+TOO_LARGE: Final = (
+    f"Requested DICOM instance size is above the supported limit of {MAX_TRANSCODED_BYTES}. The entire instance can "
+    "be retrieved with the original transfer syntax by specifying 'transfer-syntax=*' in the Accept header."
+)
+_CHUNK: Final = 1024 * 1024
+
+Ranges = list[tuple[int, int]]
+"""(offset, length) of bytes in a file."""
+
+
+class FramePart(NamedTuple):
+    """One frame: its length in bytes, and its bytes in chunks."""
+
+    length: int
+    chunks: Iterator[bytes]
+
+
+class Frames(NamedTuple):
+    """Frames in the order of the request, all in one transfer syntax."""
+
+    transfer_syntax: str
+    parts: Iterator[FramePart]
+
+
+class FrameReader:
+    """Reads frames of instances."""
+
+    def __init__(self, documents: Documents, files: InstanceFiles, lost: LostObjects) -> None:
+        self._documents = documents
+        self._files = files
+        self._lost = lost
+
+    def read(self, row: InstanceRow, numbers: Sequence[int], syntax_wanted: str) -> Frames:
+        """Return frames by their numbers from 1, as stored (`*`) or in Explicit VR Little Endian.
+
+        Raises `NotFound` for a number beyond the frames, `NotAcceptable` for a transfer syntax that frames of this
+        instance cannot be given in, `LostData` if the frame table or the file is lost.
+        """
+        table = self.table(row)
+        ranges = {number: table.ranges(number) for number in numbers}
+        if syntax_wanted in ("*", row.transfer_syntax):
+            syntax, little = row.transfer_syntax, table.word == 1
+        elif syntax_wanted == EXPLICIT_LITTLE and not transfer_syntax(row.transfer_syntax).encapsulated:
+            syntax, little = EXPLICIT_LITTLE, True
+        else:
+            raise NotAcceptable(UNSUPPORTED)
+        if table.deflated:
+            return Frames(
+                syntax, self._inflated_frames(row, table, [(number, *ranges[number][0]) for number in numbers])
+            )
+        return Frames(syntax, (self._part(row, table, number, ranges[number], little) for number in numbers))
+
+    def table(self, row: InstanceRow) -> FrameTable:
+        """Return where the frames of an instance are; a table of no frames if it has no pixel data.
+
+        Raises `LostData`.
+        """
+        if row.native:
+            frames, start, frame_bits, word = row.native
+            return FrameTable(frames=frames, start=start, frame_bits=frame_bits, word=word)
+        packed = self._documents.frames(row)
+        if packed:
+            return FrameTable.unpack(packed)
+        if self._file_has_frames(row):
+            self._lost.current_row(row, FRAME_TABLE)
+        return FrameTable()
+
+    def _file_has_frames(self, row: InstanceRow) -> bool:
+        """Tell whether the file of an instance without a frame table has frames, so that the table is lost.
+
+        An index row does not say whether there ever was a table. Uncompressed frames never need one.
+        """
+        syntax = transfer_syntax(row.transfer_syntax)
+        if not syntax.encapsulated and not syntax.deflated:
+            return False
+        with self._files.mapped(row) as buffer:
+            return frame_table(buffer, parse(buffer)).frames > 0
+
+    def _part(self, row: InstanceRow, table: FrameTable, number: int, ranges: Ranges, little: bool) -> FramePart:
+        """Return one frame: streamed from the file, or read whole if its bits or bytes have to be moved."""
+        if table.whole_words and little == (table.word == 1):
+            return FramePart(sum(length for _, length in ranges), self._chunks(row, ranges))
+        return _whole(transcode.native_frame(table, number, b"".join(self._chunks(row, ranges)), little=little))
+
+    def _chunks(self, row: InstanceRow, ranges: Ranges) -> Iterator[bytes]:
+        for start, length in ranges:
+            with self._files.open(row, start, length) as stream:
+                while chunk := stream.read(min(length, _CHUNK)):
+                    yield chunk
+
+    def _inflated_frames(
+        self, row: InstanceRow, table: FrameTable, wanted: Sequence[tuple[int, int, int]]
+    ) -> Iterator[FramePart]:
+        """Return frames of a deflated file, which cannot be read by byte range; the file is inflated in memory first."""
+        if row.size > MAX_TRANSCODED_BYTES:
+            raise NotAcceptable(TOO_LARGE)
+        with self._files.open(row) as stream:
+            data = stream.read()
+        whole = inflated(data, parse(data).dataset_offset)
+        return (_whole(table.cut(number, bytes(whole[start : start + length]))) for number, start, length in wanted)
+
+
+def _whole(frame: bytes) -> FramePart:
+    return FramePart(len(frame), iter((frame,)))

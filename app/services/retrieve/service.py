@@ -1,0 +1,146 @@
+"""Retrieve files, metadata and frames (conformance §4.1). Metadata comes from stored documents, never from files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from app.dicom.encoding import transcode
+from app.dicom.encoding.part10 import parse
+from app.dicom.encoding.uids import transfer_syntax
+from app.errors import NotAcceptable, NotFound
+from app.services.instance_files import InstanceFiles
+from app.services.parallel import ParallelMap
+from app.services.retrieve.frames import MAX_TRANSCODED_BYTES, TOO_LARGE, UNSUPPORTED, FrameReader, Frames
+from app.storage.index.instances import Instances
+from app.storage.records.documents import Documents
+from app.storage.records.rows import InstanceRow
+from app.storage.table.partitions import Partition
+
+
+@dataclass(frozen=True, slots=True)
+class Metadata:
+    """The metadata of a study, a series or an instance.
+
+    `etag` comes without quotes. `documents` yields one DICOM JSON object for each instance, read as it goes.
+    """
+
+    etag: str
+    documents: Iterator[bytes]
+
+
+class Retrieve:
+    """Reads instances of a partition. `prefetch` opens the next files while the caller reads one."""
+
+    def __init__(
+        self,
+        instances: Instances,
+        documents: Documents,
+        files: InstanceFiles,
+        frames: FrameReader,
+        *,
+        prefetch: ParallelMap = map,
+    ) -> None:
+        self._instances = instances
+        self._documents = documents
+        self._files = files
+        self._frames = frames
+        self._prefetch = prefetch
+
+    def instances(
+        self,
+        partition: Partition,
+        study: str,
+        series: str | None = None,
+        instance: str | None = None,
+        *,
+        original: bool = False,
+    ) -> list[InstanceRow]:
+        """Return the instances of a study, a series, or one instance, in the order of storing.
+
+        Raises `NotFound` with the level. `original` asks for the first stored versions instead of the current ones.
+        """
+        rows = self._current(partition, study, series, instance)
+        return [row.first for row in rows] if original else rows
+
+    def _current(self, partition: Partition, study: str, series: str | None, instance: str | None) -> list[InstanceRow]:
+        if series and instance:
+            row = self._instances.one(partition.key, study, series, instance)
+            if row is None:
+                raise NotFound("instance")
+            return [row]
+        view = self._instances.view(partition.key, study, series)
+        if view.study is None or not view.instances or (series and series not in view.series):
+            raise NotFound("series" if series else "study")
+        return sorted(view.instances, key=lambda row: row.created)
+
+    def open(self, row: InstanceRow) -> BinaryIO:
+        """Return a stream over the stored file, preamble included; the caller closes it.
+
+        Raises `BlobMissing` if the version was removed meanwhile, `LostData` if the file is lost.
+        """
+        return self._files.open(row)
+
+    def open_all(self, rows: Iterable[InstanceRow]) -> Generator[BinaryIO, None, None]:
+        """Yield a stream over each stored file. The caller closes each stream, and the iterator if it stops early."""
+        yield from self._prefetch(self._files.open, rows)
+
+    def metadata(
+        self,
+        partition: Partition,
+        study: str,
+        series: str | None = None,
+        instance: str | None = None,
+        *,
+        original: bool = False,
+    ) -> Metadata:
+        """Return the metadata of a study, a series or an instance. Raises `NotFound` with the level.
+
+        The ETag is computed from the current versions, also when the original metadata is returned. The suffix `-o`
+        marks an answer with original metadata. A lost document raises `LostData` while `documents` is read.
+        """
+        rows = self._current(partition, study, series, instance)
+        newest = max(row.watermark for row in rows)
+        etag = f"{newest}" if instance else f"{newest}-{len(rows)}"
+        returned = [row.first for row in rows] if original else rows
+        documents = self._documents.of_study(returned) if series is None else self._documents.of(returned)
+        return Metadata(etag + ("-o" if original else ""), documents)
+
+    def explicit_little(self, row: InstanceRow) -> Iterator[bytes]:
+        """Yield the file in Explicit VR Little Endian.
+
+        Raises before the first chunk: `NotAcceptable` for a file that is not transcoded, `StorageUnavailable` if the
+        spool folder is full or missing, `LostData`.
+        """
+        if row.size > MAX_TRANSCODED_BYTES:
+            raise NotAcceptable(TOO_LARGE)
+        if transfer_syntax(row.transfer_syntax).encapsulated and self._frames.table(row).frames:
+            raise NotAcceptable(UNSUPPORTED)
+        copy = self._files.copy(row, MAX_TRANSCODED_BYTES)
+        try:
+            return _closing(copy.close, transcode.to_explicit_little(copy.buffer, parse(copy.buffer)))
+        except BaseException:
+            copy.close()
+            raise
+
+    def frames(
+        self,
+        partition: Partition,
+        study: str,
+        series: str,
+        instance: str,
+        numbers: Sequence[int],
+        syntax_wanted: str,
+    ) -> Frames:
+        """Return frames of an instance as `FrameReader.read` does; raises `NotFound` for the instance too."""
+        (row,) = self.instances(partition, study, series, instance)
+        return self._frames.read(row, numbers, syntax_wanted)
+
+
+def _closing(close: Callable[[], None], chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """Yield the chunks, then close their source; also if the caller stops early."""
+    try:
+        yield from chunks
+    finally:
+        close()

@@ -1,0 +1,214 @@
+"""Search: which attributes a match is returned with, and where their values come from (conformance §5.7)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import repeat
+from typing import Any, Final
+
+import orjson
+
+from app.dicom.json.dataset import JsonDataset, JsonElement
+from app.dicom.query.matching import Query
+from app.dicom.query.parameters import OPTIONS, Catalogue, parse_query
+from app.dicom.validation.attributes import (
+    ALL_FIELDS,
+    AVAILABILITY,
+    INDEXED,
+    MODALITIES_IN_STUDY,
+    RETRIEVE_URL,
+    SERIES_INSTANCE_COUNT,
+    STUDY_INSTANCE_COUNT,
+    STUDY_SERIES_COUNT,
+    UIDS,
+    Level,
+    tag_of,
+)
+from app.services.links import Link
+from app.services.parallel import ParallelMap
+from app.services.policy import Policy
+from app.services.search.newest import NewestInstances
+from app.storage.index.instances import Instances
+from app.storage.records.documents import Documents
+from app.storage.search.matches import Match, attributes_of, modalities
+from app.storage.search.planner import SearchPlanner
+from app.storage.table.partitions import Partition
+from app.storage.tags.query_tags import QueryTagStore
+
+_UIDS: Final = frozenset(UIDS.values())
+_UIDS_DOWN_TO: Final = {level: frozenset(UIDS[each] for each in Level if each <= level) for level in Level}
+_INDEX: Final = {
+    level: _UIDS_DOWN_TO[level] | {each.tag for above in Level if above <= level for each in INDEXED[above]}
+    for level in Level
+}
+"""What the index rows have of a match: attributes of its level and of the levels above. The rest is in metadata."""
+
+_ONLINE: Final[JsonElement] = {"vr": "CS", "Value": ["ONLINE"]}
+
+_COMPUTED: Final = {
+    Level.STUDY: frozenset({MODALITIES_IN_STUDY, STUDY_SERIES_COUNT, STUDY_INSTANCE_COUNT}),
+    Level.SERIES: frozenset({SERIES_INSTANCE_COUNT}),
+    Level.INSTANCE: frozenset[str](),
+}
+"""What is counted for the matches of a level. At other levels these attributes are returned only if the file has them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchReport:
+    """A page of matches, newest first: `documents` yields up to `count` DICOM JSON objects, read as it goes.
+
+    A match that is deleted while the page is read is left out. A lost document raises `LostData` while `documents` is
+    read. `erroneous` names the extended query tags in filters that have errors, as the client wrote them.
+    """
+
+    count: int
+    documents: Iterator[bytes]
+    erroneous: tuple[str, ...] = ()
+
+
+class Search:
+    """Answers searches of one partition, by the core attributes and by extended query tags.
+
+    `parallel` makes the reads that each match of a page needs separately: its counts and its newest instance.
+    """
+
+    def __init__(
+        self,
+        planner: SearchPlanner,
+        instances: Instances,
+        documents: Documents,
+        query_tags: QueryTagStore,
+        *,
+        parallel: ParallelMap = map,
+    ) -> None:
+        self._planner = planner
+        self._instances = instances
+        self._query_tags = query_tags
+        self._newest = NewestInstances(instances, documents, parallel)
+        self._documents = documents
+        self._parallel = parallel
+
+    def __call__(
+        self,
+        partition: Partition,
+        level: str,
+        study: str | None,
+        series: str | None,
+        params: Iterable[tuple[str, str]],
+        policy: Policy,
+        link: Link,
+    ) -> SearchReport:
+        """Return the matches at `level` (`study`, `series`, `instance`) below the study and series of the URL.
+
+        `params` are the decoded query pairs. Raises `InvalidQuery` and `InvalidParameter`.
+        """
+        params = list(params)
+        query = parse_query(Level[level.upper()], study, series, params, self._catalogue(params))
+        matches = self._planner.run(partition.key, query)
+        wanted = _wanted(query, policy)
+        counts = self._counted(matches, wanted & _COMPUTED[query.level])
+        datasets = self._datasets(partition.key, query.level, matches, wanted, policy)
+        documents = (
+            orjson.dumps(_result(match, dataset, count, wanted, policy, link))
+            for match, dataset, count in zip(matches, datasets, counts, strict=True)
+            if dataset is not None
+        )
+        return SearchReport(count=len(matches), documents=documents, erroneous=self._erroneous(query))
+
+    def _catalogue(self, params: Iterable[tuple[str, str]]) -> Catalogue:
+        """Return what can be filtered on. The extended query tags are read only if a name is not a core attribute."""
+        core = Catalogue()
+        names = (name for name, _ in params if name.lower() not in OPTIONS)
+        return core if all(tag_of(name) in core.attributes for name in names) else self._query_tags.read().catalogue
+
+    def _erroneous(self, query: Query) -> tuple[str, ...]:
+        extended = (each for each in query.filters if each.attribute.number)
+        return tuple(each.name for each in extended if self._query_tags.has_errors(each.attribute.key))
+
+    # --- computed attributes ---
+
+    def _counted(self, matches: Sequence[Match], wanted: frozenset[str]) -> Iterable[JsonDataset]:
+        return self._parallel(partial(self._computed, wanted), matches) if wanted else repeat({}, len(matches))
+
+    def _computed(self, wanted: frozenset[str], match: Match) -> JsonDataset:
+        partition, study = match.study.partition, match.study.study
+        computed: dict[str, Any] = {}
+        if STUDY_INSTANCE_COUNT in wanted:
+            computed[STUDY_INSTANCE_COUNT] = _number(self._instances.count(partition, study))
+        if SERIES_INSTANCE_COUNT in wanted and match.series:
+            computed[SERIES_INSTANCE_COUNT] = _number(self._instances.count(partition, study, match.series.series))
+        known = match.modalities
+        if STUDY_SERIES_COUNT in wanted or (MODALITIES_IN_STUDY in wanted and known is None):
+            series = self._instances.visible_series(match.study)
+            known = modalities(series)
+            if STUDY_SERIES_COUNT in wanted:
+                computed[STUDY_SERIES_COUNT] = _number(len(series))
+        if MODALITIES_IN_STUDY in wanted and known:
+            computed[MODALITIES_IN_STUDY] = {"vr": "CS", "Value": list(known)}
+        return computed
+
+    # --- attributes from metadata ---
+
+    def _datasets(
+        self, partition: int, level: Level, matches: Sequence[Match], wanted: frozenset[str], policy: Policy
+    ) -> Iterator[JsonDataset | None]:
+        """Yield the wanted attributes from the metadata of each match's newest instance, one document at a time.
+
+        None stands for a match that was deleted meanwhile. If the index rows have all wanted attributes, no metadata
+        is read.
+        """
+        indexed = _INDEX if policy.from_index else _UIDS_DOWN_TO
+        if not wanted - _COMPUTED[level] - indexed[level]:
+            yield from repeat({}, len(matches))
+            return
+        rows = self._newest.of(partition, matches)
+        documents = self._documents.each(row for row in rows if row)
+        for match, row in zip(matches, rows, strict=True):
+            document = next(documents) if row else None
+            if document is None and match.instance is None:
+                document = self._document_now(partition, match)
+            yield None if document is None else _excerpt(document, wanted)
+
+    def _document_now(self, partition: int, match: Match) -> bytes | None:
+        """Return the metadata of a study's or series' newest instance, where the former newest was deleted meanwhile."""
+        row = self._newest.read(partition, match)
+        return next(self._documents.each([row])) if row else None
+
+
+def _excerpt(document: bytes, wanted: frozenset[str]) -> JsonDataset:
+    """Return the wanted attributes of a metadata document that have a value."""
+    dataset: JsonDataset = orjson.loads(document)
+    return {tag: element for tag, element in dataset.items() if tag in wanted and element.get("Value")}
+
+
+def _result(
+    match: Match, dataset: JsonDataset, computed: JsonDataset, wanted: frozenset[str], policy: Policy, link: Link
+) -> JsonDataset:
+    """Return one match with its attributes in the order of tags, as DICOM JSON requires (PS3.18 §F.2.2).
+
+    A value from the index replaces one from the newest instance's metadata, and a computed one replaces both.
+    """
+    from_index = wanted if policy.from_index else _UIDS
+    result = dataset | {tag: element for tag, element in attributes_of(match).items() if tag in from_index & wanted}
+    result |= computed
+    if policy.computed_links:
+        result[RETRIEVE_URL] = {"vr": "UR", "Value": [link(*match.uids)]}
+        result[AVAILABILITY] = _ONLINE
+    return {tag: result[tag] for tag in sorted(result)}
+
+
+def _wanted(query: Query, policy: Policy) -> frozenset[str]:
+    """Return the tags to return: defaults of the levels shown, filters, UIDs of the URL, included fields."""
+    top = Level.INSTANCE if query.series else Level.SERIES if query.study else Level.STUDY
+    shown = [level for level in Level if min(top, query.level) <= level <= query.level]
+    named = [UIDS[Level.STUDY]] if query.study else []
+    if query.series:
+        named.append(UIDS[Level.SERIES])
+    fields = [policy.defaults, ALL_FIELDS] if query.include_all else [policy.defaults]
+    return frozenset().union(*(each[level] for each in fields for level in shown), query.tags(), named, query.include)
+
+
+def _number(value: int) -> JsonElement:
+    return {"vr": "IS", "Value": [value]}
