@@ -232,7 +232,7 @@ def asked(path: str) -> list[str]:
 @pytest.fixture(autouse=True)
 def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tasks, "BATCH", 3)
-    monkeypatch.setattr(tasks, "_DELETIONS", 5)
+    monkeypatch.setattr(tasks, "DELETIONS", 5)
 
 
 def body_of(each: Store) -> bytes:

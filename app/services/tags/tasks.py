@@ -1,4 +1,4 @@
-"""What follows from the addition and from the deletion of extended query tags, step by step (conformance §8.5, conformance §9.6)."""
+"""The tasks that follow when extended query tags are added and deleted (conformance §8.5, §8.8)."""
 
 from __future__ import annotations
 
@@ -19,17 +19,23 @@ from app.storage.tags.query_tags import QueryTagStore
 from app.storage.updates.tag_backfill import TagBackfill
 
 BATCH: Final = 100
-"""Numbers of the feed that one step of a re-index looks at: a hundred instances, where nothing was deleted."""
+"""Feed numbers in one step of a re-index. They are a hundred instances if none was deleted."""
 
-_PLACES: Final = 100
-_DELETIONS: Final = 1000
+DELETIONS: Final = 1000
+"""Index entries that one step of a removal deletes."""
+
+_PARTITION_KEYS: Final = 100
+"""Partition keys of the table that one step of a removal reads."""
 
 
 class Reindex(Task):
-    """Files what is there under new tags, newest first over all partitions; then the tags are ready.
+    """Indexes the stored instances under new tags, newest first, over all partitions. Then the tags are ready.
 
-    The checkpoint is the number that comes next; the first one was reserved last when the tags were there already.
-    Gaps in the feed are closed on the way: who was about to fill one begins anew, and sees the tags.
+    The checkpoint has `from`, the last feed number when the re-index started, and `next`, the number that comes next.
+    The first step reads `from` when the tags are already stored, so a store with a higher number knows them. Each step
+    closes the gaps in its range of the feed. A store that was about to fill a gap starts again, and reads the tags.
+
+    A step may be repeated: it indexes the same values.
     """
 
     def __init__(self, numbers: SequenceCounter, feed: FeedLog, tags: QueryTagStore, backfill: TagBackfill) -> None:
@@ -39,25 +45,26 @@ class Reindex(Task):
         self._backfill = backfill
 
     def step(self, operation: Operation) -> Operation:
-        """Look at the next numbers; after the last, or when the tags are deleted, end."""
+        """Index the instances of the next feed numbers. End after the last one, or if all its tags were deleted."""
         if not operation.checkpoint:
             last = self._numbers.last()
             return replace(operation, checkpoint={"from": last, "next": last}, percent=0)
         start, last = operation.checkpoint["from"], operation.checkpoint["next"]
-        wanted = frozenset(operation.request["tags"]) & self._tags.read().keys
-        if last < 1 or not wanted:
+        tag_keys = frozenset(operation.request["tags"]) & self._tags.read().keys
+        if last < 1 or not tag_keys:
             self._tags.make_ready(operation.id)
             return replace(operation, status=SUCCEEDED, percent=100)
         first = max(1, last - BATCH + 1)
-        self._backfill.file(self._feed.closed(first, last), wanted)
-        done = 100 * (start - first + 1) // start
-        return replace(operation, checkpoint={"from": start, "next": first - 1}, percent=done)
+        self._backfill.file(self._feed.closed(first, last), tag_keys)
+        percent = 100 * (start - first + 1) // start
+        return replace(operation, checkpoint={"from": start, "next": first - 1}, percent=percent)
 
 
 class TagRemoval(Task):
-    """Removes what is filed under a deleted tag, a thousand entries in a step, wherever such entries lie.
+    """Deletes the index entries and the errors of a deleted tag, in every partition.
 
-    Nothing reads them any more, so a step may be repeated, and none is in a hurry.
+    Nothing reads them any more, so a step may be repeated. The checkpoint `at` is the number of partition keys of the
+    table that are empty by now.
     """
 
     def __init__(self, table: Table, numbers: SequenceCounter, feed: FeedLog, partitions: Partitions) -> None:
@@ -67,22 +74,25 @@ class TagRemoval(Task):
         self._partitions = partitions
 
     def step(self, operation: Operation) -> Operation:
-        """Empty the next places."""
+        """Delete up to `DELETIONS` entries. The first step closes the feed, so that no store writes further ones."""
         if not operation.checkpoint:
             self._feed.closed(self._feed.settled() + 1, self._numbers.last())
             return replace(operation, checkpoint={"at": 0})
-        at, left = operation.checkpoint["at"], _DELETIONS
-        for place in islice(self._places(operation), at, at + _PLACES):
-            left -= self._empty(place, left)
+        done, left = operation.checkpoint["at"], DELETIONS
+        read = 0
+        for pk in islice(self._partition_keys(operation), done, done + _PARTITION_KEYS):
+            left -= self._delete_items(pk, left)
             if left <= 0:
-                return replace(operation, checkpoint={"at": at})
-            at += 1
-        if at < operation.checkpoint["at"] + _PLACES:
-            return replace(operation, checkpoint={"at": at}, status=SUCCEEDED)
-        return replace(operation, checkpoint={"at": at})
+                return replace(operation, checkpoint={"at": done + read})
+            read += 1
+        status = operation.status if read == _PARTITION_KEYS else SUCCEEDED
+        return replace(operation, checkpoint={"at": done + read}, status=status)
 
-    def _places(self, operation: Operation) -> Iterator[str]:
-        """Yield where entries of the tag may lie. Partitions are only ever added, at the end."""
+    def _partition_keys(self, operation: Operation) -> Iterator[str]:
+        """Yield the partition keys of the table under which entries of the tag may be.
+
+        The order is stable: new partitions of the archive come at the end.
+        """
         tag, level, vr = (operation.request[name] for name in ("tag", "level", "vr"))
         yield keys.tag_errors(tag)
         for partition in self._partitions.listed():
@@ -90,8 +100,8 @@ class TagRemoval(Task):
             for bucket in range(keys.WORD_BUCKETS) if vr == "PN" else ():
                 yield keys.words_in(partition.key, level, tag, bucket)
 
-    def _empty(self, place: str, most: int) -> int:
-        """Delete up to `most` items of a place; return how many."""
-        items = list(self._table.query(place, limit=most))
+    def _delete_items(self, pk: str, limit: int) -> int:
+        """Delete up to `limit` items under a partition key. Return how many."""
+        items = list(self._table.query(pk, limit=limit))
         write_each(self._table, (Delete(each.key) for each in items))
         return len(items)

@@ -60,7 +60,7 @@ def fill(archive: Archive) -> None:
 @pytest.fixture(autouse=True)
 def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tasks, "BATCH", 3)
-    monkeypatch.setattr(tasks, "_DELETIONS", 4)
+    monkeypatch.setattr(tasks, "DELETIONS", 4)
 
 
 @pytest.fixture
