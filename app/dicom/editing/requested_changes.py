@@ -91,7 +91,7 @@ def read_changes(dataset: Mapping[str, Any]) -> RequestedChanges:
             refused.append(RefusedChange(tag, reason))
     text_in_utf_8 = charset(UTF_8)
     elements = {
-        f"{tag:08X}": convert(new.vr, new.text.encode(), text_in_utf_8, True).entry
+        f"{tag:08X}": convert(new.vr, new.text.encode(), text_in_utf_8, True).element
         for tag, new in sorted(values.items())
         if not refused
     }

@@ -1,9 +1,9 @@
-"""Bytes to text under Specific Character Set (PS3.3 C.12.1.1.2, PS3.5 §6.1), never failing, and text to bytes.
+"""Decodes and encodes text under Specific Character Set (PS3.3 C.12.1.1.2, PS3.5 §6.1).
 
-What cannot be decoded becomes U+FFFD; an unknown term reads as ISO 8859-1, as does a missing one, since archives hold
-more Latin-1 without a declaration than ASCII with stray bytes. No text that leaves here holds a lone surrogate.
+Decoding never fails. Bytes that cannot be decoded become U+FFFD. An unknown or missing term means ISO 8859-1, because
+undeclared Latin-1 is common in archives. Decoded text never contains half of a surrogate pair.
 
-Writing is strict where reading is lenient: `encode` makes only bytes that the declaration really covers.
+Encoding is strict: `encode` writes only characters that the declared sets contain.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ LATIN: Final = "latin-1"
 _TERM: Final = re.compile(r"ISO[ _-]?(2022[ _-])?IR[ _-]?(\d+)")
 _PIECES: Final = re.compile(rb"^[^\x1b]+|\x1b[^\x1b]*")
 _SINGLE: Final = frozenset({"LT", "ST", "UT"})
-"""VRs of one value, where a backslash is a character like any other (PS3.5 §6.2)."""
+"""VRs that have one value. A backslash in it is an ordinary character (PS3.5 §6.2)."""
 _SELF_ESCAPING: Final = frozenset({"iso2022_jp", "iso2022_jp_2"})
 """Codecs that read and write the escape sequences themselves."""
 
 
 class Charset:
-    """One value of Specific Character Set, ready to decode; the same object for the same value."""
+    """Decodes text under one value of Specific Character Set. `charset` returns the same object for the same value."""
 
     __slots__ = ("_first", "_switches", "direct")
 
@@ -40,7 +40,7 @@ class Charset:
         self.direct: str | None = self._first if self._first in (LATIN, "utf-8") and len(encodings) == 1 else None
 
     def decode(self, raw: bytes, vr: str) -> str:
-        """The text of `raw`, escape sequences followed and removed; `vr` tells what ends them."""
+        """Return the text of `raw` without escape sequences. `vr` decides which characters end their effect."""
         if self.direct is not None:
             return raw.decode(self.direct, "replace")
         if b"\x1b" not in raw:
@@ -49,7 +49,7 @@ class Charset:
         return "".join(self._piece(piece, reset) for piece in _PIECES.findall(raw))
 
     def _piece(self, piece: bytes, delimiter: re.Pattern[bytes]) -> str:
-        """The text from one escape sequence to the next; a delimiter takes single-byte sets back to the first."""
+        """Return the text from one escape sequence to the next. After a delimiter the first set is active again."""
         length = 4 if piece[:3] in (b"\x1b$(", b"\x1b$)") else 3
         codec = self._switches.get(piece[:length])
         if codec is None:
@@ -63,14 +63,14 @@ class Charset:
 
 
 def _delimiters(vr: str) -> str:
-    """A pattern of the characters before which the first character set is back (PS3.5 §6.1.2.5.3)."""
+    """Return a pattern of the characters that make the first character set active again (PS3.5 §6.1.2.5.3)."""
     own = "" if vr in _SINGLE else r"\\^=" if vr == "PN" else r"\\"
     return rf"[{own}\r\n\f\t]"
 
 
 @lru_cache(maxsize=256)
 def charset(declared: bytes) -> Charset:
-    """The character set that the raw value of (0008,0005) declares."""
+    """Return the character set that the raw value of (0008,0005) declares."""
     terms = declared[:512].decode(LATIN).split("\\")
     return _charset(tuple(_codec(term.strip(" \0")) for term in terms))
 
@@ -81,7 +81,7 @@ def _charset(encodings: tuple[str, ...]) -> Charset:
 
 
 def _codec(term: str) -> str:
-    """Python's codec for a defined term, spelt as the standard does or nearly so."""
+    """Return Python's codec for a defined term. Accepts common misspellings of terms."""
     name = python_encoding.get(_defined(term), LATIN)
     normal = codecs.lookup(name).name
     return {"iso8859-1": LATIN, "utf-8": "utf-8"}.get(normal, name)
@@ -98,13 +98,13 @@ DEFAULT: Final = charset(b"")
 # --- writing ----------------------------------------------------------------------------------------------------------
 
 _ASCII: Final = frozenset({"", "ISO_IR 6", "ISO 2022 IR 6"})
-"""Terms of the default repertoire, which reading takes for Latin-1."""
+"""Terms of the default repertoire. Decoding takes it for Latin-1, encoding for ASCII."""
 
 
 def encode(text: str, declared: bytes, vr: str) -> bytes | None:
-    """The bytes of `text` under the raw value of (0008,0005), code extensions included; None if it cannot hold them.
+    """Return the bytes of `text` under the raw value of (0008,0005), None if the declared sets lack a character.
 
-    `text` is without control characters but line breaks; `vr` tells where the first set is back.
+    `text` has no control characters except line breaks. `vr` decides which characters make the first set active again.
     """
     if text.isascii():
         return text.encode()
@@ -114,19 +114,19 @@ def encode(text: str, declared: bytes, vr: str) -> bytes | None:
     first, *others = ("ascii" if term in _ASCII else _codec(term) for term in terms)
     parts = [_part(part, first, others) for part in re.split(f"({_delimiters(vr)})", text)]
     raw = b"".join(part for part in parts if part is not None)
-    # Codecs write more than their terms allow, so what counts is what a reader makes of it.
+    # Python's codecs write characters that their terms do not permit. Decoding the bytes again detects them.
     return raw if None not in parts and charset(declared).decode(raw, vr) == text else None
 
 
 def _part(part: str, first: str, others: list[str]) -> bytes | None:
-    """The bytes between two delimiters, in the first set that holds all of it; None if none does."""
+    """Return the bytes of a text between two delimiters in the first set that contains it, None if no set does."""
     for codec in (first, *others):
         try:
             raw = part.encode(codec)
         except UnicodeEncodeError:
             continue
         if codec == "shift_jis" and len(raw) > len(part):
-            continue  # a kanji: the codec knows them, JIS X 0201 does not
+            continue  # a kanji: the codec contains it, JIS X 0201 does not
         escape = b"" if codec == first or codec in _SELF_ESCAPING else ENCODINGS_TO_CODES.get(codec, b"")
         return bytes(escape) + raw
     return None

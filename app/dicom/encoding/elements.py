@@ -1,4 +1,4 @@
-"""Data elements as they lie in a file, and the encodings that they are written in (PS3.5 §7, Annex A)."""
+"""Data elements of a file, and the encodings of datasets (PS3.5 §7, Annex A)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from struct import Struct
 from typing import Final, NamedTuple
 
 Buffer = bytes | bytearray | memoryview | mmap.mmap
-"""Random-access bytes: a small upload, a window on one, or a mapped file."""
+"""Random-access bytes: a small upload, a view of one, or a mapped file."""
 
 UNDEFINED: Final = 0xFFFFFFFF
 ITEM: Final = 0xFFFEE000
@@ -19,7 +19,7 @@ SEQUENCE_END: Final = 0xFFFEE0DD
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Fragments:
-    """Encapsulated data: where the basic offset table and the fragments lie (PS3.5 §A.4)."""
+    """Encapsulated data: offsets and lengths of its basic offset table and fragments, in bytes (PS3.5 §A.4)."""
 
     table_offset: int
     table_length: int
@@ -28,10 +28,11 @@ class Fragments:
 
 
 class RawElement(NamedTuple):
-    """One data element.
+    """One data element of a file.
 
-    `value` is the raw bytes; a tuple of items for SQ; `Fragments` for encapsulated data; None when it was not loaded
-    (bulk VRs, very long values). `offset` and `length` locate the value, with its closing delimiter if it has one.
+    `value` is the raw bytes. For SQ it is a tuple of items, for encapsulated data `Fragments`. It is None if it was not
+    loaded: values of bulk VRs and very long values. `offset` and `length` say where the value is in the file, in bytes,
+    with its closing delimiter if it has one.
     """
 
     tag: int
@@ -46,7 +47,7 @@ SequenceItem = tuple[RawElement, ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Encoding:
-    """How elements are written: explicit VRs or not, and in which byte order."""
+    """The encoding of a dataset: explicit or implicit VRs, byte order, and the structs of its headers."""
 
     explicit: bool
     little: bool

@@ -1,4 +1,4 @@
-"""Where each frame of an image lies in its file, so that a frame is a ranged read (PS3.5 §8.2, §A.4, conformance §4.6)."""
+"""The place of each frame in its file, so that a frame is a ranged read (PS3.5 §8.2, §A.4, conformance §4.6)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ COLUMNS: Final = 0x00280011
 BITS_ALLOCATED: Final = 0x00280100
 
 HALVED_COLOUR: Final = frozenset({b"YBR_FULL_422", b"YBR_PARTIAL_422"})
-"""Photometric interpretations with half as many samples of each colour as of luminance (PS3.3 C.7.6.3.1.2)."""
+"""Photometric interpretations with two luminance samples for each colour sample (PS3.3 C.7.6.3.1.2)."""
 
 ITEM_HEADER: Final = 8
 STARTS_OF_IMAGE: Final = (
@@ -34,7 +34,7 @@ STARTS_OF_IMAGE: Final = (
     b"\xff\x0a",  # JPEG XL codestream
     b"\x00\x00\x00\x0cJXL ",  # JPEG XL file
 )
-"""How the first fragment of a frame begins where no offset table tells."""
+"""The first bytes of the first fragment of a frame. They separate frames if there is no offset table."""
 
 _HEADER: Final = struct.Struct("<BQQQBBII")
 _VERSION: Final = 1
@@ -46,11 +46,12 @@ def _none() -> array[int]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FrameTable:
-    """The frames of one instance; 0 of them when it has no image, or one that nothing tells apart.
+    """The places of the frames of one instance. There are 0 frames if it has no image, or if nothing separates them.
 
-    Native frames follow one another at `start`, `frame_bits` each. Encapsulated ones are made of fragments: `sizes` of
-    all fragments from `start` on, an item header before each, and `counts` of fragments a frame. `word` is the number
-    of bytes that turn as one if the file is big endian, else 1. Offsets of a `deflated` file count in the inflated one.
+    Native frames lie side by side from the byte `start` on, with `frame_bits` each. Encapsulated frames consist of
+    fragments: `sizes` has the bytes of each fragment from `start` on, with an item header before each, and `counts` has
+    the fragments of each frame. `word` is the bytes of a word in a big endian file, else 1. The offsets of a `deflated`
+    file are those of the inflated file.
     """
 
     frames: int = 0
@@ -62,9 +63,9 @@ class FrameTable:
     counts: array[int] = field(default_factory=_none)
 
     def ranges(self, number: int) -> list[tuple[int, int]]:
-        """(offset, length) of the bytes that make up frame `number`, from 1; `NotFound("frame")` beyond the last.
+        """Return (offset, length) of each byte range of frame `number`, from 1. Raises `NotFound` beyond the last.
 
-        Whole words, which frames may begin and end within, as those of packed bits do: `cut` makes a frame of them.
+        The ranges cover whole words. A frame of packed bits may begin and end within a word; `cut` extracts it.
         """
         if not 1 <= number <= self.frames:
             raise NotFound("frame")
@@ -82,13 +83,13 @@ class FrameTable:
 
     @property
     def whole_words(self) -> bool:
-        """Whether each frame is the very bytes of its ranges."""
+        """Whether the bytes of its ranges are exactly the frame, for each frame."""
         return self.frame_bits % (8 * self.word) == 0
 
     def cut(self, number: int, covering: bytes) -> bytes:
-        """Frame `number` from the words that its ranges cover, turned to little endian.
+        """Return frame `number` from the words in its ranges, which are in little endian.
 
-        Bits are packed from the least significant one on (PS3.5 §8.1.1).
+        Packed bits start with the least significant bit (PS3.5 §8.1.1).
         """
         if self.whole_words:
             return covering
@@ -97,7 +98,7 @@ class FrameTable:
         return bits.to_bytes((self.frame_bits + 7) // 8, "little")
 
     def pack(self) -> bytes:
-        """The table in a few bytes, about two a frame when encapsulated."""
+        """Return the table as compressed bytes, about two for each encapsulated frame."""
         header = _HEADER.pack(
             _VERSION,
             self.frames,
@@ -112,7 +113,7 @@ class FrameTable:
 
     @classmethod
     def unpack(cls, packed: bytes) -> FrameTable:
-        """The table that `pack` wrote; `ValueError` if an unknown version did."""
+        """Return the table that `pack` wrote. Raises `ValueError` for an unknown version."""
         data = zstandard.decompress(packed)
         version, frames, start, frame_bits, word, deflated, sizes, counts = _HEADER.unpack_from(data)
         if version != _VERSION:
@@ -130,9 +131,9 @@ class FrameTable:
 
 
 def frame_table(data: Buffer, part10: Part10) -> FrameTable:
-    """Where the frames of an instance lie; `data` are the bytes that `part10` was parsed from.
+    """Return the places of the frames of an instance. `data` is the bytes that `part10` was parsed from.
 
-    Never fails: frames that the pixel data is too short for are not counted.
+    Never fails. A frame that is not completely in the pixel data is not counted.
     """
     pixels = part10.pixel_data
     if pixels is None:
@@ -140,7 +141,7 @@ def frame_table(data: Buffer, part10: Part10) -> FrameTable:
     claimed = max(1, part10.integer(NUMBER_OF_FRAMES, 1))
     if pixels.fragments is not None:
         if part10.transfer_syntax.deflated:
-            return FrameTable()  # fragments have no place there (PS3.5 §A.5), nor do their offsets count in `data`
+            return FrameTable()  # PS3.5 §A.5 permits no fragments there, and their offsets are not offsets in `data`
         return _encapsulated(data, pixels, pixels.fragments, claimed)
     bits = _frame_bits(part10, pixels.length, claimed)
     frames = min(claimed, pixels.length * 8 // bits) if bits else 0
@@ -156,9 +157,9 @@ def frame_table(data: Buffer, part10: Part10) -> FrameTable:
 
 
 def pixel_word(part10: Part10) -> int:
-    """Bytes of pixel data that turn as one when a big endian file becomes little endian; 1 if it is little already.
+    """Return the bytes of a word of the pixel data: the unit that a change of byte order reverses. 1 for little endian.
 
-    OW pixels of 32 or 64 bits turn as a whole, those of 8 bits in pairs (PS3.5 §8.1.1).
+    OW pixels of 32 or 64 bits are one word each. Two pixels of 8 bits share a word (PS3.5 §8.1.1).
     """
     pixels = part10.pixel_data
     if pixels is None or part10.little:
@@ -169,9 +170,9 @@ def pixel_word(part10: Part10) -> int:
 
 
 def _frame_bits(part10: Part10, length: int, claimed: int) -> int:
-    """Bits of one native frame. YBR_FULL_422 keeps two samples of three (PS3.3 C.7.6.3.1.2).
+    """Return the bits of one native frame. YBR_FULL_422 stores two samples of three (PS3.3 C.7.6.3.1.2).
 
-    Not where all three are there for every frame: decoders of JPEG write them without changing the name.
+    It stores all three if the pixel data is long enough: JPEG decoders write them without changing the interpretation.
     """
     samples = part10.integer(SAMPLES_PER_PIXEL, 1)
     bits = part10.integer(ROWS) * part10.integer(COLUMNS) * samples * part10.integer(BITS_ALLOCATED)
@@ -187,7 +188,7 @@ def _encapsulated(data: Buffer, pixels: PixelData, fragments: Fragments, claimed
 
 
 def _counts(data: Buffer, pixels: PixelData, fragments: Fragments, claimed: int) -> array[int]:
-    """How many fragments each frame has, by the first source that agrees with the number of frames; else empty."""
+    """Return the fragments of each frame, from the first source that agrees with the number of frames; else empty."""
     total = len(fragments.starts)
     if claimed > total:
         return _none()
@@ -212,7 +213,7 @@ def _counts(data: Buffer, pixels: PixelData, fragments: Fragments, claimed: int)
 
 
 def _by_offsets(fragments: Fragments, offsets: Sequence[int]) -> array[int]:
-    """Fragments a frame by the offsets of their first items from the very first; empty if one is wrong."""
+    """Return the fragments of each frame from the offsets of their first items. Empty if an offset is wrong."""
     index_of = {start - fragments.starts[0]: index for index, start in enumerate(fragments.starts)}
     firsts = [index_of.get(offset, -1) for offset in offsets]
     ascending = all(first < second for first, second in pairwise(firsts))
@@ -220,5 +221,5 @@ def _by_offsets(fragments: Fragments, offsets: Sequence[int]) -> array[int]:
 
 
 def _between(firsts: list[int], total: int) -> array[int]:
-    """The distances from each number to the next, the last to `total`."""
+    """Return the difference of each number to the next, of the last to `total`."""
     return array("I", (second - first for first, second in zip(firsts, [*firsts[1:], total], strict=True)))

@@ -17,11 +17,11 @@ PREAMBLE_LENGTH: Final = 128
 META_OFFSET: Final = 132
 META_LIMIT: Final = 1 << 16
 INFLATE_LIMIT: Final = 104_857_600
-"""Bytes that a deflated dataset may come to (conformance §1.8: the size up to which files are parsed as a whole)."""
+"""The largest size of an inflated dataset, in bytes (conformance §1.8: the largest file that is parsed as a whole)."""
 
 _DEFLATED_CHUNK: Final = 1024  # up to a thousand times as much when inflated
 _INFLATING: Final = Lock()
-"""One dataset at a time: a small upload may come to `INFLATE_LIMIT`, and there are many threads."""
+"""Only one thread inflates at a time, because a small upload may need `INFLATE_LIMIT` bytes of memory."""
 
 TRANSFER_SYNTAX_UID: Final = 0x00020010
 LAST_META_TAG: Final = 0x0002FFFF
@@ -34,10 +34,10 @@ EXTENDED_OFFSET_TABLE_LENGTHS: Final = 0x7FE00002
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PixelData:
-    """Where the pixels lie: `length` bytes at `offset` when native, `fragments` when encapsulated.
+    """The place of the pixel data: `length` bytes at `offset` if it is native, `fragments` if it is encapsulated.
 
-    `extended` locates the extended offset table and its lengths, each as (offset, length) of 64-bit numbers
-    (PS3.3 C.7.6.3.1.8).
+    `extended` has the places of the extended offset table and of its lengths, each as (offset, length) in bytes. Both
+    hold 64-bit numbers (PS3.3 C.7.6.3.1.8).
     """
 
     tag: int
@@ -50,10 +50,11 @@ class PixelData:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part10:
-    """The layout of one instance, without its bulk data; holds no reference to the bytes it was read from.
+    """The layout of one instance without its bulk data. It holds no reference to the bytes of the file.
 
-    `meta` is group 0002, `elements` the dataset in file order. All offsets count from the start of the file; of a
-    deflated file, from the start of the `inflated` one. `explicit` and `little` say how the dataset is really written.
+    `meta` is group 0002, `elements` is the dataset in file order. Offsets count from the start of the file. Those of a
+    deflated file count from the start of the file that `inflated` returns. `explicit` and `little` are the actual
+    encoding of the dataset, which may differ from the transfer syntax.
     """
 
     transfer_syntax: TransferSyntax
@@ -67,16 +68,16 @@ class Part10:
     by_tag: dict[int, RawElement] = field(repr=False, compare=False)
 
     def get(self, tag: int) -> RawElement | None:
-        """The top-level element of this tag; the last one if a file repeats it."""
+        """Return the top-level element of a tag, the last one if the file repeats it."""
         return self.by_tag.get(tag)
 
     def raw(self, tag: int) -> bytes:
-        """The top-level element's value as it stands in the file; empty if it is absent, a sequence or not loaded."""
+        """Return the bytes of a top-level value. Empty if it is absent, a sequence or not loaded."""
         element = self.by_tag.get(tag)
         return element.value if element is not None and isinstance(element.value, bytes) else b""
 
     def integer(self, tag: int, default: int = 0) -> int:
-        """The first value of a US, UL or IS element; `default` if there is none or it is no number."""
+        """Return the first value of a US, UL or IS element, `default` if it is absent or not a number."""
         element = self.by_tag.get(tag)
         if element is None or not isinstance(element.value, bytes):
             return default
@@ -89,10 +90,10 @@ class Part10:
 
 
 def parse(data: Buffer, *, inflate_limit: int = INFLATE_LIMIT) -> Part10:
-    """The layout of a Part 10 file; reads its headers only, so that a mapped 2 GiB file costs no memory.
+    """Return the layout of a Part 10 file. Reads only its headers, so a mapped file of 2 GiB costs no memory.
 
-    `data` must hold the whole file: an instance that is cut short anywhere, pixel data included, is refused. Raises
-    `InvalidInstance` for anything that is not a readable Part 10 file, or breaks a limit of `reader`.
+    `data` must be the whole file. Raises `InvalidInstance` for bytes that are not a readable Part 10 file, for a file
+    that is cut short anywhere, also in the pixel data, and for one beyond a limit of `reader`.
     """
     meta, offset, syntax = _meta(data)
     if not syntax.deflated:
@@ -123,12 +124,12 @@ def _layout(data: Buffer, meta: tuple[RawElement, ...], offset: int, syntax: Tra
 
 
 def inflated(data: Buffer, dataset_offset: int, *, limit: int = INFLATE_LIMIT) -> bytearray:
-    """A deflated file with its dataset inflated: the bytes that the offsets of its `Part10` mean.
+    """Return a deflated file with an inflated dataset. The offsets of its `Part10` are offsets in these bytes.
 
-    Raises `InvalidInstance` if the stream is damaged, cut short or longer than `limit` bytes.
+    Raises `InvalidInstance` if the deflated stream is damaged, cut short or longer than `limit` bytes inflated.
     """
     size = sum(map(len, _inflating(data, dataset_offset, limit)))
-    whole = bytearray(dataset_offset + size)  # grown step by step, it would take up to twice as much
+    whole = bytearray(dataset_offset + size)  # one allocation: growing it would need up to twice the memory
     whole[:dataset_offset] = data[:dataset_offset]
     position = dataset_offset
     for piece in _inflating(data, dataset_offset, limit):
@@ -138,7 +139,7 @@ def inflated(data: Buffer, dataset_offset: int, *, limit: int = INFLATE_LIMIT) -
 
 
 def _inflating(data: Buffer, start: int, limit: int) -> Iterator[bytes]:
-    """Yield the bytes of a deflated dataset, about 1 MiB at once at most."""
+    """Yield the inflated bytes of a dataset in chunks of at most about 1 MiB."""
     stream = zlib.decompressobj(-zlib.MAX_WBITS)
     size = 0
     try:
@@ -158,7 +159,7 @@ def _inflating(data: Buffer, start: int, limit: int) -> Iterator[bytes]:
 
 
 def _meta(data: Buffer) -> tuple[tuple[RawElement, ...], int, TransferSyntax]:
-    """Group 0002, the offset of the dataset, and the transfer syntax; whatever the group length claims."""
+    """Return group 0002, the offset of the dataset, and the transfer syntax. Does not trust the group length."""
     if len(data) < META_OFFSET or bytes(data[PREAMBLE_LENGTH:META_OFFSET]) != b"DICM":
         raise InvalidInstance("The DICOM instance is invalid: it is not a DICOM Part 10 file.")
     end = min(len(data), META_OFFSET + META_LIMIT)

@@ -1,9 +1,9 @@
-"""Reading data elements from random-access bytes, touching headers and small values only (PS3.5 §7, Annex A).
+"""Reads data elements from random-access bytes. It touches only headers and small values (PS3.5 §7, Annex A).
 
-Reading is lenient where archives are full of it (odd lengths, missing delimiters inside a defined length, an implicit
-element in an explicit dataset) and refuses what cannot be trusted: values that run past their container, a dataset
-that is cut short, nesting and numbers beyond the limits. Whatever the bytes, the result is elements or
-`InvalidInstance`, in time and memory that the limits bound.
+The reader accepts deviations that are common in archives: odd lengths, missing delimiters within a defined length, an
+implicit element in an explicit dataset. It refuses what it cannot trust: values that run past their container, a
+dataset that is cut short, nesting and numbers beyond the limits. The result is always elements or `InvalidInstance`.
+The limits bound time and memory.
 """
 
 from __future__ import annotations
@@ -29,45 +29,45 @@ from app.dicom.encoding.vr import BULK, LONG_FORM, SHORT_FORM, implicit_vr, tag_
 from app.errors import InvalidInstance
 
 MAX_DEPTH: Final = 64
-"""Sequences within sequences, at most."""
+"""The deepest nesting of sequences."""
 MAX_ELEMENTS: Final = 500_000
-"""Elements, items and fragments of one instance, at most."""
+"""The largest number of elements, items and fragments in one instance."""
 MAX_VALUE: Final = 1 << 20
-"""Bytes; a longer value is treated like bulk data: located, not loaded."""
+"""Bytes. The reader does not load a longer value, as if it were bulk data."""
 MAX_HEADER: Final = 32 << 20
-"""Bytes of an instance without its bulk data, at most."""
+"""The largest size of an instance without its bulk data, in bytes."""
 
 PIXEL_REPRESENTATION: Final = 0x00280103
 
 
 class ElementReader:
-    """Reads the datasets of one instance; its limits are shared by all nesting levels."""
+    """Reads the datasets of one instance. All nesting levels share its limits."""
 
-    __slots__ = ("_budget", "_ceiling", "_copies", "_data", "_signed", "_size")
+    __slots__ = ("_copies_values", "_data", "_header_limit", "_remaining", "_signed", "_size")
 
     def __init__(self, data: Buffer, size: int) -> None:
         self._data: Any = data
-        self._copies = isinstance(data, memoryview | bytearray)
+        self._copies_values = isinstance(data, memoryview | bytearray)
         self._size = size
-        self._budget: Iterator[int] = iter(range(MAX_ELEMENTS))
-        self._ceiling = MAX_HEADER
+        self._remaining: Iterator[int] = iter(range(MAX_ELEMENTS))
+        self._header_limit = MAX_HEADER
         self._signed = False
 
     def dataset(self, position: int, end: int, encoding: Encoding) -> tuple[RawElement, ...]:
-        """All elements between two offsets, in file order; zero padding after the last one is left out."""
+        """Return all elements between two offsets, in file order, without the zero padding after the last one."""
         return self._elements(position, end, encoding, 0, False)[0]
 
     def group(self, position: int, end: int, group: int) -> tuple[tuple[RawElement, ...], int]:
-        """The leading explicit VR little endian elements of one group, and where the next group begins."""
+        """Return the first elements of one group, in Explicit VR Little Endian, and the offset of the next group."""
         elements: list[RawElement] = []
         while position + 8 <= end and self._data[position : position + 2] == group.to_bytes(2, "little"):
-            stop = self._stop(position, end)
+            stop = self._end_of_meta_element(position, end)
             elements += self.dataset(position, stop, ENCODINGS[True, True])
             position = stop
         return tuple(elements), position
 
     def encoding(self, position: int, end: int, claimed: Encoding) -> Encoding:
-        """How the dataset at `position` is written: as claimed, unless implicit VRs are plainly explicit."""
+        """Return the encoding of the dataset at `position`: `claimed`, but explicit if the first element has a VR."""
         code = bytes(self._data[position + 4 : position + 6])
         if not claimed.explicit and position + 8 <= end and (code in SHORT_FORM or code in LONG_FORM):
             return ENCODINGS[True, claimed.little]
@@ -76,13 +76,13 @@ class ElementReader:
     def _elements(
         self, position: int, end: int, encoding: Encoding, depth: int, delimited: bool
     ) -> tuple[tuple[RawElement, ...], int]:
-        """The elements of one dataset and where it ends. `delimited`: an item of undefined length."""
-        data, copies, explicit = self._data, self._copies, encoding.explicit
+        """Return the elements of one dataset and its end. `delimited` means an item of undefined length."""
+        data, copies, explicit = self._data, self._copies_values, encoding.explicit
         unpack, short, new = encoding.header.unpack_from, SHORT_FORM.get, tuple.__new__
         elements: list[RawElement] = []
         append = elements.append
         last = end - 8
-        for _ in self._budget:
+        for _ in self._remaining:
             if position > last:
                 break
             if explicit:
@@ -94,7 +94,7 @@ class ElementReader:
                     if code in LONG_FORM or (code.isalpha() and code.isupper()):
                         vr, start, length = self._long_form(position, end, code, length, encoding)
                         if vr == "UN" and length != UNDEFINED and encoding.little:
-                            # What a relay could not name is implicit VR little endian (PS3.5 §6.2.2).
+                            # A device that did not know the VR wrote UN, in Implicit VR Little Endian (PS3.5 §6.2.2).
                             vr = implicit_vr(tag, length, signed=self._signed)
                     else:
                         (length,) = encoding.number.unpack_from(data, position + 4)
@@ -124,11 +124,11 @@ class ElementReader:
             if stop > end:
                 _refuse(position, f"the value of {tag_text(tag)} runs past the end of its dataset")
             if vr in BULK or (length > MAX_VALUE and vr != "SQ"):
-                self._ceiling += length
+                self._header_limit += length
                 append(new(RawElement, (tag, vr, None, start, length)))
             elif vr == "SQ":
                 if explicit and code == b"UN":
-                    append(self._relayed(tag, start, stop, depth))
+                    append(self._sequence_in_un(tag, start, stop, depth))
                 else:
                     items, _end = self._items(start, stop, encoding, depth + 1, False)
                     append(new(RawElement, (tag, vr, items, start, length)))
@@ -137,7 +137,7 @@ class ElementReader:
                 append(new(RawElement, (tag, vr, bytes(value) if copies else value, start, length)))
                 if tag == PIXEL_REPRESENTATION:
                     self._signed = value[:2] in (b"\1\0", b"\0\1")
-            if stop > self._ceiling:
+            if stop > self._header_limit:
                 _refuse(position, f"the header exceeds {MAX_HEADER} bytes")
             position = stop
         else:
@@ -149,9 +149,9 @@ class ElementReader:
     def _long_form(
         self, position: int, end: int, code: bytes, short_length: int, encoding: Encoding
     ) -> tuple[str, int, int]:
-        """VR, value offset and value length of an element whose VR is not one of the short form.
+        """Return VR, value offset and value length of an element whose VR has not the short form.
 
-        A VR that no edition knows is opaque: of the long form when its reserved bytes are zero, as new ones must be.
+        An unknown VR becomes UN. It has the long form if its reserved bytes are zero: all new VRs have that form.
         """
         if code not in LONG_FORM and short_length:
             return "UN", position + 8, short_length
@@ -163,9 +163,9 @@ class ElementReader:
     def _undefined(
         self, tag: int, vr: str, start: int, end: int, encoding: Encoding, depth: int
     ) -> tuple[RawElement, int]:
-        """An element that runs up to its delimiter: a sequence or fragments; and the position after the delimiter."""
+        """Return an element of undefined length, a sequence or fragments, and the position after its delimiter."""
         if vr == "SQ" or vr == "UN":
-            # UN of undefined length is an implicit VR little endian sequence (PS3.5 §6.2.2).
+            # UN of undefined length is a sequence in Implicit VR Little Endian (PS3.5 §6.2.2).
             inner = encoding if vr == "SQ" or not encoding.explicit else IMPLICIT
             items, stop = self._items(start, end, inner, depth + 1, True)
             if not encoding.little and inner is IMPLICIT:
@@ -176,23 +176,23 @@ class ElementReader:
         fragments, stop = self._fragments(start, end, encoding)
         return RawElement(tag, vr, fragments, start, stop - start), stop
 
-    def _relayed(self, tag: int, start: int, stop: int, depth: int) -> RawElement:
-        """A sequence that someone passed on as UN; opaque if it does not read as one."""
+    def _sequence_in_un(self, tag: int, start: int, stop: int, depth: int) -> RawElement:
+        """Return the sequence that an element of VR UN holds, or the element itself if it does not hold one."""
         try:
             items, _end = self._items(start, stop, IMPLICIT, depth + 1, False)
         except InvalidInstance:
-            self._ceiling += stop - start
+            self._header_limit += stop - start
             return RawElement(tag, "UN", None, start, stop - start)
         return RawElement(tag, "SQ", items, start, stop - start)
 
     def _items(
         self, position: int, end: int, encoding: Encoding, depth: int, delimited: bool
     ) -> tuple[tuple[SequenceItem, ...], int]:
-        """The items of a sequence and where it ends; without `delimited` it fills the space up to `end`."""
+        """Return the items of a sequence and its end. A sequence that is not `delimited` ends at `end`."""
         if depth > MAX_DEPTH:
             _refuse(position, f"sequences are nested deeper than {MAX_DEPTH}")
         items: list[SequenceItem] = []
-        for _ in self._budget:
+        for _ in self._remaining:
             if position + 8 > end:
                 break
             group, number, length = encoding.item.unpack_from(self._data, position)
@@ -218,18 +218,18 @@ class ElementReader:
         return tuple(items), end
 
     def _fragments(self, position: int, end: int, encoding: Encoding) -> tuple[Fragments, int]:
-        """The basic offset table and fragments of encapsulated data, and the position after its delimiter."""
+        """Return the fragments of encapsulated data and the position after its delimiter."""
         starts, sizes = array("Q"), array("I")
         unpack, data = encoding.item.unpack_from, self._data
         while True:
-            if position + 8 > end or next(self._budget, None) is None:
+            if position + 8 > end or next(self._remaining, None) is None:
                 _refuse(position, f"encapsulated data is cut short, or has more than {MAX_ELEMENTS} fragments")
             group, number, length = unpack(data, position)
             tag = group << 16 | number
             position += 8
             if tag == SEQUENCE_END:
                 offset, length = (starts.pop(0), sizes.pop(0)) if starts else (position, 0)
-                self._ceiling += sum(sizes) + length
+                self._header_limit += sum(sizes) + length
                 return Fragments(table_offset=offset, table_length=length, starts=starts, sizes=sizes), position
             if tag != ITEM or length == UNDEFINED:
                 _refuse(position, f"{tag_text(tag)} stands where a fragment should")
@@ -237,8 +237,8 @@ class ElementReader:
             sizes.append(length)
             position += length
 
-    def _stop(self, position: int, end: int) -> int:
-        """Where an element of the file meta information ends."""
+    def _end_of_meta_element(self, position: int, end: int) -> int:
+        """Return the offset at which an element of the file meta information ends."""
         _group, _number, code, length = ENCODINGS[True, True].header.unpack_from(self._data, position)
         start = position + 8
         if code not in SHORT_FORM:
@@ -248,7 +248,7 @@ class ElementReader:
         return int(start + length)
 
     def _only_zeros(self, position: int, end: int) -> bool:
-        """Whether nothing but zero padding follows, read in pieces."""
+        """Tell whether all bytes are zero. Reads them in chunks."""
         return not any(
             bytes(self._data[start : min(start + MAX_VALUE, end)]).strip(b"\0")
             for start in range(position, end, MAX_VALUE)

@@ -1,4 +1,4 @@
-"""Uncompressed instances rewritten as Explicit VR Little Endian (PS3.5 Annex A, conformance §4.3)."""
+"""Rewrites uncompressed instances as Explicit VR Little Endian (PS3.5 Annex A, conformance §4.3)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from app.errors import NotAcceptable
 
 UNSUPPORTED: Final = "The specified transcoding is not supported."
 CHUNK: Final = 1 << 20
-"""Bytes of bulk data in one piece; a multiple of every word size."""
+"""Bytes of bulk data in one chunk; a multiple of every word size."""
 
 _SHORT: Final = Struct("<HH2sH").pack
 _LONG: Final = Struct("<HH2sHL").pack
@@ -28,31 +28,31 @@ META_GROUP_LENGTH: Final = 0x00020000
 
 
 def to_explicit_little(data: Buffer, part10: Part10) -> Iterator[bytes]:
-    """The whole file as Explicit VR Little Endian, in pieces of at most 1 MiB beyond a small header.
+    """Return the whole file as Explicit VR Little Endian, in chunks of little more than 1 MiB at most.
 
-    The preamble is zeroed, the file meta information names the new syntax, group lengths of the dataset go,
-    sequences are written with undefined length. `data` are the bytes that `part10` was parsed from. Raises
-    `NotAcceptable` at once, not at the first piece, if the pixel data is encapsulated.
+    The preamble is zero and the file meta information has the new syntax. Group lengths of the dataset are left out.
+    Sequences have undefined lengths. `data` is the bytes that `part10` was parsed from. Raises `NotAcceptable` before
+    the first chunk if the pixel data is encapsulated.
     """
     pixels = part10.pixel_data
     if pixels is not None and (part10.transfer_syntax.encapsulated or pixels.fragments is not None):
         raise NotAcceptable(UNSUPPORTED)
     if part10.transfer_syntax.deflated:
         data = inflated(data, part10.dataset_offset)
-    return _gathered(_file(data, part10))
+    return _in_larger_chunks(_file_chunks(data, part10))
 
 
 def native_frame(table: FrameTable, number: int, covering: bytes, *, little: bool) -> bytes:
-    """Frame `number` from the bytes that its ranges cover, in little endian or in the byte order of its file.
+    """Return frame `number` from the bytes in its ranges, in little endian or in the byte order of its file.
 
-    A frame that begins or ends within a word comes as it would lie alone in such a file.
+    A frame that begins or ends within a word is returned as if its file had no other frame.
     """
     frame = table.cut(number, swapped(covering, table.word))
     return frame if little else swapped(frame + bytes(-len(frame) % table.word), table.word)
 
 
 def swapped(words: bytes, size: int) -> bytes:
-    """Every word of `size` bytes turned round; a rest that is no whole word stays."""
+    """Return `words` with the bytes of each word of `size` bytes reversed. An incomplete last word is not changed."""
     if size == 1:
         return words
     whole = len(words) - len(words) % size
@@ -61,8 +61,8 @@ def swapped(words: bytes, size: int) -> bytes:
     return numbers.tobytes() + words[whole:]
 
 
-def _gathered(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """The same bytes in fewer pieces: small ones are joined until they make 64 KiB."""
+def _in_larger_chunks(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the same bytes in fewer chunks: small chunks are joined up to 64 KiB."""
     small = bytearray()
     for piece in pieces:
         if len(small) + len(piece) >= _SMALL and small:
@@ -76,13 +76,13 @@ def _gathered(pieces: Iterable[bytes]) -> Iterator[bytes]:
         yield bytes(small)
 
 
-def _file(data: Buffer, part10: Part10) -> Iterator[bytes]:
+def _file_chunks(data: Buffer, part10: Part10) -> Iterator[bytes]:
     yield bytes(PREAMBLE_LENGTH) + b"DICM" + _meta(data, part10)
     yield from _Writer(data, part10).dataset(part10.elements)
 
 
 def _meta(data: Buffer, part10: Part10) -> bytes:
-    """File meta information with the new transfer syntax and its right group length."""
+    """Return the file meta information with the new transfer syntax and the new group length."""
     group = b""
     for element in part10.meta:
         value = bytes(data[element.offset : element.offset + element.length])
@@ -94,7 +94,7 @@ def _meta(data: Buffer, part10: Part10) -> bytes:
 
 
 def _header(tag: int, vr: str, length: int) -> bytes:
-    """An explicit VR little endian header; a value too long for a short form goes as UN (PS3.5 §6.2.2)."""
+    """Return a header in Explicit VR Little Endian. A value too long for the short form becomes UN (PS3.5 §6.2.2)."""
     code = vr.encode()
     if code not in LONG_FORM:
         if length <= 0xFFFF:
@@ -108,18 +108,18 @@ def _item(tag: int, length: int = 0) -> bytes:
 
 
 class _Writer:
-    """Writes elements of one file in the new syntax."""
+    """Writes the elements of one file in Explicit VR Little Endian."""
 
-    __slots__ = ("_data", "_part10", "_pixel_word", "_turn")
+    __slots__ = ("_data", "_part10", "_pixel_word", "_swaps")
 
     def __init__(self, data: Buffer, part10: Part10) -> None:
         self._data = data
         self._part10 = part10
-        self._turn = not part10.little
+        self._swaps = not part10.little
         self._pixel_word = pixel_word(part10)
 
     def dataset(self, elements: Iterable[RawElement]) -> Iterator[bytes]:
-        """The elements, without group lengths."""
+        """Yield the bytes of the elements, without group lengths."""
         for element in elements:
             if not element.tag & 0xFFFF:
                 continue
@@ -139,10 +139,10 @@ class _Writer:
         yield _item(SEQUENCE_END)
 
     def _fragments(self, element: RawElement, fragments: Fragments) -> Iterator[bytes]:
-        """Encapsulated data below the top level, such as an icon: its fragments as they are."""
+        """Yield encapsulated data below the top level, an icon for example. Its fragments are not changed."""
         yield _header(element.tag, element.vr, UNDEFINED)
         yield _item(ITEM, fragments.table_length)
-        yield from self._bytes(fragments.table_offset, fragments.table_length, 4 if self._turn else 1)
+        yield from self._bytes(fragments.table_offset, fragments.table_length, 4 if self._swaps else 1)
         for start, size in zip(fragments.starts, fragments.sizes, strict=True):
             yield _item(ITEM, size)
             yield from self._bytes(start, size, 1)
@@ -151,8 +151,8 @@ class _Writer:
     def _plain(self, element: RawElement) -> Iterator[bytes]:
         tag, vr, value, offset, length = element
         yield _header(tag, vr, length + length % 2)
-        word = WORD_SIZE.get(vr, 1) if self._turn else 1
-        if self._turn and self._part10.pixel_data and offset == self._part10.pixel_data.offset:
+        word = WORD_SIZE.get(vr, 1) if self._swaps else 1
+        if self._swaps and self._part10.pixel_data and offset == self._part10.pixel_data.offset:
             word = self._pixel_word
         if isinstance(value, bytes):
             yield swapped(value, word)
@@ -162,6 +162,6 @@ class _Writer:
             yield b"\0" if word > 1 or vr in _NUL_PADDED else b" "
 
     def _bytes(self, offset: int, length: int, word: int) -> Iterator[bytes]:
-        """Bulk data in pieces."""
+        """Yield bulk data in chunks, the bytes of each word reversed."""
         for start in range(offset, offset + length, CHUNK):
             yield swapped(bytes(self._data[start : min(start + CHUNK, offset + length)]), word)

@@ -1,4 +1,4 @@
-"""UIDs and the transfer syntaxes that they name (PS3.5 §9, PS3.6 Table A-1)."""
+"""UIDs, and the transfer syntaxes that they identify (PS3.5 §9, PS3.6 Table A-1)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _UID = re.compile(r"[0-9.]{0,63}[0-9] *")
 
 
 class TransferSyntax(NamedTuple):
-    """How a dataset is written: its VRs, its byte order, and whether pixel data comes in fragments."""
+    """A transfer syntax: explicit or implicit VRs, byte order, encapsulated pixel data, deflated dataset."""
 
     uid: str
     name: str
@@ -32,15 +32,15 @@ class TransferSyntax(NamedTuple):
 
 
 def is_uid(text: str) -> bool:
-    """Whether `text` passes the archive's UID rule (conformance §3.7): digits and dots, at most 64, the last one a digit.
+    """Tell whether `text` is a UID: at most 64 digits and dots, the last one a digit (conformance §3.7).
 
-    Trailing spaces do not count. Leading zeros and doubled dots pass: archives are full of them.
+    Trailing spaces do not count. Leading zeros and repeated dots are accepted, because they are common in archives.
     """
     return _UID.fullmatch(text) is not None
 
 
 def clean_uid(text: str, name: str) -> str:
-    """The UID without trailing spaces and NULs; `InvalidIdentifier(name)` if it is none (conformance §3.7)."""
+    """Return a UID without trailing spaces and NULs. Raises `InvalidIdentifier` for other text (conformance §3.7)."""
     uid = text.rstrip(PADDING)
     if not is_uid(uid):
         raise InvalidIdentifier(name)
@@ -48,9 +48,9 @@ def clean_uid(text: str, name: str) -> str:
 
 
 def transfer_syntax(uid: str) -> TransferSyntax:
-    """The transfer syntax of this UID; one that is not in the table reads as encapsulated Explicit VR Little Endian.
+    """Return the transfer syntax of a UID. An unknown one counts as encapsulated Explicit VR Little Endian.
 
-    PS3.5 §10 asks every syntax but the listed three to be that.
+    PS3.5 §10 requires this of every syntax except the native ones.
     """
     return _BY_UID.get(uid) or TransferSyntax(uid, "Unknown", encapsulated=True)
 

@@ -1,4 +1,4 @@
-"""Value representations and the data dictionary (PS3.5 §6.2, PS3.6), as tables made for speed."""
+"""Value representations and the data dictionary as fast tables (PS3.5 §6.2, PS3.6)."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ LONG_FORM: Final = {
 """VR codes whose explicit header has two reserved bytes and a 32-bit length (PS3.5 Table 7.1-1)."""
 
 BULK: Final = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "UN"})
-"""VRs whose values are never loaded and never part of metadata (conformance §3.9)."""
+"""VRs whose values are never loaded and never in metadata (conformance §3.9)."""
 
 WORD_SIZE: Final = {
     "AT": 2, "FD": 8, "FL": 4, "OD": 8, "OF": 4, "OL": 4, "OV": 8, "OW": 2, "SL": 4, "SS": 2, "SV": 8,
     "UL": 4, "US": 2, "UV": 8,
 }  # fmt: skip
-"""Bytes to turn round as one when the byte order changes (PS3.5 §7.3); VRs left out have none."""
+"""VR -> bytes of a word. A change of the byte order reverses each word (PS3.5 §7.3). Other VRs have no words."""
 
 _VR: Final[dict[int, str]] = {int(tag): entry[0] for tag, entry in DicomDictionary.items()}
 _KEYWORD: Final[dict[int, str]] = {int(tag): entry[4] for tag, entry in DicomDictionary.items() if entry[4]}
 
 
 def _repeating() -> list[tuple[int, dict[int, tuple[str, str]]]]:
-    """Dictionary rows such as 60xx3000, as (mask, {masked tag: (VR, keyword)})."""
+    """Return the dictionary rows of repeating groups, such as 60xx3000, as (mask, {masked tag: (VR, keyword)})."""
     families: dict[int, dict[int, tuple[str, str]]] = {}
     for pattern, entry in RepeatersDictionary.items():
         mask = int("".join("0" if digit == "x" else "F" for digit in pattern), 16)
@@ -54,7 +54,7 @@ def _repeated(tag: int) -> tuple[str, str] | None:
 
 
 def dictionary_vr(tag: int) -> str:
-    """The VR of the data dictionary, perhaps a choice such as "US or SS"; "UN" for private and unknown tags.
+    """Return the VR in the data dictionary: one VR, or a choice such as "US or SS". Private and unknown tags have "UN".
 
     Private creators (gggg,0010-00FF) are LO and group lengths UL (PS3.5 §7.8.1, §7.2).
     """
@@ -71,9 +71,9 @@ def dictionary_vr(tag: int) -> str:
 
 
 def implicit_vr(tag: int, length: int, *, signed: bool) -> str:
-    """The one VR that an element of an implicit VR dataset has (PS3.5 Annex A.1, PS3.3 C.7.6.3).
+    """Return the VR of an element in a dataset of implicit VRs (PS3.5 Annex A.1, PS3.3 C.7.6.3).
 
-    `signed` is the dataset's Pixel Representation; `length` in bytes tells a table from a single number.
+    `signed` is the Pixel Representation of the dataset. `length`, in bytes, separates a table from a single number.
     """
     vr = dictionary_vr(tag)
     if len(vr) == 2:
@@ -84,7 +84,7 @@ def implicit_vr(tag: int, length: int, *, signed: bool) -> str:
 
 
 def keyword(tag: int) -> str:
-    """The attribute's keyword (`PatientID`), or its eight hex digits when the dictionary has none."""
+    """Return the keyword of an attribute (`PatientID`), or 8 hex digits if the dictionary has none."""
     word = _KEYWORD.get(tag)
     if word is None:
         row = None if tag & 0x10000 else _repeated(tag)
@@ -93,9 +93,9 @@ def keyword(tag: int) -> str:
 
 
 def tag_text(tag: int) -> str:
-    """The tag as messages print it: `(0010,0020)`, lower-case hex."""
+    """Return a tag as messages print it: `(0010,0020)`, in lower-case hex."""
     return f"({tag >> 16:04x},{tag & 0xFFFF:04x})"
 
 
 KEYS: Final = {tag: f"{tag:08X}" for tag in _VR}
-"""Eight upper-case hex digits of each tag in the dictionary: the keys of the JSON model."""
+"""Tag -> 8 upper-case hex digits, the key in DICOM JSON, for all tags of the dictionary."""

@@ -27,7 +27,7 @@ def first_of(element: JsonElement) -> JsonElement | None:
 
 
 def ordered(dataset: JsonDataset) -> JsonDataset:
-    """Return the dataset with its elements by tag, in items too, as PS3.18 §F.2.2 wants them."""
+    """Return the dataset with its elements in the order of tags, also in items, as PS3.18 §F.2.2 requires."""
     return {tag: _ordered(dataset[tag]) for tag in sorted(dataset)}
 
 
@@ -38,7 +38,7 @@ def _ordered(element: JsonElement) -> JsonElement:
 
 
 def has_value(element: JsonElement | None) -> bool:
-    """Tell whether an element holds more than nulls and empty texts; of a sequence, whether it has an item."""
+    """Tell whether an element has more than nulls and empty texts. A sequence has a value if it has an item."""
     if element is None:
         return False
     values = element.get("Value", [])
@@ -48,7 +48,7 @@ def has_value(element: JsonElement | None) -> bool:
 
 
 def items(dataset: JsonDataset, tag: str) -> list[JsonDataset]:
-    """Return the items of a sequence, none if it is absent or empty."""
+    """Return the items of a sequence, an empty list if it is absent or empty."""
     found: list[JsonDataset] = dataset.get(tag, {}).get("Value", [])
     return found
 

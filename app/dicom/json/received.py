@@ -1,7 +1,7 @@
-"""A dataset in DICOM JSON as a client sends it: read, and checked for its shape (PS3.18 §F.2).
+"""Reads a dataset in DICOM JSON from a request body and checks its structure (PS3.18 §F.2).
 
-What comes out is safe to walk: tags are 8 upper-case hex digits, every element has a VR that its tag may have, items
-are datasets, names are made of their groups, and nothing is nested deeper than `MAX_DEPTH`.
+In the result, tags are 8 upper-case hex digits, each element has a VR that its tag permits, items are datasets, and a
+person name is an object of its groups. No sequence is nested deeper than `MAX_DEPTH`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from app.dicom.validation.attributes import tag_of
 from app.errors import InvalidRequest
 
 MAX_DEPTH: Final = 16
-"""Sequences within sequences."""
+"""The deepest nesting of sequences."""
 
 SYNTAX: Final = "The syntax of the request body is invalid."
 
@@ -34,16 +34,16 @@ _TEXTS: Final = {
     "DS": re.compile(r" *[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)? *", re.ASCII),
     **dict.fromkeys(("FD", "FL"), re.compile("NaN|-?Infinity")),
 }
-"""What a number may be as a text (PS3.18 Table F.2.3-1); other VRs take none."""
+"""VR -> pattern of numbers that may be strings (PS3.18 Table F.2.3-1). Other VRs permit no strings."""
 _CARRIERS: Final = frozenset({"Value", "BulkDataURI", "InlineBinary"})
 _GROUPS: Final = frozenset(NAME_GROUPS)
 _HEX: Final = frozenset("0123456789abcdefABCDEF")
 
 
 def first_dataset(datasets: Any) -> JsonDataset:
-    """Return the first dataset of a JSON array of them; the others do not count (conformance §7.1).
+    """Return the first dataset of a JSON array, ignore the others (conformance §7.1).
 
-    Raises `InvalidRequest` for what is no array, or empty, and for the first element of a wrong shape:
+    Raises `InvalidRequest` if it is not an array or empty, and for the first element that has a wrong structure:
     `The field '0040A370.00080050' in request body is invalid: its vr is 'LO', not 'SH'.`
     """
     if not isinstance(datasets, list) or not datasets or not isinstance(datasets[0], dict):
@@ -52,7 +52,7 @@ def first_dataset(datasets: Any) -> JsonDataset:
 
 
 def tag_named(key: str) -> str | None:
-    """Return the tag that the key of an element names: 8 hex digits in any case, or a keyword; or None."""
+    """Return the tag for the key of an element: 8 hex digits in any letter case, or a keyword. None for other keys."""
     if len(key) == 8 and _HEX.issuperset(key):
         return key.upper()
     return tag_of(key)

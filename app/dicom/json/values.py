@@ -1,4 +1,4 @@
-"""One raw value to its entry in the DICOM JSON model, and what in it breaks its VR (PS3.18 §F.2, conformance §1.6, conformance §3.6)."""
+"""Converts raw values to DICOM JSON elements and finds the rule of its VR that a value breaks (PS3.18 §F.2)."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ _DECIMAL: Final = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?
 
 
 class Converted(NamedTuple):
-    """An entry of the JSON model, how many values it holds, and the first fault in it."""
+    """An element of the JSON model, its number of values, and the message for the first value that breaks its VR."""
 
-    entry: JsonElement
+    element: JsonElement
     number_of_values: int
     fault: str | None
 
 
 def convert(vr: str, raw: bytes, text: Charset, little: bool) -> Converted:
-    """The entry of a loaded value; never fails. An empty value gives an entry without `Value`.
+    """Return the element of a loaded value. Never fails. An empty value gives an element without `Value`.
 
-    `text` decodes the VRs that Specific Character Set governs; `little` is the byte order of numbers.
+    `text` decodes the VRs that Specific Character Set applies to. `little` is the byte order of numbers.
     """
     values, reason = _READERS[vr](vr, raw, text, little) if raw else ([], None)
     if not values:
@@ -40,12 +40,12 @@ def convert(vr: str, raw: bytes, text: Charset, little: bool) -> Converted:
     return Converted({"vr": vr, "Value": values}, len(values), reason)
 
 
-recurring = lru_cache(maxsize=8192)(convert)
-"""`convert` for short values, which mostly recur in the next instance of a series. Entries are shared: read only."""
+convert_cached = lru_cache(maxsize=8192)(convert)
+"""`convert` for short values: most occur again in the next instance. Callers share elements and never change them."""
 
 
 def number(text: str) -> int | float | str:
-    """A DS or IS value as a JSON number; the text itself when it is none, or none that JSON can hold."""
+    """Return a DS or IS value as a JSON number, or as it is if it is not a number or JSON cannot represent it."""
     digits = text.strip(" \0")
     if _INTEGER.fullmatch(digits):
         whole = int(digits)
@@ -57,7 +57,7 @@ def number(text: str) -> int | float | str:
 
 
 def _strings(vr: str, text: str, form: Callable[[str], Any] = str) -> tuple[Values, str | None]:
-    """Values of a backslash separated text, null for empty ones, and the first fault."""
+    """Return the values of a text with backslashes between them, None for empty ones, and the first fault."""
     values: Values = []
     reason = None
     for part in text.split("\\"):
@@ -76,7 +76,7 @@ def _plain(vr: str, raw: bytes, _text: Charset, _little: bool) -> tuple[Values, 
     return _strings(vr, raw.decode("latin-1"))
 
 
-def _title(vr: str, raw: bytes, _text: Charset, _little: bool) -> tuple[Values, str | None]:
+def _application_entity(vr: str, raw: bytes, _text: Charset, _little: bool) -> tuple[Values, str | None]:
     return _strings(vr, raw.decode("latin-1"), str.strip)
 
 
@@ -115,7 +115,7 @@ def _paragraph(vr: str, raw: bytes, text: Charset, _little: bool) -> tuple[Value
     return ([value] if value else []), vr_fault(vr, value.rstrip("\0"))
 
 
-def _locator(vr: str, raw: bytes, _text: Charset, _little: bool) -> tuple[Values, str | None]:
+def _uri(vr: str, raw: bytes, _text: Charset, _little: bool) -> tuple[Values, str | None]:
     value = raw.decode("latin-1").rstrip(" ")
     return ([value] if value else []), vr_fault(vr, value.rstrip("\0"))
 
@@ -126,7 +126,7 @@ def _tags(vr: str, raw: bytes, _text: Charset, little: bool) -> tuple[Values, st
 
 
 def _words(vr: str, raw: bytes, code: str, size: int, little: bool) -> tuple[Values, str | None]:
-    """Binary numbers of a value whose unit is `size` bytes; a rest that is no whole unit is a fault."""
+    """Return the binary numbers of a value of units of `size` bytes. An incomplete last unit is a fault."""
     whole = len(raw) - len(raw) % size
     words = struct.unpack(f"{'<' if little else '>'}{whole // struct.calcsize(code)}{code}", raw[:whole])
     reason = None if whole == len(raw) else fault_message(vr, "", f"value length is not a multiple of {size} bytes")
@@ -147,12 +147,12 @@ def _floating(code: str) -> Callable[[str, bytes, Charset, bool], tuple[Values, 
 
     def read(vr: str, raw: bytes, _text: Charset, little: bool) -> tuple[Values, str | None]:
         values, reason = _words(vr, raw, code, size, little)
-        return [value if math.isfinite(value) else _unbounded(value) for value in values], reason
+        return [value if math.isfinite(value) else _not_finite(value) for value in values], reason
 
     return read
 
 
-def _unbounded(value: float) -> str:
+def _not_finite(value: float) -> str:
     return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
 
 
@@ -160,7 +160,7 @@ _READERS: Final[dict[str, Callable[[str, bytes, Charset, bool], tuple[Values, st
     **dict.fromkeys(("LO", "SH", "UC"), _encoded),
     **dict.fromkeys(("AS", "CS", "DA", "DT", "TM"), _plain),
     **dict.fromkeys(("LT", "ST", "UT"), _paragraph),
-    "AE": _title,
+    "AE": _application_entity,
     "AT": _tags,
     "DS": _numeric,
     "FD": _floating("d"),
@@ -172,7 +172,7 @@ _READERS: Final[dict[str, Callable[[str, bytes, Charset, bool], tuple[Values, st
     "SV": _binary("q"),
     "UI": _uids,
     "UL": _binary("I"),
-    "UR": _locator,
+    "UR": _uri,
     "US": _binary("H"),
     "UV": _binary("Q"),
 }
