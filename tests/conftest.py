@@ -1,30 +1,33 @@
-"""Archives to test on: every engine, each archive fresh, and the WSGI client on top."""
+"""Fixtures for all tests: a fresh archive on each engine, and the service on it."""
 
 from __future__ import annotations
 
 import dataclasses
-import threading
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import pytest
 from flask.testing import FlaskClient
-from moto import mock_aws
-from moto.core.botocore_stubber import BotocoreStubber
 
 from app import bootstrap, create_app
 from app.engines.aws import clients
+from app.engines.embedded import commits
 from app.settings import Settings
+from tests.support.aws import mocked_aws
 
-REGION = "us-east-1"
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_s3 import S3Client
+
 ENGINES = ("embedded", "moto")
 
-# What a machine manages in a given time is no test. Archives are function-scoped, and examples share theirs knowingly;
-# histories of an archive are large.
+# The speed of the machine is not tested, so examples have no deadline. The archive of a test is shared by its examples on
+# purpose. The history of an archive is large data.
 hypothesis.settings.register_profile(
-    "untimed",
+    "no deadline",
     deadline=None,
     suppress_health_check=[
         hypothesis.HealthCheck.too_slow,
@@ -32,30 +35,31 @@ hypothesis.settings.register_profile(
         hypothesis.HealthCheck.data_too_large,
     ],
 )
-hypothesis.settings.load_profile("untimed")
+hypothesis.settings.load_profile("no deadline")
+
+
+@pytest.fixture(autouse=True)
+def no_disk_sync(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing waits for the disk. A sync takes milliseconds, and no test loses power: the page cache survives kill -9.
+
+    The tests of the embedded engine override this fixture. They check the syncs.
+    """
+    monkeypatch.setattr(os, "fsync", lambda _: None)
+    monkeypatch.setattr(commits, "_SYNCHRONOUS", dict.fromkeys((True, False), "PRAGMA synchronous = OFF"))
 
 
 @pytest.fixture(scope="session")
-def aws_clients() -> tuple[Any, Any]:
-    """Clients of the mocked account: DynamoDB, S3. Made once, for making one takes longer than most tests."""
-    with pytest.MonkeyPatch.context() as patch, mock_aws():
-        patch.setenv("AWS_DEFAULT_REGION", REGION)
+def aws_clients() -> tuple[DynamoDBClient, S3Client]:
+    """Clients of the mocked account. They are made once, since a client takes longer than most tests."""
+    with mocked_aws():
         return clients.dynamodb(), clients.s3()
 
 
 @pytest.fixture
-def aws(aws_clients: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """An empty mocked account."""
+def aws(aws_clients: tuple[DynamoDBClient, S3Client], monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """An empty mocked account. The engine uses the clients of the session."""
     dynamodb, s3 = aws_clients
-    answer, turn = BotocoreStubber.process_request, threading.RLock()
-
-    def one_by_one(stubber: BotocoreStubber, request: Any) -> Any:
-        with turn:
-            return answer(stubber, request)
-
-    # moto copies whole tables while other threads write to them; the service it stands for isolates transactions.
-    monkeypatch.setattr(BotocoreStubber, "process_request", one_by_one)
-    with mock_aws():
+    with mocked_aws():
         monkeypatch.setattr(clients, "dynamodb", lambda *_, **__: dynamodb)
         monkeypatch.setattr(clients, "s3", lambda *_, **__: s3)
         yield

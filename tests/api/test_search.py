@@ -8,13 +8,13 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from moto import mock_aws
 from pydicom.dataelem import DataElement
 from werkzeug.test import TestResponse
 
 from app import bootstrap, create_app
 from app.errors import IDENTIFIER_RULE
 from app.settings import Settings
+from tests.support.aws import mocked_aws
 from tests.support.dicomweb import DICOM_JSON, PartitionClient, value
 from tests.support.instances import make_instance
 
@@ -112,8 +112,7 @@ def library(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     """A client of an archive with the files above in clinic-a, another in clinic-b, and the names in clinic-n."""
     folder: Path = tmp_path_factory.mktemp("library")
     settings = Settings(data_dir=folder, log_level="error")
-    with pytest.MonkeyPatch.context() as patch, mock_aws():
-        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    with mocked_aws():
         if request.param == "moto":
             settings = Settings(engine="aws", table="archive", bucket="archive", log_level="error")
         bootstrap.initialise(settings)

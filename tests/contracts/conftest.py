@@ -21,7 +21,7 @@ from app.engines.aws.s3 import S3Blobs
 from app.engines.embedded.files import FileBlobs
 from app.engines.embedded.sqlite import SqliteTable
 from app.storage.table.ports import BlobStore, Table
-from tests.support.aws import atomic_aws
+from tests.support.aws import OTHER_REGION, mocked_aws
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -39,10 +39,7 @@ class Aws:
 
 @pytest.fixture(scope="module")
 def _moto() -> Iterator[tuple[DynamoDBClient, S3Client]]:
-    with pytest.MonkeyPatch.context() as environment, atomic_aws():
-        for variable in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-            environment.setenv(variable, "testing")
-        environment.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+    with mocked_aws(OTHER_REGION):
         yield clients.dynamodb(), clients.s3()
 
 

@@ -15,21 +15,18 @@ from app.engines.embedded.queue import TableQueue
 from app.engines.embedded.sqlite import SqliteTable
 from app.errors import StorageUnavailable
 from app.storage.table.ports import Queue, Table
-from tests.support.aws import atomic_aws
+from tests.support.aws import OTHER_REGION, mocked_aws
 
 
 @pytest.fixture(params=["rows", "sqs"])
-def queue(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Queue]:
+def queue(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Queue]:
     """An empty queue of each engine."""
     if request.param == "rows":
         table = SqliteTable(tmp_path / "index.db")
         yield TableQueue(table)
         table.close()
         return
-    for variable in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(variable, "testing")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
-    with atomic_aws():
+    with mocked_aws(OTHER_REGION):
         client = clients.sqs()
         yield SqsQueue(client, client.create_queue(QueueName="work")["QueueUrl"])
 
@@ -143,11 +140,8 @@ class TestRows:
         assert queue.receive() is not None
 
 
-def test_a_queue_that_is_not_there_is_a_storage_failure(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
-    for variable in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(variable, "testing")
-    with atomic_aws():
+def test_a_queue_that_is_not_there_is_a_storage_failure() -> None:
+    with mocked_aws(OTHER_REGION):
         queue = SqsQueue(clients.sqs(), "https://sqs.eu-central-1.amazonaws.com/123456789012/none")
         for call in (lambda: queue.send("x"), queue.receive, queue.check):
             with pytest.raises(StorageUnavailable):

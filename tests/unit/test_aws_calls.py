@@ -12,7 +12,6 @@ from io import BytesIO
 from typing import Any, NamedTuple
 
 import pytest
-from moto import mock_aws
 
 from app import bootstrap
 from app.engines.aws import clients
@@ -23,6 +22,7 @@ from app.storage.records import documents
 from app.storage.table import keys
 from app.storage.table.partitions import Partition
 from app.storage.table.ports import Put, Table
+from tests.support.aws import mocked_aws
 from tests.support.instances import encapsulated, make_instance, multiframe
 from tests.support.workitems import state, text, workitem
 
@@ -232,8 +232,7 @@ class Counted:
 
 @pytest.fixture(scope="module")
 def counted() -> Iterator[Counted]:
-    with pytest.MonkeyPatch.context() as patch, mock_aws():
-        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    with mocked_aws():
         yield Counted()
 
 
@@ -244,8 +243,7 @@ def test_the_calls_of_each_operation(counted: Counted) -> None:
 
 
 if __name__ == "__main__":
-    with pytest.MonkeyPatch.context() as patched, mock_aws():
-        patched.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    with mocked_aws():
         now = Counted()
         for each, known in CALLS.items():
             counts = now.of(known)

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Final
 
 import boto3
-import pytest
-from moto import mock_aws
+
+from tests.support.aws import mocked_aws
 
 TEMPLATE: Final = Path(__file__).parents[3] / "infra" / "template.yaml"
 REGION: Final = "eu-west-1"
@@ -37,8 +37,7 @@ class Stack:
 @contextmanager
 def deployed_stack(*, endpoints: bool = False, **parameters: str) -> Iterator[Stack]:
     """Deploy the template into an empty moto; everything is gone afterwards."""
-    with pytest.MonkeyPatch.context() as patch, mock_aws():
-        patch.setenv("AWS_DEFAULT_REGION", REGION)
+    with mocked_aws(REGION):
         yield deploy("archive", endpoints=endpoints, **parameters)
 
 

@@ -6,8 +6,6 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
-from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -31,22 +29,6 @@ A = ("2.25.1", "2.25.11", "2.25.111")
 A2 = ("2.25.1", "2.25.11", "2.25.112")
 
 
-class Locked:
-    """A table or blob store of moto's, whose calls are not isolated from each other as those of AWS are."""
-
-    def __init__(self, port: Any, lock: AbstractContextManager[Any]) -> None:
-        self._port = port
-        self._lock = lock
-
-    def __getattr__(self, name: str) -> Callable[..., Any]:
-        def call(*given: Any, **named: Any) -> Any:
-            with self._lock:
-                answer = getattr(self._port, name)(*given, **named)
-                return iter(list(answer)) if name == "query" else answer
-
-        return call
-
-
 @pytest.fixture(params=["embedded", "moto"])
 def processes(request: pytest.FixtureRequest, tmp_path: Path) -> list[Services]:
     """Two processes on one archive: each with its own services."""
@@ -56,9 +38,6 @@ def processes(request: pytest.FixtureRequest, tmp_path: Path) -> list[Services]:
         chosen = Settings(engine="aws", table="archive", bucket="archive", log_level="error")
     bootstrap.initialise(chosen)
     engines = [bootstrap.build_engine(chosen) for _ in range(2)]
-    if request.param == "moto":
-        lock = threading.RLock()
-        engines = [replace(e, table=Locked(e.table, lock), blobs=Locked(e.blobs, lock)) for e in engines]
     return [bootstrap.build_services(chosen, engine) for engine in engines]
 
 

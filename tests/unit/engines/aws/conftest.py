@@ -1,4 +1,4 @@
-"""Clients that reach nothing: answers come from a stub, or from moto."""
+"""Clients that reach nothing. Their answers come from a stub or from moto."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 from botocore.stub import Stubber
 
 from app.engines.aws import clients
+from tests.support.aws import OTHER_REGION, aws_environment
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -18,16 +19,13 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="package", autouse=True)
 def _credentials() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as environment:
-        for variable in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-            environment.setenv(variable, "testing")
-        environment.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+    with aws_environment(OTHER_REGION):
         yield
 
 
 @pytest.fixture(scope="package")
 def dynamodb(_credentials: None) -> DynamoDBClient:
-    """A client; making one takes a third of a second."""
+    """A client. It is made once, since that takes a third of a second."""
     return clients.dynamodb()
 
 
@@ -39,7 +37,7 @@ def s3(_credentials: None) -> S3Client:
 
 @pytest.fixture
 def dynamodb_stub(dynamodb: DynamoDBClient) -> Iterator[Stubber]:
-    """What DynamoDB answers, in order; every answer has to be asked for."""
+    """The answers of DynamoDB, in order. The test fails unless all of them are used."""
     with Stubber(dynamodb) as stub:
         yield stub
         stub.assert_no_pending_responses()
@@ -47,7 +45,7 @@ def dynamodb_stub(dynamodb: DynamoDBClient) -> Iterator[Stubber]:
 
 @pytest.fixture
 def s3_stub(s3: S3Client) -> Iterator[Stubber]:
-    """What S3 answers, in order; every answer has to be asked for."""
+    """The answers of S3, in order. The test fails unless all of them are used."""
     with Stubber(s3) as stub:
         yield stub
         stub.assert_no_pending_responses()
@@ -55,7 +53,7 @@ def s3_stub(s3: S3Client) -> Iterator[Stubber]:
 
 @pytest.fixture
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """How long each pause before a repeated call would have been, in seconds."""
+    """The seconds of each pause before a repeated call. Nothing waits."""
     slept: list[float] = []
     monkeypatch.setattr(time, "sleep", slept.append)
     return slept

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from botocore.exceptions import EndpointConnectionError, NoCredentialsError, ParamValidationError, ReadTimeoutError
-from moto import mock_aws
 
 from app.engines.aws import clients, export, export_clients
 from app.engines.aws.export import S3Destination, S3Exports
@@ -23,6 +22,7 @@ from app.errors import (
     StorageUnavailable,
 )
 from app.storage.operations.destinations import S3Target
+from tests.support.aws import OTHER_REGION, mocked_aws
 
 if TYPE_CHECKING:
     from botocore.stub import Stubber
@@ -149,7 +149,7 @@ def test_no_parts_stay_behind_a_stream_that_breaks(destination: S3Destination, s
 
 def test_more_than_one_copy_call_takes(blobs: FileBlobs, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(export, "_COPY_LIMIT", 1024)
-    with mock_aws():
+    with mocked_aws(OTHER_REGION):
         s3 = clients.s3()
         for bucket in ("archive", "drop"):
             s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})

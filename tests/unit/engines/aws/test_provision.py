@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from moto import mock_aws
 
 from app.engines.aws import clients
 from app.engines.aws.provision import create_bucket, create_table
 from app.errors import ConfigurationError, StorageUnavailable
+from tests.support.aws import OTHER_REGION, mocked_aws
 
 
 @pytest.fixture(autouse=True)
 def _aws() -> Iterator[None]:
-    with mock_aws():
+    with mocked_aws(OTHER_REGION):
         yield
 
 

@@ -16,13 +16,13 @@ import pytest
 from botocore.awsrequest import AWSResponse
 from botocore.exceptions import ClientError, EndpointConnectionError
 from botocore.httpchecksum import StreamingChecksumBody
-from moto import mock_aws
 from urllib3 import HTTPResponse
 
 from app.engines.aws import clients
 from app.engines.aws.provision import create_bucket
 from app.engines.aws.s3 import S3Blobs
 from app.errors import BlobMissing, StorageUnavailable
+from tests.support.aws import OTHER_REGION, mocked_aws
 
 if TYPE_CHECKING:
     from botocore.stub import Stubber
@@ -75,7 +75,7 @@ def test_missing(blobs: S3Blobs, s3_stub: Stubber, operation: str, length: int |
 @pytest.fixture
 def moto_blobs() -> Iterator[S3Blobs]:
     """A store in a bucket of moto's, which keeps what was stored and knows unfinished uploads."""
-    with mock_aws():
+    with mocked_aws(OTHER_REGION):
         client = clients.s3()
         create_bucket(client, "bucket")
         yield S3Blobs(client, "bucket")
@@ -205,7 +205,7 @@ def test_servers_without_versions(blobs: S3Blobs, s3_stub: Stubber) -> None:
 
 
 def test_a_bucket_with_versions_keeps_none_of_what_was_removed() -> None:
-    with mock_aws():
+    with mocked_aws(OTHER_REGION):
         client = clients.s3()
         create_bucket(client, "bucket")
         client.put_bucket_versioning(Bucket="bucket", VersioningConfiguration={"Status": "Enabled"})
