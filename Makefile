@@ -1,4 +1,4 @@
-# `make` alone prints what there is. Everything is set up on first use; only Python is needed beforehand.
+# `make` without a target prints the targets. Each target installs what it needs; only Python must be there before.
 PYTHON ?= python3
 ARGS ?=
 
@@ -10,22 +10,22 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 SOURCES := app tests infra
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test check lint types floors integration bench fmt clean
+.PHONY: help install run test check lint types imports integration bench fmt clean
 
 help:  ## Print this help
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-install: $(INSTALLED)  ## Make the virtual environment in .venv
+install: $(INSTALLED)  ## Create the virtual environment in .venv
 
 run: $(INSTALLED)  ## Serve an archive in ./data on http://127.0.0.1:8080
 	@BULKHEAD_LOG_FORMAT=$${BULKHEAD_LOG_FORMAT:-console} exec $(BIN)/bulkhead serve
 
-test: $(INSTALLED)  ## Run the tests; ARGS="-k search" picks some
+test: $(INSTALLED)  ## Run the tests; ARGS="-k search" selects some of them
 	$(BIN)/pytest --numprocesses=auto --maxprocesses=4 --quiet $(ARGS)
 
-check: lint types floors test  ## Everything that must hold before a change goes in
+check: lint types imports test  ## Run all checks that a change must pass
 
-lint: $(INSTALLED)  ## Rules of style, and of CloudFormation
+lint: $(INSTALLED)  ## Check the style of the code, and the CloudFormation template
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/cfn-lint infra/template.yaml
@@ -33,24 +33,24 @@ lint: $(INSTALLED)  ## Rules of style, and of CloudFormation
 types: $(INSTALLED)  ## Check the types
 	$(BIN)/mypy
 
-floors: $(INSTALLED)  ## Check which module may import which
+imports: $(INSTALLED)  ## Check which module may import which
 	$(BIN)/lint-imports
 
-integration: $(SERVERS)  ## Run the tests that need Java, npm and nginx: DynamoDB Local, an S3 server, two copies behind nginx
+integration: $(SERVERS)  ## Run the tests that need Java, npm and nginx: with DynamoDB Local, an S3 server, two copies behind nginx
 	$(BIN)/pytest --quiet $(ARGS) tests/integration
 
-bench: $(INSTALLED)  ## Measure; beside Orthanc where it is installed
+bench: $(INSTALLED)  ## Measure the speed, beside Orthanc if it is installed; ARGS="--beside DIR" compares with another checkout
 	$(BIN)/python -m tests.benchmarks $(ARGS)
 	$(BIN)/python -m tests.benchmarks.worklist
 	$(BIN)/python -m tests.benchmarks.reindex
 	$(BIN)/python -m tests.benchmarks.bulk_update
 	$(BIN)/python -m tests.benchmarks.export
 
-fmt: $(INSTALLED)  ## Bring the code into form
+fmt: $(INSTALLED)  ## Format the code
 	$(BIN)/ruff check --fix-only --quiet $(SOURCES)
 	$(BIN)/ruff format $(SOURCES)
 
-clean:  ## Remove what make made; ./data stays
+clean:  ## Remove everything that make created, but not ./data
 	rm -rf $(VENV) .integration build dist *.egg-info .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find $(SOURCES) -name __pycache__ -prune -exec rm -rf {} +
 
