@@ -1,4 +1,4 @@
-"""What every table engine asks of a call before it touches its store, so that all engines refuse the same ones."""
+"""Checks of the arguments of a table call. Every engine makes them first, so that all engines refuse the same calls."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from app.storage.table.ports import MAX_CHANGES, MAX_ITEM_BYTES, MAX_WRITE_BYTES
 
 MAX_PK_BYTES: Final = 2048
 MAX_SK_BYTES: Final = 1024
-"""How long a key may be, in UTF-8; DynamoDB's limits."""
+"""How long a key may be in UTF-8. These are limits of DynamoDB."""
 
 
 def check_keys(changes: Sequence[Change]) -> None:
-    """Raise ValueError when the changes are too many for one write, two name one key, or a key cannot be stored."""
+    """Raise ValueError when there are too many changes, when two have the same key, or when a key cannot be stored."""
     if len(changes) > MAX_CHANGES:
         raise ValueError(f"A write takes at most {MAX_CHANGES} changes, not {len(changes)}.")
     seen: set[Key] = set()
@@ -28,19 +28,19 @@ def check_keys(changes: Sequence[Change]) -> None:
 
 
 def storable(key: Key) -> bool:
-    """Return whether an item can lie under the key at all; raise UnicodeEncodeError when the key is not UTF-8."""
+    """Return whether an item can have this key. Raises UnicodeEncodeError when the key cannot be encoded in UTF-8."""
     return 0 < len(key.pk.encode()) <= MAX_PK_BYTES and 0 < len(key.sk.encode()) <= MAX_SK_BYTES
 
 
 def check_range(between: Range) -> None:
-    """Raise ValueError when a bound is longer than a sort key can be: DynamoDB would refuse the query."""
+    """Raise ValueError when a bound is longer than a sort key may be. DynamoDB would refuse the query."""
     for bound in between:
         if len(bound.encode()) > MAX_SK_BYTES:
             raise ValueError(f"The bound {bound[:100]!r}… of a range is longer than {MAX_SK_BYTES} bytes.")
 
 
 def check_sizes(sizes: Sequence[tuple[Key, int]]) -> None:
-    """Raise ValueError when an item, or all of one write together, has more bytes than an engine takes."""
+    """Raise ValueError when an item, or all items of one write, have more bytes than an engine accepts."""
     for key, size in sizes:
         if size > MAX_ITEM_BYTES:
             raise ValueError(f"The item {tuple(key)} has {size} bytes; at most {MAX_ITEM_BYTES} are allowed.")

@@ -1,4 +1,4 @@
-"""Items as DynamoDB's attribute values, there and back. boto3's own serializer is several times slower."""
+"""Conversion between items and the attribute values of DynamoDB. The serializer of boto3 is several times slower."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import orjson
 from app.storage.table.ports import Item, Key
 
 DATA: Final = "_data"
-"""The attribute that carries an item's opaque bytes; there is none when they are empty."""
+"""The attribute with the bytes of an item. An item without bytes does not have it."""
 
 _NOT_FIELDS: Final = frozenset({"pk", "sk", DATA})
 
@@ -37,19 +37,19 @@ def of_item(item: Item) -> Attributes:
 
 
 def item(attributes: Attributes) -> Item:
-    """Return the item that `of_item` was given."""
+    """Return the item that these attributes stand for: the inverse of `of_item`."""
     fields = {name: decoded(value) for name, value in attributes.items() if name not in _NOT_FIELDS}
     key = Key(attributes["pk"]["S"], attributes["sk"]["S"])
     return Item(key, fields, attributes[DATA]["B"] if DATA in attributes else b"")
 
 
 def size(item: Item) -> int:
-    """Return about how many bytes the item takes, as JSON; DynamoDB's own figure is a little less."""
+    """Return about how many bytes the item takes: its size as JSON. DynamoDB counts a little less."""
     return len(orjson.dumps(item.fields)) + len(item.data)
 
 
 def encoded(value: object) -> dict[str, Any]:
-    """Return the attribute value for a str, int, bool, list or dict; raise TypeError for anything else."""
+    """Return the attribute value of a str, int, bool, list or dict. Raises TypeError for anything else."""
     encoder = _ENCODERS.get(type(value))
     if encoder is None:
         raise TypeError(f"A field cannot hold a {type(value).__name__}.")
@@ -57,7 +57,7 @@ def encoded(value: object) -> dict[str, Any]:
 
 
 def decoded(attribute: dict[str, Any]) -> Any:
-    """Return the value of an attribute value."""
+    """Return the value of an attribute value: the inverse of `encoded`."""
     ((tag, value),) = attribute.items()
     return _DECODERS[tag](value)
 

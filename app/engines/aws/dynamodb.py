@@ -1,9 +1,10 @@
-"""The `Table` port on one DynamoDB table. What the port calls an item is one there; see `attributes.py`.
+"""The `Table` port on one DynamoDB table. An item of the port is an item of DynamoDB (`attributes.py`).
 
-A lone change that expects nothing is a plain PutItem or DeleteItem, which the SDK may send twice without harm. Every
-other write is a transaction with a request token, a single conditional one too: a conditional PutItem whose answer was
-lost, and that the SDK sends again, fails on its own first attempt, and reading back cannot tell our item from an equal
-one of another writer. The token makes the second attempt an echo of the first.
+A single change without an expectation is a plain PutItem or DeleteItem. The SDK may send it twice without harm.
+
+Every other write is a transaction with a request token, also a single conditional change. If the answer is lost, the
+SDK sends the request again. A conditional PutItem would then fail because of its own first attempt, and a read could
+not tell our item from an equal item of another writer. With the token, DynamoDB repeats its first answer.
 """
 
 from __future__ import annotations
@@ -22,20 +23,20 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 _BATCH: Final = 100
-"""Keys in one BatchGetItem; DynamoDB's limit."""
+"""Keys in one BatchGetItem. This is a limit of DynamoDB."""
 
 _FIRST_PAGE: Final = 500
 """Items in the first page of a query without a limit."""
 
 _WHOLE_PAGE: Final = 100_000
-"""More than the megabyte at which DynamoDB ends a page anyway."""
+"""More items than the megabyte has with which DynamoDB ends a page."""
 
 
 class DynamoTable:
     """A `Table` in the DynamoDB table `name`, for any number of processes on any number of machines.
 
-    Every write is one call, so a killed process leaves it whole or absent. A counter may skip numbers: the SDK repeats
-    an `add` whose answer was lost.
+    Every write is one call, so a kill -9 leaves all of it or nothing. A counter may skip numbers, because the SDK
+    repeats an `add` whose answer was lost.
     """
 
     def __init__(self, client: DynamoDBClient, name: str) -> None:
@@ -43,7 +44,7 @@ class DynamoTable:
         self._name = name
 
     def get(self, key: Key) -> Item | None:
-        """Return the item, or None; one GetItem."""
+        """Return the item, or None. This is one GetItem."""
         if not storable(key):
             return None
         with translated():
@@ -51,7 +52,7 @@ class DynamoTable:
         return attributes.item(answer["Item"]) if "Item" in answer else None
 
     def get_many(self, keys: Sequence[Key]) -> list[Item | None]:
-        """Return one entry for each key, in the order of `keys`; one BatchGetItem for each 100 different keys."""
+        """Return one entry for each key, in the order of `keys`. One BatchGetItem serves 100 different keys."""
         different = [key for key in dict.fromkeys(keys) if storable(key)]
         found: dict[Key, Item] = {}
         for start in range(0, len(different), _BATCH):
@@ -77,7 +78,7 @@ class DynamoTable:
     def query(
         self, pk: str, between: Range = ALL, *, reverse: bool = False, limit: int | None = None
     ) -> Iterator[Item]:
-        """Yield the items in order; one Query for each page of at most 1 MB."""
+        """Yield the items in order. This is one Query for each page of at most 1 MB."""
         left = sys.maxsize if limit is None else limit
         pages = (_FIRST_PAGE, _WHOLE_PAGE) if limit is None else (limit, limit)
         for answer in self._pages(pk, between, *pages, ScanIndexForward=not reverse):
@@ -88,7 +89,7 @@ class DynamoTable:
                 return
 
     def count(self, pk: str, between: Range = ALL) -> int:
-        """Return how many items lie in the range; one Query for each megabyte that they have."""
+        """Return how many items are in the range. This is one Query for each megabyte of items."""
         return sum(answer["Count"] for answer in self._pages(pk, between, _WHOLE_PAGE, _WHOLE_PAGE, Select="COUNT"))
 
     def _pages(self, pk: str, between: Range, first: int, rest: int, **how: object) -> Iterator[dict[str, Any]]:
@@ -140,7 +141,7 @@ class DynamoTable:
         return {"ConditionCheck": {"TableName": self._name, "Key": attributes.of_key(change.key), **condition}}
 
     def add(self, key: Key, counter: str, by: int) -> int:
-        """Add to the field and return its new value; one UpdateItem."""
+        """Add to the field and return its new value. This is one UpdateItem."""
         request = {
             "TableName": self._name,
             "Key": attributes.of_key(key),

@@ -1,7 +1,7 @@
-"""Exports into a bucket: another one, another region or account, or another S3-compatible store.
+"""Exports into a bucket: in any region, of any account, or of another S3-compatible store.
 
-Stored objects are copied within S3 where one credential reaches both buckets; where it does not, they stream through
-this process in parts of a few mebibytes.
+If one credential reaches both buckets, S3 copies the stored objects. Otherwise they pass through this process, in parts
+of a few mebibytes.
 """
 
 from __future__ import annotations
@@ -34,26 +34,26 @@ if TYPE_CHECKING:
     from mypy_boto3_s3.type_defs import CopySourceTypeDef
 
 _COPY_LIMIT: Final = 5 * 1024**3
-"""Bytes that one CopyObject takes; S3's limit."""
+"""Bytes of the largest object that one CopyObject copies. This is a limit of S3."""
 
 _COPIED_PARTS: Final = TransferConfig(multipart_threshold=1, multipart_chunksize=1024**3, use_threads=False)
-"""How what is too large for one CopyObject is copied."""
+"""How an object is copied that is too large for one CopyObject."""
 
 _NOT_FOUND: Final = frozenset({"NoSuchBucket", "404", "NotFound"})
 _NO_OBJECT: Final = frozenset({"NoSuchKey"})
-_NOT_AUTHORISED: Final = frozenset({401, 403})
-_ASK_AGAIN: Final = frozenset({408, 429})
-_PASSING: Final = frozenset({"RequestTimeout", "ExpiredToken", "OperationAborted"})
-"""Answers of status 4xx that another attempt need not get."""
+_UNAUTHORISED_STATUSES: Final = frozenset({401, 403})
+_TRANSIENT_STATUSES: Final = frozenset({408, 429})
+_TRANSIENT_CODES: Final = frozenset({"RequestTimeout", "ExpiredToken", "OperationAborted"})
+"""Errors of status 4xx that another attempt may not meet."""
 
 _UNAUTHORISED: Final = "Not authorised to write to the bucket '{}'."
 _FAILED: Final = "Writing to the bucket '{}' failed."
 
 
 class S3Exports:
-    """Opens places in S3.
+    """Opens destinations in S3.
 
-    `home` gives the service's own client, `bucket` is where `blobs` lie for it; "" when they do not lie in S3.
+    `home` returns the client of the service itself. `bucket` is the bucket of `blobs`, "" if they are not in S3.
     """
 
     def __init__(self, home: Callable[[], S3Client], bucket: str, blobs: BlobStore) -> None:
@@ -62,7 +62,7 @@ class S3Exports:
         self._blobs = blobs
 
     def open(self, target: S3Target, operation: str) -> S3Destination:
-        """Return the place that the target names, its role assumed; raises `DestinationRefused`."""
+        """Return the destination that the target names, with its role assumed. Raises `DestinationRefused`."""
         source = self._bucket if not target.endpoint else ""
         if source == target.bucket:
             raise DestinationRefused("The archive's own bucket is no destination of an export.")
@@ -71,7 +71,7 @@ class S3Exports:
 
 
 class S3Destination:
-    """A `Destination` in a bucket. `source` is the bucket of the stored blobs, "" to stream them."""
+    """A `Destination` in a bucket. `source` is the bucket of the stored blobs, or "" if S3 cannot copy them."""
 
     def __init__(self, client: S3Client, target: S3Target, source: str, blobs: BlobStore) -> None:
         self._client = client
@@ -85,7 +85,7 @@ class S3Destination:
         }
 
     def url(self, key: str) -> str:
-        """Return the URL of the object: the bucket as the host's first part at AWS, as the path's elsewhere."""
+        """Return the URL of the object. The bucket is the first part of the host at AWS, of the path elsewhere."""
         bucket, path = self._target.bucket, quote(self._target.prefix + key)
         scheme, host, *_ = urlsplit(self._client.meta.endpoint_url)
         if at_aws(host) and "." not in bucket:  # the certificate covers one label
@@ -93,9 +93,9 @@ class S3Destination:
         return f"{scheme}://{host}/{bucket}/{path}"
 
     def write(self, key: str, body: BinaryIO, content_type: str) -> None:
-        """Upload the body: one PutObject, or a multipart upload over 5 MiB.
+        """Upload the body: in one PutObject, or in parts if it has 8 MiB or more.
 
-        A kill -9 leaves nothing, or an unfinished upload for the lifecycle rule of the bucket.
+        A kill -9 leaves nothing, or an unfinished upload, which the lifecycle rule of the bucket may remove.
         """
         try:
             with _translated(self._target.bucket):
@@ -106,23 +106,23 @@ class S3Destination:
                     ExtraArgs={"ContentType": content_type, **self._encryption},
                     Config=IN_ONE_THREAD,
                 )
-        except OSError as error:  # what reading a local file raises; botocore wraps its own
+        except OSError as error:  # a local file could not be read; boto3 raises its own errors
             raise StorageUnavailable from error
 
     def copy(self, blob: str, size: int, key: str, content_type: str) -> None:
-        """Copy the blob within S3; stream it where that is refused.
+        """Let S3 copy the blob. If S3 refuses, read the blob and upload it.
 
-        A refusal does not tell which bucket is meant. If streaming succeeds it was ours that the credential does not
-        reach, and later copies with this destination stream at once; if not, the upload says what is wrong.
+        A refusal does not name the bucket that it is about. If the upload succeeds, the credential does not reach our
+        bucket, and later files of this destination are uploaded at once. If the upload fails, its error says why.
         """
         source = self._source
-        if source and self._copied({"Bucket": source, "Key": blob}, size, key, content_type):
+        if source and self._copy_within_s3({"Bucket": source, "Key": blob}, size, key, content_type):
             return
         with self._blobs.open(blob) as body:
             self.write(key, body, content_type)
         self._source = ""
 
-    def _copied(self, source: CopySourceTypeDef, size: int, key: str, content_type: str) -> bool:
+    def _copy_within_s3(self, source: CopySourceTypeDef, size: int, key: str, content_type: str) -> bool:
         where: Any = {"Bucket": self._target.bucket, "Key": self._target.prefix + key, "CopySource": source}
         how: Any = {"ContentType": content_type, "MetadataDirective": "REPLACE", **self._encryption}
         with _translated(self._target.bucket):
@@ -134,7 +134,7 @@ class S3Destination:
             except ClientError as error:
                 if code(error) in _NO_OBJECT:
                     raise BlobMissing(source["Key"]) from error
-                if _final(error):
+                if _is_final(error):
                     return False
                 raise
         return True
@@ -142,11 +142,11 @@ class S3Destination:
 
 @contextmanager
 def _translated(bucket: str) -> Iterator[None]:
-    """Raise in the port's words what boto3 raises; nothing of what a server wrote reaches the message."""
+    """Raise the errors of the port for those of boto3. Their messages contain no text of a server."""
     try:
         yield
     except ClientError as error:
-        if not _final(error):
+        if not _is_final(error):
             raise DestinationUnavailable(f"The bucket '{bucket}' did not take what was written.") from error
         raise DestinationRefused(_refusal(error).format(bucket)) from error
     except (NoConnection, HTTPClientError) as error:
@@ -160,12 +160,16 @@ def _translated(bucket: str) -> Iterator[None]:
 def _refusal(error: ClientError) -> str:
     if code(error) in _NOT_FOUND:
         return "The bucket '{}' was not found."
-    return _UNAUTHORISED if _status(error) in _NOT_AUTHORISED else _FAILED
+    return _UNAUTHORISED if _status(error) in _UNAUTHORISED_STATUSES else _FAILED
 
 
-def _final(error: ClientError) -> bool:
-    """Tell whether the answer is a refusal rather than a failure that may pass."""
-    return 300 <= _status(error) < 500 and _status(error) not in _ASK_AGAIN and code(error) not in _PASSING
+def _is_final(error: ClientError) -> bool:
+    """Return whether another attempt would get the same answer."""
+    return (
+        300 <= _status(error) < 500
+        and _status(error) not in _TRANSIENT_STATUSES
+        and code(error) not in _TRANSIENT_CODES
+    )
 
 
 def _status(error: ClientError) -> int:

@@ -1,4 +1,4 @@
-"""Clients for the places that exports go to: other regions, other S3-compatible stores, roles to assume."""
+"""Clients for destinations of exports: in other regions, in other S3-compatible stores, with a role to assume."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 _SESSION_SECONDS: Final = 3600
 _RENEWED_SECONDS: Final = 1800
-"""How long a client with an assumed role is used: half of its session, so that no step outlives it."""
+"""How long a client with an assumed role is used. It is half of the session, so the session outlives every step."""
 
-_KEPT: Final = 8
-"""Clients kept for other regions, endpoints and roles; making one takes a third of a second."""
+_MAX_CLIENTS: Final = 8
+"""How many clients are kept. It takes a third of a second to make one."""
 
 _CONFIG: Final = Config(
     max_pool_connections=16,
@@ -33,8 +33,8 @@ _CONFIG: Final = Config(
 )
 
 
-class _Access(NamedTuple):
-    """What a client is made for; with a role, one operation."""
+class ClientKey(NamedTuple):
+    """What a client is made for. `operation` is empty without a role: only sessions belong to one operation."""
 
     region: str
     endpoint: str
@@ -44,34 +44,34 @@ class _Access(NamedTuple):
 
 
 class Clients:
-    """Gives the client for a target: the service's own (`home`) where that will do, else one made for it and kept."""
+    """The clients for targets: the client of the service itself (`home`) if it fits, otherwise one for the target."""
 
     def __init__(self, home: Callable[[], S3Client]) -> None:
         self._home = home
-        self._kept: dict[_Access, tuple[float, S3Client]] = {}
+        self._kept: dict[ClientKey, tuple[float, S3Client]] = {}
         self._lock = threading.Lock()
 
     def of(self, target: S3Target, operation: str) -> S3Client:
-        """Return a client; it asks STS for the target's role. Raises what boto3 raises, and `ConfigurationError`."""
+        """Return a client, with the role of the target assumed. Raises what boto3 raises, and `ConfigurationError`."""
         home = self._home()
         if not (target.endpoint or target.role) and target.region in ("", home.meta.region_name):
             return home
         region = target.region or home.meta.region_name
-        access = _Access(region, target.endpoint, target.role, target.external_id, operation if target.role else "")
+        access = ClientKey(region, target.endpoint, target.role, target.external_id, operation if target.role else "")
         with self._lock:
             due, kept = self._kept.get(access, (0.0, home))
         if due > time.monotonic():
             return kept
-        made = _made(access)  # outside the lock, for it may wait for the network
+        made = _make(access)  # without the lock, because it may wait for the network
         with self._lock:
             self._kept.pop(access, None)
             self._kept[access] = time.monotonic() + _RENEWED_SECONDS, made
-            while len(self._kept) > _KEPT:
+            while len(self._kept) > _MAX_CLIENTS:
                 del self._kept[next(iter(self._kept))]
         return made
 
 
-def _made(access: _Access) -> S3Client:
+def _make(access: ClientKey) -> S3Client:
     """Return a client. Raises what boto3 raises, and `ConfigurationError` for a host that no URL can have."""
     session = boto3.session.Session(region_name=access.region or None)
     if access.role:
@@ -82,8 +82,8 @@ def _made(access: _Access) -> S3Client:
         raise ConfigurationError(f"{access.endpoint} is no endpoint.") from error
 
 
-def _assumed(session: boto3.session.Session, access: _Access) -> boto3.session.Session:
-    """Return a session of the role, named for the operation; its credentials are in memory alone."""
+def _assumed(session: boto3.session.Session, access: ClientKey) -> boto3.session.Session:
+    """Return a session of the role, named after the operation. Its credentials are kept in memory only."""
     sts: Any = session.client("sts", config=_CONFIG)
     external = {"ExternalId": access.external_id} if access.external_id else {}
     given = sts.assume_role(

@@ -15,10 +15,10 @@ from app.storage.table.retry import RetriesExhausted, Retry
 T = TypeVar("T")
 
 RETRY: Final = Retry(attempts=8, first_pause=0.02, longest_pause=1.0)
-"""How often a call is made while other transactions hold its items, on top of what the SDK repeats by itself."""
+"""How often a call is made while other transactions use its items. The SDK repeats each call for other reasons too."""
 
 _UNDECIDED: Final = "TransactionInProgressException"
-"""An earlier attempt of the same call is still at work: it may yet write."""
+"""An earlier attempt of the same call has not ended. It may still write."""
 
 _CONTENDED: Final = frozenset(
     {
@@ -44,7 +44,7 @@ def translated() -> Iterator[None]:
 
 
 def code(error: ClientError) -> str:
-    """Return AWS's name for the error, `NoSuchKey` for instance."""
+    """Return the name that AWS gives to the error, for example `NoSuchKey`."""
     return str(error.response.get("Error", {}).get("Code", ""))
 
 
@@ -54,7 +54,7 @@ def read_failure(error: ClientError, key: str) -> BlobMissing | StorageUnavailab
 
 
 def unthrottled(call: Callable[[], T]) -> T:
-    """Return what `call` answers, asking again while it raises `Contended`; StorageUnavailable in the end."""
+    """Return the answer to `call`. It is repeated while it raises `Contended`. Raises StorageUnavailable in the end."""
     try:
         return RETRY.run(call, on=Contended)
     except RetriesExhausted as exhausted:
@@ -62,15 +62,15 @@ def unthrottled(call: Callable[[], T]) -> T:
 
 
 class Contended(Exception):
-    """Other transactions hold the items, or AWS throttles. Another attempt may succeed."""
+    """Other transactions use the items, or AWS throttles. Another attempt may succeed."""
 
 
 def retried(call: Callable[..., Any], request: dict[str, Any], keys: Sequence[Key] = ()) -> Any:
-    """Return what `call` answers, asking again while other transactions are under way on the same items.
+    """Return the answer to `call`. It is repeated while other transactions use the same items.
 
-    `keys` are those of the transaction's actions, in order. Raises `Conflict` with the first of them whose condition
-    failed, `Conflict(None)` when the others did not come to an end, and StorageUnavailable, after which the items may
-    have been written.
+    `keys` are the keys of the transaction's actions, in the same order. Raises `Conflict` with the first key whose
+    condition failed, and `Conflict(None)` when the other transactions do not end. Raises StorageUnavailable for every
+    other failure; the items may have been written then.
     """
     reasons: list[str] = []
 

@@ -1,6 +1,6 @@
-"""Making the table and the bucket, for `bulkhead init`; both may be called again at any time.
+"""Creation of the table and the bucket for `bulkhead init`. Both functions may be called again at any time.
 
-Where infrastructure is described as code (`infra/template.yaml`), that makes them and this is not needed.
+A deployment from `infra/template.yaml` does not need them: the template creates both.
 """
 
 from __future__ import annotations
@@ -29,22 +29,22 @@ _NOT_OFFERED: Final = frozenset(
         "UnknownOperationException",
         "NotImplemented",
         "MethodNotAllowed",
-        "BucketAlreadyExists",  # a server that does not know `?encryption` takes it for another CreateBucket
+        "BucketAlreadyExists",  # a server without `?encryption` takes the call for a CreateBucket
     }
 )
 _NO_CONSTRAINT: Final = "us-east-1"
-"""The one region that CreateBucket must not be told."""
+"""The only region that a CreateBucket may not name."""
 
 
 def create_table(client: DynamoDBClient, name: str) -> None:
-    """Make the table, encrypted, billed on demand, with point-in-time recovery, and wait until it is usable.
+    """Create the table: encrypted, billed on demand, with point-in-time recovery. Wait until it can be used.
 
-    Raises ConfigurationError when there is a table of that name with other keys.
+    Raises ConfigurationError when a table of that name has other keys.
     """
     with translated():
-        _unless(
-            _EXISTS,
+        _succeeds(
             client.create_table,
+            _EXISTS,
             TableName=name,
             BillingMode="PAY_PER_REQUEST",
             KeySchema=_KEYS,
@@ -54,37 +54,37 @@ def create_table(client: DynamoDBClient, name: str) -> None:
         client.get_waiter("table_exists").wait(TableName=name, WaiterConfig={"Delay": 2, "MaxAttempts": 60})
         if client.describe_table(TableName=name)["Table"]["KeySchema"] != _KEYS:
             raise ConfigurationError(f"The DynamoDB table {name!r} has other keys than pk (partition) and sk (sort).")
-        _unless(
-            _NOT_OFFERED,
+        _succeeds(
             client.update_continuous_backups,
+            _NOT_OFFERED,
             TableName=name,
             PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True},
         )
 
 
 def create_bucket(client: S3Client, name: str) -> None:
-    """Make the bucket, encrypted, closed to the public, with stale multipart uploads removed after a day.
+    """Create the bucket: encrypted, not public, with unfinished multipart uploads removed after a day.
 
-    The settings of a bucket that is already ours are left alone.
+    The settings of a bucket that exists are not changed.
     """
     region = client.meta.region_name
     where: dict[str, Any] = {}
     if region != _NO_CONSTRAINT:
         where["CreateBucketConfiguration"] = {"LocationConstraint": region}
     with translated():
-        if _unless(_MISSING, client.head_bucket, Bucket=name):
+        if _succeeds(client.head_bucket, _MISSING, Bucket=name):
             return
-        _unless(_EXISTS, client.create_bucket, Bucket=name, **where)
+        _succeeds(client.create_bucket, _EXISTS, Bucket=name, **where)
         for setting, value in _BUCKET_SETTINGS.items():
-            _unless(_NOT_OFFERED, getattr(client, setting), Bucket=name, **value)
+            _succeeds(getattr(client, setting), _NOT_OFFERED, Bucket=name, **value)
 
 
-def _unless(codes: frozenset[str], call: Callable[..., Any], **request: object) -> bool:
-    """Make the call; return False when it fails with one of the codes."""
+def _succeeds(call: Callable[..., Any], tolerated: frozenset[str], **request: object) -> bool:
+    """Make the call. Return False if it fails with a tolerated code, True if it succeeds. Raises every other error."""
     try:
         call(**request)
     except ClientError as error:
-        if code(error) not in codes:
+        if code(error) not in tolerated:
             raise
         return False
     return True

@@ -27,7 +27,7 @@ _UPLOADS_AT_ONCE: Final = 2
 """Parts and bodies of the managed uploads of one process; together they take 64 MiB of memory at most."""
 
 _DELETE_BATCH: Final = 1000
-"""Keys in one DeleteObjects; S3's limit."""
+"""Keys in one DeleteObjects. This is a limit of S3."""
 
 _NOT_OFFERED: Final = frozenset({"NotImplemented", "501"})
 
@@ -64,7 +64,7 @@ class S3Blobs:
         return body.size
 
     def open(self, key: str, start: int = 0, length: int | None = None) -> BinaryIO:
-        """Return a stream of one GetObject, resumed where it breaks off; close it to give the connection back."""
+        """Return a stream of one GetObject, which survives broken connections. Close it to free its connection."""
         if start < 0 or (length is not None and length < 0):
             raise ValueError(f"A range cannot start at {start} with length {length}.")
         if length == 0:
@@ -81,7 +81,7 @@ class S3Blobs:
             raise StorageUnavailable from error
 
     def delete(self, keys: Iterable[str]) -> None:
-        """Remove the objects, with all their versions where the bucket keeps versions; 1000 a call."""
+        """Remove the objects, and all their versions if the bucket keeps versions. A kill -9 leaves some objects."""
         pending = iter(keys)
         while chunk := list(islice(pending, _DELETE_BATCH)):
             with translated():

@@ -1,6 +1,6 @@
-"""The `Queue` port on an SQS queue: long poll, and visibility extended for as long as the work takes.
+"""The `Queue` port on an SQS queue, with long polls.
 
-What is set aside after repeated failure is the queue's own affair (its redrive policy, `infra/template.yaml`).
+The redrive policy of the queue moves a message to the dead letters after repeated failure (`infra/template.yaml`).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ HIDDEN_SECONDS: Final = 300
 """How long a received message is hidden from others."""
 
 _LONGEST_WAIT: Final = 20
-_GONE: Final = frozenset(
+_NOT_HELD: Final = frozenset(
     {
         "InvalidParameterValue",
         "MessageNotInflight",
@@ -27,7 +27,7 @@ _GONE: Final = frozenset(
         "ReceiptHandleIsInvalid",
     }
 )
-"""What SQS answers when a message has come back to others, or is done, or has been hidden for its full twelve hours."""
+"""Answers of SQS when another receiver has the message, when it is done, or when it was hidden for twelve hours."""
 
 
 class SqsQueue:
@@ -38,12 +38,12 @@ class SqsQueue:
         self._url = url
 
     def send(self, body: str, delay: int = 0) -> None:
-        """Announce, after `delay` seconds."""
+        """Send a message that is due after `delay` seconds."""
         with translated():
             self._client.send_message(QueueUrl=self._url, MessageBody=body, DelaySeconds=delay)
 
     def receive(self, wait: float = 0) -> Message | None:
-        """Return a message, or None after waiting for whole seconds: SQS answers the moment there is one."""
+        """Return a message, or None after `wait` seconds (whole ones). SQS answers as soon as it has one."""
         with translated():
             answer = self._client.receive_message(
                 QueueUrl=self._url,
@@ -55,14 +55,14 @@ class SqsQueue:
         return Message(messages[0]["Body"], messages[0]["ReceiptHandle"]) if messages else None
 
     def extend(self, message: Message, seconds: int) -> Message:
-        """Hide a received message for `seconds` from now; it stays as it is if that cannot be any more."""
+        """Hide a received message for `seconds` from now. This has no effect if another receiver has got it since."""
         with translated():
             try:
                 self._client.change_message_visibility(
                     QueueUrl=self._url, ReceiptHandle=message.receipt, VisibilityTimeout=seconds
                 )
             except ClientError as error:
-                if code(error) not in _GONE:
+                if code(error) not in _NOT_HELD:
                     raise
         return message
 
@@ -72,6 +72,6 @@ class SqsQueue:
             self._client.delete_message(QueueUrl=self._url, ReceiptHandle=message.receipt)
 
     def check(self) -> None:
-        """Ask for an attribute; raise StorageUnavailable if there is no answer, or no such queue."""
+        """Read an attribute of the queue. Raises StorageUnavailable if there is no answer or no such queue."""
         with translated():
             self._client.get_queue_attributes(QueueUrl=self._url, AttributeNames=["QueueArn"])

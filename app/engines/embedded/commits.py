@@ -1,8 +1,10 @@
-"""Group commit: the writes of many threads go into one SQLite transaction, so that one fsync serves them all.
+"""Group commit: the writes of several threads share one SQLite transaction, so that they share one fsync.
 
-The first writer to come leads: it takes the lock file (other processes queue there, in the kernel, instead of in
-SQLite's sleeping busy handler), runs every operation that waits, commits, and hands the lead to the next one waiting.
-The kernel drops the lock of a killed process, and SQLite drops its unfinished transaction.
+The first writer becomes the leader. It takes the lock file, runs all waiting operations in one transaction, commits,
+and makes the next waiting writer the leader. Other processes wait for the lock file in the kernel. SQLite itself would
+let them sleep and try again, which is slower.
+
+A kill -9 leaves nothing behind: the kernel releases the lock, and SQLite rolls the unfinished transaction back.
 """
 
 from __future__ import annotations
@@ -20,35 +22,40 @@ from app.engines.embedded.connections import BUSY_SECONDS, connect
 from app.errors import Conflict, StorageUnavailable
 
 Operation = Callable[[sqlite3.Connection], int]
-"""Reads and writes inside the transaction. It may raise Conflict (or TypeError) before it writes anything."""
+"""Reads and writes inside the transaction. It may raise Conflict or TypeError, but only before its first write."""
 
 LARGEST_LOG: Final = 64 * 1024 * 1024
-"""How many bytes SQLite's log grows before it is begun anew. SQLite does that by itself only in a moment when nobody
-reads, which never comes where readers come and go without a break."""
+"""By how many bytes the write-ahead log of SQLite grows before it is truncated.
 
-_PATIENCE: Final = 1000
-"""How long writers then wait for those who read, in milliseconds; should they not come to an end, the log grows on."""
+SQLite truncates it by itself only when there is no reader. With readers all the time, the log would grow for ever.
+"""
+
+_TRUNCATION_MILLISECONDS: Final = 1000
+"""How long a truncation waits for the readers. If they do not end, the log keeps growing until the next attempt."""
 
 _SYNCHRONOUS: Final = {True: "PRAGMA synchronous = FULL", False: "PRAGMA synchronous = NORMAL"}
 
 
-class _Ticket:
-    """One operation on its way through a commit. Unless told better it has failed, so nobody trusts a lost one."""
+class _PendingWrite:
+    """One operation that waits for its commit, and then its result.
 
-    __slots__ = ("durable", "error", "leads", "operation", "turn", "value")
+    It counts as failed until the leader says otherwise: if the leader dies, no waiting thread reports a success.
+    """
+
+    __slots__ = ("durable", "error", "is_leader", "operation", "result", "wake_up")
 
     def __init__(self, operation: Operation, durable: bool) -> None:
         self.operation = operation
         self.durable = durable
-        self.value = 0
+        self.result = 0
         self.error: Exception | None = StorageUnavailable()
-        self.leads = False
-        self.turn = Lock()
-        self.turn.acquire()
+        self.is_leader = False
+        self.wake_up = Lock()  # released by the leader
+        self.wake_up.acquire()
 
 
 class GroupCommit:
-    """The one way to write to a file; `lock` is a file beside it that orders the processes."""
+    """Writes to the SQLite file `path`. All processes that write to it use the same `lock` file."""
 
     def __init__(self, path: Path, lock: Path) -> None:
         self._path = path
@@ -57,32 +64,32 @@ class GroupCommit:
         self._start()
 
     def _start(self) -> None:
-        self._mutex = Lock()  # guards _waiting and _led
-        self._waiting: list[_Ticket] = []
-        self._led = False
-        self._writing = Lock()  # guards what follows
+        self._mutex = Lock()  # protects _waiting and _has_leader
+        self._waiting: list[_PendingWrite] = []
+        self._has_leader = False
+        self._writing = Lock()  # protects the fields below
         self._lock_file: int | None = None
         self._connection: sqlite3.Connection | None = None
         self._durable: bool | None = None
         self._log_limit = LARGEST_LOG
 
     def run(self, operation: Operation, *, durable: bool) -> int:
-        """Run the operation in a transaction, commit, and return what it returned.
+        """Run the operation in a transaction, commit, and return the result of the operation.
 
-        With `durable` the transaction is on disk by then. Raises what the operation raised; sqlite3.Error or OSError
-        when the file cannot be written; StorageUnavailable when another thread met such an error on our behalf.
+        With `durable` the transaction is on disk when this returns. Raises what the operation raises; sqlite3.Error or
+        OSError when the file cannot be written; StorageUnavailable when this happened in the leader's thread.
         """
-        ticket = _Ticket(operation, durable)
-        self._queue(ticket)
-        if ticket.leads:
-            self._lead(ticket)
-        if ticket.error is not None:
-            raise ticket.error
-        return ticket.value
+        write = _PendingWrite(operation, durable)
+        self._wait_for_turn(write)
+        if write.is_leader:
+            self._lead(write)
+        if write.error is not None:
+            raise write.error
+        return write.result
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
-        """Keep every other writer out, in this process and in others."""
+        """Exclude every other writer, in this process and in others."""
         with self._writing:
             if self._lock_file is None:
                 self._lock_file = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
@@ -92,26 +99,26 @@ class GroupCommit:
             finally:
                 fcntl.flock(self._lock_file, fcntl.LOCK_UN)
 
-    # --- taking turns -----------------------------------------------------------------------------------------------
+    # --- leader and followers ---------------------------------------------------------------------------------------
 
-    def _queue(self, ticket: _Ticket) -> None:
-        """Wait until the operation has been run, or is to be run by its own thread, which then leads."""
+    def _wait_for_turn(self, write: _PendingWrite) -> None:
+        """Wait until a leader has run the operation, or until this thread becomes the leader."""
         try:
             with self._mutex:
-                self._waiting.append(ticket)
-                ticket.leads, self._led = not self._led, True
-            if not ticket.leads:
-                ticket.turn.acquire()
-        except BaseException:  # a signal handler raised in this thread: the others must not wait for it to lead
+                self._waiting.append(write)
+                write.is_leader, self._has_leader = not self._has_leader, True
+            if not write.is_leader:
+                write.wake_up.acquire()
+        except BaseException:  # a signal handler raised in this thread: the other threads must not wait for it
             with self._mutex:
-                if ticket in self._waiting:
-                    self._waiting.remove(ticket)
-                    if ticket.leads:
-                        self._promote()
+                if write in self._waiting:
+                    self._waiting.remove(write)
+                    if write.is_leader:
+                        self._choose_leader()
             raise
 
-    def _lead(self, own: _Ticket) -> None:
-        batch: list[_Ticket] = []
+    def _lead(self, own: _PendingWrite) -> None:
+        batch: list[_PendingWrite] = []
         try:
             with self.exclusive():
                 with self._mutex:
@@ -121,47 +128,47 @@ class GroupCommit:
             with self._mutex:
                 if own in self._waiting:
                     self._waiting.remove(own)
-                self._promote()
-            for ticket in batch:
-                if ticket is not own:
-                    ticket.turn.release()
+                self._choose_leader()
+            for write in batch:
+                if write is not own:
+                    write.wake_up.release()
 
-    def _promote(self) -> None:
-        self._led = bool(self._waiting)
-        if self._led:
-            self._waiting[0].leads = True
-            self._waiting[0].turn.release()
+    def _choose_leader(self) -> None:
+        self._has_leader = bool(self._waiting)
+        if self._has_leader:
+            self._waiting[0].is_leader = True
+            self._waiting[0].wake_up.release()
 
     # --- the transaction --------------------------------------------------------------------------------------------
 
-    def _commit(self, batch: list[_Ticket]) -> None:
+    def _commit(self, batch: list[_PendingWrite]) -> None:
         outcomes: list[tuple[int, Exception | None]] = []
         try:
-            connection = self._prepared(durable=any(ticket.durable for ticket in batch))
+            connection = self._connected(durable=any(write.durable for write in batch))
             connection.execute("BEGIN IMMEDIATE")
-            for ticket in batch:
+            for write in batch:
                 try:
-                    outcomes.append((ticket.operation(connection), None))
-                except (Conflict, TypeError) as refusal:
+                    outcomes.append((write.operation(connection), None))
+                except (Conflict, TypeError) as refusal:  # it has written nothing, so the others go on
                     outcomes.append((0, refusal))
             connection.execute("COMMIT")
         except BaseException:
             self._disconnect()  # rolls back
             raise
-        for ticket, outcome in zip(batch, outcomes, strict=True):
-            ticket.value, ticket.error = outcome
-        self._bound_log(connection)
+        for write, outcome in zip(batch, outcomes, strict=True):
+            write.result, write.error = outcome
+        self._truncate_large_log(connection)
 
-    def _bound_log(self, connection: sqlite3.Connection) -> None:
-        with suppress(sqlite3.Error, OSError):  # what is committed is committed, whatever becomes of the log
+    def _truncate_large_log(self, connection: sqlite3.Connection) -> None:
+        with suppress(sqlite3.Error, OSError):  # a log that cannot be truncated does not undo the commit
             if self._log.stat().st_size < self._log_limit:
                 return
-            connection.execute(f"PRAGMA busy_timeout = {_PATIENCE}")
+            connection.execute(f"PRAGMA busy_timeout = {_TRUNCATION_MILLISECONDS}")
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             connection.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
             self._log_limit = self._log.stat().st_size + LARGEST_LOG
 
-    def _prepared(self, *, durable: bool) -> sqlite3.Connection:
+    def _connected(self, *, durable: bool) -> sqlite3.Connection:
         if self._connection is None:
             self._connection = connect(self._path)
         if durable != self._durable:
@@ -177,7 +184,7 @@ class GroupCommit:
     # --- closing and forking ----------------------------------------------------------------------------------------
 
     def pause(self) -> None:
-        """Wait for the commit under way, close everything, and let no other begin before `resume` or `restart`."""
+        """Wait for the current commit and close everything. No commit begins before `resume` or `restart`."""
         self._writing.acquire()
         self._disconnect()
         if self._lock_file is not None:
@@ -185,9 +192,9 @@ class GroupCommit:
         self._lock_file = None
 
     def resume(self) -> None:
-        """End a pause; the next write opens what it needs."""
+        """End a pause. The next write opens a connection."""
         self._writing.release()
 
     def restart(self) -> None:
-        """End a pause in a forked child, where the threads that held locks or waited no longer are."""
+        """End a pause in a forked child. The threads that held locks or waited do not exist in the child."""
         self._start()

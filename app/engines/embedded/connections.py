@@ -1,4 +1,4 @@
-"""Connections to one SQLite file, and the idle ones that are lent to readers."""
+"""Connections to one SQLite file, and a pool of them for reads."""
 
 from __future__ import annotations
 
@@ -10,44 +10,45 @@ from threading import Condition
 from typing import Any, Final
 
 BUSY_SECONDS: Final = 30
-"""How long a statement waits for a foreign lock; our own writers queue before they reach SQLite (commits.py)."""
+"""How long a statement waits for a lock of another program. Our own writers wait in commits.py instead."""
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """Return a connection in autocommit mode, usable from any thread, one at a time."""
+    """Return a connection in autocommit mode. Any thread may use it, one at a time."""
     return sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
 
 
-class Readers:
-    """Runs reads on idle connections. There are as many as reads ran at once, however many threads come and go."""
+class ReadConnections:
+    """A pool of connections for reads. It has as many connections as there were reads at the same time."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self.restart()
 
     def rows(self, statement: str, parameters: tuple[object, ...]) -> list[Any]:
-        """Return all rows of one statement, read in one snapshot that is gone when this returns."""
-        with self._lent() as connection:
+        """Return all rows of one statement. The snapshot that they are read from ends when this returns."""
+        with self._borrowed() as connection:
             return connection.execute(statement, parameters).fetchall()
 
     def page(self, statement: str, parameters: tuple[object, ...], max_bytes: int) -> tuple[list[Any], bool]:
-        """Return rows as `rows` does, and whether it stopped early.
+        """Return rows as `rows` does, and whether some are missing.
 
-        It stops after the row whose last two columns, byte strings, bring their sum over `max_bytes`.
+        The last two columns of a row are byte strings. It stops after the row with which their total size exceeds
+        `max_bytes`.
         """
         rows = []
-        with self._lent() as connection:
+        with self._borrowed() as connection:
             cursor = connection.execute(statement, parameters)
             for row in cursor:
                 rows.append(row)
                 max_bytes -= len(row[-2]) + len(row[-1])
                 if max_bytes < 0:
                     break
-            cursor.close()  # ends the snapshot, so that the log can be folded back into the file
+            cursor.close()  # ends the snapshot, so that SQLite can move the log into the file
         return rows, max_bytes < 0
 
     @contextmanager
-    def _lent(self) -> Iterator[sqlite3.Connection]:
+    def _borrowed(self) -> Iterator[sqlite3.Connection]:
         with self._state:
             while self._paused:
                 self._state.wait()
@@ -56,7 +57,7 @@ class Readers:
         try:
             yield connection
         except BaseException:
-            connection.close()  # one that failed is not lent again
+            connection.close()  # a connection that failed is not used again
             self._give_back()
             raise
         self._give_back(connection)
@@ -71,7 +72,7 @@ class Readers:
     # --- closing and forking ----------------------------------------------------------------------------------------
 
     def pause(self) -> None:
-        """Wait for the reads under way, close every connection, and let no read begin before `resume` or `restart`."""
+        """Wait for the current reads and close every connection. No read begins before `resume` or `restart`."""
         with self._state:
             self._paused = True
             while self._in_use:
@@ -80,14 +81,14 @@ class Readers:
                 self._idle.pop().close()
 
     def resume(self) -> None:
-        """End a pause; the next read opens a connection."""
+        """End a pause. The next read opens a connection."""
         with self._state:
             self._paused = False
             self._state.notify_all()
 
     def restart(self) -> None:
-        """End a pause in a forked child, where the threads that held locks or waited no longer are."""
-        self._state = Condition()  # guards what follows
+        """End a pause in a forked child. The threads that held locks or waited do not exist in the child."""
+        self._state = Condition()  # protects the fields below
         self._idle: list[sqlite3.Connection] = []
         self._in_use = 0
         self._paused = False

@@ -1,4 +1,4 @@
-"""Directories that are still there after a power loss."""
+"""Directories whose entries survive a power loss."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def sync(directory: Path) -> None:
 
 
 def make_durably(directory: Path) -> None:
-    """Make the directory and its parents where they are missing; those it made are durable when it returns."""
+    """Create the directory and those of its parents that are missing. They survive a power loss from then on."""
     if not directory.is_dir():
         make_durably(directory.parent)
         directory.mkdir(exist_ok=True)

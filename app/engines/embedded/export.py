@@ -1,7 +1,7 @@
-"""Exports into a folder that the operator set aside, and never outside it.
+"""Exports into the export folder of the operator, and never outside it.
 
-Every folder on the way is opened relative to the one above and without following symbolic links, so neither a prefix
-nor a link planted below the folder, before or while it is written to, leads anywhere else.
+Each folder of a path is opened relative to its parent, and symbolic links are not followed. So neither a prefix nor a
+link that somebody places in the export folder, even during an export, leads to another place.
 """
 
 from __future__ import annotations
@@ -37,15 +37,16 @@ _REFUSED: Final = {
     errno.ENOSPC: "The export folder is full.",
     errno.EDQUOT: "The export folder is full.",
 }
-"""What writing again would not mend, by error number."""
+"""Errors that another attempt would meet again: the text of the refusal, by error number."""
 
 
 class FileExports:
-    """Opens places below `root`, which is made if need be.
+    """Opens destinations in the folder `root`. The folder is created if it is missing.
 
-    A file is written to `root/.incoming`, renamed into place, and synced there with its folder. A kill -9 leaves at
-    worst a file in `.incoming`; those older than a day are removed when the next service starts. Raises
-    `ConfigurationError` when the folder cannot be used.
+    A file is written to `root/.incoming`, renamed to its place, and synced there with its folder. A kill -9 leaves at
+    most a file in `.incoming`. The next start removes such files when they are a day old.
+
+    Raises `ConfigurationError` when the folder cannot be used.
     """
 
     def __init__(self, root: Path, blobs: BlobStore) -> None:
@@ -58,12 +59,12 @@ class FileExports:
             raise ConfigurationError(f"The export folder {root} cannot be used: {error.strerror}.") from error
 
     def open(self, target: FileTarget, operation: str) -> FileDestination:
-        """Return the place that the target names."""
+        """Return the destination that the target names."""
         return FileDestination(self._root, target.prefix, self._blobs)
 
 
 class FileDestination:
-    """A `Destination` below `root`; its URLs are paths relative to that folder."""
+    """A `Destination` in the folder `root`. Its URLs are paths relative to that folder."""
 
     def __init__(self, root: Path, prefix: str, blobs: BlobStore) -> None:
         self._root = root
@@ -71,7 +72,7 @@ class FileDestination:
         self._blobs = blobs
 
     def url(self, key: str) -> str:
-        """Return the path of the file within the export folder: where that lies is not the client's to know."""
+        """Return the path of the file within the export folder. The path of the folder itself is not for clients."""
         return self._prefix + key
 
     def copy(self, blob: str, size: int, key: str, content_type: str) -> None:
@@ -80,21 +81,21 @@ class FileDestination:
             self.write(key, body, content_type)
 
     def write(self, key: str, body: BinaryIO, content_type: str) -> None:
-        """Write the file, a mebibyte at a time; it is on disk with its name when this returns."""
+        """Write the file, a mebibyte at a time. It is on disk under its name when this returns."""
         *folders, name = (self._prefix + key).split("/")
-        part = secrets.token_hex(16)
-        with _translated(), _opened(self._root) as root, _entered(root, [_INCOMING]) as incoming:
-            descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666, dir_fd=incoming)
+        temporary = secrets.token_hex(16)
+        with _translated(), _open_root(self._root) as root, _open_folder(root, [_INCOMING]) as incoming:
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666, dir_fd=incoming)
             try:
                 with io.FileIO(descriptor, "wb") as file:
                     _copy(body, file)
-                    with _entered(root, folders) as folder:
-                        os.replace(part, name, src_dir_fd=incoming, dst_dir_fd=folder)
+                    with _open_folder(root, folders) as folder:
+                        os.replace(temporary, name, src_dir_fd=incoming, dst_dir_fd=folder)
                         os.fsync(descriptor)
                         os.fsync(folder)
             except BaseException:
                 with suppress(OSError):
-                    os.unlink(part, dir_fd=incoming)
+                    os.unlink(temporary, dir_fd=incoming)
                 raise
 
 
@@ -109,7 +110,7 @@ def _translated() -> Iterator[None]:
 
 
 @contextmanager
-def _opened(root: Path) -> Iterator[int]:
+def _open_root(root: Path) -> Iterator[int]:
     descriptor = os.open(root, _FOLDER)
     try:
         yield descriptor
@@ -118,12 +119,12 @@ def _opened(root: Path) -> Iterator[int]:
 
 
 @contextmanager
-def _entered(descriptor: int, folders: list[str]) -> Iterator[int]:
-    """Open a folder below the one that is open, making those on the way that are missing."""
+def _open_folder(descriptor: int, folders: list[str]) -> Iterator[int]:
+    """Open a folder below the open one. Folders of the path that are missing are created."""
     current = os.dup(descriptor)
     try:
         for folder in folders:
-            inner = _enter(current, folder)
+            inner = _open_or_create(current, folder)
             os.close(current)
             current = inner
         yield current
@@ -131,27 +132,27 @@ def _entered(descriptor: int, folders: list[str]) -> Iterator[int]:
         os.close(current)
 
 
-def _enter(parent: int, folder: str) -> int:
+def _open_or_create(parent: int, folder: str) -> int:
     try:
         return os.open(folder, _FOLDER, dir_fd=parent)
     except FileNotFoundError:
-        with suppress(FileExistsError):  # another thread was faster
+        with suppress(FileExistsError):  # another thread has created it
             os.mkdir(folder, dir_fd=parent)
             os.fsync(parent)
         return os.open(folder, _FOLDER, dir_fd=parent)
 
 
 def _copy(body: BinaryIO, file: io.FileIO) -> None:
-    while chunk := _next(body):
+    while chunk := _read_chunk(body):
         left = memoryview(chunk)
         while left:
             left = left[file.write(left) :]
 
 
-def _next(body: BinaryIO) -> bytes:
+def _read_chunk(body: BinaryIO) -> bytes:
     try:
         return body.read(_CHUNK)
-    except OSError as error:  # the archive's fault, not the export folder's
+    except OSError as error:  # the archive fails here, not the export folder
         raise StorageUnavailable from error
 
 

@@ -1,8 +1,8 @@
 """The `BlobStore` port on a folder of files.
 
-`{a}/{b}/{c}/{d}.dcm` lies in `objects/{a}/{b}/{c}~{d}.dcm`: the last two segments share one name, so the instances of a
-series share one directory. A directory for each instance would cost a second mkdir and fsync per put (1.5 times the
-time); spreading them by hash instead touches more directories and is slower too, and cannot be read by an operator.
+The blob `{a}/{b}/{c}/{d}.dcm` is the file `objects/{a}/{b}/{c}~{d}.dcm`. The last two segments form one file name, so
+the instances of a series share one directory. A directory for each instance would need a second mkdir and fsync per
+put, which takes 1.5 times as long. Directories chosen by a hash are slower too, and an operator could not read them.
 """
 
 from __future__ import annotations
@@ -20,37 +20,38 @@ from typing import BinaryIO, Final, cast
 from app.engines.embedded.directories import make_durably, sync
 from app.errors import BlobMissing, StorageUnavailable
 
-_JOINT: Final = "~"
+_SEPARATOR: Final = "~"
 _NAME_BYTES: Final = 255
 _CHUNK: Final = 1024 * 1024
 _STALE_SECONDS: Final = 24 * 60 * 60
-_TRUSTED_DIRECTORIES: Final = 10_000
+_SYNCED_DIRECTORIES: Final = 10_000
 _ATTEMPTS: Final = 100
-_RESERVED: Final = 64 * 1024 * 1024
-"""Bytes of the disk that no body gets: what a deletion writes to the index still finds room there."""
+_RESERVED_BYTES: Final = 64 * 1024 * 1024
+"""Free bytes of the disk that bodies may not use. They remain for the index, so that instances can be deleted."""
 
 
 class FileBlobs:
-    """A `BlobStore` in the folder `root`, made if need be, for any number of threads and processes of one machine.
+    """A `BlobStore` in the folder `root`, for any number of threads and processes of one machine.
 
-    A body is written to `root/incoming`, renamed into place, and synced there: one turn of the file system's journal
-    makes data and name durable together, where syncing before the rename takes two. So nobody ever reads a part of a
-    file; only a power loss before `put` returns may leave one, which nothing names yet. A kill -9 leaves at worst a
-    file in `incoming`; those that have not grown for a day are removed when the next store starts. A disk that is all
-    but full takes no more bodies, so that instances can still be deleted from it.
+    A body is written to `root/incoming`, renamed to its place, and synced there. Data and name then become durable with
+    one commit of the file system's journal. A sync before the rename would need two. Readers never see a part of a
+    file. A power loss before `put` returns may leave a part of one under its key, which the index does not name yet.
+
+    A kill -9 leaves at most a file in `incoming`. The next start removes such files when they are a day old. A
+    disk that is almost full takes no more bodies, so that instances can still be deleted.
     """
 
     def __init__(self, root: Path) -> None:
         self._incoming = root / "incoming"
         self._objects = root / "objects"
-        self._trusted: set[Path] = set()
+        self._synced: set[Path] = set()
         with _translated():
             make_durably(self._incoming)
             make_durably(self._objects)
             _remove_stale(self._incoming)
 
     def put(self, key: str, body: BinaryIO) -> int:
-        """Store the rest of `body` and return its size in bytes; the file and its directories are on disk by then."""
+        """Store the rest of `body` and return its size in bytes. The file and its directories are on disk then."""
         target = self._path(key)
         written = incoming = self._incoming / secrets.token_hex(16)
         try:
@@ -70,20 +71,20 @@ class FileBlobs:
         return size
 
     def open(self, key: str, start: int = 0, length: int | None = None) -> BinaryIO:
-        """Return an unbuffered file at `start`. Its reads end after `length` bytes; raw use of `fileno` does not."""
+        """Return an unbuffered file at `start`. Its reads end after `length` bytes; reads through `fileno` do not."""
         if start < 0 or (length is not None and length < 0):
             raise ValueError(f"A range cannot start at {start} with length {length}.")
         path = self._path(key)
         with _translated():
             try:
-                file = io.FileIO(path) if length is None else _Part(path, start + length)
+                file = io.FileIO(path) if length is None else _FileRange(path, start + length)
             except (FileNotFoundError, NotADirectoryError) as error:
                 raise BlobMissing(key) from error
             file.seek(start)
-        return cast(BinaryIO, file)  # FileIO has all of BinaryIO but the nominal base
+        return cast(BinaryIO, file)  # FileIO has every method of BinaryIO
 
     def delete(self, keys: Iterable[str]) -> None:
-        """Remove the files, durably, and the directories that they leave empty."""
+        """Remove the files durably, and the directories that become empty. After a kill -9 some files are left."""
         touched: set[Path] = set()
         with _translated():
             for key in keys:
@@ -96,47 +97,47 @@ class FileBlobs:
 
     def _path(self, key: str) -> Path:
         segments = key.split("/")
-        folders, name = segments[:-2], _JOINT.join(["", *segments][-2:])
-        if not set(segments).isdisjoint(("", ".", "..")) or not set(key).isdisjoint(("\\", "\0", _JOINT)):
+        folders, name = segments[:-2], _SEPARATOR.join(["", *segments][-2:])
+        if not set(segments).isdisjoint(("", ".", "..")) or not set(key).isdisjoint(("\\", "\0", _SEPARATOR)):
             raise ValueError(f"{key!r} is not a blob key: empty or dotted segments, '\\', '~' and NUL are not allowed.")
         if any(len(part.encode()) > _NAME_BYTES for part in (*folders, name)):
             raise ValueError(f"{key!r} is not a blob key: a segment is longer than a file name may be.")
         return Path(f"{self._objects}/{'/'.join((*folders, name))}")
 
     def _rename(self, incoming: Path, target: Path) -> None:
-        for _ in range(_ATTEMPTS):  # another process may remove the directory while it is still empty
+        for _ in range(_ATTEMPTS):  # another process may remove the directory while it is empty
             with suppress(FileNotFoundError):
                 incoming.rename(target)
                 return
-            self._trusted.discard(target.parent)  # before it is made again: nobody may take the new one for the old
+            self._synced.discard(target.parent)  # before the directory is created again: the new one is not synced
             with suppress(FileNotFoundError):
                 target.parent.mkdir(parents=True, exist_ok=True)
         raise StorageUnavailable
 
     def _sync(self, directory: Path) -> None:
-        """Sync the directory, and once per process its parents too, whoever made them."""
+        """Sync the directory. Sync its parents too, once per process: another process may have created them."""
         sync(directory)
-        if directory in self._trusted:
+        if directory in self._synced:
             return
         for parent in directory.parents:
             if not parent.is_relative_to(self._objects):
                 break
             sync(parent)
-        if len(self._trusted) >= _TRUSTED_DIRECTORIES:
-            self._trusted.clear()
-        self._trusted.add(directory)
+        if len(self._synced) >= _SYNCED_DIRECTORIES:
+            self._synced.clear()
+        self._synced.add(directory)
 
     def _prune(self, directory: Path) -> None:
-        """Remove the directory and its parents as far as they are empty, and sync the first that stays.
+        """Remove the directory and those of its parents that are empty. Sync the first that remains.
 
-        Safe beside a `put`: only an empty directory can be removed, and `put` makes it again.
+        This is safe beside a `put`: only an empty directory can be removed, and `put` creates it again.
         """
-        self._trusted.discard(directory)
+        self._synced.discard(directory)
         while directory != self._objects:
             try:
                 directory.rmdir()
             except FileNotFoundError:
-                pass  # another process was faster
+                pass  # another process has removed it
             except OSError:
                 break
             directory = directory.parent
@@ -144,7 +145,7 @@ class FileBlobs:
             sync(directory)
 
 
-class _Part(io.FileIO):
+class _FileRange(io.FileIO):
     """A file whose reads end at the offset `end`."""
 
     def __init__(self, path: Path, end: int) -> None:
@@ -173,7 +174,7 @@ def _translated() -> Iterator[None]:
 
 def _copy(body: BinaryIO, file: io.FileIO) -> int:
     size = 0
-    while chunk := body.read(_CHUNK):  # outside the translation: what `body` raises is the caller's
+    while chunk := body.read(_CHUNK):  # not translated: the errors of `body` are for the caller
         with _translated():
             _require_room(file)
             _append(file, chunk)
@@ -183,7 +184,7 @@ def _copy(body: BinaryIO, file: io.FileIO) -> int:
 
 def _require_room(file: io.FileIO) -> None:
     disk = os.fstatvfs(file.fileno())
-    if disk.f_bavail * disk.f_frsize < _RESERVED:
+    if disk.f_bavail * disk.f_frsize < _RESERVED_BYTES:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 

@@ -1,7 +1,7 @@
-"""The `Queue` port on rows of the table: for one machine, and wherever no queue of its own is named.
+"""The `Queue` port on rows of the table: for one machine, and for the aws engine without an SQS queue.
 
-A message lies under the time when it is due. Who receives it moves it to when it is due again, all or nothing: of two
-who try one has it. A kill -9 after that leaves it there, due a while later.
+The sort key of a message begins with the time when it is due. A receiver moves the message to a later time with one
+conditional write, so only one receiver gets it. After a kill -9 of the receiver, the message is due again at that time.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ HIDDEN_SECONDS: Final = 300
 """How long a received message is hidden from others."""
 
 MAX_RECEIVES: Final = 5
-"""How often a message is delivered before it is set aside, as the dead-letter queue of SQS does."""
+"""How often a message is delivered before it is moved to the dead letters, as SQS does."""
 
-_LOOK_SECONDS: Final = 0.25
+_POLL_SECONDS: Final = 0.25
 _BATCH: Final = 10
 
 
@@ -36,44 +36,44 @@ class TableQueue:
         self._sleep = sleep
 
     def send(self, body: str, delay: int = 0) -> None:
-        """Announce, after `delay` seconds; durable when this returns."""
+        """Send a message that is due after `delay` seconds. It is durable when this returns."""
         self._table.write(Put(Item(self._due_in(delay, uuid.uuid4().hex), {"body": body, "receives": 0})))
 
     def receive(self, wait: float = 0) -> Message | None:
-        """Return a message that is due, or None after looking for `wait` seconds, four times in each."""
+        """Return a message that is due, or None after `wait` seconds. The table is read four times a second."""
         until = self._now() + wait
         while True:
             message = self._first_due()
             left = until - self._now()
             if message or left <= 0:
                 return message
-            self._sleep(min(left, _LOOK_SECONDS))
+            self._sleep(min(left, _POLL_SECONDS))
 
     def extend(self, message: Message, seconds: int) -> Message:
-        """Hide a received message for `seconds` from now; it stays as it is if it came back to others meanwhile."""
+        """Hide a received message for `seconds` from now. This has no effect if another receiver has got it since."""
         key = Key(keys.QUEUE, message.receipt)
         item = self._table.get(key)
-        return (item and self._moved(item, self._due_in(seconds, _id(key)), item.fields["receives"])) or message
+        return (item and self._move(item, self._due_in(seconds, _id(key)), item.fields["receives"])) or message
 
     def done(self, message: Message) -> None:
         """Remove a received message."""
         self._table.write(Delete(Key(keys.QUEUE, message.receipt)))
 
     def check(self) -> None:
-        """Write to the table: it may be readable on a disk that is full."""
+        """Write to the table. On a full disk it can still be read, so a read would prove nothing."""
         self._table.write(Put(Item(keys.QUEUE_CHECK, {})))
 
     def _first_due(self) -> Message | None:
         for item in self._table.query(keys.QUEUE, keys.queued_by(self._milliseconds()), limit=_BATCH):
             receives = item.fields["receives"] + 1
             if receives > MAX_RECEIVES:
-                self._moved(item, keys.dead_message(_id(item.key)), receives)
-            elif message := self._moved(item, self._due_in(HIDDEN_SECONDS, _id(item.key)), receives):
+                self._move(item, keys.dead_message(_id(item.key)), receives)
+            elif message := self._move(item, self._due_in(HIDDEN_SECONDS, _id(item.key)), receives):
                 return message
         return None
 
-    def _moved(self, item: Item, to: Key, receives: int) -> Message | None:
-        """Return the message under its new key, or None if another had it first."""
+    def _move(self, item: Item, to: Key, receives: int) -> Message | None:
+        """Move a message and return it with its new key. Return None if another receiver has moved it."""
         if to == item.key:  # extended twice within a millisecond
             return Message(item.fields["body"], to.sk)
         moved = Item(to, item.fields | {"receives": receives})

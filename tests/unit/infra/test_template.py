@@ -30,13 +30,10 @@ ENGINE = TEMPLATE.parents[1] / "app" / "engines" / "aws"
 NO_CALLS = {"meta", "get_paginator"}
 ACTIONS: dict[str, tuple[str, ...]] = {
     "assume_role": (),  # of the roles that the operator names, by a policy of its own
-    "abort_multipart_upload": ("s3:AbortMultipartUpload",),
     "batch_get_item": ("dynamodb:BatchGetItem",),
     "change_message_visibility": ("sqs:ChangeMessageVisibility",),
-    "complete_multipart_upload": ("s3:PutObject",),
     "copy": ("s3:GetObject", "s3:PutObject"),
     "copy_object": ("s3:GetObject", "s3:PutObject"),
-    "create_multipart_upload": ("s3:PutObject",),
     "delete_item": ("dynamodb:DeleteItem",),
     "delete_message": ("sqs:DeleteMessage",),
     "delete_objects": ("s3:DeleteObject", "s3:DeleteObjectVersion"),
@@ -53,8 +50,7 @@ ACTIONS: dict[str, tuple[str, ...]] = {
     "send_message": ("sqs:SendMessage",),
     "transact_write_items": ("dynamodb:ConditionCheckItem", "dynamodb:DeleteItem", "dynamodb:PutItem"),
     "update_item": ("dynamodb:UpdateItem",),
-    "upload_fileobj": ("s3:PutObject",),
-    "upload_part": ("s3:PutObject",),
+    "upload_fileobj": ("s3:AbortMultipartUpload", "s3:PutObject"),  # in parts, as each managed upload
 }
 WRITTEN: dict[str, Any] = load(str(TEMPLATE))["Resources"]
 

@@ -109,7 +109,7 @@ def found(archive: Archive, level: str, **parameters: str) -> list[str]:
 
 def items(archive: Archive) -> dict[tuple[str, str], Any]:
     """All that lies in the table but operations and announcements; what is packed, unpacked."""
-    rows = archive.table._table._readers.rows(  # type: ignore[attr-defined]  # of SQLite
+    rows = archive.table._table._reads.rows(  # type: ignore[attr-defined]  # of SQLite
         "SELECT pk, sk, fields, data FROM item WHERE pk NOT LIKE 'operation%' AND pk NOT LIKE 'queue%'", ()
     )
     return {(pk, sk): _read(pk, fields, data) for pk, sk, fields, data in rows}

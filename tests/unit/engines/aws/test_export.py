@@ -182,7 +182,7 @@ def test_urls(blobs: FileBlobs, endpoint: str, bucket: str, url: str) -> None:
 def made(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """What clients were made for."""
     asked: list[Any] = []
-    monkeypatch.setattr(export_clients, "_made", lambda access: asked.append(access) or object())
+    monkeypatch.setattr(export_clients, "_make", lambda access: asked.append(access) or object())
     return asked
 
 
@@ -218,10 +218,10 @@ def test_clients_are_few_and_do_not_outlive_their_session(
 
 
 def test_other_stores_are_addressed_by_path() -> None:
-    access = export_clients._Access("eu-west-1", "http://minio:9000", "", "", "")
-    by_path: Any = export_clients._made(access).meta.config
+    access = export_clients.ClientKey("eu-west-1", "http://minio:9000", "", "", "")
+    by_path: Any = export_clients._make(access).meta.config
     assert by_path.s3 == {"addressing_style": "path"}
-    by_host: Any = export_clients._made(access._replace(endpoint="")).meta.config
+    by_host: Any = export_clients._make(access._replace(endpoint="")).meta.config
     assert by_host.s3 is None
 
 

@@ -174,7 +174,7 @@ def test_a_batch_is_durable_when_one_in_it_must_be(commits: GroupCommit, stateme
 def test_the_log_is_begun_anew_whenever_readers_let_it(commits: GroupCommit, monkeypatch: pytest.MonkeyPatch) -> None:
     limit = 100_000
     monkeypatch.setattr(module, "LARGEST_LOG", limit)
-    monkeypatch.setattr(module, "_PATIENCE", 1)
+    monkeypatch.setattr(module, "_TRUNCATION_MILLISECONDS", 1)
     commits.restart()
     log = commits._path.with_name("file.db-wal")
     reader = connections.connect(commits._path)
