@@ -1,7 +1,7 @@
-"""What of a dataset must be written anew so that some attributes hold other values: patches on the old bytes.
+"""Finds the patches on the bytes of a dataset that give attributes new values.
 
-A patch is new bytes and spans of the old file. Only what changes is written: the attributes themselves, group lengths
-where they are, and, when text is converted to ISO_IR 192 (UTF-8), every element that holds text beyond plain ASCII.
+A patch consists of new bytes and spans of the old file. It replaces only what changes: the attributes, existing group
+lengths and, if text is converted to ISO_IR 192 (UTF-8), every element with text that is not plain ASCII.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ SPECIFIC_CHARACTER_SET: Final = 0x00080005
 UTF_8: Final = b"ISO_IR 192"
 
 _TEXT: Final = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
-"""VRs that Specific Character Set governs (PS3.5 §6.1.2.3)."""
+"""VRs that Specific Character Set applies to (PS3.5 §6.1.2.3)."""
 _CHUNK: Final = 1 << 20
 _ESCAPE: Final = b"\x1b"
 
 
 class Span(NamedTuple):
-    """Bytes of the old file (of a deflated one: inflated), from `start` to before `stop`."""
+    """The bytes of the old file, inflated if it is deflated, from `start` to before `stop`."""
 
     start: int
     stop: int
@@ -46,7 +46,7 @@ Piece = bytes | Span
 
 
 class Patch(NamedTuple):
-    """Pieces that stand for the bytes from `start` to `stop`, of an element of `group`."""
+    """Pieces that replace the bytes from `start` to before `stop`, which belong to an element of `group`."""
 
     start: int
     stop: int
@@ -59,12 +59,12 @@ class Patch(NamedTuple):
 
 
 def size_of(piece: Piece) -> int:
-    """Bytes of a piece."""
+    """Return the size of a piece in bytes."""
     return piece.stop - piece.start if isinstance(piece, Span) else len(piece)
 
 
 def _header(encoding: Encoding, tag: int, vr: str, length: int) -> bytes:
-    """The header of an element; a value too long for a short form goes as UN (PS3.5 §6.2.2)."""
+    """Return the header of an element. A value too long for the short form becomes UN (PS3.5 §6.2.2)."""
     group, number, code = tag >> 16, tag & 0xFFFF, vr.encode()
     if not encoding.explicit:
         return encoding.header.pack(group, number, length)
@@ -74,7 +74,7 @@ def _header(encoding: Encoding, tag: int, vr: str, length: int) -> bytes:
 
 
 def written_element(encoding: Encoding, tag: int, vr: str, value: bytes) -> bytes:
-    """An element with its header, its value padded to an even length."""
+    """Return the bytes of an element: its header, and its value padded to an even length."""
     if len(value) % 2:
         value += b"\0" if vr == "UI" else b" "
     return _header(encoding, tag, vr, len(value)) + value
@@ -85,45 +85,45 @@ def _item(encoding: Encoding, tag: int, length: int = 0) -> bytes:
 
 
 def header_start(data: Buffer, element: RawElement, encoding: Encoding) -> int:
-    """Where the header of an element begins: 8 or 12 bytes before its value, wherever its tag stands."""
+    """Return the offset of the header of an element: 8 or 12 bytes before its value, where its tag is."""
     tag = encoding.item.pack(element.tag >> 16, element.tag & 0xFFFF, 0)[:4]
     return element.offset - (8 if bytes(data[element.offset - 8 : element.offset - 4]) == tag else 12)
 
 
-class Rewriting:
-    """Finds what of one dataset must be written anew."""
+class PatchFinder:
+    """Finds the patches for one dataset."""
 
     def __init__(self, data: Buffer, part10: Part10) -> None:
         self._data: Any = data
         self._part10 = part10
-        explicit = part10.explicit and not self._plainly_implicit()
+        explicit = part10.explicit and not self._starts_without_vr()
         self._encoding = ENCODINGS[explicit, part10.little]
 
     def patches(self, written: Mapping[int, tuple[str, bytes]], old: Charset | None) -> list[Patch]:
-        """Return the patches in the order of the file; `old` is the character set that text is converted from."""
-        todo = {tag: written_element(self._encoding, tag, *written[tag]) for tag in sorted(written)}
-        missing = [tag for tag in todo if tag not in self._part10.by_tag]
+        """Return the patches in file order. `old` is the character set of text to convert, None to convert nothing."""
+        to_write = {tag: written_element(self._encoding, tag, *written[tag]) for tag in sorted(written)}
+        missing = [tag for tag in to_write if tag not in self._part10.by_tag]
         patches: list[Patch] = []
         position = self._part10.dataset_offset
         for element in self._part10.elements:
             stop = element.offset + element.length
             while missing and missing[0] < element.tag:
-                patches.append(_patch(position, position, missing[0], todo[missing.pop(0)]))
-            if element.tag in written:  # a file that repeats an attribute has it once from now on
-                patches.append(_patch(position, stop, element.tag, todo.pop(element.tag, b"")))
+                patches.append(_patch(position, position, missing[0], to_write[missing.pop(0)]))
+            if element.tag in written:  # the new file does not repeat the attribute if the old one does
+                patches.append(_patch(position, stop, element.tag, to_write.pop(element.tag, b"")))
             elif old is not None and (pieces := self._converted(element, old, self._encoding)):
                 patches.append(Patch(position, stop, element.tag >> 16, tuple(pieces)))
             position = stop
-        patches += [_patch(position, position, tag, todo[tag]) for tag in missing]
+        patches += [_patch(position, position, tag, to_write[tag]) for tag in missing]
         return sorted(patches + self._group_lengths(patches), key=attrgetter("start", "stop"))
 
-    def _plainly_implicit(self) -> bool:
-        """Whether the dataset begins without a VR, whatever its syntax claims: readers believe that."""
+    def _starts_without_vr(self) -> bool:
+        """Tell whether the first element has no VR. Readers then assume implicit VRs, whatever the transfer syntax."""
         begin = self._part10.dataset_offset
         return bool(self._part10.elements) and not bytes(self._data[begin + 4 : begin + 6]).isalpha()
 
     def _group_lengths(self, patches: list[Patch]) -> list[Patch]:
-        """Group lengths are retired, but where they are they shall be right (PS3.5 §7.2)."""
+        """Return patches that correct existing group lengths. They are retired, but must be right (PS3.5 §7.2)."""
         growth: dict[int, int] = {}
         for patch in patches:
             growth[patch.group] = growth.get(patch.group, 0) + patch.growth
@@ -139,13 +139,13 @@ class Rewriting:
     # --- conversion to ISO_IR 192 ---
 
     def _converted(self, element: RawElement, old: Charset, encoding: Encoding) -> list[Piece] | None:
-        """Return an element with its text in UTF-8, None if that changes nothing."""
+        """Return an element with its text in UTF-8, None if nothing changes."""
         if isinstance(element.value, tuple):
             return self._sequence(element, element.value, old, encoding)
         if element.vr not in _TEXT:
             return None
         if element.value is None:
-            self._require_plain(element)
+            self._require_ascii(element)
             return None
         raw = bytes(element.value) if isinstance(element.value, bytes) else b""
         if raw.isascii() and _ESCAPE not in raw:
@@ -158,20 +158,20 @@ class Rewriting:
     def _sequence(
         self, element: RawElement, items: tuple[tuple[RawElement, ...], ...], old: Charset, encoding: Encoding
     ) -> list[Piece] | None:
-        """A sequence in which something changes is written with undefined lengths, what stays in it as it lies."""
+        """Return a sequence with its text in UTF-8 and undefined lengths, None if nothing changes."""
         start = header_start(self._data, element, encoding)
-        relayed = encoding.explicit and self._data[start + 4 : start + 6] == b"UN"
-        inner = IMPLICIT if relayed else encoding
+        in_un = encoding.explicit and self._data[start + 4 : start + 6] == b"UN"
+        inner = IMPLICIT if in_un else encoding
         inside = [self._item(item, old, inner) for item in items]
         if not any(changed for changed, _ in inside):
             return None
-        pieces: list[Piece] = [_header(encoding, element.tag, "UN" if relayed else "SQ", UNDEFINED)]
+        pieces: list[Piece] = [_header(encoding, element.tag, "UN" if in_un else "SQ", UNDEFINED)]
         for _, written in inside:
             pieces += (_item(inner, ITEM, UNDEFINED), *written, _item(inner, ITEM_END))
         return [*pieces, _item(inner, SEQUENCE_END)]
 
     def _item(self, item: tuple[RawElement, ...], old: Charset, encoding: Encoding) -> tuple[bool, list[Piece]]:
-        """Return whether an item changes, and its elements but for group lengths."""
+        """Return whether an item changes, and its elements without group lengths."""
         changed = False
         pieces: list[Piece] = []
         for element in item:
@@ -187,8 +187,8 @@ class Rewriting:
                 pieces.append(Span(header_start(self._data, element, encoding), element.offset + element.length))
         return changed, pieces
 
-    def _require_plain(self, element: RawElement) -> None:
-        """Raise unless a text too long to be loaded means the same in UTF-8."""
+    def _require_ascii(self, element: RawElement) -> None:
+        """Raise `InvalidInstance` unless a text that was not loaded is plain ASCII, which is the same in UTF-8."""
         for start in range(element.offset, element.offset + element.length, _CHUNK):
             chunk = bytes(self._data[start : min(start + _CHUNK, element.offset + element.length)])
             if not chunk.isascii() or _ESCAPE in chunk:

@@ -1,4 +1,4 @@
-"""Which attributes a bulk update may change, and whether their new values are fit to be written (conformance §12.2)."""
+"""Reads the changes that a bulk update requests: permitted attributes, checks of their values (conformance §12.2)."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ ALLOWED: Final[Mapping[int, _ChangeRule]] = _rules()
 """Tag to VR and value multiplicity of the 36 attributes."""
 
 MAX_BYTES: Final = 65_534
-"""Bytes of one attribute, all values together: what a VR with a short length holds (PS3.5 §7.1.2)."""
+"""The largest size of all values of an attribute, in bytes: the limit of VRs with a short length (PS3.5 §7.1.2)."""
 
 UNSUPPORTED: Final = "Updating the tag is not supported"
 EMPTY: Final = "The value must not be null or empty."
@@ -56,7 +56,7 @@ _SPARE_ZERO: Final = re.compile(r"(?<![\d.])0(?=\.)|\.0$")
 
 
 class RefusedChange(NamedTuple):
-    """An attribute that cannot be changed so."""
+    """A change that is refused, with the reason."""
 
     tag: int
     reason: str
@@ -64,7 +64,7 @@ class RefusedChange(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestedChanges:
-    """New values as a file has them, by tag, and as DICOM JSON has them; or what of them is refused."""
+    """The new values as a file has them, by tag, and in DICOM JSON. Or the changes that are refused."""
 
     values: Mapping[int, NewValue]
     elements: Mapping[str, dict[str, Any]]
@@ -72,9 +72,9 @@ class RequestedChanges:
 
 
 def read_changes(dataset: Mapping[str, Any]) -> RequestedChanges:
-    """Read a DICOM JSON dataset of new values; whatever it holds, what is wrong with it comes back as `refused`.
+    """Read a dataset of new values in DICOM JSON. The invalid changes are in `refused` of the result.
 
-    Raises `ValueError` naming the first key that is neither 8 hex digits nor an attribute's keyword.
+    Raises `ValueError` with the first key that is neither 8 hex digits nor a keyword.
     """
     values: dict[int, NewValue] = {}
     refused: list[RefusedChange] = []
@@ -106,7 +106,7 @@ def _tag(name: str) -> int:
 
 
 def _text(rule: _ChangeRule, element: Any) -> tuple[str, str | None]:
-    """Return the text of an element and the first rule that it breaks."""
+    """Return the text of an element, and the message for the first rule that it breaks."""
     if not isinstance(element, dict):
         return "", "The element is not an object with 'vr' and 'Value'."
     vr = element.get("vr", rule.vr)
@@ -131,7 +131,7 @@ def _faults(rule: _ChangeRule, text: str, values: list[tuple[str, str | None]]) 
 
 
 def _value(vr: str, value: Any) -> tuple[str, str | None]:
-    """Return the text of one value and what is wrong with it."""
+    """Return the text of a value, and the message for the first rule that it breaks."""
     if isinstance(value, dict) and vr == "PN":
         return _name(value)
     if vr == "DS" and isinstance(value, int | float) and not isinstance(value, bool):
@@ -144,7 +144,7 @@ def _value(vr: str, value: Any) -> tuple[str, str | None]:
 
 
 def _decimal(number: float) -> str:
-    """Return a number in the 16 characters that a DS has, its last digits rounded where it needs more."""
+    """Return a number in at most 16 characters, the limit of DS. Rounds the last digits if it needs more."""
     text = repr(number)
     if len(text) > _DECIMAL:
         text = _SPARE_ZERO.sub("", text)
@@ -164,12 +164,12 @@ def _name(value: dict[str, Any]) -> tuple[str, str | None]:
 def _broken(vr: str, text: str) -> str | None:
     if not text.strip(" \0=^"):
         return EMPTY
-    # A backslash would make two values of one, an escape could take a reader to another character set.
+    # A backslash would separate two values. An escape could select another character set.
     if (vr != "LT" and "\\" in text) or _ESCAPE in text or (not text.isprintable() and _unpaired(text)):
         return fault_message(vr, text.encode("utf-8", "replace").decode(), _INVALID)
     return vr_fault(vr, text.rstrip(" "))
 
 
 def _unpaired(text: str) -> bool:
-    """Whether half of a surrogate pair is in the text, which no character set can write."""
+    """Tell whether the text has half of a surrogate pair. No character set can encode it."""
     return any("\ud800" <= character <= "\udfff" for character in text)

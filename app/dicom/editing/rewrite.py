@@ -1,10 +1,11 @@
-"""A Part 10 file with other values for some of its top-level attributes; everything else stays byte for byte (conformance §12.6).
+"""Gives top-level attributes of a Part 10 file new values. All other bytes stay the same (conformance §12.6).
 
-The new file is described as pieces: new bytes, and spans of the old file that are streamed from where they lie, so that
-pixel data is neither decoded nor loaded. Only a deflated file is read as a whole: it is inflated and deflated again.
+The new file consists of pieces: new bytes, and spans of the old file. Spans are streamed from the old file, so pixel
+data is neither decoded nor loaded. Only a deflated file is read as a whole: it is inflated and deflated again.
 
-Where the character set of the instance cannot hold a new value, all its text is converted to ISO_IR 192 (UTF-8), at
-every depth; what the file does not mark as text (UN, private elements of implicit VR) keeps its bytes.
+If the character set of the instance lacks a character of a new value, all text of the file is converted to ISO_IR 192
+(UTF-8), at every depth. Values that the file does not declare as text (UN, private elements of implicit VR) keep their
+bytes.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from app.dicom.editing.patches import (
     SPECIFIC_CHARACTER_SET,
     UTF_8,
     Patch,
+    PatchFinder,
     Piece,
-    Rewriting,
     Span,
     header_start,
     size_of,
@@ -35,7 +36,7 @@ IMPLEMENTATION_CLASS_UID: Final = "2.25.295775631924253984506838547359574651670"
 IMPLEMENTATION_VERSION_NAME: Final = "BULKHEAD"
 
 _GROUP_LENGTH: Final = 0x00020000
-_SIGNATURE: Final[Mapping[int, tuple[str, bytes]]] = {
+_WRITER: Final[Mapping[int, tuple[str, bytes]]] = {
     0x00020012: ("UI", IMPLEMENTATION_CLASS_UID.encode()),
     0x00020013: ("SH", IMPLEMENTATION_VERSION_NAME.encode()),
 }
@@ -43,7 +44,7 @@ _CHUNK: Final = 1 << 20
 
 
 class NewValue(NamedTuple):
-    """What an attribute shall hold: its VR and its text as a file has it, several values separated by a backslash."""
+    """The new value of an attribute: its VR, and its text as a file has it, with a backslash between values."""
 
     vr: str
     text: str
@@ -51,10 +52,11 @@ class NewValue(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RewrittenFile:
-    """The new file: `head` up to its dataset, and the pieces of that.
+    """The new file: `head` is everything before the dataset, `pieces` is the dataset.
 
-    `shift`: how many bytes further on the pixel data lies (in a deflated file: before it is deflated). `converted`: the
-    text is in ISO_IR 192 now, which it was not before. `deflated_from`: where the old deflated dataset began.
+    `shift` is the offset of the pixel data in the new file minus that in the old file, both inflated. `converted` means
+    that the text was converted to ISO_IR 192. `deflated_from` is the offset of the old deflated dataset, None if it is
+    not deflated.
     """
 
     head: bytes
@@ -64,18 +66,18 @@ class RewrittenFile:
     deflated_from: int | None
 
     def stream(self, data: Buffer) -> BinaryIO:
-        """Return the new file to be read once, front to back; `data` is the old one, and must stay open."""
+        """Return a stream of the new file that can be read once. `data` is the old file, which must stay open."""
         if self.deflated_from is None:
             dataset = _chunks(data, self.pieces)
         else:
             dataset = _deflated(_chunks(inflated(data, self.deflated_from), self.pieces))
-        return cast(BinaryIO, _Stream(chain((self.head,), dataset)))
+        return cast(BinaryIO, _ChunkStream(chain((self.head,), dataset)))
 
 
 def rewrite_file(data: Buffer, part10: Part10, values: Mapping[int, NewValue]) -> RewrittenFile:
-    """Give the attributes (by tag) their new values and sign the file meta information as its writer.
+    """Give the attributes, by tag, their new values. The file meta information names this service as the writer.
 
-    `data` are the bytes that `part10` was parsed from. Raises `InvalidInstance` for text too long to be converted.
+    `data` is the bytes that `part10` was parsed from. Raises `InvalidInstance` for text that is too long to convert.
     """
     declared = part10.raw(SPECIFIC_CHARACTER_SET)
     encoded = {tag: encode(new.text, declared, new.vr) for tag, new in values.items()}
@@ -86,32 +88,32 @@ def rewrite_file(data: Buffer, part10: Part10, values: Mapping[int, NewValue]) -
         written[SPECIFIC_CHARACTER_SET] = ("CS", UTF_8)
     begin, deflated = part10.dataset_offset, part10.transfer_syntax.deflated
     source = inflated(data, begin) if deflated else data
-    patches = Rewriting(source, part10).patches(written, charset(declared) if converting else None)
+    patches = PatchFinder(source, part10).patches(written, charset(declared) if converting else None)
     head = bytes(data[:META_OFFSET]) + _meta(data, part10)
     shift = 0
     if part10.pixel_data:
         shift = len(head) - begin + sum(each.growth for each in patches if each.start < part10.pixel_data.offset)
-    pieces = tuple(_joined(_whole(patches, begin, len(source))))
+    pieces = tuple(_joined(_dataset_pieces(patches, begin, len(source))))
     return RewrittenFile(
         head=head, pieces=pieces, shift=shift, converted=converting, deflated_from=begin if deflated else None
     )
 
 
 def _meta(data: Buffer, part10: Part10) -> bytes:
-    """File meta information signed by us, its group length right, all else as it was."""
+    """Return the file meta information with this service as the writer and the new group length."""
     encoding = ENCODINGS[True, True]
     kept = [
         (each.tag, bytes(data[header_start(data, each, encoding) : each.offset + each.length]))
         for each in part10.meta
-        if each.tag not in _SIGNATURE and each.tag != _GROUP_LENGTH
+        if each.tag not in _WRITER and each.tag != _GROUP_LENGTH
     ]
-    ours = [(tag, written_element(encoding, tag, vr, value)) for tag, (vr, value) in _SIGNATURE.items()]
-    group = b"".join(written for _, written in sorted(kept + ours, key=lambda each: each[0]))
+    written_by_us = [(tag, written_element(encoding, tag, vr, value)) for tag, (vr, value) in _WRITER.items()]
+    group = b"".join(written for _, written in sorted(kept + written_by_us, key=lambda each: each[0]))
     return written_element(encoding, _GROUP_LENGTH, "UL", len(group).to_bytes(4, "little")) + group
 
 
-def _whole(patches: Iterable[Patch], position: int, end: int) -> Iterator[Piece]:
-    """Yield the whole dataset, from `position` to `end` in the old file."""
+def _dataset_pieces(patches: Iterable[Patch], position: int, end: int) -> Iterator[Piece]:
+    """Yield the pieces of the whole dataset, which is from `position` to `end` in the old file."""
     for patch in patches:
         yield Span(position, patch.start)
         yield from patch.pieces
@@ -120,7 +122,7 @@ def _whole(patches: Iterable[Patch], position: int, end: int) -> Iterator[Piece]
 
 
 def _joined(pieces: Iterable[Piece]) -> Iterator[Piece]:
-    """Yield the same with neighbouring bytes made one, without empty pieces."""
+    """Yield the same pieces without empty ones. Adjacent bytes are joined."""
     waiting = bytearray()
     for piece in pieces:
         if isinstance(piece, bytes):
@@ -144,7 +146,7 @@ def _chunks(data: Buffer, pieces: Iterable[Piece]) -> Iterator[bytes]:
 
 
 def _deflated(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield the chunks deflated, an even number of bytes in all (PS3.5 §A.5)."""
+    """Yield the chunks deflated. The total is an even number of bytes (PS3.5 §A.5)."""
     deflate = zlib.compressobj(wbits=-zlib.MAX_WBITS)
     size = 0
     for chunk in chunks:
@@ -155,8 +157,8 @@ def _deflated(chunks: Iterable[bytes]) -> Iterator[bytes]:
     yield last + b"\0" * ((size + len(last)) % 2)
 
 
-class _Stream(io.RawIOBase):
-    """Chunks as a file to be read."""
+class _ChunkStream(io.RawIOBase):
+    """A readable file that is made of chunks."""
 
     def __init__(self, chunks: Iterator[bytes]) -> None:
         self._chunks = chunks

@@ -1,4 +1,4 @@
-"""The canonical form of a value: the form in which the index files it and in which a query compares it (conformance §5.4)."""
+"""Canonical forms of values: the index files values in them, and queries compare them (conformance §5.4)."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from app.dicom.validation.attributes import Attribute
 
 NUMBERS: Final = frozenset({"IS", "SL", "SS", "UL", "US", "FL", "FD"})
 WILD: Final = frozenset({"AE", "AS", "CS", "LO", "PN", "SH"})
-"""VRs whose filters may hold `*` and `?`."""
+"""VRs that permit wildcards, `*` and `?`."""
 
 MAX_CANONICAL: Final = 200
-"""Characters of a value that the index files; longer values are told apart by `matches`."""
+"""The number of characters of a value in the index. `Query.matches` distinguishes longer values."""
 
 _CONTROL = re.compile("[\x00-\x1f\x7f\U0010ffff]")
-"""Characters that keys need for themselves: TAB before a number, and the last of all at the end of a range."""
+"""Characters with a meaning in keys: TAB precedes a number, U+10FFFF ends a range. Canonical values never have them."""
 
 _WORD_BREAK = re.compile(r"[ ^=]+")
 
@@ -31,10 +31,10 @@ _WORD_BREAK = re.compile(r"[ ^=]+")
 
 
 def canonical(vr: str, value: Any) -> str:
-    """Return the one spelling under which equal values meet: case folded, trailing spaces and NULs gone.
+    """Return the canonical form of a value. Values that are equal for a search have the same form.
 
-    Person names also lose accents (conformance §5.4); numbers their notation; times are filled up to the start of their period.
-    An empty string stands for no value.
+    Text is case folded and has no trailing spaces and NULs. A person name has no accents either. A number has one
+    notation. A time is filled up to the start of its period. A DT has no offset. "" means that there is no value.
     """
     if vr in NUMBERS:
         return _canonical_number(value, single=vr == "FL")
@@ -62,8 +62,8 @@ def canonical_values(
     """Return every value that finds an element, in the `form` asked for.
 
     Only the first value of an element finds it (conformance §3.8, "Multiple values"). ModalitiesInStudy and attributes
-    within sequences are exceptions: each of their values does. A person name of several groups is found as a whole and by
-    each group.
+    within sequences are exceptions: each of their values does. The whole of a person name and each of its groups find
+    it.
     """
     values = element.get("Value") if element else None
     if not values:
@@ -96,19 +96,19 @@ def _fold_name(text: str) -> str:
     if not text.isascii():
         decomposed = unicodedata.normalize("NFKD", text)
         text = "".join(c for c in decomposed if not unicodedata.combining(c))
-        text = unicodedata.normalize("NFC", text)  # a syllable of Hangul is one character again, as `?` takes it
+        text = unicodedata.normalize("NFC", text)  # `?` matches one syllable of Hangul, so it must be one character
     groups = _CONTROL.sub(" ", text).casefold().split("=")
     return "=".join(group.rstrip(" ^") for group in groups).rstrip("=")
 
 
 _NUMBER: Final = re.compile(r"[+-]?(?:\d+|(\d+\.\d*|\.\d+|\d+(?=[eE]))(?:[eE][+-]?\d+)?)", re.ASCII)
-_NUMBER_CHARACTERS: Final = 64  # more than any number of these VRs can need
+_NUMBER_CHARACTERS: Final = 64  # no number of these VRs is longer
 
 
 def _canonical_number(value: Any, *, single: bool) -> str:
-    """Return whole numbers by their digits, however large, and others as the nearest double; nothing for no number.
+    """Return a whole number as its digits, another number as the nearest double, and "" for other text.
 
-    `single`: as the nearest one of single precision, which is what a file holds.
+    `single` rounds to single precision, which is the precision of FL in a file.
     """
     text = str(value).strip()
     found = _NUMBER.fullmatch(text) if len(text) <= _NUMBER_CHARACTERS else None

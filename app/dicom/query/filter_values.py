@@ -1,4 +1,4 @@
-"""The value of a query parameter -> the condition that it states: kinds of matching, dates and times, lists (conformance §5.4)."""
+"""Reads the value of a query parameter into a condition: kinds of matching, dates, times, lists (conformance §5.4)."""
 
 from __future__ import annotations
 

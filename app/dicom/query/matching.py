@@ -1,7 +1,8 @@
-"""What a search asks and what matches it (conformance §5.4, PS3.4 §C.2.2.2).
+"""Queries and their conditions (conformance §5.4, PS3.4 §C.2.2.2).
 
-`Query.matches` *defines* a match, on plain attributes; the index in `storage/search/planner.py` only finds candidates faster.
-Both read values through `canonical`, so a value is compared in the form it is filed under.
+`Query.matches` defines what matches. The index (`storage/search`) only finds candidates faster. The index files
+canonical values (`query.canonical`), and conditions compare them. DT is the exception: the index files the wall time,
+conditions compare the moment in UTC (`query.moments`).
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class OneOf:
 
 @dataclass(frozen=True, slots=True)
 class Between:
-    """The canonical value lies between `low` and `high`, inclusive; an empty bound is open."""
+    """The canonical value is between `low` and `high`, both included. An empty bound is open."""
 
     low: str
     high: str
@@ -47,9 +48,9 @@ class Between:
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """The moment lies between `low` and `high`, both in UTC, inclusive; an empty bound is open. For VR DT.
+    """For VR DT: the moment is between `low` and `high`, both in UTC and included. An empty bound is open.
 
-    The index files a DT under its wall time. The wall time of a moment differs from UTC by 14 hours at most.
+    The index files a DT under its wall time, which is at most 12 hours before and 14 hours after UTC.
     """
 
     low: str
@@ -60,19 +61,19 @@ class Period:
 
     @property
     def indexed(self) -> tuple[str, str]:
-        """The range of canonical values in which the index files every match, and moments near to it."""
+        """The range of canonical values in which the index files every match. It also has values that do not match."""
         return self.low and shifted(self.low, EARLIEST), self.high and shifted(self.high, LATEST)
 
 
 @dataclass(frozen=True, slots=True)
 class Wildcard:
-    """The canonical value fits a pattern of `*` (any run) and `?` (any one character)."""
+    """The canonical value matches a pattern. `*` stands for any characters, `?` for one character."""
 
     pattern: str
 
     @property
     def prefix(self) -> str:
-        """What every match starts with."""
+        """The text before the first wildcard. Every match starts with it."""
         return re.split(r"[*?]", self.pattern, maxsplit=1)[0]
 
     def matches(self, value: str) -> bool:
@@ -81,7 +82,7 @@ class Wildcard:
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """Each query word is a prefix of a name word, consecutive query words of consecutive name words in order."""
+    """Fuzzy matching: consecutive words of a name start with the words of the query, in the same order."""
 
     words: tuple[str, ...]
 
@@ -98,7 +99,7 @@ Condition = OneOf | Between | Period | Wildcard | Words
 
 @lru_cache(maxsize=512)
 def _wildcard(pattern: str) -> re.Pattern[str]:
-    # Runs of stars are one star, and each star but the last is atomic: the match cannot backtrack exponentially.
+    # Repeated stars count as one star. Each star except the last is atomic, so a match cannot backtrack exponentially.
     pieces = [re.escape(piece).replace(r"\?", ".") for piece in re.split(r"\*+", pattern)]
     if len(pieces) == 1:
         return re.compile(pieces[0], re.DOTALL)
@@ -108,7 +109,7 @@ def _wildcard(pattern: str) -> re.Pattern[str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filter:
-    """One attribute and what its value must satisfy; `name` is the attribute as the client typed it."""
+    """An attribute and the condition for its value. `name` is the attribute as the client wrote it."""
 
     attribute: Attribute
     condition: Condition
@@ -121,27 +122,27 @@ class Filter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
-    """A search: result `level`, the study and series of its URL, filters, what to return, and the page."""
+    """A search: level of the results, study and series of the URL, filters, attributes to return, and the page."""
 
     level: Level
     study: str | None = None
     series: str | None = None
     filters: tuple[Filter, ...] = ()
     universal: tuple[str, ...] = ()
-    """Tags asked for with `*` alone: they match everything, and are returned."""
+    """Tags with the value `*` alone. They match every object, and their values are returned."""
     include: frozenset[str] = frozenset()
     include_all: bool = False
     limit: int = 100
     offset: int = 0
 
     def matches(self, attributes: JsonAttributes) -> bool:
-        """Tell whether an object with these attributes (its own and its parents') satisfies every filter.
+        """Tell whether an object matches every filter. `attributes` are its own and those of its parents.
 
-        `attributes` holds the UIDs of all levels and, for studies, ModalitiesInStudy.
+        They include the UIDs of all levels and, for a study, ModalitiesInStudy.
         """
         return all(each.matches(attributes) for each in self.filters)
 
     def tags(self) -> Iterator[str]:
-        """Yield the tags of all filters."""
+        """Yield the tags of all filters, also of those with `*` alone."""
         yield from (each.attribute.tag for each in self.filters)
         yield from self.universal

@@ -1,4 +1,4 @@
-"""Values of VR DT: the moments that they mean, and the ranges of them that a query asks for (PS3.5 §6.2, PS3.4 §C.2.2.2.5.3).
+"""Values of VR DT: their moments in UTC, and the ranges that a query states (PS3.5 §6.2, PS3.4 §C.2.2.2.5.3).
 
 A DT is `YYYYMMDDHHMMSS.FFFFFF&ZZXX`. Only the year is needed. An offset from UTC (`+0100`, `-0500`) may follow any
 precision. A value without an offset is in the time zone of its dataset, (0008,0201), or in UTC if that is absent.
@@ -63,7 +63,7 @@ def in_utc(text: str) -> str | None:
 
 
 def end_in_utc(text: str) -> str:
-    """Return the last moment of a DT: `2024` ends with its last second. `text` is a valid DT, perhaps with an offset."""
+    """Return the last moment of the period of a DT, in UTC. `text` is a valid DT, perhaps with an offset."""
     digits, fraction, _ = _FORM.fullmatch(text).groups()  # type: ignore[union-attr]
     if len(digits) == len("YYYY"):
         digits += "12"

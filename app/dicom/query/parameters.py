@@ -1,4 +1,4 @@
-"""Query parameters in, `Query` out: every rule and every message of conformance §5.2."""
+"""Reads the parameters of a search into a `Query`, with the rules and messages of conformance §5.2 and §5.5."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from app.dicom.validation.attributes import (
 from app.errors import InvalidParameter, InvalidQuery
 
 OPTIONS: Final = frozenset({"limit", "offset", "fuzzymatching", "includefield"})
-"""Parameters that are no attributes, in lower case."""
+"""Names of parameters that are not attributes, in lower case."""
 
 MAX_LIMIT: Final = 200
 DEFAULT_LIMIT: Final = 100
@@ -35,13 +35,13 @@ _CASING = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Catalogue:
-    """What may be filtered on: the core attributes and the extended query tags that are ready."""
+    """The attributes that a search may filter by: core attributes, and extended query tags in status ready."""
 
     attributes: Mapping[str, Attribute] = field(default_factory=lambda: CORE)
     disabled: frozenset[str] = frozenset()
-    """Tags whose query status is disabled (conformance §8.4)."""
+    """Tags with the query status disabled (conformance §8.4)."""
     sequences: bool = False
-    """Attributes within sequences may be named, `A.B` (conformance §7.9)."""
+    """Whether attributes within sequences are permitted, as `A.B` (conformance §7.9)."""
 
 
 def parse_query(
@@ -51,14 +51,14 @@ def parse_query(
     parameters: Iterable[tuple[str, str]],
     catalogue: Catalogue,
 ) -> Query:
-    """Return the query that these decoded query pairs ask for.
+    """Return the query for decoded pairs of names and values.
 
-    `study` and `series` are the UIDs of the URL, already checked. Raises `InvalidQuery` or `InvalidParameter` with the
-    texts of conformance §5.5.
+    `study` and `series` are UIDs of the URL, already checked. Raises `InvalidQuery`, `InvalidParameter`,
+    `InvalidRequest` and `InvalidIdentifier` with the texts of conformance §5.5.
     """
     options: dict[str, str] = {}
     include: list[str] = []
-    wanted: dict[str, tuple[str, str]] = {}  # tag -> (name as typed, value)
+    named: dict[str, tuple[str, str]] = {}  # tag -> (name as the client wrote it, value)
     for name, value in parameters:
         option = name.lower()
         if option == "includefield":
@@ -68,10 +68,10 @@ def parse_query(
                 raise InvalidQuery(_duplicate(name))
             options[option] = value
         else:
-            _want(wanted, name, value, catalogue)
+            _add_filter(named, name, value, catalogue)
     fuzzy = _fuzzy(options.get("fuzzymatching"))
     scope = _Scope(level=level, study=study, series=series, catalogue=catalogue, fuzzy=fuzzy)
-    conditions = [(tag, name, scope.condition(tag, name, value)) for tag, (name, value) in wanted.items()]
+    conditions = [(tag, name, scope.condition(tag, name, value)) for tag, (name, value) in named.items()]
     fields, everything = _included(include)
     return Query(
         level=level,
@@ -85,8 +85,8 @@ def parse_query(
         universal=tuple(tag for tag, _, condition in conditions if condition is None),
         include=fields,
         include_all=everything,
-        limit=_whole("Limit", options.get("limit"), DEFAULT_LIMIT, 1, MAX_LIMIT),
-        offset=_whole("Offset", options.get("offset"), 0, 0, MAX_OFFSET),
+        limit=_integer("Limit", options.get("limit"), DEFAULT_LIMIT, 1, MAX_LIMIT),
+        offset=_integer("Offset", options.get("offset"), 0, 0, MAX_OFFSET),
     )
 
 
@@ -96,7 +96,7 @@ def _duplicate(name: str) -> str:
     )
 
 
-def _want(wanted: dict[str, tuple[str, str]], name: str, value: str, catalogue: Catalogue) -> None:
+def _add_filter(named: dict[str, tuple[str, str]], name: str, value: str, catalogue: Catalogue) -> None:
     tag = path_of(name) or (name.upper() if name.upper() in catalogue.attributes else None)
     if not catalogue.sequences and ("." in name or (tag and vr_of(tag) == "SQ")):
         raise InvalidQuery(
@@ -104,17 +104,17 @@ def _want(wanted: dict[str, tuple[str, str]], name: str, value: str, catalogue: 
         )
     if tag is None:
         raise InvalidQuery(f"Invalid query: unknown query parameter '{name}'. {_CASING}")
-    if tag in wanted:
-        if wanted[tag][0] == name:
+    if tag in named:
+        if named[tag][0] == name:
             raise InvalidQuery(_duplicate(name))
         raise InvalidQuery(
             f"Invalid query: attribute '{name}' has been specified more than once using different ID formats. "
             "Each attribute is only allowed to be specified once."
         )
-    wanted[tag] = (name, value)
+    named[tag] = (name, value)
 
 
-def _whole(name: str, text: str | None, default: int, low: int, high: int) -> int:
+def _integer(name: str, text: str | None, default: int, low: int, high: int) -> int:
     if text is None:
         return default
     if not re.fullmatch(r"[+-]?[0-9]{1,18}", text.strip()) or not low <= int(text) <= high:
@@ -149,7 +149,7 @@ def _included(names: list[str]) -> tuple[frozenset[str], bool]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Scope:
-    """Which attributes this route may filter on, and how."""
+    """The attributes that the route of a search may filter by, and fuzzy matching."""
 
     level: Level
     study: str | None
@@ -158,7 +158,7 @@ class _Scope:
     fuzzy: bool
 
     def condition(self, tag: str, name: str, value: str) -> Condition | None:
-        """Return what the value must satisfy, None for universal matching (`*`)."""
+        """Return the condition for the value of an attribute, None for universal matching (`*`)."""
         attribute = self.catalogue.attributes.get(tag)
         if attribute is None or not self._allows(attribute):
             raise InvalidQuery(f"Invalid query: AttributeId {name} is not queryable.  {_CASING}")
@@ -170,7 +170,10 @@ class _Scope:
         return condition(attribute, name, value, fuzzy=self.fuzzy)
 
     def _allows(self, attribute: Attribute) -> bool:
-        """A level above the result is open unless the URL names it; StudyInstanceUID may be repeated anywhere."""
+        """Tell whether an attribute is at the level of the results, or above it but below the UIDs of the URL.
+
+        StudyInstanceUID is permitted everywhere.
+        """
         if attribute.tag == STUDY_UID:
             return True
         above = Level.INSTANCE if self.series else Level.SERIES if self.study else Level.STUDY

@@ -1,4 +1,4 @@
-"""What a dataset says of an extended query tag: a value to file, nothing, or something that breaks a rule (conformance §8.6)."""
+"""Values of extended query tags in a dataset: values for the index, and rules that they break (conformance §8.6)."""
 
 from __future__ import annotations
 
@@ -15,24 +15,23 @@ from app.dicom.validation.instance_rules import UNEXPECTED_VR, fault_of_value
 SUPPORTED: Final = frozenset(
     ("AE", "AS", "CS", "DA", "DT", "FD", "FL", "IS", "LO", "PN", "SH", "SL", "SS", "TM", "UI", "UL", "US")
 )
-"""VRs that a tag may have; DS is not among them, whatever Microsoft's pages say."""
+"""VRs that a tag may have. DS is not supported, although Microsoft's pages list it."""
 
 
 def is_private(tag: str) -> bool:
-    """Tell whether eight hex digits are of an odd group."""
+    """Tell whether a tag, 8 hex digits, has an odd group number."""
     return int(tag[3], 16) % 2 == 1
 
 
 def is_private_creator(tag: str) -> bool:
-    """Tell whether they are a private identification code, (gggg,0010-00FF)."""
+    """Tell whether a tag is a private identification code, (gggg,0010-00FF)."""
     return is_private(tag) and 0x10 <= int(tag[4:], 16) <= 0xFF
 
 
 def fault(dataset: JsonAttributes, attribute: Attribute) -> str | None:
-    """Return the rule that the attribute breaks, in short; None if it breaks none or there is nothing to file.
+    """Return a short text of the rule that an attribute breaks, None if it breaks no rule or has no value.
 
-    Its value representation and its first value are looked at as they are in metadata; a private attribute of another
-    creator is not looked at.
+    The rules apply to the VR and the first value in metadata. A private attribute of another creator breaks no rule.
     """
     element = dataset.get(attribute.tag)
     if element is None or not is_own(dataset, attribute):
@@ -64,7 +63,7 @@ def excerpt(dataset: JsonAttributes, tags: Iterable[Attribute]) -> JsonAttribute
 
 
 def is_own(dataset: JsonAttributes, attribute: Attribute) -> bool:
-    """Tell whether the block of a private attribute is its creator's (PS3.5 §7.8.1)."""
+    """Tell whether the dataset assigns the block of a private attribute to the attribute's creator (PS3.5 §7.8.1)."""
     if not attribute.creator:
         return True
     code = dataset.get(_creator(attribute), {}).get("Value")
@@ -72,7 +71,7 @@ def is_own(dataset: JsonAttributes, attribute: Attribute) -> bool:
 
 
 def _creator(attribute: Attribute) -> str:
-    """Return the tag that says whose the block of a private attribute is."""
+    """Return the tag of the private creator for the block of a private attribute."""
     return f"{attribute.tag[:4]}00{attribute.tag[4:6]}"
 
 

@@ -1,4 +1,4 @@
-"""The searchable attributes: one table gives each its level and VR (conformance §5.3), and what each level returns.
+"""The table of searchable attributes with level and VR (conformance §5.3), and the attributes that a search returns.
 
 Tags are 8 upper-case hex digits, as in DICOM JSON.
 """
@@ -14,7 +14,7 @@ from pydicom.datadict import dictionary_has_tag, dictionary_keyword, dictionary_
 
 
 class Level(IntEnum):
-    """The information model's levels, from the whole to the part."""
+    """The levels of the information model, from the whole to its parts."""
 
     STUDY = 1
     SERIES = 2
@@ -27,9 +27,10 @@ class Level(IntEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attribute:
-    """An attribute that a search may filter on.
+    """An attribute that a search may filter by.
 
-    An extended query tag has the `number` it was added under, and a private one its `creator` (conformance §8.2).
+    An extended query tag has a `number`, which is different each time it is added. A private one has a `creator`
+    (conformance §8.2).
     """
 
     tag: str
@@ -41,12 +42,12 @@ class Attribute:
 
     @property
     def key(self) -> str:
-        """What values are filed under: a tag that is added again shares nothing with what it was before."""
+        """The key of values in the index. A tag that was deleted and added again has another key."""
         return f"{self.tag}#{self.number}" if self.number else self.tag
 
     @property
     def many(self) -> bool:
-        """Whether an object is found by each of its values; otherwise by the first alone (conformance §3.8)."""
+        """Whether each value of the attribute finds its object, and not only the first (conformance §3.8)."""
         return self.tag == MODALITIES_IN_STUDY or "." in self.tag
 
 
@@ -101,10 +102,10 @@ INDEXED: Final[Mapping[Level, tuple[Attribute, ...]]] = {
     )
     for level in Level
 }
-"""Per level, the core attributes that an index row holds (UIDs are in its key, modalities on the series rows)."""
+"""Level -> core attributes in an index row. The key of a row has the UIDs, and series rows have the modalities."""
 
 
-# --- what a search returns (conformance §5.7) ------------------------------------------------------------------------------
+# --- attributes that a search returns (conformance §5.7) -----------------------------------------------------------
 
 
 def _tags(text: str) -> frozenset[str]:
@@ -132,16 +133,16 @@ ALL_FIELDS: Final = {
     Level.SERIES: V1_DEFAULTS[Level.SERIES] | _tags("00080021 00080031 00200011 00200060"),
     Level.INSTANCE: V1_DEFAULTS[Level.INSTANCE],
 }
-"""What `includefield=all` returns at each level."""
+"""Level -> tags that `includefield=all` returns."""
 
 
 # --- the dictionary -----------------------------------------------------------------------------------------------
 
 
 def tag_of(name: str) -> str | None:
-    """Return the tag of an attribute keyword (case-sensitive) or of 8 hex digits (any case); None if it is neither.
+    """Return the tag for a keyword (case-sensitive) or for 8 hex digits (any letter case), None for other names.
 
-    Hex digits must name a dictionary attribute or a private one (odd group).
+    Hex digits must be the tag of an attribute in the dictionary or of a private attribute (odd group).
     """
     if len(name) == 8 and all(c in "0123456789abcdefABCDEF" for c in name):
         number = int(name, 16)
@@ -151,23 +152,23 @@ def tag_of(name: str) -> str | None:
 
 
 def path_of(name: str) -> str | None:
-    """Return the tags that a dotted name means, joined by dots; each part as for `tag_of`, None if one is neither."""
+    """Return the tags for a name with dots, joined by dots. Each part is as in `tag_of`. None if a part is no tag."""
     tags = [tag_of(part) for part in name.split(".")]
     return None if None in tags else ".".join(filter(None, tags))
 
 
 def vr_of(tag: str) -> str | None:
-    """Return the dictionary's VR of a tag, the first where there are several; None for private or unknown tags."""
+    """Return the VR of a tag in the dictionary, the first if it has several. None for private and unknown tags."""
     number = int(tag, 16)
     return dictionary_VR(number)[:2] if _listed(number) else None
 
 
 def keyword_of(tag: str) -> str:
-    """Return the keyword of a tag, or the tag itself for private or unknown ones."""
+    """Return the keyword of a tag. For a private or unknown tag, return the tag."""
     number = int(tag, 16)
     return dictionary_keyword(number) if _listed(number) else tag
 
 
 def _listed(number: int) -> bool:
-    """Tell whether the dictionary lists a tag, or the groups that it repeats in: (60xx,0010)."""
+    """Tell whether a tag is in the dictionary, perhaps in repeating groups such as (60xx,0010)."""
     return dictionary_has_tag(number) or repeater_has_tag(number)

@@ -1,7 +1,7 @@
-"""The archive's own rules for what it stores and indexes (conformance §3.5 "Validation", conformance §8.9 "Errors list").
+"""Rules for instances: required attributes, and values that the index holds (conformance §3.5, conformance §8.9).
 
-`required` looks for the five attributes that every instance needs, `check` applies the element rules to the attributes
-that are indexed. The full VR check of every element is `json.model.describe`.
+`check_required` checks the five attributes that every instance needs. `check_indexed` checks the attributes that the
+index holds. `json.model.describe` checks every element against its VR.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ REQUIRED: Final[Mapping[int, str]] = {
     0x00080018: "UI",  # SOPInstanceUID
     PATIENT_ID: "LO",
 }
-"""The attributes without which nothing is stored, with their VRs."""
+"""Tag -> VR of the attributes that an instance needs to be stored."""
 
 UNEXPECTED_VR: Final = "The extended query tag VR is not expected."
 _TOO_LONG: Final = "Value length exceeds maximum length."
@@ -38,9 +38,9 @@ _CONTROL: Final = re.compile(f"[{CONTROL_BUT_ESC}]")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ValueProblem:
-    """One attribute that breaks a rule: `text` for answers, `brief` for the error list of an extended query tag.
+    """An attribute that breaks a rule. Responses have `text`, error lists of extended query tags have `brief`.
 
-    `nested`: it lies within a sequence, and no top-level attribute of its tag is at fault.
+    `nested` means that the attribute is within a sequence, and no top-level attribute of its tag breaks a rule.
     """
 
     tag: int
@@ -51,18 +51,18 @@ class ValueProblem:
     brief: str = ""
 
 
-class Required(NamedTuple):
-    """What `required` found: reasons to refuse the instance, and reasons to warn."""
+class RequiredCheck(NamedTuple):
+    """The result of `check_required`: problems that refuse the instance, and problems that are warnings."""
 
     failures: tuple[ValueProblem, ...]
     warnings: tuple[ValueProblem, ...]
 
 
-def check_required(part10: Part10, *, lenient: bool) -> Required:
-    """Whether the five required attributes have their value: `The required tag '(0010,0020)' is missing.`
+def check_required(part10: Part10, *, lenient: bool) -> RequiredCheck:
+    """Check that the five required attributes have a value: `The required tag '(0010,0020)' is missing.`
 
-    Each needs exactly one non-empty value. When `lenient` (v2) Patient ID need only be present: an empty one is a
-    warning, and of several values the first counts.
+    Each needs exactly one value that is not empty. If `lenient` (v2), an empty Patient ID is only a warning, and the
+    first of several Patient IDs counts.
     """
     failures: list[ValueProblem] = []
     warnings: list[ValueProblem] = []
@@ -74,20 +74,20 @@ def check_required(part10: Part10, *, lenient: bool) -> Required:
         problem = ValueProblem(tag=tag, keyword=keyword(tag), vr=vr, text=text)
         tolerable = lenient and tag == PATIENT_ID and part10.get(tag) is not None
         (warnings if tolerable else failures).append(problem)
-    return Required(tuple(failures), tuple(warnings))
+    return RequiredCheck(tuple(failures), tuple(warnings))
 
 
 def check_indexed(part10: Part10, expected: Mapping[int, str], *, lenient: bool) -> list[ValueProblem]:
-    """The top-level attributes among `expected` (tag to VR) that break an element rule; absent ones do not.
+    """Return the top-level attributes among `expected` (tag -> VR) that break a rule. An absent one breaks no rule.
 
-    `Dicom element 'PatientID' failed validation for VR 'LO': Value contains invalid character.` Only first values
-    count. When `lenient` (v2) trailing NULs do not.
+    `Dicom element 'PatientID' failed validation for VR 'LO': Value contains invalid character.` The rules apply to the
+    first value. If `lenient` (v2), trailing NULs are ignored.
     """
     text = charset(part10.raw(SPECIFIC_CHARACTER_SET))
     problems = []
     for tag, vr in expected.items():
         element = part10.get(tag)
-        broken = None if element is None else _broken(element, vr, text, lenient)
+        broken = None if element is None else _broken_rule(element, vr, text, lenient)
         if broken is not None:
             reason, brief = broken
             name = keyword(tag)
@@ -97,20 +97,20 @@ def check_indexed(part10: Part10, expected: Mapping[int, str], *, lenient: bool)
 
 
 def fault_of_value(vr: str, value: str) -> str | None:
-    """The rule that one value breaks, as error lists of extended query tags put it; None if it keeps to its VR's.
+    """Return the short text of the rule that a value breaks, for error lists of extended query tags. None for no rule.
 
-    Padding does not count, nor do the sizes of binary numbers, which a decoded value does not show.
+    Padding is ignored. The sizes of binary numbers are not checked, because a decoded value does not show them.
     """
     rule, value = _RULES.get(vr), value.rstrip(PADDING)
     broken = rule(value) if rule and value else None
     return broken[1] if broken else None
 
 
-_Broken = tuple[str, str] | None
-"""The rule that is broken, as answers and as error lists put it."""
+_BrokenRule = tuple[str, str] | None
+"""The text of a broken rule in responses and its text in error lists, None if no rule is broken."""
 
 
-def _broken(element: RawElement, vr: str, text: Charset, lenient: bool) -> _Broken:
+def _broken_rule(element: RawElement, vr: str, text: Charset, lenient: bool) -> _BrokenRule:
     if element.vr != vr:
         found = f"Value representation is expected to be '{vr}' but is '{element.vr}' in file."
         return found, UNEXPECTED_VR
@@ -125,37 +125,37 @@ def _broken(element: RawElement, vr: str, text: Charset, lenient: bool) -> _Brok
     return rule(value) if value else None
 
 
-def _whole_words(raw: bytes, size: int) -> _Broken:
+def _whole_words(raw: bytes, size: int) -> _BrokenRule:
     if raw and len(raw) % size == 0:
         return None
     return f"Value length is not {size}.", "Value length is not expected."
 
 
-def _at_most(limit: int) -> Callable[[str], _Broken]:
+def _at_most(limit: int) -> Callable[[str], _BrokenRule]:
     return lambda value: (f"Value length exceeds maximum length of {limit}.", _TOO_LONG) if len(value) > limit else None
 
 
-def _parsed(vr: str, kind: str) -> Callable[[str], _Broken]:
+def _parsed(vr: str, kind: str) -> Callable[[str], _BrokenRule]:
     reason = f"Value cannot be parsed as a valid {kind}."
     return lambda value: (reason, reason) if vr_fault(vr, value) else None
 
 
-def _age(value: str) -> _Broken:
+def _age(value: str) -> _BrokenRule:
     return None if len(value) == 4 else ("Value length is not 4.", "Value length is not expected.")
 
 
-def _date(value: str) -> _Broken:
+def _date(value: str) -> _BrokenRule:
     reason = "Value cannot be parsed as a valid date."
     return None if is_date(value) else (reason, reason)
 
 
-def _long_string(value: str) -> _Broken:
+def _long_string(value: str) -> _BrokenRule:
     if len(value) > 64:
         return _at_most(64)(value)
     return (_INVALID_CHARACTER, _INVALID_CHARACTER) if _CONTROL.search(value) else None
 
 
-def _person_name(value: str) -> _Broken:
+def _person_name(value: str) -> _BrokenRule:
     groups = value.split("=")
     if len(groups) > 3:
         return ("Value contains more than 3 groups.",) * 2
@@ -168,11 +168,11 @@ def _person_name(value: str) -> _Broken:
     return None
 
 
-def _uid(value: str) -> _Broken:
+def _uid(value: str) -> _BrokenRule:
     return None if is_uid(value) else (IDENTIFIER_RULE, IDENTIFIER_RULE)
 
 
-_RULES: Final[Mapping[str, Callable[[str], _Broken]]] = {
+_RULES: Final[Mapping[str, Callable[[str], _BrokenRule]]] = {
     "AE": _at_most(16),
     "AS": _age,
     "CS": _at_most(16),

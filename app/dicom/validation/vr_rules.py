@@ -1,7 +1,7 @@
-"""Whether one value suits its VR (PS3.5 §6.2), with the reasons that v2 store answers print (conformance §3.6).
+"""Checks a value against its VR (PS3.5 §6.2), with the texts that responses of a v2 store have (conformance §3.6).
 
-Values come decoded, without trailing spaces and NULs. Each VR has a pattern that good values match as a whole, which
-is all that a clean dataset costs, and a function that names the first rule that a bad value breaks.
+Values are decoded and have no trailing spaces and NULs. Each VR has a pattern that matches valid values, so a valid
+dataset costs one match for each value. A function finds the first rule that another value breaks.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from typing import Final
 CONTROL: Final = r"\x00-\x1f\x7f-\x9f"
 CONTROL_BUT_ESC: Final = r"\x00-\x1a\x1c-\x1f\x7f-\x9f"
 CONTENT_LIMIT: Final = 256
-"""Characters of a bad value that a message repeats."""
+"""The number of characters of an invalid value that a message repeats."""
 
-_DAY: Final = r"(?:0[1-9]|1\d|2[0-8])"  # of any month; the rest is for the calendar
+_DAY: Final = r"(?:0[1-9]|1\d|2[0-8])"  # the days that every month has
 _DATE: Final = rf"(?!0000)\d{{4}}(?:(?:0[1-9]|1[0-2]){_DAY}|(?:0[13-9]|1[0-2])(?:29|30)|(?:0[13578]|1[02])31)"
 _TIME: Final = r"(?:[01]\d|2[0-3])(?:[0-5]\d(?:(?:[0-5]\d|60)(?:\.\d{1,6})?)?)?"
 _ZONE: Final = r"(?:\+(?:0\d|1[0-4])[0-5]\d|-(?!0000)(?:0\d|1[0-2])[0-5]\d)"
 
 
 def vr_fault(vr: str, value: str) -> str | None:
-    """What breaks this value, as a whole message; None if it suits its VR or the VR has no rule.
+    """Return the message for the first rule that a value breaks, None if it breaks no rule.
 
     `Content "2O240101" does not validate VR DA: one of the date values does not match the pattern YYYYMMDD`
     """
@@ -38,7 +38,7 @@ def vr_fault(vr: str, value: str) -> str | None:
 
 
 def fault_message(vr: str, value: str, reason: str) -> str:
-    """The message for a broken rule; long values are shortened."""
+    """Return the message for a broken rule. Long values are shortened."""
     content = value if len(value) <= CONTENT_LIMIT else value[:CONTENT_LIMIT] + "…"
     return f'Content "{content}" does not validate VR {vr}: {reason}'
 
@@ -58,7 +58,7 @@ def _date(value: str) -> str | None:
 
 
 def is_date(value: str) -> bool:
-    """Whether `value` is a day of the Gregorian calendar, written YYYYMMDD."""
+    """Tell whether `value` is a day of the Gregorian calendar, written YYYYMMDD."""
     if not re.fullmatch(r"\d{8}", value, re.ASCII):
         return False
     try:
@@ -135,7 +135,7 @@ _PATTERNS: Final[dict[str, tuple[str, Callable[[str], str | None]]]] = {
     "AS": (r"\d{3}[DWMY]", lambda _: "value does not have pattern 000[DWMY]"),
     "CS": (
         r"[A-Z0-9_ ]{1,16}",
-        # The spelling is that of the service whose clients compare it.
+        # Clients compare this text with its spelling mistake.
         _too_long(16, f"{_INVALID}. Only uppercase character, digits, space and underscore alre allowed"),
     ),
     "DA": (_DATE, _date),

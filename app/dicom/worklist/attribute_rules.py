@@ -1,6 +1,6 @@
-"""Rules on the attributes of a workitem, and the first one that a dataset breaks (conformance §7.4, "Errors 400").
+"""Rules for the attributes of a workitem, and the check of a dataset against them (conformance §7.4).
 
-The tables of rules are in `rule_tables.py`. Attributes that a table does not list may be anything.
+The tables of rules are in `rule_tables.py`. An attribute that is not in a table may have any value or be absent.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from app.errors import InvalidWorkitem
 
 
 class Need(Enum):
-    """What a rule asks of an attribute; the number types are those of PS3.4 §5.4.2.1."""
+    """The requirement of a rule. The types are those of PS3.4 §5.4.2.1."""
 
     VALUE = "present, with a value"  # type 1
     PRESENT = "present, perhaps empty"  # type 2
@@ -26,7 +26,7 @@ class Need(Enum):
 
 
 class AttributeRule(NamedTuple):
-    """What is asked of one attribute, and of each item in it if it is a sequence."""
+    """The requirement for an attribute and, if it is a sequence, the rules for each of its items."""
 
     tag: str
     need: Need
@@ -54,7 +54,7 @@ _FAULTS: Final = {
 
 
 def check_attributes(table: Rules, dataset: JsonDataset) -> None:
-    """Raise `InvalidWorkitem` for the first rule that the dataset breaks, naming the tag as `(0074,1200)`."""
+    """Raise `InvalidWorkitem` for the first rule that a dataset breaks. The message has the tag as `(0074,1200)`."""
     for tag, need, inside in table:
         fault = _FAULTS[need][(tag in dataset) + has_value(dataset.get(tag))]
         if fault:
@@ -65,7 +65,7 @@ def check_attributes(table: Rules, dataset: JsonDataset) -> None:
 
 
 def rules(need: Need, keywords: str, inside: Rules = ()) -> Rules:
-    """Return one rule for each of the keywords, all alike."""
+    """Return a rule with this requirement for each keyword. `keywords` has spaces between them."""
     return tuple(AttributeRule(_tag(keyword), need, inside) for keyword in keywords.split())
 
 

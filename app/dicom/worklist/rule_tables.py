@@ -1,7 +1,7 @@
-"""Which attributes a workitem must, may and must not have: at creation, in an update, in a final state (conformance §7.4).
+"""The attributes that a workitem must, may and must not have: at creation, in an update, in a final state.
 
-The tables follow PS3.4 Table CC.2.5-3 (UPS SOP Class N-CREATE, N-SET and final state attributes) and its order.
-A rule on a sequence goes on with the rules for each of its items.
+The tables follow PS3.4 Table CC.2.5-3 (UPS SOP Class N-CREATE, N-SET and final state attributes) and its order
+(conformance §7.4). A rule for a sequence contains the rules for each of its items.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ _OPTIONAL: Final = rules(
     "ReferringPhysicianIdentificationSequence ConsultingPhysicianName ConsultingPhysicianIdentificationSequence "
     "RouteOfAdmissions AdmittingDate AdmittingTime",
 )
-"""Optional at creation and in updates alike, but never empty."""
+"""Optional at creation and in updates, but not empty."""
 
 # --- creation (N-CREATE) ------------------------------------------------------------------------------------------
 
@@ -126,7 +126,7 @@ CREATE: Final[Rules] = (
     *rules(_P, "ReferencedRequestSequence", _REQUEST),
     *rules(_F, "ReplacedProcedureStepSequence", _REPLACED),
     *_OPTIONAL,
-    # UPS Progress Information, UPS Performed Procedure Information: nothing to tell yet
+    # UPS Progress Information, UPS Performed Procedure Information: absent, because the step has not begun
     *rules(_V, "ProcedureStepState"),
     *rules(_A, "ProcedureStepProgressInformationSequence", rules(_X, _PROGRESS)),
     *rules(_A, "UnifiedProcedureStepPerformedProcedureSequence", rules(_X, _PERFORMED)),
@@ -184,7 +184,7 @@ _FINAL: Final = rules(
     "SOPClassUID SOPInstanceUID ScheduledProcedureStepPriority ScheduledProcedureStepModificationDateTime "
     "ScheduledProcedureStepStartDateTime InputReadinessState ProcedureStepState",
 )
-"""Code R: in any final state."""
+"""Code R: required in both final states."""
 
 COMPLETED: Final[Rules] = (
     *_FINAL,
@@ -194,11 +194,11 @@ COMPLETED: Final[Rules] = (
         (
             *rules(_V, "PerformedStationNameCodeSequence PerformedProcedureStepStartDateTime"),
             *rules(_V, "PerformedWorkitemCodeSequence PerformedProcedureStepEndDateTime"),
-            *rules(_P, "OutputInformationSequence"),  # a step may end without a product
+            *rules(_P, "OutputInformationSequence"),  # a step may produce nothing
         ),
     ),
 )
-"""Code P: when the step was completed."""
+"""Code P: required if the step was completed."""
 
 CANCELED: Final[Rules] = (
     *_FINAL,
@@ -208,7 +208,7 @@ CANCELED: Final[Rules] = (
         rules(_V, "ProcedureStepCancellationDateTime ProcedureStepDiscontinuationReasonCodeSequence"),
     ),
 )
-"""Code X: when the step was canceled."""
+"""Code X: required if the step was canceled."""
 
 # --- state changes (N-ACTION, PS3.4 Table CC.2.1-1) ---------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""What a worklist may be searched by, and what a search tells unasked (conformance §7.9, "Search")."""
+"""The attributes that find a workitem, and those that a search returns by default (conformance §7.9, "Search")."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from app.errors import IDENTIFIER_RULE, InvalidWorkitem
 STATE: Final = "00741000"
 
 MAX_VALUES: Final = 100
-"""Values that a workitem is found by for one attribute within a sequence, those of the first items."""
+"""The number of values of one attribute within a sequence that find a workitem: those of the first items."""
 
 _FILTERS: Final = """
     PatientName                                             PN
@@ -58,13 +58,13 @@ def _rows(table: str) -> list[str]:
 
 
 FILTERS: Final[Mapping[str, Attribute]] = _filters()
-"""Path -> attribute that a search may filter on; `0040A370.00080050` lies in the items of a sequence.
+"""Path -> attribute that a search may filter by. `0040A370.00080050` is in the items of a sequence.
 
-A workitem is an instance, of the UPS SOP class, so that is their level.
+Their level is instance, because a workitem is an instance of the UPS SOP class.
 """
 
 RETURNED: Final = frozenset(tag for keyword in _RETURNED.split() if (tag := tag_of(keyword)))
-"""Tags that a search returns unasked."""
+"""Tags that a search returns by default."""
 
 
 def search_values(dataset: JsonDataset) -> dict[str, JsonElement]:
@@ -82,7 +82,7 @@ def search_values(dataset: JsonDataset) -> dict[str, JsonElement]:
 
 
 def check_values(dataset: JsonDataset) -> None:
-    """Raise `InvalidWorkitem` for a UID, a time or a name that is none, so that no search could find it."""
+    """Raise `InvalidWorkitem` for an invalid UID, date and time, or name: no search could find it."""
     for attribute in FILTERS.values():
         broken = _CHECKED.get(attribute.vr)
         if broken is None:

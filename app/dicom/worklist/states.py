@@ -1,7 +1,8 @@
-"""What a workitem goes through: its states, who may move it on, and what becomes of its dataset.
+"""The states of a workitem, the transitions between them, and their effects on its dataset.
 
-States and codes: PS3.4 CC.1.1, Table CC.1.1-2 (UPS state transitions); messages: conformance §7.2. All functions are pure: they
-take a dataset and return a new one. The Transaction UID is the lock of who has claimed a workitem; no dataset holds it.
+States and codes are those of PS3.4 CC.1.1, Table CC.1.1-2 (UPS state transitions), messages those of conformance §7.2.
+The functions take a dataset and return a new one. The performer who claims a workitem sets its Transaction UID, the
+lock. It is not part of the dataset.
 """
 
 from __future__ import annotations
@@ -45,11 +46,11 @@ TRANSITIONS: Final[Mapping[str, tuple[str, str, str, str]]] = {
     COMPLETED: ("C301", OK, "B306", "C300"),
     CANCELED: ("C301", OK, "C300", "B304"),
 }
-"""Requested state -> by current state, what stands in the way. A C refuses; a B only warns that there is no change."""
+"""Requested state -> for each current state, the code of the answer: C is an error, B a warning without a change."""
 
 WRONG_LOCK: Final = "C301"
 CANCEL_REQUESTS: Final[Mapping[str, str]] = {IN_PROGRESS: "C312", COMPLETED: "C311"}
-"""What stands in the way of a request for cancellation."""
+"""Current state -> code of the error for a request for cancellation."""
 
 _FINAL: Final[Mapping[str, Rules]] = {COMPLETED: COMPLETED_RULES, CANCELED: CANCELED_RULES, IN_PROGRESS: ()}
 
@@ -61,7 +62,7 @@ _CONTACTS, _CONTACT_URI, _CONTACT_NAME = "00741008", "0074100A", "0074100C"
 
 
 def state_of(dataset: JsonDataset) -> str:
-    """Return the Procedure Step State; every stored workitem has one."""
+    """Return the Procedure Step State. Every stored workitem has one."""
     return str(dataset[_STATE]["Value"][0])
 
 
@@ -69,14 +70,14 @@ def state_of(dataset: JsonDataset) -> str:
 
 
 def instance_uid(given: JsonDataset) -> str:
-    """Return the SOP Instance UID, "" if the dataset has none or several."""
+    """Return the SOP Instance UID, "" if the dataset has no or several."""
     return _single(given, _INSTANCE_UID)
 
 
 def create(given: JsonDataset, workitem: str, now: float) -> JsonDataset:
-    """Return what is stored of a new workitem, in state SCHEDULED.
+    """Return the dataset that is stored for a new workitem, in state SCHEDULED.
 
-    `now` in seconds since 1970. Raises `InvalidWorkitem`.
+    `now` is in seconds since 1970. Raises `InvalidWorkitem`.
     """
     if has_value(given.get(_INSTANCE_UID)) and instance_uid(given).rstrip(PADDING) != workitem:
         raise InvalidWorkitem(OTHER_UID)
@@ -95,9 +96,9 @@ def create(given: JsonDataset, workitem: str, now: float) -> JsonDataset:
 
 
 def update(dataset: JsonDataset, lock: str, change: JsonDataset, transaction: str, now: float) -> JsonDataset:
-    """Return the dataset with the attributes of `change`, each replaced whole.
+    """Return the dataset with the attributes of `change`, which replace those of the same tags.
 
-    `lock` is the Transaction UID that the workitem was claimed with, `transaction` the caller's, both "" for none.
+    `lock` is the Transaction UID of the workitem, `transaction` that of the caller. Both are "" if there is none.
     Raises `InvalidWorkitem` and `WorkitemConflict`.
     """
     check_attributes(UPDATE, change)
@@ -118,14 +119,14 @@ def update(dataset: JsonDataset, lock: str, change: JsonDataset, transaction: st
 
 
 class StateChange(NamedTuple):
-    """The state that is asked for, and by whom."""
+    """The requested state and the Transaction UID of the caller."""
 
     state: str
     transaction: str
 
 
 def read_state_change(given: JsonDataset) -> StateChange:
-    """Return what the body of a state change asks for. Raises `InvalidWorkitem`, `InvalidIdentifier`."""
+    """Read the body of a request for a state change. Raises `InvalidWorkitem`, `InvalidIdentifier`."""
     check_attributes(STATE_CHANGE, given)
     state = _single(given, _STATE)
     if state not in TRANSITIONS:
@@ -134,10 +135,10 @@ def read_state_change(given: JsonDataset) -> StateChange:
 
 
 def change_state(dataset: JsonDataset, lock: str, change: StateChange) -> JsonDataset | str:
-    """Return the dataset in the state asked for, or the warning that it is there already.
+    """Return the dataset in the requested state, or a warning if it is in that state already.
 
-    `lock` as in `updated`. Raises `InvalidWorkitem`: another state or another's lock stand in the way, or the dataset
-    lacks what the final state needs.
+    `lock` is as in `update`. Raises `InvalidWorkitem` if there is no transition from the current state, if the lock is
+    another, or if the dataset lacks attributes of the final state.
     """
     current = state_of(dataset)
     code = TRANSITIONS[change.state][STATES.index(current)]
@@ -153,7 +154,7 @@ def change_state(dataset: JsonDataset, lock: str, change: StateChange) -> JsonDa
 
 
 def cancel(dataset: JsonDataset, request: JsonDataset, now: float) -> JsonDataset:
-    """Return the dataset as canceled on request, with when, why, and whom to ask (PS3.4 CC.2.2).
+    """Return the dataset in state CANCELED, with time, reason and contact of the request (PS3.4 CC.2.2).
 
     Raises `WorkitemConflict` in every state but SCHEDULED.
     """
@@ -175,7 +176,7 @@ def cancel(dataset: JsonDataset, request: JsonDataset, now: float) -> JsonDatase
 
 
 def _single(dataset: JsonDataset, tag: str) -> str:
-    """Return the value of an element that has exactly one, otherwise ""."""
+    """Return the value of an element that has exactly one value, else ""."""
     values = dataset.get(tag, {}).get("Value", ())
     return str(values[0] or "") if len(values) == 1 else ""
 
