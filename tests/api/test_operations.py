@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
+from msgspec.structs import replace
 
 from app import bootstrap
 from app.storage.operations.operations import CANCELED, FAILED, RUNNING, SUCCEEDED, Operation, Operations

@@ -73,6 +73,10 @@ class TestItems:
         assert isinstance(got.fields["zero"], int)
         assert type(got.data) is bytes
 
+    def test_a_tuple_is_read_as_a_list(self, table: Table) -> None:
+        table.write(Put(item("s", names=("a", 1), nested={"inner": (True, ("b",))})))
+        assert table.get(Key("p", "s")) == item("s", names=["a", 1], nested={"inner": [True, ["b"]]})
+
     def test_an_item_may_be_bare(self, table: Table) -> None:
         table.write(Put(item("s")))
         assert table.get(Key("p", "s")) == Item(Key("p", "s"), {}, b"")

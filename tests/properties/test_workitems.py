@@ -45,7 +45,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Archive]:
 def fresh() -> Partition:
     """A partition of which nothing is known; it need not be in the directory."""
     number = next(PARTITIONS)
-    return Partition(number, f"p{number}", "")
+    return Partition(key=number, name=f"p{number}", created="")
 
 
 # --- searches -----------------------------------------------------------------------------------------------------

@@ -19,9 +19,9 @@ from tests.support.instances import encapsulated, make_instance
 
 PATIENT_ID, AGE, OTHER_NAMES, OCCUPATION = "00100020", "00101010", "00101001", "00102180"
 TAGS = (
-    QueryTag(AGE, "AS", Level.STUDY, 1, ""),
-    QueryTag(OTHER_NAMES, "PN", Level.SERIES, 2, ""),
-    QueryTag(OCCUPATION, "SH", Level.INSTANCE, 3, ""),
+    QueryTag(path=AGE, vr="AS", level=Level.STUDY, number=1, operation=""),
+    QueryTag(path=OTHER_NAMES, vr="PN", level=Level.SERIES, number=2, operation=""),
+    QueryTag(path=OCCUPATION, vr="SH", level=Level.INSTANCE, number=3, operation=""),
 )
 """An extended query tag at each level. `start_update` changes their attributes."""
 

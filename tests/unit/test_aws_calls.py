@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from io import BytesIO
 from typing import Any, NamedTuple
 
 import pytest
+from msgspec.structs import replace
 
 from app import bootstrap
 from app.engines.aws import clients

@@ -49,7 +49,7 @@ def size(item: Item) -> int:
 
 
 def encoded(value: object) -> dict[str, Any]:
-    """Return the attribute value of a str, int, bool, list or dict. Raises TypeError for anything else."""
+    """Return the attribute value of a str, int, bool, list, tuple or dict. Raises TypeError for anything else."""
     encoder = _ENCODERS.get(type(value))
     if encoder is None:
         raise TypeError(f"A field cannot hold a {type(value).__name__}.")
@@ -71,6 +71,7 @@ _ENCODERS: Final[dict[type, Callable[[Any], dict[str, Any]]]] = {
     bool: lambda value: {"BOOL": value},
     int: lambda value: {"N": str(value)},
     list: lambda value: {"L": [encoded(entry) for entry in value]},
+    tuple: lambda value: {"L": [encoded(entry) for entry in value]},
     dict: lambda value: {"M": {name: encoded(entry) for name, entry in value.items()}},
 }
 

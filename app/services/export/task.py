@@ -13,12 +13,12 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import replace
 from functools import partial
 from itertools import islice
 from typing import Any, BinaryIO, Final, NamedTuple, cast
 
 import orjson
+from msgspec.structs import replace
 
 from app.errors import (
     BlobMissing,

@@ -18,8 +18,10 @@ import uuid
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final, Protocol
+
+from msgspec.structs import replace
 
 from app.errors import Conflict, StorageError
 from app.storage.operations.operations import FAILED, RUNNING, Operation, Operations

@@ -122,7 +122,11 @@ class Store:
                 continue
             report.multiple_values |= examined.multiple_values
             version = sweep.InstanceVersion(
-                partition.key, examined.study, examined.series, examined.instance, uuid.uuid4().hex
+                partition=partition.key,
+                study=examined.study,
+                series=examined.series,
+                instance=examined.instance,
+                version=uuid.uuid4().hex,
             )
             metadata = documents.pack(examined.metadata)
             batch.append(_Pending(examined, received, version, metadata, _packed_frames(examined.frames)))

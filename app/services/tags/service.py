@@ -7,8 +7,10 @@ write that deletes a tag hides it at once. Its index entries are removed later (
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
+
+from msgspec.structs import replace
 
 from app.errors import InvalidRequest, QueryTagExists, QueryTagNotFound
 from app.services.operations.runner import announce
@@ -122,7 +124,17 @@ def _new_tags(tags: QueryTags, definitions: Sequence[TagDefinition], operation: 
     if len(tags.tags) + len(definitions) > MAX_TAGS:
         raise InvalidRequest(TOO_MANY_TAGS)
     number = tags.revision + 1
-    return [QueryTag(each.path, each.vr, each.level, number, operation, each.creator) for each in definitions]
+    return [
+        QueryTag(
+            path=each.path,
+            vr=each.vr,
+            level=each.level,
+            number=number,
+            operation=operation,
+            creator=each.creator,
+        )
+        for each in definitions
+    ]
 
 
 def _find(tags: QueryTags, name: str) -> QueryTag:

@@ -14,6 +14,7 @@ from itertools import chain
 from threading import Lock
 from typing import Any, BinaryIO, Final, NamedTuple
 
+import msgspec
 import orjson
 
 from app.dicom.editing.patches import UTF_8
@@ -86,7 +87,7 @@ class NewVersions:
         """
         with_table = [row for row in rows if not row.native]
         frames = dict(zip((row.watermark for row in with_table), self._documents.frames_items(with_table), strict=True))
-        versions = [replace(sweep.version_of(row), version=uuid.uuid4().hex) for row in rows]
+        versions = [msgspec.structs.replace(sweep.version_of(row), version=uuid.uuid4().hex) for row in rows]
         intents = self._record_intents(versions)
         sources = [
             _Source(row=row, metadata=metadata, frames=frames.get(row.watermark), version=version, intent=intent)

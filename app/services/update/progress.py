@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
+
+from msgspec.structs import replace
 
 from app.dicom.editing.requested_changes import RequestedChanges, read_changes
 from app.storage.operations.operations import FAILED, SUCCEEDED, Operation
@@ -108,7 +111,7 @@ class StudyUpdate:
         request, progress = operation.request, UpdateProgress.of(operation.checkpoint)
         return StudyUpdate(
             operation=operation,
-            partition=Partition(request["partition"], request["partition_name"], ""),
+            partition=Partition(key=request["partition"], name=request["partition_name"], created=""),
             study=request["studies"][progress.study_index],
             changes=read_changes(request["changes"]),
             progress=progress,
@@ -121,7 +124,7 @@ class StudyUpdate:
 
     def continue_with(self, phase: Phase, **fields: Any) -> Operation:
         """Return the operation with another phase, or another position in the same phase."""
-        return replace(self.operation, checkpoint=replace(self.progress, phase=phase, **fields).checkpoint)
+        return replace(self.operation, checkpoint=dataclasses.replace(self.progress, phase=phase, **fields).checkpoint)
 
     def complete(self, *, updated: bool = False, failed: bool = False, errors: Sequence[str] = ()) -> Operation:
         """Return the operation with this study counted. The next study is in hand, or the operation has ended.

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from app.errors import Conflict
 from app.storage.records.rows import InstanceRow
 from app.storage.table import clock, keys
+from app.storage.table.codec import Record, decode, encode
 from app.storage.table.counters import SequenceCounter
 from app.storage.table.partitions import Partition
 from app.storage.table.ports import Absent, Change, Item, Put, Range, Table
@@ -29,7 +30,7 @@ _LOOKS: Final = 100
 """How often, in those seconds, a reader looks for the writers into a window of time that is over."""
 
 
-class FeedEntry(NamedTuple):
+class FeedEntry(Record, frozen=True, kw_only=True):
     """One change: `action` is Create, Update or Delete; `watermark` that of the version it is about."""
 
     sequence: int
@@ -227,20 +228,20 @@ class FeedLog:
 
 def _entry(partition: Partition, row: InstanceRow, sequence: int, action: str, timestamp: str) -> FeedEntry:
     return FeedEntry(
-        sequence,
-        partition.key,
-        partition.name,
-        row.study,
-        row.series,
-        row.instance,
-        action,
-        timestamp,
-        row.watermark,
+        sequence=sequence,
+        partition=partition.key,
+        partition_name=partition.name,
+        study=row.study,
+        series=row.series,
+        instance=row.instance,
+        action=action,
+        timestamp=timestamp,
+        watermark=row.watermark,
     )
 
 
 def _items(entry: FeedEntry) -> tuple[Item, Item]:
-    fields = entry._asdict()
+    fields = encode(entry)
     return (
         Item(keys.feed(entry.sequence), fields),
         Item(keys.feed_time(entry.timestamp, entry.sequence), fields),
@@ -248,4 +249,4 @@ def _items(entry: FeedEntry) -> tuple[Item, Item]:
 
 
 def _entry_of(fields: dict[str, Any]) -> FeedEntry:
-    return FeedEntry(**fields)
+    return decode(FeedEntry, fields)

@@ -9,7 +9,7 @@ anew. A series that is new, or open again, is written with the row of its study,
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from app.storage.records.rows import DELETING, EMPTYING, InstanceRow, SeriesRow, StudyRow
 from app.storage.table.ports import Change, Holds, Item, Put

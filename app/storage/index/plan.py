@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 
+import msgspec
 import orjson
+from msgspec.structs import replace
 
 from app.dicom.json.dataset import JsonAttributes
 from app.dicom.query import query_tag_values
@@ -24,8 +25,7 @@ from app.storage.table.ports import Absent, Change, Delete, Holds, Key, Put
 from app.storage.tags.query_tags import QueryTags
 
 
-@dataclass(frozen=True, slots=True)
-class NewInstance:
+class NewInstance(msgspec.Struct, frozen=True, kw_only=True):
     """An instance about to exist. `metadata` and `frames` are packed documents; `native` as in `InstanceRow`.
 
     `intent` is the record written before its blob was.
@@ -132,7 +132,13 @@ class Plan:
         modality = canonical_values(CORE[MODALITY], new_instance.attributes[Level.SERIES].get(MODALITY))
         old = self._snapshot.studies.get(uid)
         if old is None:
-            new = StudyRow(self._partition, uid, number, first_revision(number), merged({}, attributes))
+            new = StudyRow(
+                partition=self._partition,
+                study=uid,
+                created=number,
+                revision=first_revision(number),
+                attributes=merged({}, attributes),
+            )
             return None, replace(new, modalities=modality)
         union = merged(old.attributes, attributes)
         modalities = tuple(sorted({*old.modalities, *modality}))
@@ -147,7 +153,13 @@ class Plan:
         old = self._snapshot.series.get((study.study, uid))
         if old is None or not member(study, old):
             return old, SeriesRow(
-                self._partition, study.study, uid, study.created, number, first_revision(number), merged({}, attributes)
+                partition=self._partition,
+                study=study.study,
+                series=uid,
+                of_study=study.created,
+                created=number,
+                revision=first_revision(number),
+                attributes=merged({}, attributes),
             )
         now = old.at(study.update_id)
         union = merged(now.attributes, attributes)

@@ -9,13 +9,15 @@ comes too late fails instead of naming a removed blob.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec.structs import replace
 
 from app.errors import Conflict, StorageError
 from app.storage.records.rows import InstanceRow
 from app.storage.table import clock, keys
 from app.storage.table.batch import UnfinishedPostings, cost, grouped
+from app.storage.table.codec import Record, decode, encode
 from app.storage.table.partitions import Partition
 from app.storage.table.ports import (
     Absent,
@@ -45,11 +47,11 @@ EntriesOf = Callable[[Item], Collection[Key]]
 """Returns the keys of the postings that a stored row has."""
 
 
-@dataclass(frozen=True, slots=True)
-class InstanceVersion:
+class InstanceVersion(Record, frozen=True, kw_only=True):
     """One version of an instance, as its blob is named.
 
-    `watermark` is that of its documents if they shall go when its blob does; 0 if they go with its row.
+    `watermark` is in the keys of its documents if the sweep must remove these with the blob. It is 0 if they are removed
+    with the row.
     """
 
     partition: int
@@ -64,9 +66,26 @@ class InstanceVersion:
         return keys.blob(self.partition, self.study, self.series, self.instance, self.version)
 
 
+class BlobRecord(InstanceVersion, frozen=True, kw_only=True):
+    """The sweep record of a blob. `taken` is 1 once a sweep is about to remove it, `retries` counts failed removals."""
+
+    taken: int
+    retries: int
+
+
+class StudyRecord(Record, frozen=True, kw_only=True):
+    """The sweep record of a study in which something was deleted; `name` is that of the partition."""
+
+    partition: int
+    name: str
+    study: str
+
+
 def version_of(row: InstanceRow) -> InstanceVersion:
     """Return the current version of an instance."""
-    return InstanceVersion(row.partition, row.study, row.series, row.instance, row.version)
+    return InstanceVersion(
+        partition=row.partition, study=row.study, series=row.series, instance=row.instance, version=row.version
+    )
 
 
 def intent(version: InstanceVersion) -> Item:
@@ -87,21 +106,22 @@ def fulfilled(record: Key) -> Change:
 def tidying(partition: Partition, study: str) -> Change:
     """Return the change that has a study looked at after a deletion in it: finished if cut short, and cleaned."""
     key = keys.sweep(int(clock.now()) + TIDY_SECONDS, f"{partition.key}/{study}")
-    return Put(Item(key, {"partition": partition.key, "name": partition.name, "study": study}))
+    record = StudyRecord(partition=partition.key, name=partition.name, study=study)
+    return Put(Item(key, encode(record)))
 
 
 def _record(version: InstanceVersion, due: int, retries: int = 0) -> Item:
-    fields = {
-        "partition": version.partition,
-        "study": version.study,
-        "series": version.series,
-        "instance": version.instance,
-        "version": version.version,
-        "watermark": version.watermark,
-        "taken": 0,
-        "retries": retries,
-    }
-    return Item(keys.sweep(due, version.blob), fields)
+    record = BlobRecord(
+        partition=version.partition,
+        study=version.study,
+        series=version.series,
+        instance=version.instance,
+        version=version.version,
+        watermark=version.watermark,
+        taken=0,
+        retries=retries,
+    )
+    return Item(keys.sweep(due, version.blob), encode(record))
 
 
 class Sweep:
@@ -141,14 +161,13 @@ class Sweep:
             self._remove_postings(unfinished, record)
             return
         if "version" not in record.fields:
-            self._tidy(Partition(record.fields["partition"], record.fields["name"], ""), record.fields["study"])
+            study = decode(StudyRecord, record.fields)
+            self._tidy(Partition(key=study.partition, name=study.name, created=""), study.study)
             self._table.write(Delete(record.key))
             return
-        version = _version_of(record)
+        version = decode(BlobRecord, record.fields)
         try:
-            self._table.write(
-                Put(Item(record.key, record.fields | {"taken": 1}), Holds("taken", record.fields["taken"]))
-            )
+            self._table.write(Put(Item(record.key, encode(replace(version, taken=1))), Holds("taken", version.taken)))
         except Conflict:
             return  # fulfilled, or in another worker's hands
         if version.version not in self._current(version):
@@ -182,15 +201,11 @@ class Sweep:
             due = keys.sweep(now + TIDY_SECONDS, record.key.sk.partition("/")[2])
             self._table.write(Delete(record.key), Put(Item(due, record.fields, record.data)))
             return
-        retries = record.fields["retries"] + 1
+        version = decode(BlobRecord, record.fields)
+        retries = version.retries + 1
         wait = RETRY_SECONDS if retries <= MAX_RETRIES else 365 * RETRY_SECONDS
-        self._table.write(Delete(record.key), Put(_record(_version_of(record), now + wait, retries)))
+        self._table.write(Delete(record.key), Put(_record(version, now + wait, retries)))
 
 
 def _unchanged(row: Item | None) -> Expectation:
     return Holds("revision", row.fields["revision"]) if row else Absent()
-
-
-def _version_of(record: Item) -> InstanceVersion:
-    f = record.fields
-    return InstanceVersion(f["partition"], f["study"], f["series"], f["instance"], f["version"], f["watermark"])

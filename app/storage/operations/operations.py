@@ -15,14 +15,15 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any, Final
 
 import orjson
+from msgspec.structs import replace
 
 from app.errors import Conflict, OperationActive
 from app.storage.table import clock, keys
+from app.storage.table.codec import EMPTY, JsonObject, Record, decode, encode
 from app.storage.table.ports import MAX_CHANGES, Absent, Change, Delete, Holds, Item, Present, Put, Require, Table
 from app.storage.table.retry import retry
 
@@ -34,8 +35,7 @@ CANCELED: Final = "canceled"
 FINAL: Final = frozenset({SUCCEEDED, FAILED, CANCELED})
 
 
-@dataclass(frozen=True, slots=True)
-class Operation:
+class Operation(Record, frozen=True, kw_only=True):
     """One operation.
 
     `request`, `checkpoint` and `results` are JSON: the request without secrets, the place where the next step starts,
@@ -51,9 +51,9 @@ class Operation:
     created: str
     updated: str
     percent: int | None = None
-    request: Mapping[str, Any] = field(default_factory=dict)
-    checkpoint: Mapping[str, Any] = field(default_factory=dict)
-    results: Mapping[str, Any] = field(default_factory=dict)
+    request: JsonObject = EMPTY
+    checkpoint: JsonObject = EMPTY
+    results: JsonObject = EMPTY
     resources: tuple[str, ...] = ()
     exclusive: bool = False
     claim: int = 0
@@ -65,35 +65,24 @@ class Operation:
 
     @property
     def item(self) -> Item:
-        fields: dict[str, Any] = {
-            "type": self.type,
-            "status": self.status,
-            "created": self.created,
-            "updated": self.updated,
-            "exclusive": self.exclusive,
-        }
-        if self.percent is not None:
-            fields["percent"] = self.percent
-        said = {name: getattr(self, name) for name in ("request", "checkpoint", "results", "resources")}
-        return Item(keys.operation(self.id), fields, orjson.dumps(said))
+        fields = encode(self, "id", "claim", "attempts", *_IN_DATA)
+        return Item(keys.operation(self.id), fields, orjson.dumps({name: getattr(self, name) for name in _IN_DATA}))
 
     @staticmethod
     def of(item: Item) -> Operation:
-        f = item.fields
-        said = orjson.loads(item.data)
-        return Operation(
-            item.key.pk.removeprefix("operation/"),
-            f["type"],
-            f["status"],
-            f["created"],
-            f["updated"],
-            f.get("percent"),
-            said["request"],
-            said["checkpoint"],
-            said["results"],
-            tuple(said["resources"]),
-            f["exclusive"],
-        )
+        return decode(Operation, item.fields, id=item.key.pk.removeprefix("operation/"), **orjson.loads(item.data))
+
+
+_IN_DATA: Final = ("request", "checkpoint", "results", "resources")
+
+
+class Lease(Record, frozen=True, kw_only=True):
+    """The lease of an operation. `owner` helps an operator who reads the table. `until` is in seconds since 1970."""
+
+    claim: int
+    attempts: int
+    owner: str
+    until: int
 
 
 def new_id() -> str:
@@ -129,7 +118,14 @@ class Operations:
         """
         now = clock.timestamp(self._now())
         started = Operation(
-            named or new_id(), kind, NOT_STARTED, now, now, None, request, {}, {}, tuple(resources), exclusive
+            id=named or new_id(),
+            type=kind,
+            status=NOT_STARTED,
+            created=now,
+            updated=now,
+            request=request,
+            resources=tuple(resources),
+            exclusive=exclusive,
         )
         active = keys.active_operation(kind)
         changes: list[Change] = [
@@ -242,5 +238,5 @@ def _claim_of(operation: Operation) -> Holds:
 
 
 def _lease(operation: Operation, owner: str, until: int) -> Item:
-    fields = {"claim": operation.claim, "attempts": operation.attempts, "owner": owner, "until": until}
-    return Item(keys.lease(operation.id), fields)
+    lease = Lease(claim=operation.claim, attempts=operation.attempts, owner=owner, until=until)
+    return Item(keys.lease(operation.id), encode(lease))

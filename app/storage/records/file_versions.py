@@ -1,28 +1,23 @@
-"""The versions of an instance's file, and what a row holds of a version that readers do not see yet (conformance §12.4).
+"""The versions of an instance's file, and the version in a row that readers do not see yet (conformance §12.4).
 
-A bulk update writes new versions beside the current ones, and notes each as *pending* in its row under the update's
-`update_id`. Readers take a row's pending version once the study row names that update_id: so one write to the study row shows
-thousands of new versions at once, and `rows` is the one place that decides.
+A bulk update writes new versions beside the current ones. It records each as *pending* in its row, under the update's
+id. Readers use the pending version of a row as soon as the study row names the same update id. So one write of the
+study row shows thousands of new versions at the same moment. `rows` is the only place that decides which one is seen.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
-
 import orjson
 
-from app.dicom.json.dataset import JsonElement
+from app.dicom.json.dataset import JsonAttributes, JsonElement
+from app.storage.table.codec import Record, stored_as
 
-Fields = dict[str, Any]
 
+class FileVersion(Record, frozen=True, kw_only=True):
+    """One version of an instance's file. `size` is in bytes.
 
-@dataclass(frozen=True, slots=True)
-class FileVersion:
-    """A file of an instance: under which watermark its documents lie, how its blob is named, its `size` in bytes.
-
-    `native` as in `rows.InstanceRow`.
+    `watermark` is in the keys of its documents, `version` is the last part of its blob's name. `native` is as in
+    `InstanceRow`.
     """
 
     watermark: int
@@ -30,37 +25,31 @@ class FileVersion:
     size: int
     native: tuple[int, ...] = ()
 
-    @property
-    def fields(self) -> Fields:
-        fields: Fields = {"watermark": self.watermark, "version": self.version, "size": self.size}
-        return fields | {"native": list(self.native)} if self.native else fields
 
-    @staticmethod
-    def of(fields: Fields) -> FileVersion:
-        return FileVersion(fields["watermark"], fields["version"], fields["size"], tuple(fields.get("native", ())))
+class Pending(Record, frozen=True, kw_only=True):
+    """What the update `update_id` changes in a row, until the update is finished or reverted.
 
+    `file` is the new version of an instance; a series has none. `attributes_json` holds the new values of extended
+    query tags as JSON text, because table fields take neither floats nor null. `make` and `attributes` convert it.
+    """
 
-@dataclass(frozen=True, slots=True)
-class Pending:
-    """What the update `update_id` makes of a row: new values of extended query tags and, of an instance, a new file."""
-
-    update_id: str
-    attributes: Mapping[str, JsonElement]
+    update_id: str = stored_as("epoch")
+    attributes_json: str = stored_as("attributes")
     file: FileVersion | None = None
 
-    @property
-    def fields(self) -> Fields:
-        fields: Fields = {"epoch": self.update_id, "attributes": orjson.dumps(self.attributes).decode()}
-        return fields | {"file": self.file.fields} if self.file else fields
-
     @staticmethod
-    def of(fields: Fields | None) -> Pending | None:
-        if fields is None:
-            return None
-        file = FileVersion.of(fields["file"]) if "file" in fields else None
-        return Pending(fields["epoch"], orjson.loads(fields["attributes"]), file)
+    def make(*, update_id: str, attributes: JsonAttributes, file: FileVersion | None = None) -> Pending:
+        """Return a pending change. Equal attributes give equal records, whatever their order."""
+        text = orjson.dumps(attributes, option=orjson.OPT_SORT_KEYS).decode()
+        return Pending(update_id=update_id, attributes_json=text, file=file)
+
+    @property
+    def attributes(self) -> dict[str, JsonElement]:
+        """The new values of extended query tags, by `QueryTag.key`."""
+        values: dict[str, JsonElement] = orjson.loads(self.attributes_json)
+        return values
 
 
-def merged(attributes: Mapping[str, JsonElement], newer: Mapping[str, JsonElement]) -> dict[str, JsonElement]:
-    """Return the attributes after a newer instance: its values win, a missing value never erases (conformance §3.10)."""
+def merged(attributes: JsonAttributes, newer: JsonAttributes) -> dict[str, JsonElement]:
+    """Return the attributes after a newer instance. A new value wins; a missing one erases nothing (conformance §3.10)."""
     return {**attributes, **{tag: element for tag, element in newer.items() if element.get("Value")}}

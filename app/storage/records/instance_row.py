@@ -1,29 +1,29 @@
-"""The index row of one stored instance; the rows above it, and who of all is visible, are in `rows`."""
+"""The index row of one stored instance. The rows above it, and the rule of visibility, are in `rows`."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import ClassVar
 
+import msgspec
 import orjson
+from msgspec.structs import replace
 
-from app.dicom.json.dataset import JsonElement
 from app.dicom.validation.attributes import Level
 from app.storage.records.file_versions import FileVersion, Pending, merged
 from app.storage.table import keys
+from app.storage.table.codec import EMPTY, Attributes, Record, decode, encode, stored_as
 from app.storage.table.ports import Item, Key
 
 
-@dataclass(frozen=True, slots=True)
-class InstanceRow:
-    """One stored instance: which file is its current version and what is needed to serve it.
+class InstanceRow(Record, frozen=True, kw_only=True):
+    """One stored instance: its current file version, and what is needed to serve it.
 
-    `size` in bytes. `native` tells where uncompressed frames lie (the first fields of `dicom.frames.FrameTable`), empty
-    when there are none or when a `frames` item tells. `attributes` are values of instance-level extended query tags.
-    `original` is the first stored version, None while that is the current one; `update_id` the last bulk update that the
-    row was tidied after. `revision` is as on the other rows. `errors` tells, by the key of an extended query tag,
-    where the error lies that kept the instance from being filed under it.
+    `of_study` and `of_series` are the `created` numbers of the rows that the instance belongs to. `size` is in bytes.
+    `native` says where uncompressed frames are in the file (the first fields of `dicom.encoding.frames.FrameTable`). It
+    is empty if there are no frames, and if an item of the `frames` family holds their table. `attributes` are the values
+    of instance-level extended query tags. `original` is the first stored version, None while that is the current one.
+    `update_id` is the last bulk update whose version became current. `revision` is as in `StudyRow`. `errors` maps the
+    key of an extended query tag to the key of the error that kept the instance out of that tag's index.
     """
 
     partition: int
@@ -37,19 +37,19 @@ class InstanceRow:
     size: int
     sop_class: str
     transfer_syntax: str
+    revision: int
     native: tuple[int, ...] = ()
-    attributes: Mapping[str, JsonElement] = field(default_factory=dict)
-    revision: int = 0
-    update_id: str = ""
+    attributes: Attributes = EMPTY
+    update_id: str = stored_as("epoch", default="")
     original: FileVersion | None = None
     pending: Pending | None = None
-    errors: Mapping[str, str] = field(default_factory=dict)
+    errors: dict[str, str] = msgspec.field(default_factory=dict)
 
-    level = Level.INSTANCE
+    level: ClassVar[Level] = Level.INSTANCE
 
     @property
     def created(self) -> int:
-        """The first watermark: what postings file an instance under, so that an update leaves its place in searches."""
+        """The first watermark. It is in the keys of the postings, so an update keeps the place of the instance."""
         return self.original.watermark if self.original else self.watermark
 
     @property
@@ -62,61 +62,32 @@ class InstanceRow:
 
     @property
     def item(self) -> Item:
-        fields: dict[str, Any] = {
-            "of_study": self.of_study,
-            "of_series": self.of_series,
-            "watermark": self.watermark,
-            "version": self.version,
-            "size": self.size,
-            "sop_class": self.sop_class,
-            "transfer_syntax": self.transfer_syntax,
-            "revision": self.revision,
-        }
-        if self.native:
-            fields["native"] = list(self.native)
-        if self.update_id:
-            fields["epoch"] = self.update_id
-        if self.original:
-            fields["original"] = self.original.fields
-        if self.pending:
-            fields["pending"] = self.pending.fields
-        if self.errors:
-            fields["errors"] = dict(self.errors)
+        bare = replace(self, attributes=EMPTY) if self.attributes else self
+        fields = encode(bare, "partition", "study", "series", "instance", "attributes")
         return Item(self.key, fields, orjson.dumps(self.attributes) if self.attributes else b"")
 
     @staticmethod
     def of(item: Item, partition: int, study: str) -> InstanceRow:
-        f = item.fields
         _, series, instance = item.key.sk.split("/")
-        return InstanceRow(
-            partition,
-            study,
-            series,
-            instance,
-            f["of_study"],
-            f["of_series"],
-            f["watermark"],
-            f["version"],
-            f["size"],
-            f["sop_class"],
-            f["transfer_syntax"],
-            tuple(f.get("native", ())),
-            orjson.loads(item.data) if item.data else {},
-            f["revision"],
-            f.get("epoch", ""),
-            FileVersion.of(f["original"]) if "original" in f else None,
-            Pending.of(f.get("pending")),
-            f.get("errors", {}),
+        attributes = orjson.loads(item.data) if item.data else EMPTY
+        return decode(
+            InstanceRow,
+            item.fields,
+            partition=partition,
+            study=study,
+            series=series,
+            instance=instance,
+            attributes=attributes,
         )
 
     @property
     def file(self) -> FileVersion:
         """The current version."""
-        return FileVersion(self.watermark, self.version, self.size, self.native)
+        return FileVersion(watermark=self.watermark, version=self.version, size=self.size, native=self.native)
 
     @property
     def files(self) -> tuple[FileVersion, ...]:
-        """Every version that the row vouches for."""
+        """Every version that the row names: the current one, the original one, the pending one."""
         pending = self.pending.file if self.pending else None
         return tuple(each for each in (self.file, self.original, pending) if each)
 
@@ -130,7 +101,7 @@ class InstanceRow:
         return self.with_file(self.original) if self.original else self
 
     def at(self, update_id: str) -> InstanceRow:
-        """Return the row as the update `update_id`, if it is pending, leaves it."""
+        """Return the row after the update `update_id`, if that is pending in it; else the row as it is."""
         pending = self.pending
         if pending is None or pending.update_id != update_id or pending.file is None:
             return self

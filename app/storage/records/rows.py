@@ -1,29 +1,28 @@
-"""The index rows: one for each study, series and instance of a partition, and who of them is visible.
+"""The index rows: one for each study, series and instance of a partition, and the rule which of them are visible.
 
-An instance exists when its study row, its series row and its own row are there, none is closing, and the instance
-belongs to these very rows: a row is named by the watermark of the instance that created it (`created`), so what a
-deleted study left behind can never reappear under a study stored later with the same UID.
+An instance exists when its study row, its series row and its own row are there, none of them is closing, and the
+instance belongs to these very rows. The number `created` identifies a row: it is the watermark of the instance that
+created it. So what a deleted study left behind never reappears under a study stored later with the same UID.
 
-Rows carry their attributes as DICOM JSON in `data`: those searched for, merged over the instances, the latest stored
-instance's value winning where it has one (conformance §3.10).
+The attributes of a row are DICOM JSON in `Item.data`: the searchable ones, merged over the instances. The value of the
+instance that was stored last wins, if it has one (conformance §3.10).
 
-A row may hold a pending version (`file_versions`). What readers see of it is `row.at(study.update_id)`; what writers
-expect and replace is the row itself.
+A row may hold a pending version (`file_versions`). Readers see `row.at(study.update_id)`. Writers expect and replace the
+row as it is stored.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import ClassVar, Final
 
 import orjson
+from msgspec.structs import replace
 
-from app.dicom.json.dataset import JsonElement
 from app.dicom.validation.attributes import Level
 from app.storage.records.file_versions import Pending, merged
 from app.storage.records.instance_row import InstanceRow
 from app.storage.table import keys
+from app.storage.table.codec import EMPTY, Attributes, Record, decode, encode, stored_as
 from app.storage.table.ports import Item, Key
 
 __all__ = [
@@ -40,44 +39,45 @@ __all__ = [
 ]
 
 EMPTYING: Final = "emptying"
-"""Closing because its last member was just removed; opened again if another appeared meanwhile."""
+"""The last member was removed, so the row is being closed. A store that adds a member meanwhile opens it again."""
 
 DELETING: Final = "deleting"
-"""Closing because it was deleted whole; what is in it goes too."""
+"""A caller deleted the study or series as a whole, so its members are removed too."""
 
-_WRITES_BITS: Final = 20
+_REVISION_BITS: Final = 20
 
 
 def first_revision(created: int) -> int:
-    """Return the revision of a row when it is new: far from any that an earlier row under its key ever had.
+    """Return the revision of a new row. It is far from every revision that an earlier row under the same key had.
 
-    A write that expects a revision must not meet a later row of the same UID.
+    So a write that expects the revision of an earlier row never meets a later row of the same UID.
     """
-    return created << _WRITES_BITS
+    return created << _REVISION_BITS
 
 
-@dataclass(frozen=True, slots=True)
-class StudyRow:
-    """A study of a partition. `revision` grows with its writes; every write expects the revision it read.
+class StudyRow(Record, frozen=True, kw_only=True):
+    """A study of a partition. `revision` grows with each write of the row, and each write expects the one it read.
 
-    `modalities` are all that its series ever had, by which it is filed; which it has now, its series rows tell.
-    `update_id` is the last bulk update that readers see, `reach` a watermark that no instance in it exceeds; `writing` is
-    an update whose new versions are being written, `settling` one that readers see while its rows are being tidied.
+    `closing` is empty, `EMPTYING` or `DELETING`. `modalities` are all that the series of the study ever had: the study
+    has a posting for each. Its present modalities are in its series rows.
+    `update_id` is the last bulk update that readers see. No instance of that update has a watermark above
+    `last_watermark`. `writing` is an update that is writing new versions. `finishing` is an update that readers see and
+    that is making its versions current, row by row.
     """
 
     partition: int
     study: str
     created: int
     revision: int
-    attributes: Mapping[str, JsonElement] = field(default_factory=dict)
+    attributes: Attributes = EMPTY
     closing: str = ""
     modalities: tuple[str, ...] = ()
-    update_id: str = ""
+    update_id: str = stored_as("epoch", default="")
     writing: str = ""
-    finishing: str = ""
-    last_watermark: int = 0
+    finishing: str = stored_as("settling", default="")
+    last_watermark: int = stored_as("reach", default=0)
 
-    level = Level.STUDY
+    level: ClassVar[Level] = Level.STUDY
 
     @property
     def key(self) -> Key:
@@ -85,40 +85,20 @@ class StudyRow:
 
     @property
     def item(self) -> Item:
-        fields: dict[str, Any] = {"created": self.created, "revision": self.revision}
-        if self.modalities:
-            fields["modalities"] = list(self.modalities)
-        marks = {
-            "closing": self.closing,
-            "epoch": self.update_id,
-            "writing": self.writing,
-            "settling": self.finishing,
-            "reach": self.last_watermark,
-        }
-        fields |= {name: value for name, value in marks.items() if value}
+        fields = encode(replace(self, attributes=EMPTY), "partition", "study", "attributes")
         return Item(self.key, fields, orjson.dumps(self.attributes))
 
     @staticmethod
     def of(item: Item, partition: int, study: str) -> StudyRow:
-        f = item.fields
-        return StudyRow(
-            partition,
-            study,
-            f["created"],
-            f["revision"],
-            orjson.loads(item.data),
-            f.get("closing", ""),
-            tuple(f.get("modalities", ())),
-            f.get("epoch", ""),
-            f.get("writing", ""),
-            f.get("settling", ""),
-            f.get("reach", 0),
-        )
+        return decode(StudyRow, item.fields, partition=partition, study=study, attributes=orjson.loads(item.data))
 
 
-@dataclass(frozen=True, slots=True)
-class SeriesRow:
-    """A series of a study; `of_study` is the `created` of the study row it belongs to, `ending` as in `closing`."""
+class SeriesRow(Record, frozen=True, kw_only=True):
+    """A series of a study. `of_study` is the `created` number of the study row that it belongs to.
+
+    `closing` and `revision` are as in `StudyRow`. `ending` says that a deletion is about to close the series as empty
+    (`index/closing.py`).
+    """
 
     partition: int
     study: str
@@ -126,12 +106,12 @@ class SeriesRow:
     of_study: int
     created: int
     revision: int
-    attributes: Mapping[str, JsonElement] = field(default_factory=dict)
+    attributes: Attributes = EMPTY
     closing: str = ""
     pending: Pending | None = None
     ending: bool = False
 
-    level = Level.SERIES
+    level: ClassVar[Level] = Level.SERIES
 
     @property
     def key(self) -> Key:
@@ -139,36 +119,20 @@ class SeriesRow:
 
     @property
     def item(self) -> Item:
-        fields: dict[str, Any] = {"created": self.created, "revision": self.revision, "of_study": self.of_study}
-        if self.closing:
-            fields["closing"] = self.closing
-        if self.pending:
-            fields["pending"] = self.pending.fields
-        if self.ending:
-            fields["ending"] = True
+        fields = encode(replace(self, attributes=EMPTY), "partition", "study", "series", "attributes")
         return Item(self.key, fields, orjson.dumps(self.attributes))
 
     def at(self, update_id: str) -> SeriesRow:
-        """Return the row as the update `update_id`, if it is pending, leaves it."""
+        """Return the row after the update `update_id`, if that is pending in it; else the row as it is."""
         if self.pending is None or self.pending.update_id != update_id:
             return self
         return replace(self, attributes=merged(self.attributes, self.pending.attributes), pending=None)
 
     @staticmethod
     def of(item: Item, partition: int, study: str) -> SeriesRow:
-        f = item.fields
-        return SeriesRow(
-            partition,
-            study,
-            item.key.sk[len("series/") :],
-            f["of_study"],
-            f["created"],
-            f["revision"],
-            orjson.loads(item.data),
-            f.get("closing", ""),
-            Pending.of(f.get("pending")),
-            f.get("ending", False),
-        )
+        series = item.key.sk.removeprefix("series/")
+        attributes = orjson.loads(item.data)
+        return decode(SeriesRow, item.fields, partition=partition, study=study, series=series, attributes=attributes)
 
 
 IndexRow = StudyRow | SeriesRow | InstanceRow

@@ -6,10 +6,11 @@ import re
 import threading
 import time
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import Final
 
 from app.errors import Conflict
 from app.storage.table import clock, keys
+from app.storage.table.codec import Record, decode, encode
 from app.storage.table.ports import Absent, Item, Put, Table
 
 DEFAULT_NAME: Final = "Microsoft.Default"
@@ -20,7 +21,7 @@ _CACHED: Final = 10_000
 _CACHE_SECONDS: Final = 300
 
 
-class Partition(NamedTuple):
+class Partition(Record, frozen=True, kw_only=True, order=True):
     """A unit of isolation and uniqueness. `created` is ISO 8601 with `+00:00`."""
 
     key: int
@@ -70,8 +71,8 @@ class Partitions:
         return self.find(name) or self._create(name, DEFAULT_KEY + self._table.add(keys.PARTITION_COUNTER, "value", 1))
 
     def _create(self, name: str, key: int) -> Partition:
-        fields = {"key": key, "name": name, "created": clock.timestamp(clock.now())}
-        item = Item(keys.partition(name), fields)
+        new = Partition(key=key, name=name, created=clock.timestamp(clock.now()))
+        item = Item(keys.partition(name), encode(new))
         try:
             self._table.write(Put(item, Absent()))
         except Conflict:
@@ -90,4 +91,4 @@ class Partitions:
 
 
 def _partition(item: Item) -> Partition:
-    return Partition(item.fields["key"], item.fields["name"], item.fields["created"])
+    return decode(Partition, item.fields)

@@ -30,7 +30,10 @@ class Key(NamedTuple):
 
 
 class Item(NamedTuple):
-    """One item: small readable `fields` (str, int, bool, list, dict; no floats, no None) and one opaque `data`."""
+    """One item: small readable `fields` (str, int, bool, list, dict; no floats, no None) and one opaque `data`.
+
+    A tuple in `fields` is stored as a list.
+    """
 
     key: Key
     fields: dict[str, Any]

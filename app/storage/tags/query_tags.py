@@ -14,15 +14,17 @@ is complete, or its write conflicts and it starts again with a new number.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import islice
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, TypeVar
 
-import orjson
+import msgspec
+from msgspec.structs import replace
 
 from app.dicom.query.parameters import Catalogue
 from app.dicom.validation.attributes import CORE, Attribute, ExtendedAttributes, Level, keyword_of
 from app.storage.table import keys
+from app.storage.table.codec import Record, decode, encode
 from app.storage.table.ports import Absent, Change, Holds, Item, Put, Require, Table
 from app.storage.table.retry import retry
 
@@ -37,8 +39,7 @@ ENABLED: Final = "enabled"
 DISABLED: Final = "disabled"
 
 
-@dataclass(frozen=True, slots=True)
-class QueryTag:
+class QueryTag(Record, frozen=True, kw_only=True, array_like=True):
     """One extended query tag.
 
     `path` is 8 upper-case hex digits, `number` the revision of the definitions that added the tag. `operation` is the
@@ -69,23 +70,8 @@ class QueryTag:
             creator=self.creator,
         )
 
-    @property
-    def _said(self) -> list[str | int]:
-        return [
-            self.path,
-            self.vr,
-            self.level,
-            self.number,
-            self.operation,
-            self.creator,
-            self.status,
-            self.query_status,
-        ]
 
-    @staticmethod
-    def of(said: list[str | int]) -> QueryTag:
-        path, vr, level, number, *rest = said
-        return QueryTag(str(path), str(vr), Level(int(level)), int(number), *map(str, rest))
+_DEFINITIONS: Final = msgspec.json.Decoder(list[QueryTag])
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,11 +112,11 @@ class QueryTags:
 
     def replaced(self, tags: Iterable[QueryTag]) -> Put:
         """Return the change that replaces these definitions. It fails if they were changed since they were read."""
-        said = orjson.dumps([each._said for each in tags])
-        return Put(Item(keys.QUERY_TAGS, {"revision": self.revision + 1}, said), self.unchanged.expect)
+        definitions = msgspec.json.encode(list(tags))
+        return Put(Item(keys.QUERY_TAGS, {"revision": self.revision + 1}, definitions), self.unchanged.expect)
 
 
-class TagError(NamedTuple):
+class TagError(Record, frozen=True, kw_only=True):
     """The reason why an instance could not be indexed under a tag. `created` as in `clock.timestamp`."""
 
     partition_name: str
@@ -152,7 +138,7 @@ class QueryTagStore:
         item = self._table.get(keys.QUERY_TAGS)
         if item is None:
             return QueryTags()
-        return QueryTags(item.fields["revision"], tuple(map(QueryTag.of, orjson.loads(item.data))))
+        return QueryTags(item.fields["revision"], tuple(_DEFINITIONS.decode(item.data)))
 
     def extended(self) -> ExtendedAttributes:
         """Return the attributes to index at present, by level. One read."""
@@ -199,10 +185,10 @@ class QueryTagStore:
     def errors(self, tag: QueryTag, offset: int, limit: int) -> Iterator[TagError]:
         """Yield the errors of a tag, oldest first. Skipped ones are read too."""
         items = self._table.query(keys.tag_errors(tag.key), limit=offset + limit)
-        return (TagError(**item.fields) for item in islice(items, offset, None))
+        return (decode(TagError, item.fields) for item in islice(items, offset, None))
 
 
 def error_item(tag: str, place: str, error: TagError) -> Item:
     """Return the item of an error. The row of the instance must name it (`InstanceRow.errors`), so that a deletion
     finds it."""
-    return Item(keys.tag_error(tag, place), error._asdict())
+    return Item(keys.tag_error(tag, place), encode(error))

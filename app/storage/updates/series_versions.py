@@ -7,7 +7,8 @@ published, a series without one is therefore known to be stored later. It keeps 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from app.dicom.json.dataset import JsonElement
 from app.storage.records.file_versions import Pending, merged
@@ -31,7 +32,7 @@ class SeriesVersions:
 
     def add_pending(self, study: StudyRow, values: Values) -> None:
         """Write `values` as the pending version of each series row."""
-        pending = Pending(study.writing, values)
+        pending = Pending.make(update_id=study.writing, attributes=values)
         self._write(
             [row for row in self._rows.series(study).values() if row.pending != pending],
             lambda row: replace(row, pending=pending),

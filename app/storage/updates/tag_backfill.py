@@ -9,11 +9,12 @@ the same instances again, after a kill -9 for instance, changes nothing that was
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import chain, islice
 from typing import Final, Generic, NamedTuple, TypeVar
 
 import orjson
+from msgspec.structs import replace
 
 from app.dicom.json.dataset import JsonAttributes
 from app.dicom.query import query_tag_values
@@ -21,6 +22,7 @@ from app.dicom.validation.attributes import CORE, Attribute, ExtendedAttributes,
 from app.errors import LostData
 from app.storage.feed.change_feed import FeedEntry
 from app.storage.records.documents import Documents
+from app.storage.records.file_versions import Pending
 from app.storage.records.rows import InstanceRow, SeriesRow, StudyRow
 from app.storage.records.snapshot import Snapshot
 from app.storage.table import clock, keys
@@ -158,9 +160,9 @@ def _instance(
     if row.pending and row.pending.file:
         coming = query_tag_values.indexed_values(datasets.get(row.pending.file.watermark, {}), of[Level.INSTANCE])
         if coming.keys() - row.pending.attributes.keys():
-            move.after = replace(
-                move.after, pending=replace(row.pending, attributes={**coming, **row.pending.attributes})
-            )
+            values = {**coming, **row.pending.attributes}
+            pending = Pending.make(update_id=row.pending.update_id, attributes=values, file=row.pending.file)
+            move.after = replace(move.after, pending=pending)
     unseen = (each for level in Level for each in of[level] if each.key not in row.errors)
     if row.watermark in lost:  # a tag error is the only trace of a value that search cannot find
         faults = ((each.key, lost[row.watermark]) for each in unseen if each.key not in row.attributes)
@@ -170,7 +172,14 @@ def _instance(
     for key, text in islice(faults, _ERRORS_AT_ONCE):
         now = clock.timestamp(clock.now())
         errors[key] = keys.tag_error_place(now, row.created)
-        error = TagError(found.partition_name, row.study, row.series, row.instance, now, text)
+        error = TagError(
+            partition_name=found.partition_name,
+            study=row.study,
+            series=row.series,
+            instance=row.instance,
+            created=now,
+            message=text,
+        )
         move.errors.append(error_item(key, errors[key], error))
     if errors:
         move.after = replace(move.after, errors={**row.errors, **errors})

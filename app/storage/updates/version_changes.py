@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from typing import Final
+
+import msgspec
+from msgspec.structs import replace
 
 from app.dicom.json.dataset import JsonElement
 from app.storage.index import sweep
@@ -19,8 +21,7 @@ READERS_SECONDS: Final = 3600
 """How long the blob of an intermediate version is kept for readers that opened it before the next version."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewVersion:
+class NewVersion(msgspec.Struct, frozen=True, kw_only=True):
     """A new version of an instance, whose file is stored.
 
     `row` is the row as it was read, `metadata` and `frames` are packed documents, `intent` is the key of the record
@@ -64,8 +65,10 @@ def add_pending(new: NewVersion, watermark: int, update_id: str, attributes: Map
     write.
     """
     row = new.row
-    file = FileVersion(watermark, new.version.version, new.size, new.native)
-    after = replace(row, pending=Pending(update_id, attributes, file), revision=row.revision + 1)
+    file = FileVersion(watermark=watermark, version=new.version.version, size=new.size, native=new.native)
+    after = replace(
+        row, pending=Pending.make(update_id=update_id, attributes=attributes, file=file), revision=row.revision + 1
+    )
     changes = [
         *replaced(row, after),
         Put(documents.metadata_item(row.with_file(file), new.metadata)),

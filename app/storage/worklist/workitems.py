@@ -13,18 +13,19 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Final
 
 import orjson
+from msgspec.structs import replace
 
-from app.dicom.json.dataset import JsonDataset, JsonElement, ordered
+from app.dicom.json.dataset import JsonDataset, ordered
 from app.dicom.worklist.search_attributes import FILTERS, search_values
 from app.errors import InvalidWorkitem, StorageUnavailable, TooLarge
 from app.storage.records.documents import pack, unpack
 from app.storage.records.postings import keys_of
 from app.storage.table import keys
 from app.storage.table.batch import write_atomically
+from app.storage.table.codec import Attributes, Record, decode, encode, stored_as
 from app.storage.table.ports import (
     MAX_ITEM_BYTES,
     Absent,
@@ -48,8 +49,7 @@ _FIELDS_BYTES: Final = 1000
 """Upper bound of the size of the other fields of an item."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WorkitemRow:
+class WorkitemRow(Record, frozen=True, kw_only=True):
     """A workitem of a partition.
 
     `created` is the number that results are ordered by. `revision` counts the writes; every write expects the revision
@@ -62,10 +62,14 @@ class WorkitemRow:
     workitem: str
     created: int
     revision: int
-    lock: str = field(repr=False)
-    search_attributes: Mapping[str, JsonElement] = field(repr=False)
-    document: bytes = field(repr=False)
+    lock: str
+    search_attributes: Attributes = stored_as("filed")
+    document: bytes
     checksum: int
+
+    def __repr__(self) -> str:
+        """Leave out the lock and the dataset, because a representation may reach a log."""
+        return f"WorkitemRow(partition={self.partition}, workitem={self.workitem!r}, revision={self.revision})"
 
     @property
     def sequence(self) -> int:
@@ -90,28 +94,12 @@ class WorkitemRow:
 
     @property
     def item(self) -> Item:
-        fields: dict[str, Any] = {
-            "created": self.created,
-            "revision": self.revision,
-            "lock": self.lock,
-            "filed": self.search_attributes,
-            "checksum": self.checksum,
-        }
+        fields = encode(replace(self, document=b""), "partition", "workitem", "document")
         return Item(self.key, fields, self.document)
 
     @staticmethod
     def of(item: Item, partition: int, workitem: str) -> WorkitemRow:
-        f = item.fields
-        return WorkitemRow(
-            partition=partition,
-            workitem=workitem,
-            created=f["created"],
-            revision=f["revision"],
-            lock=f["lock"],
-            search_attributes=f["filed"],
-            document=item.data,
-            checksum=f["checksum"],
-        )
+        return decode(WorkitemRow, item.fields, partition=partition, workitem=workitem, document=item.data)
 
     def with_dataset(self, dataset: JsonDataset) -> WorkitemRow:
         """Return the row with another dataset.

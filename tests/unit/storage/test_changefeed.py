@@ -21,11 +21,24 @@ from app.storage.table.ports import Table
 from tests.support.clock import AdvanceClock
 from tests.support.faults import Faults, FaultyTable, Rule, nothing
 
-CLINIC = Partition(2, "clinic", "")
+CLINIC = Partition(key=2, name="clinic", created="")
 
 
 def row(number: int) -> InstanceRow:
-    return InstanceRow(2, "1.2", "1.3", f"1.4.{number}", 1, 1, number, "v", 0, "1", "1")
+    return InstanceRow(
+        partition=2,
+        study="1.2",
+        series="1.3",
+        instance=f"1.4.{number}",
+        of_study=1,
+        of_series=1,
+        watermark=number,
+        version="v",
+        size=0,
+        sop_class="1",
+        transfer_syntax="1",
+        revision=1,
+    )
 
 
 class Feed:
@@ -53,7 +66,7 @@ class Feed:
 
     def latest(self) -> list[int | None]:
         found: list[FeedEntry | None] = [self.feed.latest(), self.feed.latest_by_time()]
-        return [entry and entry.sequence for entry in found]
+        return [entry.sequence if entry else None for entry in found]
 
 
 @pytest.fixture

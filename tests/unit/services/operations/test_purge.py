@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from app.services.operations.purge import Purge
 from app.storage.operations.operations import FAILED
