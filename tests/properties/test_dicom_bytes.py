@@ -1,4 +1,4 @@
-"""Whatever the bytes: read, or refused as an invalid instance."""
+"""Any bytes are read as an instance or refused with `InvalidInstance`."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ SYNTAXES = [instances.IMPLICIT_LITTLE, instances.EXPLICIT_LITTLE, instances.EXPL
 
 
 @cache
-def originals() -> list[bytes]:
-    """Small instances of every shape: the dataset is what is damaged, not the pixels."""
+def small_instances() -> list[bytes]:
+    """Small instances of every kind. Their pixel data is short, so that most damage is in the dataset."""
     native = [instances.ct(rows=2, columns=2, transfer_syntax=syntax) for syntax in SYNTAXES]
     pictures = [[[b"\xff\xd8ab", b"cd"], [b"\xff\xd8ef"]]]
     return native + [
@@ -36,8 +36,8 @@ def originals() -> list[bytes]:
     ]
 
 
-def survives(data: bytes) -> bool:
-    """Whether the instance is accepted; everything that a store does with it then has to work."""
+def is_accepted(data: bytes) -> bool:
+    """Tell whether the bytes are accepted. If they are, every step of a store must succeed on them."""
     try:
         found = parse(data)
         described = describe(found)
@@ -60,7 +60,7 @@ def survives(data: bytes) -> bool:
         pieces = to_explicit_little(data, found)
     except NotAcceptable:
         return True
-    # What a big endian file leaves unknown, a little endian one names by the dictionary.
+    # UN in a big endian file becomes the VR of the dictionary in a little endian file.
     assert describe(parse(b"".join(pieces))).dataset.keys() >= described.dataset.keys()
     return True
 
@@ -69,21 +69,21 @@ def survives(data: bytes) -> bool:
 @given(
     st.binary(max_size=400), st.sampled_from([EXPLICIT, IMPLICIT, instances.EXPLICIT_BIG, instances.DEFLATED_LITTLE])
 )
-def test_random_datasets(dataset: bytes, syntax: str) -> None:
-    survives(part10(dataset, syntax))
+def test_random_bytes_as_dataset(dataset: bytes, syntax: str) -> None:
+    is_accepted(part10(dataset, syntax))
 
 
 @EXAMPLES
 @given(st.binary(max_size=300))
-def test_random_files(data: bytes) -> None:
-    survives(data)
+def test_random_bytes_as_file(data: bytes) -> None:
+    is_accepted(data)
 
 
 @pytest.mark.parametrize("which", range(7))
-def test_every_truncation_is_refused_or_sound(which: int) -> None:
-    """A cut on an element's border cannot be told, nor one zero byte from padding; any other must be refused."""
-    data = originals()[which]
-    accepted = [end for end in range(len(data)) if survives(data[:end])]
+def test_every_truncation_is_refused_or_harmless(which: int) -> None:
+    """A cut between two elements, or before a zero byte like padding, cannot be detected. Others must be refused."""
+    data = small_instances()[which]
+    accepted = [end for end in range(len(data)) if is_accepted(data[:end])]
     found = parse(data)
     assert found.pixel_data is not None
     if found.transfer_syntax.deflated:
@@ -96,25 +96,25 @@ def test_every_truncation_is_refused_or_sound(which: int) -> None:
 
 @EXAMPLES
 @given(st.data())
-def test_flipped_bits(data: st.DataObject) -> None:
-    original = bytearray(data.draw(st.sampled_from(originals())))
+def test_inverted_bits(data: st.DataObject) -> None:
+    original = bytearray(data.draw(st.sampled_from(small_instances())))
     for _ in range(data.draw(st.integers(1, 8))):
         position = data.draw(st.integers(128, len(original) - 1))
         original[position] ^= 1 << data.draw(st.integers(0, 7))
-    survives(bytes(original))
+    is_accepted(bytes(original))
 
 
 @EXAMPLES
 @given(st.data())
 def test_overwritten_words(data: st.DataObject) -> None:
-    original = bytearray(data.draw(st.sampled_from(originals())))
+    original = bytearray(data.draw(st.sampled_from(small_instances())))
     word = data.draw(
         st.sampled_from([0, 1, 0xFFFF, UNDEFINED, 0xE000FFFE, 0xE00DFFFE, 0xE0DDFFFE, 0x7FFFFFFF])
         | st.integers(0, UNDEFINED)
     )
     position = data.draw(st.integers(132, len(original) - 4))
     original[position : position + 4] = struct.pack("<L", word)
-    survives(bytes(original))
+    is_accepted(bytes(original))
 
 
 _VRS = sorted((SHORT_FORM | LONG_FORM).values())
@@ -140,26 +140,26 @@ _LEAVES = st.lists(
 
 @EXAMPLES
 @given(st.recursive(_LEAVES, _datasets, max_leaves=12))
-def test_well_formed_trees_of_anything(dataset: bytes) -> None:
-    survives(part10(dataset))
+def test_valid_structures_of_random_elements(dataset: bytes) -> None:
+    is_accepted(part10(dataset))
 
 
 @EXAMPLES
 @given(st.lists(st.tuples(_TAGS, st.binary(max_size=40)), max_size=8))
-def test_implicit_elements_of_anything(elements: list[tuple[int, bytes]]) -> None:
-    survives(part10(b"".join(implicit(tag, value) for tag, value in elements), IMPLICIT))
+def test_random_implicit_elements(elements: list[tuple[int, bytes]]) -> None:
+    is_accepted(part10(b"".join(implicit(tag, value) for tag, value in elements), IMPLICIT))
 
 
 @EXAMPLES
 @given(st.sampled_from(_VRS), st.text(max_size=40))
-def test_faults_are_messages(vr: str, value: str) -> None:
+def test_faults_are_complete_messages(vr: str, value: str) -> None:
     message = vr_fault(vr, value)
     assert message is None or message.startswith(f'Content "{value}" does not validate VR {vr}: ')
 
 
 @EXAMPLES
 @given(st.text(alphabet="0123456789. a\0", max_size=70))
-def test_uids_are_the_rule(text: str) -> None:
+def test_is_uid_agrees_with_the_rule(text: str) -> None:
     trimmed = text.rstrip(" ")
     sound = 0 < len(trimmed) <= 64 and set(trimmed) <= set("0123456789.") and not trimmed.endswith(".")
     assert is_uid(text) == sound
@@ -167,6 +167,6 @@ def test_uids_are_the_rule(text: str) -> None:
 
 @EXAMPLES
 @given(st.text(alphabet=st.characters(exclude_categories=["C"], exclude_characters="\\ "), max_size=30))
-def test_text_comes_back_through_utf_8(text: str) -> None:
+def test_text_is_the_same_after_encoding_in_utf_8(text: str) -> None:
     data = instances.make_instance(SpecificCharacterSet="ISO_IR 192", patient_id=text.encode(), pixel=False)
     assert first_text(describe(parse(data)).dataset, 0x00100020) == (text or None)

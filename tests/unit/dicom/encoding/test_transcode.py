@@ -1,3 +1,5 @@
+"""Files rewritten as Explicit VR Little Endian (conformance §4.3)."""
+
 from __future__ import annotations
 
 import struct
@@ -24,7 +26,7 @@ def rewritten(data: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("syntax", SYNTAXES)
-def test_the_dataset_stays_the_same(syntax: str) -> None:
+def test_the_dataset_does_not_change(syntax: str) -> None:
     data = instances.ct(rows=6, columns=6, transfer_syntax=syntax, preamble=b"x" * 128)
     after = rewritten(data)
     assert after[:128] == bytes(128)
@@ -40,7 +42,7 @@ def test_the_dataset_stays_the_same(syntax: str) -> None:
         assert swapped(bytes(pixels[0].value or b""), 2 if syntax == instances.EXPLICIT_BIG else 1) == pixels[1].value
 
 
-def test_big_endian_words_of_every_size_turn() -> None:
+def test_big_endian_words_of_every_size_are_reversed() -> None:
     extra = [
         DataElement(0x00091001 + n, vr, value)
         for n, (vr, value) in enumerate(
@@ -64,7 +66,7 @@ def test_big_endian_words_of_every_size_turn() -> None:
 
 
 @pytest.mark.parametrize("bits, word", [(8, 2), (16, 2), (32, 4), (64, 8)])
-def test_big_endian_pixels_turn_by_their_depth(bits: int, word: int) -> None:
+def test_big_endian_pixels_are_reversed_by_their_bits_allocated(bits: int, word: int) -> None:
     pixels = bytes(range(64))
     data = instances.make_instance(
         rows=2, columns=2, frames=2, pixel=pixels, BitsAllocated=bits, transfer_syntax=instances.EXPLICIT_BIG
@@ -97,20 +99,20 @@ def test_big_endian_frames_that_end_within_a_word(bits: int, columns: int) -> No
         assert native_frame(table, number, covering, little=False) == swapped(padded, 2)
 
 
-def test_implicit_values_too_long_for_a_short_form_become_unknown() -> None:
+def test_implicit_values_too_long_for_the_short_form_become_un() -> None:
     data = part10(implicit(0x00280030, b"1.5\\" * 20_000) + implicit(0x00091001, b"xyz"), IMPLICIT)
     result = parse(rewritten(data))
     assert rewritten(data).count(b"\x28\x00\x30\x00UN\0\0") == 1
     assert [(e.tag, e.length) for e in result.elements] == [(0x00280030, 80_000), (0x00091001, 4)]
 
 
-def test_values_get_even_lengths() -> None:
+def test_values_are_padded_to_even_lengths() -> None:
     odd = element(0x00080018, "UI", b"1.2") + element(0x00100020, "LO", b"P12") + element(0x7FE00010, "OB", b"123")
     result = rewritten(part10(odd))
     assert [result[e.offset : e.offset + e.length] for e in parse(result).elements] == [b"1.2\0", b"P12 ", b"123\0"]
 
 
-def test_group_lengths_go_and_undefined_lengths_stay_readable() -> None:
+def test_group_lengths_are_left_out_and_undefined_lengths_can_be_read() -> None:
     inner = element(0x00080000, "UL", struct.pack("<L", 99)) + element(0x00100020, "LO", b"P1")
     sequence = element(0x00081140, "SQ", item(inner, UNDEFINED) + SEQUENCE_END, UNDEFINED)
     icon = element(0x00880200, "SQ", item(element(0x7FE00010, "OB", item(b"") + item(b"ab") + SEQUENCE_END, UNDEFINED)))
@@ -127,7 +129,7 @@ def test_group_lengths_go_and_undefined_lengths_stay_readable() -> None:
         lambda: instances.make_instance().replace(b"1.2.840.10008.1.2.1\0", b"1.2.840.10008.1.2.5\0"),
     ],
 )
-def test_compressed_sources_are_refused_before_the_first_piece(make: Callable[[], bytes]) -> None:
+def test_compressed_files_are_refused_before_the_first_chunk(make: Callable[[], bytes]) -> None:
     data = make()
     with pytest.raises(NotAcceptable, match=r"^The specified transcoding is not supported\.$"):
         to_explicit_little(data, parse(data))
@@ -138,7 +140,7 @@ def test_a_compressed_syntax_without_pixels_is_rewritten() -> None:
     assert instances.read(rewritten(data)).file_meta.TransferSyntaxUID == EXPLICIT
 
 
-def test_pieces_stay_small_and_few() -> None:
+def test_chunks_are_small_and_few() -> None:
     data = instances.make_instance(rows=1024, columns=1024, frames=3, transfer_syntax=instances.EXPLICIT_BIG)
     pieces = [len(piece) for piece in to_explicit_little(data, parse(data))]
     assert max(pieces) <= 1 << 20

@@ -1,3 +1,5 @@
+"""Reading Part 10 files: valid ones, those with common deviations, and hostile ones (PS3.10 §7)."""
+
 from __future__ import annotations
 
 import mmap
@@ -22,7 +24,7 @@ SYNTAXES = [instances.IMPLICIT_LITTLE, instances.EXPLICIT_LITTLE, instances.EXPL
 
 
 @pytest.mark.parametrize("syntax", SYNTAXES)
-def test_reads_every_uncompressed_syntax(syntax: str) -> None:
+def test_every_uncompressed_syntax_is_read(syntax: str) -> None:
     found = parse(instances.ct(rows=4, columns=4, transfer_syntax=syntax))
     assert found.transfer_syntax.uid == syntax
     assert found.raw(0x00100020) == b"P1"
@@ -34,7 +36,7 @@ def test_reads_every_uncompressed_syntax(syntax: str) -> None:
 
 
 @pytest.mark.parametrize("syntax", [instances.IMPLICIT_LITTLE, instances.EXPLICIT_LITTLE])
-def test_locates_pixels_without_loading_them(syntax: str) -> None:
+def test_pixel_data_is_located_and_not_loaded(syntax: str) -> None:
     data = instances.make_instance(rows=8, columns=8, transfer_syntax=syntax)
     pixels = parse(data).pixel_data
     assert pixels is not None
@@ -42,7 +44,7 @@ def test_locates_pixels_without_loading_them(syntax: str) -> None:
     assert data[pixels.offset : pixels.offset + pixels.length] == instances.frame(0, 8, 8)
 
 
-def test_locates_fragments() -> None:
+def test_fragments_are_located() -> None:
     data = instances.encapsulated([[b"abcd", b"ef"], [b"gh"]], table="extended")
     pixels = parse(data).pixel_data
     assert pixels is not None
@@ -69,12 +71,12 @@ def test_a_mapped_file_is_not_read_beyond_its_headers(tmp_path: Path) -> None:
     assert peak < 1 << 20
 
 
-def test_a_window_on_larger_bytes_reads_like_the_bytes() -> None:
+def test_a_view_of_larger_bytes_is_read_like_a_copy() -> None:
     data = instances.make_instance()
     assert parse(memoryview(b"x" + data + b"y")[1:-1]).elements == parse(data).elements
 
 
-def test_sequences_of_defined_and_undefined_length_read_alike() -> None:
+def test_sequences_of_defined_and_undefined_length_have_the_same_items() -> None:
     defined = element(0x00081140, "SQ", item(NAME) + item(NAME))
     body = item(NAME, UNDEFINED) + item(NAME, UNDEFINED) + SEQUENCE_END
     undefined = element(0x00081140, "SQ", body, UNDEFINED)
@@ -96,7 +98,7 @@ def test_unknown_of_a_known_attribute_takes_the_dictionary_vr() -> None:
     assert [(e.vr, e.value) for e in elements] == [("LO", b"P1"), ("UN", None)]
 
 
-def test_a_sequence_passed_on_as_unknown_is_read_or_opaque() -> None:
+def test_a_sequence_of_vr_un_is_read_if_it_is_valid() -> None:
     body = item(implicit(0x00081155, b"1.2\0"))
     for value, vr in ((body, "SQ"), (body[:-3], "UN"), (b"not a sequence", "UN")):
         sequence, name = parse(part10(element(0x00081140, "UN", value) + NAME)).elements
@@ -113,7 +115,7 @@ def test_explicit_elements_under_an_implicit_syntax_are_read() -> None:
     assert found.explicit
 
 
-def test_a_vr_of_the_future_is_opaque() -> None:
+def test_an_unknown_vr_becomes_un() -> None:
     future = struct.pack("<HH2sHL", 0x0009, 0x1001, b"ZZ", 0, 4) + b"abcd"
     elements = parse(part10(future + NAME)).elements
     assert [(e.vr, e.value) for e in elements] == [("UN", None), ("PN", b"Doe^Jane")]
@@ -125,18 +127,18 @@ def test_implicit_choices_follow_the_pixel_representation(signed: int, vr: str) 
     assert parse(data).elements[1].vr == vr
 
 
-def test_implicit_private_elements_are_unknown_but_creators_are_not() -> None:
+def test_implicit_private_elements_are_un_and_private_creators_are_lo() -> None:
     data = part10(implicit(0x00090010, b"ACME") + implicit(0x00091001, b"xx") + implicit(0x60003000, b"\1\0"), IMPLICIT)
     assert [e.vr for e in parse(data).elements] == ["LO", "UN", "OW"]
 
 
 @pytest.mark.parametrize("padding", [1, 7, 8, 3000])
-def test_zero_padding_after_the_dataset_is_no_element(padding: int) -> None:
+def test_zero_padding_after_the_dataset_is_ignored(padding: int) -> None:
     for body, syntax in ((NAME, EXPLICIT), (implicit(0x00100010, b"Doe^Jane"), IMPLICIT)):
         assert len(parse(part10(body, syntax) + bytes(padding)).elements) == 1
 
 
-def test_stray_and_missing_delimiters_are_tolerated() -> None:
+def test_extra_and_missing_delimiters_are_accepted() -> None:
     stray = NAME + SEQUENCE_END + element(0x00100020, "LO", b"P1")
     assert [e.tag for e in parse(part10(stray)).elements] == [0x00100010, 0x00100020]
     no_item_end = element(0x00081140, "SQ", item(b"", UNDEFINED)[:8] + NAME + SEQUENCE_END, UNDEFINED)
@@ -151,7 +153,7 @@ def test_stray_and_missing_delimiters_are_tolerated() -> None:
     assert len(sequence.value) == 1
 
 
-def test_odd_lengths_and_lying_meta_lengths_are_tolerated() -> None:
+def test_odd_lengths_and_wrong_group_lengths_are_accepted() -> None:
     data = part10(element(0x00100020, "LO", b"P12"))
     assert parse(data).raw(0x00100020) == b"P12"
     lying = data.replace(
@@ -207,7 +209,7 @@ def test_hostile_bytes_are_refused(data: bytes) -> None:
         parse(data)
 
 
-def test_depth_up_to_the_limit_is_read() -> None:
+def test_sequences_nested_up_to_the_limit_are_read() -> None:
     assert len(parse(part10(_nested(reader.MAX_DEPTH))).elements) == 1
 
 
@@ -218,7 +220,7 @@ def test_a_deflated_stream_without_an_end_is_refused() -> None:
         parse(part10(unfinished, instances.DEFLATED_LITTLE))
 
 
-def test_a_deflated_dataset_may_not_outgrow_its_limit() -> None:
+def test_a_deflated_dataset_beyond_the_limit_is_refused() -> None:
     bomb = part10(zlib.compress(element(0x7FE00010, "OW", bytes(1 << 20)), wbits=-15), instances.DEFLATED_LITTLE)
     assert parse(bomb).pixel_data is not None
     with pytest.raises(InvalidInstance, match="more than 65536 bytes"):
@@ -226,7 +228,7 @@ def test_a_deflated_dataset_may_not_outgrow_its_limit() -> None:
     assert len(inflated(bomb, parse(bomb).dataset_offset)) == parse(bomb).size
 
 
-def test_inflating_takes_the_memory_of_the_dataset_once_and_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_inflating_needs_the_memory_of_one_dataset_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     size = 16 << 20
     bomb = part10(zlib.compress(element(0x7FE00010, "OW", bytes(size)), wbits=-15), instances.DEFLATED_LITTLE)
     alone = []
@@ -246,7 +248,7 @@ def test_inflating_takes_the_memory_of_the_dataset_once_and_one_at_a_time(monkey
     assert size < peak < size + (4 << 20)
 
 
-def test_many_elements_are_read_and_too_many_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_elements_up_to_the_limit_are_read_and_more_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     data = part10(element(0x00100020, "LO", b"P1") * 100_000)
     assert len(parse(data).elements) == 100_000
     monkeypatch.setattr(reader, "MAX_ELEMENTS", 1000)
@@ -258,7 +260,7 @@ def test_many_elements_are_read_and_too_many_refused(monkeypatch: pytest.MonkeyP
         parse(part10(fragments))
 
 
-def test_long_values_are_located_not_loaded_and_headers_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_long_values_are_not_loaded_and_headers_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     long = element(0x00420011, "UT", b"x" * 5000)
     monkeypatch.setattr(reader, "MAX_VALUE", 4096)
     assert parse(part10(long + NAME)).elements[0].value is None

@@ -1,3 +1,5 @@
+"""Values and the messages for the rules of their VR that they break (PS3.5 §6.2, conformance §3.6)."""
+
 from __future__ import annotations
 
 import calendar
@@ -97,18 +99,18 @@ BAD = [
 
 
 @pytest.mark.parametrize("vr, value", [(vr, value) for vr, values in GOOD.items() for value in ["", *values]])
-def test_good_values(vr: str, value: str) -> None:
+def test_valid_values(vr: str, value: str) -> None:
     assert vr_fault(vr, value) is None
 
 
 @pytest.mark.parametrize("vr, value, reason", BAD)
-def test_bad_values(vr: str, value: str, reason: str) -> None:
+def test_invalid_values(vr: str, value: str, reason: str) -> None:
     shown = value if len(value) <= 256 else value[:256] + "…"
     assert vr_fault(vr, value) == f'Content "{shown}" does not validate VR {vr}: {reason}'
 
 
 @pytest.mark.parametrize("vr", [vr for vr in GOOD if vr not in {"LO", "LT", "SH", "ST", "UC", "UR", "UT"}])
-def test_a_nul_inside_breaks_every_text(vr: str) -> None:
+def test_a_nul_within_a_value_breaks_the_rules_of_every_text(vr: str) -> None:
     assert vr_fault(vr, GOOD[vr][0][:1] + "\0" + GOOD[vr][0][1:]) is not None
 
 

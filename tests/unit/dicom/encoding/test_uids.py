@@ -1,3 +1,5 @@
+"""UIDs and transfer syntaxes (conformance §3.7)."""
+
 from __future__ import annotations
 
 import pytest
@@ -7,22 +9,22 @@ from app.errors import InvalidIdentifier
 
 
 @pytest.mark.parametrize("text", ["1.2.3", "0", "1.02.3", "1..2", ".1", "1" * 64, "1.2   ", "1" * 64 + " " * 9])
-def test_uids_that_pass(text: str) -> None:
+def test_accepted_uids(text: str) -> None:
     assert is_uid(text)
 
 
 @pytest.mark.parametrize(
     "text", ["", " ", "1.2.", "1.2.a", "1.2-3", "1" * 65, " 1.2", "1.2\0", "1.2\n", "1. 2", "٣.٢", "1.2/.."]
 )
-def test_uids_that_do_not(text: str) -> None:
+def test_refused_uids(text: str) -> None:
     assert not is_uid(text)
 
 
-def test_padding_is_cleaned_off() -> None:
+def test_padding_is_removed() -> None:
     assert clean_uid("1.2.3 \0", "StudyInstanceUID") == "1.2.3"
 
 
-def test_a_bad_uid_is_named() -> None:
+def test_the_message_names_an_invalid_uid() -> None:
     with pytest.raises(
         InvalidIdentifier, match=r"^Dicom element 'StudyInstanceUID' failed validation for VR 'UI': DICOM"
     ):

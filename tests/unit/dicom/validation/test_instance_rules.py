@@ -1,3 +1,5 @@
+"""Required attributes and the rules for values that the index holds (conformance §3.5)."""
+
 from __future__ import annotations
 
 import struct
@@ -64,7 +66,7 @@ def test_broken_element_rules(vr: str, raw: bytes, reason: str, brief: str, leni
 
 @pytest.mark.parametrize("lenient", [False, True])
 @pytest.mark.parametrize("vr, raw", SOUND)
-def test_sound_elements(vr: str, raw: bytes, lenient: bool) -> None:
+def test_valid_elements(vr: str, raw: bytes, lenient: bool) -> None:
     assert problems(vr, raw, lenient=lenient) == []
 
 
@@ -74,7 +76,7 @@ def test_trailing_nuls_break_the_strict_rules_only(vr: str, raw: bytes) -> None:
     assert problems(vr, raw, lenient=True) == []
 
 
-def test_the_message_names_the_keyword() -> None:
+def test_the_message_has_the_keyword() -> None:
     (problem,) = check_indexed(parse(instances.make_instance(patient_id="a\0b")), {0x00100020: "LO"}, lenient=False)
     assert problem.text == "Dicom element 'PatientID' failed validation for VR 'LO': Value contains invalid character."
 
@@ -89,13 +91,13 @@ def test_another_vr_than_expected_is_a_problem() -> None:
     assert problem.brief == "The extended query tag VR is not expected."
 
 
-def test_absent_attributes_are_none() -> None:
+def test_absent_attributes_are_no_problems() -> None:
     assert check_indexed(parse(part10(b"")), {0x00100020: "LO"}, lenient=False) == []
 
 
 @pytest.mark.parametrize("lenient", [False, True])
 @pytest.mark.parametrize("tag", REQUIRED)
-def test_required_attributes_may_not_be_missing(tag: int, lenient: bool) -> None:
+def test_missing_required_attributes(tag: int, lenient: bool) -> None:
     found = check_required(parse(instances.make_instance(**{keyword(tag): None})), lenient=lenient)
     text = f"The required tag '({tag >> 16:04x},{tag & 0xFFFF:04x})' is missing."
     assert [problem.text for problem in found.failures] == [text]
@@ -104,7 +106,7 @@ def test_required_attributes_may_not_be_missing(tag: int, lenient: bool) -> None
 
 @pytest.mark.parametrize("raw", [b"", b"  ", b"\0\0"])
 @pytest.mark.parametrize("tag", REQUIRED)
-def test_required_attributes_may_not_be_empty_but_for_a_lenient_patient_id(tag: int, raw: bytes) -> None:
+def test_empty_required_attributes_are_failures_except_a_lenient_patient_id(tag: int, raw: bytes) -> None:
     instance = parse(instances.make_instance(**{keyword(tag): raw}))
     assert [problem.tag for problem in check_required(instance, lenient=False).failures] == [tag]
     found = check_required(instance, lenient=True)
@@ -112,16 +114,16 @@ def test_required_attributes_may_not_be_empty_but_for_a_lenient_patient_id(tag: 
 
 
 @pytest.mark.parametrize("tag", REQUIRED)
-def test_required_attributes_have_one_value_but_for_a_lenient_patient_id(tag: int) -> None:
+def test_several_values_of_required_attributes_are_failures_except_a_lenient_patient_id(tag: int) -> None:
     instance = parse(instances.make_instance(**{keyword(tag): b"1.2\\1.3"}))
     assert len(check_required(instance, lenient=False).failures) == 1
     assert len(check_required(instance, lenient=True).failures) == (0 if tag == 0x00100020 else 1)
 
 
-def test_a_complete_instance_lacks_nothing() -> None:
+def test_a_complete_instance_has_no_problems() -> None:
     assert check_required(parse(instances.make_instance()), lenient=False) == ((), ())
     assert check_indexed(parse(instances.make_instance()), REQUIRED, lenient=False) == []
 
 
-def test_numbers_of_several_values_are_sound() -> None:
+def test_numbers_with_several_values_are_valid() -> None:
     assert problems("US", struct.pack("<2H", 1, 2), lenient=False) == []

@@ -1,3 +1,5 @@
+"""The changes that a bulk update requests: permitted attributes and the checks of their values (conformance §12.2)."""
+
 from __future__ import annotations
 
 from typing import Any
@@ -14,7 +16,7 @@ def refused(dataset: dict[str, Any]) -> list[tuple[int, str]]:
     return [tuple(each) for each in found.refused]  # type: ignore[misc]
 
 
-def test_there_are_36() -> None:
+def test_36_attributes_are_permitted() -> None:
     assert len(ALLOWED) == 36
     assert not [tag for tag in ALLOWED if tag >> 16 & 1]
     assert {rule.vr for rule in ALLOWED.values()} == {"AS", "CS", "DA", "DS", "LO", "LT", "PN", "SH", "TM"}
@@ -46,7 +48,7 @@ def test_there_are_36() -> None:
         ("00101010", {"vr": "AS", "Value": ["044Y"]}, "044Y", None),
     ],
 )
-def test_a_good_value(name: str, element: dict[str, Any], text: str, entry: dict[str, Any] | None) -> None:
+def test_valid_values(name: str, element: dict[str, Any], text: str, entry: dict[str, Any] | None) -> None:
     found = read_changes({name: element})
     ((tag, new),) = found.values.items()
     assert new == NewValue(ALLOWED[tag].vr, text)
@@ -59,7 +61,7 @@ def _without_none(value: Any) -> Any:
     return {name: each for name, each in value.items() if each} if isinstance(value, dict) else value
 
 
-def test_what_was_read_reads_again() -> None:
+def test_the_elements_of_the_result_can_be_read_again() -> None:
     """The operation keeps the elements, and each step reads them."""
     dataset = {
         "00100010": {"vr": "PN", "Value": [{"Alphabetic": "Doe^Jane"}]},
@@ -72,18 +74,18 @@ def test_what_was_read_reads_again() -> None:
 
 
 @pytest.mark.parametrize("name", ["00080018", "0020000d", "StudyDate", "00091001", "00081140", "00100000"])
-def test_other_attributes(name: str) -> None:
+def test_other_attributes_are_refused(name: str) -> None:
     ((_, reason),) = refused({name: {"vr": "LO", "Value": ["x"]}})
     assert reason == UNSUPPORTED
 
 
-def test_an_attribute_by_two_names() -> None:
+def test_an_attribute_with_two_names_is_refused() -> None:
     element = {"vr": "LO", "Value": ["x"]}
     assert refused({"PatientID": element, "00100020": element}) == [(0x00100020, REPEATED)]
 
 
 @pytest.mark.parametrize("name", ["", "0010002", "001000200", "Patient", "00100O20", "٠٠١٠٠٠٢٠"])
-def test_what_is_no_tag(name: str) -> None:
+def test_a_key_that_is_not_a_tag_raises(name: str) -> None:
     with pytest.raises(ValueError, match=name or "^$"):
         read_changes({name: {}})
 
@@ -102,7 +104,7 @@ def test_what_is_no_tag(name: str) -> None:
         {"vr": "LO", "InlineBinary": "AAAA"},
     ],
 )
-def test_empty_values(element: dict[str, Any]) -> None:
+def test_empty_values_are_refused(element: dict[str, Any]) -> None:
     assert refused({"00101000": element}) == [(0x00101000, EMPTY)]
 
 
@@ -136,7 +138,7 @@ def test_empty_values(element: dict[str, Any]) -> None:
         (0x00101000, {"vr": "LO", "Value": ["x" * 64] * 1100}, "maximum length of 65534 bytes"),
     ],
 )
-def test_bad_values(tag: int, element: Any, reason: str) -> None:
+def test_invalid_values_are_refused(tag: int, element: Any, reason: str) -> None:
     ((where, why),) = refused({f"{tag:08X}": element})
     assert where == tag
     assert reason in why

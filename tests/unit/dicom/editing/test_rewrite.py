@@ -1,3 +1,5 @@
+"""Files with new values for some attributes (conformance §12.6)."""
+
 from __future__ import annotations
 
 import struct
@@ -49,7 +51,7 @@ def entries(data: bytes) -> dict[str, object]:
 
 
 @pytest.mark.parametrize("syntax", SYNTAXES)
-def test_attributes_are_replaced_and_added_and_the_rest_stays(syntax: str) -> None:
+def test_attributes_are_replaced_and_added_and_the_rest_does_not_change(syntax: str) -> None:
     data = instances.ct(rows=6, columns=6, transfer_syntax=syntax)
     new, after = edit(data, PLAIN)
     before, result = instances.read(data), instances.read(after)
@@ -64,7 +66,7 @@ def test_attributes_are_replaced_and_added_and_the_rest_stays(syntax: str) -> No
 
 
 @pytest.mark.parametrize("syntax", SYNTAXES)
-def test_file_meta_information_is_signed_and_its_length_right(syntax: str) -> None:
+def test_file_meta_information_has_the_writer_and_the_right_length(syntax: str) -> None:
     data = instances.ct(rows=6, columns=6, transfer_syntax=syntax)
     before, result = instances.read(data).file_meta, instances.read(edit(data, PLAIN)[1]).file_meta
     assert result.ImplementationClassUID == IMPLEMENTATION_CLASS_UID
@@ -76,7 +78,7 @@ def test_file_meta_information_is_signed_and_its_length_right(syntax: str) -> No
     assert parse(after).dataset_offset == 144 + result.FileMetaInformationGroupLength
 
 
-def test_bytes_beside_the_edit_are_the_same() -> None:
+def test_all_other_bytes_are_the_same() -> None:
     data = instances.ct(rows=6, columns=6)
     before, after = parse(data), edit(data, {ID: NewValue("LO", "MRN-77")})[1]
     old, new = before.get(ID), parse(after).get(ID)
@@ -87,14 +89,14 @@ def test_bytes_beside_the_edit_are_the_same() -> None:
     assert after[new.offset + new.length :] == data[old.offset + old.length :]
 
 
-def test_only_the_header_is_held() -> None:
+def test_pixel_data_is_not_loaded() -> None:
     data = instances.multiframe(3, rows=64, columns=64)
     new, _ = edit(data, PLAIN)
     assert sum(len(piece) for piece in new.pieces if isinstance(piece, bytes)) < 500
 
 
 @pytest.mark.parametrize("syntax", SYNTAXES)
-def test_the_pixel_data_moves_as_told(syntax: str) -> None:
+def test_the_shift_of_native_pixel_data(syntax: str) -> None:
     data = instances.make_instance(transfer_syntax=syntax, frames=2)
     for values in (PLAIN, VALUES):
         new, after = edit(data, values)
@@ -107,29 +109,29 @@ def moved(table: FrameTable, shift: int) -> FrameTable:
 
 
 @pytest.mark.parametrize("table", ["basic", "extended", "none"])
-def test_fragments_move_as_told(table: str) -> None:
+def test_the_shift_of_fragments(table: str) -> None:
     data = instances.encapsulated([[b"\xff\xd8one", b"more"], [b"\xff\xd8two"]], table=table)
     new, after = edit(data, VALUES)
     assert frame_table(after, parse(after)) == moved(frame_table(data, parse(data)), new.shift)
     assert after.endswith(data[data.index(b"\xe0\x7f\x10\x00") :])
 
 
-def test_without_pixel_data_nothing_moves() -> None:
+def test_the_shift_is_zero_without_pixel_data() -> None:
     assert edit(instances.make_instance(pixel=False), PLAIN)[0].shift == 0
 
 
-def test_an_attribute_that_the_file_repeats_stands_once() -> None:
+def test_an_attribute_that_the_file_repeats_is_written_once() -> None:
     data = part10(element(NAME, "PN", b"A^") + element(ID, "LO", b"1 ") + element(NAME, "PN", b"B^"))
     after = parse(edit(data, {NAME: NewValue("PN", "C^")})[1])
     assert [(each.tag, each.value) for each in after.elements] == [(NAME, b"C^"), (ID, b"1 ")]
 
 
-def test_padding_after_the_last_element_stays_last() -> None:
+def test_padding_after_the_last_element_remains_at_the_end() -> None:
     after = edit(part10(element(NAME, "PN", b"A^") + bytes(16)), {ID: NewValue("LO", "odd")})[1]
     assert after.endswith(element(ID, "LO", b"odd ") + bytes(16))
 
 
-def test_group_lengths_are_kept_right() -> None:
+def test_group_lengths_are_corrected() -> None:
     group = element(NAME, "PN", b"Doe^Jane") + element(ID, "LO", b"P1")
     data = part10(element(0x00100000, "UL", struct.pack("<L", len(group))) + group + element(0x00200010, "SH", b"S1"))
     after = edit(data, {ID: NewValue("LO", "MRN-77"), 0x00101000: NewValue("LO", "X1\\X2")})[1]
@@ -140,7 +142,7 @@ def test_group_lengths_are_kept_right() -> None:
     )
 
 
-def test_an_empty_dataset_takes_attributes() -> None:
+def test_attributes_are_added_to_an_empty_dataset() -> None:
     assert entries(edit(part10(b""), {ID: NewValue("LO", "P1")})[1]) == {"00100020": {"vr": "LO", "Value": ["P1"]}}
 
 
@@ -158,7 +160,7 @@ def test_an_empty_dataset_takes_attributes() -> None:
         ("GB18030", "王^小东", "王^小东".encode("gb18030")),
     ],
 )
-def test_a_value_that_the_character_set_holds_is_written_in_it(declared: str, text: str, raw: bytes | None) -> None:
+def test_a_value_is_encoded_in_the_declared_character_set(declared: str, text: str, raw: bytes | None) -> None:
     terms = declared.split("\\")
     data = instances.make_instance(SpecificCharacterSet=terms if len(terms) > 1 else declared, PatientComments="x")
     new, after = edit(data, {NAME: NewValue("PN", text)})
@@ -170,7 +172,9 @@ def test_a_value_that_the_character_set_holds_is_written_in_it(declared: str, te
 
 @pytest.mark.parametrize("syntax", SYNTAXES)
 @pytest.mark.parametrize("declared", ["ISO_IR 100", None])
-def test_else_all_text_becomes_utf_8(syntax: str, declared: str | None) -> None:
+def test_all_text_is_converted_to_utf_8_if_the_character_set_lacks_a_character(
+    syntax: str, declared: str | None
+) -> None:
     inner = Dataset()
     inner.add(DataElement(0x00080104, "LO", "Mäßig"))
     inner.add(DataElement(0x00080100, "SH", "C1"))
@@ -207,14 +211,14 @@ def test_else_all_text_becomes_utf_8(syntax: str, declared: str | None) -> None:
     assert with_pydicom.PixelData == instances.read(data).PixelData
 
 
-def test_what_is_ascii_already_keeps_its_bytes() -> None:
+def test_ascii_text_keeps_its_bytes() -> None:
     sequence = element(0x00081032, "SQ", item(element(0x00080100, "SH", b"C1")))
     data = part10(element(0x00080005, "CS", b"ISO_IR 100") + sequence + element(ID, "LO", b"P1"))
     after = edit(data, {NAME: NewValue("PN", "大^史")})[1]
     assert sequence + element(NAME, "PN", "大^史".encode() + b" ") + element(ID, "LO", b"P1") in after
 
 
-def test_a_sequence_passed_on_as_unknown_stays_one() -> None:
+def test_a_sequence_of_vr_un_keeps_its_vr() -> None:
     inside = implicit(0x00080104, b"M\xe4\xdfig ") + implicit(0x00080100, b"C1")
     for value, length in ((item(inside), None), (item(inside, UNDEFINED) + SEQUENCE_END, UNDEFINED)):
         after = edit(part10(element(0x00081032, "UN", value, length)), {NAME: NewValue("PN", "大")})[1]
@@ -231,7 +235,7 @@ def test_implicit_sequences_are_converted() -> None:
     assert found == {"00080104": {"vr": "LO", "Value": ["Mäßig"]}}
 
 
-def test_text_too_long_to_load_is_kept_if_plain_and_refused_if_not() -> None:
+def test_text_too_long_to_load_is_kept_if_it_is_ascii_and_refused_otherwise() -> None:
     def long(text: bytes) -> bytes:
         return part10(element(0x0040A160, "UT", text * (1 << 20) + text))
 
@@ -241,7 +245,7 @@ def test_text_too_long_to_load_is_kept_if_plain_and_refused_if_not() -> None:
         edit(long(b"a\xe4"), {NAME: NewValue("PN", "大")})
 
 
-def test_a_value_that_outgrows_its_short_length_goes_as_unknown() -> None:
+def test_a_value_too_long_for_the_short_form_is_written_as_un() -> None:
     data = part10(element(0x00104000, "LT", b"\xe4" * 40_000))
     after = edit(data, {NAME: NewValue("PN", "大")})[1]
     assert entries(after)["00104000"] == {"vr": "LT", "Value": ["ä" * 40_000]}
@@ -252,7 +256,7 @@ def test_a_value_that_outgrows_its_short_length_goes_as_unknown() -> None:
 
 @pytest.mark.parametrize("values", [PLAIN, VALUES], ids=["plain", "converting"])
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
-def test_every_bundled_file(path: Path, values: dict[int, NewValue]) -> None:
+def test_every_file_of_pydicom_can_be_rewritten(path: Path, values: dict[int, NewValue]) -> None:
     data = path.read_bytes()
     try:
         before = parse(data)
@@ -279,7 +283,7 @@ def test_a_deflated_file_is_deflated_again() -> None:
     assert inflated(after, parse(after).dataset_offset).endswith(bytes(8192))
 
 
-def test_the_stream_gives_what_is_asked_for() -> None:
+def test_the_stream_returns_the_requested_number_of_bytes() -> None:
     data = instances.make_instance()
     new, whole = edit(data, PLAIN)
     stream = new.stream(data)

@@ -1,4 +1,4 @@
-"""The attribute rules of conformance §7.4, table by table, and every cell of the transition matrix."""
+"""The attribute rules of workitems, table by table, and every state transition (conformance §7.2, conformance §7.4)."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ OPTIONAL = keywords("""
 """)
 
 
-def test_what_the_server_sets() -> None:
+def test_the_attributes_that_the_server_sets() -> None:
     dataset = states.create(workitem(), U, NOW)
     assert dataset["00080016"] == text("UI", "1.2.840.10008.5.1.4.34.6.1")
     assert dataset["00080018"] == text("UI", U)
@@ -74,7 +74,7 @@ def test_what_the_server_sets() -> None:
     assert dataset["00100010"] == workitem()["00100010"]
 
 
-def test_a_label_of_the_client_is_kept_but_not_its_state() -> None:
+def test_the_label_of_the_client_is_kept_and_its_state_is_not() -> None:
     dataset = states.create(workitem(T00741202=text("LO", "night"), T00741000=text("CS", "COMPLETED")), U, NOW)
     assert dataset["00741202"] == text("LO", "night")
     assert dataset["00741000"] == text("CS", "SCHEDULED")
@@ -82,7 +82,7 @@ def test_a_label_of_the_client_is_kept_but_not_its_state() -> None:
 
 
 @pytest.mark.parametrize("uid", [U, U + " "])
-def test_the_uid_may_be_repeated(uid: str) -> None:
+def test_the_dataset_may_have_the_uid_of_the_url(uid: str) -> None:
     assert states.create(workitem(T00080018=text("UI", uid)), U, NOW)["00080018"] == text("UI", U)
 
 
@@ -92,39 +92,39 @@ def test_another_uid_is_refused(uid: list[str]) -> None:
     assert said == "SOPInstanceUID in the payload does not match the workitem query parameter."
 
 
-def test_the_transaction_uid_is_there_and_empty() -> None:
+def test_the_transaction_uid_must_be_present_and_empty() -> None:
     assert refusal(workitem(T00081195=None)) == "The required tag '(0008,1195)' is missing."
     assert refusal(workitem(T00081195=text("UI", T))) == "The attribute with tag '(0008,1195)' must be empty."
 
 
 @pytest.mark.parametrize("keyword", WITH_VALUE)
-def test_an_attribute_that_needs_a_value(keyword: str) -> None:
+def test_attributes_that_need_a_value(keyword: str) -> None:
     assert refusal(workitem(**{"T" + tag(keyword): None})) == f"The required tag {printed(keyword)} is missing."
     without = workitem(**{"T" + tag(keyword): {**empty(keyword), "Value": [None]}})
     assert refusal(without) == f"The value for tag {printed(keyword)} is missing."
 
 
 @pytest.mark.parametrize("keyword", PRESENT)
-def test_an_attribute_that_may_be_empty(keyword: str) -> None:
+def test_attributes_that_may_be_empty(keyword: str) -> None:
     assert refusal(workitem(**{"T" + tag(keyword): None})) == f"The required tag {printed(keyword)} is missing."
     assert states.create(workitem(**{"T" + tag(keyword): empty(keyword)}), U, NOW)
 
 
 @pytest.mark.parametrize("keyword", OPTIONAL)
-def test_an_optional_attribute_is_never_empty(keyword: str) -> None:
+def test_an_optional_attribute_must_not_be_empty(keyword: str) -> None:
     assert states.create(workitem(**{"T" + tag(keyword): None}), U, NOW)
     said = refusal(workitem(**{"T" + tag(keyword): empty(keyword)}))
     assert said == f"The attribute with tag {printed(keyword)} must not be empty."
 
 
-def test_what_no_table_lists_may_be_empty() -> None:
+def test_attributes_that_no_table_lists_may_be_empty() -> None:
     assert states.create(workitem(T00080060={"vr": "CS"}, T00091001={"vr": "UN"}), U, NOW)
 
 
 @pytest.mark.parametrize(
     "keyword", ["ProcedureStepProgressInformationSequence", "UnifiedProcedureStepPerformedProcedureSequence"]
 )
-def test_progress_may_be_left_out_or_empty(keyword: str) -> None:
+def test_progress_may_be_absent_or_empty(keyword: str) -> None:
     for given in (None, {"vr": "SQ"}, sequence({})):
         assert states.create(workitem(**{"T" + tag(keyword): given}), U, NOW)
 
@@ -144,7 +144,7 @@ def test_progress_may_be_left_out_or_empty(keyword: str) -> None:
         )),
     ],
 )  # fmt: skip
-def test_nothing_is_performed_yet(outer: str, inner: str) -> None:
+def test_a_new_workitem_has_no_performed_procedure(outer: str, inner: str) -> None:
     said = refusal(workitem(**{"T" + tag(outer): sequence({}, {tag(inner): empty(inner)})}))
     assert said == f"The attribute with tag {printed(inner)} cannot be present."
 
@@ -191,7 +191,7 @@ ITEMS = [
 
 
 @pytest.mark.parametrize(("outer", "item", "needed"), ITEMS, ids=[each[0] for each in ITEMS])
-def test_what_items_need(outer: str, item: JsonDataset, needed: list[str]) -> None:
+def test_attributes_that_items_need(outer: str, item: JsonDataset, needed: list[str]) -> None:
     place = "T" + tag(outer)
     assert states.create(workitem(**{place: sequence(item)}), U, NOW)
     for keyword in needed:
@@ -200,7 +200,7 @@ def test_what_items_need(outer: str, item: JsonDataset, needed: list[str]) -> No
         assert said == f"The required tag {printed(keyword)} is missing."
 
 
-def test_rules_go_down_to_the_last_item() -> None:
+def test_the_rules_apply_to_every_item() -> None:
     nested = {**INPUT, "00081199": sequence({"00081150": text("UI", "1.2"), "00081155": {"vr": "UI"}})}
     assert refusal(workitem(T00404021=sequence(nested))) == "The value for tag '(0008,1155)' is missing."
     request = {**requested("A1"), "00321064": sequence({"00080100": text("SH", "X")})}
@@ -215,12 +215,12 @@ def test_rules_go_down_to_the_last_item() -> None:
         ("PatientName", {"vr": "PN", "Value": [{"Alphabetic": "x" * 65}]}),
     ],
 )
-def test_a_value_that_could_never_be_found(keyword: str, element: JsonDataset) -> None:
+def test_an_invalid_value_that_no_search_could_find_is_refused(keyword: str, element: JsonDataset) -> None:
     said = refusal(workitem(**{"T" + tag(keyword): element}))
     assert said.startswith(f"Dicom element '{keyword}' failed validation for VR '{element['vr']}'")
 
 
-def test_every_keyword_of_a_table_is_listed_once() -> None:
+def test_every_keyword_is_in_a_table_once() -> None:
     for table in (tables.CREATE, tables.UPDATE, tables.COMPLETED, tables.CANCELED):
         listed = [rule.tag for rule in table]
         assert len(listed) == len(set(listed))
@@ -241,7 +241,7 @@ def stored(state: str = "SCHEDULED", **different: JsonDataset | None) -> JsonDat
 
 
 @pytest.mark.parametrize("keyword", FORBIDDEN)
-def test_an_update_leaves_who_and_what_alone(keyword: str) -> None:
+def test_an_update_must_not_change_patient_and_request(keyword: str) -> None:
     with pytest.raises(InvalidWorkitem) as refused:
         states.update(stored(), "", {tag(keyword): empty(keyword)}, "", NOW)
     assert str(refused.value) == f"The attribute with tag {printed(keyword)} cannot be present."
@@ -250,13 +250,13 @@ def test_an_update_leaves_who_and_what_alone(keyword: str) -> None:
 @pytest.mark.parametrize(
     "keyword", [*WITH_VALUE, *OPTIONAL[1:2], *OPTIONAL[3:], "WorklistLabel", "InputInformationSequence"]
 )
-def test_an_update_never_empties(keyword: str) -> None:
+def test_an_update_must_not_empty_an_attribute(keyword: str) -> None:
     with pytest.raises(InvalidWorkitem) as refused:
         states.update(stored(), "", {tag(keyword): empty(keyword)}, "", NOW)
     assert str(refused.value) == f"The attribute with tag {printed(keyword)} must not be empty."
 
 
-def test_performed_items_need_their_output() -> None:
+def test_performed_items_need_output_information() -> None:
     with pytest.raises(InvalidWorkitem, match=r"The required tag '\(0040,4033\)' is missing\."):
         states.update(stored("IN PROGRESS"), T, {"00741216": sequence({"00404028": sequence(CODE)})}, T, NOW)
     assert states.update(stored("IN PROGRESS"), T, PERFORMED, T, NOW)["00741216"] == PERFORMED["00741216"]
@@ -283,7 +283,9 @@ INCONSISTENT = "The submitted request is inconsistent with the current state of 
          f"{INCONSISTENT} The UPS is already in the requested state of CANCELED."),
     ],
 )  # fmt: skip
-def test_when_an_update_may_be(state: str, lock: str, transaction: str, error: type[Exception], said: str) -> None:
+def test_the_states_and_locks_that_permit_an_update(
+    state: str, lock: str, transaction: str, error: type[Exception], said: str
+) -> None:
     with pytest.raises(error) as refused:
         states.update(stored(state), lock, {"00741204": text("LO", "x")}, transaction, NOW)
     assert str(refused.value) == said
@@ -303,7 +305,7 @@ CELLS = [(asked, current, code) for asked, row in MATRIX.items() for current, co
 
 @pytest.mark.parametrize("holds", ["own", "other", "none"])
 @pytest.mark.parametrize(("asked", "current", "code"), CELLS)
-def test_every_cell(asked: str, current: str, code: str, holds: str) -> None:
+def test_every_transition(asked: str, current: str, code: str, holds: str) -> None:
     dataset = stored(current) | COMPLETE
     lock = "" if current == "SCHEDULED" else {"own": T, "other": OTHER, "none": ""}[holds]
     if current != "SCHEDULED" and holds != "own":
@@ -335,7 +337,7 @@ def without(dataset: JsonDataset, outer: str, inner: str) -> JsonDataset:
          ["ProcedureStepCancellationDateTime", "ProcedureStepDiscontinuationReasonCodeSequence"]),
     ],
 )  # fmt: skip
-def test_what_a_final_state_needs(asked: str, outer: str, needed: list[str]) -> None:
+def test_attributes_that_a_final_state_needs(asked: str, outer: str, needed: list[str]) -> None:
     dataset = stored("IN PROGRESS") | COMPLETE
     change = states.StateChange(asked, T)
     for keyword in needed:
@@ -352,7 +354,7 @@ def test_what_a_final_state_needs(asked: str, outer: str, needed: list[str]) -> 
 @pytest.mark.parametrize(
     "keyword", ["ScheduledProcedureStepPriority", "ScheduledProcedureStepStartDateTime", "InputReadinessState"]
 )
-def test_what_any_final_state_needs(asked: str, keyword: str) -> None:
+def test_attributes_that_both_final_states_need(asked: str, keyword: str) -> None:
     dataset = stored("IN PROGRESS") | COMPLETE
     del dataset[tag(keyword)]
     with pytest.raises(InvalidWorkitem, match="is missing"):
@@ -371,7 +373,7 @@ def test_what_any_final_state_needs(asked: str, keyword: str) -> None:
         {"00741000": text("CS", "COMPLETED", "CANCELED"), "00081195": text("UI", T)},
     ],
 )
-def test_a_state_change_that_makes_no_sense(given: JsonDataset) -> None:
+def test_an_invalid_state_change_is_refused(given: JsonDataset) -> None:
     with pytest.raises(InvalidWorkitem):
         states.read_state_change(given)
 
@@ -379,7 +381,7 @@ def test_a_state_change_that_makes_no_sense(given: JsonDataset) -> None:
 # --- cancellation -------------------------------------------------------------------------------------------------
 
 
-def test_a_cancellation_tells_when_why_and_whom_to_ask() -> None:
+def test_a_cancellation_stores_time_reason_and_contact() -> None:
     request = {
         "00741238": text("LT", "Patient left"),
         "0074100A": text("UR", "tel:1"),
@@ -399,13 +401,13 @@ def test_a_cancellation_tells_when_why_and_whom_to_ask() -> None:
     assert after == before | expected
 
 
-def test_a_cancellation_without_a_word() -> None:
+def test_a_cancellation_without_reason_and_contact() -> None:
     (progress,) = states.cancel(stored(), {}, NOW)["00741002"]["Value"]
     assert progress["00741238"] == {"vr": "LT"}
     assert progress["00741008"] == sequence({"0074100A": {"vr": "UR"}, "0074100C": {"vr": "LO"}})
 
 
-def test_a_cancellation_keeps_the_progress_told_so_far() -> None:
+def test_a_cancellation_keeps_the_earlier_progress() -> None:
     before = stored() | {"00741002": sequence({"00741004": text("DS", "10")})}
     (progress,) = states.cancel(before, {}, NOW)["00741002"]["Value"]
     assert progress["00741004"] == text("DS", "10")
@@ -419,13 +421,13 @@ def test_a_cancellation_keeps_the_progress_told_so_far() -> None:
         ("CANCELED", "The UPS is already in the requested state of CANCELED."),
     ],
 )
-def test_what_cannot_be_canceled_on_request(state: str, said: str) -> None:
+def test_states_that_refuse_a_cancellation(state: str, said: str) -> None:
     with pytest.raises(WorkitemConflict) as refused:
         states.cancel(stored(state), {}, NOW)
     assert str(refused.value) == said
 
 
-def test_every_need_has_its_words() -> None:
+def test_every_requirement_has_messages() -> None:
     for need in Need:
         table: Rules = rules(need, "PatientID")
         for dataset in ({}, {"00100020": {"vr": "LO"}}, {"00100020": text("LO", "P9")}):

@@ -1,3 +1,5 @@
+"""The DICOM JSON model of files, and the problems in their values (PS3.18 Annex F)."""
+
 from __future__ import annotations
 
 import struct
@@ -91,12 +93,12 @@ def test_file_meta_information_is_not_part_of_it() -> None:
     assert not any(key.startswith("0002") for key in dataset_json(parse(instances.make_instance())))
 
 
-def test_private_attributes_of_implicit_files_vanish() -> None:
+def test_private_attributes_of_implicit_files_are_left_out() -> None:
     data = part10(implicit(0x00090010, b"ACME") + implicit(0x00091001, b"xx") + implicit(0x00100020, b"P1"), IMPLICIT)
     assert set(dataset_json(parse(data))) == {"00090010", "00100020"}
 
 
-def test_dropped_attributes_leave_the_top_level_only() -> None:
+def test_attributes_are_dropped_from_the_top_level_only() -> None:
     patient = element(0x00100020, "LO", b"P1")
     found = dataset_json(parse(part10(patient + element(0x00081140, "SQ", item(patient)))), frozenset({0x00100020}))
     assert found == {"00081140": {"vr": "SQ", "Value": [{"00100020": {"vr": "LO", "Value": ["P1"]}}]}}
@@ -125,20 +127,22 @@ def test_character_sets(declared: bytes, raw: bytes, text: str) -> None:
     assert dataset_json(parse(data))["00104000"]["Value"] == [text]
 
 
-def test_multi_byte_characters_may_hold_a_backslash_byte() -> None:
+def test_multi_byte_characters_may_contain_the_byte_of_a_backslash() -> None:
     data = part10(element(CHARSET, "CS", b"GB18030") + element(0x00100020, "LO", "俓\\x".encode("gb18030")))
     assert b"\\\\" in "俓\\x".encode("gb18030")
     assert dataset_json(parse(data))["00100020"]["Value"] == ["俓", "x"]
 
 
 @pytest.mark.parametrize(("tag", "vr", "text"), [(0x00104000, "LT", "김\\김"), (0x00100020, "LO", "김\\±è")])
-def test_a_backslash_ends_a_value_and_its_character_set_but_in_a_paragraph(tag: int, vr: str, text: str) -> None:
+def test_a_backslash_ends_a_value_and_its_character_set_except_in_vrs_of_one_value(
+    tag: int, vr: str, text: str
+) -> None:
     raw = b"\x1b$)C\xb1\xe8\\\xb1\xe8"
     data = part10(element(CHARSET, "CS", b"\\ISO 2022 IR 149") + element(tag, vr, raw + b" " * (len(raw) % 2)))
     assert "\\".join(dataset_json(parse(data))[f"{tag:08X}"]["Value"]) == text
 
 
-def test_delimiters_reset_names_in_the_middle() -> None:
+def test_delimiters_within_a_name_make_the_first_set_active_again() -> None:
     name = b"\x1b-F\xc4^\xe9=\xe9"
     data = part10(element(CHARSET, "CS", b"ISO 2022 IR 100\\ISO 2022 IR 126") + element(0x00100010, "PN", name))
     assert dataset_json(parse(data))["00100010"]["Value"] == [{"Alphabetic": "Δ^é", "Ideographic": "é"}]
@@ -165,12 +169,12 @@ def test_first_text() -> None:
     assert person_name({"Phonetic": "x"}) == "==x"
 
 
-def test_a_clean_instance_has_no_problems() -> None:
+def test_a_valid_instance_has_no_problems() -> None:
     for syntax in (instances.IMPLICIT_LITTLE, instances.EXPLICIT_LITTLE, instances.EXPLICIT_BIG):
         assert describe(parse(instances.ct(rows=4, columns=4, transfer_syntax=syntax))).problems == ()
 
 
-def test_problems_name_tag_rule_and_place() -> None:
+def test_problems_have_tag_rule_and_place() -> None:
     bad = element(0x00080020, "DA", b"2O240101")
     nested = element(0x00081140, "SQ", item(bad + element(0x00100040, "CS", b"f ")))
     good = element(0x00080020, "DA", b"20240115")
@@ -184,18 +188,18 @@ def test_problems_name_tag_rule_and_place() -> None:
         assert problems[0].text == text
 
 
-def test_every_value_is_checked_and_the_first_bad_one_named() -> None:
+def test_every_value_is_checked_and_the_first_invalid_one_is_in_the_message() -> None:
     (problem,) = describe(parse(part10(element(0x00280030, "DS", b"0.5\\x\\y")))).problems
     assert problem.text == 'Content "x" does not validate VR DS: value is no decimal string'
 
 
-def test_a_rest_that_is_no_whole_number_is_a_problem() -> None:
+def test_an_incomplete_number_is_a_problem() -> None:
     description = describe(parse(part10(element(0x00280010, "US", b"\1\0\2"))))
     assert description.dataset["00280010"]["Value"] == [1]
     assert description.problems[0].text.endswith("does not validate VR US: value length is not a multiple of 2 bytes")
 
 
-def test_values_and_the_texts_of_problems_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_numbers_of_values_and_of_texts_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(model, "MAX_VALUES", 1000)
     for many in (element(0x00280010, "US", bytes(60)) * 40, element(0x00091001, "LO", b"\\" * 2000)):
         for dataset in (many, element(0x00081140, "SQ", item(many))):
@@ -206,7 +210,7 @@ def test_values_and_the_texts_of_problems_are_bounded(monkeypatch: pytest.Monkey
     assert [bool(problem.text) for problem in problems] == [True] * 10 + [False] * 2
 
 
-def test_the_deepest_dataset_is_still_json() -> None:
+def test_the_deepest_dataset_can_be_written_as_json() -> None:
     dataset = element(0x00100020, "LO", b"P1")
     for _ in range(64):
         dataset = element(0x00081140, "SQ", item(dataset))

@@ -1,4 +1,4 @@
-"""What matches what: `Query.matches` and the canonical values it compares."""
+"""Canonical values, conditions and `Query.matches` (conformance §5.4)."""
 
 from __future__ import annotations
 
@@ -77,11 +77,11 @@ def test_different_values_have_different_forms(vr: str, value: Any, other: Any) 
 @pytest.mark.parametrize(
     "value", ["", "x", "1_000", "\uff11\uff12", "nan", "inf", "-inf", "Infinity", "1e999", "0x10", "1,5", None, {}, []]
 )
-def test_what_is_no_number(value: Any) -> None:
+def test_text_that_is_not_a_number_has_no_canonical_form(value: Any) -> None:
     assert canonical("IS", value) == ""
 
 
-def test_numbers_have_an_end() -> None:
+def test_numbers_beyond_the_limits_have_no_canonical_form() -> None:
     assert canonical("IS", "9" * 64) == "9" * 64
     assert canonical("IS", "9" * 65) == canonical("IS", 10**400) == ""
     assert canonical("FL", "1e39") == canonical("FD", "1e309") == ""
@@ -90,13 +90,13 @@ def test_numbers_have_an_end() -> None:
 @pytest.mark.parametrize("vr", ["LO", "PN", "DT", "TM", "DA", "UI"])
 @given(st.text())
 @example("a\U0010ffffb")
-def test_canonical_values_hold_no_character_that_keys_need(vr: str, value: str) -> None:
+def test_canonical_values_have_no_character_with_a_meaning_in_keys(vr: str, value: str) -> None:
     assert not any(ord(c) < 32 or c in "\x7f\U0010ffff" for c in canonical(vr, value))
 
 
 @pytest.mark.parametrize("vr", ["LO", "PN"])
 @given(st.text())
-def test_canonical_is_idempotent_for_text(vr: str, value: str) -> None:
+def test_the_canonical_form_of_a_canonical_text_is_the_same(vr: str, value: str) -> None:
     once = canonical(vr, value)
     assert canonical(vr, once).rstrip(" ^=") == once.rstrip(" ^=")
 
@@ -116,7 +116,7 @@ def test_canonical_is_idempotent_for_text(vr: str, value: str) -> None:
         ("PN", {"vr": "PN", "Value": [{}]}, ()),
     ],
 )
-def test_the_values_an_element_is_found_by(vr: str, element: Any, found: tuple[str, ...]) -> None:
+def test_the_values_that_find_an_element(vr: str, element: Any, found: tuple[str, ...]) -> None:
     assert canonical_values(attribute(vr), element) == found
 
 
@@ -147,7 +147,7 @@ def test_wildcards(pattern: str, value: str, fits: bool) -> None:
 
 
 @given(st.text("ab*?", max_size=8), st.text("ab", max_size=8))
-def test_a_wildcard_is_what_it_says(pattern: str, value: str) -> None:
+def test_wildcards_match_like_a_simple_definition(pattern: str, value: str) -> None:
     def fits(p: str, v: str) -> bool:
         if not p:
             return not v
@@ -158,7 +158,7 @@ def test_a_wildcard_is_what_it_says(pattern: str, value: str) -> None:
     assert Wildcard(pattern).matches(value) is fits(pattern, value)
 
 
-def test_a_wildcard_takes_no_time_to_fail() -> None:
+def test_a_wildcard_that_does_not_match_ends_soon() -> None:
     """A matcher that tries every way to fail never ends here: there are 2**50."""
     assert not Wildcard("*a" * 30 + "*b").matches("a" * 64)
 
@@ -176,7 +176,7 @@ def test_a_wildcard_takes_no_time_to_fail() -> None:
         ("a b c", "a^b", False),
     ],
 )
-def test_words(asked: str, name: str, fits: bool) -> None:
+def test_fuzzy_matching_of_words(asked: str, name: str, fits: bool) -> None:
     assert Words(tuple(words(asked))).matches(name) is fits
 
 
@@ -196,7 +196,7 @@ def test_ranges(low: str, high: str, value: str, fits: bool) -> None:
     assert Between(low, high).matches(value) is fits
 
 
-def test_a_query_asks_for_all_its_filters() -> None:
+def test_a_query_matches_if_all_filters_match() -> None:
     one = Filter(attribute=attribute("LO"), condition=OneOf(frozenset(("a",))), name="x")
     other = Filter(
         attribute=Attribute(tag="00190011", keyword="00190011", vr="LO", level=Level.STUDY),

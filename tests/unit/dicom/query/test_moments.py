@@ -1,4 +1,4 @@
-"""Values of VR DT: the moments that they mean, and what a query parameter states (PS3.5 §6.2, PS3.4 §C.2.2.2.5.3)."""
+"""Values of VR DT: their moments in UTC, and the ranges that a query states (PS3.5 §6.2, PS3.4 §C.2.2.2.5.3)."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_the_moment_of_a_value(value: str, moment: str) -> None:
 
 
 @pytest.mark.parametrize("value", ["20240301+1401", "20240301-1201", "20240301-0000", "20240301+0160", "20240230+0100"])
-def test_an_offset_that_cannot_be_is_ignored(value: str) -> None:
+def test_an_invalid_offset_is_ignored(value: str) -> None:
     assert in_utc(value) == wall_time(value)
 
 
@@ -91,7 +91,7 @@ def test_the_last_moment_of_a_period(value: str, moment: str) -> None:
         ("tomorrow", None),
     ],
 )
-def test_a_hyphen_is_of_an_offset_or_of_a_range(text: str, found: str | Bounds | None) -> None:
+def test_a_hyphen_belongs_to_an_offset_or_to_a_range(text: str, found: str | Bounds | None) -> None:
     assert bounds_of(text) == found
 
 
@@ -127,7 +127,7 @@ QUERIES = st.one_of(VALUES, VALUES.map("{}-".format), VALUES.map("-{}".format))
 
 
 @given(VALUES, QUERIES)
-def test_the_index_files_every_match_in_the_range_that_is_read(value: str, query: str) -> None:
+def test_the_range_that_a_search_reads_has_every_match(value: str, query: str) -> None:
     wanted = condition(ACQUISITION, "x", query, fuzzy=False)
     assert isinstance(wanted, Period)
     low, high = wanted.indexed
@@ -136,7 +136,7 @@ def test_the_index_files_every_match_in_the_range_that_is_read(value: str, query
 
 
 @given(AROUND, st.sampled_from(OFFSETS[1:]), st.sampled_from(OFFSETS[1:]))
-def test_one_moment_in_two_zones_is_one_moment(moment: datetime, one: str, other: str) -> None:
+def test_a_moment_is_the_same_in_every_time_zone(moment: datetime, one: str, other: str) -> None:
     def written(offset: str) -> str:
         span = timedelta(hours=int(offset[1:3]), minutes=int(offset[3:]))
         local = moment + (span if offset[0] == "+" else -span)

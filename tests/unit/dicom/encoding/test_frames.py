@@ -1,3 +1,5 @@
+"""Tables of frames: where each frame is in its file (PS3.5 §8.2, §A.4)."""
+
 from __future__ import annotations
 
 import random
@@ -47,11 +49,11 @@ def test_encapsulated_frames_of_several_fragments(table: str, start: bytes) -> N
     assert frames(instances.encapsulated(pictures, table=table)) == [b"".join(each) for each in pictures]
 
 
-def test_one_frame_takes_all_fragments() -> None:
+def test_a_single_frame_has_all_fragments() -> None:
     assert frames(instances.encapsulated([[b"ab", b"cd", b"ef"]], table="none")) == [b"abcdef"]
 
 
-def test_a_lying_offset_table_is_not_believed() -> None:
+def test_a_wrong_offset_table_is_ignored() -> None:
     data = instances.encapsulated([[b"abcd"], [b"efgh"]])
     assert frames(data.replace(struct.pack("<2I", 0, 12), struct.pack("<2I", 0, 11))) == [b"abcd", b"efgh"]
     assert frames(data.replace(struct.pack("<2I", 0, 12), struct.pack("<2I", 12, 12))) == [b"abcd", b"efgh"]
@@ -59,7 +61,7 @@ def test_a_lying_offset_table_is_not_believed() -> None:
     assert frames(three.replace(struct.pack("<2I", 0, 22), struct.pack("<2I", 12, 22))) == []
 
 
-def test_an_offset_table_of_more_frames_than_fragments_is_not_read() -> None:
+def test_an_offset_table_of_more_frames_than_fragments_is_ignored() -> None:
     count = 200_000
     data = instances.encapsulated(
         [[b"ab"]], NumberOfFrames=str(count), ExtendedOffsetTable=bytes(8 * count), ExtendedOffsetTableLengths=b""
@@ -72,7 +74,7 @@ def test_an_offset_table_of_more_frames_than_fragments_is_not_read() -> None:
     assert peak < 1 << 20
 
 
-def test_frames_that_nothing_tells_apart_are_not_found() -> None:
+def test_frames_that_nothing_separates_are_not_found() -> None:
     assert frames(instances.encapsulated([[b"ab", b"cd"], [b"ef"]], table="none")) == []
     assert frames(instances.encapsulated([[b"ab"]], table="none", NumberOfFrames="9")) == []
 
@@ -81,17 +83,17 @@ def test_frames_that_nothing_tells_apart_are_not_found() -> None:
     "attributes",
     [{"rows": 0}, {"BitsAllocated": None}, {"NumberOfFrames": "x", "Rows": None}, {"pixel": False}, {"pixel": b""}],
 )
-def test_images_without_a_frame(attributes: dict[str, object]) -> None:
+def test_images_without_a_complete_frame(attributes: dict[str, object]) -> None:
     assert frames(instances.make_instance(**attributes)) == []
 
 
 @pytest.mark.parametrize("claim, count", [("999999999", 2), ("0", 1), ("-5", 1), ("junk", 1), (None, 1), ("2\\3", 2)])
-def test_no_more_frames_than_there_are_bytes(claim: str | None, count: int) -> None:
+def test_incomplete_frames_are_not_counted(claim: str | None, count: int) -> None:
     data = instances.make_instance(rows=2, columns=2, pixel=bytes(16), NumberOfFrames=claim)
     assert len(frames(data)) == count
 
 
-def test_beyond_the_last_frame() -> None:
+def test_a_number_beyond_the_last_frame_is_not_found() -> None:
     data = instances.make_instance(frames=2)
     table = frame_table(data, parse(data))
     for number in (0, -1, 3, 10**12):
@@ -99,7 +101,7 @@ def test_beyond_the_last_frame() -> None:
             table.ranges(number)
 
 
-def test_packed_bits_do_not_begin_on_bytes() -> None:
+def test_frames_of_packed_bits_may_begin_within_a_byte() -> None:
     """Three frames of 3 x 5 single bits, least significant first."""
     pictures = [[random.Random(k).randrange(2) for _ in range(15)] for k in range(3)]
     bits = [bit for picture in pictures for bit in picture] + [0] * 3
@@ -112,7 +114,7 @@ def test_packed_bits_do_not_begin_on_bytes() -> None:
 
 @pytest.mark.parametrize("name", ["YBR_FULL_422", "YBR_PARTIAL_422"])
 @pytest.mark.parametrize("size", [8, 12])
-def test_subsampled_colour_takes_two_thirds_unless_all_is_there(name: str, size: int) -> None:
+def test_subsampled_colour_has_two_thirds_of_the_samples_unless_all_are_present(name: str, size: int) -> None:
     colour = {"SamplesPerPixel": 3, "BitsAllocated": 8, "BitsStored": 8, "HighBit": 7}
     pixels = bytes(range(2 * size))
     data = instances.make_instance(rows=2, columns=2, frames=2, pixel=pixels, PhotometricInterpretation=name, **colour)
@@ -128,7 +130,7 @@ def test_float_pixel_data() -> None:
     assert frames(data) == [values[:16], values[16:]]
 
 
-def test_ten_thousand_frames_pack_small() -> None:
+def test_a_table_of_ten_thousand_frames_is_small() -> None:
     native = instances.make_instance(rows=1, columns=1, frames=10_000)
     assert len(frame_table(native, parse(native)).pack()) < 100
     noise = random.Random(0)
@@ -137,7 +139,7 @@ def test_ten_thousand_frames_pack_small() -> None:
     assert len(frames(data)) == 10_000
 
 
-def test_unknown_tables_are_refused() -> None:
+def test_a_table_of_an_unknown_version_is_refused() -> None:
     import zstandard
 
     with pytest.raises(ValueError, match="unknown version"):

@@ -1,4 +1,4 @@
-"""DICOM JSON bodies: what is read, and what is refused with which words."""
+"""Datasets in request bodies: which are read, and the messages for those that are refused (PS3.18 §F.2)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from app.dicom.json.received import MAX_DEPTH, SYNTAX, first_dataset
 from app.errors import InvalidRequest
 
 
-def test_only_the_first_dataset_counts() -> None:
+def test_only_the_first_dataset_is_read() -> None:
     given = {"00100020": {"vr": "LO", "Value": ["P9"]}}
     assert first_dataset([given, {"nonsense": 7}]) == given
 
@@ -22,7 +22,7 @@ def test_tags_are_read_in_any_case_and_empty_values_dropped() -> None:
     assert first_dataset([given]) == {"0040A370": {"vr": "SQ", "Value": [{"0040E001": {"vr": "ST"}}]}}
 
 
-def test_what_fo_dicom_reads() -> None:
+def test_what_clients_built_on_fo_dicom_send_is_read() -> None:
     given = {
         "ReferencedRequestSequence": {"vr": "SQ", "Value": [{"AccessionNumber": {"vr": "SH", "Value": None}}]},
         "PatientName": {"vr": "PN", "Value": [{"Alphabetic": "Doe", "Phonetic": None}, None]},
@@ -35,7 +35,7 @@ def test_what_fo_dicom_reads() -> None:
     }
 
 
-def test_elements_in_order() -> None:
+def test_elements_in_the_order_of_tags() -> None:
     inner = {"00080104": {"vr": "LO"}, "00080100": {"vr": "SH"}}
     given: JsonDataset = {
         "0040A370": {"vr": "SQ", "Value": [inner]},
@@ -52,7 +52,7 @@ def test_elements_in_order() -> None:
     "document",
     [{}, [], [1], [[]], None, "x"],
 )
-def test_what_is_no_array_of_datasets_is_a_syntax_error(document: Any) -> None:
+def test_a_body_that_is_not_an_array_of_datasets_is_a_syntax_error(document: Any) -> None:
     with pytest.raises(InvalidRequest, match=SYNTAX):
         first_dataset(document)
 
@@ -87,7 +87,7 @@ def test_what_is_no_array_of_datasets_is_a_syntax_error(document: Any) -> None:
         ('"0040A370":{"vr":"SQ","Value":[{"00080050":{"vr":"LO"}}]}', "'0040A370.00080050' .*'LO', not 'SH'"),
     ],
 )
-def test_an_element_of_a_wrong_shape_is_named(element: str, reason: str) -> None:
+def test_the_message_names_an_element_of_a_wrong_structure(element: str, reason: str) -> None:
     with pytest.raises(InvalidRequest, match=reason):
         first_dataset([json.loads(f"{{{element}}}")])
 
@@ -106,7 +106,7 @@ NUMBERS: dict[str, tuple[list[Any], list[Any]]] = {
 
 
 @pytest.mark.parametrize("vr", NUMBERS)
-def test_numbers_are_what_their_vr_holds(vr: str) -> None:
+def test_numbers_must_be_in_the_range_of_their_vr(vr: str) -> None:
     """A client that reads strictly would trip over others, and over the whole page that they stand in."""
     good, bad = NUMBERS[vr]
     assert first_dataset([{"00091001": {"vr": vr, "Value": [*good, None]}}])
@@ -142,9 +142,9 @@ def test_nesting_is_bounded(depth: int, fits: bool) -> None:
         ({"vr": "UT", "BulkDataURI": "x"}, True),
     ],
 )
-def test_what_counts_as_a_value(element: dict[str, object] | None, filled: bool) -> None:
+def test_elements_with_and_without_a_value(element: dict[str, object] | None, filled: bool) -> None:
     assert has_value(element) is filled
 
 
-def test_the_items_of_a_sequence_that_is_not_there() -> None:
+def test_an_absent_sequence_has_no_items() -> None:
     assert items({}, "0040A370") == items({"0040A370": {"vr": "SQ"}}, "0040A370") == []

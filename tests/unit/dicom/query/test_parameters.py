@@ -1,4 +1,4 @@
-"""Conditions on the VRs that only extended query tags have, and what the parser of parameters makes of odd ones."""
+"""Conditions for the VRs of extended query tags, and unusual parameters (conformance §5.2, conformance §5.5)."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def at(moment: str) -> Period:
         ("LO", "ä" * 64, one("ä" * 64)),
     ],
 )
-def test_what_a_value_asks_for(vr: str, value: str, found: Condition) -> None:
+def test_the_condition_for_a_value(vr: str, value: str, found: Condition) -> None:
     assert condition(vr, value) == found
 
 
@@ -122,7 +122,7 @@ def test_what_a_value_asks_for(vr: str, value: str, found: Condition) -> None:
         ("AS", "0030Y"),
     ],
 )
-def test_a_value_that_breaks_its_vr_is_refused_by_name(vr: str, value: str) -> None:
+def test_the_message_for_an_invalid_value_names_the_attribute(vr: str, value: str) -> None:
     assert TAGS[vr] in refusal(vr, value)
 
 
@@ -143,11 +143,11 @@ def test_a_value_that_breaks_its_vr_is_refused_by_name(vr: str, value: str) -> N
         ),
     ],
 )
-def test_the_texts_name_the_format(vr: str, value: str, text: str) -> None:
+def test_the_messages_have_the_format(vr: str, value: str, text: str) -> None:
     assert refusal(vr, value) == text.format(TAGS[vr])
 
 
-def test_a_disabled_tag() -> None:
+def test_a_query_by_a_disabled_tag_is_refused() -> None:
     catalogue = Catalogue(
         attributes={"00191000": Attribute(tag="00191000", keyword="00191000", vr="LO", level=Level.STUDY)},
         disabled=frozenset({"00191000"}),
@@ -156,7 +156,7 @@ def test_a_disabled_tag() -> None:
         parse_query(Level.STUDY, None, None, [("00191000", "x")], catalogue)
 
 
-def test_a_study_tag_filters_below_its_level_and_an_instance_tag_not_above() -> None:
+def test_a_tag_filters_at_its_level_and_below() -> None:
     study = Attribute(tag="00191000", keyword="00191000", vr="LO", level=Level.STUDY)
     instance = Attribute(tag="00191001", keyword="00191001", vr="LO", level=Level.INSTANCE)
     catalogue = Catalogue(attributes={each.tag: each for each in (study, instance)})
@@ -177,7 +177,7 @@ NAMES = st.one_of(
     st.sampled_from(Level),
     st.lists(st.tuples(NAMES, st.one_of(st.text(max_size=30), st.text("0123456789-.*?\\,", max_size=20))), max_size=4),
 )
-def test_any_parameters_make_a_query_or_a_refusal(level: Level, parameters: list[tuple[str, str]]) -> None:
+def test_any_parameters_are_a_query_or_are_refused(level: Level, parameters: list[tuple[str, str]]) -> None:
     try:
         query = parse_query(level, None, None, parameters, CATALOGUE)
     except InvalidRequest as refused:
