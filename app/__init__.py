@@ -15,11 +15,12 @@ __version__ = "0.1.0"
 
 
 def create_app(settings: Settings | None = None, engine: Engine | None = None) -> Flask:
-    """Return the WSGI application, its settings from the environment and its engine from the settings unless given.
+    """Return the WSGI application.
 
-    Raises `ConfigurationError` when it cannot serve as configured.
+    `settings` are read from the environment by default; `engine` is the engine that the settings name by default.
+    Raises `ConfigurationError` when the service cannot start with these settings.
     """
-    # Inside, so that importing a leaf of the package (`app.errors`) loads no framework.
+    # Imported here, so that an import of `app.errors` does not load Flask.
     from app import bootstrap
     from app.settings import Settings
     from app.web.application import application

@@ -1,6 +1,7 @@
-"""One form for every log line, of this service and of the libraries under it: structlog over the standard logging.
+"""One format for all log lines of the service and of its libraries: structlog on top of the standard logging.
 
-What is said of an error is its classes, codes and places. Its message is not: it may quote a patient's data.
+The log contains the classes, the codes and the traceback of an error. It does not contain the message of an error,
+because a message may quote the data of a patient.
 """
 
 from __future__ import annotations
@@ -14,17 +15,17 @@ from typing import Any, Final
 
 import structlog
 
-LEAST: Final = {
+MINIMUM_LEVELS: Final = {
     "gunicorn": logging.INFO,
     **dict.fromkeys(("boto3", "botocore", "s3transfer", "urllib3", "pydicom"), logging.WARNING),
 }
-"""Libraries whose lesser lines name paths, headers and values: they never log below this."""
+"""The lowest level of each library. Their lines of lower levels contain paths, headers and values."""
 
 
 def configure(level: str, form: str) -> None:
-    """Send every log line of this process to standard error; `level` and `form` as `BULKHEAD_LOG_LEVEL` and `_FORMAT`.
+    """Send every log line of this process to standard error. Another call replaces the configuration.
 
-    Calling again replaces what was set up before.
+    `level` and `form` are the values of `BULKHEAD_LOG_LEVEL` and `BULKHEAD_LOG_FORMAT`.
     """
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -46,20 +47,20 @@ def configure(level: str, form: str) -> None:
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, _errors, *_rendering(form)],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, _describe_error, *_rendering(form)],
         )
     )
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    for name, least in LEAST.items():
-        logging.getLogger(name).setLevel(max(least, root.level))
+    for name, minimum in MINIMUM_LEVELS.items():
+        logging.getLogger(name).setLevel(max(minimum, root.level))
 
 
 def described(error: BaseException) -> dict[str, Any]:
-    """Return what may be logged of an error: `error`, its classes and those of its causes; `traceback`."""
+    """Return what may be logged of an error: `error`, the classes of the error and of its causes, and `traceback`."""
     return {
-        "error": [_named(each) for each in _chain(error)],
+        "error": [_name_of(each) for each in _chain(error)],
         "traceback": "".join(traceback.format_tb(error.__traceback__)),
     }
 
@@ -72,16 +73,16 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__
 
 
-def _named(error: BaseException) -> str:
-    """Return the class of an error, and the code that a system, SQLite or AWS gave it."""
+def _name_of(error: BaseException) -> str:
+    """Return the class of an error, and its code if the operating system, SQLite or AWS gave it one."""
     answer = getattr(error, "response", None)
-    told = answer.get("Error", {}).get("Code") if isinstance(answer, dict) else None
+    aws_code = answer.get("Error", {}).get("Code") if isinstance(answer, dict) else None
     number = errno.errorcode.get(error.errno or 0) if isinstance(error, OSError) else None
-    code = told or getattr(error, "sqlite_errorname", None) or number
+    code = aws_code or getattr(error, "sqlite_errorname", None) or number
     return f"{type(error).__qualname__} {code}" if code else type(error).__qualname__
 
 
-def _errors(_logger: Any, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+def _describe_error(_logger: Any, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
     given = event.pop("exc_info", None)
     if given:
         error = (
@@ -93,11 +94,11 @@ def _errors(_logger: Any, _method: str, event: structlog.typing.EventDict) -> st
 
 def _rendering(form: str) -> list[structlog.typing.Processor]:
     if form == "console":
-        return [_for_eyes, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        return [_show_traceback, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
     return [structlog.processors.JSONRenderer()]
 
 
-def _for_eyes(_logger: Any, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+def _show_traceback(_logger: Any, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
     if "traceback" in event:
         event["exception"] = event.pop("traceback").rstrip()
     return event

@@ -26,7 +26,10 @@ P = ParamSpec("P")
 
 
 def configured(command: Callable[Concatenate[Settings, P], None]) -> Callable[P, None]:
-    """Hand the settings to `command`; faults in them end the process with exit code 2, storage faults with 1."""
+    """Return `command` with the settings as its first argument.
+
+    Faults of the settings end the process with exit code 2, failures of the data store with exit code 1.
+    """
 
     @wraps(command)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> None:
@@ -35,17 +38,17 @@ def configured(command: Callable[Concatenate[Settings, P], None]) -> Callable[P,
             logs.configure(settings.log_level, settings.log_format)
             command(settings, *args, **kwargs)
         except ConfigurationError as error:
-            click.echo(f"Bulkhead cannot start as configured:\n{error}", err=True)
+            click.echo(f"Bulkhead cannot start with these settings:\n{error}", err=True)
             sys.exit(MISCONFIGURED)
         except BulkheadError as error:
-            click.echo(f"Bulkhead cannot go on: {error}{_cause(error)}", err=True)
+            click.echo(f"Bulkhead cannot continue: {error}{_cause(error)}", err=True)
             sys.exit(FAILED)
 
     return wrapped
 
 
 def _cause(error: BulkheadError) -> str:
-    """Return what the engine met, for the operator; callers are never shown it."""
+    """Return the cause of the error for the operator. Callers never see it."""
     cause = error.__cause__
     return f" {type(cause).__name__}: {cause}" if cause else ""
 
@@ -56,14 +59,14 @@ def main() -> None:
     """Bulkhead, a DICOMweb store with data partitions.
 
     \b
-    bulkhead serve                     an archive in ./data on http://127.0.0.1:8080
-    BULKHEAD_PORT=9000 bulkhead serve  the same elsewhere
-    bulkhead settings                  every setting with its value now
+    bulkhead serve                     serve an archive in ./data on http://127.0.0.1:8080
+    BULKHEAD_PORT=9000 bulkhead serve  serve it on another port
+    bulkhead settings                  print every setting with its value
 
-    Everything is configured by BULKHEAD_* variables of the environment; with BULKHEAD_ENGINE=aws the archive lies in
-    S3 and DynamoDB, whose endpoints and credentials come from the usual AWS_* variables.
+    All settings are environment variables BULKHEAD_*. With BULKHEAD_ENGINE=aws the archive is in S3 and DynamoDB.
+    Their endpoints and credentials come from the usual AWS_* variables.
 
-    Exit codes: 0 well done, 1 the data store failed, 2 the settings are wrong (each fault is named).
+    Exit codes: 0 success, 1 the data store failed, 2 the settings are wrong (each fault is printed).
     """
 
 
@@ -72,13 +75,12 @@ def main() -> None:
 def serve(settings: Settings) -> None:
     """Serve the archive until SIGTERM or Ctrl-C.
 
-    Prints one line with the URL once requests are answered. With the embedded engine one worker runs beside the
-    server, is started again if it dies, and stops with it. With the aws engine run `bulkhead worker` as well, on
-    any machine.
+    Prints one line with the URL when the server is ready. With the embedded engine one worker runs beside the
+    server. It is started again if it dies, and it stops with the server. With the aws engine, run `bulkhead worker`
+    as well, on any machine.
     """
-    bootstrap.build_services(
-        settings, bootstrap.build_engine(settings)
-    )  # refuses here what no server process may start on
+    # A fault of the settings ends this process here, before any server process starts.
+    bootstrap.build_services(settings, bootstrap.build_engine(settings))
     if settings.engine == "embedded":
         sys.exit(
             Supervisor(server=_module("app.entry.serving"), worker=_module("app.entry.cli", "worker", "--follow")).run()
@@ -92,9 +94,9 @@ def serve(settings: Settings) -> None:
 def work(settings: Settings, follow: bool) -> None:
     """Do the background work.
 
-    That is re-indexing, exports and bulk updates, the removal of deleted instances' files, and sweeping up what
-    crashes left behind. Any number may run; each piece of work is leased by one of them. SIGTERM and Ctrl-C stop
-    it after the step under way; killing it at any point loses nothing.
+    This is re-indexing, exports, bulk updates, and the removal of files of deleted instances and of crashed stores.
+    Any number of workers may run: a lease gives each piece of work to one of them. SIGTERM and Ctrl-C stop a worker
+    after its current step. A worker that is killed loses no work.
     """
     if follow:
         follow_parent()
@@ -109,9 +111,9 @@ def work(settings: Settings, follow: bool) -> None:
 def init(settings: Settings) -> None:
     """Create the data folder, or the table and the bucket.
 
-    What is there already is left as it is. A queue is not made: without BULKHEAD_QUEUE_URL the table serves as
-    one. Safe to repeat. Production tables and buckets come from infra/template.yaml, with backups and encryption;
-    this command is for stand-ins and trials, and the credentials must allow it.
+    It does not change what exists, so it is safe to repeat. It creates no queue: without BULKHEAD_QUEUE_URL the table
+    serves as the queue. This command is for tests and trials, and the credentials must allow it. In production,
+    infra/template.yaml creates table and bucket, with backups and encryption.
     """
     bootstrap.initialise(settings)
     click.echo(
@@ -123,7 +125,7 @@ def init(settings: Settings) -> None:
 @main.command()
 @configured
 def settings(settings: Settings) -> None:
-    """Print every setting with its value now."""
+    """Print every setting with its current value."""
     click.echo(settings_table(settings), nl=False)
 
 

@@ -1,12 +1,13 @@
-"""The gunicorn worker: threads stay with busy connections and leave silent ones; what is no HTTP is refused plainly.
+"""The gunicorn worker of this service. It differs from gunicorn's own worker in three ways.
 
-gunicorn's own hands every request of a kept-alive connection from the polling thread to a pool thread and back: two
-hand-overs of the interpreter lock, a good part of what a small answer costs. Ingestion pipelines and viewers send their
-next request as soon as they have the answer, so the thread waits for it, a few milliseconds, while no other connection
-waits for a thread.
+It is faster on kept-alive connections. gunicorn's own worker passes each request from its polling thread to a pool
+thread and back, which is much of the cost of a small answer. Clients often send the next request as soon as they have
+the answer. So the thread waits for it for a few milliseconds, unless other connections wait for a thread.
 
-Nor does gunicorn's own ever give up a client that falls silent in the midst of a request, or vanishes without a word:
-a dozen of those hold every thread.
+It closes the connection of a client that stops sending or receiving in the middle of a request. gunicorn's own worker
+waits for ever, so a few such clients can occupy all threads.
+
+It refuses a malformed request in plain text.
 """
 
 from __future__ import annotations
@@ -23,11 +24,11 @@ from gunicorn.workers.gthread import ThreadWorker
 from app.web.headers import ALWAYS
 
 LINGER_MILLISECONDS: Final = 4
-MOST_IN_A_ROW: Final = 100
-"""Requests answered before the connection queues up again, so that a busy one cannot keep a thread to itself."""
+MAX_REQUESTS_IN_A_ROW: Final = 100
+"""Requests of one connection that a thread answers before it serves other connections."""
 
 SILENT_SECONDS: Final = 60
-"""How long a client may send nothing of what it began to send, or take nothing of what it is sent."""
+"""How long a client may send no further byte of its request, or accept no further byte of its answer."""
 
 _STATUSES: Final = {
     errors.LimitRequestLine: HTTPStatus.REQUEST_URI_TOO_LONG,
@@ -36,20 +37,20 @@ _STATUSES: Final = {
     errors.UnsupportedTransferCoding: HTTPStatus.NOT_IMPLEMENTED,
     errors.ParseException: HTTPStatus.BAD_REQUEST,
 }
-"""By class, the special before the general; anything else is a fault of ours."""
+"""The status for each class of fault, subclasses first. Any other error is a fault of the service."""
 
 
 class KeepAliveWorker(ThreadWorker):
-    """gunicorn's threaded worker; `handle` runs in a pool thread and answers what is on one connection."""
+    """gunicorn's threaded worker. `handle` runs in a pool thread and answers the requests of one connection."""
 
     def init_process(self) -> None:
-        """Serve; connections have the limits of the socket they come from."""
+        """Serve. Accepted connections inherit the timeouts of their listening socket."""
         for listener in self.sockets:
-            bound_silence(listener.sock)  # type: ignore[attr-defined]  # gunicorn wraps it
+            limit_silence(listener.sock)  # type: ignore[attr-defined]  # gunicorn wraps it
         super().init_process()
 
     def handle(self, conn: Any) -> Any:
-        for _ in range(MOST_IN_A_ROW):
+        for _ in range(MAX_REQUESTS_IN_A_ROW):
             kept = super().handle(conn)
             if kept is not True or not self.alive or conn.is_http2 or self.tpool._work_queue.qsize():
                 return kept
@@ -60,25 +61,25 @@ class KeepAliveWorker(ThreadWorker):
         return kept
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
-        """Answer what never reached the application. The log names the fault and quotes nothing: it may be a query."""
+        """Answer a request that did not reach the application. The log never quotes it, for it may name a patient."""
         status = next((found for kind, found in _STATUSES.items() if isinstance(exc, kind)), None)
         if status is None:
             self.log.exception("a request failed outside the application")
             client.sendall(refusal(HTTPStatus.INTERNAL_SERVER_ERROR, ""))
         else:
-            self.log.warning("what is no request was refused: %s", type(exc).__name__)
+            self.log.warning("a malformed request was refused: %s", type(exc).__name__)
             client.sendall(refusal(status, str(exc)))
 
 
-def bound_silence(listener: socket.socket, seconds: int = SILENT_SECONDS) -> None:
-    """Let reads and writes fail on connections accepted from here on whose other end stays silent for so long."""
+def limit_silence(listener: socket.socket, seconds: int = SILENT_SECONDS) -> None:
+    """Let reads and writes fail on connections accepted from now on when the client is silent for so many seconds."""
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", seconds, 0))
     if hasattr(socket, "TCP_USER_TIMEOUT") and listener.family != socket.AF_UNIX:
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 1000 * seconds)
 
 
 def refusal(status: HTTPStatus, text: str) -> bytes:
-    """Return a whole answer in plain text, after which the connection is closed."""
+    """Return a complete answer in plain text. It tells the client that the connection is closed."""
     body = text.encode("utf-8", "replace")
     headers = [
         ("Connection", "close"),

@@ -1,7 +1,7 @@
-"""How gunicorn serves the application: the one place that knows its options.
+"""How gunicorn serves the application. All options of gunicorn are here.
 
-`python -m app.entry.serving` runs the server alone; `infra/gunicorn.conf.py` gives the same options to a gunicorn started by
-hand.
+`python -m app.entry.serving` runs the server without a worker. `infra/gunicorn.conf.py` gives the same options to a
+gunicorn that an operator starts.
 """
 
 from __future__ import annotations
@@ -20,34 +20,34 @@ from app.settings import Settings
 
 MEMORY_FOLDER: Final = Path("/dev/shm")  # noqa: S108 - gunicorn's heartbeat file, made there by mkstemp
 LONGEST_LINE: Final = 8190
-"""Bytes of a request line or header; gunicorn's own most, since a search carries long UID lists."""
+"""Bytes of a request line or header. A search may have long lists of UIDs, so this is the maximum of gunicorn."""
 
 
 def gunicorn_options(settings: Settings) -> dict[str, Any]:
-    """Return gunicorn's options for `settings`, by the names of its configuration file."""
+    """Return the options of gunicorn for these settings, with the names of its configuration file."""
     return {
         "bind": f"[{settings.host}]:{settings.port}" if ":" in settings.host else f"{settings.host}:{settings.port}",
         "worker_class": "app.entry.keepalive.KeepAliveWorker",
         "workers": settings.server_processes,
         "threads": settings.threads,
-        # Heartbeats come from the main thread, so this bounds a stuck process, never a long upload.
+        # The main thread sends the heartbeats. So this ends a process that hangs, and never a long upload.
         "timeout": 60,
         "graceful_timeout": 30,
-        # Longer than the idle time of a load balancer (60 s), so that it is the balancer that closes.
+        # Longer than the idle time of a load balancer (60 s), so that the load balancer closes idle connections.
         "keepalive": 75,
         "worker_tmp_dir": str(MEMORY_FOLDER) if os.access(MEMORY_FOLDER, os.W_OK) else None,
         "limit_request_line": LONGEST_LINE,
         "limit_request_field_size": LONGEST_LINE,
-        # Proxies are believed in one place, the application, as BULKHEAD_TRUSTED_PROXIES says.
+        # Only the application reads headers of proxies, as BULKHEAD_TRUSTED_PROXIES says.
         "forwarded_allow_ips": "",
-        "control_socket_disable": True,  # its path is one for all servers of a user
+        "control_socket_disable": True,  # all servers of a user would share its path
         "logger_class": _logger(settings),
         "post_worker_init": _announce,
     }
 
 
 class Server(BaseApplication):
-    """Gunicorn with our options, and none from its command line or from `GUNICORN_CMD_ARGS`."""
+    """Gunicorn with the options above. It reads none from its command line or from `GUNICORN_CMD_ARGS`."""
 
     def __init__(self, settings: Settings) -> None:
         self._options = gunicorn_options(settings)
@@ -64,28 +64,28 @@ class Server(BaseApplication):
 
 
 def _logger(settings: Settings) -> type[Logger]:
-    class OwnLogger(Logger):
-        """Hands gunicorn's messages to our log; requests are logged by the application, with their id."""
+    class ServerLogger(Logger):
+        """Passes the messages of gunicorn to our log. The application logs requests, with their id."""
 
         def setup(self, cfg: Any) -> None:
             logs.configure(settings.log_level, settings.log_format)
             self.error_log.propagate = True
 
         def exception(self, msg: object, *args: Any, **kwargs: Any) -> None:
-            """Log an error; that a client fell silent is none."""
+            """Log an error. A client that stopped sending or receiving is not an error."""
             if isinstance(sys.exc_info()[1], (BlockingIOError, TimeoutError)):
-                self.info("a client that fell silent was cut off")
+                self.info("the connection of a silent client was closed")
             else:
                 super().exception(msg, *args, **kwargs)
 
         def access(self, *_: Any) -> None:
-            """Say nothing: gunicorn would gather what nobody reads, for each request."""
+            """Log nothing. gunicorn would collect details of each request that nobody reads."""
 
-    return OwnLogger
+    return ServerLogger
 
 
 def _announce(worker: Any) -> None:
-    # The first process to have loaded the application speaks; those that replace it later have a higher age.
+    # The first server process prints the line. Processes that replace it later have a higher age.
     if worker.age == 1:
         host, port = worker.sockets[0].getsockname()[:2]
         sys.stdout.write(f"Bulkhead is ready on http://{f'[{host}]' if ':' in host else host}:{port}\n")

@@ -1,4 +1,4 @@
-"""Two processes side by side: the server, whose end is the end, and the worker, which is started again when it dies."""
+"""Runs a server and a worker. The end of the server ends both. A worker that dies is started again."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from typing import Any, Final
 
 import structlog
 
-LOOK_SECONDS: Final = 0.2
+POLL_SECONDS: Final = 0.2
 BETWEEN_STARTS_SECONDS: Final = 5.0
-"""A worker is started no more often than this; one that lived longer is replaced at once."""
+"""The shortest time between two starts of a worker. A worker that lived longer is replaced at once."""
 
-PATIENCE_SECONDS: Final = 30.0
-"""How long the worker may take to finish its step after the server has gone."""
+WORKER_STOP_SECONDS: Final = 30.0
+"""How long the worker may take to finish its step when the server has ended. Then it is killed."""
 
 _PR_SET_PDEATHSIG: Final = 1
 
@@ -26,19 +26,19 @@ log = structlog.get_logger(__name__)
 
 
 def follow_parent() -> None:
-    """Let this process be asked to stop when its parent dies, by `kill -9` too (Linux; elsewhere nothing happens)."""
+    """Let the kernel send SIGTERM to this process when its parent dies, also by `kill -9`. This works on Linux only."""
     if sys.platform != "linux":
         return
     parent = os.getppid()
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() != parent:  # it died before the request stood
+    if os.getppid() != parent:  # the parent died before the call above
         os.kill(os.getpid(), signal.SIGTERM)
 
 
 class Supervisor:
-    """A server and a worker, each given as a command line whose program calls `follow_parent` first.
+    """A server and a worker, given as command lines. Both programs begin with `follow_parent`.
 
-    After `kill -9` of this process both are asked to stop by the system; nothing is left to run on.
+    After a kill -9 of this process the kernel therefore sends SIGTERM to both, and no process is left.
     """
 
     def __init__(
@@ -50,16 +50,16 @@ class Supervisor:
         self._stopping = False
 
     def run(self) -> int:
-        """Run both until the server ends and return its exit code, 1 if a signal killed it.
+        """Run both until the server ends. Return the exit code of the server, or 1 if a signal killed it.
 
-        SIGTERM and SIGINT are passed on to both as SIGTERM: requests and the step under way are finished.
+        On SIGTERM or SIGINT both get SIGTERM. They then finish their requests and the current step.
         """
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
         server = self._start(self._server)
         worker, started = self._start(self._worker), time.monotonic()
         while server.poll() is None:
-            time.sleep(LOOK_SECONDS)
+            time.sleep(POLL_SECONDS)
             if worker.poll() is None or self._stopping or time.monotonic() < started + self._between_starts:
                 continue
             log.error("worker_died", exit_code=worker.returncode)
@@ -70,10 +70,10 @@ class Supervisor:
         return server.returncode if server.returncode >= 0 else 1
 
     def _start(self, command: Sequence[str]) -> subprocess.Popen[bytes]:
-        # A session of its own: Ctrl-C reaches this process alone, which then stops both in good order.
+        # In a session of its own, so that Ctrl-C reaches only this process, which then stops both.
         process = subprocess.Popen(command, start_new_session=True)  # noqa: S603 - our own interpreter and modules
         self._running.append(process)
-        if self._stopping:  # the signal came while the process was being made
+        if self._stopping:  # the signal came while the process started
             process.terminate()
         return process
 
@@ -85,7 +85,7 @@ class Supervisor:
 
 def _await(process: subprocess.Popen[bytes]) -> None:
     try:
-        process.wait(PATIENCE_SECONDS)
+        process.wait(WORKER_STOP_SECONDS)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()

@@ -1,6 +1,7 @@
-"""Background work: the steps that services offer, one after another, until told to stop.
+"""The worker: it runs the background steps of the services until it gets a signal to stop.
 
-Each step is safe to repeat and keeps its own checkpoint, so a worker may be killed at any point and several may run.
+Each step is safe to repeat and keeps its own checkpoint. So a worker may be killed at any point, and several workers
+may run at the same time.
 """
 
 from __future__ import annotations
@@ -17,21 +18,21 @@ from app.settings import Settings
 
 SHORTEST_PAUSE: Final = 0.5
 LONGEST_PAUSE: Final = 2.0
-"""Seconds between looks when there was nothing to do; each empty look doubles the pause."""
+"""Seconds between two calls of a step that has nothing to do. Each such call doubles the pause."""
 
 LISTENING_SECONDS: Final = 2.0
-"""How long an idle worker listens for an announcement before it looks elsewhere, and whether it is told to stop."""
+"""How long an idle worker waits for a message of the queue. It notices only then that it has to stop."""
 
 log = structlog.get_logger(__name__)
 
 Step = Callable[[], bool]
-"""Does one piece of background work if there is any; says whether there was."""
+"""Does one piece of background work if there is any. Returns whether there was any."""
 
 
 def run(settings: Settings, stop: threading.Event) -> None:
-    """Work until `stop` is set; the steps under way are finished first.
+    """Work until `stop` is set. The current steps are finished first.
 
-    Each step has a thread of its own, so that a long one does not keep the others waiting.
+    Each step has its own thread, so that a long step does not delay the others.
     """
     services = bootstrap.build_services(settings, bootstrap.build_engine(settings), listening=LISTENING_SECONDS)
     log.info("worker_started", engine=settings.engine)
@@ -45,14 +46,14 @@ def run(settings: Settings, stop: threading.Event) -> None:
 
 
 def work(steps: Sequence[Step], stop: threading.Event) -> None:
-    """Take each step in turn, again and again, until `stop` is set; rest while none finds anything to do.
+    """Run the steps one after another until `stop` is set. Pause when none of them had anything to do.
 
-    A step that listens has rested while it did.
+    The time that a step spends waiting for a message counts as part of the pause.
     """
     pause = SHORTEST_PAUSE
     while not stop.is_set():
         started = time.monotonic()
-        found = [_take(step) for step in steps if not stop.is_set()]
+        found = [_run_step(step) for step in steps if not stop.is_set()]
         if any(found):
             pause = SHORTEST_PAUSE
             continue
@@ -60,10 +61,10 @@ def work(steps: Sequence[Step], stop: threading.Event) -> None:
         pause = min(2 * pause, LONGEST_PAUSE)
 
 
-def _take(step: Step) -> bool:
+def _run_step(step: Step) -> bool:
     try:
         return step()
     except Exception:
-        # The loop outlives any fault of a step: the step is tried again after a rest.
+        # An error of a step does not end the loop. The step is run again after a pause.
         log.exception("background_step_failed", step=getattr(step, "__qualname__", repr(step)))
         return False

@@ -1,4 +1,4 @@
-"""What gunicorn loads: `gunicorn app.entry.wsgi:app`, once in each server process."""
+"""The application that gunicorn loads in each server process: `gunicorn app.entry.wsgi:app`."""
 
 from __future__ import annotations
 

@@ -10,12 +10,12 @@ from http.client import HTTPResponse
 import pytest
 from gunicorn.http import errors
 
-from app.entry.keepalive import KeepAliveWorker, bound_silence
+from app.entry.keepalive import KeepAliveWorker, limit_silence
 
 
 def test_a_silent_client_is_given_up() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        bound_silence(listener, 7)
+        limit_silence(listener, 7)
         with socket.create_connection(listener.getsockname()), listener.accept()[0] as accepted:
             accepted.setblocking(True)  # as gunicorn does, which must not undo it
             waits = accepted.getsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.calcsize("ll"))

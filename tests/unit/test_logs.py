@@ -22,7 +22,7 @@ def restored() -> Iterator[None]:
     yield
     root.handlers[:] = handlers
     root.setLevel(level)
-    for name in logs.LEAST:
+    for name in logs.MINIMUM_LEVELS:
         logging.getLogger(name).setLevel(logging.NOTSET)
     structlog.reset_defaults()
 
