@@ -1,7 +1,7 @@
-"""For a gunicorn started by hand: `gunicorn --config infra/gunicorn.conf.py app.entry.wsgi:app`.
+"""For a gunicorn that you start yourself: `gunicorn --config infra/gunicorn.conf.py app.entry.wsgi:app`.
 
-The options are those of `bulkhead serve`, from the same BULKHEAD_* settings. This runs the server alone: with the
-embedded engine, run `bulkhead worker` beside it.
+The options are those of `bulkhead serve`, with the same BULKHEAD_* settings. This starts no worker: with the embedded
+engine, run `bulkhead worker` as well.
 """
 
 import os
