@@ -1,4 +1,4 @@
-"""`GET operations/{id}` (conformance §9.1)."""
+"""`GET operations/{id}` over HTTP (conformance §9.1, §9.2)."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def operations(engine: bootstrap.Engine) -> Operations:
     return Operations(engine.table)
 
 
-def moved(operations: Operations, kind: str, **changes: Any) -> Operation:
-    """An operation that has come as far as told."""
+def stored_operation(operations: Operations, kind: str, **changes: Any) -> Operation:
+    """Start an operation, and store it with some fields changed."""
     started = operations.start(kind, {"secret": "of the caller"})
     claimed = operations.claim(started.id, "worker", 60)
     assert claimed
@@ -37,10 +37,10 @@ def moved(operations: Operations, kind: str, **changes: Any) -> Operation:
         (CANCELED, {"/v1": "canceled"}, 200),
     ],
 )
-def test_each_status_in_each_version(
+def test_status_in_each_version(
     client: FlaskClient, operations: Operations, version: str, status: str | None, shown: dict[str, str], code: int
 ) -> None:
-    operation = moved(operations, "update", status=status) if status else operations.start("update", {})
+    operation = stored_operation(operations, "update", status=status) if status else operations.start("update", {})
     response = client.get(f"{version}/operations/{operation.id}")
     assert response.status_code == code
     assert response.content_type == "application/json"
@@ -50,14 +50,14 @@ def test_each_status_in_each_version(
     assert response.headers.get("Location") == (href if code == 202 else None)
 
 
-def test_what_is_told(client: FlaskClient, operations: Operations) -> None:
+def test_body(client: FlaskClient, operations: Operations) -> None:
     results = {"studyProcessed": 2, "studyUpdated": 1, "errors": ["Failed to update instances for study 2.25.802"]}
-    operation = moved(operations, "update", status=FAILED, percent=100, results=results)
-    told = client.get(f"/v2/operations/{operation.id}").json
+    operation = stored_operation(operations, "update", status=FAILED, percent=100, results=results)
+    body = client.get(f"/v2/operations/{operation.id}").json
     for name in ("createdTime", "lastUpdatedTime"):
-        time = told.pop(name)
+        time = body.pop(name)
         assert time.endswith("Z") and "+" not in time
-    assert told == {
+    assert body == {
         "operationId": operation.id,
         "type": "update",
         "status": "failed",
@@ -68,7 +68,7 @@ def test_what_is_told(client: FlaskClient, operations: Operations) -> None:
     assert set(bare) == {"operationId", "type", "status", "createdTime", "lastUpdatedTime"}
 
 
-def test_ids_in_any_usual_form(client: FlaskClient, operations: Operations) -> None:
+def test_forms_of_the_id(client: FlaskClient, operations: Operations) -> None:
     plain = operations.start("export", {}).id
     parts = [plain[:8], plain[8:12], plain[12:16], plain[16:20], plain[20:]]
     hyphens = "-".join(parts)
@@ -80,13 +80,13 @@ def test_ids_in_any_usual_form(client: FlaskClient, operations: Operations) -> N
         assert client.get(f"/v2/operations/{form}").status_code == 400, form
 
 
-def test_what_is_unknown_or_the_services_own_is_not_found(client: FlaskClient, operations: Operations) -> None:
+def test_unknown_and_internal_operations_are_404(client: FlaskClient, operations: Operations) -> None:
     for operation in ("0" * 32, operations.start("tag-removal", {}).id):
         response = client.get(f"/v2/operations/{operation}")
         assert (response.status_code, response.data) == (404, b"")
 
 
-def test_there_is_nothing_but_get(client: FlaskClient, operations: Operations) -> None:
+def test_other_methods_are_405(client: FlaskClient, operations: Operations) -> None:
     operation = operations.start("export", {}).id
     for method in ("post", "put", "patch", "delete"):
         assert getattr(client, method)(f"/v2/operations/{operation}").status_code == 405
