@@ -114,10 +114,10 @@ def build_services(settings: Settings, engine: Engine, *, listening: float = 0) 
     return Services(
         partitions=PartitionDirectory(archive.partitions, enabled=settings.enable_data_partitions),
         store=Store(
-            archive.index_writer,
-            blobs,
-            archive.query_tags.extended,
-            parallel_map,
+            index_writer=archive.index_writer,
+            blobs=blobs,
+            extended=archive.query_tags.extended,
+            parallel=parallel_map,
             max_instance=settings.max_instance_bytes,
             spool=settings.spool_dir,
             full_validation=settings.enable_full_validation,

@@ -127,16 +127,18 @@ def _tail(boundary: str) -> bytes:
 
 
 def _array(documents: Iterator[bytes]) -> Iterator[bytes]:
-    """Yield `[a,b,…]` in chunks; the last one ends with the bracket."""
+    """Yield `[a,b,…]` in chunks; the last one ends with the bracket. One large document at a time is in memory."""
     waiting, size, limit = [b"["], 1, _FIRST_JSON_CHUNK
-    first = next(documents, None)
-    if first is not None:
-        waiting.append(first)
+    separator = b""
     for document in documents:
-        if size >= limit:
-            yield b"".join(waiting)
-            waiting, size, limit = [], 0, _JSON_CHUNK
-        waiting += (b",", document)
+        waiting += (separator, document)
         size += len(document) + 1
+        separator = b","
+        if size >= limit:
+            del document
+            chunk = b"".join(waiting)
+            waiting, size, limit = [], 0, _JSON_CHUNK
+            yield chunk
+            del chunk
     waiting.append(b"]")
     yield b"".join(waiting)

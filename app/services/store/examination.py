@@ -1,9 +1,12 @@
-"""Is this body an instance, may it be stored, and what of it is kept? (conformance §3.5, "Validation", "What is stored")."""
+"""The examination of a body: whether it is an instance that may be stored, and what the archive keeps of it.
+
+The rules are those of conformance §3.5, the kept attributes those of conformance §3.9.
+"""
 
 from __future__ import annotations
 
 import mmap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -17,27 +20,30 @@ from app.dicom.json.dataset import JsonAttributes, JsonDataset, first_of
 from app.dicom.json.model import describe, first_text
 from app.dicom.query import query_tag_values
 from app.dicom.validation.attributes import INDEXED, UIDS, Attribute, ExtendedAttributes, Level
-from app.dicom.validation.instance_rules import REQUIRED, check_indexed, check_required
+from app.dicom.validation.instance_rules import REQUIRED, ValueProblem, check_indexed, check_required
 from app.errors import InvalidInstance
 from app.services.policy import Policy
 from app.services.store.report import DATASET_MISMATCH, INVALID, INVALID_ATTRIBUTES, FailedInstance
+from app.storage.records import documents
 
 _SOP_CLASS: Final = 0x00080016
 _STUDY: Final = 0x0020000D
 _SERIES: Final = 0x0020000E
 _INSTANCE: Final = 0x00080018
-_KEPT: Final = frozenset(UIDS.values())
-"""Attributes that stay in metadata and index even with a warning."""
+_NEVER_DROPPED: Final = frozenset(UIDS.values())
+"""Attributes that stay in metadata and index although there is a warning about them."""
 
 _INDEXED: Final = {int(each.tag, 16): each.vr for level in INDEXED.values() for each in level}
 _WRONG_STUDY: Final = "The StudyInstanceUid in the payload does not match the specified StudyInstanceUid."
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ExaminedInstance:
-    """An instance fit to be stored. `attributes` are what the index keeps, `metadata` is its DICOM JSON.
+    """An instance that may be stored.
 
-    `tags` are the keys of the extended query tags it was examined for.
+    `attributes` are what the index keeps. `tags` are the keys of the extended query tags that it was examined for.
+    `metadata` (DICOM JSON) and `frames` (the frame table, empty if the file needs none) are packed documents. `native` is
+    as in `InstanceRow`.
     """
 
     study: str
@@ -48,7 +54,8 @@ class ExaminedInstance:
     attributes: Mapping[Level, JsonAttributes]
     tags: frozenset[str]
     metadata: bytes
-    frames: FrameTable | None
+    frames: bytes
+    native: tuple[int, ...]
     warning: int | None
     comments: tuple[str, ...]
     multiple_values: bool
@@ -59,49 +66,93 @@ def examine(
 ) -> ExaminedInstance | FailedInstance:
     """Return the instance in `data`, or why it is refused.
 
-    `study` is the UID of the request's URL, `full` the setting for validating every element.
+    `study` is the UID in the URL of the request, `full` the setting for validating every element.
     """
     try:
         part10 = parse(data)
         dataset, problems = describe(part10)
-        sop_class, instance = first_text(dataset, _SOP_CLASS), first_text(dataset, _INSTANCE)
-        found = check_required(part10, lenient=not policy.strict)
-        tags = [each for level in extended.values() for each in level]
-        faults = list(found.failures) or check_indexed(part10, REQUIRED, lenient=not policy.strict)
-        if policy.strict and not faults:
-            faults = check_indexed(part10, _INDEXED | _expected(dataset, tags), lenient=False)
-            if full:
-                faults += [each for each in problems if not each.nested]
+        required = check_required(part10, lenient=not policy.strict)
+        faults = list(required.failures) or _faults(part10, dataset, problems, policy, extended, full=full)
         if faults:
             comments = {each.tag: _comment(each.tag, each.text) for each in reversed(faults) if each.text}
-            return FailedInstance(INVALID, sop_class, instance, tuple(comments[tag] for tag in sorted(comments)))
-        own_study = _uid(dataset, _STUDY)
-        if study is not None and own_study.lower() != study.rstrip().lower():
-            return FailedInstance(INVALID, sop_class, instance, (_comment(_STUDY, _WRONG_STUDY),))
-        warnings = {} if policy.strict else {each.tag: each for each in (*found.warnings, *problems)}
-        for each in warnings.values():
-            if not each.nested and f"{each.tag:08X}" not in _KEPT:
-                dataset.pop(f"{each.tag:08X}", None)
-        return ExaminedInstance(
-            study=own_study,
-            series=_uid(dataset, _SERIES),
-            instance=_uid(dataset, _INSTANCE),
-            sop_class=(sop_class or "").rstrip(PADDING),
-            transfer_syntax=part10.transfer_syntax.uid,
-            attributes={
-                level: _indexed(dataset, INDEXED[level])
-                | query_tag_values.indexed_values(dataset, extended.get(level, ()))
-                for level in Level
-            },
-            tags=frozenset(each.key for each in tags),
-            metadata=orjson.dumps(dataset),
-            frames=frame_table(data, part10) if part10.pixel_data else None,
-            warning=_warning(part10, bool(warnings)),
-            comments=tuple(_comment(each.tag, each.text) for each in warnings.values() if each.text),
-            multiple_values=_several(dataset, policy, extended),
-        )
+            return _refused(dataset, [comments[tag] for tag in sorted(comments)])
+        if study is not None and _uid(dataset, _STUDY).lower() != study.rstrip().lower():
+            return _refused(dataset, [_comment(_STUDY, _WRONG_STUDY)])
+        warnings = {} if policy.strict else {each.tag: each for each in (*required.warnings, *problems)}
+        return _examined(data, part10, dataset, list(warnings.values()), policy, extended)
     except InvalidInstance:
-        return FailedInstance(INVALID)
+        return FailedInstance(reason=INVALID)
+
+
+def _faults(
+    part10: Part10,
+    dataset: JsonDataset,
+    problems: Sequence[ValueProblem],
+    policy: Policy,
+    extended: ExtendedAttributes,
+    *,
+    full: bool,
+) -> list[ValueProblem]:
+    """Return the problems for which this version of the API refuses the instance."""
+    faults = check_indexed(part10, REQUIRED, lenient=not policy.strict)
+    if policy.strict and not faults:
+        faults = check_indexed(part10, _INDEXED | _expected(dataset, extended), lenient=False)
+        if full:
+            faults += [each for each in problems if not each.nested]
+    return faults
+
+
+def _refused(dataset: JsonDataset, comments: Sequence[str]) -> FailedInstance:
+    return FailedInstance(
+        reason=INVALID,
+        sop_class=first_text(dataset, _SOP_CLASS),
+        instance=first_text(dataset, _INSTANCE),
+        comments=tuple(comments),
+    )
+
+
+def _examined(
+    data: bytes | mmap.mmap,
+    part10: Part10,
+    dataset: JsonDataset,
+    warnings: Sequence[ValueProblem],
+    policy: Policy,
+    extended: ExtendedAttributes,
+) -> ExaminedInstance:
+    """Return what is kept of an instance. Attributes with a warning are removed from `dataset` first."""
+    sop_class = first_text(dataset, _SOP_CLASS) or ""
+    for each in warnings:
+        if not each.nested and f"{each.tag:08X}" not in _NEVER_DROPPED:
+            dataset.pop(f"{each.tag:08X}", None)
+    table = frame_table(data, part10) if part10.pixel_data else None
+    native = _native(table)
+    return ExaminedInstance(
+        study=_uid(dataset, _STUDY),
+        series=_uid(dataset, _SERIES),
+        instance=_uid(dataset, _INSTANCE),
+        sop_class=sop_class.rstrip(PADDING),
+        transfer_syntax=part10.transfer_syntax.uid,
+        attributes={
+            level: _indexed(dataset, INDEXED[level]) | query_tag_values.indexed_values(dataset, extended.get(level, ()))
+            for level in Level
+        },
+        tags=frozenset(each.key for level in extended.values() for each in level),
+        metadata=documents.pack(orjson.dumps(dataset)),
+        frames=table.pack() if table and table.frames and not native else b"",
+        native=native,
+        warning=_warning(part10, bool(warnings)),
+        comments=tuple(_comment(each.tag, each.text) for each in warnings if each.text),
+        multiple_values=_has_multiple_values(dataset, policy, extended),
+    )
+
+
+def _native(table: FrameTable | None) -> tuple[int, ...]:
+    """Return the fields of the index row that locate uncompressed frames, empty if a frame table has to do it.
+
+    Frames of a deflated file have no place in the stored file, so they need a table too.
+    """
+    computable = table and table.frame_bits and not table.deflated
+    return (table.frames, table.start, table.frame_bits, table.word) if table and computable else ()
 
 
 def _comment(tag: int, text: str) -> str:
@@ -113,29 +164,31 @@ def _uid(dataset: JsonDataset, tag: int) -> str:
 
 
 def _warning(part10: Part10, invalid: bool) -> int | None:
-    """Implicit VR files do not state what their SOP class asks for; that warning wins (conformance §3.4)."""
+    """Return the warning reason. A file in Implicit VR has its own warning, which comes first (conformance §3.4)."""
     if part10.transfer_syntax.uid == IMPLICIT_LITTLE:
         return DATASET_MISMATCH
     return INVALID_ATTRIBUTES if invalid else None
 
 
 def _indexed(dataset: JsonDataset, attributes: tuple[Attribute, ...]) -> dict[str, Any]:
-    """Return the first values of those attributes that have one; another VR than expected counts as missing (conformance §8.6).
+    """Return the first value of each attribute that has one (conformance §8.6).
 
-    Only first values, and so no file makes an index row larger than an item may be.
+    An element with another VR than expected counts as missing. Only first values are kept, so that no file makes an
+    index row larger than an item may be.
     """
     found = ((each, dataset.get(each.tag)) for each in attributes)
     firsts = ((each.tag, first_of(element)) for each, element in found if element and element["vr"] == each.vr)
     return {tag: element for tag, element in firsts if element}
 
 
-def _expected(dataset: JsonDataset, tags: list[Attribute]) -> dict[int, str]:
-    """Return the VRs of extended query tags, but for private ones whose place another creator took."""
+def _expected(dataset: JsonDataset, extended: ExtendedAttributes) -> dict[int, str]:
+    """Return the VRs of the extended query tags by tag, without private tags that belong to another creator here."""
+    tags = (each for level in extended.values() for each in level)
     return {int(each.tag, 16): each.vr for each in tags if query_tag_values.is_own(dataset, each)}
 
 
-def _several(dataset: JsonDataset, policy: Policy, extended: ExtendedAttributes) -> bool:
-    """Tell whether the answer must warn that only first values are indexed: in v2 for PatientID alone."""
+def _has_multiple_values(dataset: JsonDataset, policy: Policy, extended: ExtendedAttributes) -> bool:
+    """Tell whether the answer must warn that only first values are indexed. In v2 only PatientID counts."""
     tags = ["00100020"]
     if policy.strict:
         tags = [each.tag for level in Level for each in (*INDEXED[level], *extended.get(level, ()))]

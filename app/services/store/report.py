@@ -1,4 +1,4 @@
-"""What a store did, instance by instance, and how it is told (conformance §3.3, "Response dataset")."""
+"""The report of a store: the outcome of each instance, and the response dataset (conformance §3.3)."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any, Final
 from app.services.links import Link
 from app.services.policy import Policy
 
+# Failure and warning reasons (conformance §3.4).
 FAILED: Final = 272
 INVALID: Final = 43264
 EXISTS: Final = 45070
@@ -16,9 +17,9 @@ DATASET_MISMATCH: Final = 45063
 INVALID_ATTRIBUTES: Final = 1
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StoredInstance:
-    """An instance that is now in the archive; `comments` are warnings, one for each tag."""
+    """An instance that is now in the archive. `comments` has one warning for each tag."""
 
     study: str
     series: str
@@ -28,9 +29,9 @@ class StoredInstance:
     comments: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FailedInstance:
-    """An instance that was refused; its UIDs as far as they could be read, valid or not."""
+    """An instance that was refused. A UID is None if it could not be read; it may be invalid."""
 
     reason: int
     sop_class: str | None = None
@@ -40,14 +41,14 @@ class FailedInstance:
 
 @dataclass(slots=True)
 class StoreReport:
-    """What became of the instances of one request, in their order. `study` is the UID of its URL, if there is one."""
+    """The outcomes of the instances of one request, in their order. `study` is the UID in its URL, if there is one."""
 
     study: str | None
     policy: Policy
     stored: list[StoredInstance] = field(default_factory=list)
     failed: list[FailedInstance] = field(default_factory=list)
     multiple_values: bool = False
-    """An indexed attribute had several values; only the first one is searchable."""
+    """An indexed attribute had several values. Only the first one can be searched for."""
 
     @property
     def empty(self) -> bool:
@@ -55,7 +56,7 @@ class StoreReport:
 
     @property
     def status(self) -> int:
-        """Return the HTTP status that conformance §3.2 gives this outcome."""
+        """The HTTP status of the answer (conformance §3.2)."""
         if self.empty:
             return 204
         if not self.stored:

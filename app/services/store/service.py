@@ -1,8 +1,8 @@
-"""Store: bytes in, instances in a partition out (conformance §3, PS3.18 §10.5).
+"""Store: bodies in, instances in a partition out (conformance §3, PS3.18 §10.5).
 
-Bodies are received one after another, examined on their header alone, and committed in batches: blobs first, side by
-side, then one write for as many instances as fit (`storage/index/writer.py` tells what a crash leaves behind). What is wrong
-with one instance is a line in the report and never touches its neighbours.
+Bodies are received one after another. Only their headers are parsed. Instances are committed in batches: first their
+files, in parallel, then one write for as many instances as fit. `storage/index/writer.py` says what a crash leaves
+behind. A fault of one instance becomes a line in the report and never affects the other instances.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import io
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,6 @@ from typing import Final
 
 import structlog
 
-from app.dicom.encoding.frames import FrameTable
 from app.dicom.validation.attributes import ExtendedAttributes
 from app.errors import StorageError
 from app.services.parallel import ParallelMap
@@ -38,37 +37,44 @@ from app.storage.table.ports import BlobStore, Key
 log = structlog.get_logger()
 
 BATCH_INSTANCES: Final = 12
-"""Instances committed together: about what one write of a hundred changes takes."""
+"""Instances committed together: about as many as one write of a hundred changes takes."""
 
 BATCH_BYTES: Final = 16 * 1024 * 1024
-"""Bytes held in memory before a batch is committed, whatever its number."""
+"""Bytes of bodies, metadata and frame tables in memory at which a batch is committed."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Pending:
-    """An examined instance on its way into the archive."""
+class _Candidate:
+    """An examined instance that is to be stored."""
 
     examined: ExaminedInstance
     body: Spooled
     version: sweep.InstanceVersion
-    metadata: bytes
-    frames: bytes
 
     @property
     def uids(self) -> Uids:
         return self.examined.study, self.examined.series, self.examined.instance
 
+    @property
+    def bytes_in_memory(self) -> int:
+        body = self.body.size if self.body.in_memory else 0
+        return body + len(self.examined.metadata) + len(self.examined.frames)
+
 
 class Store:
-    """Stores instances. `max_instance` in bytes; `spool` is the folder for large bodies in flight."""
+    """Stores instances.
+
+    `extended` returns the attributes of the extended query tags. `max_instance` is in bytes. `spool` is the folder for
+    large bodies, None for the one of the system. `full_validation` is the setting for validating every element.
+    """
 
     def __init__(
         self,
+        *,
         index_writer: IndexWriter,
         blobs: BlobStore,
         extended: Callable[[], ExtendedAttributes],
-        spread: ParallelMap,
-        *,
+        parallel: ParallelMap,
         max_instance: int,
         spool: Path | None = None,
         full_validation: bool = False,
@@ -76,7 +82,7 @@ class Store:
         self._index_writer = index_writer
         self._blobs = blobs
         self._extended = extended
-        self._spread = spread
+        self._parallel = parallel
         self._max_instance = max_instance
         self._spool = spool
         self._full_validation = full_validation
@@ -84,35 +90,38 @@ class Store:
     def __call__(
         self, partition: Partition, bodies: Iterable[Readable], study: str | None, policy: Policy
     ) -> StoreReport:
-        """Store one instance from each body; `study` is the UID that the request's URL names, if it does.
+        """Store one instance from each body. `study` is the UID in the URL of the request, if there is one.
 
-        Raises `TooLarge` for a body beyond the limit, and what a body raises while it is read; the instances before it
-        are stored.
+        Raises `TooLarge` for a body beyond the limit, and every error of reading a body. The instances of the bodies
+        before it are stored.
         """
         report = StoreReport(study, policy)
-        stream = iter(bodies)
+        remaining = iter(bodies)
         more = True
         while more:
-            batch: list[_Pending] = []
+            batch: list[_Candidate] = []
             with ExitStack() as opened:
                 try:
-                    more = self._fill(batch, partition, stream, report, opened)
+                    more = self._fill(batch, partition, remaining, report, opened)
                 finally:
                     self._commit(partition, batch, report)
         return report
 
     def _fill(
         self,
-        batch: list[_Pending],
+        batch: list[_Candidate],
         partition: Partition,
-        stream: Iterator[Readable],
+        bodies: Iterator[Readable],
         report: StoreReport,
         opened: ExitStack,
     ) -> bool:
-        """Receive and examine bodies until the batch is full; tell whether there may be more. Refusals are reported."""
-        held = 0
+        """Receive and examine bodies until the batch is full. Refused instances go into the report.
+
+        Returns whether there may be more bodies.
+        """
+        in_memory = 0
         extended: ExtendedAttributes | None = None
-        for body in stream:
+        for body in bodies:
             received = opened.enter_context(receive(body, self._max_instance, self._spool))
             extended = self._extended() if extended is None else extended
             examined = examine(received.buffer, report.study, report.policy, extended, full=self._full_validation)
@@ -121,99 +130,108 @@ class Store:
                 report.failed.append(examined)
                 continue
             report.multiple_values |= examined.multiple_values
-            version = sweep.InstanceVersion(
-                partition=partition.key,
-                study=examined.study,
-                series=examined.series,
-                instance=examined.instance,
-                version=uuid.uuid4().hex,
-            )
-            metadata = documents.pack(examined.metadata)
-            batch.append(_Pending(examined, received, version, metadata, _packed_frames(examined.frames)))
-            held += received.size if received.in_memory else 0
-            if len(batch) >= BATCH_INSTANCES or held >= BATCH_BYTES:
+            candidate = _Candidate(examined, received, _new_version(partition, examined))
+            batch.append(candidate)
+            in_memory += candidate.bytes_in_memory
+            if len(batch) >= BATCH_INSTANCES or in_memory >= BATCH_BYTES:
                 return True
         return False
 
-    def _commit(self, partition: Partition, batch: list[_Pending], report: StoreReport) -> None:
-        """Make a batch exist and report on each of it; a failing data store fails the instances it hits."""
+    def _commit(self, partition: Partition, batch: Sequence[_Candidate], report: StoreReport) -> None:
+        """Store a batch and report on each instance. A failing data store fails the instances that it affects."""
         if not batch:
             return
         try:
             snapshot = self._index_writer.read_rows(partition, [each.uids for each in batch])
             fresh = [each for each in batch if not snapshot.exists(each.uids)]
             intents = self._index_writer.record_intents([each.version for each in fresh])
-            stored = self._spread(self._put, fresh)
-            ready = [(each, intent) for each, intent, done in zip(fresh, intents, stored, strict=True) if done]
+            written = self._parallel(self._write_files, fresh)
+            ready = [(each, intent) for each, intent, done in zip(fresh, intents, written, strict=True) if done]
             new_instances = [_new_instance(each, intent) for each, intent in ready]
-            outcomes = self._index_writer.commit(partition, new_instances, snapshot)
+            results = self._index_writer.commit(partition, new_instances, snapshot)
         except StorageError:
             log.exception("store failed")
             report.failed += [_failed(each, FAILED) for each in batch]
             return
-        ended: dict[int, CommitOutcome] = {
-            id(each): outcome for (each, _), outcome in zip(ready, outcomes, strict=True)
-        }
-        new = {id(each) for each in fresh}
+        outcomes = {each.version: outcome for (each, _), outcome in zip(ready, results, strict=True)}
+        attempted = {each.version for each in fresh}
         for each in batch:
-            self._tell(each, ended.get(id(each)), known=id(each) not in new, report=report)
+            if each.version in attempted:
+                self._report(each, outcomes.get(each.version), report)
+            else:
+                report.failed.append(_failed(each, EXISTS))
 
-    def _tell(self, each: _Pending, outcome: CommitOutcome | None, *, known: bool, report: StoreReport) -> None:
-        if known or outcome is Refusal.EXISTS:
-            report.failed.append(_failed(each, EXISTS))
+    def _report(self, candidate: _Candidate, outcome: CommitOutcome | None, report: StoreReport) -> None:
+        """Add the outcome of an instance to the report; None means that its file could not be written."""
+        if outcome is Refusal.EXISTS:
+            report.failed.append(_failed(candidate, EXISTS))
         elif outcome is None or isinstance(outcome, Refusal):
             log.warning("instance not stored", reason=outcome.value if outcome else "its file could not be written")
-            report.failed.append(_failed(each, FAILED))
+            report.failed.append(_failed(candidate, FAILED))
         else:
-            examined = each.examined
-            report.stored.append(StoredInstance(*each.uids, examined.sop_class, examined.warning, examined.comments))
+            examined = candidate.examined
+            report.stored.append(
+                StoredInstance(
+                    study=examined.study,
+                    series=examined.series,
+                    instance=examined.instance,
+                    sop_class=examined.sop_class,
+                    warning=examined.warning,
+                    comments=examined.comments,
+                )
+            )
         if isinstance(outcome, Refusal) and outcome is not Refusal.UNKNOWN:
-            self._discard(each)
+            self._discard(candidate)
 
-    def _put(self, each: _Pending) -> bool:
+    def _write_files(self, candidate: _Candidate) -> bool:
+        """Write the file and the documents that are too large for items; return whether all are written.
+
+        A kill -9 leaves files that no row names. The intent was recorded before, so the sweep removes them.
+        """
+        blob, metadata, frames = candidate.version.blob, candidate.examined.metadata, candidate.examined.frames
         try:
-            self._blobs.put(each.version.blob, each.body.stream())
-            if documents.spills(each.metadata):
-                self._blobs.put(keys.spilled_metadata(each.version.blob), io.BytesIO(each.metadata))
-            if documents.spills(each.frames):
-                self._blobs.put(keys.spilled_frames(each.version.blob), io.BytesIO(each.frames))
+            self._blobs.put(blob, candidate.body.stream())
+            if documents.spills(metadata):
+                self._blobs.put(keys.spilled_metadata(blob), io.BytesIO(metadata))
+            if documents.spills(frames):
+                self._blobs.put(keys.spilled_frames(blob), io.BytesIO(frames))
         except StorageError:
             log.exception("file not written")
             return False
         return True
 
-    def _discard(self, each: _Pending) -> None:
-        """Remove the file of a refused instance now; should that fail, its intent comes due."""
+    def _discard(self, candidate: _Candidate) -> None:
+        """Remove the files of a refused instance. If that fails, the sweep removes them when their intent is due."""
         with contextlib.suppress(StorageError):
-            self._blobs.delete(keys.files(each.version.blob))
+            self._blobs.delete(keys.files(candidate.version.blob))
 
 
-def _new_instance(each: _Pending, intent: Key) -> NewInstance:
-    examined = each.examined
-    return NewInstance(
-        version=each.version,
-        sop_class=examined.sop_class,
-        transfer_syntax=examined.transfer_syntax,
-        size=each.body.size,
-        attributes=examined.attributes,
-        metadata=each.metadata,
-        intent=intent,
-        native=_native(examined.frames),
-        tags=examined.tags,
-        frames=each.frames,
+def _new_version(partition: Partition, examined: ExaminedInstance) -> sweep.InstanceVersion:
+    return sweep.InstanceVersion(
+        partition=partition.key,
+        study=examined.study,
+        series=examined.series,
+        instance=examined.instance,
+        version=uuid.uuid4().hex,
     )
 
 
-def _native(table: FrameTable | None) -> tuple[int, ...]:
-    """Return what the instance's row says of frames that arithmetic finds."""
-    simple = table and table.frame_bits and not table.deflated
-    return (table.frames, table.start, table.frame_bits, table.word) if table and simple else ()
+def _new_instance(candidate: _Candidate, intent: Key) -> NewInstance:
+    examined = candidate.examined
+    return NewInstance(
+        version=candidate.version,
+        sop_class=examined.sop_class,
+        transfer_syntax=examined.transfer_syntax,
+        size=candidate.body.size,
+        attributes=examined.attributes,
+        metadata=examined.metadata,
+        intent=intent,
+        native=examined.native,
+        tags=examined.tags,
+        frames=examined.frames,
+    )
 
 
-def _packed_frames(table: FrameTable | None) -> bytes:
-    """Return the frame table that lies beside the row: of encapsulated frames, and of deflated files."""
-    return table.pack() if table and table.frames and not _native(table) else b""
-
-
-def _failed(each: _Pending, reason: int) -> FailedInstance:
-    return FailedInstance(reason, each.examined.sop_class, each.examined.instance)
+def _failed(candidate: _Candidate, reason: int) -> FailedInstance:
+    examined = candidate.examined
+    return FailedInstance(reason=reason, sop_class=examined.sop_class, instance=examined.instance)

@@ -1,4 +1,4 @@
-"""Bodies in flight: small ones in memory, large ones in an unnamed temporary file that is mapped, never loaded."""
+"""Received bodies: a small one in memory, a large one in a temporary file that is mapped, so that it needs no memory."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _MAGIC: Final = b"DICM"
 
 
 class Readable(Protocol):
-    """What a body must offer."""
+    """A body that can be read in pieces."""
 
     def read(self, size: int, /) -> bytes: ...
 
@@ -30,8 +30,8 @@ class Readable(Protocol):
 class Spooled:
     """One received body: a random-access `buffer` for the parser, `stream()` for the blob store.
 
-    The 128-byte preamble of a DICOM file is zeroed on the way in (PS3.10 §7.1 lets it hold anything, a program
-    included); nothing else is touched. A temporary file has no name: it is gone with the process that made it.
+    The 128-byte preamble of a DICOM file is set to zeros, because PS3.10 §7.1 lets it hold anything, even a program.
+    Nothing else is changed. The temporary file has no name, so it ends with the process that made it.
     """
 
     def __init__(self, buffer: bytes | mmap.mmap, file: IO[bytes] | None) -> None:
@@ -47,7 +47,7 @@ class Spooled:
         return self._file is None
 
     def stream(self) -> BinaryIO:
-        """Return the whole body from its start."""
+        """Return a stream over the whole body."""
         if self._file is None:
             return io.BytesIO(self.buffer)
         self._file.seek(0)
@@ -55,7 +55,7 @@ class Spooled:
 
     def close(self) -> None:
         if self._file is not None:
-            with contextlib.suppress(BufferError):  # a value still points into the map, which goes with the value
+            with contextlib.suppress(BufferError):  # a value still refers to the map, which ends with the value
                 self.buffer.close()  # type: ignore[union-attr]  # a file's buffer is its map
             self._file.close()
 
@@ -69,7 +69,10 @@ class Spooled:
 
 
 def receive(body: Readable, limit: int, folder: Path | None) -> Spooled:
-    """Read a body to its end; raises `TooLarge` beyond `limit` bytes, `StorageUnavailable` when the folder is full."""
+    """Read a body to its end. `folder` is for large bodies, None for the folder of the system.
+
+    Raises `TooLarge` beyond `limit` bytes, `StorageUnavailable` if the folder is full or missing.
+    """
     chunks: list[bytes] = []
     size = 0
     stream = _without_preamble(body)
@@ -84,7 +87,7 @@ def receive(body: Readable, limit: int, folder: Path | None) -> Spooled:
 
 
 def _on_disk(chunks: list[bytes], rest: Iterator[bytes], size: int, limit: int, folder: Path | None) -> Spooled:
-    with _translated():
+    with _storage_errors():
         file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115  # closed by Spooled.close
     try:
         for chunk in chunks:
@@ -94,7 +97,7 @@ def _on_disk(chunks: list[bytes], rest: Iterator[bytes], size: int, limit: int, 
             if size > limit:
                 raise TooLarge(limit)
             _write(file, chunk)
-        with _translated():
+        with _storage_errors():
             return Spooled(mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ), file)
     except BaseException:
         file.close()
@@ -103,13 +106,13 @@ def _on_disk(chunks: list[bytes], rest: Iterator[bytes], size: int, limit: int, 
 
 def _write(file: IO[bytes], chunk: bytes) -> None:
     view = memoryview(chunk)
-    with _translated():
+    with _storage_errors():
         while view:
             view = view[file.write(view) :]
 
 
 @contextlib.contextmanager
-def _translated() -> Iterator[None]:
+def _storage_errors() -> Iterator[None]:
     try:
         yield
     except OSError as error:
@@ -117,7 +120,7 @@ def _translated() -> Iterator[None]:
 
 
 def _without_preamble(body: Readable) -> Iterator[bytes]:
-    """Yield the chunks of a body; those of a DICOM file with its preamble zeroed."""
+    """Yield the chunks of a body. If it is a DICOM file, its preamble is set to zeros."""
     head = b""
     while len(head) < _PREAMBLE + len(_MAGIC):
         chunk = body.read(_CHUNK)
