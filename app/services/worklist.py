@@ -79,7 +79,7 @@ class Worklist:
         """
 
         def decide(row: WorkitemRow) -> _Change:
-            after = states.update(row.dataset(), row.lock, given, transaction, clock.now())
+            after = states.update(row.dataset(), given, lock=row.lock, transaction=transaction, now=clock.now())
             return _Change(after, row.lock)
 
         self._change(partition, workitem, decide, Retry(attempts=1))
@@ -92,7 +92,7 @@ class Worklist:
         asked = states.read_state_change(given)
 
         def decide(row: WorkitemRow) -> _Change | str:
-            after = states.change_state(row.dataset(), row.lock, asked)
+            after = states.change_state(row.dataset(), asked, lock=row.lock)
             return after if isinstance(after, str) else _Change(after, asked.transaction)
 
         return self._change(partition, workitem, decide)

@@ -13,7 +13,8 @@ from app.dicom.encoding.charsets import Charset
 from app.dicom.json.dataset import JsonElement
 from app.dicom.validation.vr_rules import fault_message, vr_fault
 
-Values = list[Any]
+_Values = tuple[list[Any], str | None]
+"""The values of an element, and the message for the first one that breaks its VR."""
 
 NAME_GROUPS: Final = ("Alphabetic", "Ideographic", "Phonetic")
 
@@ -56,9 +57,9 @@ def number(text: str) -> int | float | str:
     return text
 
 
-def _strings(vr: str, text: str, form: Callable[[str], Any] = str) -> tuple[Values, str | None]:
+def _strings(vr: str, text: str, form: Callable[[str], Any] = str) -> _Values:
     """Return the values of a text with backslashes between them, None for empty ones, and the first fault."""
-    values: Values = []
+    values: list[Any] = []
     reason = None
     for part in text.split("\\"):
         part = part.rstrip(" ")
@@ -68,23 +69,23 @@ def _strings(vr: str, text: str, form: Callable[[str], Any] = str) -> tuple[Valu
     return ([] if values == [None] else values), reason
 
 
-def _encoded(vr: str, raw: bytes, text: Charset, _little: bool) -> tuple[Values, str | None]:
+def _encoded(vr: str, raw: bytes, text: Charset, _little: bool) -> _Values:
     return _strings(vr, text.decode(raw, vr))
 
 
-def _plain(vr: str, raw: bytes, _text: Charset, _little: bool) -> tuple[Values, str | None]:
+def _plain(vr: str, raw: bytes, _text: Charset, _little: bool) -> _Values:
     return _strings(vr, raw.decode("latin-1"))
 
 
-def _application_entity(vr: str, raw: bytes, _text: Charset, _little: bool) -> tuple[Values, str | None]:
+def _application_entity(vr: str, raw: bytes, _text: Charset, _little: bool) -> _Values:
     return _strings(vr, raw.decode("latin-1"), str.strip)
 
 
-def _numeric(vr: str, raw: bytes, _text: Charset, _little: bool) -> tuple[Values, str | None]:
+def _numeric(vr: str, raw: bytes, _text: Charset, _little: bool) -> _Values:
     return _strings(vr, raw.decode("latin-1"), number)
 
 
-def _integral(vr: str, raw: bytes, _text: Charset, _little: bool) -> tuple[Values, str | None]:
+def _integral(vr: str, raw: bytes, _text: Charset, _little: bool) -> _Values:
     return _strings(vr, raw.decode("latin-1"), _whole)
 
 
@@ -93,7 +94,7 @@ def _whole(text: str) -> int | str:
     return value if isinstance(value, int) else text
 
 
-def _uids(vr: str, raw: bytes, _text: Charset, _little: bool) -> tuple[Values, str | None]:
+def _uids(vr: str, raw: bytes, _text: Charset, _little: bool) -> _Values:
     return _strings(vr, raw.decode("latin-1"), _uid)
 
 
@@ -101,7 +102,7 @@ def _uid(text: str) -> str | None:
     return text.strip(" \0") or None
 
 
-def _names(vr: str, raw: bytes, text: Charset, _little: bool) -> tuple[Values, str | None]:
+def _names(vr: str, raw: bytes, text: Charset, _little: bool) -> _Values:
     return _strings(vr, text.decode(raw, vr), _name)
 
 
@@ -110,22 +111,22 @@ def _name(text: str) -> dict[str, str] | None:
     return groups or None
 
 
-def _paragraph(vr: str, raw: bytes, text: Charset, _little: bool) -> tuple[Values, str | None]:
+def _paragraph(vr: str, raw: bytes, text: Charset, _little: bool) -> _Values:
     value = text.decode(raw, vr).rstrip(" ")
     return ([value] if value else []), vr_fault(vr, value.rstrip("\0"))
 
 
-def _uri(vr: str, raw: bytes, _text: Charset, _little: bool) -> tuple[Values, str | None]:
+def _uri(vr: str, raw: bytes, _text: Charset, _little: bool) -> _Values:
     value = raw.decode("latin-1").rstrip(" ")
     return ([value] if value else []), vr_fault(vr, value.rstrip("\0"))
 
 
-def _tags(vr: str, raw: bytes, _text: Charset, little: bool) -> tuple[Values, str | None]:
+def _tags(vr: str, raw: bytes, _text: Charset, little: bool) -> _Values:
     words, reason = _words(vr, raw, "H", 4, little)
     return [f"{group:04X}{element:04X}" for group, element in zip(words[::2], words[1::2], strict=True)], reason
 
 
-def _words(vr: str, raw: bytes, code: str, size: int, little: bool) -> tuple[Values, str | None]:
+def _words(vr: str, raw: bytes, code: str, size: int, little: bool) -> _Values:
     """Return the binary numbers of a value of units of `size` bytes. An incomplete last unit is a fault."""
     whole = len(raw) - len(raw) % size
     words = struct.unpack(f"{'<' if little else '>'}{whole // struct.calcsize(code)}{code}", raw[:whole])
@@ -133,19 +134,19 @@ def _words(vr: str, raw: bytes, code: str, size: int, little: bool) -> tuple[Val
     return list(words), reason
 
 
-def _binary(code: str) -> Callable[[str, bytes, Charset, bool], tuple[Values, str | None]]:
+def _binary(code: str) -> Callable[[str, bytes, Charset, bool], _Values]:
     size = struct.calcsize(code)
 
-    def read(vr: str, raw: bytes, _text: Charset, little: bool) -> tuple[Values, str | None]:
+    def read(vr: str, raw: bytes, _text: Charset, little: bool) -> _Values:
         return _words(vr, raw, code, size, little)
 
     return read
 
 
-def _floating(code: str) -> Callable[[str, bytes, Charset, bool], tuple[Values, str | None]]:
+def _floating(code: str) -> Callable[[str, bytes, Charset, bool], _Values]:
     size = struct.calcsize(code)
 
-    def read(vr: str, raw: bytes, _text: Charset, little: bool) -> tuple[Values, str | None]:
+    def read(vr: str, raw: bytes, _text: Charset, little: bool) -> _Values:
         values, reason = _words(vr, raw, code, size, little)
         return [value if math.isfinite(value) else _not_finite(value) for value in values], reason
 
@@ -156,7 +157,7 @@ def _not_finite(value: float) -> str:
     return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
 
 
-_READERS: Final[dict[str, Callable[[str, bytes, Charset, bool], tuple[Values, str | None]]]] = {
+_READERS: Final[dict[str, Callable[[str, bytes, Charset, bool], _Values]]] = {
     **dict.fromkeys(("LO", "SH", "UC"), _encoded),
     **dict.fromkeys(("AS", "CS", "DA", "DT", "TM"), _plain),
     **dict.fromkeys(("LT", "ST", "UT"), _paragraph),

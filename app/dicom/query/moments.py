@@ -15,6 +15,7 @@ from calendar import monthrange
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
+from app.dicom.encoding.uids import PADDING
 from app.dicom.json.dataset import JsonAttributes, JsonElement
 
 TIMEZONE: Final = "00080201"
@@ -104,12 +105,13 @@ def with_timezone(element: JsonElement, dataset: JsonAttributes) -> JsonElement:
     The element itself, if neither states one that is valid.
     """
     zone = dataset.get(TIMEZONE, {}).get("Value")
-    offset = zone[0].strip() if zone and isinstance(zone[0], str) else ""
+    offset = zone[0].strip(PADDING) if zone and isinstance(zone[0], str) else ""
     first = element["Value"][0]
-    found = _FORM.fullmatch(first.strip()) if isinstance(first, str) else None
+    value = first.strip(PADDING) if isinstance(first, str) else ""
+    found = _FORM.fullmatch(value)
     if not found or found[3] or not _IS_OFFSET.fullmatch(offset):
         return element
-    return {**element, "Value": [first.strip() + offset, *element["Value"][1:]]}
+    return {**element, "Value": [value + offset, *element["Value"][1:]]}
 
 
 def bounds_of(text: str) -> str | Bounds | None:

@@ -95,7 +95,7 @@ def create(given: JsonDataset, workitem: str, now: float) -> JsonDataset:
     return dataset
 
 
-def update(dataset: JsonDataset, lock: str, change: JsonDataset, transaction: str, now: float) -> JsonDataset:
+def update(dataset: JsonDataset, change: JsonDataset, *, lock: str, transaction: str, now: float) -> JsonDataset:
     """Return the dataset with the attributes of `change`, which replace those of the same tags.
 
     `lock` is the Transaction UID of the workitem, `transaction` that of the caller. Both are "" if there is none.
@@ -134,7 +134,7 @@ def read_state_change(given: JsonDataset) -> StateChange:
     return StateChange(state, clean_uid(_single(given, _TRANSACTION), "TransactionUID"))
 
 
-def change_state(dataset: JsonDataset, lock: str, change: StateChange) -> JsonDataset | str:
+def change_state(dataset: JsonDataset, change: StateChange, *, lock: str) -> JsonDataset | str:
     """Return the dataset in the requested state, or a warning if it is in that state already.
 
     `lock` is as in `update`. Raises `InvalidWorkitem` if there is no transition from the current state, if the lock is

@@ -100,6 +100,7 @@ def test_a_hyphen_belongs_to_an_offset_or_to_a_range(text: str, found: str | Bou
     [
         ("20240301", "+0100", "20240301+0100"),
         ("20240301 ", "-0500 ", "20240301-0500"),
+        ("20240301\0", "-0500\0", "20240301-0500"),
         ("20240301-0800", "+0100", "20240301-0800"),
         ("20240301", "+9900", "20240301"),
         ("20240301", "-0000", "20240301"),
@@ -111,6 +112,12 @@ def test_a_value_takes_the_offset_of_its_dataset(value: str, timezone: str, afte
     element = {"vr": "DT", "Value": [value]}
     assert with_timezone(element, {"00080201": {"vr": "SH", "Value": [timezone]}}) == {"vr": "DT", "Value": [after]}
     assert with_timezone(element, {}) == with_timezone(element, {"00080201": {"vr": "SH"}}) == element
+
+
+def test_the_index_files_the_wall_time_as_release_0_1_0_did() -> None:
+    """So a search finds the values with an offset in an older archive, and a deletion removes their postings."""
+    for offset in ("", "-0500", "+0530"):
+        assert canonical("DT", f"20240301120000{offset}") == "20240301120000.000000"
 
 
 # --- the index and `Query.matches` agree -----------------------------------------------------------------------------

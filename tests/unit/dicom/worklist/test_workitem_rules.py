@@ -243,7 +243,7 @@ def stored(state: str = "SCHEDULED", **different: JsonDataset | None) -> JsonDat
 @pytest.mark.parametrize("keyword", FORBIDDEN)
 def test_an_update_must_not_change_patient_and_request(keyword: str) -> None:
     with pytest.raises(InvalidWorkitem) as refused:
-        states.update(stored(), "", {tag(keyword): empty(keyword)}, "", NOW)
+        states.update(stored(), {tag(keyword): empty(keyword)}, lock="", transaction="", now=NOW)
     assert str(refused.value) == f"The attribute with tag {printed(keyword)} cannot be present."
 
 
@@ -252,19 +252,27 @@ def test_an_update_must_not_change_patient_and_request(keyword: str) -> None:
 )
 def test_an_update_must_not_empty_an_attribute(keyword: str) -> None:
     with pytest.raises(InvalidWorkitem) as refused:
-        states.update(stored(), "", {tag(keyword): empty(keyword)}, "", NOW)
+        states.update(stored(), {tag(keyword): empty(keyword)}, lock="", transaction="", now=NOW)
     assert str(refused.value) == f"The attribute with tag {printed(keyword)} must not be empty."
 
 
 def test_performed_items_need_output_information() -> None:
     with pytest.raises(InvalidWorkitem, match=r"The required tag '\(0040,4033\)' is missing\."):
-        states.update(stored("IN PROGRESS"), T, {"00741216": sequence({"00404028": sequence(CODE)})}, T, NOW)
-    assert states.update(stored("IN PROGRESS"), T, PERFORMED, T, NOW)["00741216"] == PERFORMED["00741216"]
+        states.update(
+            stored("IN PROGRESS"),
+            {"00741216": sequence({"00404028": sequence(CODE)})},
+            lock=T,
+            transaction=T,
+            now=NOW,
+        )
+    after = states.update(stored("IN PROGRESS"), PERFORMED, lock=T, transaction=T, now=NOW)
+    assert after["00741216"] == PERFORMED["00741216"]
 
 
 def test_an_update_replaces_whole_attributes() -> None:
     before = stored(T00404025=sequence(code("A"), code("B")))
-    after = states.update(before, "", {"00404025": sequence(code("C")), "00380500": text("LO", "x")}, "", NOW + 1)
+    change = {"00404025": sequence(code("C")), "00380500": text("LO", "x")}
+    after = states.update(before, change, lock="", transaction="", now=NOW + 1)
     changed = {"00404025": sequence(code("C")), "00380500": text("LO", "x")}
     assert after == before | changed | {"00404010": text("DT", "20240301090001.250000+0000")}
 
@@ -287,7 +295,7 @@ def test_the_states_and_locks_that_permit_an_update(
     state: str, lock: str, transaction: str, error: type[Exception], said: str
 ) -> None:
     with pytest.raises(error) as refused:
-        states.update(stored(state), lock, {"00741204": text("LO", "x")}, transaction, NOW)
+        states.update(stored(state), {"00741204": text("LO", "x")}, lock=lock, transaction=transaction, now=NOW)
     assert str(refused.value) == said
 
 
@@ -312,13 +320,13 @@ def test_every_transition(asked: str, current: str, code: str, holds: str) -> No
         code = "C301"
     change = states.StateChange(asked, T)
     if code == "ok":
-        assert states.change_state(dataset, lock, change) == dataset | {"00741000": text("CS", asked)}
+        assert states.change_state(dataset, change, lock=lock) == dataset | {"00741000": text("CS", asked)}
     elif code.startswith("B"):
-        said = states.change_state(dataset, lock, change)
+        said = states.change_state(dataset, change, lock=lock)
         assert said == f"The workitem instance is already in the final state '{asked}'. {code}."
     else:
         with pytest.raises(InvalidWorkitem) as refused:
-            states.change_state(dataset, lock, change)
+            states.change_state(dataset, change, lock=lock)
         assert str(refused.value) == f"The workitem instance can not transition to '{asked}' state: {code}."
 
 
@@ -342,11 +350,11 @@ def test_attributes_that_a_final_state_needs(asked: str, outer: str, needed: lis
     change = states.StateChange(asked, T)
     for keyword in needed:
         with pytest.raises(InvalidWorkitem, match="is missing") as refused:
-            states.change_state(without(dataset, tag(outer), tag(keyword)), T, change)
+            states.change_state(without(dataset, tag(outer), tag(keyword)), change, lock=T)
         assert printed(keyword) in str(refused.value)
     lacking = {name: each for name, each in dataset.items() if name != tag(outer)}
     with pytest.raises(InvalidWorkitem) as refused:
-        states.change_state(lacking, T, change)
+        states.change_state(lacking, change, lock=T)
     assert str(refused.value) == f"The required tag {printed(outer)} is missing."
 
 
@@ -358,7 +366,7 @@ def test_attributes_that_both_final_states_need(asked: str, keyword: str) -> Non
     dataset = stored("IN PROGRESS") | COMPLETE
     del dataset[tag(keyword)]
     with pytest.raises(InvalidWorkitem, match="is missing"):
-        states.change_state(dataset, T, states.StateChange(asked, T))
+        states.change_state(dataset, states.StateChange(asked, T), lock=T)
 
 
 @pytest.mark.parametrize(
