@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -46,7 +46,7 @@ from app.storage.records import postings
 from app.storage.records.documents import Documents
 from app.storage.records.losses import LostObjects
 from app.storage.search.planner import SearchPlanner
-from app.storage.table import clock, keys
+from app.storage.table import clock, keys, layout
 from app.storage.table.counters import SequenceCounter
 from app.storage.table.partitions import Partitions
 from app.storage.table.ports import BlobStore, Table
@@ -58,6 +58,9 @@ from app.storage.worklist.search import WorklistSearch
 from app.storage.worklist.workitems import Workitems
 
 __all__ = ["Engine", "build_engine", "build_services", "initialise"]
+
+_MIGRATIONS: Final[Mapping[int, layout.Migration]] = {}
+"""The steps from an older layout to the next one (`storage/table/layout.py`)."""
 
 _PROBE: Final = "health/probe"
 _REST_RATIO: Final = 1.0
@@ -94,12 +97,14 @@ def build_services(settings: Settings, engine: Engine, *, listening: float = 0) 
     """Return the use cases on an engine. An idle worker listens to the queue for `listening` seconds at a time.
 
     Seeds the default partition. Raises `DataPartitionsFeatureCannotBeDisabledException` where partitions cannot be
-    switched off (conformance §2.3), `ConfigurationError` when bodies cannot be spooled.
+    switched off (conformance §2.3), `ConfigurationError` when bodies cannot be spooled or a newer release wrote the data.
     """
     if settings.spool_dir and not os.access(settings.spool_dir, os.W_OK | os.X_OK):
         raise ConfigurationError(
             f"{variable('spool_dir')}='{settings.spool_dir}': There is no such folder to write to."
         )
+    layout.open_table(engine.table, _MIGRATIONS)
+    engine.record_layout(layout.CURRENT)
     archive = _archive(settings, engine)
     table, blobs, queue, operations = archive.table, archive.blobs, engine.queue, archive.operations
     instances, documents, files = archive.instances, archive.documents, archive.files

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 
 from app.settings import Settings
 from app.storage.operations.destinations import Destination, Opener, S3Target
+from app.storage.table import layout
 from app.storage.table.ports import BlobStore, Queue, Table
 
 # The engines are imported when they are used: a machine without S3 does not load boto3, which takes 30 MB.
@@ -22,12 +23,15 @@ class Engine:
     queue: Queue
     openers: Mapping[str, Opener] = field(default_factory=dict)
     """What opens a destination of an export, by the type of destination that a request names."""
+    record_layout: Callable[[int], None] = lambda _: None
+    """Writes the layout version outside of the table too, where the engine has a place for it."""
 
 
 def build_engine(settings: Settings) -> Engine:
     """Return the engine that the settings name. The embedded engine creates its data folder; nothing else is created.
 
-    Raises `ConfigurationError` when a client cannot be made or the export folder cannot be used.
+    Raises `ConfigurationError` when a client cannot be made, the export folder cannot be used, or a newer release wrote
+    the data folder.
     """
     return _aws(settings) if settings.engine == "aws" else _embedded(settings)
 
@@ -59,17 +63,19 @@ def _aws(settings: Settings) -> Engine:
 
 
 def _embedded(settings: Settings) -> Engine:
+    from app.engines.embedded import layout_file
     from app.engines.embedded.export import FileExports
     from app.engines.embedded.files import FileBlobs
     from app.engines.embedded.queue import TableQueue
     from app.engines.embedded.sqlite import SqliteTable
 
+    layout.check(layout_file.read(settings.data_dir) or layout.FIRST)
     table = SqliteTable(settings.data_dir / "index.sqlite")
     blobs = FileBlobs(settings.data_dir / "blobs")
     openers = {"s3": _opener_to_s3(settings.pool_size, blobs)}
     if settings.export_folder:
         openers["file"] = FileExports(settings.export_folder, blobs).open
-    return Engine(table, blobs, TableQueue(table), openers)
+    return Engine(table, blobs, TableQueue(table), openers, partial(layout_file.write, settings.data_dir))
 
 
 def _opener_to_s3(connections: int, blobs: BlobStore) -> Opener:

@@ -8,6 +8,7 @@ from a number: canonical values (dicom/query/matching.py) never hold control cha
 |-----------|----------------------------------------------------|--------------------------------------------------|
 | counter   | `counters` · `partition`, `sequence`,              | partition keys; watermarks and feed sequence;    |
 |           | `settled`, `workitem/{p}`                          | how far the feed is final; the order of workitems |
+| layout    | `layout` · `layout`                                | the form of all items: `table/layout.py`         |
 | partition | `partitions` · lower-cased name                    | list, lookup, conditional create                 |
 | study     | `{p}/study/{S}` · `study`, `series/{Se}`,          | existence, counts, a study in one query          |
 |           | `instance/{Se}/{I}`                                |                                                  |
@@ -71,6 +72,7 @@ PARTITIONS: Final = "partitions"
 PARTITION_COUNTER: Final = Key("counters", "partition")
 SEQUENCE_COUNTER: Final = Key("counters", "sequence")
 SETTLED: Final = Key("counters", "settled")
+LAYOUT: Final = Key("layout", "layout")
 
 
 def partition(name: str) -> Key:
