@@ -35,10 +35,13 @@ from app.services.update.task import BulkUpdateTask
 from app.services.worklist import Worklist
 from app.settings import Settings, variable
 from app.storage.feed.change_feed import FeedLog
+from app.storage.index.confirmation import Confirmation
 from app.storage.index.instances import Instances
 from app.storage.index.pages import InstancePages
 from app.storage.index.removal import InstanceRemoval
-from app.storage.index.sweep import InstanceVersion, Sweep
+from app.storage.index.removal_writer import RemovalWriter
+from app.storage.index.sweep import InstanceVersion
+from app.storage.index.sweep_worker import Sweep
 from app.storage.index.writer import IndexWriter
 from app.storage.operations.export_manifest import ExportManifest
 from app.storage.operations.operations import Operations
@@ -182,7 +185,8 @@ def _archive(settings: Settings, engine: Engine) -> _Archive:
     numbers = SequenceCounter(table)
     feed = FeedLog(table, numbers)
     query_tags = QueryTagStore(table)
-    removal = InstanceRemoval(table, numbers, feed, settings.delete_delay_seconds)
+    removal_writer = RemovalWriter(table, numbers=numbers, feed=feed, delay=settings.delete_delay_seconds)
+    removal = InstanceRemoval(table, removal_writer)
     return _Archive(
         table=table,
         blobs=engine.blobs,
@@ -195,7 +199,14 @@ def _archive(settings: Settings, engine: Engine) -> _Archive:
         partitions=Partitions(table),
         query_tags=query_tags,
         removal=removal,
-        index_writer=IndexWriter(table, numbers, feed, removal.take_back, query_tags.read),
+        index_writer=IndexWriter(
+            table,
+            numbers=numbers,
+            feed=feed,
+            read_tags=query_tags.read,
+            confirmation=Confirmation(table, removal.take_back),
+            help_cleanup=removal.help_cleanup,
+        ),
         operations=Operations(table),
         export_manifest=ExportManifest(table),
     )
@@ -232,7 +243,13 @@ def _maintenance(settings: Settings, archive: _Archive) -> tuple[Callable[[], bo
 
     # Index: files and rows that deletions and crashes left behind.
     entries_of = {"study": postings.entries_of, "workitem": workitems.entries_of}
-    sweep = Sweep(archive.table, archive.blobs, referenced, archive.removal.tidy, entries_of)
+    sweep = Sweep(
+        archive.table,
+        archive.blobs,
+        referenced=referenced,
+        clean_up=archive.removal.clean_up,
+        entries_of=entries_of,
+    )
 
     def sweep_step() -> bool:
         return sweep.run_once(clock.now()) > 0

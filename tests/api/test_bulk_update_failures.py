@@ -61,7 +61,7 @@ def test_deletion_removes_both_versions(
     serve: Serve, engine: bootstrap.Engine, monkeypatch: pytest.MonkeyPatch, level: str
 ) -> None:
     monkeypatch.setattr(version_changes, "READERS_SECONDS", 0)
-    monkeypatch.setattr(sweep, "TIDY_SECONDS", 0)
+    monkeypatch.setattr(sweep, "CLEANUP_SECONDS", 0)
     caller = PartitionClient(serve(delete_delay_seconds=0))
     versions: list[str] = []
     put = engine.blobs.put

@@ -1,10 +1,15 @@
-"""How a study or a series is closed as its last member goes, so that none that a client was told of is hidden with it.
+"""The closing state of study and series rows: a deletion of a last member and a store can run at the same time.
 
-A store that changes nothing of its series does not write the series' row, so the row's revision does not tell a
-deletion of it. Each therefore says what it does before it looks for the other: the deletion writes that the series is
-*ending* and then looks for instances; the store writes its instance and then looks at the series. One of them sees the
-other. Who stores in a series that is ending writes its row, and the deletion, which expects the row as it was, begins
-anew. A series that is new, or open again, is written with the row of its study, so there revisions are enough.
+A closing row hides everything in it. A deletion that removes the last instance of a series closes the series in the
+same write. A store that changes no attribute of its series does not write the series row, so the revision of that row
+does not tell the deletion of the store. Therefore each side writes first and then reads what the other side writes:
+
+1. The deletion sets `ending` on the series row. Then it looks for other instances of the series.
+2. The store writes its instance. Then it reads the series row.
+
+At least one of them sees the other. A store that reads `ending` writes the series row without it. The deletion expects
+the row as it wrote it, so its closing write conflicts and it starts again. A series that is new, or that was opened
+again, is written together with its study row, so revisions are sufficient for the study.
 """
 
 from __future__ import annotations
@@ -15,48 +20,48 @@ from app.storage.records.rows import DELETING, EMPTYING, InstanceRow, SeriesRow,
 from app.storage.table.ports import Change, Holds, Item, Put
 
 
-def ending(row: SeriesRow) -> Change:
-    """Return the write that announces that the last instance of a series is about to go."""
-    return _put(row, replace(row, ending=True, revision=row.revision + 1))
+def mark_ending(row: SeriesRow) -> Change:
+    """Return the write that announces that the last instance of a series is going to be removed."""
+    return _replace(row, replace(row, ending=True, revision=row.revision + 1))
 
 
-def staying(row: SeriesRow) -> Change:
-    """Return the write that keeps a series that was ending, for an instance was stored in it."""
-    return _put(row, replace(row, ending=False, revision=row.revision + 1))
+def clear_ending(row: SeriesRow) -> Change:
+    """Return the write that takes the announcement back, because an instance was stored in the series."""
+    return _replace(row, replace(row, ending=False, revision=row.revision + 1))
 
 
-def closed(row: StudyRow | SeriesRow, why: str) -> Change:
-    """Return the write that closes a study or series; one that is being deleted goes on being deleted."""
-    why = DELETING if DELETING in (why, row.closing) else EMPTYING
-    return _put(row, replace(row, closing=why, revision=row.revision + 1))
+def close(row: StudyRow | SeriesRow, reason: str) -> Change:
+    """Return the write that closes a study or series, for `EMPTYING` or `DELETING`. A row in `DELETING` stays in it."""
+    reason = DELETING if DELETING in (reason, row.closing) else EMPTYING
+    return _replace(row, replace(row, closing=reason, revision=row.revision + 1))
 
 
-def opened(row: StudyRow | SeriesRow) -> Change:
-    """Return the write that opens again what was closed as empty but is not."""
-    after = replace(row, closing="", revision=row.revision + 1)
-    return _put(row, replace(after, ending=False) if isinstance(after, SeriesRow) else after)
+def reopen(row: StudyRow | SeriesRow) -> Change:
+    """Return the write that opens a row again that was closed as empty but has a member."""
+    opened = replace(row, closing="", revision=row.revision + 1)
+    return _replace(row, replace(opened, ending=False) if isinstance(opened, SeriesRow) else opened)
 
 
-def touched(row: StudyRow | SeriesRow) -> Change:
-    """Return a write that changes nothing, but that no other write of the row survives."""
-    return _put(row, replace(row, revision=row.revision + 1))
+def new_revision(row: StudyRow | SeriesRow) -> Change:
+    """Return the write that only raises the revision, so that every other write that read the row conflicts."""
+    return _replace(row, replace(row, revision=row.revision + 1))
 
 
 def unchanged(row: StudyRow | SeriesRow) -> Holds:
-    """Return the expectation that nobody wrote the row since it was read."""
+    """Return the expectation that the row was not written since it was read."""
     return Holds("revision", row.revision)
 
 
-def is_open_in(row: StudyRow | SeriesRow, item: Item) -> bool:
-    """Tell whether an item is a series of this very study row, and not closing, or an instance of this series row."""
+def is_open_member(row: StudyRow | SeriesRow, item: Item) -> bool:
+    """Return whether an item is an instance of this series row, or a series of this study row that is not closing."""
     return item.fields[f"of_{row.level.word}"] == row.created and "closing" not in item.fields
 
 
-def astray(row: InstanceRow, series: SeriesRow | None, study: StudyRow | None) -> bool:
-    """Tell whether an instance belongs to rows that are not there any more."""
+def is_orphan(row: InstanceRow, series: SeriesRow | None, study: StudyRow | None) -> bool:
+    """Return whether an instance belongs to a study row or series row that does not exist any more."""
     return not (study and series and row.of_study == study.created and row.of_series == series.created)
 
 
-def _put(before: StudyRow | SeriesRow, after: StudyRow | SeriesRow) -> Change:
-    """Return the write of one state of a row in the place of another; its postings are the same."""
+def _replace(before: StudyRow | SeriesRow, after: StudyRow | SeriesRow) -> Change:
+    """Return the write that replaces a row by another state of it. Both states have the same postings."""
     return Put(after.item, unchanged(before))

@@ -1,4 +1,7 @@
-"""One all-or-nothing write that makes several instances exist, planned on rows read before."""
+"""The changes of one all-or-nothing write that makes several instances exist, computed from rows that were read before.
+
+Each row in the write expects the revision that was read. If another writer was faster, the whole write conflicts.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ from app.dicom.query.canonical import canonical_values
 from app.dicom.validation.attributes import CORE, MODALITY, Level
 from app.storage.feed.change_feed import FEED_ITEMS
 from app.storage.index import sweep
+from app.storage.index.removal_writer import removal_changes
 from app.storage.records import documents
 from app.storage.records.postings import postings
 from app.storage.records.rows import InstanceRow, SeriesRow, StudyRow, first_revision, member, merged
@@ -26,9 +30,12 @@ from app.storage.tags.query_tags import QueryTags
 
 
 class NewInstance(msgspec.Struct, frozen=True, kw_only=True):
-    """An instance about to exist. `metadata` and `frames` are packed documents; `native` as in `InstanceRow`.
+    """An instance whose blob is stored and whose row is not written yet.
 
-    `intent` is the record written before its blob was.
+    `size` in bytes. `metadata` and `frames` are packed documents (`storage/records/documents.py`); `frames` is empty
+    if there is no frame table. `native` as in `InstanceRow`. `intent` is the key of the record that was written before
+    the blob. `attributes` holds the searchable attributes by level, and `tags` the keys of the extended query tags that
+    they include.
     """
 
     version: sweep.InstanceVersion
@@ -41,7 +48,6 @@ class NewInstance(msgspec.Struct, frozen=True, kw_only=True):
     frames: bytes = b""
     native: tuple[int, ...] = ()
     tags: frozenset[str] = frozenset()
-    """The keys of the extended query tags that `attributes` were looked for under."""
 
     @property
     def uids(self) -> Uids:
@@ -49,7 +55,7 @@ class NewInstance(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def with_tags(new_instance: NewInstance, tags: QueryTags) -> NewInstance:
-    """Return an new_instance with its values of these extended query tags, if it was examined when there were others."""
+    """Return the instance with its values of these extended query tags, if it was examined for other ones."""
     if new_instance.tags == tags.keys:
         return new_instance
     dataset = orjson.loads(documents.unpack(new_instance.metadata))
@@ -62,22 +68,26 @@ def with_tags(new_instance: NewInstance, tags: QueryTags) -> NewInstance:
 
 
 class Plan:
-    """Collects the changes of as many new_instances as fit into one write; carries the snapshot forward as it goes."""
+    """Collects the changes of as many instances as fit in one write.
+
+    Each added instance changes the rows in `snapshot`, so that the next one is computed from the changed rows.
+    `created` holds (watermark, row) of the added instances, in order, and `new_instances` the instances themselves.
+    """
 
     def __init__(self, partition: Partition, snapshot: Snapshot) -> None:
         self.created: list[tuple[int, InstanceRow]] = []
         self.new_instances: list[NewInstance] = []
         self._partition = partition.key
         self._snapshot = snapshot
-        self._parts: dict[Key, dict[Key, Change]] = {}  # row -> what writing it means
-        self._before: dict[Key, StudyRow | SeriesRow | None] = {}
+        self._parts: dict[Key, dict[Key, Change]] = {}  # key of a row -> its changes and those of its postings
+        self._before: dict[Key, StudyRow | SeriesRow | None] = {}  # rows as they were read
         self._bytes = 0
 
     def add(self, new_instance: NewInstance, number: int) -> InstanceRow | None:
-        """Add an new_instance with its watermark; None if the write would grow too large (a first one is always taken)."""
+        """Add an instance and return its row. Return None if it does not fit; the first instance is always added."""
         old_study, study = self._study(new_instance, number)
         old_series, series = self._series(new_instance, number, study)
-        if study is old_study and series.created == number:  # see storage/index/closing.py
+        if study is old_study and series.created == number:  # a new series; see storage/index/closing.py
             study = replace(study, revision=study.revision + 1)
         row = _instance_row(new_instance, number, study, series)
         parts: dict[Key, dict[Key, Change]] = {}
@@ -103,23 +113,23 @@ class Plan:
         return row
 
     def changes(self) -> list[Change]:
-        """Return the changes, but for the feed entries of `created`."""
+        """Return the changes without the feed entries of `created`."""
         return list({key: change for part in self._parts.values() for key, change in part.items()}.values())
 
     def writes_parents_of(self, row: InstanceRow) -> bool:
-        """Tell whether the write covers the instance's study and series rows, so that no deletion can slip between."""
+        """Return whether the write includes the study row and the series row, so it conflicts with any deletion."""
         return (
             keys.study(row.partition, row.study) in self._parts
             and keys.series(row.partition, row.study, row.series) in self._parts
         )
 
-    def knew(self, study: StudyRow) -> bool:
-        """Tell whether the study is in no other state of a bulk update than this plan took it for."""
-        known = self._snapshot.studies[study.study]
-        return (study.update_id, study.writing) == (known.update_id, known.writing)
+    def has_same_update(self, study: StudyRow) -> bool:
+        """Return whether the study, as read now, is in the state of a bulk update that this plan is computed from."""
+        planned = self._snapshot.studies[study.study]
+        return (study.update_id, study.writing) == (planned.update_id, planned.writing)
 
-    def restatement(self, new_instance: NewInstance) -> list[Change]:
-        """Return the changes that put the study-level values of an instance that exists into its study row again."""
+    def study_value_changes(self, new_instance: NewInstance) -> list[Change]:
+        """Return the changes that write the study attributes of an existing instance into its study row again."""
         old = self._snapshot.studies[new_instance.version.study]
         new = replace(
             old, attributes=merged(old.attributes, new_instance.attributes[Level.STUDY]), revision=old.revision + 1
@@ -127,6 +137,7 @@ class Plan:
         return list(self._row_changes(old, new).values())
 
     def _study(self, new_instance: NewInstance, number: int) -> tuple[StudyRow | None, StudyRow]:
+        """Return the study row as read and as it is after the store. It is the same object if nothing changes."""
         uid = new_instance.version.study
         attributes = new_instance.attributes[Level.STUDY]
         modality = canonical_values(CORE[MODALITY], new_instance.attributes[Level.SERIES].get(MODALITY))
@@ -142,12 +153,14 @@ class Plan:
             return None, replace(new, modalities=modality)
         union = merged(old.attributes, attributes)
         modalities = tuple(sorted({*old.modalities, *modality}))
-        # While new versions are written, every store writes the row: so an update knows of each before it shows them.
+        # While a bulk update writes new versions, every store writes the study row. So the update learns of each
+        # store before it publishes the new versions.
         if union == old.attributes and modalities == old.modalities and not old.writing:
             return old, old
         return old, replace(old, attributes=union, modalities=modalities, revision=old.revision + 1)
 
     def _series(self, new_instance: NewInstance, number: int, study: StudyRow) -> tuple[SeriesRow | None, SeriesRow]:
+        """Return the series row as read and as it is after the store. It is the same object if nothing changes."""
         uid = new_instance.version.series
         attributes = new_instance.attributes[Level.SERIES]
         old = self._snapshot.series.get((study.study, uid))
@@ -168,19 +181,19 @@ class Plan:
         return old, replace(now, attributes=union, ending=False, revision=old.revision + 1)
 
     def _row_changes(self, old: StudyRow | SeriesRow | None, new: StudyRow | SeriesRow) -> dict[Key, Change]:
-        """Return the put of a row and the difference of its postings, against the row as it was before this plan."""
+        """Return the put of a row and the difference of its postings to those of the row as it was read."""
         before = self._before.get(new.key, old)
-        now, was = postings(new), postings(before) if before else {}
+        now, old_postings = postings(new), postings(before) if before else {}
         return {
-            **{gone: Delete(gone) for gone in was if gone not in now},
-            **{key: Put(item) for key, item in now.items() if key not in was},
+            **{key: Delete(key) for key in old_postings if key not in now},
+            **{key: Put(item) for key, item in now.items() if key not in old_postings},
             new.key: Put(new.item, Holds("revision", before.revision) if before else Absent()),
         }
 
     def _instance_changes(self, new_instance: NewInstance, row: InstanceRow) -> dict[Key, Change]:
         old = self._snapshot.instances.get(new_instance.uids)
         changes: dict[Key, Change] = {}
-        if old:  # left behind under an earlier study or series of these UIDs: its place is taken
+        if old:  # a remainder of an earlier study or series with these UIDs: the new row replaces it
             changes |= removal_changes(old)
         changes[row.key] = Put(row.item, Holds("revision", old.revision) if old else Absent())
         added = [documents.metadata_item(row, new_instance.metadata)]
@@ -188,22 +201,8 @@ class Plan:
             added.append(documents.frames_item(row, new_instance.frames))
         added += postings(row).values()
         changes |= {item.key: Put(item) for item in added}
-        changes[new_instance.intent] = sweep.fulfilled(new_instance.intent)
+        changes[new_instance.intent] = sweep.drop_intent(new_instance.intent)  # conflicts if the sweep has taken it
         return changes
-
-
-def removal_changes(row: InstanceRow, delay: int = 0) -> dict[Key, Change]:
-    """Return the changes that unmake an instance, but for its feed entry: row, postings, tag errors, all versions'
-    documents, and their blobs queued."""
-    versions = [row.with_file(file) for file in row.files]
-    gone = [*(key for each in versions for key in documents.keys_of(each)), *postings(row)]
-    gone += [keys.tag_error(*error) for error in row.errors.items()]
-    queued = [sweep.removal(sweep.version_of(each), delay) for each in versions]
-    return {
-        **{key: Delete(key) for key in gone},
-        row.key: Delete(row.key, Holds("revision", row.revision)),
-        **{each.key: each for each in queued},
-    }
 
 
 def _instance_row(new_instance: NewInstance, number: int, study: StudyRow, series: SeriesRow) -> InstanceRow:

@@ -47,7 +47,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from app.storage.table.ports import Key, Range, starting
+from app.storage.table.ports import ALL, Key, Range, starting
 
 NEWEST: Final = 2**63 - 1
 """A sequence number above all others."""
@@ -108,6 +108,20 @@ def instances_of(series: str) -> Range:
 def instances_beyond(sort_key: str) -> Range:
     """The instances of a study after the one under this sort key; all of them after an empty one."""
     return Range(f"{sort_key} ", INSTANCES.high) if sort_key else INSTANCES
+
+
+def rows_after(sort_key: str, between: Range = ALL) -> Range:
+    """The rows of a study in a range that sort after this sort key; all of the range after an empty one."""
+    return between._replace(low=f"{sort_key} ") if sort_key else between
+
+
+def before_instances_of(series: str) -> str:
+    """A sort key that sorts just before the instances of a series."""
+    return f"instance/{series}"
+
+
+BEFORE_SERIES: Final = "series"
+"""A sort key that sorts just before the series of a study."""
 
 
 def metadata_items(p: int, study: str) -> str:

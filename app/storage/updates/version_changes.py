@@ -73,7 +73,7 @@ def add_pending(new: NewVersion, watermark: int, update_id: str, attributes: Map
         *replaced(row, after),
         Put(documents.metadata_item(row.with_file(file), new.metadata)),
         Put(Item(keys.feed(watermark), {"sealed": True})),
-        sweep.fulfilled(new.intent),
+        sweep.drop_intent(new.intent),
         *_drop_pending_file(row),
     ]
     return [*changes, Put(documents.frames_item(row.with_file(file), new.frames))] if new.frames else changes
@@ -92,7 +92,7 @@ def make_current(
     changes = replaced(row, after)
     if row.original:
         intermediate = replace(sweep.version_of(row), watermark=row.watermark)
-        changes.append(sweep.removal(intermediate, READERS_SECONDS))
+        changes.append(sweep.queue_removal(intermediate, READERS_SECONDS))
     return after, changes
 
 
@@ -106,4 +106,4 @@ def _drop_pending_file(row: InstanceRow) -> list[Change]:
     if row.pending is None or row.pending.file is None:
         return []
     old = row.with_file(row.pending.file)
-    return [*(Delete(key) for key in documents.keys_of(old)), sweep.removal(sweep.version_of(old), 0)]
+    return [*(Delete(key) for key in documents.keys_of(old)), sweep.queue_removal(sweep.version_of(old), 0)]

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from app.services.store.report import EXISTS, FAILED
-from app.storage.index.sweep import INTENT_SECONDS, MAX_RETRIES, RETRY_SECONDS, TIDY_SECONDS
+from app.storage.index.sweep import CLEANUP_SECONDS, INTENT_SECONDS
+from app.storage.index.sweep_worker import MAX_RETRIES, RETRY_SECONDS
 from tests.support.archive import Archive, Uids, file
 from tests.support.clock import AdvanceClock
 from tests.support.faults import AFTER, BEFORE, FOR_EVER, Rule, Stage, conflict, fail
@@ -89,7 +90,7 @@ def test_a_study_that_cannot_be_tidied_comes_back_and_keeps_nobody_waiting(
     archive.delete(B[0])  # closed, but nothing could be unmade
     assert archive.visible() == {A}
     for tries in (2, 3):
-        advance_clock(TIDY_SECONDS)
+        advance_clock(CLEANUP_SECONDS)
         archive.work()
         assert fault.hits == tries
     archive.faults.clear()
