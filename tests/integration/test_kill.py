@@ -1,4 +1,4 @@
-"""`kill -9` in the middle of stores and of background work, and what is there after a restart."""
+"""kill -9 during stores and background work, and the state after a restart."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def archive(folder: Path) -> Iterator[Copy]:
 
 
 def kill(copy: Copy) -> None:
-    """Kill the whole of it at once, as a power cut of its processes would."""
+    """Kill all processes of the copy at once."""
     for process in reversed(_family(copy.process.pid)):
         os.kill(process, signal.SIGKILL)
     copy.process.wait()
@@ -45,7 +45,7 @@ def _family(process: int) -> list[int]:
 
 
 class Writer(threading.Thread):
-    """Stores instances of one study until the server goes away; remembers what was acknowledged."""
+    """Stores instances of one study until the server ends. Remembers those that were acknowledged."""
 
     def __init__(self, url: str, study: str) -> None:
         super().__init__()
@@ -89,13 +89,13 @@ def feed(url: str) -> list[tuple[str, str, str]]:
 
 
 @pytest.mark.parametrize("seconds", [0.15, 0.4, 0.9])
-def test_every_acknowledged_instance_survives_and_nothing_is_half_there(tmp_path: Path, seconds: float) -> None:
+def test_every_acknowledged_instance_survives_and_none_is_incomplete(tmp_path: Path, seconds: float) -> None:
     studies = [uid() for _ in range(4)]
     with archive(tmp_path) as copy:
         writers = [Writer(copy.url, study) for study in studies]
         for writer in writers:
             writer.start()
-        time.sleep(seconds)  # how long they write; whatever is acknowledged by then counts
+        time.sleep(seconds)  # the writers store for so long
         kill(copy)
         for writer in writers:
             writer.join()
@@ -103,7 +103,7 @@ def test_every_acknowledged_instance_survives_and_nothing_is_half_there(tmp_path
     tried = set().union(*(writer.tried for writer in writers))
 
     with archive(tmp_path) as copy:
-        time.sleep(6)  # a gap in the feed is sealed by its readers after five seconds
+        time.sleep(6)  # readers of the feed close a gap after five seconds
         requests.get(f"{copy.url}/v1/changefeed/latest")
         there = set()
         for uids in tried:
@@ -133,7 +133,7 @@ def test_every_acknowledged_instance_survives_and_nothing_is_half_there(tmp_path
 
 
 def swept(folder: Path) -> int:
-    """Sweep as if every intent were due; return how many files are left."""
+    """Sweep as if every intent were due. Return how many files are left."""
     settings = Settings(data_dir=folder)
     engine = bootstrap.build_engine(settings)
     services = bootstrap.build_services(settings, engine)
@@ -147,7 +147,7 @@ def swept(folder: Path) -> int:
 
 
 def test_an_operation_survives_its_worker(tmp_path: Path) -> None:
-    """A bulk update and a re-index, killed a few times on their way, end as if nothing had happened."""
+    """A bulk update and a re-index are killed several times. Both still end with the right result."""
     study, instances = uid(), [uid() for _ in range(300)]
     with archive(tmp_path) as copy:
         for start in range(0, 300, 50):

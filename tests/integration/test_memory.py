@@ -17,7 +17,7 @@ pytestmark = pytest.mark.integration
 MEBIBYTE = 1024 * 1024
 PIXELS = 300 * MEBIBYTE
 MOST = 64 * MEBIBYTE
-"""What one request may take of a server process on top, whatever its size."""
+"""How much memory one request may add to a server process. This does not depend on the size of the request."""
 
 CLINIC = "/v2/partitions/clinic-a"
 STUDY = "/studies/2.25.1"
@@ -25,7 +25,7 @@ ITSELF = f"{CLINIC}{STUDY}/series/2.25.2/instances/2.25.3"
 
 
 def large() -> Iterator[bytes]:
-    """An instance of 300 MiB, a piece at a time."""
+    """An instance of 300 MiB, in pieces."""
     head = make_instance(study="2.25.1", series="2.25.2", instance="2.25.3", pixel=b"\0" * 8)
     at = head.rindex(b"\xe0\x7f\x10\x00OW\0\0") + 8
     yield head[:at] + PIXELS.to_bytes(4, "little")
@@ -47,12 +47,12 @@ def digest(chunks: Iterator[bytes]) -> str:
 
 
 class Peak:
-    """The most memory that any of some processes has taken since this was made, in bytes on top of what it had."""
+    """The largest growth of the memory of any of these processes since this object was made, in bytes."""
 
     def __init__(self, parent: int) -> None:
         self._before = {process: _bytes(process, "VmRSS") for process in _family(parent)}
         for process in self._before:
-            Path(f"/proc/{process}/clear_refs").write_text("5")  # forgets the peak so far
+            Path(f"/proc/{process}/clear_refs").write_text("5")  # resets the peak
 
     def grown(self) -> int:
         return max(_bytes(process, "VmHWM") - before for process, before in self._before.items())
@@ -71,7 +71,7 @@ def _bytes(process: int, field: str) -> int:
 def test_an_instance_of_300_megabytes_streams_in_and_out(tmp_path: Path) -> None:
     with served({"BULKHEAD_DATA_DIR": str(tmp_path), "BULKHEAD_LOG_LEVEL": "error"}) as copy:
         small = make_instance(study="2.25.9")
-        for _ in range(8):  # so that each process has loaded what it needs
+        for _ in range(8):  # each process then has loaded its modules
             requests.post(f"{copy.url}{CLINIC}/studies", data=small, headers={"Content-Type": "application/dicom"})
             requests.get(f"{copy.url}{CLINIC}/studies/2.25.9")
         peak = Peak(copy.process.pid)

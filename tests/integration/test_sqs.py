@@ -1,4 +1,4 @@
-"""Work announced through SQS: the contract suite over the wire (moto's server), and a worker that hears of it.
+"""Announcements of work through SQS: the contract suite on the server of moto, and a worker that receives them.
 
 The server takes an operation and announces it; a `bulkhead worker` in a process of its own receives the message and
 does the work. Table and bucket are DynamoDB Local and `rclone serve s3`.
@@ -33,7 +33,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
 
 @pytest.fixture(scope="module")
 def environment() -> Iterator[dict[str, str]]:
-    """Where SQS is, for clients of this process and of others."""
+    """The variables that name the SQS server, set in this process and for others."""
     server = ThreadedMotoServer("127.0.0.1", free_port(), verbose=False)
     server.start()
     host, port = server.get_host_and_port()
@@ -59,7 +59,7 @@ def queue(environment: dict[str, str]) -> Queue:
     return SqsQueue(clients.sqs(), new_queue())
 
 
-def test_a_worker_elsewhere_hears_of_an_operation(
+def test_another_worker_receives_an_operation(
     environment: dict[str, str], tmp_path: Path, pytestconfig: pytest.Config
 ) -> None:
     with ExitStack() as running:

@@ -1,4 +1,4 @@
-"""Two copies of Bulkhead share one archive behind nginx, on both engines: what one stores, the other has."""
+"""Two copies of Bulkhead behind nginx share one archive, on both engines."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def archive(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 
 def _environment(engine: str, folder: Path, repository: Path, running: ExitStack) -> dict[str, str]:
-    """Return the settings of both copies: embedded learns its address from nginx, aws is told its public URL."""
+    """Return the settings of both copies. With aws they have a public URL, with embedded they trust nginx."""
     shared = {"BULKHEAD_ENGINE": engine, "BULKHEAD_TRUSTED_PROXIES": "1", "BULKHEAD_LOG_LEVEL": "warning"}
     if engine == "embedded":
         return shared | {"BULKHEAD_DATA_DIR": str(folder / "data")}
@@ -90,7 +90,7 @@ def _sop(instance: bytes) -> str:
     return str(read(instance).SOPInstanceUID)
 
 
-def test_both_copies_take_their_turn(archive: Archive) -> None:
+def test_nginx_sends_requests_to_both_copies(archive: Archive) -> None:
     answers = [requests.get(f"{archive.url}/health/check") for _ in range(8)]
     assert {answer.status_code for answer in answers} == {200}
     assert len({answer.headers["X-Copy"] for answer in answers}) == 2
@@ -133,7 +133,7 @@ def test_twenty_first_stores_make_one_partition(archive: Archive) -> None:
         assert _uids(found) == {_sop(each) for each in instances}
 
 
-def test_of_sixteen_stores_of_one_instance_exactly_one_wins(archive: Archive) -> None:
+def test_one_of_sixteen_stores_of_one_instance_succeeds(archive: Archive) -> None:
     instance = make_instance()
     contested = Partition(archive.url, "contested")
     with ThreadPoolExecutor(16) as clients:
@@ -145,7 +145,7 @@ def test_of_sixteen_stores_of_one_instance_exactly_one_wins(archive: Archive) ->
     assert len(contested.search(StudyInstanceUID=str(read(instance).StudyInstanceUID))) == 1
 
 
-def test_links_lead_to_where_the_client_came_from(archive: Archive, request: pytest.FixtureRequest) -> None:
+def test_links_have_the_address_that_the_client_used(archive: Archive, request: pytest.FixtureRequest) -> None:
     outside = PUBLIC_URL if "aws" in request.node.name else archive.url
     instance = make_instance()
     stored = Partition(archive.url, "linked").store(instance).json()
@@ -170,7 +170,7 @@ def test_the_feed_is_one_for_both_copies(archive: Archive) -> None:
     assert [each for _, each in first][-6:] == [_sop(each) for each in instances]
 
 
-def test_a_killed_copy_takes_nothing_with_it(tmp_path: Path) -> None:
+def test_a_killed_copy_loses_no_instance(tmp_path: Path) -> None:
     environment = {"BULKHEAD_DATA_DIR": str(tmp_path / "data"), "BULKHEAD_LOG_LEVEL": "warning"}
     with served(environment) as staying, ExitStack() as leaving:
         going = leaving.enter_context(served(environment))
@@ -196,6 +196,6 @@ def test_a_killed_copy_takes_nothing_with_it(tmp_path: Path) -> None:
 
 
 def _kill_family(copy: Copy) -> None:
-    """Kill the copy's processes, as a power cut would."""
+    """Kill all processes of the copy."""
     for pid in family(copy.process.pid):
         os.kill(pid, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""The command: what it says, and the exit code it says it with."""
+"""The command: its output and its exit codes."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_serve_refuses_before_any_process_starts(monkeypatch: pytest.MonkeyPatch
     assert "DataPartitionsFeatureCannotBeDisabledException" in result.stderr
 
 
-def test_an_absent_store_ends_with_exit_code_1(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_table_ends_with_exit_code_1(monkeypatch: pytest.MonkeyPatch) -> None:
     error = StorageUnavailable()
     error.__cause__ = NotADirectoryError("/srv is no folder")
     monkeypatch.setattr(bootstrap, "initialise", refuse(error))
@@ -53,14 +53,14 @@ def test_an_absent_store_ends_with_exit_code_1(monkeypatch: pytest.MonkeyPatch) 
     assert "The data store operation failed. NotADirectoryError: /srv is no folder" in result.stderr
 
 
-def test_what_the_engine_met_is_told_to_the_operator(tmp_path: Path) -> None:
+def test_the_operator_sees_the_cause_of_a_failure(tmp_path: Path) -> None:
     (tmp_path / "index.sqlite").write_bytes(b"not a database" * 1000)
     result = bulkhead("serve", BULKHEAD_DATA_DIR=str(tmp_path))
     assert result.exit_code == 1
     assert "The data store operation failed. DatabaseError: file is not a database" in result.stderr
 
 
-def test_init_makes_the_data_folder_and_may_be_repeated(tmp_path: Path) -> None:
+def test_init_creates_the_data_folder_and_may_be_repeated(tmp_path: Path) -> None:
     folder = tmp_path / "archive"
     for _ in range(2):
         result = bulkhead("init", BULKHEAD_DATA_DIR=str(folder))
@@ -69,7 +69,7 @@ def test_init_makes_the_data_folder_and_may_be_repeated(tmp_path: Path) -> None:
     assert str(folder) in result.stdout
 
 
-def test_settings_prints_the_values_of_now() -> None:
+def test_settings_prints_the_current_values() -> None:
     result = bulkhead("settings", BULKHEAD_PORT="9000")
     assert "| `BULKHEAD_PORT` | `9000` |" in result.stdout
     assert len(result.stdout.splitlines()) == len(settings_table().splitlines())

@@ -1,4 +1,4 @@
-"""The server's worker: how long it waits for clients, and what it says to those who do not speak HTTP."""
+"""The gunicorn worker: how long it waits for clients, and how it answers a malformed request."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gunicorn.http import errors
 from app.entry.keepalive import KeepAliveWorker, limit_silence
 
 
-def test_a_silent_client_is_given_up() -> None:
+def test_the_connection_of_a_silent_client_is_closed() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         limit_silence(listener, 7)
         with socket.create_connection(listener.getsockname()), listener.accept()[0] as accepted:
@@ -35,7 +35,7 @@ def test_a_silent_client_is_given_up() -> None:
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_what_is_no_request_is_refused_in_plain_text_and_not_quoted_in_the_log(
+def test_a_malformed_request_is_refused_in_plain_text_and_not_quoted_in_the_log(
     error: Exception, status: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     worker = KeepAliveWorker.__new__(KeepAliveWorker)

@@ -1,4 +1,4 @@
-"""What log lines say, and what they never say."""
+"""What log lines contain, and what they never contain."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def fail(patient: str) -> None:
 
 @pytest.mark.parametrize("form", ["json", "console"])
 @pytest.mark.parametrize("foreign", [True, False])
-def test_an_error_is_told_by_classes_codes_and_places(
+def test_an_error_is_logged_with_classes_codes_and_traceback(
     form: str, foreign: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
     logs.configure("info", form)
@@ -54,7 +54,7 @@ def test_an_error_is_told_by_classes_codes_and_places(
         assert (line["event"], line["error"]) == ("broken", ["ValueError", "OSError ENOSPC"])
 
 
-def test_a_fault_of_background_work_is_told_without_what_it_says(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_error_of_background_work_is_logged_without_its_message(capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure("info", "json")
     stop = threading.Event()
 
@@ -71,7 +71,7 @@ def test_a_fault_of_background_work_is_told_without_what_it_says(capsys: pytest.
 
 
 @pytest.mark.parametrize(("level", "told"), [("debug", ["info", "warning"]), ("error", [])])
-def test_the_server_never_says_which_path_was_asked_for(
+def test_the_server_never_logs_the_path_of_a_request(
     level: str, told: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     logs.configure(level, "json")

@@ -1,4 +1,4 @@
-"""Settings: every fault is named at once, and the README's table is the code's."""
+"""Settings: all faults are reported together, and the table in the README is generated from the code."""
 
 from dataclasses import fields
 from pathlib import Path
@@ -21,7 +21,7 @@ def faults(**environment: str) -> list[str]:
     return str(caught.value).splitlines()
 
 
-def test_nothing_set_is_every_default() -> None:
+def test_without_variables_every_setting_has_its_default() -> None:
     settings = Settings.from_environment({"PATH": "/bin"})
     assert settings == Settings()
     assert (settings.host, settings.port, settings.engine) == ("127.0.0.1", 8080, "embedded")
@@ -80,7 +80,7 @@ def test_the_aws_engine_needs_its_table_and_bucket() -> None:
 @pytest.mark.parametrize(
     "url", ["dicom.test", "ftp://dicom.test", "http://", "http://[", "https://a/?b=c", "http://a/#b"]
 )
-def test_a_public_url_is_absolute_and_bare(url: str) -> None:
+def test_a_public_url_is_absolute_and_has_no_query(url: str) -> None:
     assert faults(BULKHEAD_PUBLIC_URL=url)[0].startswith(f"BULKHEAD_PUBLIC_URL={url!r}: ")
 
 
@@ -95,7 +95,7 @@ def test_a_public_url_is_absolute_and_bare(url: str) -> None:
         ("CORS_METHODS", "GET POST"),
     ],
 )
-def test_what_a_browser_may_send_is_named_and_no_pattern(setting: str, text: str) -> None:
+def test_origins_headers_and_methods_are_names_and_not_patterns(setting: str, text: str) -> None:
     (fault,) = faults(**{f"BULKHEAD_{setting}": f"*,{text}" if "ORIGIN" in setting else text})
     assert fault.startswith(f"BULKHEAD_{setting}=")
     assert f"{text!r} is not" in fault
@@ -132,14 +132,14 @@ def test_server_processes_follow_the_setting_or_the_cpus() -> None:
     assert Settings(workers=0).server_processes >= 2
 
 
-def test_the_readme_holds_the_table_of_settings() -> None:
+def test_the_readme_has_the_table_of_settings() -> None:
     _, _, after = README.read_text(encoding="utf-8").partition("<!-- settings -->\n")
     table, marker, _ = after.partition("<!-- /settings -->")
     assert marker, "README.md has lost the markers around its table of settings"
     assert table.strip() == settings_table().strip()
 
 
-def test_the_table_shows_current_values_when_given() -> None:
+def test_the_table_shows_current_values() -> None:
     table = settings_table(Settings(port=9, cors_origins=("a", "b")))
     assert "| Setting | Value | Meaning |" in table
     assert "| `BULKHEAD_PORT` | `9` |" in table

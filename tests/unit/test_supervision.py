@@ -1,4 +1,4 @@
-"""The server and its worker live and die as promised, `kill -9` included. Ends of file stand for ends of processes."""
+"""Supervision of server and worker, also after kill -9. An end of file on the pipe shows the end of all processes."""
 
 from __future__ import annotations
 
@@ -30,21 +30,21 @@ sys.exit(Supervisor([*child, "server"], [*child, "worker"], between_starts=0).ru
 
 
 class Family:
-    """A supervisor with its two children; `pids` are those that have said they are there."""
+    """A supervisor with its two children. `pids` has the children that have started."""
 
     def __init__(self) -> None:
         self.parent = subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, text=True)
         self.pids: dict[str, int] = {}
 
     def meet(self) -> str:
-        """Wait for one child to say its name."""
+        """Wait until one child has printed its name."""
         assert self.parent.stdout is not None
         name, pid = self.parent.stdout.readline().split()
         self.pids[name] = int(pid)
         return name
 
     def all_gone(self) -> bool:
-        """Wait until no process holds our pipe any more."""
+        """Wait until no process has the pipe open."""
         assert self.parent.stdout is not None
         return self.parent.stdout.read() == ""
 
@@ -83,7 +83,7 @@ def test_when_the_server_is_killed_the_worker_stops(family: Family) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process of its parent's death")
-def test_when_the_supervisor_is_killed_nothing_runs_on(family: Family) -> None:
+def test_when_the_supervisor_is_killed_both_children_stop(family: Family) -> None:
     family.parent.kill()
     assert family.all_gone()
 

@@ -1,4 +1,4 @@
-"""The worker's loop: every step has its turn, and no fault of one ends it."""
+"""The loop of the worker: it runs every step, and an error of a step does not end it."""
 
 import threading
 
@@ -6,7 +6,7 @@ from app.entry.worker import work
 
 
 class Steps:
-    """Three steps; the loop is stopped when the last has been taken `rounds` times."""
+    """Three steps. The loop stops when the last one has run `rounds` times."""
 
     def __init__(self, rounds: int) -> None:
         self.stop = threading.Event()
@@ -28,19 +28,19 @@ class Steps:
         return False
 
 
-def test_a_faulty_step_does_not_keep_the_others_from_their_turn() -> None:
+def test_the_other_steps_run_when_one_fails() -> None:
     steps = Steps(rounds=3)
     work((steps.faulty, steps.busy, steps.last), steps.stop)
     assert steps.taken == ["faulty", "busy", "last"] * 3
 
 
-def test_no_step_is_begun_once_told_to_stop() -> None:
+def test_no_step_begins_after_a_stop() -> None:
     steps = Steps(rounds=1)
     work((steps.last, steps.busy), steps.stop)
     assert steps.taken == ["last"]
 
 
-def test_a_stop_ends_the_rest_between_looks() -> None:
+def test_a_stop_ends_the_pause() -> None:
     steps = Steps(rounds=2)
     looked = threading.Event()
 

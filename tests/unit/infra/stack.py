@@ -1,4 +1,4 @@
-"""The CloudFormation template, deployed whole into moto."""
+"""The CloudFormation template, deployed into moto."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ REGION: Final = "eu-west-1"
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """What stands after the deployment: the stack's outputs, its physical names, the types moto passed over."""
+    """The deployed stack: its outputs, its physical names, and the types of resources that moto skipped."""
 
     outputs: dict[str, str]
     names: dict[str, str]
@@ -36,13 +36,13 @@ class Stack:
 
 @contextmanager
 def deployed_stack(*, endpoints: bool = False, **parameters: str) -> Iterator[Stack]:
-    """Deploy the template into an empty moto; everything is gone afterwards."""
+    """Deploy the template into an empty moto. It is removed at the end."""
     with mocked_aws(REGION):
         yield deploy("archive", endpoints=endpoints, **parameters)
 
 
 def deploy(name: str, *, endpoints: bool = False, **parameters: str) -> Stack:
-    """Deploy the template once more into a moto that runs already; with gateway endpoints if asked for."""
+    """Deploy the template into the moto that runs. `endpoints` adds the gateway endpoints."""
     cloudformation = boto3.client("cloudformation")
     given = _network(endpoints) | parameters
     with warnings.catch_warnings(record=True) as heard:

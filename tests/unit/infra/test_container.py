@@ -33,7 +33,7 @@ def said(instruction: str) -> list[str]:
     return [rest for name, rest in FINAL if name == instruction]
 
 
-def test_it_runs_as_one_who_is_not_root_and_as_the_template_says() -> None:
+def test_it_does_not_run_as_root_but_as_the_user_of_the_template() -> None:
     (user,) = said("USER")
     uid = user.split(":")[0]
     assert int(uid) > 0
@@ -48,7 +48,7 @@ def test_the_final_stage_installs_nothing() -> None:
     assert not re.search(r"\b(pip|apt-get|apt|gcc|make)\b", " ".join(said("RUN")))
 
 
-def test_it_writes_to_its_volumes_alone() -> None:
+def test_it_writes_only_to_its_volumes() -> None:
     assert said("VOLUME") == ['["/data", "/spool"]']
     (environment,) = said("ENV")
     settings = Settings.from_environment(dict(pair.split("=", 1) for pair in environment.split()))
@@ -56,13 +56,13 @@ def test_it_writes_to_its_volumes_alone() -> None:
     assert settings.host == "0.0.0.0"
 
 
-def test_it_listens_where_it_says_and_asks_after_its_health() -> None:
+def test_its_port_and_its_health_check() -> None:
     assert said("EXPOSE") == [str(Settings().port)]
     (check,) = said("HEALTHCHECK")
     assert "/health/check" in check
 
 
-def test_the_build_context_holds_what_is_copied() -> None:
+def test_the_build_context_has_the_copied_files() -> None:
     assert IGNORED[0] == "*"
     copied = [rest.split()[:-1] for stage in (0, 1) for name, rest in instructions(stage) if name == "COPY"]
     sources = {source for words in copied if not words[0].startswith("--") for source in words}

@@ -1,4 +1,4 @@
-"""The contract suites of both ports, on the table and the bucket that the template makes."""
+"""The contract suites of both ports, on the table and the bucket of the template."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_s3 import S3Client
 
-# Every suite, those of tomorrow included, but for the races: moto in one process is not safe among threads, and it is
-# DynamoDB, not the template, that keeps that promise (tests/integration runs them on a real server).
+# Every suite, also later ones, except those with several threads: moto in one process is not safe for threads. DynamoDB
+# keeps these promises, not the template, and tests/integration runs them on a real server.
 globals().update(
     {name: each for suite in (test_table, test_blobs) for name, each in vars(suite).items() if name.startswith("Test")}
 )
@@ -42,9 +42,9 @@ def s3(stack: Stack) -> S3Client:
     return clients.s3()
 
 
-@pytest.fixture(params=["moto"])  # the suites leave out, by this name, what moto does otherwise than DynamoDB
+@pytest.fixture(params=["moto"])  # by this name the suites skip what moto does differently
 def table(stack: Stack, dynamodb: DynamoDBClient) -> Iterator[Table]:
-    """The template's table, emptied after each test."""
+    """The table of the template. It is emptied after each test."""
     yield DynamoTable(dynamodb, stack.table)
     for page in dynamodb.get_paginator("scan").paginate(TableName=stack.table, ProjectionExpression="pk, sk"):
         for key in page["Items"]:
@@ -53,7 +53,7 @@ def table(stack: Stack, dynamodb: DynamoDBClient) -> Iterator[Table]:
 
 @pytest.fixture(params=["moto"])
 def blobs(stack: Stack, s3: S3Client) -> Iterator[BlobStore]:
-    """The template's bucket, emptied after each test."""
+    """The bucket of the template. It is emptied after each test."""
     store = S3Blobs(s3, stack.bucket)
     yield store
     listed = s3.get_paginator("list_objects_v2").paginate(Bucket=stack.bucket)

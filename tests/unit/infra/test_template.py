@@ -1,4 +1,4 @@
-"""The template as deployed in moto where moto applies it, as written where moto passes over it."""
+"""The template: deployed in moto, or read from the file where moto ignores it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from app.settings import Settings
 from tests.unit.infra.stack import TEMPLATE, Stack, deploy, deployed_stack
 
 PASSED_OVER = frozenset(
-    # Types that moto's CloudFormation does not know: it deploys the rest of the template and leaves these out.
+    # Types that the CloudFormation of moto does not know. It deploys the rest of the template.
     {
         "AWS::S3::BucketPolicy",
         "AWS::SQS::QueuePolicy",
@@ -29,7 +29,7 @@ PASSED_OVER = frozenset(
 ENGINE = TEMPLATE.parents[1] / "app" / "engines" / "aws"
 NO_CALLS = {"meta", "get_paginator"}
 ACTIONS: dict[str, tuple[str, ...]] = {
-    "assume_role": (),  # of the roles that the operator names, by a policy of its own
+    "assume_role": (),  # a separate policy allows it for the roles that the operator names
     "batch_get_item": ("dynamodb:BatchGetItem",),
     "change_message_visibility": ("sqs:ChangeMessageVisibility",),
     "copy": ("s3:GetObject", "s3:PutObject"),
@@ -39,7 +39,7 @@ ACTIONS: dict[str, tuple[str, ...]] = {
     "delete_objects": ("s3:DeleteObject", "s3:DeleteObjectVersion"),
     "get_bucket_versioning": ("s3:GetBucketVersioning",),
     "get_item": ("dynamodb:GetItem",),
-    "get_object": ("s3:GetObject", "s3:ListBucket"),  # the latter, so that a missing object is 404 and not 403
+    "get_object": ("s3:GetObject", "s3:ListBucket"),  # with ListBucket a missing object gives 404 and not 403
     "get_queue_attributes": ("sqs:GetQueueAttributes",),
     "head_object": ("s3:GetObject",),
     "list_object_versions": ("s3:ListBucketVersions",),
@@ -66,7 +66,7 @@ def stack() -> Iterator[Stack]:
         yield stack
 
 
-def test_cfn_lint_has_nothing_to_say() -> None:
+def test_cfn_lint_finds_no_fault() -> None:
     assert [f"{match.linenumber}: {match.message}" for match in lint_file(Path(TEMPLATE))] == []
 
 
@@ -74,7 +74,7 @@ def test_moto_deploys_all_but_the_types_it_does_not_know(stack: Stack) -> None:
     assert stack.passed_over == PASSED_OVER
 
 
-# --- what must never be lost ------------------------------------------------------------------------------------------
+# --- bucket and table -------------------------------------------------------------------------------------------------
 
 
 def test_the_table_is_keyed_encrypted_and_protected(stack: Stack) -> None:
@@ -86,7 +86,7 @@ def test_the_table_is_keyed_encrypted_and_protected(stack: Stack) -> None:
     assert {each["AttributeType"] for each in table["AttributeDefinitions"]} == {"S"}
     assert table["BillingModeSummary"]["BillingMode"] == "PAY_PER_REQUEST"
     assert table["DeletionProtectionEnabled"] is True
-    # Moto does not apply these from a template.
+    # moto ignores these properties of a template.
     assert written("Table")["SSESpecification"] == {"SSEEnabled": True}
     assert written("Table")["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
 
@@ -96,7 +96,7 @@ def test_the_bucket_is_encrypted_and_closed(stack: Stack) -> None:
     (rule,) = s3.get_bucket_encryption(Bucket=stack.bucket)["ServerSideEncryptionConfiguration"]["Rules"]
     assert rule["ApplyServerSideEncryptionByDefault"]["SSEAlgorithm"] == "AES256"
     assert "Status" not in s3.get_bucket_versioning(Bucket=stack.bucket)
-    # Moto does not apply these from a template.
+    # moto ignores these properties of a template.
     assert set(written("Bucket")["PublicAccessBlockConfiguration"].values()) == {True}
     assert len(written("Bucket")["PublicAccessBlockConfiguration"]) == 4
     (rule,) = written("Bucket")["LifecycleConfiguration"]["Rules"]
@@ -105,7 +105,7 @@ def test_the_bucket_is_encrypted_and_closed(stack: Stack) -> None:
 
 
 @pytest.mark.parametrize("resource", ["Bucket", "Table", "Logs"])
-def test_what_holds_data_outlives_the_stack(resource: str) -> None:
+def test_bucket_table_and_logs_remain_when_the_stack_is_deleted(resource: str) -> None:
     assert WRITTEN[resource]["DeletionPolicy"] == WRITTEN[resource]["UpdateReplacePolicy"] == "Retain"
 
 
@@ -128,30 +128,30 @@ def test_a_message_that_fails_five_times_goes_to_the_dead_letters(stack: Stack) 
     assert attributes("QueueUrl")["SqsManagedSseEnabled"] == "true"
 
 
-# --- who may do what --------------------------------------------------------------------------------------------------
+# --- roles ------------------------------------------------------------------------------------------------------------
 
 
 def statements(stack: Stack, policy_name: str = "archive") -> list[dict[str, Any]]:
     iam = boto3.client("iam")
     document = iam.get_role_policy(RoleName=stack.names["TaskRole"], PolicyName=policy_name)["PolicyDocument"]
-    policy = ast.literal_eval(str(document))  # moto gives a template's policy back as Python would print it
+    policy = ast.literal_eval(str(document))  # moto returns the policy of a template as a printed Python dict
     found: list[dict[str, Any]] = policy["Statement"]
     return found
 
 
-def test_the_role_may_act_on_this_archive_alone(stack: Stack) -> None:
+def test_the_role_may_use_only_this_archive(stack: Stack) -> None:
     ours = (stack.table, stack.bucket, stack.names["Queue"].rpartition("/")[2])
     for statement in statements(stack):
         assert statement["Effect"] == "Allow"
         assert any(name in statement["Resource"] for name in ours)
 
 
-def test_the_role_may_do_what_the_engine_calls_and_no_more(stack: Stack) -> None:
+def test_the_role_allows_exactly_the_calls_of_the_engine(stack: Stack) -> None:
     granted = {action for statement in statements(stack) for action in statement["Action"]}
     assert granted == {action for call in engine_calls() for action in ACTIONS[call]}
 
 
-def test_exports_may_write_where_the_operator_says_and_nowhere_else(stack: Stack) -> None:
+def test_exports_may_write_only_where_the_operator_says(stack: Stack) -> None:
     assert "ExportPolicy" not in stack.names
     (exports,) = statements(
         deploy("exporting", ExportObjectArns="arn:aws:s3:::research-drop/*,arn:aws:s3:::lab/in/*"), "exports"
@@ -160,7 +160,7 @@ def test_exports_may_write_where_the_operator_says_and_nowhere_else(stack: Stack
     assert exports["Resource"] == ["arn:aws:s3:::research-drop/*", "arn:aws:s3:::lab/in/*"]
 
 
-def test_exports_may_take_the_roles_that_the_operator_names_and_no_others(stack: Stack) -> None:
+def test_exports_may_assume_only_the_roles_that_the_operator_names(stack: Stack) -> None:
     assert "ExportRolesPolicy" not in stack.names
     named = "arn:aws:iam::123456789012:role/research-drop"
     (roles,) = statements(deploy("assuming", ExportRoleArns=named), "export-roles")
@@ -168,7 +168,7 @@ def test_exports_may_take_the_roles_that_the_operator_names_and_no_others(stack:
 
 
 def engine_calls() -> set[str]:
-    """Return the boto3 methods that the engine calls while it serves; `bulkhead init` runs as somebody else."""
+    """Return the boto3 methods that the engine calls. Those of `bulkhead init` are not for the role of the tasks."""
     sources = [path.read_text() for path in ENGINE.glob("*.py") if path.name != "provision.py"]
     called = {call for source in sources for call in re.findall(r"\b(?:_?client|sts)\.(\w+)\b", source)}
     paged = {call for source in sources for call in re.findall(r"get_paginator\(\"(\w+)\"\)", source)}
@@ -183,7 +183,7 @@ def test_only_the_load_balancer_reaches_the_tasks(stack: Stack) -> None:
     assert [pair["GroupId"] for pair in way_in["UserIdGroupPairs"]] == [stack.names["LoadBalancerGroup"]]
 
 
-# --- what runs --------------------------------------------------------------------------------------------------------
+# --- tasks ------------------------------------------------------------------------------------------------------------
 
 
 def container(stack: Stack, task: str) -> dict[str, Any]:
@@ -210,7 +210,7 @@ def test_the_tasks_are_configured_for_this_archive(stack: Stack, task: str, comm
 
 
 @pytest.mark.usefixtures("stack")
-def test_a_restored_table_takes_the_place_of_the_stacks_own() -> None:
+def test_a_restored_table_replaces_the_table_of_the_stack() -> None:
     restored = deploy("restored", RestoredTable="archive-of-yesterday")
     assert restored.table == "archive-of-yesterday"
     assert task_settings(restored, "WebTask").table == task_settings(restored, "WorkerTask").table == restored.table
@@ -223,7 +223,7 @@ def test_both_tasks_have_the_same_environment() -> None:
     assert web == worker
 
 
-def test_the_load_balancer_asks_after_health(stack: Stack) -> None:
+def test_the_load_balancer_checks_the_health(stack: Stack) -> None:
     (group,) = boto3.client("elbv2").describe_target_groups(TargetGroupArns=[stack.names["Targets"]])["TargetGroups"]
     assert group["HealthCheckPath"] == "/health/check"
     assert (group["Port"], group["TargetType"]) == (8080, "ip")
@@ -237,7 +237,7 @@ def test_the_web_service_scales_on_cpu_between_its_bounds() -> None:
 
 
 @pytest.mark.usefixtures("stack")
-def test_gateway_endpoints_and_tls_are_choices() -> None:
+def test_gateway_endpoints_and_tls_are_optional() -> None:
     plain = deploy("plain")
     assert not plain.names.keys() & {"BucketEndpoint", "TableEndpoint"}
     assert plain.outputs["Url"].startswith("http://")

@@ -1,4 +1,4 @@
-"""How clients are tuned, and what is said when boto3 cannot make one."""
+"""The configuration of clients, and the error when boto3 cannot make one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from app.engines.aws import clients, export_clients
 from app.errors import ConfigurationError
 
 
-def test_tuning() -> None:
+def test_connections_timeouts_and_retries() -> None:
     for client in (clients.dynamodb(7), clients.s3(7)):
         config: Any = client.meta.config
         assert config.max_pool_connections == 7
@@ -51,7 +51,7 @@ def test_no_region(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         clients.dynamodb()
 
 
-def test_endpoints_that_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invalid_endpoints(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "not a url")
     with pytest.raises(ConfigurationError, match="S3 cannot be reached as configured"):
         clients.s3()

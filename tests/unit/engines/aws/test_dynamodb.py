@@ -1,4 +1,4 @@
-"""What `DynamoTable` makes of DynamoDB's answers, those that moto never gives among them."""
+"""How `DynamoTable` handles the answers of DynamoDB, including those that moto never gives."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ def cancel(stub: Stubber, *reasons: str) -> None:
     )
 
 
-class TestWhatIsSent:
-    def test_a_lone_put_is_a_put(self, table: DynamoTable, dynamodb_stub: Stubber) -> None:
+class TestRequests:
+    def test_a_single_put_is_a_put_item(self, table: DynamoTable, dynamodb_stub: Stubber) -> None:
         dynamodb_stub.add_response(
             "put_item", {}, {"TableName": "t", "Item": ITEM | {"n": {"N": "1"}, "_data": {"B": b"x"}}}
         )
         table.write(Put(Item(KEY, {"n": 1}, b"x")))
 
-    def test_a_lone_delete_is_a_delete(self, table: DynamoTable, dynamodb_stub: Stubber) -> None:
+    def test_a_single_delete_is_a_delete_item(self, table: DynamoTable, dynamodb_stub: Stubber) -> None:
         dynamodb_stub.add_response("delete_item", {}, {"TableName": "t", "Key": ITEM})
         table.write(Delete(KEY))
 
@@ -104,7 +104,7 @@ class TestConflicts:
             table.write(PUT, Put(Item(Key("p", "t"), {}), Absent()), Put(Item(Key("p", "u"), {}), Absent()))
         assert caught.value.key == ("p", "t")
 
-    def test_a_failed_condition_outweighs_contention(
+    def test_a_failed_condition_matters_more_than_contention(
         self, table: DynamoTable, dynamodb_stub: Stubber, pauses: list[float]
     ) -> None:
         cancel(dynamodb_stub, "TransactionConflict", "ConditionalCheckFailed")
@@ -114,7 +114,7 @@ class TestConflicts:
         assert pauses == []
 
     @pytest.mark.parametrize("reason", ["TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"])
-    def test_contention_is_waited_out(
+    def test_a_call_is_repeated_under_contention(
         self, table: DynamoTable, dynamodb_stub: Stubber, pauses: list[float], reason: str
     ) -> None:
         for _ in range(3):
@@ -124,7 +124,7 @@ class TestConflicts:
         assert len(pauses) == 3
         assert all(0 <= pause <= 1 for pause in pauses)
 
-    def test_but_not_for_ever(self, table: DynamoTable, dynamodb_stub: Stubber, pauses: list[float]) -> None:
+    def test_repetitions_are_bounded(self, table: DynamoTable, dynamodb_stub: Stubber, pauses: list[float]) -> None:
         for _ in range(RETRY.attempts):
             cancel(dynamodb_stub, "TransactionConflict")
         with pytest.raises(Conflict) as caught:
@@ -132,7 +132,7 @@ class TestConflicts:
         assert caught.value.key is None
         assert sum(pauses) < 5
 
-    def test_a_transaction_that_may_yet_succeed_is_no_conflict(
+    def test_a_transaction_that_may_still_succeed_is_not_a_conflict(
         self, table: DynamoTable, dynamodb_stub: Stubber, pauses: list[float]
     ) -> None:
         for _ in range(RETRY.attempts):
@@ -141,7 +141,7 @@ class TestConflicts:
             table.write(CREATE)
 
     @pytest.mark.parametrize("operation", ["put_item", "delete_item", "update_item"])
-    def test_contention_of_a_call_that_is_no_transaction(
+    def test_contention_without_a_transaction(
         self, table: DynamoTable, dynamodb_stub: Stubber, pauses: list[float], operation: str
     ) -> None:
         dynamodb_stub.add_client_error(operation, "TransactionConflictException")
@@ -189,7 +189,7 @@ class TestFailures:
 
 
 class TestBatches:
-    def test_unprocessed_keys_are_asked_for_again(
+    def test_unprocessed_keys_are_requested_again(
         self, table: DynamoTable, dynamodb_stub: Stubber, pauses: list[float]
     ) -> None:
         keys = [{"pk": {"S": "p"}, "sk": {"S": sk}} for sk in "abc"]
@@ -203,9 +203,9 @@ class TestBatches:
         dynamodb_stub.add_response("batch_get_item", {"Responses": {"t": keys[2:]}}, {"RequestItems": last})
         got = table.get_many([Key("p", sk) for sk in "abc"])
         assert [item.key.sk for item in got if item] == ["a", "b", "c"]
-        assert len(pauses) == 1  # only after the answer that brought nothing
+        assert len(pauses) == 1  # only after the answer without items
 
-    def test_but_not_for_ever(self, table: DynamoTable, dynamodb_stub: Stubber, pauses: list[float]) -> None:
+    def test_repetitions_are_bounded(self, table: DynamoTable, dynamodb_stub: Stubber, pauses: list[float]) -> None:
         unprocessed = {"t": {"Keys": [ITEM]}}
         for _ in range(RETRY.attempts):
             dynamodb_stub.add_response("batch_get_item", {"Responses": {}, "UnprocessedKeys": unprocessed})
@@ -220,13 +220,13 @@ class TestBatches:
 
 
 class TestPages:
-    def test_empty_pages_are_passed_over(self, table: DynamoTable, dynamodb_stub: Stubber) -> None:
+    def test_empty_pages_are_skipped(self, table: DynamoTable, dynamodb_stub: Stubber) -> None:
         dynamodb_stub.add_response("query", {"Items": [], "LastEvaluatedKey": ITEM})
         dynamodb_stub.add_response("query", {"Items": [ITEM], "LastEvaluatedKey": ITEM})
         dynamodb_stub.add_response("query", {"Items": []})
         assert list(table.query("p")) == [Item(KEY, {})]
 
-    def test_a_limit_asks_for_no_more_than_it_needs(self, table: DynamoTable, dynamodb_stub: Stubber) -> None:
+    def test_a_limit_requests_no_more_items_than_needed(self, table: DynamoTable, dynamodb_stub: Stubber) -> None:
         request = {
             "TableName": "t",
             "ConsistentRead": True,
@@ -238,8 +238,8 @@ class TestPages:
         dynamodb_stub.add_response("query", {"Items": [ITEM], "LastEvaluatedKey": ITEM}, request)
         assert list(table.query("p", reverse=True, limit=1)) == [Item(KEY, {})]
 
-    def test_impossible_ranges_are_not_asked_for(self, table: DynamoTable, dynamodb_stub: Stubber) -> None:
-        """DynamoDB refuses them; the stub has no answer."""
+    def test_empty_ranges_are_not_requested(self, table: DynamoTable, dynamodb_stub: Stubber) -> None:
+        """DynamoDB refuses such a range, and the stub has no answer to it."""
         assert list(table.query("p", Range("c", "b"))) == []
         assert table.count("p", Range("c", "b")) == 0
         assert list(table.query("p", limit=0)) == []
@@ -257,6 +257,6 @@ class TestFields:
             table.write(Put(Item(KEY, {name: "x"})))
 
     @pytest.mark.parametrize("value", [1.5, None, b"x", [None], {"a": {1, 2}}])
-    def test_values_that_are_not_allowed(self, table: DynamoTable, value: object) -> None:
+    def test_values_of_other_types(self, table: DynamoTable, value: object) -> None:
         with pytest.raises(TypeError, match=r"cannot hold|JSON"):
             table.write(Put(Item(KEY, {"x": value})))

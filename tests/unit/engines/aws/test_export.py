@@ -1,4 +1,4 @@
-"""What exports make of S3's answers, those that moto never gives among them."""
+"""How exports handle the answers of S3, including those that moto never gives."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ WRITE = {"Bucket": "drop", "Key": "p/k"}
 
 @pytest.fixture
 def blobs(tmp_path: Path) -> FileBlobs:
-    """Stored blobs; one, `1/a`."""
+    """A blob store with one blob, `1/a`."""
     made = FileBlobs(tmp_path)
     made.put("1/a", io.BytesIO(b"stored"))
     return made
@@ -42,7 +42,7 @@ def blobs(tmp_path: Path) -> FileBlobs:
 
 @pytest.fixture
 def destination(s3: S3Client, blobs: FileBlobs) -> S3Destination:
-    """A place in bucket `drop`, for blobs of bucket `archive`."""
+    """A destination in bucket `drop`, for blobs of bucket `archive`."""
     return S3Destination(s3, TARGET, "archive", blobs)
 
 
@@ -100,26 +100,26 @@ def test_a_copy_within_s3(destination: S3Destination, s3_stub: Stubber) -> None:
     destination.copy("1/a", 6, "k", "application/dicom")
 
 
-def test_a_copy_of_what_is_gone(destination: S3Destination, s3_stub: Stubber) -> None:
+def test_a_copy_of_a_missing_blob(destination: S3Destination, s3_stub: Stubber) -> None:
     s3_stub.add_client_error("copy_object", "NoSuchKey", http_status_code=404)
     with pytest.raises(BlobMissing):
         destination.copy("1/a", 6, "k", "application/dicom")
 
 
-def test_a_copy_that_may_go_better_later_is_not_streamed(destination: S3Destination, s3_stub: Stubber) -> None:
+def test_a_transient_failure_of_a_copy_is_raised(destination: S3Destination, s3_stub: Stubber) -> None:
     s3_stub.add_client_error("copy_object", "SlowDown", http_status_code=503)
     with pytest.raises(DestinationUnavailable):
         destination.copy("1/a", 6, "k", "application/dicom")
 
 
-def test_what_cannot_be_copied_within_s3_is_streamed_from_then_on(destination: S3Destination, s3_stub: Stubber) -> None:
+def test_after_a_refused_copy_all_blobs_are_uploaded(destination: S3Destination, s3_stub: Stubber) -> None:
     s3_stub.add_client_error("copy_object", "AccessDenied", http_status_code=403)
     for _ in range(2):
         s3_stub.add_response("put_object", {})
         destination.copy("1/a", 6, "k", "application/dicom")
 
 
-def test_a_destination_that_refuses_copy_and_stream(destination: S3Destination, s3_stub: Stubber) -> None:
+def test_a_destination_that_refuses_copy_and_upload(destination: S3Destination, s3_stub: Stubber) -> None:
     for _ in range(2):
         s3_stub.add_client_error("copy_object", "AccessDenied", http_status_code=403)
         s3_stub.add_client_error("put_object", "AccessDenied", http_status_code=403)
@@ -136,10 +136,10 @@ def test_a_local_file_that_cannot_be_read(destination: S3Destination) -> None:
             raise OSError(5, "Input/output error")
 
     with pytest.raises(StorageUnavailable):
-        destination.write("k", Broken(), "text/plain")  # type: ignore[arg-type]  # all that is asked of it
+        destination.write("k", Broken(), "text/plain")  # type: ignore[arg-type]  # only these methods are used
 
 
-def test_no_parts_stay_behind_a_stream_that_breaks(destination: S3Destination, s3_stub: Stubber) -> None:
+def test_a_failed_upload_leaves_no_parts(destination: S3Destination, s3_stub: Stubber) -> None:
     s3_stub.add_response("create_multipart_upload", {"UploadId": "u"})
     s3_stub.add_client_error("upload_part", "AccessDenied", http_status_code=403)
     s3_stub.add_response("abort_multipart_upload", {}, {**WRITE, "UploadId": "u"})
@@ -147,7 +147,7 @@ def test_no_parts_stay_behind_a_stream_that_breaks(destination: S3Destination, s
         destination.write("k", io.BytesIO(b"x" * 9 * 1024**2), "text/plain")
 
 
-def test_more_than_one_copy_call_takes(blobs: FileBlobs, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_blob_too_large_for_one_copy_call(blobs: FileBlobs, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(export, "_COPY_LIMIT", 1024)
     with mocked_aws(OTHER_REGION):
         s3 = clients.s3()
@@ -180,7 +180,7 @@ def test_urls(blobs: FileBlobs, endpoint: str, bucket: str, url: str) -> None:
 
 @pytest.fixture
 def made(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """What clients were made for."""
+    """The keys of the clients that were made."""
     asked: list[Any] = []
     monkeypatch.setattr(export_clients, "_make", lambda access: asked.append(access) or object())
     return asked
@@ -202,7 +202,7 @@ def test_clients_are_kept(s3: S3Client, made: list[Any]) -> None:
     ]
 
 
-def test_clients_are_few_and_do_not_outlive_their_session(
+def test_few_clients_are_kept_and_none_after_its_session(
     s3: S3Client, made: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept = export_clients.Clients(lambda: s3)
@@ -226,7 +226,7 @@ def test_other_stores_are_addressed_by_path() -> None:
 
 
 @pytest.mark.parametrize("host", ["a..b", "-a", "a" * 64, "[::::]", "[1.2]", "."])
-def test_hosts_that_cannot_be(s3: S3Client, blobs: FileBlobs, host: str) -> None:
+def test_invalid_hosts(s3: S3Client, blobs: FileBlobs, host: str) -> None:
     target = S3Target("drop", endpoint=f"http://{host}:9")
     with pytest.raises(DestinationError):
         S3Exports(lambda: s3, "", blobs).open(target, "0").write("k", io.BytesIO(b"x"), "text/plain")

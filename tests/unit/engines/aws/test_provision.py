@@ -1,4 +1,4 @@
-"""`bulkhead init` on AWS: what is made, and that making it again is harmless."""
+"""`bulkhead init` on AWS: what it creates, and that it is safe to repeat."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_the_table() -> None:
     assert backups["PointInTimeRecoveryDescription"]["PointInTimeRecoveryStatus"] == "ENABLED"
 
 
-def test_a_table_of_someone_else() -> None:
+def test_a_table_with_other_keys() -> None:
     client = clients.dynamodb()
     client.create_table(
         TableName="t",
@@ -52,7 +52,7 @@ def test_the_bucket() -> None:
     assert lifecycle[0]["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 1}
 
 
-def test_the_settings_of_an_older_bucket_stay() -> None:
+def test_the_settings_of_an_existing_bucket_do_not_change() -> None:
     client = clients.s3()
     create_bucket(client, "bucket")
     client.delete_bucket_lifecycle(Bucket="bucket")
@@ -68,6 +68,6 @@ def test_the_region_without_a_constraint(monkeypatch: pytest.MonkeyPatch) -> Non
     assert client.head_bucket(Bucket="bucket")
 
 
-def test_a_name_that_is_none() -> None:
+def test_an_invalid_name() -> None:
     with pytest.raises(StorageUnavailable):
         create_bucket(clients.s3(), "Not A Bucket")

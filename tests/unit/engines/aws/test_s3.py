@@ -1,4 +1,4 @@
-"""What `S3Blobs` makes of S3's answers, those that moto never gives among them."""
+"""How `S3Blobs` handles the answers of S3, including those that moto never gives."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_missing(blobs: S3Blobs, s3_stub: Stubber, operation: str, length: int |
 
 @pytest.fixture
 def moto_blobs() -> Iterator[S3Blobs]:
-    """A store in a bucket of moto's, which keeps what was stored and knows unfinished uploads."""
+    """A store in a bucket of moto, which also knows unfinished uploads."""
     with mocked_aws(OTHER_REGION):
         client = clients.s3()
         create_bucket(client, "bucket")
@@ -82,7 +82,7 @@ def moto_blobs() -> Iterator[S3Blobs]:
 
 
 def fail(client: S3Client, operation: str, error: str) -> list[str]:
-    """Let each call of the operation fail; return a list that gets an entry for each call."""
+    """Let each call of the operation fail. Return a list that gets an entry for each call."""
     calls: list[str] = []
 
     def refuse(**_: object) -> None:
@@ -118,7 +118,7 @@ def test_an_upload_that_fails_is_aborted(moto_blobs: S3Blobs, operation: str) ->
     assert not left_over(moto_blobs)
 
 
-def test_an_abort_that_fails_hides_nothing(moto_blobs: S3Blobs) -> None:
+def test_a_failed_abort_does_not_hide_the_failure_of_the_upload(moto_blobs: S3Blobs) -> None:
     fail(moto_blobs._client, "UploadPart", "SlowDown")
     aborts = fail(moto_blobs._client, "AbortMultipartUpload", "AccessDenied")
     with pytest.raises(StorageUnavailable) as caught:
@@ -204,7 +204,7 @@ def test_servers_without_versions(blobs: S3Blobs, s3_stub: Stubber) -> None:
     blobs.delete(["k"])
 
 
-def test_a_bucket_with_versions_keeps_none_of_what_was_removed() -> None:
+def test_a_bucket_with_versions_keeps_no_version_of_a_deleted_blob() -> None:
     with mocked_aws(OTHER_REGION):
         client = clients.s3()
         create_bucket(client, "bucket")

@@ -1,4 +1,4 @@
-"""Group commit: who leads, who rides along, and what happens when a leader fails or a waiting writer is interrupted."""
+"""Group commit: which writers share a transaction, and what happens when a leader fails or a writer is interrupted."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 
 def held_back(commits: GroupCommit, *operations: Callable[[sqlite3.Connection], int]) -> list[Future[int]]:
-    """Start the operations, each in a thread, and let them go once all of them wait."""
+    """Start each operation in a thread. None runs before all of them wait."""
     threads = ThreadPoolExecutor(len(operations))
     with commits.exclusive():
         futures = []
@@ -85,17 +85,17 @@ def test_waiting_writers_share_one_transaction(commits: GroupCommit, statements:
     assert numbers(commits) == list(range(8))
 
 
-def test_a_refusal_is_for_its_own_writer_alone(commits: GroupCommit, statements: list[str]) -> None:
+def test_a_refused_operation_fails_only_its_own_writer(commits: GroupCommit, statements: list[str]) -> None:
     futures = held_back(commits, insert(1), refuse, insert(2))
     assert [type(future.exception()) for future in futures] == [type(None), Conflict, type(None)]
     assert statements.count("COMMIT") == 1
     assert numbers(commits) == [1, 2]
 
 
-def test_what_breaks_the_transaction_fails_everyone_in_it(commits: GroupCommit) -> None:
+def test_an_error_of_the_transaction_fails_all_its_writers(commits: GroupCommit) -> None:
     futures = held_back(commits, insert(1), insert(1), insert(2))
     assert [type(future.exception()) for future in futures] == [
-        sqlite3.IntegrityError,  # whoever leads gets the cause
+        sqlite3.IntegrityError,  # the leader gets the cause
         StorageUnavailable,
         StorageUnavailable,
     ]
@@ -104,7 +104,7 @@ def test_what_breaks_the_transaction_fails_everyone_in_it(commits: GroupCommit) 
     assert numbers(commits) == [3]
 
 
-def test_a_file_that_cannot_be_opened_fails_the_writers_of_the_moment(
+def test_a_file_that_cannot_be_opened_fails_the_current_writers(
     commits: GroupCommit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(_: Path) -> sqlite3.Connection:
@@ -131,8 +131,8 @@ def test_a_lock_that_cannot_be_taken_fails_one_writer_at_a_time(
     assert commits.run(insert(1), durable=True) == 1
 
 
-def test_an_interrupted_writer_is_not_waited_for(commits: GroupCommit) -> None:
-    """Ctrl-C in the main thread while it waits: the others go on, and what was not begun is not done."""
+def test_the_other_writers_do_not_wait_for_an_interrupted_one(commits: GroupCommit) -> None:
+    """After Ctrl-C in the main thread the other writers continue, and the interrupted write does not happen."""
     threads = ThreadPoolExecutor(2)
     main = threading.get_ident()
     interrupted: list[int] = []
@@ -164,14 +164,16 @@ def test_an_interrupted_writer_is_not_waited_for(commits: GroupCommit) -> None:
     threads.shutdown()
 
 
-def test_a_batch_is_durable_when_one_in_it_must_be(commits: GroupCommit, statements: list[str]) -> None:
+def test_a_batch_is_durable_if_one_of_its_writes_must_be(commits: GroupCommit, statements: list[str]) -> None:
     for durable in (False, False, True, True, False):
         commits.run(lambda _: 0, durable=durable)
     pragmas = [statement for statement in statements if "synchronous" in statement]
     assert pragmas == ["PRAGMA synchronous = NORMAL", "PRAGMA synchronous = FULL", "PRAGMA synchronous = NORMAL"]
 
 
-def test_the_log_is_begun_anew_whenever_readers_let_it(commits: GroupCommit, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_log_is_truncated_when_there_is_no_reader(
+    commits: GroupCommit, monkeypatch: pytest.MonkeyPatch
+) -> None:
     limit = 100_000
     monkeypatch.setattr(module, "LARGEST_LOG", limit)
     monkeypatch.setattr(module, "_TRUNCATION_MILLISECONDS", 1)

@@ -1,4 +1,4 @@
-"""Exports into a folder: faults of the file system, and what a crash leaves."""
+"""Exports into a folder: faults of the file system, and what a crash leaves behind."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_a_file_is_written_whole_and_replaced(destination: FileDestination, root
     assert list((root / ".incoming").iterdir()) == []
 
 
-def test_what_is_gone(destination: FileDestination, root: Path) -> None:
+def test_a_missing_blob(destination: FileDestination, root: Path) -> None:
     with pytest.raises(BlobMissing):
         destination.copy("1/2/3", 1, "k", "text/plain")
     assert not (root / "a").exists()
@@ -72,7 +72,7 @@ class Breaking(io.BytesIO):
         (KeyboardInterrupt(), KeyboardInterrupt),
     ],
 )
-def test_a_source_that_breaks_leaves_nothing(
+def test_a_source_that_fails_leaves_no_file(
     destination: FileDestination, root: Path, error: BaseException, raised: type[BaseException]
 ) -> None:
     destination.write("k", io.BytesIO(b"before"), "text/plain")
@@ -105,13 +105,13 @@ def test_faults(
         destination.write("k", io.BytesIO(b"x"), "text/plain")
 
 
-def test_a_folder_that_went_away(destination: FileDestination, root: Path) -> None:
+def test_an_export_folder_that_was_removed(destination: FileDestination, root: Path) -> None:
     root.rename(root.with_name("aside"))
     with pytest.raises(DestinationRefused, match=r"The export folder was not found."):
         destination.write("k", io.BytesIO(b"x"), "text/plain")
 
 
-def test_a_file_in_the_way(destination: FileDestination, root: Path) -> None:
+def test_a_file_where_a_folder_should_be(destination: FileDestination, root: Path) -> None:
     destination.write("k", io.BytesIO(b"x"), "text/plain")
     with pytest.raises(DestinationRefused, match=r"A part of the prefix is not a folder."):
         destination.write("k/inside", io.BytesIO(b"x"), "text/plain")
@@ -134,7 +134,7 @@ def test_links_are_not_followed(destination: FileDestination, root: Path, tmp_pa
     assert list(outside.iterdir()) == []
 
 
-def test_what_a_killed_worker_left_goes_after_a_day(root: Path, exports: FileExports, tmp_path: Path) -> None:
+def test_files_of_a_killed_worker_are_removed_after_a_day(root: Path, exports: FileExports, tmp_path: Path) -> None:
     old, young = root / ".incoming" / "old", root / ".incoming" / "young"
     for each in (old, young):
         each.touch()
@@ -143,7 +143,7 @@ def test_what_a_killed_worker_left_goes_after_a_day(root: Path, exports: FileExp
     assert (old.exists(), young.exists()) == (False, True)
 
 
-def test_a_folder_that_cannot_be(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_created(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ConfigurationError, match=r"cannot be used"):
         FileExports(tmp_path / "file", FileBlobs(tmp_path / "blobs"))

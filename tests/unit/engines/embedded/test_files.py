@@ -1,4 +1,4 @@
-"""What `FileBlobs` promises beyond the port: what lies where, what is synced when, and what a crash leaves."""
+"""What `FileBlobs` promises beyond the port: names of files, order of syncs, and what a crash leaves behind."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_instances_of_a_series_share_a_directory(tmp_path: Path) -> None:
     assert tree(tmp_path / "incoming") == []
 
 
-def test_deleting_the_last_removes_the_directories(tmp_path: Path) -> None:
+def test_deleting_the_last_file_removes_its_directories(tmp_path: Path) -> None:
     blobs = FileBlobs(tmp_path)
     for key in (KEY, "1/study/series/other/8.dcm", "1/more/series/instance/9.dcm"):
         put(blobs, key)
@@ -75,7 +75,7 @@ def test_deleting_the_last_removes_the_directories(tmp_path: Path) -> None:
         "1/\ud800",
     ],
 )
-def test_keys_that_are_none(tmp_path: Path, key: str) -> None:
+def test_invalid_keys(tmp_path: Path, key: str) -> None:
     blobs = FileBlobs(tmp_path)
     for call in (lambda: put(blobs, key), lambda: blobs.open(key), lambda: blobs.delete([key])):
         with pytest.raises(ValueError, match=r"is not a blob key|surrogates"):
@@ -91,8 +91,8 @@ def test_three_long_uids_fit(tmp_path: Path) -> None:
     blobs.open(key).close()
 
 
-def test_the_order_of_syncing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The name, then content and name in one turn, then its directory, then (once) the directories above."""
+def test_the_order_of_syncs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rename the file, sync it, sync its directory, and once also the directories above."""
     blobs = FileBlobs(tmp_path)
     happened: list[str] = []
     fsync, rename = os.fsync, Path.rename
@@ -123,7 +123,7 @@ def test_the_order_of_syncing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert happened == [*first, "sync objects/1/study", "sync objects/1", "sync objects"]
 
 
-def test_a_killed_put_leaves_nothing_to_see(tmp_path: Path) -> None:
+def test_a_killed_put_leaves_no_blob(tmp_path: Path) -> None:
     script = """
 import sys
 from pathlib import Path
@@ -173,7 +173,7 @@ def test_a_stream_is_a_raw_file(tmp_path: Path) -> None:
             assert stream.read() == (b"56789" if length is None else b"56")
 
 
-def test_a_part_buffered_by_the_caller(tmp_path: Path) -> None:
+def test_a_range_with_a_buffer_of_the_caller(tmp_path: Path) -> None:
     blobs = FileBlobs(tmp_path)
     put(blobs, KEY, bytes(range(256)) * 1000)
     with io.BufferedReader(blobs.open(KEY, 100, 200_000)) as stream:  # type: ignore[type-var]
@@ -181,7 +181,7 @@ def test_a_part_buffered_by_the_caller(tmp_path: Path) -> None:
     assert content == (bytes(range(256)) * 1000)[100:200_100]
 
 
-def test_a_store_that_cannot_be_used(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_used(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(StorageUnavailable):
         FileBlobs(tmp_path / "file")
@@ -199,7 +199,7 @@ def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
-def test_a_disk_that_is_all_but_full_still_lets_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_almost_full_disk_still_allows_deletions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     blobs = FileBlobs(tmp_path)
     put(blobs, KEY)
     monkeypatch.setattr(files, "_RESERVED_BYTES", 2**62)
@@ -211,8 +211,8 @@ def test_a_disk_that_is_all_but_full_still_lets_go(tmp_path: Path, monkeypatch: 
     assert tree(tmp_path) == ["incoming", "objects"]
 
 
-def test_directories_that_keep_vanishing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Another process may remove a directory between its making and the rename; that is tried again, not for ever."""
+def test_directories_that_are_removed_again_and_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another process may remove a directory before the rename into it. The rename is repeated, but not for ever."""
     blobs = FileBlobs(tmp_path)
     make = Path.mkdir
     left = [3]

@@ -1,4 +1,4 @@
-"""What the queue of leased rows has beside its contract."""
+"""What the queue in the table promises beyond the port."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from app.engines.embedded.queue import TableQueue
 from app.engines.embedded.sqlite import SqliteTable
 
 
-def test_a_message_may_be_extended_twice_at_one_moment(tmp_path: Path) -> None:
+def test_a_message_may_be_extended_twice_in_one_millisecond(tmp_path: Path) -> None:
     table, now = SqliteTable(tmp_path / "index.db"), [1_700_000_000.0]
     queue = TableQueue(table, now=lambda: now[0])
     queue.send("work")

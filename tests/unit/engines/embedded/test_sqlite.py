@@ -110,12 +110,12 @@ def test_processes_never_get_the_same_value(tmp_path: Path) -> None:
     assert sorted(values) == list(range(1, 401))
 
 
-def test_one_process_creates_what_two_want_to(tmp_path: Path) -> None:
+def test_only_one_of_two_processes_creates_an_item(tmp_path: Path) -> None:
     won = [int(name) for printed in outputs(CREATE, tmp_path / "index.db") for name in printed.split()]
     assert sorted(won) == list(range(40))
 
 
-def test_a_killed_process_leaves_whole_writes_only(tmp_path: Path) -> None:
+def test_a_killed_process_leaves_only_complete_writes(tmp_path: Path) -> None:
     path = tmp_path / "index.db"
     acknowledged: set[str] = set()
     for life in range(3):
@@ -130,7 +130,7 @@ def test_a_killed_process_leaves_whole_writes_only(tmp_path: Path) -> None:
     parts = [{item.key.sk for item in table.query(f"part {part}")} for part in range(20)]
     assert all(part == parts[0] for part in parts)
     assert acknowledged <= parts[0]
-    assert len(parts[0]) <= len(acknowledged) + 3 * 4  # at most what was under way, too
+    assert len(parts[0]) <= len(acknowledged) + 3 * 4  # and at most the writes that were running
     table.close()
 
 
@@ -147,11 +147,11 @@ def test_a_killed_process_keeps_no_lock(tmp_path: Path) -> None:
     table.close()
 
 
-def test_forks_in_the_middle_of_work(tmp_path: Path) -> None:
+def test_forks_during_reads_and_writes(tmp_path: Path) -> None:
     outputs(FORK, tmp_path / "index.db", processes=1)
 
 
-def test_thread_churn_leaves_no_connections(tmp_path: Path) -> None:
+def test_threads_that_end_leave_no_connections(tmp_path: Path) -> None:
     table = SqliteTable(tmp_path / "index.db")
 
     def work(n: int) -> None:
@@ -202,7 +202,7 @@ def test_a_write_is_synced_and_an_add_is_not(tmp_path: Path) -> None:
     table.close()
 
 
-def test_files_that_are_no_database(tmp_path: Path) -> None:
+def test_files_that_are_not_a_database(tmp_path: Path) -> None:
     path = tmp_path / "index.db"
     path.write_bytes(b"this is not a database at all" * 1000)
     with pytest.raises(StorageUnavailable):
@@ -213,7 +213,7 @@ def test_files_that_are_no_database(tmp_path: Path) -> None:
         SqliteTable(path / "below" / "a.db")
 
 
-def test_a_file_that_breaks_later(tmp_path: Path) -> None:
+def test_a_file_that_is_damaged_later(tmp_path: Path) -> None:
     path = tmp_path / "index.db"
     table = SqliteTable(path)
     table.write(Put(Item(Key("p", "s"), {})))
@@ -245,7 +245,7 @@ def test_a_conflict_leaves_the_connection_usable(tmp_path: Path) -> None:
     table.close()
 
 
-def test_adding_to_text_is_a_mistake_of_the_caller(tmp_path: Path) -> None:
+def test_adding_to_a_text_field_is_a_type_error(tmp_path: Path) -> None:
     table = SqliteTable(tmp_path / "index.db")
     table.write(Put(Item(Key("p", "s"), {"n": "text"})))
     with pytest.raises(TypeError):
