@@ -72,6 +72,20 @@ class PartitionError(InvalidRequest):
     """The partition of the URL is missing, misspelt, unknown or not allowed (conformance §2.4)."""
 
 
+class OperationsDisabled(InvalidRequest):
+    """The operator does not let clients start operations (conformance §1.9)."""
+
+    def __init__(self) -> None:
+        super().__init__("Asynchronous operations are temporarily disabled. Please try again later.")
+
+
+class ResourceDisabled(BulkheadError):
+    """The operator switched the resource off. The answer has no text, as if the resource did not exist."""
+
+    status = 404
+    public_message = ""
+
+
 class UnsupportedContent(BulkheadError):
     """The route does not read the content type or the content encoding of the request (conformance §3.1)."""
 

@@ -1,4 +1,4 @@
-"""One line a request, without patient data: the route's template, never its values."""
+"""One log line per request. It has no data of patients: the template of the path, never its values."""
 
 from __future__ import annotations
 
@@ -10,23 +10,26 @@ from typing import Final
 import structlog
 from flask import Response, g, request
 
+from app.web.paths import VERSION_PREFIX
+from app.web.versions import VERSION_SEGMENT
+
 HEADER: Final = "X-Request-Id"
-_TRUSTED: Final = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
+_HARMLESS: Final = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 
 _log = structlog.get_logger("bulkhead.requests")
 
 
 def begin() -> None:
-    """Start the clock, and take over the caller's request id if it is harmless."""
+    """Record the start time and the request id: the caller's id if it is harmless, otherwise a new one."""
     g.started = perf_counter()
     given = request.environ.get("HTTP_X_REQUEST_ID", "")
-    g.request_id = given if _TRUSTED.fullmatch(given) else secrets.token_hex(8)
+    g.request_id = given if _HARMLESS.fullmatch(given) else secrets.token_hex(8)
 
 
 def end(response: Response) -> None:
-    """Name the request in the answer, and log it once its last byte is handed over.
+    """Put the request id into the answer. Write the log line when the last byte is passed to the server.
 
-    A file that the server sends by itself is logged when it is handed over whole.
+    The line of a file that the server sends by itself is written when the file is passed to the server.
     """
     response.headers[HEADER] = g.request_id
     line = _line(response.status_code)
@@ -37,16 +40,23 @@ def end(response: Response) -> None:
 
 
 def _line(status: int) -> dict[str, object]:
-    scope = g.get("scope")
-    partition = scope.resolved if scope else None
+    partition = g.get("partition")
     return {
         "request_id": g.request_id,
         "method": request.method,
-        "route": request.url_rule.rule if request.url_rule else None,
+        "route": _template(),
         "status": status,
         "partition": partition.name if partition else None,
         "started": g.started,
     }
+
+
+def _template() -> str | None:
+    """Return the path of the matched rule, with the version as generated URLs spell it. None if no rule matched."""
+    if request.url_rule is None:
+        return None
+    prefix: str = request.environ.get(VERSION_PREFIX, "")
+    return prefix + request.url_rule.rule.removeprefix(VERSION_SEGMENT)
 
 
 def _write(line: dict[str, object]) -> None:

@@ -1,71 +1,39 @@
-"""The Flask application on given services: routes, errors, headers, log, CORS, proxies."""
+"""Builds the Flask application on given services: routes, errors, headers, log, CORS, proxies."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from flask import Flask, Response, request
 from flask_cors import CORS
 from werkzeug.exceptions import NotFound
 from werkzeug.middleware.proxy_fix import ProxyFix
-from werkzeug.routing import Rule
 
 from app.errors import InvalidRequest
 from app.services import Services
 from app.settings import Settings
-from app.web import access_log, context, problems
+from app.web import access_log, context, dispatch, problems
 from app.web.body import drain_after
 from app.web.headers import ALWAYS
-from app.web.mount import BASE, PARTITIONED, RELEASED, mount, no_route
-from app.web.routes import (
-    bulk_update,
-    changefeed,
-    delete,
-    export,
-    extended_query_tags,
-    health,
-    operations,
-    partitions,
-    retrieve,
-    search,
-    store,
-    workitems,
-)
-
-
-class _Route(Rule):
-    """A rule that is matched and never built: links are made by `context.Scope.link`.
-
-    Compiling a builder for each would take nine tenths of the start. Should werkzeug drop the hook, it is not called.
-    """
-
-    def _compile_builder(self, append_unknown: bool = True) -> Callable[..., tuple[str, str]]:
-        return lambda *_, **__: ("", "")
-
-
-class _Application(Flask):
-    url_rule_class = _Route
+from app.web.mount import mount
+from app.web.paths import CanonicalPaths
+from app.web.routes import health
+from app.web.routes.table import RESOURCES
 
 
 def application(services: Services, settings: Settings) -> Flask:
-    """Return the WSGI application; it keeps no state between requests but the health verdict of a few seconds."""
-    app = _Application("bulkhead", static_folder=None)
+    """Return the WSGI application. Its only state between requests is the health report of a few seconds."""
+    app = Flask("bulkhead", static_folder=None)
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
-    app.url_map.redirect_defaults = False
-    app.extensions[context.SERVICES] = services
-    app.extensions[context.SETTINGS] = settings
-    mount(app, (store.resource, search.resource, retrieve.resource, delete.resource, workitems.resource), PARTITIONED)
-    mount(app, (bulk_update.resource,), PARTITIONED)
-    mount(app, (export.resource,), PARTITIONED, RELEASED)
-    mount(app, (partitions.resource, changefeed.resource, operations.resource, extended_query_tags.resource), BASE)
-    app.register_blueprint(health.resource(settings.health_exclude))
-    # Not before_request: this comes before the checks that `context.bind` makes, so that they are logged like all else.
+    app.extensions[dispatch.SERVICES] = services
+    app.extensions[dispatch.SETTINGS] = settings
+    app.extensions[health.REPORT] = health.HealthReport(settings.health_exclude)
+    mount(app, RESOURCES)
+    app.wsgi_app = CanonicalPaths(app.wsgi_app, RESOURCES)  # type: ignore[method-assign]  # as Flask documents it
     app.url_value_preprocessor(_begin)
     app.after_request(_end)
     problems.register(app)
-    app.register_error_handler(NotFound, no_route)
     _allow_origins(app, settings)
     _trust_proxies(app, settings.trusted_proxies)
     return app
@@ -75,8 +43,10 @@ def _begin(_endpoint: str | None, _values: dict[str, Any] | None) -> None:
     access_log.begin()
     environ = request.environ
     query, raw = environ.get("QUERY_STRING", ""), environ.get("RAW_URI", "")
-    # Decoded, it would be one slash more: a path that the partition's name, or a proxy's rule, did not mean.
+    # Decoded, an encoded slash would separate segments: the path would mean another resource to a proxy's rules.
     if "%" in raw and "%2f" in raw.partition("?")[0].lower():
+        raise NotFound
+    if environ["PATH_INFO"].startswith("//"):  # werkzeug ignores every slash at the start, the service one
         raise NotFound
     if query and ("<" in query or "%3c" in query.lower()):
         raise InvalidRequest("The query string included invalid characters.")
@@ -106,6 +76,6 @@ def _allow_origins(app: Flask, settings: Settings) -> None:
 
 def _trust_proxies(app: Flask, count: int) -> None:
     if count:
-        app.wsgi_app = ProxyFix(  # type: ignore[method-assign]  # as Flask's documentation has it
+        app.wsgi_app = ProxyFix(  # type: ignore[method-assign]  # as Flask documents it
             app.wsgi_app, x_for=count, x_proto=count, x_host=count, x_port=count, x_prefix=count
         )

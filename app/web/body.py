@@ -1,4 +1,4 @@
-"""The request body as a stream: bounded, whole or refused, whatever its transfer encoding."""
+"""The request body as a stream with a limit, for every transfer encoding."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from gunicorn.http.errors import ParseException
 from app.errors import InvalidRequest, TooLarge, UnsupportedContent
 
 CHUNK: Final = 1024 * 1024
-"""Bytes asked of the server at once."""
+"""Bytes that are read from the server at once."""
 
 DRAINED: Final = 16 * 1024 * 1024
-"""Bytes of a refused body still read, so that a client that sends before it listens can hear the answer."""
+"""Bytes of a refused body that are still read. Many clients read the answer only after they have sent the body."""
 
 
 class BodySource(Protocol):
@@ -23,69 +23,69 @@ class BodySource(Protocol):
 
 
 class Body:
-    """The bytes of a request, at most `limit` of them. `length` is Content-Length; None means chunked."""
+    """The bytes of a request, at most `limit` of them. `length` is the Content-Length; None means chunked."""
 
     def __init__(self, source: BodySource, length: int | None, limit: int) -> None:
         self._source = source
-        self._left = length
+        self._remaining = length
         self._limit = limit
-        self._taken = 0
-        self._peeked = b""
+        self._received = 0
+        self._first_chunk = b""
 
     def begin(self) -> None:
-        """Raise `TooLarge` when more is announced than may come, `InvalidRequest` when nothing comes at all."""
-        if self._left is not None and self._left > self._limit:
+        """Raise `TooLarge` if the Content-Length exceeds the limit, `InvalidRequest` if the body is empty."""
+        if self._remaining is not None and self._remaining > self._limit:
             raise TooLarge(self._limit)
-        if self._left is None:
-            self._peeked = self._take(CHUNK)
-        if not (self._left or self._peeked):
+        if self._remaining is None:
+            self._first_chunk = self._receive(CHUNK)
+        if not (self._remaining or self._first_chunk):
             raise InvalidRequest("The request body is missing.")
 
     def read(self, size: int = -1) -> bytes:
         """Return up to `size` bytes, all of them for -1, b"" at the end.
 
-        Raises `TooLarge` past the limit, `InvalidRequest` when the client stops before it has sent what it announced.
+        Raises `TooLarge` past the limit, and `InvalidRequest` if the body ends before its announced length.
         """
         if size < 0:
             return b"".join(iter(lambda: self.read(CHUNK), b""))
-        if self._peeked:
-            data, self._peeked = self._peeked[:size], self._peeked[size:]
+        if self._first_chunk:
+            data, self._first_chunk = self._first_chunk[:size], self._first_chunk[size:]
         else:
-            data = self._take(size)
-        if self._taken > self._limit:
+            data = self._receive(size)
+        if self._received > self._limit:
             raise TooLarge(self._limit)
-        if not data and size and self._left:
+        if not data and size and self._remaining:
             raise InvalidRequest("The request body ends before its announced length.")
         return data
 
     def drain(self) -> None:
-        """Read on after the answer, a bounded amount; what goes wrong meanwhile no longer matters."""
-        until = self._taken + DRAINED
+        """Read up to `DRAINED` bytes more, after the answer. Errors no longer matter and are ignored."""
+        until = self._received + DRAINED
         try:
-            while self._taken < until and self._take(CHUNK):
+            while self._received < until and self._receive(CHUNK):
                 pass
         except InvalidRequest:
             return
 
-    def _take(self, size: int) -> bytes:
-        wanted = size if self._left is None else min(size, self._left)
+    def _receive(self, size: int) -> bytes:
+        wanted = size if self._remaining is None else min(size, self._remaining)
         if not wanted:
             return b""
         try:
             data = self._source.read(wanted)
-        except (OSError, ParseException) as error:  # gunicorn's words for a broken connection or a malformed chunk
-            self._left = 0  # where it goes on nobody knows
+        except (OSError, ParseException) as error:  # gunicorn's errors for a broken connection and a malformed chunk
+            self._remaining = 0  # the position in the stream is unknown from here on
             raise InvalidRequest("The request body could not be read.") from error
-        self._taken += len(data)
-        if self._left is not None:
-            self._left -= len(data)
+        self._received += len(data)
+        if self._remaining is not None:
+            self._remaining -= len(data)
         return data
 
 
 def open_body(request: Request, limit: int) -> Body:
-    """Return the body of the request as it comes from the server, past the framework's own buffering.
+    """Return the body of the request as a stream from the server, without the buffering of the framework.
 
-    Raises `UnsupportedContent` for one that is compressed on its way (RFC 9110 §15.5.16): it is not what its type says.
+    Raises `UnsupportedContent` for a compressed body (RFC 9110 §15.5.16): its bytes are not what its Content-Type says.
     """
     g.body = body = _body(request, limit)
     coding = request.headers.get("Content-Encoding", "").strip()
@@ -95,9 +95,9 @@ def open_body(request: Request, limit: int) -> Body:
 
 
 def drain_after(response: Response, request: Request) -> None:
-    """Let what nobody has read of the request's body be drained once the response is on its way.
+    """Read the rest of the request body after the answer is sent.
 
-    A server that hangs up on a client still sending takes the answer away from it.
+    If the server closed the connection while the client still sends, the client would lose the answer.
     """
     response.call_on_close((g.get("body") or _body(request, 0)).drain)
 

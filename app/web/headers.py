@@ -1,10 +1,10 @@
-"""The headers of every answer, errors included (conformance §1.3)."""
+"""Headers that every answer carries, errors included (conformance §1.3)."""
 
 from __future__ import annotations
 
 from typing import Final
 
-SUPPORTED: Final = "v1, v2"
+from app.web.versions import SUPPORTED
 
 ALWAYS: Final = (
     ("X-Content-Type-Options", "nosniff"),

@@ -1,4 +1,7 @@
-"""JSON in request bodies: comments, trailing commas and a byte order mark are let pass (conformance §1.6), no name twice."""
+"""JSON documents in request bodies (conformance §1.6).
+
+Comments, trailing commas and a byte order mark are accepted. A member that is given twice is refused.
+"""
 
 from __future__ import annotations
 
@@ -12,13 +15,10 @@ from flask import Request
 
 from app.dicom.json.received import SYNTAX
 from app.errors import InvalidField, InvalidRequest, UnsupportedContent
-from app.web import media
 from app.web.body import open_body
 
-JSON: Final = frozenset({"application/json", "text/json"})
-
-# What is not closed runs to the end, and nothing is tried twice: linear, however hostile. All that stays between two
-# pieces that go is one match: a call for each string would take seconds.
+# The time is linear in any input: an unclosed string or comment extends to the end, and possessive quantifiers try
+# nothing twice. One match covers everything between two removed pieces, because one call per string would take seconds.
 _STRING: Final = rb'"(?:[^"\\]++|\\.?)*+(?:"|\Z)'
 _COMMENT: Final = re.compile(
     rb'(?:[^"/]++|' + _STRING + rb"|/(?![/*]))++|(//[^\r\n]*+|/\*(?:[^*]++|\*(?!/))*+(?:\*/|\Z))", re.DOTALL
@@ -27,16 +27,15 @@ _COMMA: Final = re.compile(rb'(?:[^",]++|' + _STRING + rb"|,(?![ \t\r\n]*+[\]}])
 
 
 def require_json_body(request: Request) -> None:
-    """Raise `UnsupportedContent` unless the body is declared to be JSON; answered without a text."""
-    name = media.parse(request.headers.get("Content-Type", "")).name
-    if name not in JSON and not (name.startswith("application/") and name.endswith("+json")):
+    """Raise `UnsupportedContent`, without a text, unless the Content-Type is JSON."""
+    if not request.is_json and request.mimetype != "text/json":
         raise UnsupportedContent("")
 
 
 def json_body(request: Request, limit: int) -> Any:
-    """Return the document in the body, `limit` bytes at most.
+    """Return the document in the body, which has at most `limit` bytes.
 
-    Raises `InvalidRequest` when there is none or as `document`, `TooLarge` past the limit.
+    Raises `TooLarge` past the limit, `InvalidRequest` for an empty body and as `document`.
     """
     body = open_body(request, limit)
     body.begin()
@@ -44,29 +43,29 @@ def json_body(request: Request, limit: int) -> Any:
 
 
 def document(data: bytes) -> Any:
-    """Return what a JSON text says, in UTF-8. Raises `InvalidRequest` if it is none or names a member twice."""
+    """Return the value of a JSON text in UTF-8. Raises `InvalidRequest` for bad syntax or a member given twice."""
     text = data.removeprefix(codecs.BOM_UTF8)
     try:
-        found = orjson.loads(text)
+        value = orjson.loads(text)
     except orjson.JSONDecodeError:
-        text = _COMMA.sub(_kept, _COMMENT.sub(_kept, text))
+        text = _COMMA.sub(_blank, _COMMENT.sub(_blank, text))
         try:
-            found = orjson.loads(text)
+            value = orjson.loads(text)
         except orjson.JSONDecodeError as error:
             raise InvalidRequest(SYNTAX) from error
-    _refuse_repeated(text)
-    return found
+    _refuse_repeated_members(text)
+    return value
 
 
-def _refuse_repeated(text: bytes) -> None:
-    """Raise for a member that an object has twice: readers differ in which one counts, and orjson cannot tell."""
+def _refuse_repeated_members(text: bytes) -> None:
+    """Raise `InvalidField` for a member given twice: programs differ in which one counts. orjson does not report it."""
     try:
-        json.loads(text, object_pairs_hook=_once, parse_int=len, parse_float=len)
+        json.loads(text, object_pairs_hook=_check_members, parse_int=len, parse_float=len)
     except RecursionError as error:
         raise InvalidRequest(SYNTAX) from error
 
 
-def _once(pairs: list[tuple[str, Any]]) -> None:
+def _check_members(pairs: list[tuple[str, Any]]) -> None:
     names = {name for name, _ in pairs}
     for name, _ in pairs if len(names) < len(pairs) else ():
         if name not in names:
@@ -74,5 +73,6 @@ def _once(pairs: list[tuple[str, Any]]) -> None:
         names.remove(name)
 
 
-def _kept(match: re.Match[bytes]) -> bytes:
+def _blank(match: re.Match[bytes]) -> bytes:
+    """Return a blank in place of a comment or a comma (group 1), and any other text unchanged."""
     return b" " if match[1] else match[0]

@@ -1,4 +1,8 @@
-"""Media types as headers write them: `multipart/related; type="application/dicom"; boundary=b`, and lists of them."""
+"""Media types with parameters, as in Content-Type and Accept (RFC 9110 §8.3.1, §12.5.1).
+
+werkzeug's parser cuts an unquoted value at its first slash. Many clients send `type=application/dicom` without quotes,
+so the parameters are read here.
+"""
 
 from __future__ import annotations
 
@@ -6,21 +10,21 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple
 
-# The quoted form is tried first; the unquoted one is lenient, since clients send type=application/dicom as it stands.
+# The quoted form is tried first. The unquoted form takes everything up to the next semicolon or quote.
 _PARAMETER: Final = re.compile(r';\s*([^\s=;,"]+)\s*=\s*("(?:[^"\\]|\\.)*"|[^;"]*)')
-_ENTRY: Final = re.compile(r'(?:[^,"]++|"(?:[^"\\]|\\.?)*+"?)++')  # possessive: linear, however hostile
+_ENTRY: Final = re.compile(r'(?:[^,"]++|"(?:[^"\\]|\\.?)*+"?)++')  # possessive: the time is linear in any input
 _ESCAPED: Final = re.compile(r"\\(.)")
 
 
 class MediaType(NamedTuple):
-    """`type/subtype` in lower case, and its parameters by lower-case name, unquoted."""
+    """`type/subtype` in lower case, and the parameters by lower-case name, without quotes."""
 
     name: str
     parameters: Mapping[str, str]
 
 
-class Accepted(NamedTuple):
-    """One entry of an Accept header. `quality` is from 0 (never) to 1."""
+class AcceptEntry(NamedTuple):
+    """One entry of an Accept header. `quality` is above 0 and at most 1."""
 
     name: str
     parameters: Mapping[str, str]
@@ -28,18 +32,18 @@ class Accepted(NamedTuple):
 
 
 def parse(header: str) -> MediaType:
-    """Return the media type that a Content-Type header names; nonsense gives a name that matches nothing."""
+    """Return the media type of a Content-Type header. A malformed header gives a name that matches no media type."""
     name, separator, rest = header.partition(";")
     return MediaType(name.strip().lower(), _parameters(separator + rest))
 
 
-def accepted(header: str) -> Iterator[Accepted]:
-    """Yield the entries of an Accept header as listed, those with quality 0 left out. Never raises."""
+def accept_entries(header: str) -> Iterator[AcceptEntry]:
+    """Yield the entries of an Accept header in its order, without those of quality 0. Never raises."""
     for entry in _ENTRY.findall(header):
         name, parameters = parse(entry)
         quality = _quality(parameters.get("q", "1"))
         if name and quality > 0:
-            yield Accepted(name, parameters, quality)
+            yield AcceptEntry(name, parameters, quality)
 
 
 def _parameters(text: str) -> dict[str, str]:
@@ -50,5 +54,5 @@ def _parameters(text: str) -> dict[str, str]:
 
 
 def _quality(text: str) -> float:
-    # Not float(): that also reads "nan", "inf" and "1_0".
+    # float() alone would accept "nan", "inf" and "1_0".
     return min(float(text), 1.0) if re.fullmatch(r"\d+(\.\d*)?|\.\d+", text, re.ASCII) else 1.0

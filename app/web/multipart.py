@@ -1,7 +1,7 @@
-"""multipart/related, read as a stream (RFC 2046 §5.1, RFC 2387, conformance §3.1).
+"""A streaming reader of multipart/related (RFC 2046 §5.1, RFC 2387, conformance §3.1).
 
-Ours, because what exists reads forms: werkzeug's decoder and `multipart` refuse a part without Content-Disposition,
-and `python-multipart` refuses a preamble. DICOM parts have neither name nor disposition, and may weigh 2 GiB.
+Existing libraries read forms. werkzeug's decoder and `multipart` refuse a part without Content-Disposition, and
+`python-multipart` refuses a preamble. DICOM parts have no Content-Disposition, and one part may have 2 GiB.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ _MAX_PADDING: Final = 64
 
 _LINE_END: Final = re.compile(rb"--|[ \t]{0,%d}(\r?\n)" % _MAX_PADDING)
 _LINE_OPEN: Final = re.compile(rb"(?:-|[ \t]{0,%d}\r?)\Z" % _MAX_PADDING)
-"""What may still turn into a line end when more bytes arrive."""
+"""Bytes after a boundary that may become the end of its line when more bytes arrive."""
 
 
 class Part:
-    """One part: a stream over its bytes, good until the next part is asked for."""
+    """One part: a stream of its bytes. It ends when the next part is requested."""
 
     def __init__(self, reader: MultipartReader, number: int, content_type: str | None) -> None:
         self._reader = reader
         self._number = number
         self.content_type = content_type
-        """As the part states it; None where it states none."""
+        """The header of the part; None if it has none."""
 
     def read(self, size: int = -1) -> bytes:
-        """Return `size` bytes, fewer only at the end of the part; all that is left for -1.
+        """Return `size` bytes, fewer only at the end of the part, and the whole rest for -1.
 
         Raises `TooLarge` past the part limit, `InvalidRequest` when the body ends without a closing boundary.
         """
@@ -47,29 +47,30 @@ class Part:
 
 
 class MultipartReader:
-    """The parts of a body, in order, in one pass and in memory of a few chunks; what is left of a part is skipped.
+    """Iterates over the parts of a body in order. It reads the body once and keeps a few chunks in memory.
 
-    Preamble and epilogue are passed over. Lines end as the first boundary line ends, in CRLF or in LF. The cost is
-    linear in the bytes, whatever the number of parts and however the bytes arrive.
+    The unread rest of a part, the preamble and the epilogue are skipped. The first boundary line decides whether lines
+    end in CRLF or in LF. The time is linear in the number of bytes, for any number of parts and any size of chunks.
     """
 
     def __init__(self, source: BodySource, boundary: str, max_part_bytes: int) -> None:
         self._source = source
         self._max_part_bytes = max_part_bytes
         self._dashes = b"--" + boundary.encode("latin-1", "replace")
-        # A boundary opens a line, the first of the body included; the preamble is a part that nobody gets to see.
+        # A boundary is at the start of a line. The buffer begins with a line end, so that this holds for the first line
+        # of the body too. The preamble is read as a part, number 0, that the iterator does not yield.
         self._newline = b"\n"
         self._delimiter = self._newline + self._dashes
         self._buffer = b"\n"
-        self._at = 0  # first byte not yet given
-        self._stop = 0  # bytes before this one belong to the part
-        self._after: int | None = None  # first byte after the boundary line, once that is found at `_stop`
+        self._at = 0  # first byte that was not returned yet
+        self._stop = 0  # the bytes before this one belong to the part
+        self._after: int | None = None  # first byte after the boundary line that begins at `_stop`, if one was found
         self._last = False
-        self._taken = 0
+        self._part_bytes = 0
         self.number = 0
 
     def __iter__(self) -> Iterator[Part]:
-        """Yield each part. Raises `InvalidRequest` for what is not multipart, `TooLarge` as `Part.read` does."""
+        """Yield each part. Raises `InvalidRequest` for a malformed body, and `TooLarge` as `Part.read`."""
         while self._advance():
             self._at = self._stop
         while not self._last:
@@ -97,13 +98,13 @@ class MultipartReader:
         self._at = self._stop
         return True
 
-    def _count(self, taken: int) -> None:
-        self._taken += taken
-        if self._taken > self._max_part_bytes:
+    def _count(self, size: int) -> None:
+        self._part_bytes += size
+        if self._part_bytes > self._max_part_bytes:
             raise TooLarge(self._max_part_bytes)
 
     def _advance(self) -> bool:
-        """Have bytes of the part between `_at` and `_stop`, or tell that it has ended."""
+        """Make sure that `_at` to `_stop` has bytes of the part. Return False at the end of the part."""
         while self._at == self._stop:
             if self._after is not None:
                 return False
@@ -120,7 +121,7 @@ class MultipartReader:
         return bool(chunk)
 
     def _scan(self) -> None:
-        """Look for the boundary line from `_at` on, and say how far the part reaches."""
+        """Look for a boundary line from `_at` on. Set `_stop`, and `_after` if there is one."""
         buffer, delimiter, found = self._buffer, self._delimiter, self._at
         while (found := buffer.find(delimiter, found)) >= 0:
             end = found + len(delimiter)
@@ -137,14 +138,14 @@ class MultipartReader:
         self._stop = max(self._at, len(buffer) - len(delimiter) + 1)
 
     def _open_part(self) -> str | None:
-        """Step over the boundary line and the headers; return what the part states as its Content-Type."""
-        assert self._after is not None  # noqa: S101 - tells mypy: a part opens where a boundary line was found
+        """Move past the boundary line and the headers. Return the Content-Type of the part, None without one."""
+        assert self._after is not None  # noqa: S101 - for mypy: a part begins after a boundary line
         self._at = self._stop = self._after
         self._after = None
-        self._taken = 0
+        self._part_bytes = 0
         self._delimiter = self._newline + self._dashes
         headers = self._headers()
-        # The line that ends the headers may itself open the boundary: a part of no bytes (RFC 2046 §5.1.1).
+        # In a part without bytes, the boundary follows the empty line directly (RFC 2046 §5.1.1).
         self._need(len(self._delimiter) + _MAX_PADDING + 2)
         self._scan()
         if not (self._after is not None and self._stop == self._at):
@@ -153,7 +154,7 @@ class MultipartReader:
         return headers.get("content-type")
 
     def _headers(self) -> dict[str, str]:
-        """Return the headers of the part by lower-case name, standing then at the empty line after them."""
+        """Return the headers by lower-case name. The position is then at the empty line after them."""
         newline = self._newline
         self._need(len(newline))
         if self._buffer.startswith(newline, self._at):
@@ -172,7 +173,7 @@ class MultipartReader:
         return dict(_header(line) for line in _unfolded(block, newline).split(newline))
 
     def _need(self, size: int) -> None:
-        """Have `size` bytes ahead, fewer only where the body ends."""
+        """Make sure that the buffer has `size` unread bytes, fewer only at the end of the body."""
         while len(self._buffer) - self._at < size and self._fill():
             pass
 

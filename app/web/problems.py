@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import structlog
 from flask import Flask, Response, g, request
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, NotFound
 
 from app import logs
 from app.errors import INTERNAL, BulkheadError
-from app.web.responses import empty
+from app.web.context import address
+from app.web.paths import unserved_version
+from app.web.responses import empty, json
 
 _log = structlog.get_logger("bulkhead.errors")
 
@@ -17,6 +19,7 @@ def register(app: Flask) -> None:
     """Let the application answer every error in the form of this module."""
     app.register_error_handler(BulkheadError, _declared)
     app.register_error_handler(HTTPException, _http)
+    app.register_error_handler(NotFound, _no_route)
     app.register_error_handler(Exception, _unexpected)
 
 
@@ -31,6 +34,18 @@ def _declared(error: BulkheadError) -> Response:
     response = text(str(error) if error.public_message is None else error.public_message, error.status)
     response.headers.update(error.headers)
     return response
+
+
+def _no_route(error: NotFound) -> Response:
+    """Answer a path without a route: 400 if it names a version that is not served, otherwise 404 (conformance §1.1)."""
+    version = unserved_version(request.path)
+    if version is None:
+        return text(error.description or "", 404)
+    message = (
+        f"The HTTP resource that matches the request URI '{address(request)}{request.path}' "
+        f"does not support the API version '{version}'."
+    )
+    return json({"error": {"code": "UnsupportedApiVersion", "message": message}}, 400)
 
 
 def _http(error: HTTPException) -> Response:

@@ -1,0 +1,4 @@
+"""The routes of the service: one module per resource, which translates HTTP to a use case and back.
+
+Each module makes a `Resource` (`web/routing.py`). `table.py` lists them all. May import `web` and `services`.
+"""

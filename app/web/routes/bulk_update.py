@@ -4,38 +4,43 @@ from __future__ import annotations
 
 from typing import Final
 
-from flask import Response, request
+from flask import Response
 
-from app.services.update.service import ChangesRefused
-from app.web.context import Scope
-from app.web.json_body import json_body, require_json_body
-from app.web.mount import resource as new
-from app.web.responses import accepted, dicom_json, empty
-from app.web.schemas.body import load_body
+from app.services.update.service import ChangesRefused, UpdateRequest
+from app.web.context import PartitionContext
+from app.web.features import require_operations
+from app.web.request_bodies import JsonBody
+from app.web.responses import DICOM_JSON, JSON, accepted, dicom_json
+from app.web.routing import Action, Resource
 from app.web.schemas.bulk_update import UPDATE
+from app.web.versions import V2
 
 MAX_BYTES: Final = 1024 * 1024
-"""Bytes of a request, however it is written: far more than what it may ask for takes."""
+"""Bytes of a request. The longest valid request is much shorter."""
 
-resource = new("bulk_update")
+resource = Resource("bulk_update")
 
 
-@resource.post("/studies/$bulkUpdate")
-def bulk_update(scope: Scope) -> Response:
-    """202 with the operation that does it; 400 with a comment for each attribute that cannot be changed so."""
-    if not scope.policy.bulk_update:
-        return empty(404)
-    require_json_body(request)
-    partition = scope.partition()
-    body = json_body(request, min(MAX_BYTES, scope.settings.max_request_bytes))
+@resource.route(
+    "POST",
+    "/studies/$bulkUpdate",
+    versions=(V2,),
+    action=Action.WRITE,
+    audit="update-study",
+    check_enabled=require_operations,
+    body=JsonBody(UPDATE, MAX_BYTES),
+    answers={202: (JSON,), 400: (DICOM_JSON,)},
+)
+def bulk_update(context: PartitionContext, body: UpdateRequest) -> Response:
+    """202 with the operation; 400 with a comment for each attribute that cannot be changed."""
     try:
-        operation = scope.services.bulk_update.start(partition, load_body(UPDATE, body))
-    except ChangesRefused as refused:
-        return dicom_json(_comments(refused.comments), 400)
-    return accepted(operation, scope.operation_url(operation))
+        operation = context.services.bulk_update.start(context.partition, body)
+    except ChangesRefused as refusal:
+        return dicom_json(_failed_attributes(refusal.comments), 400)
+    return accepted(operation, context.links.operation(operation))
 
 
-def _comments(comments: tuple[str, ...]) -> dict[str, object]:
-    """Return the failed attributes sequence that answers a store too, on its own."""
+def _failed_attributes(comments: tuple[str, ...]) -> dict[str, object]:
+    """Return a dataset with the comments in FailedAttributesSequence (0074,1048), as in the answer of a store."""
     items = [{"00000902": {"vr": "LO", "Value": [comment]}} for comment in comments]
     return {"00741048": {"vr": "SQ", "Value": items}}

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from flask import Response
 
-from app.web.context import Scope
-from app.web.mount import resource as new
+from app.web.context import PartitionContext
 from app.web.responses import empty
+from app.web.routing import Action, Resource
 
-resource = new("delete")
+resource = Resource("delete")
 
 
-@resource.delete("/studies/<study>")
-@resource.delete("/studies/<study>/series/<series>")
-@resource.delete("/studies/<study>/series/<series>/instances/<instance>")
-def delete(scope: Scope, study: str, series: str | None = None, instance: str | None = None) -> Response:
-    """204, and from then on it cannot be found; 404 where it could not before."""
-    scope.services.delete(scope.partition(), study, series, instance)
+@resource.route(
+    "DELETE",
+    "/studies/<study>",
+    "/studies/<study>/series/<series>",
+    "/studies/<study>/series/<series>/instances/<instance>",
+    action=Action.DELETE,
+    audit="delete",
+    answers={204: ()},
+)
+def delete(context: PartitionContext, study: str, series: str | None = None, instance: str | None = None) -> Response:
+    """204; no later request finds it. 404 if it does not exist."""
+    context.services.delete(context.partition, study, series, instance)
     return empty(204)

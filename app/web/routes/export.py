@@ -4,28 +4,34 @@ from __future__ import annotations
 
 from typing import Final
 
-from flask import Response, request
+from flask import Response
 
-from app.web.context import Scope
-from app.web.json_body import json_body, require_json_body
-from app.web.mount import resource as new
-from app.web.responses import accepted, empty
-from app.web.schemas.body import load_body
+from app.services.export.service import ExportRequest
+from app.web.context import PartitionContext
+from app.web.features import require_exports
+from app.web.request_bodies import JsonBody
+from app.web.responses import JSON, accepted
+from app.web.routing import Action, Resource
 from app.web.schemas.export import EXPORT
+from app.web.versions import RELEASED
 
 MAX_BYTES: Final = 8 * 1024 * 1024
-"""Bytes of a request: some 100,000 identifiers of studies."""
+"""Bytes of a request: about 100,000 identifiers of studies."""
 
-resource = new("export")
+resource = Resource("export")
 
 
-@resource.post("/export")
-def export(scope: Scope) -> Response:
-    """202 with the operation that does it, once an empty error log could be written; 404 while the feature is off."""
-    if scope.settings.disable_operations or not scope.settings.enable_export:
-        return empty(404)
-    require_json_body(request)
-    partition = scope.partition()
-    body = json_body(request, min(MAX_BYTES, scope.settings.max_request_bytes))
-    operation = scope.services.export.start(partition, load_body(EXPORT, body))
-    return accepted(operation, scope.operation_url(operation))
+@resource.route(
+    "POST",
+    "/export",
+    versions=RELEASED,
+    action=Action.EXPORT,
+    audit="export",
+    check_enabled=require_exports,
+    body=JsonBody(EXPORT, MAX_BYTES),
+    answers={202: (JSON,)},
+)
+def export(context: PartitionContext, body: ExportRequest) -> Response:
+    """202 with the operation. The service has written an empty error log to the destination by then."""
+    operation = context.services.export.start(context.partition, body)
+    return accepted(operation, context.links.operation(operation))

@@ -4,90 +4,133 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from flask import Response, request
+from flask import Response
 
 from app.errors import OperationActive
+from app.services.tags.rules import TagRequest
 from app.services.tags.service import QueryTagEntry
 from app.storage.tags.query_tags import ADDING, TagError
 from app.web import problems
-from app.web.context import Scope
-from app.web.json_body import json_body, require_json_body
-from app.web.mount import resource as new
-from app.web.responses import accepted, empty, json
+from app.web.context import Context
+from app.web.features import require_operations
+from app.web.request_bodies import JsonBody
+from app.web.responses import JSON, accepted, empty, json
 from app.web.routes.operations import utc
-from app.web.schemas import parameters as schemas
-from app.web.schemas.body import load_body
+from app.web.routing import Action, Resource, Scope
 from app.web.schemas.extended_query_tags import QUERY_STATUS, TAGS
+from app.web.schemas.parameters import PAGE
 
 MAX_BYTES: Final = 1024 * 1024
-"""Bytes of a request: far more than all tags there can be."""
+"""Bytes of a request. A request for as many tags as the archive can hold is much shorter."""
 
-resource = new("extended_query_tags")
+resource = Resource("extended_query_tags")
 
 
-@resource.post("/extendedquerytags")
-def add(scope: Scope) -> Response:
-    """202 with the operation that makes the tags ready; 409 with the one under way, if there is one."""
+@resource.route(
+    "POST",
+    "/extendedquerytags",
+    scope=Scope.BASE,
+    action=Action.MANAGE_EXTENDED_QUERY_TAGS,
+    audit="add-extended-query-tag",
+    check_enabled=require_operations,
+    body=JsonBody(TAGS, MAX_BYTES),
+    answers={202: (JSON,)},
+)
+def add(context: Context, body: list[TagRequest]) -> Response:
+    """202 with the operation that makes the tags ready; 409 with the operation that runs already, if there is one."""
     try:
-        operation = scope.services.query_tags.add(load_body(TAGS, _body(scope)))
+        operation = context.services.query_tags.add(body)
     except OperationActive as active:
-        response = problems.text(str(active), 409)
-        response.headers["Location"] = scope.operation_url(active.id)
+        response = problems.text(str(active), active.status)
+        response.headers["Location"] = context.links.operation(active.id)
         return response
-    return accepted(operation, scope.operation_url(operation))
+    return accepted(operation, context.links.operation(operation))
 
 
-@resource.get("/extendedquerytags")
-def listed(scope: Scope) -> Response:
-    """200 with a page of the tags, oldest first."""
-    return json([_told(scope, each) for each in scope.services.query_tags.page(**_page())])
+@resource.route(
+    "GET",
+    "/extendedquerytags",
+    scope=Scope.BASE,
+    action=Action.READ,
+    audit="get-all-extended-query-tag",
+    query=PAGE,
+    answers={200: (JSON,)},
+)
+def listed(context: Context, parameters: dict[str, int]) -> Response:
+    """200 with a page of the tags, the oldest first."""
+    return json([_tag(context, each) for each in context.services.query_tags.page(**parameters)])
 
 
-@resource.get("/extendedquerytags/<path>")
-def found(scope: Scope, path: str) -> Response:
+@resource.route(
+    "GET",
+    "/extendedquerytags/<path>",
+    scope=Scope.BASE,
+    action=Action.READ,
+    audit="get-extended-query-tag",
+    answers={200: (JSON,)},
+)
+def found(context: Context, path: str) -> Response:
     """200 with the tag."""
-    return json(_told(scope, scope.services.query_tags.find(path)))
+    return json(_tag(context, context.services.query_tags.find(path)))
 
 
-@resource.patch("/extendedquerytags/<path>")
-def patch(scope: Scope, path: str) -> Response:
-    """200 with the tag as it is then."""
-    return json(_told(scope, scope.services.query_tags.patch(path, load_body(QUERY_STATUS, _body(scope)))))
+@resource.route(
+    "PATCH",
+    "/extendedquerytags/<path>",
+    scope=Scope.BASE,
+    action=Action.MANAGE_EXTENDED_QUERY_TAGS,
+    audit="update-extended-query-tag",
+    body=JsonBody(QUERY_STATUS, MAX_BYTES),
+    answers={200: (JSON,)},
+)
+def patch(context: Context, path: str, body: str) -> Response:
+    """200 with the tag after the change."""
+    return json(_tag(context, context.services.query_tags.patch(path, body)))
 
 
-@resource.delete("/extendedquerytags/<path>")
-def delete(scope: Scope, path: str) -> Response:
-    """204: nobody finds the tag any more."""
-    scope.services.query_tags.delete(path)
+@resource.route(
+    "DELETE",
+    "/extendedquerytags/<path>",
+    scope=Scope.BASE,
+    action=Action.MANAGE_EXTENDED_QUERY_TAGS,
+    audit="remove-extended-query-tag",
+    answers={204: ()},
+)
+def delete(context: Context, path: str) -> Response:
+    """204; no later request finds the tag."""
+    context.services.query_tags.delete(path)
     return empty(204)
 
 
-@resource.get("/extendedquerytags/<path>/errors")
-def errors(scope: Scope, path: str) -> Response:
-    """200 with a page of the instances that could not be filed under the tag, oldest error first."""
-    return json([_error(each) for each in scope.services.query_tags.errors(path, **_page())])
+@resource.route(
+    "GET",
+    "/extendedquerytags/<path>/errors",
+    scope=Scope.BASE,
+    action=Action.READ,
+    audit="get-extended-query-tag-errors",
+    patient_data=True,
+    query=PAGE,
+    answers={200: (JSON,)},
+)
+def errors(context: Context, path: str, parameters: dict[str, int]) -> Response:
+    """200 with a page of the instances that could not be indexed by the tag, the oldest error first."""
+    return json([_error(each) for each in context.services.query_tags.errors(path, **parameters)])
 
 
-def _body(scope: Scope) -> Any:
-    require_json_body(request)
-    return json_body(request, min(MAX_BYTES, scope.settings.max_request_bytes))
-
-
-def _page() -> dict[str, int]:
-    return schemas.load(schemas.PAGE, request.environ.get("QUERY_STRING", ""))
-
-
-def _told(scope: Scope, listed: QueryTagEntry) -> dict[str, Any]:
-    tag = listed.tag
-    told: dict[str, Any] = {"path": tag.path, "vr": tag.vr}
+def _tag(context: Context, view: QueryTagEntry) -> dict[str, Any]:
+    tag = view.tag
+    members: dict[str, Any] = {"path": tag.path, "vr": tag.vr}
     if tag.creator:
-        told["privateCreator"] = tag.creator
-    told |= {"level": tag.level.word, "status": tag.status, "queryStatus": tag.query_status}
-    if listed.errors:
-        told["errors"] = {"count": listed.errors, "href": scope.url(f"/extendedquerytags/{tag.path}/errors")}
+        members["privateCreator"] = tag.creator
+    members |= {"level": tag.level.word, "status": tag.status, "queryStatus": tag.query_status}
+    if view.errors:
+        members["errors"] = {
+            "count": view.errors,
+            "href": context.links.url(f"/extendedquerytags/{tag.path}/errors"),
+        }
     if tag.status == ADDING:
-        told["operation"] = {"id": tag.operation, "href": scope.operation_url(tag.operation)}
-    return told
+        members["operation"] = {"id": tag.operation, "href": context.links.operation(tag.operation)}
+    return members
 
 
 def _error(error: TagError) -> dict[str, str]:

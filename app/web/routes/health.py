@@ -1,4 +1,4 @@
-"""`GET /health/check`: whether each backend answers (conformance §1.10). Outside versions and partitions."""
+"""`GET /health/check`: the health of each backend (conformance §1.10). Outside versions and partitions."""
 
 from __future__ import annotations
 
@@ -7,49 +7,58 @@ from collections.abc import Collection
 from time import monotonic
 from typing import Any, Final
 
-from flask import Blueprint, Response, current_app
+from flask import Response, current_app
 
 from app.services import Services
-from app.web.context import SERVICES
-from app.web.responses import json
+from app.web.context import Context
+from app.web.responses import JSON, json
+from app.web.routing import Resource, Scope
 
 CACHED_SECONDS: Final = 5.0
+REPORT: Final = "bulkhead.health"
+"""Key of the `HealthReport` in the extensions of the application."""
 
 _WORST_FIRST: Final = ("Unhealthy", "Degraded", "Healthy")
 
-
-def resource(excluded: Collection[str]) -> Blueprint:
-    """Return the health resource, without the checks of the excluded names."""
-    blueprint = Blueprint("health", __name__)
-    verdict = Verdict(frozenset(excluded))
-
-    @blueprint.get("/health/check")
-    def check() -> Response:
-        """200 while every backend is healthy or degraded, 503 otherwise."""
-        body = verdict.current(current_app.extensions[SERVICES])
-        return json(body, 503 if body["overallStatus"] == "Unhealthy" else 200)
-
-    return blueprint
+resource = Resource("health")
 
 
-class Verdict:
-    """The last answer of the health checks, good for a few seconds, so that probes cost the backends little."""
+@resource.route(
+    "GET",
+    "/health/check",
+    scope=Scope.UNVERSIONED,
+    action=None,
+    audit=None,
+    answers={200: (JSON,), 503: (JSON,)},
+)
+def check(context: Context) -> Response:
+    """200 while every backend is healthy or degraded, otherwise 503."""
+    report: HealthReport = current_app.extensions[REPORT]
+    body = report.current(context.services)
+    return json(body, 503 if body["overallStatus"] == "Unhealthy" else 200)
 
-    def __init__(self, excluded: frozenset[str]) -> None:
-        self._excluded = excluded
+
+class HealthReport:
+    """The result of the health checks, without those of the `excluded` names.
+
+    It stays valid for a few seconds, so that frequent probes cost the backends little.
+    """
+
+    def __init__(self, excluded: Collection[str]) -> None:
+        self._excluded = frozenset(excluded)
         self._lock = threading.Lock()
         self._body: dict[str, Any] = {}
-        self._until = 0.0
+        self._valid_until = 0.0
 
     def current(self, services: Services) -> dict[str, Any]:
-        """Return the JSON body, made anew when the last one is too old. One caller at a time asks the backends."""
+        """Return the JSON body. If the last one is too old, one caller checks the backends and the others wait."""
         with self._lock:
-            if monotonic() >= self._until:
-                self._body = self._asked(services)
-                self._until = monotonic() + CACHED_SECONDS
+            if monotonic() >= self._valid_until:
+                self._body = self._check(services)
+                self._valid_until = monotonic() + CACHED_SECONDS
             return self._body
 
-    def _asked(self, services: Services) -> dict[str, Any]:
+    def _check(self, services: Services) -> dict[str, Any]:
         checks = [check for check in services.health() if check.name not in self._excluded]
         overall = next((word for word in _WORST_FIRST if any(c.status == word for c in checks)), "Healthy")
         details = [

@@ -1,4 +1,4 @@
-"""`GET /operations/{id}`: what became of background work (conformance §9.1)."""
+"""`GET /operations/{id}`: the state of a background operation (conformance §9.1)."""
 
 from __future__ import annotations
 
@@ -9,29 +9,37 @@ from flask import Response
 
 from app.errors import InvalidRequest
 from app.storage.operations.operations import SUCCEEDED, Operation
-from app.web.context import Scope
-from app.web.mount import resource as new
-from app.web.responses import empty, json
+from app.web.context import Context
+from app.web.responses import JSON, empty, json
+from app.web.routing import Action, Resource, Scope
 
 RETRY_AFTER: Final = "5"
-"""Seconds that a caller may well wait before asking again."""
+"""Seconds to wait before the next request."""
 
 _PLAIN: Final = r"[0-9a-f]{32}"
 _HYPHENS: Final = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 _GUID: Final = re.compile(rf"{_PLAIN}|{_HYPHENS}|\{{{_HYPHENS}\}}|\({_HYPHENS}\)", re.IGNORECASE)
 
-resource = new("operations")
+resource = Resource("operations")
 
 
-@resource.get("/operations/<operation>")
-def progress(scope: Scope, operation: str) -> Response:
-    """200 with what became of it, 202 while it is under way; 404 for what is unknown or the service's own affair."""
-    found = scope.services.operations.find(_id(operation))
+@resource.route(
+    "GET",
+    "/operations/<operation>",
+    scope=Scope.BASE,
+    action=Action.READ,
+    audit="operation",
+    patient_data=True,
+    answers={200: (JSON,), 202: (JSON,), 404: ()},
+)
+def operation(context: Context, operation: str) -> Response:
+    """200 with the result, 202 while the operation runs; 404 if it is unknown or internal to the service."""
+    found = context.services.operations.find(_id(operation))
     if found is None:
         return empty(404)
-    response = json(_told(scope, found), 200 if found.ended else 202)
+    response = json(_operation(context, found), 200 if found.ended else 202)
     if not found.ended:
-        response.headers["Location"] = scope.operation_url(found.id)
+        response.headers["Location"] = context.links.operation(found.id)
         response.headers["Retry-After"] = RETRY_AFTER
     return response
 
@@ -43,9 +51,9 @@ def _id(text: str) -> str:
     return re.sub(r"[^0-9a-f]", "", text.lower())
 
 
-def _told(scope: Scope, operation: Operation) -> dict[str, Any]:
-    status = scope.policy.succeeded if operation.status == SUCCEEDED else operation.status
-    told = {
+def _operation(context: Context, operation: Operation) -> dict[str, Any]:
+    status = context.policy.succeeded if operation.status == SUCCEEDED else operation.status
+    members = {
         "operationId": operation.id,
         "type": operation.type,
         "createdTime": utc(operation.created),
@@ -54,12 +62,12 @@ def _told(scope: Scope, operation: Operation) -> dict[str, Any]:
     }
     optional = {
         "percentComplete": operation.percent,
-        "resources": [scope.url(f"/extendedquerytags/{path}") for path in operation.resources] or None,
+        "resources": [context.links.url(f"/extendedquerytags/{path}") for path in operation.resources] or None,
         "results": dict(operation.results) or None,
     }
-    return told | {name: value for name, value in optional.items() if value is not None}
+    return members | {name: value for name, value in optional.items() if value is not None}
 
 
 def utc(timestamp: str) -> str:
-    """Return a stored time with `Z` for its zone."""
+    """Return a stored time with `Z` as its zone."""
     return timestamp.removesuffix("+00:00") + "Z"

@@ -1,21 +1,28 @@
-"""`GET /partitions`: every partition, `Microsoft.Default` among them (conformance §2.6)."""
+"""`GET /partitions`: every partition, `Microsoft.Default` included (conformance §2.6)."""
 
 from __future__ import annotations
 
 from flask import Response
 
-from app.web.context import Scope
-from app.web.mount import resource as new
-from app.web.responses import empty, json
+from app.web.context import Context
+from app.web.responses import JSON, empty, json
+from app.web.routing import Action, Resource, Scope
 
-resource = new("partitions")
+resource = Resource("partitions")
 
 
-@resource.get("/partitions")
-def listed(scope: Scope) -> Response:
-    """200 with the partitions in key order; 400 while the feature is off."""
+@resource.route(
+    "GET",
+    "/partitions",
+    scope=Scope.BASE,
+    action=Action.READ,
+    audit="partition",
+    answers={200: (JSON,), 204: ()},
+)
+def listed(context: Context) -> Response:
+    """200 with the partitions in the order of their keys; 400 while partitions are off."""
     rows = [
         {"partitionKey": each.key, "partitionName": each.name, "createdDate": each.created}
-        for each in scope.services.partitions.listed()
+        for each in context.services.partitions.listed()
     ]
     return json(rows) if rows else empty(204)

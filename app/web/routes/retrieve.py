@@ -1,88 +1,124 @@
-"""Retrieve: files, frames, metadata; rendering is refused for now (conformance §4.1, PS3.18 §10.4)."""
+"""Retrieve: files, frames and metadata; the service refuses to render (conformance §4.1, §4.10, PS3.18 §10.4)."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from flask import Response, request
+from werkzeug.datastructures import ETags
 
 from app.errors import InvalidRequest, NotAcceptable
 from app.services.retrieve.frames import Frames
 from app.services.retrieve.service import Retrieve
 from app.storage.records.rows import InstanceRow
-from app.web import etags, negotiation, responses
-from app.web.context import Scope
-from app.web.mount import resource as new
-from app.web.negotiation import AS_STORED, DICOM, EXPLICIT_LITTLE, Offer
+from app.web import negotiation, responses
+from app.web.context import PartitionContext
+from app.web.negotiation import AS_STORED, DICOM, EXPLICIT_LITTLE, JP2, JPEG, OCTETS, PNG, Offer, first_producible
+from app.web.responses import DICOM_JSON, BodyPart, related_type
+from app.web.routing import Action, Resource
 
 FRAMES_RULE: Final = (
     "The specified frames value is not valid. At least one frame must be present, "
     "and all requested frames must have value greater than 0."
 )
 
-resource = new("retrieve")
+_STUDY: Final = "/studies/<study>"
+_SERIES: Final = "/studies/<study>/series/<series>"
+_INSTANCE: Final = "/studies/<study>/series/<series>/instances/<instance>"
+
+resource = Resource("retrieve")
+
+_RETRIEVE: Final[dict[str, Any]] = {"action": Action.READ, "patient_data": True}
+_FILES: Final[dict[str, Any]] = {"audit": "retrieve", **_RETRIEVE}
+_FRAMES: Final[dict[str, Any]] = {
+    "audit": "retrieve",
+    "representations": negotiation.FRAMES,
+    "answers": {200: (related_type(OCTETS), related_type(JP2), OCTETS)},
+    **_RETRIEVE,
+}
+_RENDERED: Final[dict[str, Any]] = {
+    "audit": "retrieve-rendered",
+    "representations": negotiation.RENDERED,
+    "answers": {200: (JPEG, PNG)},
+    **_RETRIEVE,
+}
 
 
-@resource.get("/studies/<study>")
-@resource.get("/studies/<study>/series/<series>")
-@resource.get("/studies/<study>/series/<series>/instances/<instance>")
-def files(scope: Scope, study: str, series: str | None = None, instance: str | None = None) -> Response:
+@resource.route(
+    "GET", _STUDY, _SERIES, representations=negotiation.FILES, answers={200: (related_type(DICOM),)}, **_FILES
+)
+@resource.route(
+    "GET", _INSTANCE, representations=negotiation.FILE, answers={200: (DICOM, related_type(DICOM))}, **_FILES
+)
+def files(
+    context: PartitionContext,
+    offers: Sequence[Offer],
+    study: str,
+    series: str | None = None,
+    instance: str | None = None,
+) -> Response:
     """The files as stored, or one of them in another transfer syntax."""
-    offers = negotiation.offers(negotiation.FILE if instance else negotiation.FILES, request.headers.get("Accept"))
-    retrieve = scope.services.retrieve
-    found = retrieve.instances(scope.partition(), study, series, instance, original=_original())
-    return negotiation.first_acceptable(offers, partial(_files, retrieve, found))
+    retrieve = context.services.retrieve
+    found = retrieve.instances(context.partition, study, series, instance, original=_original())
+    return first_producible(offers, partial(_files, retrieve, found))
 
 
-@resource.get("/studies/<study>/metadata")
-@resource.get("/studies/<study>/series/<series>/metadata")
-@resource.get("/studies/<study>/series/<series>/instances/<instance>/metadata")
-def metadata(scope: Scope, study: str, series: str | None = None, instance: str | None = None) -> Response:
-    """The datasets without bulk data as an array; 304 for a caller who has them."""
-    negotiation.require_json(request.headers.get("Accept"))
-    found = scope.services.retrieve.metadata(scope.partition(), study, series, instance, original=_original())
-    if etags.matches(request.headers.get("If-None-Match"), found.etag):
+@resource.route(
+    "GET",
+    f"{_STUDY}/metadata",
+    f"{_SERIES}/metadata",
+    f"{_INSTANCE}/metadata",
+    audit="retrieve-metadata",
+    requires_json=True,
+    answers={200: (DICOM_JSON,), 304: ()},
+    **_RETRIEVE,
+)
+def metadata(context: PartitionContext, study: str, series: str | None = None, instance: str | None = None) -> Response:
+    """The datasets without bulk data as an array; 304 if the caller has them already (conformance §4.8)."""
+    found = context.services.retrieve.metadata(context.partition, study, series, instance, original=_original())
+    if _has_current(request.if_none_match, found.etag):
         response = responses.empty(304)
     else:
         response = responses.json_array(found.documents)
-    response.headers["ETag"] = f'"{found.etag}"'
+    response.set_etag(found.etag)
     return response
 
 
-@resource.get("/studies/<study>/series/<series>/instances/<instance>/frames", defaults={"listed": ""})
-@resource.get("/studies/<study>/series/<series>/instances/<instance>/frames/<listed>")
-def frames(scope: Scope, study: str, series: str, instance: str, listed: str) -> Response:
-    """The pixels of the frames, in the order asked for."""
-    offers = negotiation.offers(negotiation.FRAMES, request.headers.get("Accept"))
-    partition = scope.partition()
-    numbers = _numbers(listed)
+@resource.route("GET", f"{_INSTANCE}/frames", arguments={"frames": ""}, **_FRAMES)
+@resource.route("GET", f"{_INSTANCE}/frames/<frames>", **_FRAMES)
+def frames(
+    context: PartitionContext, offers: Sequence[Offer], study: str, series: str, instance: str, frames: str
+) -> Response:
+    """The pixels of the frames, in the order of the request."""
+    numbers = _numbers(frames)
     if len(numbers) > 1:
         offers = tuple(offer for offer in offers if offer.multipart)
         if not offers:
             raise InvalidRequest(
                 "The accept header is supported for single frame retrieval, use multi-part accept header instead."
             )
-    retrieve = scope.services.retrieve
+    retrieve = context.services.retrieve
 
-    def answer(offer: Offer) -> Response:
-        return _frames(retrieve.frames(partition, study, series, instance, numbers, offer.transfer_syntax), offer)
+    def produce(offer: Offer) -> Response:
+        found = retrieve.frames(context.partition, study, series, instance, numbers, offer.transfer_syntax)
+        return _frames(found, offer)
 
-    return negotiation.first_acceptable(offers, answer)
+    return first_producible(offers, produce)
 
 
-@resource.get("/studies/<study>/series/<series>/instances/<instance>/rendered", defaults={"listed": "1"})
-@resource.get("/studies/<study>/series/<series>/instances/<instance>/frames/<listed>/rendered")
-def rendered(scope: Scope, study: str, series: str, instance: str, listed: str) -> Response:
-    """Refused after the checks that a rendering would make."""
-    negotiation.offers(negotiation.RENDERED, request.headers.get("Accept"))
-    partition = scope.partition()
-    if len(_numbers(listed)) > 1:
+@resource.route("GET", f"{_INSTANCE}/rendered", arguments={"frames": "1"}, **_RENDERED)
+@resource.route("GET", f"{_INSTANCE}/frames/<frames>/rendered", **_RENDERED)
+def rendered(
+    context: PartitionContext, offers: Sequence[Offer], study: str, series: str, instance: str, frames: str
+) -> Response:
+    """Refused, after the checks that a rendering needs."""
+    if len(_numbers(frames)) > 1:
         raise InvalidRequest(FRAMES_RULE)
-    _quality(request.args.get("quality", "100"))
-    scope.services.retrieve.instances(partition, study, series, instance)
+    _check_quality(request.args.get("quality", "100"))
+    context.services.retrieve.instances(context.partition, study, series, instance)
     raise NotAcceptable("An error was encountered when attempting to convert the dicom file into an image")
 
 
@@ -91,22 +127,23 @@ def _files(retrieve: Retrieve, found: Sequence[InstanceRow], offer: Offer) -> Re
         if not offer.multipart:
             return responses.file(retrieve.open(found[0]), _typed(DICOM, found[0].transfer_syntax), found[0].size)
         streams = retrieve.open_all(found)
-        pieces = [
-            responses.Piece(
+        parts = [
+            BodyPart(
                 _typed(DICOM, each.transfer_syntax), each.size, responses.chunks_of(partial(next, streams), each.size)
             )
             for each in found
         ]
-        response = responses.related(DICOM, pieces)
+        response = responses.related(DICOM, parts)
         response.call_on_close(streams.close)
         return response
     if offer.transfer_syntax != EXPLICIT_LITTLE:
         raise NotAcceptable("The specified transcoding is not supported.")
-    piece = responses.Piece(_typed(DICOM, EXPLICIT_LITTLE), None, retrieve.explicit_little(found[0]))
-    return responses.related(DICOM, [piece]) if offer.multipart else responses.single(piece)
+    part = BodyPart(_typed(DICOM, EXPLICIT_LITTLE), None, retrieve.explicit_little(found[0]))
+    return responses.related(DICOM, [part]) if offer.multipart else responses.single(part)
 
 
 def _as_stored(found: Sequence[InstanceRow], offer: Offer) -> bool:
+    """Return whether the stored files answer the offer. Raises `NotAcceptable` if several need transcoding."""
     syntax = offer.transfer_syntax
     if syntax == AS_STORED or all(each.transfer_syntax == syntax for each in found):
         return True
@@ -121,9 +158,9 @@ def _as_stored(found: Sequence[InstanceRow], offer: Offer) -> bool:
 
 
 def _frames(found: Frames, offer: Offer) -> Response:
-    kind = _typed(offer.media_type, found.transfer_syntax)
-    pieces = (responses.Piece(kind, part.length, part.chunks) for part in found.parts)
-    return responses.related(offer.media_type, pieces) if offer.multipart else responses.single(next(pieces))
+    content_type = _typed(offer.media_type, found.transfer_syntax)
+    parts = (BodyPart(content_type, part.length, part.chunks) for part in found.parts)
+    return responses.related(offer.media_type, parts) if offer.multipart else responses.single(next(parts))
 
 
 def _typed(media_type: str, transfer_syntax: str) -> str:
@@ -131,17 +168,23 @@ def _typed(media_type: str, transfer_syntax: str) -> str:
 
 
 def _original() -> bool:
+    """Return whether the caller asks for the first version of each file (conformance §4.9)."""
     first = request.headers.get("msdicom-request-original", "").partition(",")[0]
     return first.strip().lower() == "true"
 
 
-def _numbers(listed: str) -> list[int]:
-    texts = listed.split(",")
+def _has_current(known: ETags, etag: str) -> bool:
+    """Return whether If-None-Match names the tag: quoted or not, weak or not, in any letter case, or `*`."""
+    return known.star_tag or etag.lower() in {each.lower() for each in known.as_set(include_weak=True)}
+
+
+def _numbers(frames: str) -> list[int]:
+    texts = frames.split(",")
     if not all(re.fullmatch(r"0*[1-9][0-9]{0,17}", text.strip(), re.ASCII) for text in texts):
         raise InvalidRequest(FRAMES_RULE)
     return [int(text) for text in texts]
 
 
-def _quality(text: str) -> None:
+def _check_quality(text: str) -> None:
     if not (text.isascii() and text.isdecimal() and len(text) <= 3 and 1 <= int(text) <= 100):
         raise InvalidRequest("Image quality must be between 1 and 100 inclusive")

@@ -2,33 +2,44 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Final, Literal
 from urllib.parse import parse_qsl
 
 from flask import Response, request
 
-from app.web.context import Scope
-from app.web.mount import resource as new
-from app.web.negotiation import require_json
-from app.web.responses import empty, json_array
+from app.web.context import PartitionContext
+from app.web.responses import DICOM_JSON, empty, json_array
+from app.web.routing import Action, Resource
 
 Level = Literal["study", "series", "instance"]
 
-resource = new("search")
+resource = Resource("search")
+
+_SEARCH: Final[dict[str, Any]] = {
+    "action": Action.READ,
+    "audit": "query",
+    "patient_data": True,
+    "requires_json": True,
+    "answers": {200: (DICOM_JSON,), 204: ()},
+}
 
 
-@resource.get("/studies", defaults={"level": "study"})
-@resource.get("/series", defaults={"level": "series"})
-@resource.get("/instances", defaults={"level": "instance"})
-@resource.get("/studies/<study>/series", defaults={"level": "series"})
-@resource.get("/studies/<study>/instances", defaults={"level": "instance"})
-@resource.get("/studies/<study>/series/<series>/instances", defaults={"level": "instance"})
-def search(scope: Scope, level: Level, study: str | None = None, series: str | None = None) -> Response:
-    """200 with the matches, newest first; 204 when there are none."""
-    require_json(request.headers.get("Accept"))
-    partition = scope.partition()
+@resource.route(
+    "GET",
+    "/instances",
+    "/studies/<study>/instances",
+    "/studies/<study>/series/<series>/instances",
+    arguments={"level": "instance"},
+    **_SEARCH,
+)
+@resource.route("GET", "/series", "/studies/<study>/series", arguments={"level": "series"}, **_SEARCH)
+@resource.route("GET", "/studies", arguments={"level": "study"}, **_SEARCH)
+def search(context: PartitionContext, level: Level, study: str | None = None, series: str | None = None) -> Response:
+    """200 with the matches, the newest first; 204 when there are none."""
     parameters = parse_qsl(request.environ.get("QUERY_STRING", ""), keep_blank_values=True)
-    report = scope.services.search(partition, level, study, series, parameters, scope.policy, scope.link())
+    report = context.services.search(
+        context.partition, level, study, series, parameters, context.policy, context.links.resource
+    )
     response = json_array(report.documents) if report.count else empty(204)
     if report.erroneous:
         response.headers["erroneous-dicom-attributes"] = ",".join(report.erroneous)

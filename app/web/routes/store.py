@@ -2,72 +2,94 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import chain
+from typing import Final
 
 from flask import Request, Response, request
 
 from app.errors import InvalidRequest, UnsupportedContent
+from app.settings import Settings
 from app.web import media
 from app.web.body import Body, open_body
-from app.web.context import Scope
-from app.web.mount import resource as new
+from app.web.context import PartitionContext
 from app.web.multipart import MultipartReader, Part
-from app.web.negotiation import DICOM, require_json
-from app.web.responses import dicom_json, empty
+from app.web.negotiation import DICOM
+from app.web.responses import DICOM_JSON, dicom_json, empty, related_type
+from app.web.routing import Action, Resource
 
-MULTIPLE_VALUES = "One or more indexed Dicom tag(s) have multiple values, only first value is indexed."
+MULTIPLE_VALUES: Final = "One or more indexed Dicom tag(s) have multiple values, only first value is indexed."
 
-resource = new("store")
+resource = Resource("store")
 
 
-@resource.post("/studies")
-@resource.post("/studies/<study>")
-def store(scope: Scope, study: str | None = None) -> Response:
-    """The report of what was stored and what was not; the partition is made if it is new."""
-    require_json(request.headers.get("Accept"))
-    bodies = instances(request, scope)
-    partition = scope.partition(create=True)
-    report = scope.services.store(partition, bodies, study, scope.policy)
+class InstanceBodies:
+    """One DICOM file, or several in multipart/related. The handler gets a stream for each instance."""
+
+    media_types = (related_type(DICOM), DICOM)
+
+    def open(self, request: Request, settings: Settings) -> Callable[[], Iterator[Body | Part]]:
+        """Check the Content-Type; the returned function opens the streams and checks the first of them.
+
+        Raises `UnsupportedContent` and `InvalidRequest` by the tables of conformance §3.1, `TooLarge` past a limit.
+        """
+        header = request.headers.get("Content-Type", "")
+        name, parameters = media.parse(header)
+        if name == DICOM:
+            return partial(_single, request, min(settings.max_request_bytes, settings.max_part_bytes))
+        if not name.startswith("multipart/"):
+            raise UnsupportedContent(f"The specified content type '{header}' is not supported.")
+        boundary = parameters.get("boundary")
+        if name != "multipart/related" or not boundary:
+            raise UnsupportedContent(f"The content type '{header}' is either not multipart or is missing boundary.")
+        if "start" in parameters:
+            raise InvalidRequest("The start parameter in multipart/related request is not supported.")
+        return partial(_parts, request, settings, boundary, parameters.get("type"))
+
+
+@resource.route(
+    "POST",
+    "/studies",
+    "/studies/<study>",
+    action=Action.WRITE,
+    audit="store",
+    creates_partition=True,
+    patient_data=True,
+    requires_json=True,
+    body=InstanceBodies(),
+    answers={200: (DICOM_JSON,), 202: (DICOM_JSON,), 204: (), 409: (DICOM_JSON,)},
+)
+def store(context: PartitionContext, body: Iterator[Body | Part], study: str | None = None) -> Response:
+    """The report on every instance: stored, or refused and why."""
+    report = context.services.store(context.partition, body, study, context.policy)
     if report.empty:
         return empty(204)
-    response = dicom_json(report.dataset(scope.link()), report.status)
+    response = dicom_json(report.dataset(context.links.resource), report.status)
     if report.multiple_values:
         response.headers["Warning"] = f'299 {request.host or "-"}: "{MULTIPLE_VALUES}"'
     return response
 
 
-def instances(request: Request, scope: Scope) -> Iterator[Body | Part]:
-    """Return a stream for each instance in the request, the first already checked.
+def _single(request: Request, limit: int) -> Iterator[Body]:
+    return iter((_begun(request, limit),))
 
-    Raises `UnsupportedContent` and `InvalidRequest` by the tables of conformance §3.1, `TooLarge` for what exceeds a limit.
-    """
-    header = request.headers.get("Content-Type", "")
-    name, parameters = media.parse(header)
-    settings = scope.settings
-    if name == DICOM:
-        return iter((_open(request, min(settings.max_request_bytes, settings.max_part_bytes)),))
-    if not name.startswith("multipart/"):
-        raise UnsupportedContent(f"The specified content type '{header}' is not supported.")
-    boundary = parameters.get("boundary")
-    if name != "multipart/related" or not boundary:
-        raise UnsupportedContent(f"The content type '{header}' is either not multipart or is missing boundary.")
-    if "start" in parameters:
-        raise InvalidRequest("The start parameter in multipart/related request is not supported.")
-    reader = MultipartReader(_open(request, settings.max_request_bytes), boundary, settings.max_part_bytes)
-    parts = _checked(reader, parameters.get("type"))
+
+def _parts(request: Request, settings: Settings, boundary: str, root_type: str | None) -> Iterator[Part]:
+    reader = MultipartReader(_begun(request, settings.max_request_bytes), boundary, settings.max_part_bytes)
+    parts = _dicom_parts(reader, root_type)
     first = next(parts, None)
     return parts if first is None else chain((first,), parts)
 
 
-def _open(request: Request, limit: int) -> Body:
+def _begun(request: Request, limit: int) -> Body:
     body = open_body(request, limit)
     body.begin()
     return body
 
 
-def _checked(parts: MultipartReader, root_type: str | None) -> Iterator[Part]:
-    """Yield the parts; one that is not `application/dicom`, by its own word or by `type`, refuses the request."""
+def _dicom_parts(parts: MultipartReader, root_type: str | None) -> Iterator[Part]:
+    """Yield the parts. A part of another type refuses the request; a part without a type has the `type` of the body."""
     for part in parts:
         stated = part.content_type or root_type or ""
         if media.parse(stated).name != DICOM:

@@ -1,4 +1,4 @@
-"""Query parameters of the management resources, whose names are read in any case (conformance §1.5)."""
+"""Query parameters of the management resources (conformance §1.5). Names match in any letter case."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ LARGEST_OFFSET: Final = 2**31 - 1
 _SEVENTH_DIGIT: Final = re.compile(r"[.,][0-9]{6}([0-9])")
 
 
-class Whole(fields.Field[int]):
+class IntegerParameter(fields.Field[int]):
     """A whole number between `low` and `high`."""
 
     def __init__(self, name: str, low: int, high: int, default: int) -> None:
-        said = f"The field {name} must be between {low} and {high}."
-        super().__init__(data_key=name, load_default=default, validate=Range(low, high, error=said))
+        message = f"The field {name} must be between {low} and {high}."
+        super().__init__(data_key=name, load_default=default, validate=Range(low, high, error=message))
 
     def _deserialize(self, value: str, attr: str | None, data: Any, **kwargs: Any) -> int:
         digits = value.strip().removeprefix("-")
@@ -33,8 +33,8 @@ class Whole(fields.Field[int]):
         return int(value)
 
 
-class Switch(fields.Field[bool]):
-    """`true` or `false`, in any case."""
+class BooleanParameter(fields.Field[bool]):
+    """`true` or `false`, in any letter case."""
 
     def __init__(self, name: str, default: bool) -> None:
         super().__init__(data_key=name, load_default=default)
@@ -45,18 +45,21 @@ class Switch(fields.Field[bool]):
         return value.lower() == "true"
 
 
-class Moment(fields.Field[str]):
-    """An ISO 8601 date and time with a zone or an offset, given as times are stored (`storage/table/clock.py`); else ""."""
+class TimeParameter(fields.Field[str]):
+    """An ISO 8601 date and time with a zone or an offset.
+
+    The value is the text in which times are stored (`storage/table/clock.py`), and "" if the parameter is absent.
+    """
 
     def __init__(self, name: str) -> None:
         super().__init__(data_key=name, load_default="")
 
     def _deserialize(self, value: str, attr: str | None, data: Any, **kwargs: Any) -> str:
         try:
-            moment = datetime.fromisoformat(value.strip().upper())
-            if moment.tzinfo is not None:
-                seventh = _SEVENTH_DIGIT.search(value)
-                return clock.written(moment.astimezone(UTC), seventh[1] if seventh else "0")
+            time = datetime.fromisoformat(value.strip().upper())
+            if time.tzinfo is not None:
+                seventh_digit = _SEVENTH_DIGIT.search(value)
+                return clock.written(time.astimezone(UTC), seventh_digit[1] if seventh_digit else "0")
         except (ValueError, OverflowError):
             raise ValidationError(f"The value '{value}' is not valid for {self.data_key}.") from None
         raise ValidationError("Date and time value must specify a time zone.")
@@ -65,30 +68,30 @@ class Moment(fields.Field[str]):
 class LatestParameters(Schema):
     """`changefeed/latest` (conformance §10.2)."""
 
-    metadata = Switch("IncludeMetadata", default=True)
+    metadata = BooleanParameter("IncludeMetadata", default=True)
 
 
 class SequenceParameters(LatestParameters):
     """`changefeed` in v1: a window of sequence numbers."""
 
-    offset = Whole("Offset", 0, LARGEST, 0)
-    limit = Whole("Limit", 1, 100, 10)
+    offset = IntegerParameter("Offset", 0, LARGEST, 0)
+    limit = IntegerParameter("Limit", 1, 100, 10)
 
 
 class PageParameters(Schema):
     """`extendedquerytags` and the errors of a tag (conformance §8.1)."""
 
-    offset = Whole("Offset", 0, LARGEST_OFFSET, 0)
-    limit = Whole("Limit", 1, 200, 100)
+    offset = IntegerParameter("Offset", 0, LARGEST_OFFSET, 0)
+    limit = IntegerParameter("Limit", 1, 200, 100)
 
 
 class TimeParameters(LatestParameters):
     """`changefeed` in v2: a window of time."""
 
-    offset = Whole("Offset", 0, LARGEST, 0)
-    limit = Whole("Limit", 1, 200, 100)
-    start = Moment("StartTime")
-    end = Moment("EndTime")
+    offset = IntegerParameter("Offset", 0, LARGEST, 0)
+    limit = IntegerParameter("Limit", 1, 200, 100)
+    start = TimeParameter("StartTime")
+    end = TimeParameter("EndTime")
 
 
 LATEST: Final = LatestParameters(unknown=EXCLUDE)
@@ -97,10 +100,10 @@ PAGE: Final = PageParameters(unknown=EXCLUDE)
 BY_TIME: Final = TimeParameters(unknown=EXCLUDE)
 
 
-def load(schema: Schema, query: str) -> dict[str, Any]:
-    """Return the parameters that a query string gives, the first of a repeated one; what is unknown is ignored.
+def load_parameters(schema: Schema, query: str) -> dict[str, Any]:
+    """Return the values of the parameters in a query string. Unknown names are ignored; the first of a name counts.
 
-    Raises `InvalidParameter` for the first that breaks its rule.
+    Raises `InvalidParameter` for the first parameter that breaks its rule, in the order of the schema.
     """
     names = {str(field.data_key).lower(): str(field.data_key) for field in schema.fields.values()}
     given: dict[str, str] = {}

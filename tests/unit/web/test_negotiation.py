@@ -8,7 +8,17 @@ from hypothesis import strategies as st
 
 from app.errors import NotAcceptable
 from app.web import media
-from app.web.negotiation import FILE, FILES, FRAMES, RENDERED, MediaRow, Offer, first_acceptable, offers, require_json
+from app.web.negotiation import (
+    FILE,
+    FILES,
+    FRAMES,
+    RENDERED,
+    Offer,
+    Representation,
+    acceptable_offers,
+    first_producible,
+    require_json,
+)
 
 EXPLICIT = "1.2.840.10008.1.2.1"
 JPEG_2000 = "1.2.840.10008.1.2.4.90"
@@ -26,7 +36,7 @@ def related(kind: str, syntax: str | None = None) -> str:
     return f'multipart/related; type="{kind}"' + (f"; transfer-syntax={syntax}" if syntax else "")
 
 
-MATRIX: list[tuple[tuple[MediaRow, ...], str | None, Answer]] = [
+MATRIX: list[tuple[tuple[Representation, ...], str | None, Answer]] = [
     *[
         row
         for matrix in (FILES, FILE)
@@ -70,8 +80,8 @@ MATRIX: list[tuple[tuple[MediaRow, ...], str | None, Answer]] = [
 
 
 @pytest.mark.parametrize(("matrix", "accept", "answer"), MATRIX)
-def test_an_entry_of_the_matrix(matrix: tuple[MediaRow, ...], accept: str | None, answer: Answer) -> None:
-    assert given_by(offers(matrix, accept)[0]) == answer
+def test_an_entry_of_the_matrix(matrix: tuple[Representation, ...], accept: str | None, answer: Answer) -> None:
+    assert given_by(acceptable_offers(matrix, accept)[0]) == answer
 
 
 @pytest.mark.parametrize(
@@ -94,9 +104,9 @@ def test_an_entry_of_the_matrix(matrix: tuple[MediaRow, ...], accept: str | None
         (RENDERED, DICOM),
     ],
 )
-def test_what_the_matrix_lacks_is_not_acceptable(matrix: tuple[MediaRow, ...], accept: str) -> None:
+def test_what_the_matrix_lacks_is_not_acceptable(matrix: tuple[Representation, ...], accept: str) -> None:
     with pytest.raises(NotAcceptable, match=r"^The request headers are not acceptable$"):
-        offers(matrix, accept)
+        acceptable_offers(matrix, accept)
 
 
 @pytest.mark.parametrize(
@@ -110,11 +120,11 @@ def test_what_the_matrix_lacks_is_not_acceptable(matrix: tuple[MediaRow, ...], a
     ],
 )
 def test_quality_then_as_stored_then_order(accept: str, order: list[tuple[bool, str]]) -> None:
-    assert [(offer.multipart, offer.transfer_syntax) for offer in offers(FILE, accept)] == order
+    assert [(offer.multipart, offer.transfer_syntax) for offer in acceptable_offers(FILE, accept)] == order
 
 
 def test_only_a_named_transfer_syntax_is_stated() -> None:
-    assert [offers(FILES, related(DICOM, syntax))[0].stated for syntax in (None, EXPLICIT)] == [False, True]
+    assert [acceptable_offers(FILES, related(DICOM, syntax))[0].stated for syntax in (None, EXPLICIT)] == [False, True]
 
 
 def test_an_offer_that_cannot_be_given_makes_way_for_the_next() -> None:
@@ -124,9 +134,9 @@ def test_an_offer_that_cannot_be_given_makes_way_for_the_next() -> None:
         return offer.transfer_syntax
 
     accept = f"{DICOM}; transfer-syntax={JPEG_2000}, {DICOM}; q=0.5"
-    assert first_acceptable(offers(FILE, accept), answer) == EXPLICIT
+    assert first_producible(acceptable_offers(FILE, accept), answer) == EXPLICIT
     with pytest.raises(NotAcceptable, match="no codec"):
-        first_acceptable(offers(FILE, f"{DICOM}; transfer-syntax={JPEG_2000}"), answer)
+        first_producible(acceptable_offers(FILE, f"{DICOM}; transfer-syntax={JPEG_2000}"), answer)
 
 
 @pytest.mark.parametrize(
@@ -178,10 +188,10 @@ HEADER = st.text() | st.lists(
 
 
 @given(header=HEADER, matrix=st.sampled_from([FILES, FILE, FRAMES, RENDERED]))
-def test_no_header_breaks_the_negotiation(header: str, matrix: tuple[MediaRow, ...]) -> None:
+def test_no_header_breaks_the_negotiation(header: str, matrix: tuple[Representation, ...]) -> None:
     media.parse(header)
     try:
-        assert offers(matrix, header)
+        assert acceptable_offers(matrix, header)
     except NotAcceptable:
         return
 
@@ -191,5 +201,5 @@ def test_no_header_breaks_the_negotiation(header: str, matrix: tuple[MediaRow, .
 )
 def test_a_hostile_header_costs_little(hostile: str) -> None:
     """Anything but linear would run into the suite's timeout."""
-    list(media.accepted(hostile))
+    list(media.accept_entries(hostile))
     media.parse(hostile)

@@ -1,0 +1,18 @@
+"""Features that the operator can switch off. A route names the check of its feature (conformance §1.9)."""
+
+from __future__ import annotations
+
+from app.errors import OperationsDisabled, ResourceDisabled
+from app.settings import Settings
+
+
+def require_operations(settings: Settings) -> None:
+    """Raise `OperationsDisabled` if the service starts no operations."""
+    if settings.disable_operations:
+        raise OperationsDisabled
+
+
+def require_exports(settings: Settings) -> None:
+    """Raise `ResourceDisabled` if the service starts no exports."""
+    if settings.disable_operations or not settings.enable_export:
+        raise ResourceDisabled

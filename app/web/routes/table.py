@@ -1,0 +1,37 @@
+"""The route table: every resource of the service."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from app.web.routes import (
+    bulk_update,
+    change_feed,
+    delete,
+    export,
+    extended_query_tags,
+    health,
+    operations,
+    partitions,
+    retrieve,
+    search,
+    store,
+    workitems,
+)
+from app.web.routing import Resource, Route
+
+RESOURCES: Final[tuple[Resource, ...]] = (
+    store.resource,
+    search.resource,
+    retrieve.resource,
+    delete.resource,
+    bulk_update.resource,
+    export.resource,
+    workitems.resource,
+    partitions.resource,
+    change_feed.resource,
+    extended_query_tags.resource,
+    operations.resource,
+    health.resource,
+)
+ROUTES: Final[tuple[Route, ...]] = tuple(route for resource in RESOURCES for route in resource.routes)

@@ -1,0 +1,117 @@
+"""Routes as data. The mounting, the tests and the list in the README read this data.
+
+A module in `routes/` makes one `Resource` and registers its handlers on it:
+
+    resource = Resource("delete")
+
+    @resource.route("DELETE", "/studies/<study>", action=Action.DELETE, audit="delete", answers={204: ()})
+    def delete(context: PartitionContext, study: str) -> Response: ...
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from types import MappingProxyType
+from typing import Any, Final, Protocol, TypeVar
+
+from flask import Request, Response
+from marshmallow import Schema
+
+from app.settings import Settings
+from app.web import versions
+from app.web.negotiation import Representation
+from app.web.versions import ApiVersion
+
+Handler = TypeVar("Handler", bound=Callable[..., Response])
+
+
+class Action(Enum):
+    """What a caller does with the data. The values are the names in role definitions (Microsoft's six, then ours)."""
+
+    READ = "read"
+    WRITE = "write"
+    DELETE = "delete"
+    EXPORT = "export"
+    MANAGE_EXTENDED_QUERY_TAGS = "manageExtendedQueryTags"
+    ALL = "*"
+    MANAGE_PARTITIONS = "managePartitions"
+    MANAGE_ACCESS = "manageAccess"
+    READ_AUDIT = "readAudit"
+
+
+class Scope(Enum):
+    """Where a route exists. The value is the path prefix between the version and the route's own path."""
+
+    PARTITION = "/partitions/<partition>"
+    """Below a partition. The base form exists too: it serves while partitions are off (conformance §2.4)."""
+    BASE = ""
+    """Without a partition."""
+    UNVERSIONED = "unversioned"
+    """Without a partition and without a version."""
+
+
+class RequestBody(Protocol):
+    """How a route reads the request body."""
+
+    media_types: tuple[str, ...]
+    """The media types that it reads."""
+
+    def open(self, request: Request, settings: Settings) -> Callable[[], Any]:
+        """Check the Content-Type and return a function that reads the body. Raises `UnsupportedContent`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """One method on one or more paths, and everything that the service knows about it before the handler runs."""
+
+    method: str
+    paths: tuple[str, ...]
+    """Templates below version and partition, e.g. `/studies/<study>`."""
+    handler: Callable[..., Response]
+    action: Action | None
+    """The right that the caller needs. None: nobody needs a right."""
+    audit: str | None
+    """The name of the audit event. None: the call is not audited."""
+    scope: Scope = Scope.PARTITION
+    versions: tuple[ApiVersion, ...] = versions.ALL
+    creates_partition: bool = False
+    """A partition that does not exist is created, after every check that needs no partition."""
+    patient_data: bool = False
+    """The answer may contain data of patients or their UIDs. No cache may share it."""
+    answers: Mapping[int, tuple[str, ...]]
+    """Status to media types, for the answers of the handler. Errors declare theirs in `app.errors`."""
+    requires_json: bool = False
+    """The Accept header must admit DICOM JSON (conformance §1.7)."""
+    representations: tuple[Representation, ...] = ()
+    """What the Accept header chooses from. The handler gets the acceptable ones as `offers`, the best first."""
+    query: Schema | None = None
+    """The schema of the query parameters. The handler gets their values as `parameters`."""
+    body: RequestBody | None = None
+    """How the body is read. The handler gets the result as `body`."""
+    check_enabled: Callable[[Settings], None] | None = None
+    """Raises the error of a feature that the operator switched off."""
+    arguments: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    """Further arguments of the handler."""
+
+
+class Resource:
+    """The routes of one module, in the order of their registration."""
+
+    def __init__(self, name: str) -> None:
+        self.name: Final = name
+        self.routes: Final[list[Route]] = []
+        self.after_request: Callable[[Response], Response] | None = None
+        """Changes every answer of the resource, errors included."""
+        self.error_handlers: Final[dict[type[Exception], Callable[[Any], Response]]] = {}
+
+    def route(self, method: str, *paths: str, **properties: Any) -> Callable[[Handler], Handler]:
+        """Register the decorated function as the handler of a `Route` with these properties."""
+
+        def register(handler: Handler) -> Handler:
+            self.routes.append(Route(method=method, paths=paths, handler=handler, **properties))
+            return handler
+
+        return register

@@ -1,0 +1,77 @@
+"""The route table is complete and consistent: other parts of the service rely on its data."""
+
+from __future__ import annotations
+
+import inspect
+import re
+
+import pytest
+
+from app.web import versions
+from app.web.routes.table import RESOURCES, ROUTES
+from app.web.routing import Action, Route, Scope
+
+METHODS_OF_ACTIONS = {Action.READ: {"GET"}, Action.DELETE: {"DELETE"}, Action.EXPORT: {"POST"}}
+AUDIT_EVENTS = {
+    "partition", "store", "retrieve", "retrieve-metadata", "retrieve-rendered", "query", "delete", "change-feed",
+    "export", "operation", "update-study", "add-extended-query-tag", "remove-extended-query-tag",
+    "get-extended-query-tag", "get-all-extended-query-tag", "get-extended-query-tag-errors",
+    "update-extended-query-tag", "add-workitem", "retrieve-workitem", "query-workitem", "update-workitem",
+    "change-state-workitem", "cancel-workitem",
+}  # fmt: skip
+
+every_route = pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.paths[0]}")
+
+
+def test_no_two_routes_answer_the_same_request() -> None:
+    requests = [
+        (route.method, path, version.name, route.scope)
+        for route in ROUTES
+        for path in route.paths
+        for version in route.versions
+    ]
+    assert len(requests) == len(set(requests))
+
+
+def test_resources_have_names_of_their_own() -> None:
+    assert len({resource.name for resource in RESOURCES}) == len(RESOURCES)
+
+
+def test_three_routes_create_partitions() -> None:
+    creating = {f"{route.method} {path}" for route in ROUTES if route.creates_partition for path in route.paths}
+    assert creating == {"POST /studies", "POST /studies/<study>", "POST /workitems"}
+
+
+def test_only_health_needs_no_right_and_is_not_audited() -> None:
+    assert [route.paths for route in ROUTES if route.action is None] == [("/health/check",)]
+    assert [route.paths for route in ROUTES if route.audit is None] == [("/health/check",)]
+    assert {route.audit for route in ROUTES if route.audit} == AUDIT_EVENTS
+
+
+def test_v2_alone_has_bulk_updates_and_the_prerelease_has_no_exports() -> None:
+    limited = {path: route.versions for route in ROUTES if route.versions != versions.ALL for path in route.paths}
+    assert limited["/studies/$bulkUpdate"] == (versions.V2,)
+    assert limited["/export"] == versions.RELEASED
+    assert set(limited) == {"/studies/$bulkUpdate", "/export", "/changefeed"}
+
+
+@every_route
+def test_a_route_is_consistent(route: Route) -> None:
+    assert route.method in METHODS_OF_ACTIONS.get(route.action or Action.READ, {"POST", "PUT", "PATCH", "DELETE"})
+    assert all(path.startswith("/") for path in route.paths)
+    assert all(100 <= status < 600 for status in route.answers)
+    assert (route.body is not None) == (route.method in ("POST", "PUT", "PATCH"))
+    assert not route.creates_partition or route.scope is Scope.PARTITION
+
+
+@every_route
+def test_a_handler_takes_what_dispatch_gives(route: Route) -> None:
+    taken = inspect.signature(route.handler).parameters
+    given = {"context", *route.arguments}
+    given |= {"offers"} if route.representations else set()
+    given |= {"parameters"} if route.query else set()
+    given |= {"body"} if route.body else set()
+    for path in route.paths:
+        names = given | set(re.findall(r"<(\w+)>", path))
+        required = {name for name, parameter in taken.items() if parameter.default is parameter.empty}
+        assert required <= names <= taken.keys()
