@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
-from app.dicom.encoding.charsets import Charset, charset
+from app.dicom.encoding.charsets import SPECIFIC_CHARACTER_SET, Charset, charset
 from app.dicom.encoding.elements import (
     ENCODINGS,
     IMPLICIT,
@@ -26,7 +26,6 @@ from app.dicom.encoding.part10 import Part10
 from app.dicom.encoding.vr import LONG_FORM, tag_text
 from app.errors import InvalidInstance
 
-SPECIFIC_CHARACTER_SET: Final = 0x00080005
 UTF_8: Final = b"ISO_IR 192"
 
 _TEXT: Final = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})

@@ -13,8 +13,9 @@ from pydicom.valuerep import format_number_as_ds
 from app.dicom.editing.patches import UTF_8
 from app.dicom.editing.rewrite import NewValue
 from app.dicom.encoding.charsets import charset
+from app.dicom.json.dataset import NAME_GROUPS
 from app.dicom.json.received import tag_named
-from app.dicom.json.values import NAME_GROUPS, convert
+from app.dicom.json.values import convert
 from app.dicom.validation.vr_rules import fault_message, vr_fault
 
 _KEYWORDS: Final = """

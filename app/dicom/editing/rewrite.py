@@ -18,7 +18,6 @@ from itertools import chain
 from typing import BinaryIO, Final, NamedTuple, cast
 
 from app.dicom.editing.patches import (
-    SPECIFIC_CHARACTER_SET,
     UTF_8,
     Patch,
     PatchFinder,
@@ -28,7 +27,7 @@ from app.dicom.editing.patches import (
     size_of,
     written_element,
 )
-from app.dicom.encoding.charsets import charset, encode
+from app.dicom.encoding.charsets import SPECIFIC_CHARACTER_SET, charset, encode
 from app.dicom.encoding.elements import ENCODINGS, Buffer
 from app.dicom.encoding.part10 import META_OFFSET, Part10, inflated
 

@@ -15,6 +15,7 @@ from typing import Final
 
 from pydicom.charset import CODES_TO_ENCODINGS, ENCODINGS_TO_CODES, python_encoding
 
+SPECIFIC_CHARACTER_SET: Final = 0x00080005
 LATIN: Final = "latin-1"
 
 _TERM: Final = re.compile(r"ISO[ _-]?(2022[ _-])?IR[ _-]?(\d+)")

@@ -149,7 +149,7 @@ class ElementReader:
     def _long_form(
         self, position: int, end: int, code: bytes, short_length: int, encoding: Encoding
     ) -> tuple[str, int, int]:
-        """Return VR, value offset and value length of an element whose VR has not the short form.
+        """Return VR, value offset and value length of an element whose VR does not have the short form.
 
         An unknown VR becomes UN. It has the long form if its reserved bytes are zero: all new VRs have that form.
         """

@@ -6,7 +6,10 @@ A dataset maps tags to elements: `{"00100020": {"vr": "LO", "Value": ["P9"]}}`. 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
+
+NAME_GROUPS: Final = ("Alphabetic", "Ideographic", "Phonetic")
+"""The component groups of a person name, in the order of PS3.5 §6.2.1."""
 
 JsonElement = dict[str, Any]
 """One attribute: `{"vr": "DA", "Value": ["20240115"]}`. Datasets share elements, so nobody changes one."""
@@ -24,6 +27,11 @@ def first_of(element: JsonElement) -> JsonElement | None:
     if not values or values[0] is None:
         return None
     return element if len(values) == 1 else {"vr": element["vr"], "Value": values[:1]}
+
+
+def person_name(value: Mapping[str, str]) -> str:
+    """Return a person name of the JSON model as files have it: `Alphabetic=Ideographic=Phonetic`."""
+    return "=".join(value.get(group, "") for group in NAME_GROUPS).rstrip("=")
 
 
 def ordered(dataset: JsonDataset) -> JsonDataset:

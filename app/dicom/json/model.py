@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from app.dicom.encoding.charsets import DEFAULT, Charset, charset
+from app.dicom.encoding.charsets import DEFAULT, SPECIFIC_CHARACTER_SET, Charset, charset
 from app.dicom.encoding.elements import SequenceItem
 from app.dicom.encoding.part10 import Part10
 from app.dicom.encoding.vr import BULK, KEYS, keyword
-from app.dicom.json.dataset import JsonDataset
-from app.dicom.json.values import NAME_GROUPS, convert, convert_cached
-from app.dicom.validation.instance_rules import SPECIFIC_CHARACTER_SET, ValueProblem
+from app.dicom.json.dataset import JsonDataset, person_name
+from app.dicom.json.values import convert, convert_cached
+from app.dicom.validation.instance_rules import ValueProblem
 from app.errors import InvalidInstance
 
 MAX_VALUES: Final = 1_000_000
@@ -57,11 +57,6 @@ def first_text(dataset: JsonDataset, tag: int) -> str | None:
     if isinstance(value, dict):
         return person_name(value) or None
     return None if value is None else str(value)
-
-
-def person_name(value: dict[str, str]) -> str:
-    """Return a person name of the JSON model as files have it: `Alphabetic=Ideographic=Phonetic`."""
-    return "=".join(value.get(group, "") for group in NAME_GROUPS).rstrip("=")
 
 
 class _Conversion:

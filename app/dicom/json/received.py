@@ -11,8 +11,7 @@ import re
 from typing import Any, Final
 
 from app.dicom.encoding.vr import BULK, LONG_FORM, SHORT_FORM, dictionary_vr
-from app.dicom.json.dataset import JsonDataset, JsonElement
-from app.dicom.json.values import NAME_GROUPS
+from app.dicom.json.dataset import NAME_GROUPS, JsonDataset, JsonElement
 from app.dicom.validation.attributes import tag_of
 from app.errors import InvalidRequest
 

@@ -10,13 +10,12 @@ from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from app.dicom.encoding.charsets import Charset
-from app.dicom.json.dataset import JsonElement
+from app.dicom.json.dataset import NAME_GROUPS, JsonElement
 from app.dicom.validation.vr_rules import fault_message, vr_fault
 
 _Values = tuple[list[Any], str | None]
 """The values of an element, and the message for the first one that breaks its VR."""
 
-NAME_GROUPS: Final = ("Alphabetic", "Ideographic", "Phonetic")
 
 _INTEGER: Final = re.compile(r"[+-]?[0-9]{1,20}")
 _DECIMAL: Final = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?")

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, Final
 
-from app.dicom.json.dataset import JsonElement
+from app.dicom.json.dataset import JsonElement, person_name
 from app.dicom.query.moments import in_utc, wall_time
 from app.dicom.validation.attributes import Attribute
 
@@ -38,7 +38,7 @@ def canonical(vr: str, value: Any) -> str:
     """
     if vr in NUMBERS:
         return _canonical_number(value, single=vr == "FL")
-    text = _person_text(value) if isinstance(value, dict) else str(value)
+    text = person_name(value) if isinstance(value, dict) else str(value)
     text = text.rstrip(" \x00")
     if vr == "PN":
         return _fold_name(text)
@@ -84,11 +84,6 @@ def canonical_values(
 def words(canonical_name: str) -> list[str]:
     """Return the words of a canonical person name."""
     return [word for word in _WORD_BREAK.split(canonical_name) if word]
-
-
-def _person_text(value: dict[str, str]) -> str:
-    groups = [value.get(group, "") for group in ("Alphabetic", "Ideographic", "Phonetic")]
-    return "=".join(groups).rstrip("=")
 
 
 @lru_cache(maxsize=4096)

@@ -119,14 +119,14 @@ def _period(name: str, value: str) -> Condition:
 
 
 def _checked(vr: str, name: str, text: str) -> str:
-    """Return a date or time that exists and is written as its VR has it; raise `InvalidQuery` for another text."""
+    """Return a date or time that exists and has the format of its VR. Raises `InvalidQuery` for other text."""
     found = _DIGITS.fullmatch(without_offset(text) if vr == "DT" else text)
     digits, fraction = found.groups() if found else ("", None)
     formats = _FORMATS[vr]
     if len(digits) not in formats or (fraction and (vr == "DA" or len(digits) != max(formats))):
         raise _invalid(vr, name, text)
     try:
-        datetime.strptime(digits, formats[len(digits)])  # only whether it can be read counts
+        datetime.strptime(digits, formats[len(digits)])  # raises for a date or time that does not exist
     except ValueError:
         raise _invalid(vr, name, text) from None
     return text

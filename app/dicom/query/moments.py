@@ -39,14 +39,14 @@ _PLUS: Final = re.compile(r"(?<=\d) (?=(?:0\d|1[0-4])[0-5]\d(?:\s*-|$))", re.ASC
 
 
 class Bounds(NamedTuple):
-    """The two ends of a range as a query states them; an empty end is open."""
+    """The two ends of a range as the query has them. An empty end is open."""
 
     low: str
     high: str
 
 
 def wall_time(text: str) -> str | None:
-    """Return a DT without its offset, filled up to the start of its period; None for what is not a DT."""
+    """Return a DT without its offset, filled up to the start of its period. None for text that is not a DT."""
     found = _FORM.fullmatch(text.strip())
     if not found:
         return None
@@ -55,9 +55,9 @@ def wall_time(text: str) -> str | None:
 
 
 def in_utc(text: str) -> str | None:
-    """Return the moment at which a DT starts; None for what is not a DT.
+    """Return the moment in UTC at which the period of a DT starts, None for text that is not a DT.
 
-    An offset that PS3.5 does not permit is ignored, and so is one on a day that does not exist.
+    Ignores an offset that PS3.5 does not permit, and the offset of a day that does not exist.
     """
     wall, offset = wall_time(text), _offset(text)
     return wall if wall is None or not offset else shifted(wall, -offset)
@@ -80,9 +80,9 @@ def end_in_utc(text: str) -> str:
 
 
 def shifted(moment: str, by: timedelta) -> str:
-    """Return a moment later by whole minutes, at the earliest the start of year 1, at the latest the end of 9999.
+    """Return a moment moved by whole minutes, limited to the years 1 to 9999.
 
-    A day that does not exist stays as it is.
+    A moment on a day that does not exist is returned as it is.
     """
     year, month, day, hour, minute = (int(moment[start:stop]) for start, stop in _PARTS)
     try:
@@ -100,32 +100,35 @@ _PARTS: Final = ((0, 4), (4, 6), (6, 8), (8, 10), (10, 12))
 
 
 def with_timezone(element: JsonElement, dataset: JsonAttributes) -> JsonElement:
-    """Return a DT element whose first value has an offset: its own, or else that of its dataset (PS3.3 §C.12.1.1.8).
+    """Return a DT element in which each value without an offset has that of its dataset (PS3.3 §C.12.1.1.8).
 
-    The element itself, if neither states one that is valid.
+    Returns the element itself if the dataset has no valid offset.
     """
     zone = dataset.get(TIMEZONE, {}).get("Value")
     offset = zone[0].strip(PADDING) if zone and isinstance(zone[0], str) else ""
-    first = element["Value"][0]
-    value = first.strip(PADDING) if isinstance(first, str) else ""
-    found = _FORM.fullmatch(value)
-    if not found or found[3] or not _IS_OFFSET.fullmatch(offset):
+    if not _IS_OFFSET.fullmatch(offset):
         return element
-    return {**element, "Value": [value + offset, *element["Value"][1:]]}
+    return {**element, "Value": [_with_offset(value, offset) for value in element["Value"]]}
+
+
+def _with_offset(value: object, offset: str) -> object:
+    text = value.strip(PADDING) if isinstance(value, str) else ""
+    found = _FORM.fullmatch(text)
+    return text + offset if found and not found[3] else value
 
 
 def bounds_of(text: str) -> str | Bounds | None:
-    """Tell a single DT from a range in the value of a query parameter; None if it is neither.
+    """Return the value of a query parameter as a single DT or as a range, None if it is neither.
 
-    A hyphen and four digits right after a date are its offset if they can be one: -1200 to -0001. So `2024-0500` is a
-    single value, and a hyphen after a space always divides a range. A range up to a year before 1201 is the only query
-    that this rule reads differently. A `+` that was not escaped in a URL arrives as a space. It counts as `+` between a
-    date and four digits that can be an offset.
+    A hyphen and four digits directly after a date are an offset if they are between -1200 and -0001. So `2024-0500` is
+    a single value. The rule misreads only ranges that end in a year before 1201. A hyphen after a space is never part
+    of an offset. A `+` that is not escaped in a URL arrives as a space. A space between a date and four digits counts
+    as `+` if the digits can be an offset.
     """
     text = _PLUS.sub("+", text.strip())
     if _SINGLE.fullmatch(text):
         return text
-    found = _RANGE.fullmatch(text)  # the first end takes as much as it can: an offset before the hyphen is its own
+    found = _RANGE.fullmatch(text)  # the first group is greedy, so it contains an offset before the hyphen
     return Bounds(found[1] or "", found[2] or "") if found and any(found.groups()) else None
 
 

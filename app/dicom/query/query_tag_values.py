@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Final
 
 from app.dicom.encoding.uids import PADDING
-from app.dicom.json.dataset import JsonAttributes, JsonElement, first_of
-from app.dicom.json.values import NAME_GROUPS
+from app.dicom.json.dataset import JsonAttributes, JsonElement, first_of, person_name
 from app.dicom.query.moments import TIMEZONE, with_timezone
 from app.dicom.validation.attributes import Attribute
 from app.dicom.validation.instance_rules import UNEXPECTED_VR, fault_of_value
@@ -39,7 +38,10 @@ def fault(dataset: JsonAttributes, attribute: Attribute) -> str | None:
     if element["vr"] != attribute.vr:
         return UNEXPECTED_VR
     first = first_of(element)
-    return fault_of_value(attribute.vr, _text(first["Value"][0])) if first else None
+    if first is None:
+        return None
+    value = first["Value"][0]
+    return fault_of_value(attribute.vr, person_name(value) if isinstance(value, dict) else str(value))
 
 
 def indexed_values(dataset: JsonAttributes, tags: Iterable[Attribute]) -> dict[str, JsonElement]:
@@ -73,9 +75,3 @@ def is_own(dataset: JsonAttributes, attribute: Attribute) -> bool:
 def _creator(attribute: Attribute) -> str:
     """Return the tag of the private creator for the block of a private attribute."""
     return f"{attribute.tag[:4]}00{attribute.tag[4:6]}"
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, dict):
-        return "=".join(value.get(group, "") for group in NAME_GROUPS).rstrip("=")
-    return str(value)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from app.dicom.encoding.charsets import Charset, charset
+from app.dicom.encoding.charsets import SPECIFIC_CHARACTER_SET, Charset, charset
 from app.dicom.encoding.elements import RawElement
 from app.dicom.encoding.part10 import Part10
 from app.dicom.encoding.uids import PADDING, is_uid
@@ -19,7 +19,6 @@ from app.dicom.encoding.vr import WORD_SIZE, keyword, tag_text
 from app.dicom.validation.vr_rules import CONTROL_BUT_ESC, is_date, vr_fault
 from app.errors import IDENTIFIER_RULE
 
-SPECIFIC_CHARACTER_SET: Final = 0x00080005
 PATIENT_ID: Final = 0x00100020
 REQUIRED: Final[Mapping[int, str]] = {
     0x00080016: "UI",  # SOPClassUID

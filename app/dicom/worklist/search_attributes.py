@@ -8,8 +8,7 @@ from itertools import islice
 from typing import Any, Final
 
 from app.dicom.encoding.uids import is_uid
-from app.dicom.json.dataset import JsonDataset, JsonElement, items
-from app.dicom.json.values import NAME_GROUPS
+from app.dicom.json.dataset import JsonDataset, JsonElement, items, person_name
 from app.dicom.query.moments import with_timezone
 from app.dicom.validation.attributes import Attribute, Level, path_of, tag_of
 from app.dicom.validation.vr_rules import vr_fault
@@ -88,7 +87,7 @@ def check_values(dataset: JsonDataset) -> None:
         if broken is None:
             continue
         for value in _found(dataset, attribute):
-            text = "=".join(value.get(group, "") for group in NAME_GROUPS) if isinstance(value, dict) else value
+            text = person_name(value) if isinstance(value, dict) else value
             reason = broken(text.rstrip("= \0"))
             if reason:
                 name, vr = attribute.keyword, attribute.vr

@@ -70,7 +70,7 @@ def state_of(dataset: JsonDataset) -> str:
 
 
 def instance_uid(given: JsonDataset) -> str:
-    """Return the SOP Instance UID, "" if the dataset has no or several."""
+    """Return the SOP Instance UID, "" if the dataset has none or several."""
     return _single(given, _INSTANCE_UID)
 
 

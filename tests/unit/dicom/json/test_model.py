@@ -11,7 +11,8 @@ import pytest
 from app.dicom.encoding.part10 import parse
 from app.dicom.encoding.vr import BULK
 from app.dicom.json import model
-from app.dicom.json.model import dataset_json, describe, first_text, person_name
+from app.dicom.json.dataset import person_name
+from app.dicom.json.model import dataset_json, describe, first_text
 from app.errors import InvalidInstance
 from tests.support import instances
 from tests.support.raw_elements import IMPLICIT, element, implicit, item, part10
