@@ -54,8 +54,8 @@ from app.storage.table.counters import SequenceCounter
 from app.storage.table.partitions import Partitions
 from app.storage.table.ports import BlobStore, Table
 from app.storage.tags.query_tags import QueryTagStore
+from app.storage.tags.tag_backfill import TagBackfill
 from app.storage.updates.study_versions import StudyVersions
-from app.storage.updates.tag_backfill import TagBackfill
 from app.storage.worklist import workitems
 from app.storage.worklist.search import WorklistSearch
 from app.storage.worklist.workitems import Workitems

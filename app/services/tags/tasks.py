@@ -17,7 +17,7 @@ from app.storage.table.counters import SequenceCounter
 from app.storage.table.partitions import Partitions
 from app.storage.table.ports import Delete, Table
 from app.storage.tags.query_tags import QueryTagStore
-from app.storage.updates.tag_backfill import TagBackfill
+from app.storage.tags.tag_backfill import TagBackfill
 
 BATCH: Final = 100
 """Feed numbers in one step of a re-index. They are a hundred instances if none was deleted."""
@@ -56,7 +56,7 @@ class Reindex(Task):
             self._tags.make_ready(operation.id)
             return replace(operation, status=SUCCEEDED, percent=100)
         first = max(1, last - BATCH + 1)
-        self._backfill.file(self._feed.closed(first, last), tag_keys)
+        self._backfill.index(self._feed.closed(first, last), tag_keys)
         percent = 100 * (start - first + 1) // start
         return replace(operation, checkpoint={"from": start, "next": first - 1}, percent=percent)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -12,6 +11,7 @@ from msgspec.structs import replace
 
 from app.dicom.editing.requested_changes import RequestedChanges, read_changes
 from app.storage.operations.operations import FAILED, SUCCEEDED, Operation
+from app.storage.table.codec import Record, decode, encode, stored_as
 from app.storage.table.partitions import Partition
 
 
@@ -43,21 +43,8 @@ UNPUBLISHED: Final = frozenset({Phase.WRITE, Phase.VERIFY, Phase.PUBLISH})
 _OLD_NAMES: Final[Mapping[str, Phase]] = {"flip": Phase.PUBLISH, "settle": Phase.FINISH}
 """Phases as earlier releases stored them. An operation that such a release left unfinished must go on."""
 
-_STORED_NAMES: Final[Mapping[str, str]] = {
-    "study_index": "at",
-    "phase": "phase",
-    "position": "after",
-    "last_watermark": "until",
-    "revision": "revision",
-    "instances": "instances",
-    "rounds": "rounds",
-    "errors": "lines",
-}
-"""Field -> its name in the stored checkpoint. The stored names never change."""
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UpdateProgress:
+class UpdateProgress(Record, frozen=True, kw_only=True):
     """The checkpoint of a bulk update.
 
     * `study_index`: the index of the study in hand in the list of the request
@@ -68,28 +55,25 @@ class UpdateProgress:
     * `errors`: lines for the results, about instances that failed
     """
 
-    study_index: int = 0
+    study_index: int = stored_as("at", default=0)
     phase: Phase = Phase.BEGIN
-    position: int | str = 0
-    last_watermark: int = 0
+    position: int | str = stored_as("after", default=0)
+    last_watermark: int = stored_as("until", default=0)
     revision: int = 0
     instances: int = 0
     rounds: int = 0
-    errors: tuple[str, ...] = ()
+    errors: tuple[str, ...] = stored_as("lines", default=())
 
     @property
     def checkpoint(self) -> dict[str, Any]:
         """The progress as JSON, for `Operation.checkpoint`."""
-        fields = {stored: getattr(self, name) for name, stored in _STORED_NAMES.items()}
-        return fields | {"phase": self.phase.value, "lines": list(self.errors)}
+        return encode(self)
 
     @staticmethod
     def of(checkpoint: Mapping[str, Any]) -> UpdateProgress:
         """Return the progress that a checkpoint holds. An empty checkpoint is the start."""
-        fields = {name: checkpoint[stored] for name, stored in _STORED_NAMES.items() if stored in checkpoint}
-        phase = fields.get("phase", Phase.BEGIN)
-        fields["phase"] = _OLD_NAMES.get(phase) or Phase(phase)
-        return UpdateProgress(**fields | {"errors": tuple(fields.get("errors", ()))})
+        phase = checkpoint.get("phase", Phase.BEGIN)
+        return decode(UpdateProgress, {**checkpoint, "phase": _OLD_NAMES.get(phase, phase)})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +108,7 @@ class StudyUpdate:
 
     def continue_with(self, phase: Phase, **fields: Any) -> Operation:
         """Return the operation with another phase, or another position in the same phase."""
-        return replace(self.operation, checkpoint=dataclasses.replace(self.progress, phase=phase, **fields).checkpoint)
+        return replace(self.operation, checkpoint=replace(self.progress, phase=phase, **fields).checkpoint)
 
     def complete(self, *, updated: bool = False, failed: bool = False, errors: Sequence[str] = ()) -> Operation:
         """Return the operation with this study counted. The next study is in hand, or the operation has ended.

@@ -1,4 +1,4 @@
-"""Extended query tags: `query_tags` stores their definitions and their errors.
+"""Extended query tags: `query_tags` stores their definitions and their errors, `tag_backfill` indexes stored instances.
 
-May import `storage.table` and `dicom`. The index and the search import this folder to learn which tags there are.
+May import `storage.feed`, `storage.records`, `storage.table` and `dicom`. The index and the search import this folder.
 """

@@ -12,11 +12,12 @@ from msgspec.structs import replace
 
 from app.dicom.json.dataset import JsonElement
 from app.storage.records.file_versions import Pending, merged
+from app.storage.records.row_changes import replace_row
 from app.storage.records.rows import SeriesRow, StudyRow
 from app.storage.records.stored_rows import StoredRows
 from app.storage.table.ports import Change
 from app.storage.updates.row_writer import RowWriter
-from app.storage.updates.version_changes import replaced, study_still_written
+from app.storage.updates.version_changes import study_still_written
 
 Values = Mapping[str, JsonElement]
 """Key of an extended query tag -> new element."""
@@ -67,7 +68,7 @@ class SeriesVersions:
         """Write the new state of each row. After a conflict the row is read again, and written if `needs_write`."""
 
         def changes_of(row: SeriesRow, _: int) -> list[Change]:
-            return replaced(row, replace(new_state(row), revision=row.revision + 1))
+            return replace_row(row, replace(new_state(row), revision=row.revision + 1))
 
         def reread(row: SeriesRow) -> SeriesRow | None:
             now = self._rows.again(row)

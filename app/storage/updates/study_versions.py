@@ -32,6 +32,7 @@ from app.dicom.validation.attributes import INDEXED, ExtendedAttributes, Level
 from app.errors import Conflict
 from app.storage.feed.change_feed import FeedLog
 from app.storage.records.file_versions import merged
+from app.storage.records.row_changes import replace_row
 from app.storage.records.rows import InstanceRow, StudyRow, visible
 from app.storage.records.snapshot import Snapshot
 from app.storage.records.stored_rows import StoredRows
@@ -49,7 +50,6 @@ from app.storage.updates.version_changes import (
     is_pending,
     make_current,
     remove_pending,
-    replaced,
     study_still_written,
 )
 
@@ -90,7 +90,7 @@ class StudyVersions:
             if row is None or row.writing or row.finishing:
                 return row
             marked = replace(row, writing=update_id, revision=row.revision + 1)
-            write_atomically(self._table, [lease, *replaced(row, marked)])
+            write_atomically(self._table, [lease, *replace_row(row, marked)])
             return marked
 
         return retry(attempt, when=lambda conflict: conflict.key != lease.key)
@@ -169,7 +169,7 @@ class StudyVersions:
             revision=study.revision + 1,
         )
         try:
-            write_atomically(self._table, replaced(study, published))
+            write_atomically(self._table, replace_row(study, published))
         except Conflict:
             return False
         return True
@@ -237,7 +237,7 @@ class StudyVersions:
                 return
             writing, finishing = (mark if mark != update_id else "" for mark in (now.writing, now.finishing))
             after = replace(now, writing=writing, finishing=finishing, revision=now.revision + 1)
-            write_atomically(self._table, replaced(now, after))
+            write_atomically(self._table, replace_row(now, after))
 
         retry(attempt)
 

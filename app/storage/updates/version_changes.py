@@ -12,8 +12,8 @@ from app.dicom.json.dataset import JsonElement
 from app.storage.index import sweep
 from app.storage.records import documents
 from app.storage.records.file_versions import FileVersion, Pending, merged
-from app.storage.records.postings import postings
-from app.storage.records.rows import IndexRow, InstanceRow, StudyRow
+from app.storage.records.row_changes import replace_row
+from app.storage.records.rows import InstanceRow, StudyRow
 from app.storage.table import keys
 from app.storage.table.ports import Change, Delete, Holds, Item, Key, Put, Require
 
@@ -42,16 +42,6 @@ def study_still_written(study: StudyRow) -> Require:
     return Require(study.key, Holds("writing", study.writing))
 
 
-def replaced(before: IndexRow, after: IndexRow) -> list[Change]:
-    """Return the changes that replace one state of a row by another: the row, and the difference of its postings."""
-    was, now = postings(before), postings(after)
-    return [
-        Put(after.item, Holds("revision", before.revision)),
-        *(Put(item) for key, item in now.items() if key not in was),
-        *(Delete(key) for key in was if key not in now),
-    ]
-
-
 def is_pending(row: InstanceRow, update_id: str) -> bool:
     """Tell whether a row has a pending version of an update."""
     return row.pending is not None and row.pending.update_id == update_id
@@ -70,7 +60,7 @@ def add_pending(new: NewVersion, watermark: int, update_id: str, attributes: Map
         row, pending=Pending.make(update_id=update_id, attributes=attributes, file=file), revision=row.revision + 1
     )
     changes = [
-        *replaced(row, after),
+        *replace_row(row, after),
         Put(documents.metadata_item(row.with_file(file), new.metadata)),
         Put(Item(keys.feed(watermark), {"sealed": True})),
         sweep.drop_intent(new.intent),
@@ -89,7 +79,7 @@ def make_current(
     """
     published = row.at(update_id)
     after = replace(published, attributes=merged(published.attributes, values), revision=row.revision + 1)
-    changes = replaced(row, after)
+    changes = replace_row(row, after)
     if row.original:
         intermediate = replace(sweep.version_of(row), watermark=row.watermark)
         changes.append(sweep.queue_removal(intermediate, READERS_SECONDS))
@@ -98,7 +88,7 @@ def make_current(
 
 def remove_pending(row: InstanceRow) -> list[Change]:
     """Return the changes that remove a pending version. No reader has seen it, so its blob is removed at once."""
-    return [*replaced(row, replace(row, pending=None, revision=row.revision + 1)), *_drop_pending_file(row)]
+    return [*replace_row(row, replace(row, pending=None, revision=row.revision + 1)), *_drop_pending_file(row)]
 
 
 def _drop_pending_file(row: InstanceRow) -> list[Change]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import orjson
 import pytest
 from msgspec.structs import replace
 
@@ -31,14 +32,24 @@ def test_checkpoint_is_read_as_it_was_written() -> None:
 
 
 def test_stored_names_are_those_of_earlier_releases() -> None:
-    assert UpdateProgress(errors=("a line",)).checkpoint == {
-        "at": 0,
-        "phase": "begin",
-        "after": 0,
-        "until": 0,
-        "revision": 0,
-        "instances": 0,
-        "rounds": 0,
+    progress = UpdateProgress(
+        study_index=1,
+        phase=Phase.VERIFY,
+        position=2,
+        last_watermark=3,
+        revision=4,
+        instances=5,
+        rounds=6,
+        errors=("a line",),
+    )
+    assert orjson.loads(orjson.dumps(progress.checkpoint)) == {
+        "at": 1,
+        "phase": "verify",
+        "after": 2,
+        "until": 3,
+        "revision": 4,
+        "instances": 5,
+        "rounds": 6,
         "lines": ["a line"],
     }
 

@@ -1,0 +1,20 @@
+"""The changes that replace a stored row by another state of it."""
+
+from __future__ import annotations
+
+from app.storage.records.postings import postings
+from app.storage.records.rows import IndexRow
+from app.storage.table.ports import Change, Delete, Holds, Put
+
+
+def replace_row(before: IndexRow, after: IndexRow) -> list[Change]:
+    """Return the changes that replace one state of a row by another: the row, and the difference of its postings.
+
+    They are one write. It conflicts if the revision of the row is not that of `before` any more.
+    """
+    old, new = postings(before), postings(after)
+    return [
+        Put(after.item, Holds("revision", before.revision)),
+        *(Put(item) for key, item in new.items() if key not in old),
+        *(Delete(key) for key in old if key not in new),
+    ]
