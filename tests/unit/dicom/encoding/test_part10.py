@@ -156,11 +156,11 @@ def test_extra_and_missing_delimiters_are_accepted() -> None:
 def test_odd_lengths_and_wrong_group_lengths_are_accepted() -> None:
     data = part10(element(0x00100020, "LO", b"P12"))
     assert parse(data).raw(0x00100020) == b"P12"
-    lying = data.replace(
+    with_wrong_length = data.replace(
         struct.pack("<HH2sH", 2, 0, b"UL", 4) + data[140:144], struct.pack("<HH2sHL", 2, 0, b"UL", 4, 9)
     )
-    assert lying != data
-    assert parse(lying).raw(0x00100020) == b"P12"
+    assert with_wrong_length != data
+    assert parse(with_wrong_length).raw(0x00100020) == b"P12"
 
 
 def test_the_last_of_repeated_elements_counts() -> None:

@@ -84,7 +84,7 @@ def test_big_endian_pixels_are_reversed_by_their_bits_allocated(bits: int, word:
 
 @pytest.mark.parametrize("bits, columns", [(8, 3), (8, 5), (1, 15), (1, 8), (1, 12)])
 def test_big_endian_frames_that_end_within_a_word(bits: int, columns: int) -> None:
-    """Each is as in the little endian file; alone in a big endian one it would be the same, padded and turned."""
+    """Each frame equals that of the little endian file. In big endian it is the same frame, padded and reversed."""
     image = {"rows": 1, "columns": columns, "frames": 4, "BitsAllocated": bits, "BitsStored": bits, "HighBit": bits - 1}
     big = instances.make_instance(pixel=bytes(range(1, 33)), transfer_syntax=instances.EXPLICIT_BIG, **image)
     little = instances.make_instance(pixel=swapped(bytes(range(1, 33)), 2), **image)
