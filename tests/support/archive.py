@@ -96,7 +96,7 @@ class Archive:
     # --- what must hold ---
 
     def visible(self) -> frozenset[Uids]:
-        """The instances that readers see; asserts that all ways of reading agree, down to the last byte."""
+        """The instances that readers see. Asserts that all ways of reading agree, and that the files are unchanged."""
         found = frozenset(
             (_value(row, "0020000D"), _value(row, "0020000E"), _value(row, "00080018"))
             for row in self.search("instance")
@@ -109,7 +109,7 @@ class Archive:
         return found
 
     def feed(self) -> list[FeedEntryView]:
-        """What the feed says since the archive was moved to its partition."""
+        """The entries of the feed since the archive was moved to its partition."""
         feed = self.services.change_feed.by_sequence(self._feed_start, 100_000, metadata=False)
         return [each for each in feed if each.partition_name == self.partition.name]
 
@@ -131,7 +131,7 @@ class Archive:
         (row,) = self.services.retrieve.instances(self.partition, *uids)
         with self.services.retrieve.open(row) as stream:
             stored = stream.read()
-        assert stored in [file(*uids, **values) for values in VARIANTS], "the file is another"
+        assert stored in [file(*uids, **values) for values in VARIANTS], "the file is not what was stored"
         (document,) = self.services.retrieve.metadata(self.partition, *uids).documents
         metadata = orjson.loads(document)
         assert _value(metadata, "00080018") == uids[2]
@@ -139,10 +139,10 @@ class Archive:
         assert _value(match, "0020000D") == uids[0]
         assert uids[0] in [_value(each, "0020000D") for each in self.search("study", PatientID=f"P{uids[0][-1]}")]
 
-    # --- what lies there ---
+    # --- what is stored ---
 
     def items(self) -> list[Key]:
-        """The keys of every item of the partition, and of what is to be swept."""
+        """The keys of every item of the partition, and of all records of the sweep."""
         first, end = f"{self.partition.key}/", f"{self.partition.key}0"
         with sqlite3.connect(self.folder / "index.sqlite") as connection:
             rows = connection.execute("SELECT pk, sk FROM item WHERE pk BETWEEN ? AND ? OR pk = 'sweep'", (first, end))
@@ -154,16 +154,16 @@ class Archive:
         return [path for path in root.rglob("*") if path.is_file()]
 
     def check_clean(self) -> None:
-        """Assert that nothing lies there but what the visible instances are made of."""
+        """Assert that nothing is stored but the rows, documents and blobs of the visible instances."""
         found = self.visible()
         last = {_uids(each): each.action for each in self.feed()}
         assert {uids for uids, action in last.items() if action == "Create"} == found, "the feed does not end in Delete"
         items = self.items()
         rows = [key for key in items if "/study/" in key.pk and key.sk.startswith("instance/")]
-        assert len(rows) == len(found), "rows that nobody sees"
+        assert len(rows) == len(found), "rows that no reader sees"
         assert len(self.blobs()) == len(rows), "blobs without rows"
         assert len([key for key in items if "/metadata/" in key.pk]) == len(rows), "documents without rows"
-        assert not [key for key in items if key.pk == "sweep"], "work left undone"
+        assert not [key for key in items if key.pk == "sweep"], "work is left"
         assert rows or not items, f"left behind: {items}"
 
 

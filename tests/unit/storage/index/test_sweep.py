@@ -1,4 +1,4 @@
-"""What is removed later, and what is not: files of deleted instances, of stores that died, of those still at work."""
+"""What the sweep removes, and when: blobs of deleted instances and of killed stores, rows of deleted studies."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def archive(tmp_path: Path, advance_clock: AdvanceClock) -> Archive:
 # --- deletions ----------------------------------------------------------------------------------------------------
 
 
-def test_files_stay_for_the_delay(archive: Archive, advance_clock: AdvanceClock) -> None:
+def test_blobs_stay_for_the_delay(archive: Archive, advance_clock: AdvanceClock) -> None:
     archive.store(file(*A))
     archive.delete(*A)
     archive.work()
@@ -40,7 +40,7 @@ def test_files_stay_for_the_delay(archive: Archive, advance_clock: AdvanceClock)
     archive.check_clean()
 
 
-def test_what_was_stored_again_stays(archive: Archive, advance_clock: AdvanceClock) -> None:
+def test_the_blob_of_an_instance_stored_again_stays(archive: Archive, advance_clock: AdvanceClock) -> None:
     archive.store(file(*A))
     archive.delete(*A)
     advance_clock(DAY)
@@ -52,14 +52,14 @@ def test_what_was_stored_again_stays(archive: Archive, advance_clock: AdvanceClo
     assert archive.visible() == {A}
 
 
-def test_a_removal_that_fails_is_tried_again_for_days(archive: Archive, advance_clock: AdvanceClock) -> None:
+def test_a_failed_removal_is_repeated_for_days(archive: Archive, advance_clock: AdvanceClock) -> None:
     archive.store(file(*A))
     archive.delete(*A)
     advance_clock(3 * DAY)
     fault = archive.faults.add(Rule(fail(), operation="blobs.delete", times=FOR_EVER))
-    for tries in range(1, MAX_RETRIES + 2):
+    for attempts in range(1, MAX_RETRIES + 2):
         archive.work()
-        assert fault.hits == tries
+        assert fault.hits == attempts
         advance_clock(RETRY_SECONDS)
     for _ in range(30):
         archive.work()
@@ -71,7 +71,7 @@ def test_a_removal_that_fails_is_tried_again_for_days(archive: Archive, advance_
     archive.check_clean()
 
 
-def test_one_failure_does_not_keep_the_rest(archive: Archive, advance_clock: AdvanceClock) -> None:
+def test_a_failed_removal_does_not_delay_the_others(archive: Archive, advance_clock: AdvanceClock) -> None:
     archive.store(file(*A))
     archive.store(file(*B))
     archive.delete(*A)
@@ -82,17 +82,15 @@ def test_one_failure_does_not_keep_the_rest(archive: Archive, advance_clock: Adv
     assert len(archive.blobs()) == 1
 
 
-def test_a_study_that_cannot_be_tidied_comes_back_and_keeps_nobody_waiting(
-    archive: Archive, advance_clock: AdvanceClock
-) -> None:
+def test_a_failed_cleanup_is_repeated_and_does_not_delay_others(archive: Archive, advance_clock: AdvanceClock) -> None:
     archive.store(file(*A), file(*B))
     fault = archive.faults.add(Rule(fail(), operation="table.add", times=FOR_EVER))
-    archive.delete(B[0])  # closed, but nothing could be unmade
+    archive.delete(B[0])  # closes the study, but cannot remove its rows
     assert archive.visible() == {A}
-    for tries in (2, 3):
+    for attempts in (2, 3):
         advance_clock(CLEANUP_SECONDS)
         archive.work()
-        assert fault.hits == tries
+        assert fault.hits == attempts
     archive.faults.clear()
     advance_clock()
     archive.work()
@@ -105,10 +103,10 @@ def test_a_study_that_cannot_be_tidied_comes_back_and_keeps_nobody_waiting(
 # --- stores -------------------------------------------------------------------------------------------------------
 
 
-def during_a_store(archive: Archive, meanwhile: Callable[[], None]) -> list[int]:
-    """Store A; when its file is written, and a number is about to be taken, do something else, then go on."""
+def store_interrupted_by(archive: Archive, other: Callable[[], None]) -> list[int]:
+    """Store A, and run `other` between the write of the blob and the reservation of a number; the failure reasons."""
     calls: list[str] = []
-    left = ["meanwhile"]
+    left = ["other"]
 
     def choose(_: Sequence[str]) -> str:
         return left.pop() if left and calls else "store"
@@ -120,29 +118,29 @@ def during_a_store(archive: Archive, meanwhile: Callable[[], None]) -> list[int]
 
     schedule = Schedule(choose)
     archive.hook = stop
-    outcomes = schedule.run({"store": lambda: archive.store(file(*A)), "meanwhile": meanwhile})
-    found: list[int] = outcomes["store"]
-    return found
+    outcomes = schedule.run({"store": lambda: archive.store(file(*A)), "other": other})
+    reasons: list[int] = outcomes["store"]
+    return reasons
 
 
-def test_the_file_of_a_store_under_way_stays(archive: Archive, advance_clock: AdvanceClock) -> None:
-    def meanwhile() -> None:
+def test_the_blob_of_a_running_store_stays(archive: Archive, advance_clock: AdvanceClock) -> None:
+    def sweep_later() -> None:
         advance_clock(INTENT_SECONDS - 1)
         archive.work()
 
-    assert during_a_store(archive, meanwhile) == [0]
+    assert store_interrupted_by(archive, sweep_later) == [0]
     assert archive.visible() == {A}
     advance_clock()
     archive.work()
     archive.check_clean()
 
 
-def test_a_store_that_comes_too_late_fails(archive: Archive, advance_clock: AdvanceClock) -> None:
-    def meanwhile() -> None:
+def test_a_store_whose_intent_was_taken_fails(archive: Archive, advance_clock: AdvanceClock) -> None:
+    def sweep_later() -> None:
         advance_clock(INTENT_SECONDS + 1)
         archive.work()
 
-    assert during_a_store(archive, meanwhile) == [FAILED]
+    assert store_interrupted_by(archive, sweep_later) == [FAILED]
     assert not archive.visible()
     advance_clock()
     archive.work()
@@ -150,11 +148,11 @@ def test_a_store_that_comes_too_late_fails(archive: Archive, advance_clock: Adva
     archive.check_clean()
 
 
-# --- answers that are lost ----------------------------------------------------------------------------------------
+# --- lost answers and failures --------------------------------------------------------------------------------------
 
 
-def test_a_write_that_was_done_although_it_conflicts_is_a_store(archive: Archive, advance_clock: AdvanceClock) -> None:
-    """What a repeated request may be told on its second try: it met what it had written itself."""
+def test_a_conflict_with_a_write_of_the_same_store_is_a_success(archive: Archive, advance_clock: AdvanceClock) -> None:
+    """The answer of a write is lost, the client of the engine repeats it, and the repetition conflicts."""
     archive.store(file(*B))
     archive.faults.add(Rule(conflict(), operation="table.write", stage=AFTER, nth=2))  # the first write is the intent
     assert archive.store(file(*A)) == [0]
@@ -167,10 +165,10 @@ def test_a_write_that_was_done_although_it_conflicts_is_a_store(archive: Archive
 
 @pytest.mark.parametrize("write", range(1, 8))
 @pytest.mark.parametrize("stage", [BEFORE, AFTER], ids=["before", "after"])
-def test_a_data_store_that_fails_midway_is_told_of_and_leaves_no_half(
+def test_a_failure_at_any_write_is_reported_and_leaves_complete_instances(
     archive: Archive, advance_clock: AdvanceClock, write: int, stage: Sequence[Stage]
 ) -> None:
-    """Of many instances in one request, those told as stored are; those told as failed may be, but whole."""
+    """Each instance that is reported as stored exists. One that is reported as failed may exist, but complete."""
     many = [("2.25.1", "2.25.11", f"2.25.9{i}") for i in range(30)]
     archive.faults.add(Rule(fail(), operation="table.write", stage=stage, nth=write))
     report = archive.store(*(file(*uids) for uids in many))

@@ -1,4 +1,4 @@
-"""Real threads at once, as many as can be: one wins, all others are told, nothing is left of them."""
+"""Many threads at the same time: one store of an instance succeeds, the others report that, and they leave nothing."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ A2 = ("2.25.1", "2.25.11", "2.25.112")
 
 @pytest.fixture(params=["embedded", "moto"])
 def processes(request: pytest.FixtureRequest, tmp_path: Path) -> list[Services]:
-    """Two processes on one archive: each with its own services."""
+    """The services of two processes on one archive."""
     chosen = Settings(data_dir=tmp_path, log_level="error")
     if request.param == "moto":
         request.getfixturevalue("aws")
@@ -42,7 +42,7 @@ def processes(request: pytest.FixtureRequest, tmp_path: Path) -> list[Services]:
 
 
 def at_once(calls: Iterable[Callable[[], Any]]) -> list[Any]:
-    """Make all calls at the same moment; what each returned."""
+    """Make all calls at the same moment; the result of each."""
     calls = list(calls)
     barrier = threading.Barrier(len(calls))
 
@@ -59,15 +59,15 @@ def store(services: Services, partition: Partition, *files: bytes) -> list[int]:
     return [0] * len(report.stored) + [each.reason for each in report.failed]
 
 
-def test_first_stores_make_one_partition(processes: list[Services]) -> None:
+def test_concurrent_first_stores_create_one_partition(processes: list[Services]) -> None:
     found = at_once(lambda s=s: s.partitions.resolve("Clinic", create=True) for s in processes * 10)  # type: ignore[misc]
     assert len(set(found)) == 1
     assert [each.name for each in processes[0].partitions.listed()] == ["Microsoft.Default", "Clinic"]
 
 
-def test_one_instance_from_many_clients(processes: list[Services], advance_clock: AdvanceClock) -> None:
+def test_one_of_many_stores_of_an_instance_succeeds(processes: list[Services], advance_clock: AdvanceClock) -> None:
     partition = processes[0].partitions.resolve("clinic", create=True)
-    store(processes[0], partition, file(*A2))  # so that nothing above the instance is written with it
+    store(processes[0], partition, file(*A2))  # now a store writes neither the study row nor the series row
     services = processes * (CLIENTS // 2)
     reasons = at_once(lambda s=s: store(s, partition, file(*A)) for s in services)  # type: ignore[misc]
     assert sorted(reason for (reason,) in reasons) == [0] + [EXISTS] * (CLIENTS - 1)
@@ -82,7 +82,7 @@ def test_one_instance_from_many_clients(processes: list[Services], advance_clock
     assert [each.action for each in one.change_feed.by_sequence(0, 1000, metadata=False)] == ["Create"] * 2
 
 
-def test_nothing_is_left_of_those_who_lost(tmp_path: Path, advance_clock: AdvanceClock) -> None:
+def test_the_stores_that_fail_leave_nothing(tmp_path: Path, advance_clock: AdvanceClock) -> None:
     archive = Archive(tmp_path)
     at_once(lambda: archive.store(file(*A)) for _ in range(CLIENTS))
     advance_clock()
@@ -93,8 +93,8 @@ def test_nothing_is_left_of_those_who_lost(tmp_path: Path, advance_clock: Advanc
     assert not [key for key in archive.items() if key.pk == keys.SWEEP]
 
 
-def test_many_clients_fill_one_series(processes: list[Services], request: pytest.FixtureRequest) -> None:
-    """Nobody loses, though all write below one new study; the counts are those of what was stored."""
+def test_many_clients_store_into_one_series(processes: list[Services], request: pytest.FixtureRequest) -> None:
+    """Every store succeeds, although all create the same study, and the counts are exact."""
     partition = processes[0].partitions.resolve("clinic", create=True)
     clients, each = (CLIENTS, 10) if "embedded" in request.node.name else (4, 3)
     series = [(A[0], A[1], f"2.25.111.{i}") for i in range(clients * each)]
@@ -110,27 +110,27 @@ def test_many_clients_fill_one_series(processes: list[Services], request: pytest
     assert (row["00201208"]["Value"], row["00201206"]["Value"]) == ([len(series)], [1])
 
 
-def test_stores_and_deletions_all_at_once(tmp_path: Path, advance_clock: AdvanceClock) -> None:
-    """What each was told holds: an instance is there if its last acknowledged change was a store."""
+def test_concurrent_stores_and_deletions(tmp_path: Path, advance_clock: AdvanceClock) -> None:
+    """An instance exists if its last acknowledged change was a store."""
     archive, other = Archive(tmp_path), Archive(tmp_path)
     uids = [("2.25.1", f"2.25.1{i % 2}", f"2.25.1{i % 2}{i}") for i in range(8)]
 
-    def churn(which: int) -> bool:
-        """Store and delete one's own instance, many times; return whether it was stored at last."""
+    def store_and_delete(which: int) -> bool:
+        """Store and delete one instance several times; whether it is stored in the end."""
         mine = (archive, other)[which % 2]
-        there = False
+        stored = False
         for turn in range(8):
-            if turn % 3 == 2 and there:
+            if turn % 3 == 2 and stored:
                 mine.delete(*uids[which])
-                there = False
-            elif not there:
-                there = mine.store(file(*uids[which])) == [0]
-        return there
+                stored = False
+            elif not stored:
+                stored = mine.store(file(*uids[which])) == [0]
+        return stored
 
-    stored = at_once(lambda i=i: churn(i) for i in range(8))  # type: ignore[misc]
+    stored = at_once(lambda i=i: store_and_delete(i) for i in range(8))  # type: ignore[misc]
     advance_clock(10)
     assert archive.visible() == {uids[i] for i in range(8) if stored[i]}
-    at_once([lambda: tried(archive), lambda: tried(other)])
+    at_once([lambda: delete_study(archive), lambda: delete_study(other)])
     advance_clock()
     archive.work()
     advance_clock(10)
@@ -138,8 +138,8 @@ def test_stores_and_deletions_all_at_once(tmp_path: Path, advance_clock: Advance
     assert not archive.visible()
 
 
-def tried(archive: Archive) -> bool:
-    """Delete the study; tell whether this was the one that did."""
+def delete_study(archive: Archive) -> bool:
+    """Delete the study; whether this call was the one that deleted it."""
     try:
         archive.delete("2.25.1")
     except NotFound:
@@ -147,10 +147,10 @@ def tried(archive: Archive) -> bool:
     return True
 
 
-def test_of_two_deletions_one_is_told_that_it_did(tmp_path: Path) -> None:
+def test_one_of_several_deletions_succeeds(tmp_path: Path) -> None:
     archive = Archive(tmp_path)
     for _ in range(5):
         archive.store(file(*A))
-        told = at_once([lambda: tried(archive)] * 4)
-        assert told.count(True) == 1
+        results = at_once([lambda: delete_study(archive)] * 4)
+        assert results.count(True) == 1
         assert not archive.visible()

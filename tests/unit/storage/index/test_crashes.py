@@ -1,5 +1,6 @@
-"""A process that dies at any call to the table or the blob store, before it or just after it, leaves an archive in
-which nothing is half there, and which comes clean by itself.
+"""A process is killed before or after any of its calls to the table or the blob store.
+
+Readers never see an incomplete store or deletion, and the background work removes everything that is left.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import NamedTuple
 
 import pytest
 
+from app.storage.index import cleanup
 from tests.support.archive import Archive, Uids, file
 from tests.support.clock import AdvanceClock
 from tests.support.faults import ANY, Killed, Rule, kill, kill_at, run
@@ -26,19 +28,28 @@ MANY = [("2.25.1", "2.25.11", f"2.25.9{i}") for i in range(14)]
 
 
 class Scenario(NamedTuple):
-    """What was there, what is under way when the process dies, and which of what was there that is about."""
+    """What is stored before, the act in which the process is killed, and which of the instances the act deletes.
+
+    `small_pages` lets a deletion remove two rows at a time, and leave most of them to the worker.
+    """
 
     before: list[Uids]
     act: Callable[[Archive], object]
-    about: frozenset[Uids] = frozenset()
+    deletes: frozenset[Uids] = frozenset()
+    small_pages: bool = False
 
 
 def deleting(*uids: str) -> Callable[[Archive], None]:
     return lambda archive: archive.delete(*uids)
 
 
-def deleted_and_swept(archive: Archive) -> None:
+def delete_and_work(archive: Archive) -> None:
     archive.delete(A[0])
+    archive.work()
+
+
+def delete_series_and_work(archive: Archive) -> None:
+    archive.delete(*A[:2])
     archive.work()
 
 
@@ -53,36 +64,45 @@ SCENARIOS = {
     "delete a series": Scenario([A, A2, B], deleting(*A[:2]), frozenset({A, A2})),
     "delete the last series": Scenario([A, A2], deleting(*A[:2]), frozenset({A, A2})),
     "delete a study": Scenario([A, B, C], deleting(A[0]), frozenset({A, B})),
-    "sweep": Scenario([A, B, C], deleted_and_swept, frozenset({A, B})),
+    "sweep": Scenario([A, B, C], delete_and_work, frozenset({A, B})),
+    "delete a large study": Scenario([*MANY[:6], B, C], delete_and_work, frozenset({*MANY[:6], B}), small_pages=True),
+    "delete a large series": Scenario([*MANY[:6], B], delete_series_and_work, frozenset(MANY[:6]), small_pages=True),
 }
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_a_crash_leaves_nothing_half_done(name: str, tmp_path: Path, advance_clock: AdvanceClock) -> None:
+def test_a_crash_leaves_nothing_incomplete(
+    name: str, tmp_path: Path, advance_clock: AdvanceClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if SCENARIOS[name].small_pages:
+        monkeypatch.setattr(cleanup, "_PAGE", 2)
+        monkeypatch.setattr(cleanup, "IN_REQUEST", cleanup.WorkLimit(pages=1, seconds=1000))
     crash, ended = 0, False
     while not ended:
         crash += 1
         observer, archive = Archive(tmp_path, f"clinic-{crash}"), Archive(tmp_path, f"clinic-{crash}")
-        ended = survived(SCENARIOS[name], archive, observer, crash, advance_clock)
+        ended = act_until_killed(SCENARIOS[name], archive, observer, crash, advance_clock)
         advance_clock()
-        comes_clean(SCENARIOS[name], observer, advance_clock)
+        check_background_work(SCENARIOS[name], observer, advance_clock)
     assert crash > 4
 
 
-def survived(scenario: Scenario, archive: Archive, observer: Archive, crash: int, advance_clock: AdvanceClock) -> bool:
-    """Die at a call; true when there were not that many. Then look from another process."""
+def act_until_killed(
+    scenario: Scenario, archive: Archive, observer: Archive, crash: int, advance_clock: AdvanceClock
+) -> bool:
+    """Act, and be killed at a call. Then read from another process. Whether the act ended before that call."""
     for uids in scenario.before:
         archive.store(file(*uids))
     rule = archive.faults.add(kill_at(crash))
     with suppress(Killed):
         scenario.act(archive)
-    advance_clock(10)  # the feed waits for writers that will not come
-    assert set(scenario.before) - scenario.about <= observer.visible() <= {A, A2, B, C, *MANY}
+    advance_clock(10)  # the feed waits until the killed writer can write no more
+    assert set(scenario.before) - scenario.deletes <= observer.visible() <= {A, A2, B, C, *MANY}
     return not rule.hits
 
 
-def comes_clean(scenario: Scenario, archive: Archive, advance_clock: AdvanceClock) -> None:
-    """Work off what is due, store what was stored, delete everything: nothing remains."""
+def check_background_work(scenario: Scenario, archive: Archive, advance_clock: AdvanceClock) -> None:
+    """Do the work that is due, store the instances again, delete everything; nothing is left."""
     archive.work()
     advance_clock(10)
     archive.check_clean()
@@ -101,31 +121,31 @@ def comes_clean(scenario: Scenario, archive: Archive, advance_clock: AdvanceCloc
 @pytest.mark.parametrize(
     ("path", "stored"), [(A, A2), (A, B), (A[:2], B)], ids=["instance, its series", "instance, its study", "series"]
 )
-def test_a_deletion_of_the_last_one_that_dies_hides_nothing_stored_beside_it(
+def test_a_killed_deletion_of_the_last_member_hides_no_instance_stored_beside_it(
     path: tuple[str, ...], stored: Uids, tmp_path: Path, advance_clock: AdvanceClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Another process stores at one of the deletion's calls, and the deletion dies at a later one."""
+    """Another process stores during one call of the deletion, and the deletion is killed at a later call."""
     monkeypatch.setattr(time, "sleep", lambda _: None)
     archive, other = Archive(tmp_path), Archive(tmp_path)
-    for meeting in count(1):
-        for dying in count(meeting + 1):
+    for store_at in count(1):
+        for killed_at in count(store_at + 1):
             for process in (archive, other):
-                process.move(f"clinic-{meeting}-{dying}")
+                process.move(f"clinic-{store_at}-{killed_at}")
             archive.store(file(*A))
             reasons: list[int] = []
             store = partial(store_into, reasons, other, file(*stored))
-            meets = archive.faults.add(Rule(run(store), stage=ANY, nth=meeting))
-            dies = archive.faults.add(Rule(kill(), stage=ANY, nth=dying))
+            stores = archive.faults.add(Rule(run(store), stage=ANY, nth=store_at))
+            kills = archive.faults.add(Rule(kill(), stage=ANY, nth=killed_at))
             with suppress(Killed):
                 archive.delete(*path)
             archive.faults.clear()
             advance_clock(10)
             assert (stored in other.visible()) == (reasons == [0])
-            if not dies.hits:
+            if not kills.hits:
                 break
-        if not meets.hits:
+        if not stores.hits:
             break
-    assert meeting > 10
+    assert store_at > 10
 
 
 def store_into(reasons: list[int], archive: Archive, body: bytes) -> None:

@@ -1,7 +1,7 @@
-"""Stores, deletions and the background work on the same study, in every order that their calls to the ports can take.
+"""Stores, deletions and background work on one study, in many orders of their calls to the table and the blob store.
 
-Two at a time: each is stopped before each of its calls while the other runs to its end. Three at a time: chance decides
-who goes on, a few hundred times, the same at every run.
+Two operations: the first is stopped before each of its calls in turn, while the second runs to its end. Three
+operations: a seeded random generator decides at each call which one continues, a few hundred times.
 """
 
 from __future__ import annotations
@@ -49,10 +49,10 @@ DELETED = {
 STARTS: tuple[tuple[Uids, ...], ...] = ((), (A,), (A, A2), (A, B))
 
 
-def at_once(
+def run_interleaved(
     archive: Archive, start: Iterable[Uids], names: Sequence[str], choose: Choose, advance_clock: AdvanceClock
 ) -> None:
-    """Run the operations interleaved; check what each was told against what is there."""
+    """Run the operations interleaved; compare the result of each with what is stored in the end."""
     schedule = Schedule(choose)
     start = set(start)
     for uids in start:
@@ -65,11 +65,11 @@ def at_once(
     refused = {name for name in names if name in STORED and outcomes[name] != [0]}
     deleted = {uids for name in names if outcomes.get(name) is None for uids in DELETED.get(name, ())}
     assert (start | stored) - deleted <= found, "an acknowledged instance is lost"
-    assert found <= start | stored, "an instance is there that nobody was told of"
+    assert found <= start | stored, "an instance exists that no operation reported as stored"
     for name in DELETED.keys() & set(names):
         assert outcomes[name] is None or isinstance(outcomes[name], NotFound), outcomes
     if not deleted:
-        assert all(STORED[name] in start | stored for name in refused), "a store lost to nobody"
+        assert all(STORED[name] in start | stored for name in refused), "a store failed although nothing was deleted"
     advance_clock()
     archive.work()
     assert archive.visible() == found, "the background work changed what readers see"
@@ -78,13 +78,13 @@ def at_once(
         archive.delete(study)
     advance_clock()
     archive.work()
-    advance_clock(10)  # the feed waits for writers that will not come
+    advance_clock(10)  # the feed waits until no writer can write any more
     archive.check_clean()
 
 
-def stops(at: int) -> Choose:
-    """Lets the first operation make `at` steps, then the second run to its end, then the first."""
-    left = [at]
+def stop_first_after(steps: int) -> Choose:
+    """The first operation makes so many steps. Then the second runs to its end, and the first continues."""
+    left = [steps]
 
     def choose(names: Sequence[str]) -> str:
         left[0] -= 1
@@ -94,20 +94,20 @@ def stops(at: int) -> Choose:
 
 
 @pytest.fixture(autouse=True)
-def restless(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who waits for another waits no time."""
+def no_sleep(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An operation that waits for another one does not sleep."""
     monkeypatch.setattr(time, "sleep", lambda _: None)
 
 
 @pytest.mark.parametrize(("first", "second"), list(itertools.permutations(OPERATIONS, 2)))
-def test_one_runs_while_another_stands_still(
+def test_one_operation_runs_while_another_is_stopped(
     first: str, second: str, tmp_path: Path, advance_clock: AdvanceClock
 ) -> None:
     archive = Archive(tmp_path)
     for number, start in enumerate(STARTS):
         for at in itertools.count(1):
             steps = [0]
-            choose = stops(at)
+            choose = stop_first_after(at)
 
             def counted(names: Sequence[str], choose: Choose = choose, steps: list[int] = steps) -> str:
                 name = choose(names)
@@ -115,18 +115,20 @@ def test_one_runs_while_another_stands_still(
                 return name
 
             archive.move(f"clinic-{number}-{at}")
-            at_once(archive, start, (first, second), counted, advance_clock)
+            run_interleaved(archive, start, (first, second), counted, advance_clock)
             if steps[0] < at:
                 break
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_three_by_chance(seed: int, tmp_path: Path, advance_clock: AdvanceClock) -> None:
-    chance = random.Random(seed)
+def test_three_operations_in_random_order(seed: int, tmp_path: Path, advance_clock: AdvanceClock) -> None:
+    generator = random.Random(seed)
     archive = Archive(tmp_path)
     for run in range(20):
         archive.move(f"clinic-{run}")
-        at_once(archive, chance.choice(STARTS), chance.sample(sorted(OPERATIONS), 3), chance.choice, advance_clock)
+        run_interleaved(
+            archive, generator.choice(STARTS), generator.sample(sorted(OPERATIONS), 3), generator.choice, advance_clock
+        )
         for study in {uids[0] for uids in archive.visible()}:
             archive.delete(study)
         advance_clock()
@@ -136,11 +138,14 @@ def test_three_by_chance(seed: int, tmp_path: Path, advance_clock: AdvanceClock)
 
 
 @pytest.mark.parametrize("write", [3, 4])
-def test_a_row_that_was_removed_and_made_again_is_another(
+def test_a_row_that_was_removed_and_created_again_is_another_row(
     write: int, tmp_path: Path, advance_clock: AdvanceClock
 ) -> None:
-    """A deletion stands still before it removes the series' row, or the study's. Meanwhile another process ends it, and
-    the same UIDs are stored anew, with as many writes to their rows as the old ones had."""
+    """A deletion is stopped before it removes the series row or the study row.
+
+    Another process ends the deletion and stores the same UIDs again, with as many writes to the rows as before. The
+    deletion continues, and must not remove the new rows.
+    """
     archive, other = Archive(tmp_path), Archive(tmp_path)
     archive.store(file(*A))
     writes: list[str] = []
