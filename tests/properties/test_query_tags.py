@@ -1,8 +1,7 @@
-"""Store, re-index and search agree with `Query.matches`, whatever tags come and go, and when.
+"""Stores, re-index and search agree with `Query.matches`, in whatever order tags are added and deleted.
 
-The model keeps what each instance was stored with. An extended query tag, once ready, is worth to a search what the
-newest instance with a good value says (conformance §8.6), however stores, deletions of studies and the steps of the re-index
-followed upon each other.
+The model keeps the values of each stored instance. For a search, the value of a ready tag is that of the newest
+instance with a valid value (conformance §8.6). The order of stores, deletions and re-index steps makes no difference.
 """
 
 from __future__ import annotations
@@ -36,38 +35,40 @@ from tests.support.instances import make_instance
 Uids = tuple[str, str, str]
 
 
-class Kind(NamedTuple):
-    """An attribute: its VR, values that keep to it, one that does not."""
+class TestedAttribute(NamedTuple):
+    """An attribute: its VR, some valid values, and an invalid one."""
 
     vr: str
-    good: list[Any]
-    bad: Any = None
+    valid: list[Any]
+    invalid: Any = None
     creator: str = ""
 
 
-KINDS: dict[str, Kind] = {
-    "00101010": Kind("AS", ["030Y", "031Y", "030M"], "3Y"),
-    "00081070": Kind("PN", ["Doe^Jane", "Dö^Jané Ann", "Smith^Jane", "Yamada^Tarou=山田^太郎"], "a^b^c^d^e^f"),
-    "00200013": Kind("IS", [1, 7, 10, -3], "1x"),
-    "00080022": Kind("DA", ["20240115", "20240116", "20231231"], "20241301"),
-    "00080032": Kind("TM", ["00", "000000", "101500.5", "1015"], "2500"),
-    "0008002A": Kind("DT", ["2024", "20240115101500.000000+0200", "202401151015", "20240115-0500"], "2024x"),
-    "0072007E": Kind("SS", [-7, 0, 7]),
-    "00720074": Kind("FD", [2.5, -0.125, 3.0]),
-    "00180015": Kind("CS", ["KNEE", "HEAD"], "x" * 17),
-    "12051003": Kind("LO", ["x", "Y", "x y"], creator="ACME 1.0"),
+ATTRIBUTES: dict[str, TestedAttribute] = {
+    "00101010": TestedAttribute("AS", ["030Y", "031Y", "030M"], "3Y"),
+    "00081070": TestedAttribute(
+        "PN", ["Doe^Jane", "Dö^Jané Ann", "Smith^Jane", "Yamada^Tarou=山田^太郎"], "a^b^c^d^e^f"
+    ),
+    "00200013": TestedAttribute("IS", [1, 7, 10, -3], "1x"),
+    "00080022": TestedAttribute("DA", ["20240115", "20240116", "20231231"], "20241301"),
+    "00080032": TestedAttribute("TM", ["00", "000000", "101500.5", "1015"], "2500"),
+    "0008002A": TestedAttribute("DT", ["2024", "20240115101500.000000+0200", "202401151015", "20240115-0500"], "2024x"),
+    "0072007E": TestedAttribute("SS", [-7, 0, 7]),
+    "00720074": TestedAttribute("FD", [2.5, -0.125, 3.0]),
+    "00180015": TestedAttribute("CS", ["KNEE", "HEAD"], "x" * 17),
+    "12051003": TestedAttribute("LO", ["x", "Y", "x y"], creator="ACME 1.0"),
 }
 
 VERSIONS: dict[str, Policy] = {"v1": V1, "v2": V2}
 
 STUDIES = ["2.25.1", "2.25.2"]
-PLACES: list[Uids] = [(s, f"{s}.{j}", f"{s}.{j}.{k}") for s in STUDIES for j in (1, 2) for k in (1, 2, 3)]
+INSTANCES: list[Uids] = [(s, f"{s}.{j}", f"{s}.{j}.{k}") for s in STUDIES for j in (1, 2) for k in (1, 2, 3)]
 
-# --- what happens -----------------------------------------------------------------------------------------------------
+# --- events -----------------------------------------------------------------------------------------------------------
 
 
 class Store(NamedTuple):
-    """An instance comes, in one version of the API; `owner` is the creator of its private block."""
+    """An instance is stored with one version of the API. `owner` is the creator of its private block."""
 
     uids: Uids
     values: dict[str, Any]
@@ -76,25 +77,25 @@ class Store(NamedTuple):
 
 
 class Delete(NamedTuple):
-    """A study is deleted, if it is there."""
+    """A study is deleted, if it exists."""
 
     study: str
 
 
 class Add(NamedTuple):
-    """Tags are added, unless one is there or a re-index is under way."""
+    """Tags are added, unless one of them exists or a re-index is running."""
 
     levels: dict[str, Level]
 
 
 class Remove(NamedTuple):
-    """A tag is deleted, if it is there."""
+    """A tag is deleted, if it exists."""
 
     path: str
 
 
 class Work(NamedTuple):
-    """The worker takes so many steps."""
+    """The worker runs a number of steps."""
 
     steps: int
 
@@ -103,9 +104,15 @@ Event = Store | Delete | Add | Remove | Work
 
 
 def values(paths: list[str]) -> st.SearchStrategy[dict[str, Any]]:
-    """Values of some of these attributes, now and then a bad one."""
+    """Return values of some of these attributes. Some of them are invalid."""
     choices = {
-        path: st.sampled_from([*KINDS[path].good, *KINDS[path].good, *([KINDS[path].bad] if KINDS[path].bad else [])])
+        path: st.sampled_from(
+            [
+                *ATTRIBUTES[path].valid,
+                *ATTRIBUTES[path].valid,
+                *([ATTRIBUTES[path].invalid] if ATTRIBUTES[path].invalid else []),
+            ]
+        )
         for path in paths
     }
     return st.fixed_dictionaries({paths[0]: choices[paths[0]]}, optional={each: choices[each] for each in paths[1:]})
@@ -113,10 +120,10 @@ def values(paths: list[str]) -> st.SearchStrategy[dict[str, Any]]:
 
 @st.composite
 def histories(draw: st.DrawFn) -> tuple[list[Event], list[Event]]:
-    """What happens, and what happens after all tags are ready: about few attributes, so that events meet."""
-    paths = draw(st.lists(st.sampled_from(sorted(KINDS)), min_size=1, max_size=3, unique=True))
+    """Return the events before and after all tags are ready. They are about few attributes, so that they interact."""
+    paths = draw(st.lists(st.sampled_from(sorted(ATTRIBUTES)), min_size=1, max_size=3, unique=True))
     owners = st.sampled_from(["ACME 1.0", "ACME 1.0", "OTHER"])
-    stores = st.builds(Store, st.sampled_from(PLACES), values(paths), st.sampled_from(["v1", "v2"]), owners)
+    stores = st.builds(Store, st.sampled_from(INSTANCES), values(paths), st.sampled_from(["v1", "v2"]), owners)
     some = st.sampled_from(paths)
     additions = st.builds(Add, st.dictionaries(some, st.sampled_from(Level), min_size=1))
     removals = st.builds(Remove, some)
@@ -132,55 +139,58 @@ def histories(draw: st.DrawFn) -> tuple[list[Event], list[Event]]:
 
 
 @dataclass(slots=True)
-class Stored:
-    """An instance that is there: what a look into its metadata says, and where it comes in order."""
+class StoredInstance:
+    """A stored instance: the values in its metadata, and its number in the order of stores."""
 
     number: int
     uids: Uids
     values: dict[str, Any]
     owner: str
 
-    def good(self, path: str) -> Any:
-        kind = KINDS[path]
-        found = self.values.get(path)
-        return None if found == kind.bad or (kind.creator and kind.creator != self.owner) else found
+    def valid(self, path: str) -> Any:
+        attribute = ATTRIBUTES[path]
+        value = self.values.get(path)
+        of_other_creator = bool(attribute.creator) and attribute.creator != self.owner
+        return None if value == attribute.invalid or of_other_creator else value
 
 
 @dataclass(slots=True)
 class Model:
     """The archive in plain Python."""
 
-    instances: dict[Uids, Stored] = field(default_factory=dict)
+    instances: dict[Uids, StoredInstance] = field(default_factory=dict)
     tags: dict[str, Level] = field(default_factory=dict)
     created: dict[tuple[str, ...], int] = field(default_factory=dict)
     now: int = 0
-    switched: set[int] = field(default_factory=set)
-    """Tags that were enabled since they were ready, by number."""
+    enabled: set[int] = field(default_factory=set)
+    """Numbers of the tags that the test enabled after they were ready."""
 
     def store(self, each: Store) -> bool:
-        """Store, unless it is there or a tag refuses it; tell whether it was stored."""
+        """Store, unless the instance exists or a tag refuses it. Return whether it was stored."""
         self.now += 1
-        bad = [path for path, value in each.values.items() if value == KINDS[path].bad]
-        if each.uids in self.instances or (each.version == "v1" and any(path in self.tags for path in bad)):
+        invalid = [path for path, value in each.values.items() if value == ATTRIBUTES[path].invalid]
+        if each.uids in self.instances or (each.version == "v1" and any(path in self.tags for path in invalid)):
             return False
-        dropped = bad if each.version == "v2" else []
+        dropped = invalid if each.version == "v2" else []
         kept = {path: value for path, value in each.values.items() if path not in dropped}
-        self.instances[each.uids] = Stored(self.now, each.uids, kept, each.owner)
+        self.instances[each.uids] = StoredInstance(self.now, each.uids, kept, each.owner)
         for length in (1, 2, 3):
             self.created.setdefault(each.uids[:length], self.now)
         return True
 
     def delete(self, study: str) -> bool:
-        """Delete a study; tell whether it was there."""
-        gone = [uids for uids in self.instances if uids[0] == study]
-        for uids in gone:
+        """Delete a study. Return whether it existed."""
+        deleted = [uids for uids in self.instances if uids[0] == study]
+        for uids in deleted:
             del self.instances[uids]
         self.created = {uids: number for uids, number in self.created.items() if uids[0] != study}
-        return bool(gone)
+        return bool(deleted)
 
     def errors(self, path: str) -> int:
-        """How many instances cannot be filed under a tag."""
-        return sum(path in each.values and each.values[path] == KINDS[path].bad for each in self.instances.values())
+        """Return how many instances cannot be indexed under a tag."""
+        return sum(
+            path in each.values and each.values[path] == ATTRIBUTES[path].invalid for each in self.instances.values()
+        )
 
     def objects(self, level: Level) -> Iterator[tuple[tuple[str, ...], JsonAttributes]]:
         """Yield (UIDs, attributes of the tags) of the objects of a level, newest first."""
@@ -191,22 +201,22 @@ class Model:
     def _element(self, path: str, uids: tuple[str, ...]) -> dict[str, Any]:
         newest_first = sorted(self.instances.values(), key=lambda each: -each.number)
         inside = (each for each in newest_first if each.uids[: len(uids)] == uids)
-        value = next((value for each in inside if (value := each.good(path)) is not None), None)
-        if KINDS[path].vr == "PN" and value:
+        value = next((value for each in inside if (value := each.valid(path)) is not None), None)
+        if ATTRIBUTES[path].vr == "PN" and value:
             value = dict(zip(("Alphabetic", "Ideographic"), value.split("="), strict=False))
-        return {"vr": KINDS[path].vr, **({} if value is None else {"Value": [value]})}
+        return {"vr": ATTRIBUTES[path].vr, **({} if value is None else {"Value": [value]})}
 
 
-# --- what is asked ----------------------------------------------------------------------------------------------------
+# --- filter values ----------------------------------------------------------------------------------------------------
 
 
-def asked(path: str) -> list[str]:
-    """Values to ask for: those stored, others of the VR, ranges, words, wildcards."""
-    kind = KINDS[path]
-    whole = [str(value) for value in kind.good]
-    match kind.vr:
+def filter_values(path: str) -> list[str]:
+    """Return values to search for: stored values, others of the VR, ranges, words and wildcards."""
+    attribute = ATTRIBUTES[path]
+    stored = [str(value) for value in attribute.valid]
+    match attribute.vr:
         case "DA":
-            return [*whole, "20240101-20240115", "20240116-", "-20231231"]
+            return [*stored, "20240101-20240115", "20240116-", "-20231231"]
         case "TM":
             return ["00", "0000-09", "101500.5", "1015-101501", "-000000"]
         case "DT":
@@ -220,10 +230,10 @@ def asked(path: str) -> list[str]:
                 "2024-0500-",
             ]
         case "PN":
-            return [*whole, "do jan", "ann", "DOE*", "yamada^tarou", "jane smith"]
+            return [*stored, "do jan", "ann", "DOE*", "yamada^tarou", "jane smith"]
         case "IS" | "SS" | "FD":
-            return [*whole, "007", "3", "2.50"]
-    return [*whole, "kn*", "x?y", "X"]
+            return [*stored, "007", "3", "2.50"]
+    return [*stored, "kn*", "x?y", "X"]
 
 
 # --- the archive ------------------------------------------------------------------------------------------------------
@@ -235,9 +245,11 @@ def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tasks, "DELETIONS", 5)
 
 
-def body_of(each: Store) -> bytes:
-    named = {keyword_of(path): value for path, value in each.values.items() if not KINDS[path].creator}
-    private = [DataElement(int(path, 16), "LO", value) for path, value in each.values.items() if KINDS[path].creator]
+def part10_of(each: Store) -> bytes:
+    named = {keyword_of(path): value for path, value in each.values.items() if not ATTRIBUTES[path].creator}
+    private = [
+        DataElement(int(path, 16), "LO", value) for path, value in each.values.items() if ATTRIBUTES[path].creator
+    ]
     overrides: dict[str, Any] = {"InstanceNumber": None, "SpecificCharacterSet": "ISO_IR 192", **named}
     if isinstance(overrides["InstanceNumber"], int):
         overrides["InstanceNumber"] = str(overrides["InstanceNumber"])
@@ -253,12 +265,12 @@ def work(services: Services, steps: int = 1000) -> None:
             return
 
 
-def happen(services: Services, partition: Partition, model: Model, event: Event) -> None:
-    """Let an event happen in both; they agree on what came of it."""
+def apply(services: Services, partition: Partition, model: Model, event: Event) -> None:
+    """Apply an event to the archive and to the model. Assert that both have the same result."""
     tags = services.query_tags
     match event:
         case Store():
-            report = services.store(partition, [BytesIO(body_of(event))], None, VERSIONS[event.version])
+            report = services.store(partition, [BytesIO(part10_of(event))], None, VERSIONS[event.version])
             assert bool(report.stored) == model.store(event), report
         case Delete(study):
             try:
@@ -269,7 +281,7 @@ def happen(services: Services, partition: Partition, model: Model, event: Event)
                 assert model.delete(study)
         case Add(levels):
             requested = [
-                TagRequest(path=path, level=level, vr=KINDS[path].vr or "", creator=KINDS[path].creator or "")
+                TagRequest(path=path, level=level, vr=ATTRIBUTES[path].vr or "", creator=ATTRIBUTES[path].creator or "")
                 for path, level in levels.items()
             ]
             try:
@@ -290,22 +302,22 @@ def happen(services: Services, partition: Partition, model: Model, event: Event)
 
 
 def check(services: Services, partition: Partition, model: Model) -> None:
-    """Search by every tag for everything worth asking."""
+    """Assert that searches by each tag find what the model says."""
     listed = {each.tag.path: each for each in services.query_tags.page(0, 200)}
     assert {path: each.tag.level for path, each in listed.items()} == model.tags
     for path, each in listed.items():
         assert each.tag.status == "ready"
         assert each.errors == model.errors(path)
-        if each.errors and each.tag.number not in model.switched:
+        if each.errors and each.tag.number not in model.enabled:
             assert each.tag.query_status == "disabled"
         services.query_tags.patch(path, "enabled")
-        model.switched.add(each.tag.number)
+        model.enabled.add(each.tag.number)
     catalogue = services.query_tags._tags.read().catalogue
     for path, of in model.tags.items():
         for level in (level for level in Level if level >= of):
             objects = list(model.objects(level))
-            for value in asked(path):
-                for fuzzy in ("true", "false") if KINDS[path].vr == "PN" else ("false",):
+            for value in filter_values(path):
+                for fuzzy in ("true", "false") if ATTRIBUTES[path].vr == "PN" else ("false",):
                     parameters = [(path, value), ("fuzzymatching", fuzzy)]
                     query = parse_query(level, None, None, parameters, catalogue)
                     keyed = [(uids, _keyed(attributes, catalogue)) for uids, attributes in objects]
@@ -334,13 +346,13 @@ def _uids(row: dict[str, Any]) -> tuple[str, ...]:
 
 @settings(max_examples=60)
 @given(history=histories())
-def test_index_re_index_and_search_agree(history: tuple[list[Event], list[Event]]) -> None:
+def test_search_agrees_with_the_model(history: tuple[list[Event], list[Event]]) -> None:
     with TemporaryDirectory() as folder:
         chosen = Settings(data_dir=Path(folder), log_level="error")
         services, model = bootstrap.build_services(chosen, bootstrap.build_engine(chosen)), Model()
         partition = services.partitions.resolve("clinic", create=True)
-        for events_of_a_while in history:
-            for event in events_of_a_while:
-                happen(services, partition, model, event)
+        for events in history:
+            for event in events:
+                apply(services, partition, model, event)
             work(services)
             check(services, partition, model)

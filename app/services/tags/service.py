@@ -62,7 +62,7 @@ class ExtendedQueryTags:
                 exclusive=True,
                 resources=[each.path for each in added],
                 named=operation,
-                alongside=lambda _: [tags.replaced([*tags.tags, *added])],
+                alongside=lambda _: [tags.replace_with([*tags.tags, *added])],
             )
 
         self._tags.change(define)
@@ -87,7 +87,7 @@ class ExtendedQueryTags:
         def write_status(tags: QueryTags) -> QueryTag:
             old = _find(tags, name)
             new = replace(old, query_status=query_status)
-            self._tags.write(tags.replaced(new if each is old else each for each in tags.tags))
+            self._tags.save(tags, (new if each is old else each for each in tags.tags))
             return new
 
         return self._entry(self._tags.change(write_status))
@@ -106,7 +106,7 @@ class ExtendedQueryTags:
                     return None
                 raise
             found = True
-            without: list[Change] = [tags.replaced(each for each in tags.tags if each is not tag)]
+            without: list[Change] = [tags.replace_with(each for each in tags.tags if each is not tag)]
             request = {"tag": tag.key, "level": tag.level.word, "vr": tag.vr}
             return self._operations.start(REMOVAL, request, alongside=lambda _: without)
 

@@ -25,7 +25,7 @@ from app.dicom.query.parameters import Catalogue
 from app.dicom.validation.attributes import CORE, Attribute, ExtendedAttributes, Level, keyword_of
 from app.storage.table import keys
 from app.storage.table.codec import Record, decode, encode
-from app.storage.table.ports import Absent, Change, Holds, Item, Put, Require, Table
+from app.storage.table.ports import Absent, Holds, Item, Put, Require, Table
 from app.storage.table.retry import retry
 
 T = TypeVar("T")
@@ -110,7 +110,7 @@ class QueryTags:
         """The condition that no tag was added, deleted or changed since. For a write beside other changes."""
         return Require(keys.QUERY_TAGS, Holds("revision", self.revision) if self.revision else Absent())
 
-    def replaced(self, tags: Iterable[QueryTag]) -> Put:
+    def replace_with(self, tags: Iterable[QueryTag]) -> Put:
         """Return the change that replaces these definitions. It fails if they were changed since they were read."""
         definitions = msgspec.json.encode(list(tags))
         return Put(Item(keys.QUERY_TAGS, {"revision": self.revision + 1}, definitions), self.unchanged.expect)
@@ -144,22 +144,19 @@ class QueryTagStore:
         """Return the attributes to index at present, by level. One read."""
         return self.read().extended
 
-    def write(self, *changes: Change) -> None:
-        """Write changes, one of them from `QueryTags.replaced`. Raises `Conflict` if the definitions were changed."""
-        self._table.write(*changes)
+    def save(self, tags: QueryTags, new: Iterable[QueryTag]) -> None:
+        """Write new definitions in the place of those that were read. Raises `Conflict` if they were changed since."""
+        self._table.write(tags.replace_with(new))
 
     def change(self, read_and_write: Callable[[QueryTags], T]) -> T:
-        """Call a function with the present definitions, which writes others. Repeat that as long as the write
-        conflicts."""
+        """Call a function that gets the present definitions and writes new ones. Repeat the call after a conflict."""
         return retry(lambda: read_and_write(self.read()))
 
     def disable(self, tags: QueryTags, tag_keys: frozenset[str]) -> bool:
-        """Disable those of the tags with these keys that are enabled. False if there are none. Raises as `write`."""
+        """Disable those of the tags with these keys that are enabled. False if there are none. Raises as `save`."""
         if not any(each.key in tag_keys and each.query_status == ENABLED for each in tags.tags):
             return False
-        self.write(
-            tags.replaced(replace(each, query_status=DISABLED) if each.key in tag_keys else each for each in tags.tags)
-        )
+        self.save(tags, (replace(each, query_status=DISABLED) if each.key in tag_keys else each for each in tags.tags))
         return True
 
     def make_ready(self, operation: str) -> None:
@@ -168,7 +165,7 @@ class QueryTagStore:
         def write_ready(tags: QueryTags) -> None:
             if any(each.operation == operation and each.status == ADDING for each in tags.tags):
                 ready = (replace(each, status=READY) if each.operation == operation else each for each in tags.tags)
-                self.write(tags.replaced(ready))
+                self.save(tags, ready)
 
         self.change(write_ready)
 

@@ -1,19 +1,19 @@
 """A bulk update gives all instances of a study a new version at one moment (conformance §12.4).
 
-1. `begin` writes the id of the update into the study row (`writing`). A kill -9 after it leaves a study that looks
-   unchanged. The next step, or the next update of the study, goes on from the row.
+1. `begin` writes the id of the update into the study row (`writing`). A kill -9 after it leaves a study that readers
+   see unchanged. The next step goes on from that row, or the next update of the study does.
 2. `write_pending` adds pending versions to the instance rows, some rows in one write. Their files are stored before.
-The
-   same write has the documents, the postings of the new values, and the end of the intents. Readers do not see it. A
-   kill -9 leaves some rows with a pending version and some without. The repeated step writes those without.
+   The same write has the documents, the postings of the new values, and the end of the intents. Readers do not see
+   pending versions. A kill -9 leaves some rows with a pending version and some without. The repeated step writes the
+   others.
 3. `publish` writes the study row with `update_id` and the new attributes. This one write shows every new version to
-every
-   reader. A kill -9 after it leaves nothing half-visible: readers take the pending version of each row.
+   every reader: from then on, readers take the pending version of a row.
 4. `finish` makes the pending versions current, some rows in one write with their feed entries, each row once. The
    original version stays. An intermediate version is queued for removal. A kill -9 leaves some rows with a pending
    version, and the repeated step finds them.
 
-`revert` removes the pending versions of an update that failed before `publish`.
+`revert` removes the pending versions of an update that failed before `publish`. A kill -9 leaves some of them, and the
+repeated step finds them.
 
 A late worker does no harm. Its writes before `publish` require that the study row still names the update, and every
 write of a row is conditional on the revision that was read.
