@@ -12,8 +12,10 @@ import threading
 from pathlib import Path
 from typing import IO
 
+import pytest
+
 from tests.support.archive import Archive, Uids, file
-from tests.support.clock import AdvanceClock
+from tests.support.clock import stop_clock
 
 THREADS, ROUNDS, ACKNOWLEDGED = 4, 3, 12
 
@@ -53,7 +55,9 @@ def acknowledged(output: IO[str], lines: int) -> set[Uids]:
     return found
 
 
-def test_what_was_acknowledged_survives_and_nothing_is_half_there(tmp_path: Path, advance_clock: AdvanceClock) -> None:
+def test_what_was_acknowledged_survives_and_nothing_is_half_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     told: set[Uids] = set()
     archive = Archive(tmp_path)
     for turn in range(1, ROUNDS + 1):
@@ -65,6 +69,7 @@ def test_what_was_acknowledged_survives_and_nothing_is_half_there(tmp_path: Path
         told |= acknowledged(process.stdout, -1)
         process.wait()
     assert len(told) >= ROUNDS * ACKNOWLEDGED
+    advance_clock = stop_clock(monkeypatch)  # only now: the killed processes used the clock of the machine
     advance_clock(10)  # the feed waits for writers that will not come
     found = archive.visible()
     assert told <= found
