@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import copy
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from threading import RLock
 from typing import Any, Final
 
 import pytest
 from moto import mock_aws
 from moto.core.botocore_stubber import BotocoreStubber
+from moto.dynamodb.models.table import Table
+from moto.kms import models as kms
+from moto.kms.utils import generate_private_key
 
 REGION: Final = "us-east-1"
 OTHER_REGION: Final = "eu-central-1"
 """In this region a bucket needs a location constraint."""
 
 _process_request = BotocoreStubber.process_request
+_private_key = cache(generate_private_key)
 _one_request = RLock()
 
 
@@ -35,12 +42,28 @@ def mocked_aws(region: str = REGION) -> Iterator[None]:
 
     Each request is atomic, as on AWS. Without the lock, moto lets other threads write between the check of a condition
     and its write, and it copies tables while other threads write to them.
+
+    Two more patches only save time, together about half of it: a cheaper copy of a table, and one RSA key for all
+    encrypted tables.
     """
     with aws_environment(region), pytest.MonkeyPatch.context() as patch, mock_aws():
         patch.setattr(BotocoreStubber, "process_request", _one_at_a_time)
+        patch.setattr(Table, "__deepcopy__", _copy_table, raising=False)
+        patch.setattr(kms, "generate_private_key", _private_key)
         yield
 
 
 def _one_at_a_time(stubber: BotocoreStubber, request: Any) -> Any:
     with _one_request:
         return _process_request(stubber, request)
+
+
+def _copy_table(table: Table, _: dict[int, Any]) -> Table:
+    """Copy a table as far as a transaction needs it.
+
+    moto copies the whole table for each change of a transaction, to restore it if a condition fails. The changes of our
+    transactions replace items and do not modify them. So the items themselves need no copy.
+    """
+    twin = copy.copy(table)
+    twin.items = defaultdict(dict, {key: dict(items) for key, items in table.items.items()})
+    return twin
