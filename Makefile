@@ -8,6 +8,7 @@ INSTALLED := $(VENV)/.installed
 SERVERS := .integration/.installed
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 SOURCES := app tests infra
+PYTEST := $(BIN)/pytest --numprocesses=auto --maxprocesses=4 --dist=worksteal --quiet
 
 .DEFAULT_GOAL := help
 .PHONY: help install run test check lint types imports integration bench fmt clean
@@ -20,10 +21,11 @@ install: $(INSTALLED)  ## Create the virtual environment in .venv
 run: $(INSTALLED)  ## Serve an archive in ./data on http://127.0.0.1:8080
 	@BULKHEAD_LOG_FORMAT=$${BULKHEAD_LOG_FORMAT:-console} exec $(BIN)/bulkhead serve
 
-test: $(INSTALLED)  ## Run the tests; ARGS="-k search" selects some of them
-	$(BIN)/pytest --numprocesses=auto --maxprocesses=4 --quiet $(ARGS)
+test: $(INSTALLED)  ## Run the tests but the thorough ones, in a few minutes; ARGS="-k search" selects some of them
+	$(PYTEST) -m 'not thorough' $(ARGS)
 
-check: lint types imports test  ## Run all checks that a change must pass
+check: lint types imports  ## Run all checks that a change must pass: all tests, style, types and imports; print the coverage
+	$(PYTEST) --cov --cov-report=term:skip-covered $(ARGS)
 
 lint: $(INSTALLED)  ## Check the style of the code, and the CloudFormation template
 	$(BIN)/ruff check $(SOURCES)

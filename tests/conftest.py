@@ -17,12 +17,12 @@ from app.engines.aws import clients
 from app.engines.embedded import commits
 from app.settings import Settings
 from tests.support.aws import mocked_aws
+from tests.support.selection import ENGINES
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_s3 import S3Client
 
-ENGINES = ("embedded", "moto")
 
 # The speed of the machine is not tested, so examples have no deadline. The archive of a test is shared by its examples on
 # purpose. The history of an archive is large data.

@@ -29,13 +29,14 @@ from tests.support.dicomweb import AS_STORED, PartitionClient, parts
 from tests.support.exports import Bucket, Exporter, ExportTarget, Folder, totals
 from tests.support.faults import AFTER, MUTATIONS, Killed, Rule, fail, kill
 from tests.support.instances import JPEG_BASELINE, make_instance, read
+from tests.support.selection import thorough
 
 Json = dict[str, Any]
 
 STUDY, SERIES = "2.25.1001", "2.25.1002"
 
 
-ENGINES = ("embedded to a folder", "embedded to a bucket", "aws to a bucket")
+ENGINES = ("embedded to a folder", "embedded to a bucket", pytest.param("aws to a bucket", marks=thorough))
 local = pytest.mark.parametrize("exporter", ENGINES[:1], indirect=True)
 """For what no engine has a part in."""
 
@@ -622,7 +623,7 @@ def test_a_bucket_that_is_not_there(exporter: Exporter, files: dict[str, bytes],
     nothing_started(exporter)
 
 
-@pytest.mark.parametrize("exporter", ENGINES[2:], indirect=True)
+@pytest.mark.parametrize("exporter", ["aws to a bucket"], indirect=True)
 def test_the_archives_own_bucket(exporter: Exporter, files: dict[str, bytes]) -> None:
     response = exporter.post(to(bucketName="archive"))
     assert (response.status_code, response.text) == (400, "The archive's own bucket is no destination of an export.")

@@ -17,6 +17,7 @@ from app.settings import Settings
 from tests.support.aws import mocked_aws
 from tests.support.dicomweb import DICOM_JSON, PartitionClient, value
 from tests.support.instances import make_instance
+from tests.support.selection import ENGINES
 
 S1, S2, S3, S4, S5 = "2.25.1", "2.25.2", "2.25.3", "2.25.4", "2.25.5"
 """Studies in the order of their storing; everything below a study is named after it."""
@@ -107,7 +108,7 @@ NAMES = ["=山田^太郎", "==やまだ^たろう", "Yamada^^=山田^太郎^^", 
 """Of the studies 2.25.1, 2.25.2, …"""
 
 
-@pytest.fixture(scope="module", params=["embedded", "moto"])
+@pytest.fixture(scope="module", params=ENGINES)
 def library(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PartitionClient]:
     """A client of an archive with the files above in clinic-a, another in clinic-b, and the names in clinic-n."""
     folder: Path = tmp_path_factory.mktemp("library")

@@ -30,6 +30,7 @@ from app.settings import Settings
 from app.storage.search import candidates, planner
 from app.storage.table.partitions import Partition
 from tests.support.instances import make_instance
+from tests.support.selection import thorough
 
 Uids = tuple[str, str, str]
 Attributes = dict[str, JsonElement]
@@ -377,6 +378,7 @@ def test_a_search_finds_what_matches(
     check(embedded, history, asked, offset, limit)
 
 
+@thorough
 @settings(max_examples=6)
 @QUESTIONS
 def test_a_search_on_dynamodb_finds_what_matches(

@@ -20,6 +20,7 @@ from app.storage.table.partitions import Partition
 from app.storage.table.ports import Table
 from tests.support.clock import AdvanceClock
 from tests.support.faults import Faults, FaultyTable, Rule, nothing
+from tests.support.selection import ENGINES
 
 CLINIC = Partition(key=2, name="clinic", created="")
 
@@ -202,7 +203,7 @@ def test_pages_by_time_agree_with_the_whole(writer: Feed, reader: Feed, advance_
         assert [n for at in range(0, 16, limit) for n in reader.read_by_time(at, limit)] == whole
 
 
-@pytest.mark.parametrize("engine", ["embedded", "moto"])
+@pytest.mark.parametrize("engine", ENGINES)
 def test_readers_beside_writers_see_everything_once_in_order(
     engine: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:

@@ -19,6 +19,7 @@ from app.storage.index import cleanup
 from tests.support.archive import Archive, Uids, file
 from tests.support.clock import AdvanceClock
 from tests.support.faults import ANY, Killed, Rule, kill, kill_at, run
+from tests.support.selection import thorough
 
 A = ("2.25.1", "2.25.11", "2.25.111")
 A2 = ("2.25.1", "2.25.11", "2.25.112")
@@ -118,6 +119,7 @@ def check_background_work(scenario: Scenario, archive: Archive, advance_clock: A
     assert not archive.visible()
 
 
+@thorough
 @pytest.mark.parametrize(
     ("path", "stored"), [(A, A2), (A, B), (A[:2], B)], ids=["instance, its series", "instance, its study", "series"]
 )

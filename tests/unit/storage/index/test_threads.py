@@ -23,13 +23,14 @@ from app.storage.table import keys
 from app.storage.table.partitions import Partition
 from tests.support.archive import Archive, file
 from tests.support.clock import AdvanceClock
+from tests.support.selection import ENGINES
 
 CLIENTS = 16
 A = ("2.25.1", "2.25.11", "2.25.111")
 A2 = ("2.25.1", "2.25.11", "2.25.112")
 
 
-@pytest.fixture(params=["embedded", "moto"])
+@pytest.fixture(params=ENGINES)
 def processes(request: pytest.FixtureRequest, tmp_path: Path) -> list[Services]:
     """The services of two processes on one archive."""
     chosen = Settings(data_dir=tmp_path, log_level="error")

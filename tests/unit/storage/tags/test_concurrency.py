@@ -13,6 +13,7 @@ import pytest
 
 from tests.support.archive import Archive, Uids
 from tests.support.faults import Rule, run
+from tests.support.selection import quick
 from tests.unit.storage.tags.tagged_archive import (
     AGE,
     ANOTHER,
@@ -119,7 +120,7 @@ def test_stores_during_a_re_index(folder: Path) -> None:
 # --- deletions and changes of tags ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("deleted", [STORED[1], STORED[1][:1], STORED[7], STORED[4][:2]], ids=str)
+@pytest.mark.parametrize("deleted", quick([STORED[1]], [STORED[1], STORED[1][:1], STORED[7], STORED[4][:2]]), ids=str)
 def test_deletions_during_a_re_index(folder: Path, deleted: tuple[str, ...]) -> None:
     """Errors are deleted with their instances, and no row or index entry comes back."""
 

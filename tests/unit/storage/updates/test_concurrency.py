@@ -17,6 +17,7 @@ from tests.support.archive import Archive, Uids
 from tests.support.clock import AdvanceClock
 from tests.support.faults import FaultyTable
 from tests.support.schedule import Choose, Schedule
+from tests.support.selection import quick, thorough
 from tests.support.updates import check_nothing_left_over, image, indexed_patient_id, update, visible_patients
 from tests.unit.storage.updates.studies import A2, NEW, STUDY, A, B, store_both_studies, store_study
 
@@ -88,7 +89,7 @@ def finish_all_work(archive: Archive, advance_clock: AdvanceClock) -> None:
 
 
 @pytest.mark.parametrize("update_first", [True, False], ids=["update first", "update second"])
-@pytest.mark.parametrize("name", OTHERS)
+@pytest.mark.parametrize("name", quick(["store with another patient", "delete the study"], OTHERS))
 def test_other_process_at_every_call(
     name: str, update_first: bool, tmp_path: Path, advance_clock: AdvanceClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -130,6 +131,7 @@ def check_consistent_with_answer(archive: Archive, name: str, answer: object) ->
         assert indexed_patient_id(archive, STUDY) == patient_ids.pop()
 
 
+@thorough
 @pytest.mark.parametrize("name", ["delete the study", "delete a series"])
 def test_update_continues_during_a_deletion(name: str, tmp_path: Path, advance_clock: AdvanceClock) -> None:
     """The update makes some steps, the deletion makes some, the update runs to its end, then the deletion does."""

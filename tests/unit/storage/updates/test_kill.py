@@ -19,6 +19,7 @@ from app.services.update import new_versions
 from tests.support.archive import Archive, Uids
 from tests.support.clock import AdvanceClock
 from tests.support.faults import Killed, kill_at
+from tests.support.selection import quick
 from tests.support.updates import (
     PatientIds,
     check_indexed_tags,
@@ -81,7 +82,7 @@ def break_file(monkeypatch: pytest.MonkeyPatch) -> Callable[[Uids], None]:
     return break_file
 
 
-@pytest.mark.parametrize("name", SCENARIOS)
+@pytest.mark.parametrize("name", quick(["first update"], SCENARIOS))
 def test_kill_at_any_write(
     name: str, tmp_path: Path, advance_clock: AdvanceClock, break_file: Callable[[Uids], None]
 ) -> None:
