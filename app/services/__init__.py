@@ -1,9 +1,13 @@
-"""The use cases, one in a file; `Services` is what the wiring hands to the web and to the worker."""
+"""The use cases, one package or module each. `Services` gives them to the web and to the worker.
+
+May import storage, dicom and errors. Nothing here knows HTTP or an engine.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from app.services.change_feed import ChangeFeed
 from app.services.export.service import Export
@@ -16,18 +20,26 @@ from app.services.store.service import Store
 from app.services.tags.service import ExtendedQueryTags
 from app.services.update.service import BulkUpdate
 from app.services.worklist import Worklist
+from app.storage.table.partitions import Partition
 
 
-@dataclass(frozen=True, slots=True)
+class DeleteInstances(Protocol):
+    """Deletes a study, a series or an instance. Raises `NotFound` with the level."""
+
+    def __call__(
+        self, partition: Partition, study: str, series: str | None = None, instance: str | None = None
+    ) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
-    """Everything that the service can do, wired to one engine."""
+    """All use cases on one engine."""
 
     partitions: PartitionDirectory
     store: Store
     retrieve: Retrieve
     search: Search
-    delete: Callable[..., None]
-    """`storage.removal.InstanceRemoval.delete`: (partition, study, series=None, instance=None), raises `NotFound`."""
+    delete: DeleteInstances
     bulk_update: BulkUpdate
     change_feed: ChangeFeed
     export: Export
@@ -36,6 +48,6 @@ class Services:
     worklist: Worklist
     health: Health
     background: tuple[Callable[[], bool], ...]
-    """Steps of the worker; each does a little and tells whether there was anything to do."""
+    """The steps of the worker. Each does a small piece of work and returns whether there was any."""
     release_leases: Callable[[], None]
-    """Gives up what the worker has in hand, once no step is taken any more."""
+    """Releases the leases of the worker, so that another worker can continue at once. Call it after the last step."""

@@ -1,4 +1,4 @@
-"""The change feed as clients read it: entries with the state and metadata of the time of reading (conformance §10.3)."""
+"""The change feed as clients read it: entries with the current state and metadata (conformance §10.3)."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ class InstanceFiles:
 
     @contextmanager
     def mapped(self, row: InstanceRow) -> Iterator[Buffer]:
-        """Give the file as random-access bytes: a large local file is mapped, another file is copied. Raises as `open`."""
+        """Yield the bytes of the file: a large local file is mapped, another file is copied. Raises as `open`."""
         with self.open(row) as stream:
             if row.size > MEMORY_BYTES and isinstance(stream, io.FileIO):
                 with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as mapped:

@@ -20,7 +20,7 @@ R = TypeVar("R")
 
 
 class ParallelMap(Protocol):
-    """A function like `map`, perhaps on several threads. Results come in order; an error comes in place of its result."""
+    """A function like `map`, perhaps on several threads. Results are in order. An error is raised at its result."""
 
     def __call__(self, call: Callable[[T], R], items: Iterable[T], /) -> Iterable[R]: ...
 
@@ -36,7 +36,7 @@ def parallel_map(call: Callable[[T], R], items: Iterable[T], /) -> Iterable[R]:
 
 
 def prefetch(call: Callable[[T], R], items: Iterable[T], /) -> Iterator[R]:
-    """Yield the result of `call` for each item in order, while the next few calls run; for stores with slow round trips.
+    """Yield the result of `call` for each item in order, while the next few calls run. For stores with round trips.
 
     A result is often an open stream. Results that the caller does not take are closed when the iterator is closed.
     """

@@ -1,4 +1,4 @@
-"""Which partition a request is about (conformance §2.4)."""
+"""The partition that a request names (conformance §2.4)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final
 from app.errors import DataPartitionsFeatureCannotBeDisabledException, PartitionError
 from app.storage.table.partitions import Partition, Partitions, is_name
 
-# The wording of Microsoft's public page; its code words the first and the last differently (conformance §2.8).
+# The texts of Microsoft's public page. Its code has other texts for the first and the last (conformance §2.8).
 DISABLED: Final = "Data partitions capability is disabled."
 MISSING: Final = "PartitionName value is missing in the route segment."
 INVALID: Final = "The specified PartitionName is invalid."
@@ -15,7 +15,11 @@ UNKNOWN: Final = "Specified PartitionName {name} doesn't exist."
 
 
 class PartitionDirectory:
-    """Resolves the partition of a URL. Refuses to start switched off once there is more than one partition."""
+    """Finds the partition of a URL.
+
+    `enabled` is the setting for partitions. Raises `DataPartitionsFeatureCannotBeDisabledException` if it is off and
+    there is more than one partition.
+    """
 
     def __init__(self, partitions: Partitions, *, enabled: bool) -> None:
         self.enabled = enabled
@@ -31,9 +35,10 @@ class PartitionDirectory:
         return self._partitions.listed()
 
     def resolve(self, name: str | None, *, create: bool) -> Partition:
-        """Return the partition that a URL names, None standing for the base form; made if `create` and it is new.
+        """Return the partition that a URL names; `name` is None in the base form of a URL.
 
-        Raises `PartitionError`: the feature and the form of the URL disagree, a bad name, or no such partition.
+        `create` makes a partition that does not exist yet. Raises `PartitionError` if the form of the URL does not fit
+        the setting, if the name is not allowed, or if there is no such partition.
         """
         if name is None:
             if self.enabled:

@@ -1,4 +1,4 @@
-"""What differs between API versions, as values; no handler or service asks for a version (conformance §1.1)."""
+"""The differences between the API versions, as values (conformance §1.1). No other code asks for a version."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from typing import Final
 from app.dicom.validation.attributes import V1_DEFAULTS, V2_DEFAULTS, Level
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     """The rules of one API version."""
 
     name: str
     strict: bool
-    """Store refuses an instance whose searchable attributes break their rules, instead of warning (conformance §3.5)."""
+    """A store refuses an instance whose searchable attributes break a rule; otherwise it warns (conformance §3.5)."""
     defaults: Mapping[Level, frozenset[str]]
-    """What a search returns unasked, at each level (conformance §5.7)."""
+    """The attributes that a search returns by default, at each level (conformance §5.7)."""
     from_index: bool
-    """Search answers default attributes from the merged index row, instead of the newest instance's metadata."""
+    """A search returns values from the index row; otherwise from the metadata of the newest instance."""
     computed_links: bool
-    """Search adds RetrieveURL and InstanceAvailability."""
+    """A search adds RetrieveURL and InstanceAvailability."""
     feed_by_time: bool
-    """The change feed is read by time, instead of by sequence (conformance §10.2)."""
+    """The change feed is read by time; otherwise by sequence (conformance §10.2)."""
     lists_warnings: bool
-    """A store's answer lists each stored instance's warnings, if only as an empty sequence (conformance §3.3)."""
+    """The answer of a store lists the warnings of each stored instance, also if there are none (conformance §3.3)."""
     warning_status: int
-    """Status of a store when all is stored, but not without warnings (conformance §3.2)."""
+    """The status of a store that stored all instances, some with warnings (conformance §3.2)."""
     succeeded: str
-    """How a finished operation is called (conformance §9.2)."""
+    """The status word of an operation that succeeded (conformance §9.2)."""
     bulk_update: bool
     """Studies can be updated in bulk (conformance §12.1)."""
 

@@ -1,7 +1,7 @@
-"""The worklist of a partition: workitems added, claimed, updated, ended, searched (conformance §7.1, PS3.18 §11).
+"""The worklist of a partition: add, claim, update, end and search workitems (conformance §7.1, PS3.18 §11).
 
-Every change is decided on the workitem as it was read and written on the condition that it still is so: of many who
-claim a workitem exactly one gets it. Who loses a race is told what stands in the way now.
+A change is made from the workitem as it was read, and it is written on the condition that nobody changed the workitem
+since. So exactly one of several callers can claim a workitem. The others get an error about its new state.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ _CATALOGUE: Final = Catalogue(attributes=FILTERS, sequences=True)
 
 
 class _Change(NamedTuple):
-    """What a workitem is to become."""
+    """The new dataset of a workitem, and its lock: the Transaction UID of the performer, "" if there is none."""
 
     dataset: JsonDataset
     lock: str
 
 
-@dataclass(frozen=True, slots=True)
-class Matches:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorklistPage:
     """A page of matches, newest first: `documents` yields each as a DICOM JSON object.
 
-    `unreadable`: others matched, but what is stored of them is damaged.
+    `unreadable` tells that there are other matches, whose stored datasets are damaged.
     """
 
     count: int
@@ -51,16 +51,16 @@ class Matches:
 
 
 class Worklist:
-    """The six calls. Datasets come as `json_dataset.first_dataset` reads them, UIDs are checked."""
+    """The calls of the worklist. Their callers have read the datasets (`dicom.json.received`) and checked the UIDs."""
 
     def __init__(self, workitems: Workitems, planner: Planner) -> None:
         self._workitems = workitems
         self._planner = planner
 
     def add(self, partition: Partition, workitem: str, given: JsonDataset) -> None:
-        """Make a workitem, in state SCHEDULED.
+        """Add a workitem in state SCHEDULED.
 
-        Raises `InvalidWorkitem`; `WorkitemConflict` if the UID is taken, `StorageUnavailable` if that cannot be told.
+        Raises `InvalidWorkitem`; `WorkitemConflict` if the UID exists, `StorageUnavailable` if that is not known.
         """
         dataset = states.create(given, workitem, clock.now())
         try:
@@ -73,7 +73,7 @@ class Worklist:
         return self._found(partition, workitem).dataset()
 
     def update(self, partition: Partition, workitem: str, transaction: str, given: JsonDataset) -> None:
-        """Replace attributes of a workitem, each whole; `transaction` is "" if the caller names none.
+        """Replace whole attributes of a workitem. `transaction` is the Transaction UID, "" if the caller sent none.
 
         Raises `InvalidWorkitem`, `WorkitemNotFound`; `WorkitemConflict` also if the workitem was changed meanwhile.
         """
@@ -85,22 +85,22 @@ class Worklist:
         self._change(partition, workitem, decide, Retry(attempts=1))
 
     def change_state(self, partition: Partition, workitem: str, given: JsonDataset) -> str:
-        """Claim a workitem, or end it, as the dataset asks; return a warning, "" if it was changed.
+        """Change the state of a workitem to the one in the dataset. Return a warning, "" if the state was changed.
 
         Raises `InvalidWorkitem`, `WorkitemNotFound`.
         """
-        asked = states.read_state_change(given)
+        request = states.read_state_change(given)
 
         def decide(row: WorkitemRow) -> _Change | str:
-            after = states.change_state(row.dataset(), asked, lock=row.lock)
-            return after if isinstance(after, str) else _Change(after, asked.transaction)
+            after = states.change_state(row.dataset(), request, lock=row.lock)
+            return after if isinstance(after, str) else _Change(after, request.transaction)
 
         return self._change(partition, workitem, decide)
 
     def request_cancellation(self, partition: Partition, workitem: str, given: JsonDataset) -> str:
-        """Cancel a workitem that nobody has claimed; return the message.
+        """Cancel a workitem in state SCHEDULED and return the message.
 
-        Raises `WorkitemNotFound`, `WorkitemConflict` in any other state.
+        Raises `WorkitemNotFound`; `WorkitemConflict` in any other state.
         """
 
         def decide(row: WorkitemRow) -> _Change:
@@ -109,12 +109,16 @@ class Worklist:
         self._change(partition, workitem, decide)
         return states.WAS_CANCELED
 
-    def search(self, partition: Partition, parameters: Iterable[tuple[str, str]]) -> Matches:
+    def search(self, partition: Partition, parameters: Iterable[tuple[str, str]]) -> WorklistPage:
         """Return the workitems that match decoded query pairs. Raises `InvalidQuery` and `InvalidParameter`."""
         query = parse_query(Level.INSTANCE, None, None, parameters, _CATALOGUE)
         rows = self._planner.run(partition.key, query)
         intact = [row for row in rows if row.intact]
-        return Matches(len(intact), len(intact) < len(rows), (_told(row, query) for row in intact))
+        return WorklistPage(
+            count=len(intact),
+            unreadable=len(intact) < len(rows),
+            documents=(_result(row, query) for row in intact),
+        )
 
     def _found(self, partition: Partition, workitem: str) -> WorkitemRow:
         row = self._workitems.find(partition.key, workitem)
@@ -129,7 +133,10 @@ class Worklist:
         decide: Callable[[WorkitemRow], _Change | str],
         limits: Retry = _RETRY,
     ) -> str:
-        """Write what `decide` makes of the workitem, deciding anew if another writer was faster; return its warning."""
+        """Write the change that `decide` returns, and return "". If `decide` returns a warning, return that instead.
+
+        If another writer was faster, the workitem is read again and `decide` is called again.
+        """
 
         def attempt() -> str:
             row = self._found(partition, workitem)
@@ -150,7 +157,7 @@ class Worklist:
             raise WorkitemConflict(states.INCONSISTENT) from exhausted
 
 
-def _told(row: WorkitemRow, query: Query) -> bytes:
+def _result(row: WorkitemRow, query: Query) -> bytes:
     dataset = row.dataset()
     if query.include_all:
         return orjson.dumps(dataset)

@@ -1,4 +1,4 @@
-"""The destination of an export as a client states it (conformance §11.2): read, checked by one table, and never quoted back."""
+"""The checks of an export destination that a client stated (conformance §11.2). Error texts never quote its values."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from app.storage.operations.destinations import FileTarget, S3Target
 SETTINGS: Final = "destination.settings"
 
 MAX_PREFIX: Final = 700
-"""Bytes of a prefix; what follows it takes 240 of the 1,024 that a key of S3 may have."""
+"""Bytes of a prefix. A key of S3 may have 1,024 bytes, and the rest of our keys takes up to 240."""
 
 
 class FieldRule(NamedTuple):
-    """The name of a setting, what its value must match whole, and that in words."""
+    """The rule of a setting: its name, the pattern that its whole value must match, and the pattern in words."""
 
     name: str
     pattern: re.Pattern[str]
@@ -28,7 +28,7 @@ def _rule(name: str, pattern: str, meaning: str) -> FieldRule:
     return FieldRule(name, re.compile(pattern, re.ASCII), meaning)
 
 
-# The names of access points, of other accounts' aliases and of directory buckets lead to other hosts than S3's own.
+# Names of access points, aliases and directory buckets are refused: requests to them go to other hosts than S3.
 _BUCKET: Final = (
     r"(?!\d+\.\d+\.\d+\.\d+\Z|xn--|sthree-)(?!.*(?:\.\.|-s3alias\Z|--ol-s3\Z|\.mrap\Z|--x-s3\Z|--table-s3\Z))"
     r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]"
@@ -49,7 +49,7 @@ RULES: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class S3Settings:
-    """The settings of a destination in S3 as a client stated them. None: not stated."""
+    """The settings of a destination in S3 as a client stated them; None for those that it left out."""
 
     bucket_name: str | None = None
     uri: str | None = None
@@ -69,46 +69,43 @@ class FileSettings:
     prefix: str = ""
 
 
-def checked(text: str, rule: FieldRule, name: str) -> str:
-    """Return the text if it matches; raises `InvalidField` for the setting `name`."""
+def require_match(text: str, rule: FieldRule, name: str) -> str:
+    """Return the text if it matches the rule. Raises `InvalidField` for the setting `name`."""
     if not rule.pattern.fullmatch(text):
         raise InvalidField(f"{SETTINGS}.{name}", f"It must be {rule.meaning}.")
     return text
 
 
 def s3(settings: S3Settings, *, endpoints: bool) -> S3Target:
-    """Return the place in S3 that the settings name; `endpoints` allows other S3-compatible stores.
+    """Return the target in S3 that the settings name. `endpoints` allows other S3-compatible stores.
 
-    Raises `InvalidRequest`; asks nothing of any network.
+    Raises `InvalidRequest`. Nothing is sent over a network.
     """
-    bucket, prefix = _place(settings)
+    bucket, prefix = _bucket_and_prefix(settings)
+    texts = (settings.region, settings.role_arn, settings.external_id, settings.sse_algorithm, settings.kms_key_id)
     region, role, external_id, sse, kms_key = (
-        "" if text is None else checked(text, rule, rule.name)
-        for rule, text in zip(
-            RULES,
-            (
-                settings.region,
-                settings.role_arn,
-                settings.external_id,
-                settings.sse_algorithm,
-                settings.kms_key_id,
-            ),
-            strict=True,
-        )
+        "" if text is None else require_match(text, rule, rule.name) for rule, text in zip(RULES, texts, strict=True)
     )
     if external_id and not role:
         raise InvalidField(f"{SETTINGS}.externalId", "It needs 'roleArn'.")
     if kms_key and sse != "aws:kms":
         raise InvalidField(f"{SETTINGS}.kmsKeyId", "It needs 'sseAlgorithm' aws:kms.")
     return S3Target(
-        bucket, prefix, region, _endpoint(settings.endpoint_url, endpoints), role, external_id, sse, kms_key
+        bucket,
+        prefix,
+        region=region,
+        endpoint=_endpoint(settings.endpoint_url, endpoints),
+        role=role,
+        external_id=external_id,
+        sse=sse,
+        kms_key=kms_key,
     )
 
 
 def file(settings: FileSettings) -> FileTarget:
-    """Return the place below the export folder that the settings name; raises `InvalidRequest`.
+    """Return the target below the export folder that the settings name. Raises `InvalidRequest`.
 
-    A name that begins with a dot is the service's own.
+    Names that begin with a dot are reserved for temporary files of the service.
     """
     prefix = _prefix(settings.prefix, "prefix")
     if any(segment.startswith(".") for segment in prefix.split("/")):
@@ -116,22 +113,22 @@ def file(settings: FileSettings) -> FileTarget:
     return FileTarget(prefix)
 
 
-def _place(settings: S3Settings) -> tuple[str, str]:
+def _bucket_and_prefix(settings: S3Settings) -> tuple[str, str]:
     bucket, uri, prefix = settings.bucket_name, settings.uri, settings.prefix
     if (bucket is None) == (uri is None):
         raise InvalidField(SETTINGS, "Exactly one of 'bucketName' and 'uri' must be given.")
     if bucket is not None:
-        return checked(bucket, BUCKET, "bucketName"), _prefix(prefix or "", "prefix")
+        return require_match(bucket, BUCKET, "bucketName"), _prefix(prefix or "", "prefix")
     if prefix is not None:
         raise InvalidField(SETTINGS, "'prefix' goes with 'bucketName'; 'uri' has its own.")
     parts = _URI.fullmatch(uri or "")
     if parts is None:
         raise InvalidField(f"{SETTINGS}.uri", "It must be s3://bucket/prefix.")
-    return checked(parts[1], BUCKET._replace(meaning="s3://bucket/prefix"), "uri"), _prefix(parts[2] or "", "uri")
+    return require_match(parts[1], BUCKET._replace(meaning="s3://bucket/prefix"), "uri"), _prefix(parts[2] or "", "uri")
 
 
 def _prefix(prefix: str, name: str) -> str:
-    """Return the prefix with a slash at its end, if it is not empty."""
+    """Return the prefix with a slash at its end, or an empty one."""
     path = f"{SETTINGS}.{name}"
     prefix = prefix.removesuffix("/")
     if not prefix:
@@ -149,7 +146,7 @@ def _prefix(prefix: str, name: str) -> str:
 def _fits(segments: list[str]) -> bool:
     try:
         sizes = [len(segment.encode()) for segment in segments]
-    except UnicodeEncodeError:  # half of a pair of surrogates
+    except UnicodeEncodeError:  # a surrogate without its partner
         return False
     return max(sizes) <= 255 and sum(sizes) + len(sizes) <= MAX_PREFIX
 

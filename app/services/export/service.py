@@ -1,4 +1,4 @@
-"""Export files of a partition to a place that the client names (conformance §11.3): the checks, then an operation."""
+"""The start of an export: the checks of the request, then an operation (conformance §11.3)."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ TYPE: Final = "export"
 LOG_TYPE: Final = "application/x-ndjson"
 
 MAX_IDENTIFIERS: Final = 100_000
-"""Identifiers in one request; a whole study counts as one."""
+"""Identifiers in one request. A study counts as one."""
 
 _LEVELS: Final = ("study", "series", "instance")
 
 
 def log_key(operation: str) -> str:
-    """Return the key of the error log, below the destination's prefix."""
+    """Return the key of the error log below the prefix of the destination."""
     return f"{operation}/errors.log"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportRequest:
-    """What a client wants to export: paths of UIDs such as `1.2/3.4`, and where to.
+    """The identifiers to export, such as `1.2/3.4`, and the destination.
 
-    `settings` are of the kind that `destination_type` names, and None for a type that no schema knows.
+    `settings` belong to `destination_type`. They are None for a type that no schema knows.
     """
 
     identifiers: Sequence[str]
@@ -47,16 +47,16 @@ class ExportRequest:
 class Export:
     """Starts exports.
 
-    `openers` are by the type of destination that a request may name; `endpoints` lets it name other stores than AWS.
+    `openers` are by the type of destination that a request may name. `endpoints` allows other stores than AWS.
     """
 
     def __init__(
         self,
+        *,
         operations: Operations,
         queue: Queue,
         manifest: ExportManifest,
         openers: Mapping[str, Opener],
-        *,
         endpoints: bool,
     ) -> None:
         self._operations = operations
@@ -66,10 +66,10 @@ class Export:
         self._endpoints = endpoints
 
     def start(self, partition: Partition, request: ExportRequest) -> str:
-        """Return the id of the operation that exports the requested files; raises `InvalidRequest`.
+        """Start an operation that exports the requested files, and return its id. Raises `InvalidRequest`.
 
-        Checked in this order: the identifiers, the destination's settings, and that an empty error log can be written
-        there. A crash before the operation exists leaves that log, and pages that nobody reads.
+        The order of the checks is: the identifiers, the settings of the destination, and whether the destination takes
+        an empty error log. A kill -9 before the operation exists leaves that log, and a manifest that nobody reads.
         """
         paths = _paths(request.identifiers)
         target = self._target(request)
@@ -78,8 +78,8 @@ class Export:
         destination.write(log_key(operation), io.BytesIO(), LOG_TYPE)
         self._manifest.write_identifiers(operation, _identifiers(paths))
         log = destination.url(log_key(operation))
-        asked = {"partition": partition.key, "destination": document(target), "log": log}
-        self._operations.start(TYPE, asked, named=operation)
+        requested = {"partition": partition.key, "destination": document(target), "log": log}
+        self._operations.start(TYPE, requested, named=operation)
         announce(self._queue, operation)
         return operation
 

@@ -86,11 +86,11 @@ class ExportTask:
 
     def __init__(
         self,
+        *,
         source: ExportSource,
         manifest: ExportManifest,
         openers: Mapping[str, Opener],
         lost: LostObjects,
-        *,
         parallel: ParallelMap,
     ) -> None:
         self._source = source

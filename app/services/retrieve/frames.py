@@ -112,7 +112,7 @@ class FrameReader:
     def _inflated_frames(
         self, row: InstanceRow, table: FrameTable, wanted: Sequence[tuple[int, int, int]]
     ) -> Iterator[FramePart]:
-        """Return frames of a deflated file, which cannot be read by byte range; the file is inflated in memory first."""
+        """Return frames of a deflated file. They cannot be read by byte range, so the file is inflated in memory."""
         if row.size > MAX_TRANSCODED_BYTES:
             raise NotAcceptable(TOO_LARGE)
         with self._files.open(row) as stream:

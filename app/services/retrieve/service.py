@@ -35,11 +35,11 @@ class Retrieve:
 
     def __init__(
         self,
+        *,
         instances: Instances,
         documents: Documents,
         files: InstanceFiles,
         frames: FrameReader,
-        *,
         prefetch: ParallelMap = map,
     ) -> None:
         self._instances = instances

@@ -52,7 +52,7 @@ _COMPUTED: Final = {
     Level.SERIES: frozenset({SERIES_INSTANCE_COUNT}),
     Level.INSTANCE: frozenset[str](),
 }
-"""What is counted for the matches of a level. At other levels these attributes are returned only if the file has them."""
+"""What is counted for the matches of a level. Other levels return these attributes only if the metadata has them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,11 +76,11 @@ class Search:
 
     def __init__(
         self,
+        *,
         planner: SearchPlanner,
         instances: Instances,
         documents: Documents,
         query_tags: QueryTagStore,
-        *,
         parallel: ParallelMap = map,
     ) -> None:
         self._planner = planner
@@ -172,7 +172,7 @@ class Search:
             yield None if document is None else _excerpt(document, wanted)
 
     def _document_now(self, partition: int, match: Match) -> bytes | None:
-        """Return the metadata of a study's or series' newest instance, where the former newest was deleted meanwhile."""
+        """Return the metadata of the newest instance now, if the one that was newest was deleted meanwhile."""
         row = self._newest.read(partition, match)
         return next(self._documents.each([row])) if row else None
 

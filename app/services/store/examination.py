@@ -42,8 +42,8 @@ class ExaminedInstance:
     """An instance that may be stored.
 
     `attributes` are what the index keeps. `tags` are the keys of the extended query tags that it was examined for.
-    `metadata` (DICOM JSON) and `frames` (the frame table, empty if the file needs none) are packed documents. `native` is
-    as in `InstanceRow`.
+    `metadata` (DICOM JSON) and `frames` (the frame table, empty if the file needs none) are packed documents. `native`
+    is as in `InstanceRow`.
     """
 
     study: str

@@ -1,4 +1,4 @@
-"""Received bodies: a small one in memory, a large one in a temporary file that is mapped, so that it needs no memory."""
+"""Received bodies: a small one is in memory, a large one is in a temporary file that is mapped."""
 
 from __future__ import annotations
 

@@ -190,7 +190,7 @@ class Documents:
         return packed
 
     def _packed(self, item: Item | None, blob: str) -> bytes | None:
-        """Return a packed document from its item, or from the blob if the item is only a mark; None if it is missing."""
+        """Return a packed document from its item, or from the blob if the item is only a mark. None: it is missing."""
         if item is None or "spilled" not in item.fields:
             return item.data if item else None
         try:
