@@ -265,4 +265,4 @@ def _maintenance(settings: Settings, archive: _Archive) -> tuple[Callable[[], bo
         archive.operations, succeeded_days=settings.keep_succeeded_days, failed_days=settings.keep_failed_days
     )
     # Feed: the place up to which readers can read without looking for gaps.
-    return sweep_step, purge.run_once, archive.feed.keep_up
+    return sweep_step, purge.run_once, archive.feed.advance_complete

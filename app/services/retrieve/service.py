@@ -62,7 +62,7 @@ class Retrieve:
         Raises `NotFound` with the level. `original` asks for the first stored versions instead of the current ones.
         """
         rows = self._current(partition, study, series, instance)
-        return [row.first for row in rows] if original else rows
+        return [row.with_original_file for row in rows] if original else rows
 
     def _current(self, partition: Partition, study: str, series: str | None, instance: str | None) -> list[InstanceRow]:
         if series and instance:
@@ -103,7 +103,7 @@ class Retrieve:
         rows = self._current(partition, study, series, instance)
         newest = max(row.watermark for row in rows)
         etag = f"{newest}" if instance else f"{newest}-{len(rows)}"
-        returned = [row.first for row in rows] if original else rows
+        returned = [row.with_original_file for row in rows] if original else rows
         documents = self._documents.of_study(returned) if series is None else self._documents.of(returned)
         return Metadata(etag + ("-o" if original else ""), documents)
 

@@ -56,7 +56,7 @@ class Reindex(Task):
             self._tags.make_ready(operation.id)
             return replace(operation, status=SUCCEEDED, percent=100)
         first = max(1, last - BATCH + 1)
-        self._backfill.index(self._feed.closed(first, last), tag_keys)
+        self._backfill.index(self._feed.final_entries(first, last), tag_keys)
         percent = 100 * (start - first + 1) // start
         return replace(operation, checkpoint={"from": start, "next": first - 1}, percent=percent)
 
@@ -77,7 +77,7 @@ class TagRemoval(Task):
     def step(self, operation: Operation) -> Operation:
         """Delete up to `DELETIONS` entries. The first step closes the feed, so that no store writes further ones."""
         if not operation.checkpoint:
-            self._feed.closed(self._feed.settled() + 1, self._numbers.last())
+            self._feed.final_entries(self._feed.complete_up_to() + 1, self._numbers.last())
             return replace(operation, checkpoint={"at": 0})
         done, left = operation.checkpoint["at"], DELETIONS
         read = 0

@@ -158,7 +158,7 @@ class BulkUpdateTask:
         An instance that was deleted in the meantime is not a failure.
         """
         versions, failures = self._files.make(rows, update.changes)
-        failures = [each for each in failures if self._versions.rows.again(each.row)]
+        failures = [each for each in failures if self._versions.rows.reread(each.row)]
         unused = versions if failures else self._versions.write_pending(study, versions, update.changes.elements)
         if unused:
             self._files.discard(unused)

@@ -1,9 +1,12 @@
-"""The change feed: an append-only log of what was created, updated and deleted, over all partitions (conformance §10.5).
+"""The change feed: an append-only log of created, updated and deleted instances, over all partitions (conformance §10.5).
 
-Entries are written in the same all-or-nothing write as the change. Numbers are reserved just before, so writers may
-commit out of order and dead writers leave gaps. **The feed skips nobody:** readers stop before the first gap that may
-still be filled. A gap is closed for good by *sealing* it: a reader writes a tombstone there on the condition that
-nothing is there, and the writer, whose entry expects the same, takes a new number. So no clock decides what is lost.
+Entries are written in the same transaction as the change that they record. A writer reserves its numbers just before, so
+transactions may commit in another order than their numbers, and a writer that dies leaves a gap.
+
+**The feed skips nobody.** Readers stop before the first gap that a writer may still fill. A reader that has waited long
+enough closes the gap: it writes a tombstone under the number, on the condition that nothing is there. The writer's entry
+expects the same, so a writer that comes too late conflicts and takes a new number. Clocks decide when a gap is closed,
+but never whether an entry is lost.
 """
 
 from __future__ import annotations
@@ -20,18 +23,22 @@ from app.storage.table.counters import SequenceCounter
 from app.storage.table.partitions import Partition
 from app.storage.table.ports import Absent, Change, Item, Put, Range, Table
 
-FEED_ITEMS: Final = 2
-"""Items that an entry consists of: by sequence and by time."""
+ITEMS_PER_ENTRY: Final = 2
+"""The items that each entry consists of: one by sequence, one by time."""
 
 GRACE_SECONDS: Final = 5.0
-"""How long a gap may wait for its writer before a reader seals it."""
+"""How long a gap may wait for its writer before a reader closes it."""
 
-_LOOKS: Final = 100
-"""How often, in those seconds, a reader looks for the writers into a window of time that is over."""
+_POLLS: Final = 100
+"""How often, in those seconds, a reader of a window that has ended looks whether its last gaps are filled."""
 
 
 class FeedEntry(Record, frozen=True, kw_only=True):
-    """One change: `action` is Create, Update or Delete; `watermark` that of the version it is about."""
+    """One change of an instance.
+
+    `action` is Create, Update or Delete. `watermark` is that of the version in question. `timestamp` is as in
+    `clock.timestamp`.
+    """
 
     sequence: int
     partition: int
@@ -45,21 +52,21 @@ class FeedEntry(Record, frozen=True, kw_only=True):
 
 
 class FeedLog:
-    """Writes entries and reads them in order."""
+    """Writes entries and reads them in order. One object serves all threads of a process."""
 
     def __init__(self, table: Table, sequence: SequenceCounter) -> None:
         self._table = table
         self._sequence = sequence
         self._hours: set[str] = set()
-        self._settled = 0  # every number up to this is an entry or sealed, for ever
-        self._noted = -1  # what the table says of it, once it was read
-        self._seen = (0.0, 0)  # when this process looked, and the highest number reserved by then
-        self._old = 0  # the highest number that was reserved a while ago, as far as this process knows
+        self._complete = 0  # under each number up to this lies an entry or a tombstone, and that never changes
+        self._stored_complete = -1  # what the table says of this; -1 before it was read
+        self._last_look = (0.0, 0)  # when this process looked at the counter, and the highest number reserved by then
+        self._overdue = 0  # a number that was reserved at least GRACE_SECONDS ago, and so were all before it
 
     # --- writing ---
 
     def changes(self, partition: Partition, rows: Iterable[tuple[int, InstanceRow]], action: str) -> list[Change]:
-        """Return the changes that record one action on each (sequence, instance), to be written with the change."""
+        """Return the changes that record one action for each (sequence, row). Write them with the action itself."""
         timestamp = clock.timestamp(clock.now())
         self._register_hour(keys.hour_of(timestamp))
         return [
@@ -68,93 +75,107 @@ class FeedLog:
             for item in _items(_entry(partition, row, sequence, action, timestamp))
         ]
 
-    def seal(self, numbers: Iterable[int]) -> bool:
-        """Close numbers that no writer will use; one that is an entry already stays that.
+    def close_gaps(self, numbers: Iterable[int]) -> bool:
+        """Write a tombstone under each number that no writer will use. A number that has an entry keeps it.
 
-        False if another write was under way under one of them, so that it may still become an entry.
+        Return False if another write was under way under one of them, so that it may still become an entry.
         """
         closed = True
         for number in numbers:
             try:
-                self._table.write(Put(Item(keys.feed(number), {"sealed": True}), Absent()))
+                self._table.write(Put(tombstone(number), Absent()))
             except Conflict as conflict:
                 closed = closed and conflict.key is not None
         return closed
 
     def _register_hour(self, hour: str) -> None:
-        """Note that there may be entries in this hour, before the first one is written. Harmless if none follows."""
+        """Record that an hour may have entries, before its first entry is written.
+
+        A kill -9 after it leaves an hour without entries, which readers pass over.
+        """
         if hour not in self._hours:
             self._table.write(Put(Item(keys.feed_hours(hour), {})))
             self._hours = {*sorted(self._hours)[-48:], hour}
 
-    # --- reading by sequence (v1) ---
+    # --- which part is final ---
 
-    def settled(self) -> int:
-        """Return the highest number up to which nothing can still appear. Seals what has waited long enough.
+    def complete_up_to(self) -> int:
+        """Return the highest number up to which no entry can appear any more. Closes gaps that have waited long enough.
 
-        How far that is is noted in the table now and then, so that a process that starts need not look at all.
+        The table holds a recent value of it, so a process that has just started need not read the whole feed.
         """
-        tip = self._sequence.last()
-        if self._noted < 0:
-            self._settled = self._noted = self._read_note()
-        self._remember(tip)
-        for number in self._missing(self._settled + 1, tip):
-            if not self._given_up(number, tip):
-                tip = number - 1
+        last = self._sequence.last()
+        if self._stored_complete < 0:
+            self._complete = self._stored_complete = self._read_complete()
+        self._look_at_counter(last)
+        for number in self._missing(self._complete + 1, last):
+            if not self._close_overdue(number, last):
+                last = number - 1
                 break
-        self._settled = max(self._settled, tip)
-        if self._settled >= self._noted + keys.FEED_BUCKET:
-            self._noted = self._settled
-            self._table.write(Put(Item(keys.SETTLED, {"value": self._noted})))
-        return tip
+        self._complete = max(self._complete, last)
+        if self._complete >= self._stored_complete + keys.FEED_BUCKET:
+            self._stored_complete = self._complete
+            self._table.write(Put(Item(keys.FEED_COMPLETE, {"value": self._stored_complete})))
+        return last
 
-    def keep_up(self) -> bool:
-        """Settle what can be, so that a reader who comes seldom finds little to look at; there is never more to do."""
-        self.settled()
+    def advance_complete(self) -> bool:
+        """Do what `complete_up_to` does, so that a reader who comes seldom finds few new numbers.
+
+        A step of the background work. Returns False: there is never more to do at once.
+        """
+        self.complete_up_to()
         return False
 
-    def _read_note(self) -> int:
-        item = self._table.get(keys.SETTLED)
+    def _read_complete(self) -> int:
+        item = self._table.get(keys.FEED_COMPLETE)
         return int(item.fields["value"]) if item else 0
 
     def _missing(self, first: int, last: int) -> Iterator[int]:
-        """Yield the numbers from `first` to `last` under which nothing lies."""
+        """Yield the numbers from `first` to `last` that have neither an entry nor a tombstone."""
         expected = first
         for number, _ in self._numbers(first, last):
             yield from range(expected, number)
             expected = number + 1
         yield from range(expected, last + 1)
 
-    def _remember(self, tip: int) -> None:
-        now, (then, seen) = clock.now(), self._seen
+    def _look_at_counter(self, last: int) -> None:
+        now, (then, seen) = clock.now(), self._last_look
         if now - then >= GRACE_SECONDS:
-            self._old, self._seen = seen, (now, tip)
+            self._overdue, self._last_look = seen, (now, last)
 
-    def _given_up(self, number: int, tip: int) -> bool:
-        """Seal a number that was reserved long enough ago: this process saw that, or the next entry is so old."""
-        if number > self._old:
-            following = next((entry for _, entry in self._numbers(number + 1, tip) if entry), None)
+    def _close_overdue(self, number: int, last: int) -> bool:
+        """Close a gap if its number was reserved long enough ago; return whether it is closed.
+
+        Either this process saw the number reserved, or the next entry is old enough.
+        """
+        if number > self._overdue:
+            following = next((entry for _, entry in self._numbers(number + 1, last) if entry), None)
             if following is None or clock.now() - clock.seconds(following.timestamp) < GRACE_SECONDS:
                 return False
-        return self.seal([number])
+        return self.close_gaps([number])
 
-    def closed(self, first: int, last: int) -> list[FeedEntry]:
-        """Return the entries from `first` to `last`, in order, after sealing what is missing: no other will appear.
+    # --- reading by sequence (v1) ---
 
-        Who was about to write one of them takes a new number.
+    def final_entries(self, first: int, last: int) -> list[FeedEntry]:
+        """Return the entries from `first` to `last`, in order, after closing every gap between them, however new.
+
+        No other entry can appear there: a writer that was about to write one takes a new number.
         """
         while missing := list(self._missing(first, last)):
-            self.seal(missing)
+            self.close_gaps(missing)
         return [entry for _, entry in self._numbers(first, last) if entry]
 
     def by_sequence(self, after: int, limit: int) -> list[FeedEntry]:
-        """Return the entries with numbers in (after, after + limit], in order; fewer where numbers were never used."""
-        last = min(after + limit, self.settled())
+        """Return the entries with numbers in (after, after + limit], in order.
+
+        They are fewer than `limit` where numbers have tombstones, and at the end of the complete part.
+        """
+        last = min(after + limit, self.complete_up_to())
         return [entry for _, entry in self._numbers(after + 1, last) if entry]
 
     def latest(self) -> FeedEntry | None:
-        """Return the newest entry before which nothing is missing."""
-        number = self.settled()
+        """Return the newest entry of the complete part, None if it has none."""
+        number = self.complete_up_to()
         while number > 0:
             low = max(number - 100, 0)
             found = [entry for _, entry in self._numbers(low + 1, number) if entry]
@@ -164,7 +185,7 @@ class FeedLog:
         return None
 
     def _numbers(self, first: int, last: int) -> Iterator[tuple[int, FeedEntry | None]]:
-        """Yield (number, entry) of what is there from `first` to `last`; None for a sealed number."""
+        """Yield (number, entry) for each number from `first` to `last` that is in the table; None for a tombstone."""
         while first <= last:
             end = min(last, (first // keys.FEED_BUCKET + 1) * keys.FEED_BUCKET - 1)
             for item in self._table.query(keys.feed_bucket(first), Range(keys.oldest(first), keys.oldest(end))):
@@ -174,17 +195,17 @@ class FeedLog:
     # --- reading by time (v2) ---
 
     def by_time(self, start: str, end: str, offset: int, limit: int) -> list[FeedEntry]:
-        """Return entries with `start` <= time < `end` (timestamps, empty for open), by time then sequence.
+        """Return entries with `start` <= time < `end` (timestamps, empty for open), by time, then by sequence.
 
-        `offset` entries are skipped: whole hours are counted, not read. Of a window that ended a while ago, everything
-        is there: no entry will appear in it afterwards.
+        The first `offset` entries are skipped: whole hours are counted and not read. No entry appears later in a window
+        that ended at least `GRACE_SECONDS` ago.
         """
-        settled = self._settled_before(end)
+        complete = self._complete_before(end)
         found: list[FeedEntry] = []
         between = Range(keys.hour_of(start), keys.hour_of(end))
         for item in self._table.query(keys.FEED_HOURS, between):
             hour = keys.feed_hour(item.key.sk)
-            window = Range(start, end)  # keys are `{time}/{number}`: all of time `end` sort after a bare `end`
+            window = Range(start, end)  # keys are `{time}/{number}`, so all entries of the time `end` sort after `end`
             if offset:
                 inside = self._table.count(hour, window)
                 if inside <= offset:
@@ -192,7 +213,7 @@ class FeedLog:
                     continue
             for each in self._table.query(hour, window):
                 entry = _entry_of(each.fields)
-                if entry.sequence > settled:
+                if entry.sequence > complete:
                     continue
                 if offset:
                     offset -= 1
@@ -202,28 +223,36 @@ class FeedLog:
                     return found
         return found
 
-    def _settled_before(self, end: str) -> int:
-        """Return what `settled` does. Should the time be over, those who may still write an entry with an earlier one
-        are waited for; who takes too long has to begin anew, with a later time."""
-        tip = self._sequence.last()
-        over = end and clock.seconds(end) <= clock.now() - GRACE_SECONDS
-        for _ in range(_LOOKS):
-            settled = self.settled()
-            if settled >= tip or not over:
-                return settled
-            time.sleep(GRACE_SECONDS / _LOOKS)
-        self.closed(settled + 1, tip)
-        return self.settled()
+    def _complete_before(self, end: str) -> int:
+        """Return `complete_up_to`, for a window that ends at `end`.
+
+        If the window has ended, its writers may still be on their way with earlier times. They get `GRACE_SECONDS`.
+        Then their gaps are closed, so they must begin again with a later time.
+        """
+        last = self._sequence.last()
+        has_ended = end and clock.seconds(end) <= clock.now() - GRACE_SECONDS
+        for _ in range(_POLLS):
+            complete = self.complete_up_to()
+            if complete >= last or not has_ended:
+                return complete
+            time.sleep(GRACE_SECONDS / _POLLS)
+        self.final_entries(complete + 1, last)
+        return self.complete_up_to()
 
     def latest_by_time(self) -> FeedEntry | None:
-        """Return the entry with the latest time among those before which nothing is missing."""
-        settled = self.settled()
+        """Return the entry with the latest time in the complete part, None if it has none."""
+        complete = self.complete_up_to()
         for hour in self._table.query(keys.FEED_HOURS, reverse=True):
             for item in self._table.query(keys.feed_hour(hour.key.sk), reverse=True):
                 entry = _entry_of(item.fields)
-                if entry.sequence <= settled:
+                if entry.sequence <= complete:
                     return entry
         return None
+
+
+def tombstone(number: int) -> Item:
+    """Return the item that closes a gap: no entry can be written under the number any more."""
+    return Item(keys.feed(number), {"sealed": True})
 
 
 def _entry(partition: Partition, row: InstanceRow, sequence: int, action: str, timestamp: str) -> FeedEntry:

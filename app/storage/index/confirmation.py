@@ -69,8 +69,8 @@ class Confirmation:
 
         def attempt() -> tuple[list[InstanceRow], Snapshot]:
             parents = read()
-            hidden = [row for row in rows if not parents.holds(row)]
-            if any(parents.emptying((row.study, row.series, row.instance)) for row in hidden):
+            hidden = [row for row in rows if not parents.are_parents_of(row)]
+            if any(parents.is_closing_as_empty((row.study, row.series, row.instance)) for row in hidden):
                 time.sleep(_REOPEN_SECONDS)  # the deletion finds this instance and opens the series again
                 raise Conflict(None)
             self._keep_open(parents)
@@ -92,7 +92,7 @@ class Confirmation:
 
         def attempt() -> None:
             found = Snapshot.read(self._table, partition.key, [new_instance.uids])
-            if found.exists(new_instance.uids) and not found.taken_in(new_instance.uids):
+            if found.exists(new_instance.uids) and not found.is_in_update(new_instance.uids):
                 write_atomically(self._table, Plan(partition, found).study_value_changes(new_instance))
 
         with suppress(RetriesExhausted):

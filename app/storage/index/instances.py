@@ -71,7 +71,7 @@ class Instances:
         """Return the visible series of a study, given its row. This is one query."""
         items = self._table.query(keys.study_items(study.partition, study.study), keys.SERIES)
         rows = (SeriesRow.of(item, study.partition, study.study) for item in items)
-        return [row.at(study.update_id) for row in rows if member(study, row)]
+        return [row.after_update(study.update_id) for row in rows if member(study, row)]
 
     def count(self, partition: int, study: str, series: str | None = None) -> int:
         """Return the number of instances of a study or series that is visible, without reading their rows.
@@ -92,7 +92,7 @@ class Instances:
     def many(self, partition: int, wanted: Iterable[Uids]) -> dict[Uids, InstanceRow]:
         """Return those of many instances that exist, by study, series and instance UID. This is one batched read."""
         snapshot = Snapshot.read(self._table, partition, wanted)
-        return {uids: snapshot.shown(uids) for uids in snapshot.instances if snapshot.exists(uids)}
+        return {uids: snapshot.visible_instance(uids) for uids in snapshot.instances if snapshot.exists(uids)}
 
     def referenced_versions(self, partition: int, study: str, series: str, instance: str) -> frozenset[str]:
         """Return the file versions that the row of an instance names: current, original and pending.
@@ -121,13 +121,13 @@ def _view_of(partition: int, uid: str, items: Iterable[Item]) -> StudyView:
             study = StudyRow.of(item, partition, uid)
     if study is None or study.closing:
         return StudyView()
-    series = {uid: row.at(study.update_id) for uid, row in series.items() if member(study, row)}
+    series = {uid: row.after_update(study.update_id) for uid, row in series.items() if member(study, row)}
     created, update_id = study.created, study.update_id
     return StudyView(
         study,
         series,
         [
-            row.at(update_id)
+            row.after_update(update_id)
             for row in instances
             if row.of_study == created and (parent := series.get(row.series)) and parent.created == row.of_series
         ],

@@ -48,4 +48,6 @@ class InstancePages:
         rows = [InstanceRow.of(item, partition, study) for item in items]
         parents = Snapshot.read(self._table, partition, {(study, row.series) for row in rows})
         last = (rows[-1].series, rows[-1].instance) if len(rows) == limit else None
-        return Page([row.at(parents.studies[study].update_id) for row in rows if parents.holds(row)], last)
+        return Page(
+            [row.after_update(parents.studies[study].update_id) for row in rows if parents.are_parents_of(row)], last
+        )

@@ -15,7 +15,7 @@ from app.dicom.json.dataset import JsonAttributes
 from app.dicom.query import query_tag_values
 from app.dicom.query.canonical import canonical_values
 from app.dicom.validation.attributes import CORE, MODALITY, Level
-from app.storage.feed.change_feed import FEED_ITEMS
+from app.storage.feed.change_feed import ITEMS_PER_ENTRY
 from app.storage.index import sweep
 from app.storage.index.removal_writer import removal_changes
 from app.storage.records import documents
@@ -97,7 +97,7 @@ class Plan:
             parts[series.key] = self._row_changes(old_series, series)
         parts[row.key] = self._instance_changes(new_instance, row)
         parts = self._parts | parts
-        size = sum(map(len, parts.values())) + FEED_ITEMS * (len(self.created) + 1)
+        size = sum(map(len, parts.values())) + ITEMS_PER_ENTRY * (len(self.created) + 1)
         in_bytes = self._bytes + len(new_instance.metadata) + len(new_instance.frames)
         if self.created and not fits(Cost(size, in_bytes)):
             return None
@@ -174,7 +174,7 @@ class Plan:
                 revision=first_revision(number),
                 attributes=merged({}, attributes),
             )
-        now = old.at(study.update_id)
+        now = old.after_update(study.update_id)
         union = merged(now.attributes, attributes)
         if union == now.attributes and not old.ending:
             return old, old

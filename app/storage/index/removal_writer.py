@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from app.errors import Conflict
-from app.storage.feed.change_feed import FEED_ITEMS, FeedLog
+from app.storage.feed.change_feed import ITEMS_PER_ENTRY, FeedLog
 from app.storage.index import closing, sweep
 from app.storage.records import documents
 from app.storage.records.postings import postings
@@ -55,7 +55,7 @@ class RemovalWriter:
         """Remove instances and append their Delete entries to the feed, with the changes `also`, in one write.
 
         Raises `Conflict` if one of the rows was written since it was read. A kill -9 before the write leaves a gap in
-        the feed, which the readers of the feed seal.
+        the feed, which the readers of the feed close.
         """
         removed: dict[Key, Change] = {}
         for row in rows:
@@ -65,7 +65,7 @@ class RemovalWriter:
         try:
             write_atomically(self._table, [*removed.values(), *entries, *also])
         except Conflict:
-            self._feed.seal(numbers)
+            self._feed.close_gaps(numbers)
             raise
 
     def remove_parent(self, row: StudyRow | SeriesRow) -> None:
@@ -78,4 +78,4 @@ class RemovalWriter:
 def _cost(row: InstanceRow) -> Cost:
     """Return what the removal of an instance takes of a transaction, with its feed entry."""
     changes, size = cost(removal_changes(row).values())
-    return Cost(changes + FEED_ITEMS, size)
+    return Cost(changes + ITEMS_PER_ENTRY, size)

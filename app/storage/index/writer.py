@@ -4,7 +4,7 @@ Order of a store, and what a kill -9 after each step leaves:
 
 1. intents are written        -> records that come due and find nothing to remove;
 2. blobs are stored           -> blobs that no row names; they are removed when their intents come due;
-3. numbers are reserved       -> a gap in the feed; its readers seal it;
+3. numbers are reserved       -> a gap in the feed; its readers close it;
 4. one write creates the instance row, its metadata, its postings and its feed entry, creates or changes its study row
    and series row if necessary, and drops the intent
                               -> the instance exists, complete;
@@ -162,7 +162,7 @@ class IndexWriter:
                 for i, row in zip(written, self._confirmation.confirm(partition, plan), strict=True):
                     progress.outcomes[i] = row or Refusal.DELETED
         except Conflict:
-            self._feed.seal(numbers)  # no write will use them, so the readers of the feed need not wait for them
+            self._feed.close_gaps(numbers)  # no write will use them, so the readers of the feed need not wait for them
             raise
 
     def _wait_or_help(self, partition: Partition, snapshot: Snapshot, progress: _Progress) -> None:

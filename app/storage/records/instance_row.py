@@ -96,11 +96,11 @@ class InstanceRow(Record, frozen=True, kw_only=True):
         return replace(self, watermark=file.watermark, version=file.version, size=file.size, native=file.native)
 
     @property
-    def first(self) -> InstanceRow:
+    def with_original_file(self) -> InstanceRow:
         """The row with its original version as the current one."""
         return self.with_file(self.original) if self.original else self
 
-    def at(self, update_id: str) -> InstanceRow:
+    def after_update(self, update_id: str) -> InstanceRow:
         """Return the row after the update `update_id`, if that is pending in it; else the row as it is."""
         pending = self.pending
         if pending is None or pending.update_id != update_id or pending.file is None:

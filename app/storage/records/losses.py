@@ -51,7 +51,7 @@ class LostObjects:
         stored = snapshot.instances[uids]
         if any(file.version == row.version for file in stored.files):
             raise self._lost(row, missing)
-        return snapshot.shown(uids) if stored.created == row.created else None  # deleted, and stored again
+        return snapshot.visible_instance(uids) if stored.created == row.created else None  # deleted, and stored again
 
     def _lost(self, row: InstanceRow, missing: str) -> LostData:
         """Log and count a lost object. The log line has UIDs, which name no patient."""

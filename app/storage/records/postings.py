@@ -23,7 +23,7 @@ def postings(row: IndexRow) -> dict[Key, Item]:
     """Return all postings of a row, by key, those of its pending version too."""
     found = _postings(row)
     if not isinstance(row, StudyRow) and row.pending:
-        found |= _postings(row.at(row.pending.update_id))
+        found |= _postings(row.after_update(row.pending.update_id))
     return found
 
 

@@ -7,7 +7,7 @@ created it. So what a deleted study left behind never reappears under a study st
 The attributes of a row are DICOM JSON in `Item.data`: the searchable ones, merged over the instances. The value of the
 instance that was stored last wins, if it has one (conformance §3.10).
 
-A row may hold a pending version (`file_versions`). Readers see `row.at(study.update_id)`. Writers expect and replace the
+A row may hold a pending version (`file_versions`). Readers see `row.after_update(study.update_id)`. Writers expect and replace the
 row as it is stored.
 """
 
@@ -122,7 +122,7 @@ class SeriesRow(Record, frozen=True, kw_only=True):
         fields = encode(replace(self, attributes=EMPTY), "partition", "study", "series", "attributes")
         return Item(self.key, fields, orjson.dumps(self.attributes))
 
-    def at(self, update_id: str) -> SeriesRow:
+    def after_update(self, update_id: str) -> SeriesRow:
         """Return the row after the update `update_id`, if that is pending in it; else the row as it is."""
         if self.pending is None or self.pending.update_id != update_id:
             return self

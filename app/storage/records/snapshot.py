@@ -1,4 +1,4 @@
-"""Index rows as they were read together, visible or not, and what is visible among them."""
+"""Index rows that were read in one batch, and the rule which of them are visible."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ Uids = tuple[str, str, str]
 _KEYS: Final[tuple[Callable[..., Key], ...]] = (keys.study, keys.series, keys.instance)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Snapshot:
-    """The rows that a set of instances touches, visible or not, as they were read."""
+    """The rows of some instances and the rows above them, visible or not, as they were read."""
 
     partition: int
     studies: dict[str, StudyRow] = field(default_factory=dict)
@@ -27,8 +27,8 @@ class Snapshot:
 
     @staticmethod
     def read(table: Table, partition: int, paths: Iterable[tuple[str, ...]]) -> Snapshot:
-        """Read the rows on the way down to each path, one to three UIDs long, in one batch."""
-        found = Snapshot(partition)
+        """Read, in one batch, the row at each path and the rows above it. A path has one to three UIDs."""
+        found = Snapshot(partition=partition)
         wanted: dict[Key, tuple[str, ...]] = {}
         for path in paths:
             for level, key_of in enumerate(_KEYS[: len(path)], start=1):
@@ -49,26 +49,26 @@ class Snapshot:
         study, series, _ = uids
         return visible(self.studies.get(study), self.series.get((study, series)), self.instances.get(uids))
 
-    def shown(self, uids: Uids) -> InstanceRow:
-        """Return an instance that exists, as readers see it."""
-        return self.instances[uids].at(self.studies[uids[0]].update_id)
+    def visible_instance(self, uids: Uids) -> InstanceRow:
+        """Return the row of an instance that exists, as readers see it: after the update that the study shows."""
+        return self.instances[uids].after_update(self.studies[uids[0]].update_id)
 
-    def taken_in(self, uids: Uids) -> bool:
-        """Tell whether a bulk update that is under way in the study, or was the last one, has the instance."""
+    def is_in_update(self, uids: Uids) -> bool:
+        """Tell whether the bulk update that runs in the study, or the last one that ran, changed the instance."""
         study, row = self.studies[uids[0]], self.instances[uids]
         updates = {row.update_id, row.pending.update_id if row.pending else ""} - {""}
         return not updates.isdisjoint((study.update_id, study.writing))
 
     def closing(self, uids: Uids) -> bool:
-        """Tell whether a deletion of the study or series is under way."""
+        """Tell whether a deletion is closing the study or the series."""
         study, series = self.studies.get(uids[0]), self.series.get(uids[:2])
         return bool(study and (study.closing or (series and series.of_study == study.created and series.closing)))
 
-    def emptying(self, uids: Uids) -> bool:
-        """Tell whether it is closing only because it seemed empty, and may open again."""
+    def is_closing_as_empty(self, uids: Uids) -> bool:
+        """Tell whether the study or the series is being closed because it seemed empty. Such a row may open again."""
         rows = (self.studies.get(uids[0]), self.series.get(uids[:2]))
         return any(row is not None and row.closing == EMPTYING for row in rows)
 
-    def holds(self, row: InstanceRow) -> bool:
-        """Tell whether the study and series that an instance was written under are still those."""
+    def are_parents_of(self, row: InstanceRow) -> bool:
+        """Tell whether the study row and the series row are open, and the ones that the instance was written under."""
         return visible(self.studies.get(row.study), self.series.get((row.study, row.series)), row)

@@ -1,4 +1,4 @@
-"""Rows as writers need them: of what exists, but as they are, with what is pending in them (`rows`)."""
+"""The rows of studies, series and instances that exist, as they are stored: with their pending versions (`rows`)."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ class StoredRows:
         self._table = table
 
     def study(self, partition: int, study: str) -> StudyRow | None:
-        """Return the row of a study, None if it does not exist."""
+        """Return the row of a study, None if the study does not exist."""
         row = Snapshot.read(self._table, partition, [(study,)]).studies.get(study)
         return None if row is None or row.closing else row
 
     def is_writing(self, study: StudyRow) -> bool:
-        """Tell whether the update that is writing new versions in a study, as it was read, still does."""
+        """Tell whether the update that wrote new versions of the study when the row was read still does."""
         row = self.study(study.partition, study.study)
         return row is not None and row.writing == study.writing
 
     def series(self, study: StudyRow) -> dict[str, SeriesRow]:
-        """Return the series of a study by UID."""
+        """Return the visible series of a study, by UID."""
         items = self._table.query(keys.study_items(study.partition, study.study), keys.SERIES)
         rows = (SeriesRow.of(item, study.partition, study.study) for item in items)
         return {row.series: row for row in rows if member(study, row)}
 
     def instances(self, study: StudyRow, between: Range = keys.INSTANCES) -> Iterator[InstanceRow]:
-        """Yield the instances of a study in a range of sort keys, existing or not."""
+        """Yield the instances of a study in a range of sort keys, visible or not."""
         items = self._table.query(keys.study_items(study.partition, study.study), between)
         return (InstanceRow.of(item, study.partition, study.study) for item in items)
 
-    def again(self, row: R) -> R | None:
-        """Return what a row is now, None if it does not exist any more."""
+    def reread(self, row: R) -> R | None:
+        """Return the present state of a row, None if its study, series or instance no longer exists."""
         if isinstance(row, StudyRow):
             return self.study(row.partition, row.study)
         if isinstance(row, SeriesRow):

@@ -47,10 +47,10 @@ def match_in(snapshot: Snapshot, uids: tuple[str, ...]) -> Match | None:
     if series is None or not member(study, series):
         return None
     if len(uids) == Level.SERIES:
-        return Match(study, series.at(study.update_id))
+        return Match(study, series.after_update(study.update_id))
     row = snapshot.instances.get((uids[0], uids[1], uids[2]))
     return (
-        Match(study, series.at(study.update_id), row.at(study.update_id))
+        Match(study, series.after_update(study.update_id), row.after_update(study.update_id))
         if row and visible(study, series, row)
         else None
     )

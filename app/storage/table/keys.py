@@ -71,7 +71,7 @@ def oldest(sequence: int) -> str:
 PARTITIONS: Final = "partitions"
 PARTITION_COUNTER: Final = Key("counters", "partition")
 SEQUENCE_COUNTER: Final = Key("counters", "sequence")
-SETTLED: Final = Key("counters", "settled")
+FEED_COMPLETE: Final = Key("counters", "settled")
 LAYOUT: Final = Key("layout", "layout")
 
 

@@ -135,7 +135,7 @@ class TagBackfill:
         series: dict[Key, _RowChange[SeriesRow]] = {}
         instances = [_instance_change(each, metadata, attributes, tags) for each in newest_first]
         for each in newest_first:
-            visible = metadata.attributes.get(each.row.at(each.study.update_id).watermark, {})
+            visible = metadata.attributes.get(each.row.after_update(each.study.update_id).watermark, {})
             _add_to(studies, each.study, query_tag_values.indexed_values(visible, attributes[Level.STUDY]), tags)
             _add_to(series, each.series, query_tag_values.indexed_values(visible, attributes[Level.SERIES]), tags)
         all_changes: list[AnyRowChange] = [*studies.values(), *series.values(), *instances]

@@ -51,7 +51,7 @@ class RowWriter:
             try:
                 write_atomically(self._table, [*conditions, *(change for _, _, changes in group for change in changes)])
             except Conflict:
-                self._feed.seal(number for _, number, _ in group if number)
+                self._feed.close_gaps(number for _, number, _ in group if number)
                 written = (self._write_one(job, prepare, reread, conditions, numbered) for job, _, _ in group)
                 abandoned += [job for (job, _, _), done in zip(group, written, strict=True) if not done]
         return abandoned
@@ -77,7 +77,7 @@ class RowWriter:
             try:
                 write_atomically(self._table, [*conditions, *prepare()(present, number)])
             except Conflict:
-                self._feed.seal([number] if number else ())
+                self._feed.close_gaps([number] if number else ())
                 raise
             return True
 

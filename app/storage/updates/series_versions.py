@@ -45,7 +45,7 @@ class SeriesVersions:
         """Make the pending version of each series row current. `values` are merged over it."""
 
         def current(row: SeriesRow) -> SeriesRow:
-            published = row.at(update_id)
+            published = row.after_update(update_id)
             return replace(published, attributes=merged(published.attributes, values))
 
         self._write(self._pending(study, update_id), current, lambda row: _is_pending(row, update_id))
@@ -71,7 +71,7 @@ class SeriesVersions:
             return replace_row(row, replace(new_state(row), revision=row.revision + 1))
 
         def reread(row: SeriesRow) -> SeriesRow | None:
-            now = self._rows.again(row)
+            now = self._rows.reread(row)
             return now if now and needs_write(now) else None
 
         self._writer.write(rows, lambda: changes_of, reread, conditions, numbered=False)

@@ -146,7 +146,7 @@ class StudyVersions:
             return lambda new, watermark: add_pending(new, watermark, study.writing, values)
 
         def reread(new: NewVersion) -> NewVersion | None:
-            row = self.rows.again(new.row)
+            row = self.rows.reread(new.row)
             if row is None or row.watermark != new.row.watermark or is_pending(row, study.writing):
                 return None
             return replace(new, row=row) if self.rows.is_writing(study) else None
@@ -232,7 +232,7 @@ class StudyVersions:
         """Remove the id of an update from a study row."""
 
         def attempt() -> None:
-            now = self.rows.again(study)
+            now = self.rows.reread(study)
             if now is None:
                 return
             writing, finishing = (mark if mark != update_id else "" for mark in (now.writing, now.finishing))
@@ -250,7 +250,7 @@ class StudyVersions:
 
     def _reread(self, row: InstanceRow, update_id: str) -> InstanceRow | None:
         """Read a row again. None if it has no pending version of the update any more."""
-        now = self.rows.again(row)
+        now = self.rows.reread(row)
         return now if now and is_pending(now, update_id) else None
 
     def _values(self, level: Level, changes: Changes) -> dict[str, JsonElement]:

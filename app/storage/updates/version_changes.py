@@ -9,13 +9,13 @@ import msgspec
 from msgspec.structs import replace
 
 from app.dicom.json.dataset import JsonElement
+from app.storage.feed import change_feed
 from app.storage.index import sweep
 from app.storage.records import documents
 from app.storage.records.file_versions import FileVersion, Pending, merged
 from app.storage.records.row_changes import replace_row
 from app.storage.records.rows import InstanceRow, StudyRow
-from app.storage.table import keys
-from app.storage.table.ports import Change, Delete, Holds, Item, Key, Put, Require
+from app.storage.table.ports import Change, Delete, Holds, Key, Put, Require
 
 READERS_SECONDS: Final = 3600
 """How long the blob of an intermediate version is kept for readers that opened it before the next version."""
@@ -51,7 +51,7 @@ def add_pending(new: NewVersion, watermark: int, update_id: str, attributes: Map
     """Return the changes that add a pending version to its row, with its documents, and drop its intent.
 
     `attributes` are the values of extended query tags in the new version. The watermark names the documents, and
-    never a feed entry: `finish` reserves another number for that. So the gap in the feed is sealed with the same
+    never a feed entry: `finish` reserves another number for that. So the gap in the feed is closed with the same
     write.
     """
     row = new.row
@@ -62,7 +62,7 @@ def add_pending(new: NewVersion, watermark: int, update_id: str, attributes: Map
     changes = [
         *replace_row(row, after),
         Put(documents.metadata_item(row.with_file(file), new.metadata)),
-        Put(Item(keys.feed(watermark), {"sealed": True})),
+        Put(change_feed.tombstone(watermark)),
         sweep.drop_intent(new.intent),
         *_drop_pending_file(row),
     ]
@@ -77,7 +77,7 @@ def make_current(
     `values` are new values of extended query tags, as the tags are defined now. The original version stays. If the
     version before was not the original, its blob is removed after `READERS_SECONDS`.
     """
-    published = row.at(update_id)
+    published = row.after_update(update_id)
     after = replace(published, attributes=merged(published.attributes, values), revision=row.revision + 1)
     changes = replace_row(row, after)
     if row.original:

@@ -185,11 +185,11 @@ def test_a_process_that_just_started_skips_nobody_however_far_the_others_are(
 
 def test_what_was_settled_once_is_not_read_again(table: SqliteTable, writer: Feed) -> None:
     writer.write(*writer.reserve(2500))
-    assert Feed(table).feed.settled() == 2500
+    assert Feed(table).feed.complete_up_to() == 2500
     writer.write(*writer.reserve(10))
     faults = Faults()
     in_last_bucket = faults.add(Rule(nothing(), operation="table.query", key=f"{keys.feed_bucket(2500)}|"))
-    assert Feed(FaultyTable(table, faults)).feed.settled() == 2510
+    assert Feed(FaultyTable(table, faults)).feed.complete_up_to() == 2510
     assert in_last_bucket.matched == faults.calls["table.query"] > 0
 
 
@@ -234,7 +234,7 @@ def test_readers_beside_writers_see_everything_once_in_order(
         reader, after = Feed(table), 0
         while True:
             ended = done.is_set()
-            tip = reader.feed.settled()
+            tip = reader.feed.complete_up_to()
             while after < tip:
                 page = min(7, tip - after)
                 found.extend(reader.read(after, page))
