@@ -32,7 +32,7 @@ MANY: Final = 10_000
 
 
 class Archive:
-    """An embedded archive in `folder`; what is to be done in it is done in this process."""
+    """An embedded archive in `folder`. Its work is done in this process."""
 
     def __init__(self, folder: Path) -> None:
         settings = Settings(data_dir=folder / "data", log_level="error")
@@ -41,7 +41,7 @@ class Archive:
         self.partition = self.services.partitions.resolve("bench", create=True)
 
     def store(self, instances: Iterator[bytes]) -> int:
-        """Store the instances; return their bytes."""
+        """Store the instances. Return their size in bytes."""
         size = 0
         while batch := list(islice(instances, 50)):
             size += sum(map(len, batch))
@@ -49,7 +49,7 @@ class Archive:
         return size
 
     def update(self, patient: str) -> float:
-        """Update the study; return the seconds from the request to the end."""
+        """Update the study. Return the seconds from the request to the end."""
         dataset = {
             "00100010": {"vr": "PN", "Value": [{"Alphabetic": f"Smith^{patient}"}]},
             "00100020": {"vr": "LO", "Value": [patient]},
@@ -64,8 +64,8 @@ class Archive:
 
 
 def copied(folder: Path) -> float:
-    """Copy every stored file and sync it: what no update of them all can go below by much."""
-    target = folder / "floor"
+    """Copy and sync every stored file. Return the seconds: an update of all files can hardly be faster."""
+    target = folder / "copies"
     target.mkdir()
     files = list((folder / "data" / "blobs" / "objects").rglob("*.dcm"))
     started = time.perf_counter()
@@ -91,21 +91,21 @@ def main(instances: int, laps: int, memory: bool) -> None:
             return
         size = archive.store(ct(instance=f"{STUDY}.{n}", study=STUDY, series="2.25.1102") for n in range(instances))
         click.echo(f"{instances} CT slices, {size / 1e6:.0f} MB")
-        floor = [copied(archive.folder) for _ in range(3)]
+        copying = [copied(archive.folder) for _ in range(3)]
         bootstrap._REST_RATIO = 0  # type: ignore[misc]  # the benchmark measures without the pauses
         restless = Archive(archive.folder)
         paced, at_once = [], []
         for lap in range(laps):
             paced.append(archive.update(f"MRN-{lap}"))
             at_once.append(restless.update(f"MRN-{lap}-2"))
-        plain = instances / median(floor)
+        plain = instances / median(copying)
         for what, taken in (("resting between steps, as shipped", paced), ("without rest", at_once)):
             rate = instances / median(taken)
             click.echo(f"{what}: {rate:.0f} instances/s (a plain copy {plain:.0f}, ratio {rate / plain:.2f})")
 
 
 def _memory(archive: Archive) -> None:
-    """Update a large study in another process, which has updated a small one before."""
+    """Update a large study in another process. The process has updated a small study before."""
     archive.store(make_instance(study=STUDY, series="2.25.1102", pixel=False) for _ in range(100))
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
@@ -128,7 +128,7 @@ def _memory(archive: Archive) -> None:
 
 
 def _work(folder: Path, pipe: object) -> None:
-    """Update the study whenever told to, and say how long it took."""
+    """Update the study for each message of the pipe. Answer with the seconds."""
     archive = Archive(folder)
     while patient := pipe.recv():  # type: ignore[attr-defined]  # a Connection
         pipe.send(archive.update(patient))  # type: ignore[attr-defined]  # a Connection

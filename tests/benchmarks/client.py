@@ -1,4 +1,4 @@
-"""A client that costs little: a socket per client kept open, requests encoded beforehand, bodies read into scratch."""
+"""A fast client: it keeps one socket open, sends requests that were encoded before, and does not keep bodies."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.benchmarks.servers import Server
 TIMEOUT: Final = 120.0
 SCRATCH: Final = 1 << 20
 LEAST: Final = 2
-"""Requests of a client in a lap however slow the server is."""
+"""The smallest number of requests of a client in a lap."""
 
 Wire = tuple[bytes, bytes]
 """A request as it is sent: head and body."""
@@ -26,7 +26,7 @@ Wire = tuple[bytes, bytes]
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """An answer: `size` is the bytes of its body, `body` the body itself where it was to be kept."""
+    """An answer: `size` is the size of its body in bytes, `body` is the body if the caller asked for it."""
 
     status: int
     content_type: str
@@ -36,7 +36,7 @@ class Response:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One timed exchange: which of the client's requests it was, seconds, status and bytes of the body."""
+    """One timed exchange: the number of the request, seconds, status, and size of the body in bytes."""
 
     request: int
     seconds: float
@@ -46,7 +46,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Lap:
-    """Clients at work for a while: a list of samples each, wall time, and CPU time of the clients and of the server."""
+    """One lap of all clients: the samples of each client, wall time, and CPU time of the clients and of the server."""
 
     samples: list[list[Sample]]
     seconds: float
@@ -55,7 +55,7 @@ class Lap:
 
 
 class Connection:
-    """One HTTP/1.1 connection, opened at once and opened again when the server closes it after an answer."""
+    """One HTTP/1.1 connection. It is opened again when the server closes it after an answer."""
 
     def __init__(self, port: int) -> None:
         self._port = port
@@ -63,7 +63,7 @@ class Connection:
         self._open()
 
     def exchange(self, request: Wire, keep: bool = False) -> Response:
-        """The answer to one request, its body kept if wanted and else read and counted."""
+        """Send a request and return the answer. Its body is only kept with `keep`."""
         head, body = request
         self._socket.sendall(head)
         if body:
@@ -71,7 +71,7 @@ class Connection:
         return self._answer([] if keep else None)
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         self._stream.close()
         self._socket.close()
 
@@ -129,7 +129,7 @@ class Connection:
         return length
 
     def _rest(self, kept: list[bytes] | None) -> int:
-        """All until the server hangs up, as Orthanc answers a series."""
+        """Read until the server closes the connection. Orthanc answers a series like this."""
         size = 0
         while taken := self._read(SCRATCH, kept):
             size += taken
@@ -143,15 +143,15 @@ class Connection:
 
 
 def lap(server: Server, requests: Sequence[Sequence[Wire]], seconds: float | None) -> Lap:
-    """All clients at once, each sending its own requests one after the other, on connections opened beforehand.
+    """Run all clients at the same time. Each sends its own requests one after another, on an open connection.
 
-    `seconds` None sends every request once; else each client goes round its requests, always to the end so that both
-    servers are asked the same mixture, until the time is up.
+    With `seconds` None each request is sent once. Otherwise each client repeats its list of requests until the time is
+    over. It always finishes the list, so that both servers get the same mixture.
     """
     start_line = Barrier(len(requests) + 1)
     with ExitStack() as stack:
         pool = stack.enter_context(ThreadPoolExecutor(len(requests)))
-        stack.callback(start_line.abort)  # so that no client waits for a start that an interrupt took away
+        stack.callback(start_line.abort)  # after an interrupt no client waits for the start
         connections = [stack.enter_context(Connection(server.port)) for _ in requests]
         runs = [
             pool.submit(_run, start_line, connection, mine, seconds)

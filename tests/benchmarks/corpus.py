@@ -1,6 +1,6 @@
-"""The corpus: what both servers are given. The same seed makes the same bytes, in memory, in a few seconds.
+"""The corpus: the instances that both servers store. The same seed gives the same bytes.
 
-UIDs are all 44 characters long, so an image gets fresh ones without being written anew: `Image.renamed`.
+All UIDs have 44 characters. So `Image.renamed` can replace them in the bytes of a file.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ RADIOGRAPH_SIDES: Final = (2_500, 2_000)
 FIRST_DAY: Final = date(2010, 1, 1)
 DAYS: Final = 15 * 365
 SHARED_DATES: Final = ("20090101", "20090131")
-"""The dates of the first 30 small studies and of no other, so few and many studies answer alike."""
+"""The dates of the first 30 small studies, and of no others. A search finds the same ones among few and among many."""
 SHARED: Final = 30
 
 FAMILIES: Final = [
@@ -39,19 +39,19 @@ FAMILIES: Final = [
     for end in ("bauer", "dova", "gomez", "hardt", "kins", "lund", "mann", "nova", "ricci", "son", "tanaka", "villa")
 ]
 GIVENS: Final = ("Xavi", "Xena", "Xiomara", "Xander", "Xia", "Ximena")
-"""All with X: no family name starts so, hence a prefix of a family name finds family names alone."""
+"""No family name begins with X. So a prefix of a family name finds no given name."""
 MODALITIES: Final = ("CT", "MR", "CR", "DX", "US")
 
 
 def uid(*names: object) -> str:
-    """The UID of this name: 44 characters under 2.25, the same in every run."""
+    """Return the UID for these names: 44 characters below 2.25, the same in every run."""
     digest = hashlib.sha256("/".join(map(str, names)).encode()).digest()
     return f"2.25.1{int.from_bytes(digest) % 10**38:038d}"
 
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """One Part 10 file and the UIDs in it. Uncompressed pixels stand at its end."""
+    """One Part 10 file and its UIDs. Its uncompressed pixels are at its end."""
 
     study: str
     series: str
@@ -59,21 +59,21 @@ class Image:
     data: bytes
 
     def renamed(self, study: str, series: str, instance: str) -> Image:
-        """The same image under other UIDs, without a parse."""
+        """Return the same image with other UIDs."""
         data = self.data
         for old, new in ((self.study, study), (self.series, series), (self.instance, instance)):
             data = data.replace(old.encode(), new.encode())
         return Image(study, series, instance, data)
 
     def frame(self, number: int, frames: int = 1) -> bytes:
-        """The pixels of frame `number`, from 1, of an image of `frames` frames 512 by 512."""
+        """Return the pixels of frame `number`, counted from 1. The image has `frames` frames of 512 by 512."""
         start = len(self.data) - (frames - number + 1) * FRAME_BYTES
         return self.data[start : start + FRAME_BYTES]
 
 
 @dataclass(frozen=True, slots=True)
 class SmallStudy:
-    """What a search can ask of a study of one small instance."""
+    """The searchable attributes of a study of one small instance."""
 
     study: str
     patient_id: str
@@ -83,7 +83,7 @@ class SmallStudy:
 
 
 class Corpus:
-    """Every image and study of the benchmark, each part made when it is first asked for."""
+    """Every image and study of the benchmark. Each part is made when it is first used."""
 
     def __init__(self, seed: int = 20_240_115) -> None:
         self.seed = seed
@@ -95,7 +95,7 @@ class Corpus:
 
     @cached_property
     def films(self) -> list[Image]:
-        """The multi-frame image, as a part like the others."""
+        """The multi-frame image in a list, like the other parts."""
         return [self.film]
 
     @cached_property
@@ -175,7 +175,7 @@ class Corpus:
 
 
 def batches(images: Sequence[Image], size: int) -> list[Sequence[Image]]:
-    """The images in runs of `size`, the last one perhaps shorter."""
+    """Return the images in lists of `size`. The last list may be shorter."""
     return [images[start : start + size] for start in range(0, len(images), size)]
 
 
@@ -184,7 +184,7 @@ def _uids(names: tuple[str, str, str]) -> dict[str, Any]:
 
 
 def _noise(chance: random.Random, rows: int, columns: int) -> bytes:
-    """A disc of 12-bit tissue in air, noisy enough that nothing along the way compresses it to nothing."""
+    """Return a disc of 12-bit tissue in air. Noise prevents that a file system compresses it to nothing."""
     noise = np.frombuffer(chance.randbytes(rows * columns), np.uint8).reshape(rows, columns)
     y, x = np.ogrid[-1 : 1 : rows * 1j, -1 : 1 : columns * 1j]
     return (noise + np.where(x * x + y * y < 0.8, 1_000, 0)).astype("<u2").tobytes()

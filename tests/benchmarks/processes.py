@@ -1,4 +1,4 @@
-"""What a server's processes cost, read from /proc: CPU seconds and resident memory of a process and all below it."""
+"""CPU time and resident memory of a process and all its descendants, read from /proc."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _PARENT, _USER, _SYSTEM = 1, 11, 12  # fields of /proc/PID/stat, counted from th
 
 
 def family(pid: int) -> list[int]:
-    """The process and its descendants that are alive."""
+    """Return the process and its descendants that are alive."""
     children: dict[int, list[int]] = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit() and (fields := _stat(int(entry.name))):
@@ -23,23 +23,23 @@ def family(pid: int) -> list[int]:
 
 
 def cpu_seconds(pid: int) -> float:
-    """User and system time of the family so far; steps of 10 ms."""
+    """Return the user and system time of the processes so far, in steps of 10 ms."""
     rows = [fields for member in family(pid) if (fields := _stat(member))]
     return sum(int(fields[_USER]) + int(fields[_SYSTEM]) for fields in rows) / _TICKS
 
 
 def resident(pid: int) -> float:
-    """Megabytes of resident memory: the sum of VmRSS over the family, so pages shared by a fork count twice."""
+    """Return the resident memory in megabytes: the sum of VmRSS. Pages that processes share count several times."""
     return _memory(pid, "VmRSS")
 
 
 def peak(pid: int) -> float:
-    """Megabytes at most since `forget_peak`: the sum of each process's own VmHWM, hence never too low."""
+    """Return the peak of the memory in megabytes since `forget_peak`: the sum of VmHWM, which is never too low."""
     return _memory(pid, "VmHWM")
 
 
 def forget_peak(pid: int) -> None:
-    """Start VmHWM anew from what is resident now."""
+    """Reset VmHWM to the current resident memory."""
     for member in family(pid):
         Path(f"/proc/{member}/clear_refs").write_text("5")
 

@@ -1,4 +1,4 @@
-"""Re-indexing: instances a second, and what is left of the store rate meanwhile.
+"""Re-indexing: instances a second, and the store rate during a re-index.
 
 python -m tests.benchmarks.reindex                      4,000 small instances, five laps
 """
@@ -20,7 +20,7 @@ from tests.integration.copies import served
 from tests.support.instances import make_instance
 
 BAR: Final = 0.7
-"""What must be left of the store rate while a re-index runs."""
+"""The required share of the store rate while a re-index runs."""
 
 IDLE_SECONDS: Final = 3.0
 _BETWEEN_POLLS: Final = 0.25
@@ -48,7 +48,7 @@ class Archive:
             self._answered("POST", "/partitions/bench/studies", data=body + b"--b--\r\n", headers=headers)
 
     def store_rate(self, image: Image, going_on: Callable[[], bool]) -> tuple[int, float]:
-        """Store a slice after the other while `going_on`; return how many, and the seconds."""
+        """Store one slice after another while `going_on`. Return their number and the seconds."""
         started = time.perf_counter()
         stored = 0
         while going_on():
@@ -58,14 +58,14 @@ class Archive:
         return stored, time.perf_counter() - started
 
     def reindex(self) -> Callable[[], bool]:
-        """Add the tags; return what tells whether the re-index is still under way."""
+        """Add the tags. Return a function that says whether the re-index still runs."""
         operation = self._answered("POST", "/extendedquerytags", json=TAGS).json()["href"]
         asked = time.perf_counter()
 
         def going_on() -> bool:
             nonlocal asked
             if time.perf_counter() < asked + _BETWEEN_POLLS:
-                return True  # asking costs the server, too
+                return True  # each poll costs the server time
             asked = time.perf_counter()
             return self._session.get(operation).status_code == 202
 
@@ -87,7 +87,7 @@ def _for(seconds: float) -> Callable[[], bool]:
 
 
 def _laps(archive: Archive, image: Image, instances: int, laps: int) -> Iterator[tuple[float, float]]:
-    """Yield (instances re-indexed a second, store rate meanwhile over the rate before and after) of each lap."""
+    """Yield for each lap: instances re-indexed a second, and the store rate over the rate without a re-index."""
     for _ in range(laps):
         before, seconds = archive.store_rate(image, _for(IDLE_SECONDS))
         idle = before / seconds

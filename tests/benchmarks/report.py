@@ -1,4 +1,4 @@
-"""The benchmark's findings as a table for eyes and as JSON."""
+"""The results of the benchmark as a text table and as JSON."""
 
 from __future__ import annotations
 
@@ -13,57 +13,56 @@ from tests.benchmarks.measure import Result, Side
 from tests.benchmarks.scenarios import Bar, Versus
 
 NOISE: Final = 0.15
-"""Ratios nearer to their bar than this are too near to call."""
+"""A ratio that is nearer to its limit than this may be on either side of it."""
 
 ALIKE: Final = 0.05
-"""Ratios of two runs of one program differ from 1 by up to this."""
+"""The ratio of two runs of the same program differs from 1 by up to this."""
 
 FEWEST: Final = 3
-"""Fewer pairs say nothing."""
+"""Fewer pairs do not show whether something is slower."""
 
 COLUMNS: Final = f"{'':36}{'rate/s':>9}{'p50':>9}{'p95':>9}{'p99':>9}{'CPU':>9}{'client':>8}{'peak':>8}"
 LEGEND: Final = """\
-rate: instances a second for stores, answers a second for reads; median of the laps. p50, p95, p99: milliseconds of an
-exchange, all laps together. CPU: milliseconds of the server's processes per unit. client: CPU time of the clients over
-wall time; they share the cores with the server. peak: MB, sum of VmHWM of the server's processes during the scenario
-(started anew through clear_refs before it). ratio: median of the ratios of the laps taken in turn, and their span.
-Differences under 15 % are noise."""
+rate: instances a second for stores, answers a second for reads; the median of the laps. p50, p95, p99: milliseconds of
+an exchange, over all laps. CPU: milliseconds of the server's processes per unit. client: CPU time of the clients over
+wall time; they share the cores with the server. peak: MB, the sum of VmHWM of the server's processes during the
+scenario. ratio: median of the ratios of the pairs of laps, and their range. Differences under 15 % are noise."""
 
 
 BESIDE: Final = """\
-Beside an earlier state every ratio is above 1 where this state is better: more instances or answers a second, or less
+Beside another checkout every ratio is above 1 if this checkout is better: more instances or answers a second, or less
 memory. SLOWER: it is below 1 in every pair of at least three, and its median is below 0.95. CPU: the same of the CPU
 time per unit, all laps together."""
 
 
 def environment() -> str:
-    """The machine, in one line."""
+    """Return a line that describes the machine."""
     models = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
     model = models[0].partition(":")[2].strip() if models else platform.machine()
     return f"{os.cpu_count()} cores, {model}, Linux {platform.release()}, Python {platform.python_version()}"
 
 
 def text(result: Result) -> str:
-    """One scenario: a line of title and verdict, a line a server."""
+    """Return the result of a scenario: a line with title and verdict, then a line for each server."""
     return "\n".join([f"{result.scenario.name}: {result.scenario.title}{_verdict(result)}", *map(_row, result.sides)])
 
 
-def floor(name: str, milliseconds: float) -> str:
-    """One floor."""
+def baseline_line(name: str, milliseconds: float) -> str:
+    """Return the line of one operation of the baseline."""
     return f"  {name:70}{milliseconds:9.3f} ms"
 
 
-def document(results: Iterable[Result], floors: dict[str, float]) -> dict[str, Any]:
-    """Everything the table says, and each lap's rate, for another program."""
+def document(results: Iterable[Result], baseline: dict[str, float]) -> dict[str, Any]:
+    """Return everything that the table says, and the rate of each lap, as JSON."""
     return {
         "environment": environment(),
-        "floors_ms": floors,
+        "baseline_ms": baseline,
         "scenarios": {result.scenario.name: _entry(result) for result in results},
     }
 
 
 def missed(result: Result) -> bool:
-    """Whether there is a bar, a ratio, and the ratio does not do; beside an earlier state: whether it got slower."""
+    """Return whether the ratio misses its limit; beside another checkout, whether this one is slower."""
     if result.beside:
         return _slower(result.ratios())
     bar, ratio = result.scenario.bar, _ratio(result)
@@ -71,7 +70,7 @@ def missed(result: Result) -> bool:
 
 
 def _ratio(result: Result) -> float | None:
-    """The figure that is held against the bar: the worst store for memory, else the median."""
+    """Return the figure that is compared with the limit: the worst store for memory, otherwise the median."""
     ratios = result.ratios()
     if not ratios:
         return None
@@ -81,13 +80,13 @@ def _ratio(result: Result) -> float | None:
 
 
 def _cpu_ratio(result: Result) -> float:
-    """CPU time of the first side per unit over that of the judged side; other work on the machine hardly changes it."""
-    other, judged = result.sides[0], result.sides[-1]
-    return (other.server_cpu / other.units) / max(judged.server_cpu / judged.units, 1e-9)
+    """Return the CPU time per unit of the first side over that of the measured side. Other load hardly changes it."""
+    other, measured = result.sides[0], result.sides[-1]
+    return (other.server_cpu / other.units) / max(measured.server_cpu / measured.units, 1e-9)
 
 
 def _slower(ratios: Sequence[float]) -> bool:
-    """Whether every pair says so, and the median is further from 1 than two runs of one program are."""
+    """Return whether every pair is slower, and the median is further below 1 than chance explains."""
     return len(ratios) >= FEWEST and max(ratios) < 1 and median(ratios) < 1 - ALIKE
 
 

@@ -1,4 +1,4 @@
-"""The table of scenarios: what is measured, against whom, and the least ratio that will do."""
+"""The table of scenarios: what is measured, what it is compared with, and the required ratio."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from enum import Enum
 from itertools import islice
 from typing import Final
 
-from tests.benchmarks import asks
-from tests.benchmarks.asks import Ask
+from tests.benchmarks import calls
+from tests.benchmarks.calls import Call
 from tests.benchmarks.corpus import FRAMES, SHARED, SHARED_DATES, SLICES_PER_SERIES, Corpus, Image, batches, uid
 
 
 class Versus(Enum):
-    """What a ratio is taken of."""
+    """What the measured server is compared with."""
 
     PEER = "rate against the peer's"
     FEW = "p50 against the same server's with few studies"
@@ -23,7 +23,7 @@ class Versus(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """The figure asked for, and the one aimed at; a rate is to reach it, a growth or a memory not to exceed it."""
+    """The required figure and the desired figure. A rate must reach it, a growth or a memory must not exceed it."""
 
     required: float
     aim: float
@@ -31,15 +31,15 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """The asks of each client, and what must hold once they were answered."""
+    """The calls of each client, and calls that check the result afterwards."""
 
-    clients: Sequence[Sequence[Ask]]
-    afterwards: Sequence[Ask] = ()
+    clients: Sequence[Sequence[Call]]
+    afterwards: Sequence[Call] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """One row of the table. `plan` gives the batch of a turn: fresh images for a store, always the same for a read."""
+    """One row of the table. `plan` returns the batch of a lap: new images for a store, the same calls for a read."""
 
     name: str
     title: str
@@ -51,20 +51,20 @@ class Scenario:
 
 
 def _store(requests: int, per_request: int, clients: int, source: str = "slices") -> Callable[[Corpus, str], Batch]:
-    """Each client sends a study of its own, `requests` times `per_request` images, never seen before."""
+    """Each client stores a new study of its own: `requests` times `per_request` images."""
 
     def plan(corpus: Corpus, turn: str) -> Batch:
         amount = requests * per_request
         images = [list(islice(_fresh(corpus, source, turn, client), amount)) for client in range(clients)]
-        sent = [[asks.store(batch) for batch in batches(mine, per_request)] for mine in images]
-        found = [asks.members(mine[0].study, len(mine), limit=200) for mine in images]
-        return Batch(sent, [*found, asks.instance(images[-1][-1])])
+        sent = [[calls.store(batch) for batch in batches(mine, per_request)] for mine in images]
+        found = [calls.members(mine[0].study, len(mine), limit=200) for mine in images]
+        return Batch(sent, [*found, calls.instance(images[-1][-1])])
 
     return plan
 
 
 def _fresh(corpus: Corpus, source: str, turn: str, client: int) -> Iterator[Image]:
-    """Images of the corpus under UIDs of this turn and client, one study of one series, without end."""
+    """Yield images of the corpus with UIDs of this lap and client: one study with one series, without end."""
     originals: Sequence[Image] = getattr(corpus, source)
     names = (corpus.seed, "fresh", source, turn, client)
     number = 0
@@ -74,8 +74,8 @@ def _fresh(corpus: Corpus, source: str, turn: str, client: int) -> Iterator[Imag
         number += 1
 
 
-def _read(make: Callable[[Corpus], Sequence[Ask]], clients: int = 1) -> Callable[[Corpus, str], Batch]:
-    """The asks dealt out to the clients."""
+def _read(make: Callable[[Corpus], Sequence[Call]], clients: int = 1) -> Callable[[Corpus, str], Batch]:
+    """The calls are distributed over the clients."""
 
     def plan(corpus: Corpus, turn: str) -> Batch:
         made = make(corpus)
@@ -84,31 +84,31 @@ def _read(make: Callable[[Corpus], Sequence[Ask]], clients: int = 1) -> Callable
     return plan
 
 
-def _instances(corpus: Corpus) -> list[Ask]:
-    return [asks.instance(image) for image in corpus.slices]
+def _instances(corpus: Corpus) -> list[Call]:
+    return [calls.instance(image) for image in corpus.slices]
 
 
-def _patients(corpus: Corpus) -> list[Ask]:
-    return [asks.search(f"PatientID={s.patient_id}", [s.study]) for s in corpus.studies[SHARED:300:9]]
+def _patients(corpus: Corpus) -> list[Call]:
+    return [calls.search(f"PatientID={s.patient_id}", [s.study]) for s in corpus.studies[SHARED:300:9]]
 
 
-def _months(corpus: Corpus) -> list[Ask]:
+def _months(corpus: Corpus) -> list[Call]:
     """One month each: about 17 of the 3,000 studies."""
     months = [f"{year}{month:02d}" for year in range(2011, 2024) for month in (3, 10)]
     return [_dates(corpus, f"{month}01", f"{month}31") for month in months]
 
 
-def _dates(corpus: Corpus, first: str, last: str) -> Ask:
+def _dates(corpus: Corpus, first: str, last: str) -> Call:
     found = [study.study for study in corpus.studies if first <= study.study_date <= last]
-    return asks.search(f"StudyDate={first}-{last}", found)
+    return calls.search(f"StudyDate={first}-{last}", found)
 
 
-def _names(corpus: Corpus) -> list[Ask]:
+def _names(corpus: Corpus) -> list[Call]:
     """Five letters of a family name: about 20 of the 3,000 studies."""
     found: dict[str, list[str]] = {}
     for study in corpus.studies:
         found.setdefault(study.patient_name[:5], []).append(study.study)
-    return [asks.search_name(prefix, studies) for prefix, studies in sorted(found.items())[::5]]
+    return [calls.search_name(prefix, studies) for prefix, studies in sorted(found.items())[::5]]
 
 
 def _growth(name: str, title: str, plan: Callable[[Corpus, str], Batch], stores: bool = False) -> Scenario:
@@ -126,41 +126,41 @@ SCENARIOS: Final = (
     Scenario(
         "radiograph",
         "retrieve a radiograph of 10 MB",
-        _read(lambda corpus: [asks.instance(image) for image in corpus.radiographs]),
+        _read(lambda corpus: [calls.instance(image) for image in corpus.radiographs]),
         needs=("radiographs",),
     ),
     Scenario(
         "series",
         "retrieve a series of 200",
-        _read(lambda corpus: [asks.series(series) for series in batches(corpus.slices, SLICES_PER_SERIES)]),
+        _read(lambda corpus: [calls.series(series) for series in batches(corpus.slices, SLICES_PER_SERIES)]),
         Bar(1.0, 1.5),
         ("slices",),
     ),
     Scenario(
         "frame",
         "one frame of a CT",
-        _read(lambda corpus: [asks.frame(image, 1) for image in corpus.slices[::8]]),
+        _read(lambda corpus: [calls.frame(image, 1) for image in corpus.slices[::8]]),
         Bar(2, 4),
         ("slices",),
     ),
     Scenario(
         "frame-150",
         "frame 150 of the multi-frame",
-        _read(lambda corpus: [asks.frame(corpus.film, 150, FRAMES)]),
+        _read(lambda corpus: [calls.frame(corpus.film, 150, FRAMES)]),
         Bar(100, 400),
         ("films",),
     ),
     Scenario(
         "study-metadata",
         "study metadata, 400 instances",
-        _read(lambda corpus: [asks.study_metadata(corpus.slices)]),
+        _read(lambda corpus: [calls.study_metadata(corpus.slices)]),
         Bar(20, 60),
         ("slices",),
     ),
     Scenario(
         "instance-metadata",
         "metadata of one instance",
-        _read(lambda corpus: [asks.instance_metadata(image) for image in corpus.slices[::8]]),
+        _read(lambda corpus: [calls.instance_metadata(image) for image in corpus.slices[::8]]),
         Bar(1.5, 4),
         ("slices",),
     ),
@@ -168,12 +168,12 @@ SCENARIOS: Final = (
     Scenario("search-dates", "search by date range", _read(_months), Bar(5, 15), ("small",)),
     Scenario("search-name", "search by name prefix", _read(_names), Bar(5, 15), ("small",)),
     Scenario(
-        "search-all", "search without a filter, 100 rows", _read(lambda _: [asks.newest(100)]), Bar(10, 30), ("small",)
+        "search-all", "search without a filter, 100 rows", _read(lambda _: [calls.newest(100)]), Bar(10, 30), ("small",)
     ),
     Scenario(
         "search-instances",
         "search the instances of a study, 100 rows",
-        _read(lambda corpus: [asks.members(corpus.slices[0].study, 100)]),
+        _read(lambda corpus: [calls.members(corpus.slices[0].study, 100)]),
         Bar(10, 40),
         ("slices", "small"),
     ),
@@ -184,7 +184,7 @@ SCENARIOS: Final = (
         "search by date range, 3,000 against 300",
         _read(lambda corpus: [_dates(corpus, *SHARED_DATES)]),
     ),
-    _growth("growth-all", "search without a filter, 3,000 against 300", _read(lambda _: [asks.newest(100)])),
+    _growth("growth-all", "search without a filter, 3,000 against 300", _read(lambda _: [calls.newest(100)])),
     Scenario(
         "memory",
         "store the multi-frame of 157 MB",

@@ -1,4 +1,4 @@
-"""The servers under test: each on its own loopback port and its own empty folder, gone when the benchmark ends."""
+"""The servers of the benchmark. Each has its own loopback port and its own empty folder, removed at the end."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from tests.benchmarks import processes
 
 BUILD: Final = Path(__file__).parents[2] / "build"
 PLUGIN: Final = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
-PATIENCE: Final = 30.0
-"""Seconds a server has to start, and again to stop."""
+START_SECONDS: Final = 30.0
+"""How long a server may take to start, and to stop."""
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A product: how it is started and where its DICOMweb service lies."""
+    """A product: how it is started, and the paths of its DICOMweb service."""
 
     name: str
     base: str
@@ -37,7 +37,7 @@ class Kind:
     command: Callable[[Path, int], list[str]]
     environment: Callable[[Path, int], dict[str, str]]
     name_prefix: str
-    """The query for a prefix of PatientName, `{}` being the prefix."""
+    """The query for a prefix of PatientName. `{}` stands for the prefix."""
     directory: Path = BUILD.parent
     """The working directory of its processes."""
 
@@ -53,22 +53,22 @@ class Server:
 
     @property
     def name(self) -> str:
-        """How the report calls it."""
+        """The name in the report."""
         return self.kind.name
 
     def cpu_seconds(self) -> float:
-        """CPU time of all its processes so far."""
+        """Return the CPU time of all its processes so far."""
         return processes.cpu_seconds(self.pid)
 
 
 def orthanc_installed() -> bool:
-    """Whether Orthanc and its DICOMweb plugin are on this machine."""
+    """Return whether Orthanc and its DICOMweb plugin are installed."""
     return shutil.which("Orthanc") is not None and PLUGIN.exists()
 
 
 @contextmanager
 def running(kind: Kind) -> Iterator[Server]:
-    """A fresh server of this kind, ready to answer; stopped and its folder removed at the end."""
+    """Start a new server of this kind and wait until it answers. It is stopped and its folder removed at the end."""
     BUILD.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="bench-", dir=BUILD) as name:
         folder, port = Path(name), _free_port()
@@ -83,14 +83,14 @@ def running(kind: Kind) -> Iterator[Server]:
                 start_new_session=True,
             )
         try:
-            _await(process, f"http://127.0.0.1:{port}{kind.ready}", log)
+            _wait_until_ready(process, f"http://127.0.0.1:{port}{kind.ready}", log)
             yield Server(kind, port, process.pid, folder)
         finally:
             _stop(process)
 
 
 def _orthanc_command(folder: Path, port: int) -> list[str]:
-    """Orthanc as installed, but for where it listens and writes; files are fsync'ed unless told otherwise."""
+    """Return the command for Orthanc with its default configuration, except for ports and folders. It syncs files."""
     configuration = {
         "StorageDirectory": str(folder / "storage"),
         "IndexDirectory": str(folder / "storage"),
@@ -160,8 +160,8 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _await(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
-    deadline = time.monotonic() + PATIENCE
+def _wait_until_ready(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
     while process.poll() is None and time.monotonic() < deadline:
         with suppress(OSError), urlopen(url, timeout=1):
             return
@@ -170,16 +170,16 @@ def _await(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
-    """Ask, wait, then kill the whole group: it is a session of its own, so nobody else is in it."""
+    """Send SIGTERM, wait, then kill the group. It is a session of its own, so it has no other processes."""
     process.terminate()
     with suppress(subprocess.TimeoutExpired):
-        process.wait(PATIENCE)
+        process.wait(START_SECONDS)
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
 
 
-# 1.10 answers fuzzy prefixes with nothing and does not decode %XX in values: hence the bare asterisk.
+# Orthanc 1.10 finds nothing for a fuzzy prefix and does not decode %XX in values. So the asterisk is not encoded.
 ORTHANC: Final = Kind(
     name="Orthanc",
     base="/dicom-web",

@@ -27,7 +27,7 @@ BAR: Final = 1.2
 """How many times as long the median may take in the large worklist."""
 
 ROUND: Final = 10
-"""Exchanges with one worklist before it is the other one's turn."""
+"""Exchanges with one worklist before the other one follows."""
 
 SEARCHES: Final = {
     "by state": "ProcedureStepState=SCHEDULED&limit=10",
@@ -52,12 +52,12 @@ class Figures:
 
     @property
     def ratio(self) -> float:
-        """The medians, large to small."""
+        """The median in the large worklist over the median in the small one."""
         return median(self.many) / median(self.few)
 
 
 def figures(rounds: int, many: int = MANY) -> Iterator[tuple[str, Figures]]:
-    """What a creation and each search took; the two worklists are asked in turn, over HTTP, by one client."""
+    """Yield the figures of a creation and of each search. One client calls the two worklists in turn, over HTTP."""
     with running(bulkhead(BUILD.parent, "Bulkhead")) as server, Connection(server.port) as connection:
         numbers = count(1)
 
@@ -73,7 +73,7 @@ def figures(rounds: int, many: int = MANY) -> Iterator[tuple[str, Figures]]:
 
 
 def _creations(server: Server, connection: Connection, made: Made, rounds: int) -> Figures:
-    """A small worklist does not stay small: each round has one of its own."""
+    """Each round has a new small worklist, because creations make it larger."""
     found = Figures()
     for number in range(rounds):
         small = f"few-{number}"
@@ -89,7 +89,7 @@ def _fill(server: Server, connection: Connection, partition: str, made: Made) ->
 
 
 def _searched(server: Server, connection: Connection, query: str, rounds: int) -> Figures:
-    """Both are asked for workitems that they have, which in the small one are the last that were made."""
+    """Both worklists have the workitems that a search looks for. In the small one they are the newest."""
     found = Figures()
     newest = {partition: _numbers(connection, server, partition) for partition in ("few", "many")}
     chosen = random.Random(1)

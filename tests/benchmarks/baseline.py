@@ -1,4 +1,4 @@
-"""The floors of this machine: what no store written in Python can go below, timed in the same run."""
+"""The baseline of this machine: the time of operations that no store in Python can avoid, measured in the same run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from flask import Flask
 from pydicom import dcmread
 
 from app.settings import Settings
-from tests.benchmarks.asks import Ask
+from tests.benchmarks.calls import Call
 from tests.benchmarks.client import lap
 from tests.benchmarks.corpus import Corpus
 from tests.benchmarks.servers import BUILD, Kind, running
@@ -34,12 +34,12 @@ SERVED: Final = (
 
 
 def wsgi(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-    """The least a WSGI application can do."""
+    """Answer with two bytes: the smallest WSGI application."""
     return _answer(ANSWER, start_response)
 
 
 def sending(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-    """The least a WSGI application can do to send a file it may not keep in memory."""
+    """Read a file and send it, without keeping it in memory."""
     return _answer(Path(os.environ[FILE]).read_bytes(), start_response)
 
 
@@ -56,14 +56,14 @@ def _answer(body: bytes, start_response: Callable[..., Any]) -> Iterable[bytes]:
     return [body]
 
 
-def floors(corpus: Corpus) -> Iterator[tuple[str, float]]:
-    """Each floor by name, in milliseconds: a median, or for servers wall time per request."""
+def measured_baseline(corpus: Corpus) -> Iterator[tuple[str, float]]:
+    """Yield the name and the milliseconds of each operation: a median, or for servers wall time per request."""
     ct = corpus.slices[0].data
     BUILD.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="bench-", dir=BUILD) as name:
         folder = Path(name)
         yield f"write, fsync and rename a file of {len(ct) // 1000} KB", _timed(lambda: _write(folder, ct))
-        with closing(sqlite3.connect(folder / "floor.sqlite", isolation_level=None)) as connection:
+        with closing(sqlite3.connect(folder / "baseline.sqlite", isolation_level=None)) as connection:
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=FULL")
             connection.execute("CREATE TABLE item (sk INTEGER PRIMARY KEY, body BLOB)")
@@ -75,16 +75,16 @@ def floors(corpus: Corpus) -> Iterator[tuple[str, float]]:
 
 
 def _served(title: str, application: str, file: Path) -> Iterator[tuple[str, float]]:
-    ask = Ask("/", "*/*", lambda response: response.body, None)
+    call = Call("/", "*/*", lambda response: response.body, None)
     with running(_gunicorn(application, file)) as server:
         for clients in (1, 8):
-            run = lap(server, [[ask.wire(server)]] * clients, 1.0)
+            run = lap(server, [[call.wire(server)]] * clients, 1.0)
             milliseconds = 1_000 * run.seconds / sum(map(len, run.samples))
             yield f"gunicorn: {title}, {clients} client{'s' * (clients > 1)}", milliseconds
 
 
 def _gunicorn(application: str, file: Path) -> Kind:
-    """gunicorn with as many workers and threads as Bulkhead takes unless told."""
+    """gunicorn with the default number of workers and threads of Bulkhead."""
     defaults = Settings()
     workers = defaults.workers or max(2, os.cpu_count() or 1)
     options = f"--worker-class gthread --workers {workers} --threads {defaults.threads} --no-control-socket".split()

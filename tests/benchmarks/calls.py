@@ -1,4 +1,4 @@
-"""What is asked of a server and what must come back: one request each, with its truth taken from the corpus."""
+"""Calls to a server: a request, and the answer that the corpus says is right."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ PREAMBLE: Final = 128
 STORED, REFUSED = "00081199", "00081198"
 STUDY, INSTANCE = "0020000D", "00080018"
 BULKY: Final = {"OB", "OD", "OF", "OL", "OV", "OW", "UN"}
-"""Value representations that metadata leaves out (conformance §4.7)."""
+"""Value representations that metadata does not include (conformance §4.7)."""
 
 
 class Mismatch(Exception):
-    """A server answered something else than the corpus holds."""
+    """The answer of a server differs from the corpus."""
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
-    """One request below the service's base. `read` makes of the answer what must equal `expected`."""
+class Call:
+    """One request below the base URL of the service. The result of `read` for its answer must equal `expected`."""
 
     path: str
     accept: str
@@ -40,12 +40,12 @@ class Ask:
     expected: object
     body: bytes = b""
     units: int = 1
-    """What one answer counts for in a rate: instances of a store, else 1."""
+    """How much the call counts in a rate: the number of instances of a store, otherwise 1."""
     name_prefix: str = ""
-    """A prefix of PatientName to filter on; each server wants it asked in its own way."""
+    """A prefix of PatientName to search for. Each server has its own syntax for it."""
 
     def wire(self, server: Server) -> Wire:
-        """The request as this server is sent it."""
+        """Return the request for this server, as it is sent."""
         query = server.kind.name_prefix.format(self.name_prefix) if self.name_prefix else ""
         lines = [
             f"{'POST' if self.body else 'GET'} {server.kind.base}{self.path}{query} HTTP/1.1",
@@ -60,7 +60,7 @@ class Ask:
         return "\r\n".join([*lines, "", ""]).encode(), self.body
 
     def check(self, server: Server, connection: Connection) -> int:
-        """The bytes of a right answer; raises Mismatch on a wrong one."""
+        """Make the call and return the size of the answer in bytes. Raises Mismatch if the answer is wrong."""
         response = connection.exchange(self.wire(server), keep=True)
         if response.status != 200:
             raise Mismatch(f"{server.name} {self.path}: {response.status} {response.body[:500]!r}")
@@ -70,7 +70,7 @@ class Ask:
         return response.size
 
 
-def store(images: Sequence[Image]) -> Ask:
+def store(images: Sequence[Image]) -> Call:
     """Store these in one request."""
     pieces = [
         piece
@@ -78,72 +78,72 @@ def store(images: Sequence[Image]) -> Ask:
         for piece in (f"--{BOUNDARY}\r\nContent-Type: application/dicom\r\n\r\n".encode(), image.data, b"\r\n")
     ]
     body = b"".join([*pieces, f"--{BOUNDARY}--\r\n".encode()])
-    return Ask("/studies", JSON, _accepted, (len(images), 0), body, len(images))
+    return Call("/studies", JSON, _accepted, (len(images), 0), body, len(images))
 
 
-def instance(image: Image) -> Ask:
+def instance(image: Image) -> Call:
     """Retrieve this file."""
-    return Ask(_path(image), FILES, _files, _digests([image.data]))
+    return Call(_path(image), FILES, _files, _digests([image.data]))
 
 
-def series(images: Sequence[Image]) -> Ask:
+def series(images: Sequence[Image]) -> Call:
     """Retrieve the series that consists of these files."""
     first = images[0]
     expected = _digests(image.data for image in images)
-    return Ask(f"/studies/{first.study}/series/{first.series}", FILES, _files, expected)
+    return Call(f"/studies/{first.study}/series/{first.series}", FILES, _files, expected)
 
 
-def frame(image: Image, number: int, frames: int = 1) -> Ask:
+def frame(image: Image, number: int, frames: int = 1) -> Call:
     """Retrieve one frame, from 1, of an image of so many frames."""
-    return Ask(f"{_path(image)}/frames/{number}", FRAMES, _pixels, [_digest(image.frame(number, frames))])
+    return Call(f"{_path(image)}/frames/{number}", FRAMES, _pixels, [_digest(image.frame(number, frames))])
 
 
-def study_metadata(images: Sequence[Image]) -> Ask:
+def study_metadata(images: Sequence[Image]) -> Call:
     """Retrieve the metadata of the study that consists of these files."""
     return _metadata(f"/studies/{images[0].study}", images)
 
 
-def instance_metadata(image: Image) -> Ask:
+def instance_metadata(image: Image) -> Call:
     """Retrieve the metadata of this file."""
     return _metadata(_path(image), [image])
 
 
-def search(query: str, studies: Iterable[str]) -> Ask:
+def search(query: str, studies: Iterable[str]) -> Call:
     """Search studies, expecting exactly these."""
-    return Ask(f"/studies?limit=100&{query}", JSON, _uids(STUDY), frozenset(studies))
+    return Call(f"/studies?limit=100&{query}", JSON, _uids(STUDY), frozenset(studies))
 
 
-def search_name(prefix: str, studies: Iterable[str]) -> Ask:
+def search_name(prefix: str, studies: Iterable[str]) -> Call:
     """Search studies by a prefix of the family name, expecting exactly these."""
-    return Ask("/studies?limit=100&", JSON, _uids(STUDY), frozenset(studies), name_prefix=prefix)
+    return Call("/studies?limit=100&", JSON, _uids(STUDY), frozenset(studies), name_prefix=prefix)
 
 
-def newest(rows: int) -> Ask:
+def newest(rows: int) -> Call:
     """Search studies without a filter, expecting so many rows."""
-    return Ask(f"/studies?limit={rows}", JSON, _rows, rows)
+    return Call(f"/studies?limit={rows}", JSON, _rows, rows)
 
 
-def members(study: str, rows: int, limit: int = 100) -> Ask:
+def members(study: str, rows: int, limit: int = 100) -> Call:
     """Search the instances of a study, expecting so many rows."""
-    return Ask(f"/studies/{study}/instances?limit={limit}", JSON, _rows, rows)
+    return Call(f"/studies/{study}/instances?limit={limit}", JSON, _rows, rows)
 
 
 def _path(image: Image) -> str:
     return f"/studies/{image.study}/series/{image.series}/instances/{image.instance}"
 
 
-def _metadata(path: str, images: Sequence[Image]) -> Ask:
+def _metadata(path: str, images: Sequence[Image]) -> Call:
     wanted = _tags(images[0])
     expected = {image.instance: frozenset[str]() for image in images}
 
     def missing(response: Response) -> dict[str, frozenset[str]]:
         return {row[INSTANCE]["Value"][0]: wanted - row.keys() for row in _json(response)}
 
-    return Ask(f"{path}/metadata", JSON, missing, expected)
+    return Call(f"{path}/metadata", JSON, missing, expected)
 
 
 def _tags(image: Image) -> frozenset[str]:
-    """The tags that metadata must give."""
+    """The tags that the metadata of the image must have."""
     dataset = dcmread(BytesIO(image.data), stop_before_pixels=True)
     return frozenset(f"{element.tag:08X}" for element in dataset if element.VR not in BULKY)
 
@@ -180,7 +180,7 @@ def _parts(response: Response) -> list[bytes]:
 
 
 def _digests(files: Iterable[bytes]) -> list[str]:
-    """Of each file without its preamble, in an order that does not depend on the server's."""
+    """Return the sorted digests of the files without their preambles. The order of the answer does not matter."""
     return sorted(_digest(memoryview(file)[PREAMBLE:]) for file in files)
 
 
