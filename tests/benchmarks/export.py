@@ -13,7 +13,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from io import BytesIO
 from itertools import islice
 from pathlib import Path
@@ -29,7 +29,7 @@ from app.settings import Settings
 from app.storage.operations.operations import Operations
 from app.web.schemas.body import load_body
 from app.web.schemas.export import EXPORT
-from tests.integration.servers import KEYS, s3_server
+from tests.integration.servers import KEYS, s3_server, s3_server_installed
 from tests.support.instances import ct, make_instance
 
 STUDY: Final = "2.25.1001"
