@@ -14,6 +14,7 @@ from app.services import Services
 from app.settings import Settings
 from app.web import access_log, context, dispatch, problems
 from app.web.body import drain_after
+from app.web.caching import protect_patient_data
 from app.web.headers import ALWAYS
 from app.web.mount import mount
 from app.web.paths import CanonicalPaths
@@ -57,6 +58,7 @@ def _begin(_endpoint: str | None, _values: dict[str, Any] | None) -> None:
 
 def _end(response: Response) -> Response:
     response.headers.extend(ALWAYS)
+    protect_patient_data(response)
     access_log.end(response)
     drain_after(response, request)
     return response

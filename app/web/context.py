@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 from flask import Request
@@ -28,16 +30,22 @@ ANONYMOUS: Final = Caller("anonymous")
 """Every caller, as long as the service does not authenticate."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Links:
     """Absolute URLs in the version and in the partition of the request.
 
-    `root` has scheme, host, base path and version. `partition` is the name as first spelt, and None where the URL of
-    the request has no partition.
+    `address` returns scheme, host and base path. `version_prefix` is as `/v2`, or empty. `partition` is the name as
+    first spelt, and None where the URL of the request has no partition.
     """
 
-    root: str
+    address: Callable[[], str]
+    version_prefix: str
     partition: str | None = None
+
+    @cached_property
+    def root(self) -> str:
+        """The URL of the version. Few answers have links, so it is made with the first one."""
+        return self.address() + self.version_prefix
 
     def url(self, path: str) -> str:
         """Return the URL of a path below version and partition."""

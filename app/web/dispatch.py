@@ -11,6 +11,7 @@ from app.dicom.encoding.uids import clean_uid
 from app.services import Services
 from app.services.policy import Policy
 from app.settings import Settings
+from app.storage.table.partitions import Partition
 from app.web.context import ANONYMOUS, Context, Links, PartitionContext, address
 from app.web.negotiation import acceptable_offers, require_json
 from app.web.paths import VERSION_PREFIX
@@ -38,25 +39,40 @@ def dispatch(route: Route, version: ApiVersion, values: dict[str, Any]) -> Respo
     parameters, body, handler (conformance §2.5). A route that creates its partition reads query and body first, so that
     a request with a fault in them creates nothing.
     """
-    settings: Settings = current_app.extensions[SETTINGS]
     g.route = route
+    services, settings = _wiring()
     if route.check_enabled:
         route.check_enabled(settings)
-    name = values.pop("partition", None)
-    arguments = {key: clean_uid(value, _UIDS[key]) if key in _UIDS else value for key, value in values.items()}
-    arguments |= route.arguments
-    accept = request.headers.get("Accept")
+    partition_name = values.pop("partition", None)
+    for name in values.keys() & _UIDS.keys():
+        values[name] = clean_uid(values[name], _UIDS[name])
+    arguments = {**values, **route.arguments}
     if route.requires_json:
-        require_json(accept)
+        require_json(request.headers.get("Accept"))
     if route.representations:
-        arguments["offers"] = acceptable_offers(route.representations, accept)
+        arguments["offers"] = acceptable_offers(route.representations, request.headers.get("Accept"))
     read_body = route.body.open(request, settings) if route.body else None
     if route.creates_partition:
         arguments |= _input(route, read_body)
-    context = _context(route, version.policy, name)
+    partition = _partition(route, services, partition_name)
     if not route.creates_partition:
         arguments |= _input(route, read_body)
-    return route.handler(context, **arguments)
+    # Every request to every route passes here before its handler sees it: the place for the rights of the caller.
+    return route.handler(_context(version.policy, services, settings, partition, partition_name), **arguments)
+
+
+def _wiring() -> tuple[Services, Settings]:
+    extensions = current_app.extensions
+    return extensions[SERVICES], extensions[SETTINGS]
+
+
+def _partition(route: Route, services: Services, name: str | None) -> Partition | None:
+    """Return the partition of the URL; None for a route without one. Raises `PartitionError` (conformance §2.4)."""
+    if route.scope is not Scope.PARTITION:
+        return None
+    partition: Partition = services.partitions.resolve(name, create=route.creates_partition)
+    g.partition = partition
+    return partition
 
 
 def _input(route: Route, read_body: Callable[[], Any] | None) -> dict[str, Any]:
@@ -69,23 +85,21 @@ def _input(route: Route, read_body: Callable[[], Any] | None) -> dict[str, Any]:
     return arguments
 
 
-def _context(route: Route, policy: Policy, name: str | None) -> Context:
-    """Return the context, with the partition of the URL if the route has one.
-
-    Every request to every route passes here before its handler sees it. The rights of the caller belong here.
-    """
-    services: Services = current_app.extensions[SERVICES]
-    settings: Settings = current_app.extensions[SETTINGS]
-    root = (settings.public_url or address(request)) + request.environ[VERSION_PREFIX]
+def _context(
+    policy: Policy, services: Services, settings: Settings, partition: Partition | None, partition_name: str | None
+) -> Context:
+    """Return the context. Links name the partition as first spelt, if the URL names it."""
+    links = Links(
+        address=lambda: settings.public_url or address(request),
+        version_prefix=request.environ[VERSION_PREFIX],
+        partition=partition.name if partition and partition_name is not None else None,
+    )
     common: dict[str, Any] = {
         "caller": ANONYMOUS,
         "policy": policy,
+        "links": links,
         "request_id": g.request_id,
         "services": services,
         "settings": settings,
     }
-    if route.scope is not Scope.PARTITION:
-        return Context(links=Links(root), **common)
-    g.partition = partition = services.partitions.resolve(name, create=route.creates_partition)
-    links = Links(root, None if name is None else partition.name)
-    return PartitionContext(links=links, partition=partition, **common)
+    return PartitionContext(partition=partition, **common) if partition else Context(**common)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
 from flask import Blueprint, Flask, Response
 
-from app.web.caching import protect_patient_data
 from app.web.dispatch import dispatch
 from app.web.responses import empty
 from app.web.routing import Resource, Route, Scope
@@ -44,8 +42,7 @@ def blueprints(resource: Resource) -> Iterator[Blueprint]:
     for number, (root, rules) in enumerate(roots.items()):
         blueprint = _blueprint(resource, f"{resource.name}-{number}", root)
         for (method, path), routes in rules.items():
-            view = partial(_dispatch_by_version, {version.name: each for each in routes for version in each.versions})
-            blueprint.add_url_rule(path, f"{method} {path}".replace(".", " "), view, methods=[method])
+            blueprint.add_url_rule(path, f"{method} {path}".replace(".", " "), _view(routes), methods=[method])
         yield blueprint
 
 
@@ -53,13 +50,17 @@ def _blueprint(resource: Resource, name: str, root: str) -> Blueprint:
     blueprint = Blueprint(name, __name__, url_prefix=root or None)
     for kind, handler in resource.error_handlers.items():
         blueprint.register_error_handler(kind, handler)
-    blueprint.after_request(protect_patient_data)
     if resource.after_request:
         blueprint.after_request(resource.after_request)
     return blueprint
 
 
-def _dispatch_by_version(routes: Mapping[str, Route], version: str = UNVERSIONED.name, **values: Any) -> Response:
-    """Answer by the route of the version. A route that only other versions have gives 404 without a text."""
-    route = routes.get(version)
-    return empty(404) if route is None else dispatch(route, BY_NAME[version], values)
+def _view(routes: Iterable[Route]) -> Callable[..., Response]:
+    """Return the view that answers by the route of the version. A version without a route gets 404 without a text."""
+    by_version = {version.name: route for route in routes for version in route.versions}
+
+    def view(version: str = UNVERSIONED.name, **values: Any) -> Response:
+        route = by_version.get(version)
+        return empty(404) if route is None else dispatch(route, BY_NAME[version], values)
+
+    return view
