@@ -145,7 +145,7 @@ def build_services(settings: Settings, engine: Engine, *, listening: float = 0) 
             parallel=parallel_reads,
         ),
         delete=archive.removal.delete,
-        bulk_update=BulkUpdate(operations, queue, enabled=not settings.disable_operations),
+        bulk_update=BulkUpdate(operations, queue),
         change_feed=ChangeFeed(archive.feed, instances, documents),
         export=Export(
             operations=operations,
@@ -155,7 +155,7 @@ def build_services(settings: Settings, engine: Engine, *, listening: float = 0) 
             endpoints=settings.export_allow_endpoint_url,
         ),
         operations=OperationDirectory(operations),
-        query_tags=ExtendedQueryTags(archive.query_tags, operations, queue, enabled=not settings.disable_operations),
+        query_tags=ExtendedQueryTags(archive.query_tags, operations, queue),
         worklist=Worklist(Workitems(table), WorklistSearch(table)),
         health=Health(
             required={"table": lambda: table.get(keys.SEQUENCE_COUNTER), "bucket": lambda: blobs.delete([_PROBE])},
@@ -218,8 +218,8 @@ def _tasks(settings: Settings, engine: Engine, archive: _Archive) -> dict[str, T
     backfill = TagBackfill(table, query_tags, archive.documents)
     export_source = ExportSource(archive.export_manifest, archive.instances, InstancePages(table))
     return {
-        REINDEX: Reindex(numbers, feed, query_tags, backfill),
-        REMOVAL: TagRemoval(table, numbers, feed, archive.partitions),
+        REINDEX: Reindex(numbers=numbers, feed=feed, tags=query_tags, backfill=backfill),
+        REMOVAL: TagRemoval(table=table, numbers=numbers, feed=feed, partitions=archive.partitions),
         EXPORT: ExportTask(
             source=export_source,
             manifest=archive.export_manifest,
@@ -228,7 +228,7 @@ def _tasks(settings: Settings, engine: Engine, archive: _Archive) -> dict[str, T
             parallel=parallel_map,
         ),
         UPDATE: BulkUpdateTask(
-            StudyVersions(table, numbers, feed, query_tags.extended),
+            StudyVersions(table=table, numbers=numbers, feed=feed, extended=query_tags.extended),
             NewVersions(
                 documents=archive.documents,
                 blobs=archive.blobs,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final
 
 from app.dicom.encoding.vr import LONG_FORM, SHORT_FORM, dictionary_vr
 from app.dicom.query.query_tag_values import SUPPORTED, is_private, is_private_creator
@@ -18,7 +18,8 @@ _CODES: Final = frozenset((*SHORT_FORM.values(), *LONG_FORM.values()))
 _HEX: Final = frozenset("0123456789abcdefABCDEF")
 
 
-class TagRequest(NamedTuple):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TagRequest:
     """A tag as the request spells it. Absent texts are empty."""
 
     path: str

@@ -21,7 +21,6 @@ from app.storage.tags.query_tags import MAX_TAGS, QueryTag, QueryTags, QueryTagS
 
 REINDEX: Final = "reindex"
 REMOVAL: Final = "tag-removal"
-OPERATIONS_DISABLED: Final = "Asynchronous operations are temporarily disabled. Please try again later."
 TOO_MANY_TAGS: Final = f"Extended query tags exceeds max allowed count '{MAX_TAGS}'."
 
 
@@ -34,13 +33,12 @@ class QueryTagEntry:
 
 
 class ExtendedQueryTags:
-    """The calls. If not `enabled`, tags cannot be added, because that starts an operation."""
+    """Adds, lists, changes and deletes extended query tags."""
 
-    def __init__(self, tags: QueryTagStore, operations: Operations, queue: Queue, *, enabled: bool = True) -> None:
+    def __init__(self, tags: QueryTagStore, operations: Operations, queue: Queue) -> None:
         self._tags = tags
         self._operations = operations
         self._queue = queue
-        self._enabled = enabled
 
     def add(self, entries: Sequence[TagRequest]) -> str:
         """Define the requested tags, all or none. Return the id of the re-index that makes them ready.
@@ -48,8 +46,6 @@ class ExtendedQueryTags:
         Raises, in this order: `OperationActive`, `InvalidRequest` for a tag that breaks a rule, `QueryTagExists`,
         `InvalidRequest` for too many tags.
         """
-        if not self._enabled:
-            raise InvalidRequest(OPERATIONS_DISABLED)
         self._operations.refuse_if_active(REINDEX)
         definitions = check(entries)
         operation = new_id()

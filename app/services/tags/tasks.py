@@ -39,7 +39,7 @@ class Reindex(Task):
     A step may be repeated: it indexes the same values.
     """
 
-    def __init__(self, numbers: SequenceCounter, feed: FeedLog, tags: QueryTagStore, backfill: TagBackfill) -> None:
+    def __init__(self, *, numbers: SequenceCounter, feed: FeedLog, tags: QueryTagStore, backfill: TagBackfill) -> None:
         self._numbers = numbers
         self._feed = feed
         self._tags = tags
@@ -68,7 +68,7 @@ class TagRemoval(Task):
     table that are empty by now.
     """
 
-    def __init__(self, table: Table, numbers: SequenceCounter, feed: FeedLog, partitions: Partitions) -> None:
+    def __init__(self, *, table: Table, numbers: SequenceCounter, feed: FeedLog, partitions: Partitions) -> None:
         self._table = table
         self._numbers = numbers
         self._feed = feed

@@ -21,7 +21,6 @@ TYPE: Final = "update"
 MAX_STUDIES: Final = 50
 MAX_CHANGES_BYTES: Final = 200_000
 """Bytes of all new values as JSON. The item of the operation holds them."""
-OPERATIONS_DISABLED: Final = "Asynchronous operations are temporarily disabled. Please try again later."
 
 
 class ChangesRefused(InvalidRequest):
@@ -41,12 +40,11 @@ class UpdateRequest:
 
 
 class BulkUpdate:
-    """Starts bulk updates. One runs at a time in the whole service. If not `enabled`, every start is refused."""
+    """Starts bulk updates. One runs at a time in the whole service."""
 
-    def __init__(self, operations: Operations, queue: Queue, *, enabled: bool = True) -> None:
+    def __init__(self, operations: Operations, queue: Queue) -> None:
         self._operations = operations
         self._queue = queue
-        self._enabled = enabled
 
     def start(self, partition: Partition, request: UpdateRequest) -> str:
         """Return the id of the operation that makes the requested changes. Its studies need not exist.
@@ -54,8 +52,6 @@ class BulkUpdate:
         Raises `InvalidRequest` or `ChangesRefused` and, after all checks, `OperationActive`. The operation and its
         claim to be the only one are one write: a kill -9 leaves both or nothing.
         """
-        if not self._enabled:
-            raise InvalidRequest(OPERATIONS_DISABLED)
         studies = _studies(request.studies)
         changes = _changes(request.changes)
         parameters = {

@@ -70,10 +70,14 @@ class BulkUpdateTask:
             return update.complete()
         position = str(update.progress.position or "")
         if study.finishing and study.finishing != update.update_id:
-            position = self._versions.finish(update.partition, update.study, study.finishing, position, BATCH)
+            position = self._versions.finish(
+                update.partition, update.study, study.finishing, after=position, limit=BATCH
+            )
             return update.continue_with(Phase.BEGIN, position=position)
         if study.writing and study.writing != update.update_id:
-            position = self._versions.revert(update.partition.key, update.study, study.writing, position, BATCH)
+            position = self._versions.revert(
+                update.partition.key, update.study, study.writing, after=position, limit=BATCH
+            )
             return update.continue_with(Phase.BEGIN, position=position)
         return update.continue_with(Phase.WRITE, position=0, last_watermark=self._versions.last_watermark())
 
@@ -121,15 +125,19 @@ class BulkUpdateTask:
             update.partition,
             update.study,
             update.update_id,
-            str(update.progress.position),
-            BATCH,
-            update.changes.elements,
+            after=str(update.progress.position),
+            limit=BATCH,
+            changes=update.changes.elements,
         )
         return update.continue_with(Phase.FINISH, position=position) if position else update.complete(updated=True)
 
     def _revert(self, update: StudyUpdate) -> Operation:
         position = self._versions.revert(
-            update.partition.key, update.study, update.update_id, str(update.progress.position), BATCH
+            update.partition.key,
+            update.study,
+            update.update_id,
+            after=str(update.progress.position),
+            limit=BATCH,
         )
         if position:
             return update.continue_with(Phase.REVERT, position=position)

@@ -68,7 +68,7 @@ class StudyVersions:
     """Runs the phases of bulk updates. `extended` returns the extended query tags, whose values the rows hold."""
 
     def __init__(
-        self, table: Table, numbers: SequenceCounter, feed: FeedLog, extended: Callable[[], ExtendedAttributes]
+        self, *, table: Table, numbers: SequenceCounter, feed: FeedLog, extended: Callable[[], ExtendedAttributes]
     ) -> None:
         self.rows = StoredRows(table)
         self._table = table
@@ -175,7 +175,14 @@ class StudyVersions:
         return True
 
     def finish(
-        self, partition: Partition, study: str, update_id: str, after: str, limit: int, changes: Changes | None = None
+        self,
+        partition: Partition,
+        study: str,
+        update_id: str,
+        *,
+        after: str,
+        limit: int,
+        changes: Changes | None = None,
     ) -> str:
         """Make the pending versions of up to `limit` instance rows current, beginning beyond the sort key `after`.
 
@@ -205,7 +212,7 @@ class StudyVersions:
             self._unmark(row, update_id)
         return last
 
-    def revert(self, partition: int, study: str, update_id: str, after: str, limit: int) -> str:
+    def revert(self, partition: int, study: str, update_id: str, *, after: str, limit: int) -> str:
         """Remove the pending versions of up to `limit` instance rows, beginning beyond the sort key `after`.
 
         Return the sort key of the last row, or an empty string at the end. At the end the study row does not name the

@@ -47,7 +47,7 @@ def tag(number: int) -> str:
 
 
 def add_tags(archive: Archive, level: str) -> None:
-    new = [TagRequest(tag(number), Level[level.upper()], "LO", "ACME") for number in range(TAGS)]
+    new = [TagRequest(path=tag(number), level=Level[level.upper()], vr="LO", creator="ACME") for number in range(TAGS)]
     archive.services.query_tags.add(new)
     archive.work()
 
