@@ -4,7 +4,7 @@ A deletion closes its study or series in one write (`storage/index/removal.py`).
 it. The rows, postings and documents are removed here, page by page, by three callers: the request that deletes, the
 worker that finds the deletion record, and a store that meets the closing row. They may run at the same time. Each write
 removes some instances with their feed entries, so a kill -9 between two writes leaves hidden rows and nothing half
-removed, and the next caller goes on with them.
+removed, and the next caller continues with them.
 
 The cleanup also removes what a store leaves that was killed after its write into a closing series, and opens a row
 again that was closed as empty although a store has added a member.
@@ -42,7 +42,7 @@ IN_REQUEST: Final = WorkLimit(pages=5, seconds=10)
 """For requests: a load balancer waits 60 seconds for an answer."""
 
 IN_WORKER: Final = WorkLimit(pages=20, seconds=10)
-"""For the worker: other records of the sweep wait meanwhile, and the lease of the record must not end."""
+"""For the worker: other records of the sweep wait for the end of a step, and it must end before the lease does."""
 
 
 class Cleanup:
@@ -53,9 +53,9 @@ class Cleanup:
         self._writer = writer
 
     def run(self, deletion: Deletion, limit: WorkLimit) -> Deletion | None:
-        """Go on with a deletion. Return it with its new position, None when nothing of it is left.
+        """Remove the next rows of a deletion. Return it with its new position, None when nothing of it is left.
 
-        Raises `StorageUnavailable` if the data store fails, or if other writers are faster time after time.
+        Raises `StorageUnavailable` if the data store fails, or if every attempt conflicts with another writer.
         """
         deadline = time.monotonic() + limit.seconds
         for _ in range(limit.pages):

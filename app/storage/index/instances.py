@@ -8,13 +8,17 @@ detects this case, and the study is read again.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Final
 
 from app.storage.records.rows import InstanceRow, SeriesRow, StudyRow, member
 from app.storage.records.snapshot import Snapshot, Uids
 from app.storage.table import keys
 from app.storage.table.ports import Item, Table
+
+_CHECK_AFTER: Final = 1000
+"""Rows of a study that are read before the first look at the study row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +57,25 @@ class Instances:
 
     def _items(self, partition: int, study: str, series: str | None) -> Iterable[Item]:
         pk = keys.study_items(partition, study)
-        if series is None:
-            return self._table.query(pk)  # the study row comes last: "study" sorts after "instance/" and "series/"
-        instances = list(self._table.query(pk, keys.instances_of(series)))
+        if series is None:  # the study row comes last: "study" sorts after "instance/" and "series/"
+            return self._until_hidden(partition, study, series, self._table.query(pk))
+        items = self._table.query(pk, keys.instances_of(series))
+        instances = list(self._until_hidden(partition, study, series, items))
         parents = self._table.get_many([keys.series(partition, study, series), keys.study(partition, study)])
         return [*instances, *(item for item in parents if item)]
+
+    def _until_hidden(self, partition: int, study: str, series: str | None, items: Iterable[Item]) -> Iterator[Item]:
+        """Yield items. After many of them, check whether the study or series is visible, and stop if it is not.
+
+        So a large study that was just deleted is not read to its end while the worker removes its rows.
+        """
+        for count, item in enumerate(items, start=1):
+            if count == _CHECK_AFTER:
+                parents = Snapshot.read(self._table, partition, [(study, series) if series else (study,)])
+                row = parents.studies.get(study)
+                if row is None or row.closing or (series and not member(row, parents.series.get((study, series)))):
+                    return
+            yield item
 
     def series_view(self, partition: int, study: str) -> StudyView:
         """Return a study with its visible series, without instances. This is one read and one query."""

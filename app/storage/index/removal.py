@@ -113,7 +113,7 @@ class InstanceRemoval:
     def take_back(self, partition: Partition, rows: Iterable[InstanceRow]) -> None:
         """Remove instances that a store has just written, visible or not. Those that do not exist any more are skipped.
 
-        Raises `StorageUnavailable` if the data store fails, or if other writers are faster time after time.
+        Raises `StorageUnavailable` if the data store fails, or if every attempt conflicts with another writer.
         """
         for row in rows:
             deletion = retry(partial(self._take_back, partition, row))

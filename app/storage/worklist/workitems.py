@@ -5,8 +5,8 @@ difference of its postings. So a kill -9 leaves the workitem either as before th
 list of a state holds exactly the workitems in that state.
 
 A workitem can have more postings than fit in one write. Then some postings of attributes in sequences are added before
-that write, and some are removed after it. A kill -9 between the writes leaves a posting whose workitem does not have
-the value. It is harmless: a search reads the workitem and compares it.
+that write, and some are removed after it (`storage/table/batch.py`). A kill -9 between the writes leaves a posting
+whose workitem does not have the value. A search reads the workitem and omits it, and the sweep removes the posting.
 """
 
 from __future__ import annotations
@@ -160,7 +160,9 @@ class Workitems:
         after = postings(row)
         changes: list[Change] = [Put(item) for key, item in after.items() if key not in before]
         changes += [Delete(key) for key in before if key not in after]
-        changes.sort(key=lambda change: "." in change.key.pk)  # those on attributes within sequences come last
+        changes.sort(
+            key=lambda change: "." in change.key.pk
+        )  # postings of attributes in sequences come last: they may be written apart
         write_atomically(self._table, [Put(row.item, expect), *changes])
 
 

@@ -1,6 +1,6 @@
 """Instances with more postings than one transaction takes: 120 values of extended query tags.
 
-A process dies before or after each of its writes. After the sweep nothing of the instance is left, or all of it is there.
+A process is killed before or after each of its writes. After the sweep, the instance is complete or nothing is left.
 """
 
 from __future__ import annotations
@@ -18,28 +18,11 @@ from app.services.policy import V1
 from app.services.tags.rules import TagRequest
 from tests.support.archive import Archive, Uids
 from tests.support.clock import AdvanceClock
+from tests.support.faults import ANY, Killed, Rule, kill
 from tests.support.instances import make_instance
 
 TAGS = 120
 UIDS: Uids = ("2.25.1", "2.25.11", "2.25.111")
-MUTATIONS = ("table.write", "table.write done")
-
-
-class Killed(BaseException):
-    """The process is no more."""
-
-
-class KillAt:
-    """A hook that kills the process at the n-th write: before it for odd numbers, after it for even ones."""
-
-    def __init__(self, call: int) -> None:
-        self.left = call
-
-    def __call__(self, call: str) -> None:
-        if call in MUTATIONS:
-            self.left -= 1
-            if self.left <= 0:
-                raise Killed
 
 
 def tag(number: int) -> str:
@@ -64,44 +47,44 @@ def store(archive: Archive, text: str = "secret") -> None:
 
 
 def found(archive: Archive) -> set[int]:
-    """Return the numbers of the tags under which a search finds the instance."""
+    """The numbers of the tags by which a search finds the instance."""
     values = ((number, {tag(number): f"secret {number}"}) for number in (0, TAGS // 2, TAGS - 1))
     return {number for number, wanted in values if archive.search("instance", **wanted)}
 
 
-def until_it_survives(tmp_path: Path, level: str, act: Callable[[Archive, Archive], None]) -> int:
-    """Let `act` run in partition after partition, killed at a later write each time; return how many writes it made."""
+def kill_at_each_write(tmp_path: Path, level: str, act: Callable[[Archive, Archive], None]) -> int:
+    """Run `act` in a new partition for each kill, at a later write each time; the number of kills."""
     Archive(tmp_path)
     add_tags(Archive(tmp_path), level)
     call = 0
     while True:
         call += 1
         victim, observer = Archive(tmp_path, f"clinic-{call}"), Archive(tmp_path, f"clinic-{call}")
-        victim.hook = kill = KillAt(call)
+        rule = victim.faults.add(Rule(kill(), operation="table.write", stage=ANY, nth=call))
         act(victim, observer)
-        if kill.left > 0:
+        if not rule.hits:
             return call - 1
 
 
 @pytest.mark.parametrize("level", ["Instance", "Series", "Study"])
-def test_a_deletion_that_dies_leaves_nothing_for_ever(level: str, tmp_path: Path, advance_clock: AdvanceClock) -> None:
+def test_a_killed_deletion_leaves_nothing(level: str, tmp_path: Path, advance_clock: AdvanceClock) -> None:
     def act(victim: Archive, observer: Archive) -> None:
         store(observer)
         assert found(observer) == {0, TAGS // 2, TAGS - 1}
         with suppress(Killed):
             victim.delete(*UIDS)
-        if observer.search("instance"):  # the process died before its first transaction
+        if observer.search("instance"):  # the process was killed before its first transaction
             assert found(observer) == {0, TAGS // 2, TAGS - 1}
             observer.delete(*UIDS)
         advance_clock()
         observer.work()
         assert observer.items() == []
 
-    assert until_it_survives(tmp_path, level, act) > 4
+    assert kill_at_each_write(tmp_path, level, act) > 4
 
 
 @pytest.mark.parametrize("level", ["Instance", "Series", "Study"])
-def test_a_store_that_dies_leaves_nothing_or_everything(
+def test_a_killed_store_leaves_nothing_or_the_whole_instance(
     level: str, tmp_path: Path, advance_clock: AdvanceClock
 ) -> None:
     def act(victim: Archive, observer: Archive) -> None:
@@ -115,4 +98,4 @@ def test_a_store_that_dies_leaves_nothing_or_everything(
         if not stored:
             assert observer.items() == []
 
-    assert until_it_survives(tmp_path, level, act) > 4
+    assert kill_at_each_write(tmp_path, level, act) > 4
