@@ -16,7 +16,7 @@ from app.storage.table.partitions import Partition
 
 
 class Phase(StrEnum):
-    """What the next step does to the study in hand."""
+    """What the next step does to the current study."""
 
     BEGIN = "begin"
     """Mark the study. Before that, complete or revert an update that was left unfinished."""
@@ -47,7 +47,7 @@ _OLD_NAMES: Final[Mapping[str, Phase]] = {"flip": Phase.PUBLISH, "settle": Phase
 class UpdateProgress(Record, frozen=True, kw_only=True):
     """The checkpoint of a bulk update.
 
-    * `study_index`: the index of the study in hand in the list of the request
+    * `study_index`: the index of the current study in the list of the request
     * `position`: where the phase goes on, a watermark in the phase `write`, else a sort key
     * `last_watermark`: the last watermark that the phase `write` covers
     * `revision`, `instances`: the revision of the study row, and the number of pending versions, when last verified
@@ -78,7 +78,7 @@ class UpdateProgress(Record, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudyUpdate:
-    """The study that a bulk update has in hand, and the ways to go on from there."""
+    """The current study of a bulk update. `continue_with` and `complete` return the operation after a step."""
 
     operation: Operation
     partition: Partition
@@ -88,7 +88,7 @@ class StudyUpdate:
 
     @staticmethod
     def of(operation: Operation) -> StudyUpdate:
-        """Return the study that an operation has in hand."""
+        """Return the current study of an operation."""
         if not operation.results:
             counts = ("studyProcessed", "studyUpdated", "studyFailed", "instanceUpdated")
             operation = replace(operation, results=dict.fromkeys(counts, 0), percent=0)
@@ -111,7 +111,7 @@ class StudyUpdate:
         return replace(self.operation, checkpoint=replace(self.progress, phase=phase, **fields).checkpoint)
 
     def complete(self, *, updated: bool = False, failed: bool = False, errors: Sequence[str] = ()) -> Operation:
-        """Return the operation with this study counted. The next study is in hand, or the operation has ended.
+        """Return the operation with this study counted. The next study is the current one, or the operation has ended.
 
         With neither `updated` nor `failed` the study does not exist (conformance §12.5).
         """

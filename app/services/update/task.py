@@ -50,7 +50,7 @@ class BulkUpdateTask:
         return self._phases[update.progress.phase](update)
 
     def give_up(self, operation: Operation) -> Operation:
-        """Fail the study in hand and go on with the next one.
+        """Fail the current study and go on with the next one.
 
         Pending versions that readers do not see yet are reverted first. Otherwise the next update of the study
         completes what this one left.
