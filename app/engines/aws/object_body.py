@@ -63,7 +63,7 @@ class ObjectBody(io.RawIOBase):
         self._etag = answer.get("ETag", "")
         self._body: StreamingBody = answer["Body"]
         self._checksum = self._body.checksum if isinstance(self._body, StreamingChecksumBody) else None
-        self._expected_checksum = _checksum_of(answer)
+        self._expected_checksums = _checksums_of(answer)
         self._is_broken = False
 
     def readable(self) -> bool:
@@ -120,7 +120,7 @@ class ObjectBody(io.RawIOBase):
             return
         if not isinstance(self._body, StreamingChecksumBody):  # the body of a resumption has no checksum of its own
             self._checksum.update(chunk)
-        if self._position == self._end and self._checksum.b64digest() != self._expected_checksum:
+        if self._position == self._end and self._checksum.b64digest() not in self._expected_checksums:
             raise StorageUnavailable from FlexibleChecksumError(error_msg=f"The bytes of {self._key} are damaged.")
 
     def _resume(self) -> None:
@@ -156,7 +156,6 @@ def _get(
     return answer
 
 
-def _checksum_of(answer: GetObjectOutputTypeDef) -> str:
-    """Return the checksum of the body that the answer names, in Base64; "" where it names none."""
-    found = [value for name, value in answer.items() if name.startswith("Checksum") and name != "ChecksumType"]
-    return str(found[0]) if found else ""
+def _checksums_of(answer: GetObjectOutputTypeDef) -> frozenset[object]:
+    """Return the checksums of the body that the answer names, in Base64. There is one for each algorithm."""
+    return frozenset(value for name, value in answer.items() if name.startswith("Checksum"))

@@ -1,7 +1,7 @@
 """Uploads of bodies of any size, by the managed transfer of the SDK.
 
-A body of 8 MiB or more goes up in parts. The object becomes visible when all parts have arrived; if one fails, the SDK
-aborts the upload and S3 removes the parts. A kill -9 leaves an unfinished upload, which nobody can read and which the
+A body of 8 MiB or more is uploaded in parts. The object becomes visible when all parts have arrived. If one fails, the
+SDK aborts the upload and S3 removes the parts. A kill -9 leaves an unfinished upload, which nobody can read and which the
 lifecycle rule of the bucket removes.
 """
 
@@ -44,9 +44,9 @@ def in_threads(parts: int, uploads: int) -> TransferConfig:
 
 
 def upload_arguments(client: S3Client) -> dict[str, Any]:
-    """Return the arguments that let S3 keep a checksum of the whole object, also of one uploaded in parts.
+    """Return the arguments with which S3 keeps a checksum of the whole object when it arrives in parts.
 
-    S3 otherwise keeps a checksum of the parts' checksums, which a download cannot verify.
+    Without them S3 keeps a checksum of the checksums of the parts, which a reader of the object cannot verify.
     """
     if client.meta.config.request_checksum_calculation != "when_supported":  # type: ignore[attr-defined]
         return {}
