@@ -100,7 +100,8 @@ def build_services(settings: Settings, engine: Engine, *, listening: float = 0) 
     """Return the use cases on an engine. An idle worker listens to the queue for `listening` seconds at a time.
 
     Seeds the default partition. Raises `DataPartitionsFeatureCannotBeDisabledException` where partitions cannot be
-    switched off (conformance §2.3), `ConfigurationError` when bodies cannot be spooled or a newer release wrote the data.
+    switched off (conformance §2.3), `ConfigurationError` when bodies cannot be spooled or a newer release wrote the
+    data.
     """
     if settings.spool_dir and not os.access(settings.spool_dir, os.W_OK | os.X_OK):
         raise ConfigurationError(

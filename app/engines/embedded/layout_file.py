@@ -1,8 +1,8 @@
 """The layout version in the data folder of the embedded engine, beside the one in the table.
 
 A newer release may use another form of SQLite file. This release could then not read the version in the table, and it
-would report a damaged file. So the version is also in a file of its own, which is read before SQLite opens the table. The
-table decides: the file is written after the table has reached the version.
+would report a damaged file. So the version is also in a file of its own, which is read before SQLite opens the table.
+The table decides: the file is written after the table has reached the version.
 """
 
 from __future__ import annotations

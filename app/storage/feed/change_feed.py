@@ -1,12 +1,12 @@
-"""The change feed: an append-only log of created, updated and deleted instances, over all partitions (conformance §10.5).
+"""The change feed: a log of created, updated and deleted instances, over all partitions (conformance §10.5).
 
-Entries are written in the same transaction as the change that they record. A writer reserves its numbers just before, so
-transactions may commit in another order than their numbers, and a writer that dies leaves a gap.
+Entries are written in the same transaction as the change that they record. A writer reserves its numbers just before,
+so transactions may commit in another order than their numbers, and a writer that dies leaves a gap.
 
 **The feed skips nobody.** Readers stop before the first gap that a writer may still fill. A reader that has waited long
-enough closes the gap: it writes a tombstone under the number, on the condition that nothing is there. The writer's entry
-expects the same, so a writer that comes too late conflicts and takes a new number. Clocks decide when a gap is closed,
-but never whether an entry is lost.
+enough closes the gap: it writes a tombstone under the number, on the condition that nothing is there. The writer's
+entry expects the same, so a writer that comes too late conflicts and takes a new number. Clocks decide when a gap is
+closed, but never whether an entry is lost.
 """
 
 from __future__ import annotations

@@ -51,5 +51,6 @@ class Pending(Record, frozen=True, kw_only=True):
 
 
 def merged(attributes: JsonAttributes, newer: JsonAttributes) -> dict[str, JsonElement]:
-    """Return the attributes after a newer instance. A new value wins; a missing one erases nothing (conformance §3.10)."""
+    """Return the attributes after a newer instance: a new value wins, a missing one erases nothing (conformance
+    §3.10)."""
     return {**attributes, **{tag: element for tag, element in newer.items() if element.get("Value")}}

@@ -20,10 +20,10 @@ class InstanceRow(Record, frozen=True, kw_only=True):
 
     `of_study` and `of_series` are the `created` numbers of the rows that the instance belongs to. `size` is in bytes.
     `native` says where uncompressed frames are in the file (the first fields of `dicom.encoding.frames.FrameTable`). It
-    is empty if there are no frames, and if an item of the `frames` family holds their table. `attributes` are the values
-    of instance-level extended query tags. `original` is the first stored version, None while that is the current one.
-    `update_id` is the last bulk update whose version became current. `revision` is as in `StudyRow`. `errors` maps the
-    key of an extended query tag to the key of the error that kept the instance out of that tag's index.
+    is empty if there are no frames, and if an item of the `frames` family holds their table. `attributes` are the
+    values of instance-level extended query tags. `original` is the first stored version, None while that is the current
+    one. `update_id` is the last bulk update whose version became current. `revision` is as in `StudyRow`. `errors` maps
+    the key of an extended query tag to the key of the error that kept the instance out of that tag's index.
     """
 
     partition: int

@@ -1,7 +1,7 @@
-"""The postings of a row: the entries by which a search finds it, a pure function of the row.
+"""The postings of a row: the index entries by which a search finds it. They are a pure function of the row.
 
-Each posting says which object it leads to; the row itself decides whether it still matches. So a posting without a row
-is harmless, and may be written before the row and removed after it.
+A posting names the object that it leads to. The row of the object decides whether it matches. So a posting without a
+row is harmless: it may be written before the row and removed after it (`table/batch.py`).
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from app.storage.table import keys
 from app.storage.table.ports import Item, Key
 
 _UID_TAG: Final = {SeriesRow: SERIES_UID, InstanceRow: INSTANCE_UID}
-"""Studies are found by UID through their own key."""
+"""The tag of each level's UID. Studies have no posting for it, because their key contains it."""
 
 
 def postings(row: IndexRow) -> dict[Key, Item]:
-    """Return all postings of a row, by key, those of its pending version too."""
+    """Return all postings of a row by key, with those of its pending version."""
     found = _postings(row)
     if not isinstance(row, StudyRow) and row.pending:
         found |= _postings(row.after_update(row.pending.update_id))
@@ -41,7 +41,7 @@ def _postings(row: IndexRow) -> dict[Key, Item]:
 
 
 def entries_of(item: Item) -> frozenset[Key]:
-    """Return the keys of all items that a stored row of the index has besides itself: its postings and tag errors."""
+    """Return the keys of the postings of a stored row of the index, and of the tag errors that it names."""
     partition, _, study = item.key.pk.split("/")
     if item.key.sk.startswith("instance/"):
         instance = InstanceRow.of(item, int(partition), study)
@@ -52,12 +52,12 @@ def entries_of(item: Item) -> frozenset[Key]:
 
 
 def attribute_keys(row: IndexRow, attribute: Attribute, element: JsonElement) -> list[Key]:
-    """Return the keys under which one attribute of a row is filed."""
+    """Return the keys of the postings of one attribute of a row."""
     return keys_of(row.partition, row.level.word, row.created, attribute, element)
 
 
 def keys_of(partition: int, kind: str, created: int, attribute: Attribute, element: JsonElement) -> list[Key]:
-    """Return the keys under which one attribute of an object is filed, among the objects of its kind."""
+    """Return the keys of the postings of one attribute of an object. `kind` is its level, or `workitem`."""
     values = canonical_values(attribute, element)
     pk = keys.values(partition, kind, attribute.key)
     found = [Key(pk, keys.entry(value[:MAX_CANONICAL], created)) for value in values]
@@ -70,8 +70,10 @@ def keys_of(partition: int, kind: str, created: int, attribute: Attribute, eleme
 
 
 def _extended(key: str, vr: str, level: Level) -> Attribute:
-    """Return the extended query tag that a row holds a value under: so rows tell their postings without asking which
-    tags there are now."""
+    """Return the extended query tag of a key in a row's attributes.
+
+    So the postings follow from the row alone, even if the tag was deleted since.
+    """
     tag, _, number = key.partition("#")
     return Attribute(tag=tag, keyword="", vr=vr, level=level, number=int(number))
 
@@ -81,7 +83,7 @@ def value_key(row: IndexRow, tag: str, value: str) -> Key:
 
 
 def locator(row: IndexRow) -> dict[str, str]:
-    """Return the UIDs that lead to the row, as a posting's fields."""
+    """Return the fields of a row's postings: the UIDs that lead to the row."""
     match row:
         case StudyRow():
             return {"study": row.study}

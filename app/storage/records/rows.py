@@ -7,8 +7,8 @@ created it. So what a deleted study left behind never reappears under a study st
 The attributes of a row are DICOM JSON in `Item.data`: the searchable ones, merged over the instances. The value of the
 instance that was stored last wins, if it has one (conformance §3.10).
 
-A row may hold a pending version (`file_versions`). Readers see `row.after_update(study.update_id)`. Writers expect and replace the
-row as it is stored.
+A row may hold a pending version (`file_versions`). Readers see `row.after_update(study.update_id)`. Writers expect and
+replace the row as it is stored.
 """
 
 from __future__ import annotations
@@ -139,12 +139,12 @@ IndexRow = StudyRow | SeriesRow | InstanceRow
 
 
 def member(study: StudyRow | None, series: SeriesRow | None) -> bool:
-    """Tell whether the series is visible in the study."""
+    """Tell whether the series is visible: both rows are open, and the series belongs to this study row."""
     return bool(study and series and not study.closing and not series.closing and series.of_study == study.created)
 
 
 def visible(study: StudyRow | None, series: SeriesRow | None, instance: InstanceRow | None) -> bool:
-    """Tell whether the instance exists for readers."""
+    """Tell whether the instance is visible: its series is, and it belongs to these very rows."""
     return bool(
         instance
         and study

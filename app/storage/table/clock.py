@@ -1,4 +1,7 @@
-"""Times as they are stored and shown: UTC, ISO 8601, seven fractional digits, `+00:00` (conformance §2.1, conformance §10.3)."""
+"""Times in the form in which they are stored and returned: UTC, ISO 8601, seven fractional digits, `+00:00`.
+
+Sources: conformance §2.1 and §10.3.
+"""
 
 from __future__ import annotations
 
@@ -7,17 +10,17 @@ from datetime import UTC, datetime
 
 
 def now() -> float:
-    """Return seconds since 1970."""
+    """Return the seconds since 1970."""
     return time.time()
 
 
 def timestamp(seconds: float) -> str:
-    """Return `2024-03-01T09:00:00.1234560+00:00`, which sorts as text."""
-    return written(datetime.fromtimestamp(seconds, UTC))
+    """Return a time as text, `2024-03-01T09:00:00.1234560+00:00`. The texts sort in the order of time."""
+    return format_utc(datetime.fromtimestamp(seconds, UTC))
 
 
-def written(moment: datetime, seventh: str = "0") -> str:
-    """Return a time in UTC as text; `seventh` is the digit that a datetime has no room for."""
+def format_utc(moment: datetime, seventh: str = "0") -> str:
+    """Return a time in UTC as text. `seventh` is the seventh fractional digit: a datetime holds six."""
     return f"{moment.replace(tzinfo=None).isoformat(timespec='microseconds')}{seventh}+00:00"
 
 

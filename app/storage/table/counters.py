@@ -1,4 +1,7 @@
-"""The archive's one ascending number: an instance's watermark and its feed entry's sequence (conformance §3.11, conformance §10.3)."""
+"""The one ascending number of the archive. It is the watermark of an instance version and the sequence of a feed entry.
+
+Sources: conformance §3.11 and §10.3.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,16 @@ from app.storage.table.ports import Table
 
 
 class SequenceCounter:
-    """Numbers that are unique, ascending and never reused; reserved as late as possible, since gaps hold up readers."""
+    """Gives numbers that are unique, ascending and never reused.
+
+    Reserve a number as late as possible: readers of the feed wait for numbers that are reserved and not yet written.
+    """
 
     def __init__(self, table: Table) -> None:
         self._table = table
 
     def reserve(self, count: int) -> range:
-        """Return `count` fresh numbers. A crash after this leaves a gap, which the feed's readers seal."""
+        """Return `count` new numbers. A kill -9 after this leaves a gap in the feed, which its readers close."""
         last = self._table.add(keys.SEQUENCE_COUNTER, "value", count)
         return range(last - count + 1, last + 1)
 

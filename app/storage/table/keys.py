@@ -1,46 +1,52 @@
-"""Every key of the table and of the bucket; no key string is made anywhere else.
+"""Every key of the table and of the bucket. No other module makes a key.
 
-`p` is the partition key (an int), so no read or write of one partition can name an item of another. `{n}` is a
-sequence number written so that newer sorts first (`newest`), `{n+}` one that sorts oldest first. TAB parts a value
-from a number: canonical values (dicom/query/matching.py) never hold control characters.
+All families are in this module, and not with their topics, for two reasons. The table below shows at a glance that no
+two families share a key. And several families are used below their topic: the batch writer knows postings and sweep
+records, and an instance row names the errors of query tags.
 
-| family    | pk · sk                                            | serves                                           |
+`p` is the partition key (an int). It is part of every key of a partition, so no read or write of one partition can name
+an item of another one. `{n}` is a sequence number in a form that sorts the newest first (`newest`), `{n+}` in a form
+that sorts the oldest first (`oldest`). TAB separates a value from a number: canonical values (dicom/query/canonical.py)
+contain no control characters.
+
+| family    | pk · sk                                            | contents                                         |
 |-----------|----------------------------------------------------|--------------------------------------------------|
 | counter   | `counters` · `partition`, `sequence`,              | partition keys; watermarks and feed sequence;    |
-|           | `settled`, `workitem/{p}`                          | how far the feed is final; the order of workitems |
-| layout    | `layout` · `layout`                                | the form of all items: `table/layout.py`         |
-| partition | `partitions` · lower-cased name                    | list, lookup, conditional create                 |
-| study     | `{p}/study/{S}` · `study`, `series/{Se}`,          | existence, counts, a study in one query          |
+|           | `settled`, `workitem/{p}`                          | end of the complete feed; order of workitems     |
+| layout    | `layout` · `layout`                                | the layout version (`table/layout.py`)           |
+| partition | `partitions` · lower-cased name                    | the partitions; created on a condition           |
+| study     | `{p}/study/{S}` · `study`, `series/{Se}`,          | the rows of a study, for one query               |
 |           | `instance/{Se}/{I}`                                |                                                  |
-| metadata  | `{p}/metadata/{S}` · `{n}`                         | DICOM JSON, one document a version of an instance |
-| frames    | `{p}/frames/{S}` · `{n}`                           | where encapsulated frames lie in the file        |
-| workitem  | `{p}/workitem/{U}` · `workitem`                    | a workitem whole: row and dataset                |
-| newest    | `{p}/newest/{level}` · `{n}`                       | search without a usable filter, newest first     |
-| value     | `{p}/value/{level}/{tag}` · `{value}TAB{n}`        | exact match newest first, ranges, prefixes       |
-| word      | `{p}/word/{level}/{tag}/{bucket}` · `{word}TAB{n}` | fuzzy person names; 32 buckets by first letter   |
+| metadata  | `{p}/metadata/{S}` · `{n}`                         | DICOM JSON of each version of an instance        |
+| frames    | `{p}/frames/{S}` · `{n}`                           | positions of encapsulated frames in the file     |
+| workitem  | `{p}/workitem/{U}` · `workitem`                    | a workitem: row and dataset                      |
+| newest    | `{p}/newest/{level}` · `{n}`                       | posting: search without a usable filter          |
+| value     | `{p}/value/{level}/{tag}` · `{value}TAB{n}`        | posting: exact matches, ranges, prefixes         |
+| word      | `{p}/word/{level}/{tag}/{bucket}` · `{word}TAB{n}` | posting: fuzzy person names; 32 buckets          |
 | feed      | `feed/{n // 1000}` · `{n+}`                        | change feed by sequence                          |
 | feed time | `feed/hours` · hour;                               | change feed by time                              |
 |           | `feed/hour/{hour}` · `{time}/{n+}`                 |                                                  |
-| sweep     | `sweep` · `{due}/{what}`                           | blobs that no row names; deletions to finish;    |
+| sweep     | `sweep` · `{due}/{what}`                           | blobs that no row may name; deletions to finish; |
 |           |                                                    | postings that were written apart from their row  |
-| operation | `operation/{id}` · `operation`, `lease`;           | background work, and who works on it;            |
-|           | `operations/open` · id;                            | what is still to be done;                        |
-|           | `operations/active` · type;                        | one at a time;                                   |
-|           | `operations/ended/{status}` · `{time}/{id}`        | what may be forgotten                            |
-| tags      | `querytags` · `catalogue`;                         | all extended query tags, one item;               |
-|           | `querytags/{tag}/errors` · `{time}/{n+}`           | the instances whose value cannot be filed        |
+| operation | `operation/{id}` · `operation`, `lease`;           | a background operation, and its lease;           |
+|           | `operations/open` · id;                            | operations that have not ended;                  |
+|           | `operations/active` · type;                        | the one operation of an exclusive type;          |
+|           | `operations/ended/{status}` · `{time}/{id}`        | operations to purge                              |
+| tags      | `querytags` · `catalogue`;                         | all extended query tags, in one item;            |
+|           | `querytags/{tag}/errors` · `{time}/{n+}`           | instances whose value breaks a rule              |
 | queue     | `queue` · `{due}/{id}`; `queue/dead` · id;         | announcements of work, of the embedded engine;   |
-|           | `queue/check` · `check`                            | what is written to see that it can be            |
-| export    | `export/{operation}/identifiers` · `{n+}`;         | what an export was asked for;                    |
+|           | `queue/check` · `check`                            | written by the health check                      |
+| export    | `export/{operation}/identifiers` · `{n+}`;         | the identifiers of an export request;            |
 |           | `export/{operation}/errors` · `{n+}`               | the lines of its error log                       |
 
-A posting's `{level}` is that of the object it leads to, or `workitem`; its `{tag}` is `Attribute.key`.
+The `{level}` of a posting is that of the object that it leads to, or `workitem`. Its `{tag}` is `Attribute.key`.
 
-One posting family (`value`) does what two would, one for exact matches and one for order: within one value the entries
-lie newest first, so exact matches merge; the values themselves lie in order, so ranges and prefixes are ranges.
+One posting family (`value`) serves exact matches and ranges. Within one value the newest entry comes first, so exact
+matches of several values can be merged. The values are in order, so a range or a prefix is a range of keys.
 
-Blobs: `{p}/{S}/{Se}/{I}/{version}.dcm`, version fresh per write, never overwritten; a metadata document or frame
-table too large for an item lies beside it as `.json` or `.frames`. The table alone decides what exists.
+Blobs: `{p}/{S}/{Se}/{I}/{version}.dcm`. Each write has a new version, and no blob is overwritten. A metadata document
+or frame table that is too large for an item is stored beside it as `.json` or `.frames`. Only the table decides what
+exists.
 """
 
 from __future__ import annotations
@@ -57,12 +63,12 @@ FEED_BUCKET: Final = 1000
 
 
 def newest(sequence: int) -> str:
-    """16 hex digits that sort the newer number first."""
+    """Return 16 hex digits that sort the newer number first."""
     return f"{NEWEST - sequence:016x}"
 
 
 def oldest(sequence: int) -> str:
-    """16 digits that sort the older number first."""
+    """Return 16 digits that sort the older number first."""
     return f"{sequence:016d}"
 
 
@@ -79,7 +85,7 @@ def partition(name: str) -> Key:
     return Key(PARTITIONS, name.lower())
 
 
-# --- what is stored -----------------------------------------------------------------------------------------------
+# --- studies, series, instances -------------------------------------------------------------------------------------
 
 SERIES: Final = starting("series/")
 INSTANCES: Final = starting("instance/")
@@ -106,17 +112,17 @@ def instances_of(series: str) -> Range:
 
 
 def instances_beyond(sort_key: str) -> Range:
-    """The instances of a study after the one under this sort key; all of them after an empty one."""
+    """Return the range of the instances of a study after this sort key; of all instances if it is empty."""
     return Range(f"{sort_key} ", INSTANCES.high) if sort_key else INSTANCES
 
 
 def rows_after(sort_key: str, between: Range = ALL) -> Range:
-    """The rows of a study in a range that sort after this sort key; all of the range after an empty one."""
+    """Return the part of a range after this sort key; all of the range if the sort key is empty."""
     return between._replace(low=f"{sort_key} ") if sort_key else between
 
 
 def before_instances_of(series: str) -> str:
-    """A sort key that sorts just before the instances of a series."""
+    """Return a sort key that sorts just before the instances of a series."""
     return f"instance/{series}"
 
 
@@ -141,17 +147,17 @@ def blob(p: int, study: str, series: str, instance: str, version: str) -> str:
 
 
 def spilled_metadata(blob: str) -> str:
-    """Where the metadata of this blob lies when it is too large for an item."""
+    """Return the key of the metadata document of this blob, for a document that is too large for an item."""
     return blob.removesuffix(".dcm") + ".json"
 
 
 def spilled_frames(blob: str) -> str:
-    """Where the frame table of this blob lies when it is too large for an item."""
+    """Return the key of the frame table of this blob, for a table that is too large for an item."""
     return blob.removesuffix(".dcm") + ".frames"
 
 
 def files(blob: str) -> tuple[str, str, str]:
-    """Every blob that there may be of one version."""
+    """Return the keys of every blob that one version may have."""
     return blob, spilled_metadata(blob), spilled_frames(blob)
 
 
@@ -178,7 +184,7 @@ WORD_BUCKETS: Final = 32
 
 
 def words(p: int, level: str, tag: str, word: str) -> str:
-    """Where a word lies, and whatever starts with it."""
+    """Return the partition key of the postings of a word, and of all words that start with it."""
     return words_in(p, level, tag, ord(word[0]) % WORD_BUCKETS)
 
 
@@ -187,7 +193,7 @@ def words_in(p: int, level: str, tag: str, bucket: int) -> str:
 
 
 def entries(value: str) -> str:
-    """The sort-key prefix of all entries of one value or word."""
+    """Return the sort-key prefix of all postings of one value or word."""
     return f"{value}\t"
 
 
@@ -206,7 +212,7 @@ def is_posting(key: Key) -> bool:
 
 
 def value_of(entry: Key) -> str:
-    """The value or word that an entry lies under."""
+    """Return the value or word of a posting."""
     return entry.sk.rpartition("\t")[0]
 
 
@@ -232,7 +238,7 @@ def feed_hour(hour: str) -> str:
 
 
 def hour_of(timestamp: str) -> str:
-    """`2024-03-01T09` of an ISO time in UTC."""
+    """Return the hour of a timestamp, `2024-03-01T09`."""
     return timestamp[:13]
 
 
@@ -290,7 +296,7 @@ QUEUE: Final = "queue"
 
 
 def queued(due: int, message: str) -> Key:
-    """`due` in milliseconds since 1970."""
+    """Return the key of a message that is due at `due`, in milliseconds since 1970."""
     return Key(QUEUE, f"{due:015d}/{message}")
 
 
@@ -324,7 +330,7 @@ def is_tag_error(key: Key) -> bool:
 
 
 def tag_error_place(timestamp: str, watermark: int) -> str:
-    """Oldest first."""
+    """Return the sort key of an error. Errors sort by time, oldest first."""
     return f"{timestamp}/{oldest(watermark)}"
 
 
@@ -334,7 +340,10 @@ SWEEP: Final = "sweep"
 
 
 def sweep(due: int, what: str) -> Key:
-    """`due` in whole seconds since 1970; `what` is unique among records due at one time."""
+    """Return the key of a record that is due at `due`, in whole seconds since 1970.
+
+    `what` is unique among the records of one time.
+    """
     return Key(SWEEP, f"{due:012d}/{what}")
 
 

@@ -1,4 +1,4 @@
-"""The partitions: created by the first store or workitem, listed, never removed (conformance §2.1)."""
+"""The partitions. The first store or workitem creates one; a partition is never removed (conformance §2.1)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _CACHE_SECONDS: Final = 300
 
 
 class Partition(Record, frozen=True, kw_only=True, order=True):
-    """A unit of isolation and uniqueness. `created` is ISO 8601 with `+00:00`."""
+    """A unit of isolation: a SOP Instance UID is unique in its partition. `created` is as in `clock.timestamp`."""
 
     key: int
     name: str
@@ -30,12 +30,12 @@ class Partition(Record, frozen=True, kw_only=True, order=True):
 
 
 def is_name(name: str) -> bool:
-    """Tell whether this may name a partition; `.` and `..` may not, since proxies fold them out of a path."""
+    """Tell whether this may name a partition. `.` and `..` may not, because proxies remove them from a path."""
     return bool(_NAME.fullmatch(name)) and name not in (".", "..")
 
 
 class Partitions:
-    """The partition directory. Names meet whatever their case; the first spelling is kept and shown."""
+    """The list of partitions. Names are equal if they differ only in case. The first spelling is kept and returned."""
 
     def __init__(self, table: Table, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._table = table
@@ -44,18 +44,21 @@ class Partitions:
         self._lock = threading.Lock()
 
     def seed(self) -> Partition:
-        """Make sure that the default partition is there; called at every start, changes nothing after the first."""
+        """Create the default partition unless it exists. Every start of a process calls this."""
         return self._create(DEFAULT_NAME, DEFAULT_KEY)
 
     def listed(self) -> list[Partition]:
-        """Return all partitions in key order."""
+        """Return all partitions, ordered by their keys."""
         return sorted(_partition(item) for item in self._table.query(keys.PARTITIONS))
 
     def count(self) -> int:
         return self._table.count(keys.PARTITIONS)
 
     def find(self, name: str) -> Partition | None:
-        """Return the partition of this name, or None. Only finds are cached: another process may create one."""
+        """Return the partition of this name, or None.
+
+        Only existing partitions are cached, because another process may create a missing one at any time.
+        """
         known = self._cache.get(name.lower())
         if known and known[0] > self._monotonic():
             return known[1]
@@ -65,8 +68,8 @@ class Partitions:
     def ensure(self, name: str) -> Partition:
         """Return the partition of this name, creating it if there is none.
 
-        One conditional write: of two creators one wins and the other reads the winner's. A crash before it leaves at
-        most a partition key that nobody uses.
+        One conditional write creates it. If two processes create it at once, one succeeds and the other reads its item.
+        A kill -9 before the write leaves a partition key that is never used.
         """
         return self.find(name) or self._create(name, DEFAULT_KEY + self._table.add(keys.PARTITION_COUNTER, "value", 1))
 
@@ -77,7 +80,7 @@ class Partitions:
             self._table.write(Put(item, Absent()))
         except Conflict:
             winner = self._table.get(item.key)
-            if winner is None:  # the engine gave up among other writers: nothing is there yet
+            if winner is None:  # the engine gave up because of other transactions, and none of them created it
                 raise
             item = winner
         return self._remember(_partition(item))

@@ -1,9 +1,10 @@
-"""The small ports the archive is written on. Engines implement them; nothing else knows which engine runs.
+"""The ports of the archive: table, blob store, queue. Engines implement them. Only bootstrap knows which engine runs.
 
-A `Table` holds items under `(pk, sk)`; within one `pk` they are ordered by `sk`, bytewise (UTF-8). Reads are strongly
-consistent. A write is all or nothing, of at most `MAX_CHANGES` changes. A `BlobStore` holds immutable objects.
+A `Table` holds items under `(pk, sk)`. Within one `pk` they are ordered by the bytes of `sk` (UTF-8). Reads are
+strongly consistent. A write has at most `MAX_CHANGES` changes, and all of them are applied or none. A `BlobStore` holds
+immutable objects.
 
-Errors that cross a port: `Conflict`, `BlobMissing`, `StorageUnavailable` (app/errors.py), and nothing else.
+Only these errors cross a port: `Conflict`, `BlobMissing`, `StorageUnavailable` (app/errors.py).
 """
 
 from __future__ import annotations
@@ -13,24 +14,24 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO, Final, NamedTuple, Protocol
 
 MAX_CHANGES: Final = 100
-"""Changes in one all-or-nothing write; DynamoDB's limit for TransactWriteItems."""
+"""The most changes in one write. It is the limit of DynamoDB's TransactWriteItems."""
 
 MAX_WRITE_BYTES: Final = 4_000_000
-"""Bytes of all items in one write; DynamoDB refuses a transaction of more than 4 MB."""
+"""The most bytes of all items in one write. DynamoDB refuses a transaction of more than 4 MB."""
 
 MAX_ITEM_BYTES: Final = 350_000
-"""What a caller may put into one item, fields and data together (DynamoDB refuses 400 KB); larger documents spill."""
+"""The most bytes of one item, fields and data together. DynamoDB refuses 400 KB. A larger document becomes a blob."""
 
 
 class Key(NamedTuple):
-    """Where an item lies. Every key is built in `storage/table/keys.py`."""
+    """The key of an item. `storage/table/keys.py` makes every key."""
 
     pk: str
     sk: str
 
 
 class Item(NamedTuple):
-    """One item: small readable `fields` (str, int, bool, list, dict; no floats, no None) and one opaque `data`.
+    """One item: small `fields` (str, int, bool, list, dict; no floats, no None) and opaque bytes, `data`.
 
     A tuple in `fields` is stored as a list.
     """
@@ -41,7 +42,7 @@ class Item(NamedTuple):
 
 
 class Range(NamedTuple):
-    """Sort keys from `low` to `high`, both inclusive; an empty `low` or `high` is open on that side."""
+    """Sort keys from `low` to `high`, both inclusive. An empty bound leaves that side open."""
 
     low: str = ""
     high: str = ""
@@ -60,17 +61,17 @@ def starting(prefix: str) -> Range:
 
 @dataclass(frozen=True, slots=True)
 class Absent:
-    """No item may lie under the key."""
+    """The key must have no item."""
 
 
 @dataclass(frozen=True, slots=True)
 class Present:
-    """An item must lie under the key."""
+    """The key must have an item."""
 
 
 @dataclass(frozen=True, slots=True)
 class Holds:
-    """An item must lie under the key, and its top-level field `field` must equal `value`."""
+    """The key must have an item whose top-level field `field` equals `value`."""
 
     field: str
     value: str | int
@@ -81,7 +82,7 @@ Expectation = Absent | Present | Holds
 
 @dataclass(frozen=True, slots=True)
 class Put:
-    """Write the item whole, replacing what was there."""
+    """Write the item, and replace the one under its key if there is one."""
 
     item: Item
     expect: Expectation | None = None
@@ -93,7 +94,7 @@ class Put:
 
 @dataclass(frozen=True, slots=True)
 class Delete:
-    """Remove the item if it is there."""
+    """Remove the item if there is one."""
 
     key: Key
     expect: Expectation | None = None
@@ -101,7 +102,7 @@ class Delete:
 
 @dataclass(frozen=True, slots=True)
 class Require:
-    """Write nothing, but let the whole write fail unless the expectation holds."""
+    """Change nothing, but fail the whole write unless the expectation holds."""
 
     key: Key
     expect: Expectation
@@ -111,98 +112,101 @@ Change = Put | Delete | Require
 
 
 class Table(Protocol):
-    """Items under (pk, sk); within one pk they are ordered by sk, bytewise."""
+    """Items under (pk, sk). Within one pk they are ordered by the bytes of sk."""
 
     def get(self, key: Key) -> Item | None:
         """Return the item, or None."""
         ...
 
     def get_many(self, keys: Sequence[Key]) -> list[Item | None]:
-        """Return one entry for each key, in the order of `keys`; any number of keys, repeats allowed."""
+        """Return one entry for each key, in the order of `keys`. Any number of keys, repeated ones too."""
         ...
 
     def query(
         self, pk: str, between: Range = ALL, *, reverse: bool = False, limit: int | None = None
     ) -> Iterator[Item]:
-        """Yield the items of `pk` in `between` in sort-key order, paging as it goes; at most `limit` of them.
+        """Yield the items of `pk` in `between`, in the order of their sort keys, at most `limit` of them.
 
-        Iterating lazily is allowed to see writes made meanwhile; it never yields a key twice nor out of order.
+        Items are read page by page, so later pages may contain writes that were made meanwhile. No key is yielded twice
+        or out of order.
         """
         ...
 
     def count(self, pk: str, between: Range = ALL) -> int:
-        """Return how many items `query` would yield, without fetching them."""
+        """Return the number of items that `query` would yield, without reading their contents."""
         ...
 
     def write(self, *changes: Change) -> None:
-        """Apply up to MAX_CHANGES changes, all or nothing and durably; no two may name one key.
+        """Apply up to MAX_CHANGES changes, all or none of them, durably. No two may have the same key.
 
-        Raises `Conflict` naming the key of an expectation that did not hold; then nothing was written.
+        Raises `Conflict` with the key of an expectation that does not hold. Then nothing was written.
         """
         ...
 
     def add(self, key: Key, counter: str, by: int) -> int:
-        """Add `by` to an integer field, starting from 0 where there is none; return the new value. Atomic.
+        """Add `by` to an integer field and return the new value. A missing field counts as 0. Atomic.
 
-        Two callers never get the same value, whatever dies. Not necessarily durable until the next `write`: after a
-        power loss a counter may fall back to a value that no durable write has seen.
+        Two callers never get the same value, even if processes die. The new value may become durable only with the next
+        `write`: after a power loss a counter may have an older value again, but never one below a value in a durable
+        write.
         """
         ...
 
 
 class BlobStore(Protocol):
-    """Immutable objects under string keys (`/`-separated, built in `storage/table/keys.py`)."""
+    """Immutable objects under string keys with `/` between their parts. `storage/table/keys.py` makes the keys."""
 
     def put(self, key: str, body: BinaryIO) -> int:
-        """Store the whole of `body` from its current position and return its size in bytes, durably.
+        """Store `body` from its current position to its end, durably. Return its size in bytes.
 
-        Nothing is visible under `key` before everything is; keys are fresh, an existing object may be replaced.
+        The object becomes visible when it is complete. Callers use a new key for each object; an object that the key
+        has already may be replaced.
         """
         ...
 
     def open(self, key: str, start: int = 0, length: int | None = None) -> BinaryIO:
-        """Return a stream over the object's bytes from `start`, `length` of them at most (None: to the end).
+        """Return a stream over the object's bytes from `start`, at most `length` of them (None: to the end).
 
-        The caller closes it. Raises `BlobMissing`. A local file is returned unbuffered with a usable `fileno`, its
-        position at `start`, so a server may send it with sendfile (the length bound is then the caller's to keep).
+        The caller closes the stream. Raises `BlobMissing`. A local file comes unbuffered, with a usable `fileno` and
+        its position at `start`, so that a server can use sendfile. Then the caller must respect `length` itself.
         """
         ...
 
     def delete(self, keys: Iterable[str]) -> None:
-        """Remove the objects; keys with no object are passed over."""
+        """Remove the objects. A key without an object is no error."""
         ...
 
 
 class Message(NamedTuple):
-    """An announcement taken from a queue; `receipt` is the engine's own."""
+    """A message that was received from a queue. Only the engine reads `receipt`."""
 
     body: str
     receipt: str
 
 
 class Queue(Protocol):
-    """Announcements of work. Each is delivered at least once, in no order; a lost one must do no harm either.
+    """Announcements of work. Each is delivered at least once, in any order. Losing one must do no harm.
 
-    A message received is hidden from others for a while and comes back unless it is `done`; one that keeps coming back
-    is set aside in the end.
+    A received message is hidden from other receivers for a while, and is delivered again unless it is `done`. A message
+    that was delivered many times becomes a dead message.
     """
 
     def send(self, body: str, delay: int = 0) -> None:
-        """Announce, after `delay` seconds (900 at most)."""
+        """Send a message that is delivered after `delay` seconds (900 at most)."""
         ...
 
     def receive(self, wait: float = 0) -> Message | None:
-        """Return a message, waiting up to `wait` seconds for one (20 at most); None if there is none."""
+        """Return a message, None if none arrives within `wait` seconds (20 at most)."""
         ...
 
     def extend(self, message: Message, seconds: int) -> Message:
-        """Hide a received message for `seconds` more from now on; return what stands for it from then on."""
+        """Hide a received message for `seconds` from now. Return the message to use from then on."""
         ...
 
     def done(self, message: Message) -> None:
-        """Remove a received message; one that is gone already is passed over."""
+        """Remove a received message. A message that is gone already is no error."""
         ...
 
     def check(self) -> None:
-        """Raise `StorageUnavailable` unless announcements can be made."""
+        """Raise `StorageUnavailable` unless messages can be sent."""
         ...

@@ -59,7 +59,7 @@ class TimeParameter(fields.Field[str]):
             time = datetime.fromisoformat(value.strip().upper())
             if time.tzinfo is not None:
                 seventh_digit = _SEVENTH_DIGIT.search(value)
-                return clock.written(time.astimezone(UTC), seventh_digit[1] if seventh_digit else "0")
+                return clock.format_utc(time.astimezone(UTC), seventh_digit[1] if seventh_digit else "0")
         except (ValueError, OverflowError):
             raise ValidationError(f"The value '{value}' is not valid for {self.data_key}.") from None
         raise ValidationError("Date and time value must specify a time zone.")
