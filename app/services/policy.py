@@ -30,8 +30,6 @@ class Policy:
     """The status of a store that stored all instances, some with warnings (conformance §3.2)."""
     succeeded: str
     """The status word of an operation that succeeded (conformance §9.2)."""
-    bulk_update: bool
-    """Studies can be updated in bulk (conformance §12.1)."""
 
 
 V1: Final = Policy(
@@ -44,7 +42,6 @@ V1: Final = Policy(
     lists_warnings=False,
     warning_status=200,
     succeeded="completed",
-    bulk_update=False,
 )
 V2: Final = Policy(
     name="v2",
@@ -56,5 +53,4 @@ V2: Final = Policy(
     lists_warnings=True,
     warning_status=202,
     succeeded="succeeded",
-    bulk_update=True,
 )

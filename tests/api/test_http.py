@@ -1,4 +1,4 @@
-"""conformance §1 through HTTP: versions, headers, error bodies, health, CORS; and what is not logged."""
+"""Versions, headers, errors, log, health and CORS through HTTP (conformance §1)."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_a_slash_at_the_end_changes_nothing(client: FlaskClient) -> None:
 @pytest.mark.parametrize(
     "path", ["/v2/partitions/clinic-a%2Fstudies", "/v2%2fpartitions", "/v2/partitions/clinic-a/studies%2F1.2"]
 )
-def test_encoded_slashes_lead_nowhere(client: FlaskClient, path: str) -> None:
+def test_encoded_slashes_lead_to_no_route(client: FlaskClient, path: str) -> None:
     PartitionClient(client).stored(make_instance(study="1.2"))
     assert client.get(path).status_code == 404
     assert PartitionClient(client, path).store(make_instance(), path="").status_code == 404
@@ -139,7 +139,7 @@ def test_an_angle_bracket_in_the_query_is_400(client: FlaskClient, path: str, qu
 
 
 @pytest.mark.parametrize("host", ["a b", "<a>", "a@b", "a/b", "a:123456", "b\xfccher.example", '"'])
-def test_a_host_that_cannot_be_is_400(client: FlaskClient, host: str) -> None:
+def test_an_invalid_host_is_400(client: FlaskClient, host: str) -> None:
     response = client.get("/v2/partitions", headers={"Host": host})
     assert (response.status_code, response.text) == (400, f"The Host header '{host}' is invalid.")
 
@@ -252,7 +252,7 @@ def test_every_error_class_declares_a_status_of_the_conformance_statement() -> N
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: type(sample[0]).__name__)
 @pytest.mark.parametrize("settings", ["embedded"], indirect=True)
-def test_only_an_unavailable_store_says_when_to_retry(
+def test_every_503_and_no_other_answer_has_retry_after(
     serve: Serve, sample: tuple[errors.BulkheadError, int, str]
 ) -> None:
     error, status, _ = sample
@@ -271,7 +271,7 @@ def test_an_error_may_carry_headers_of_its_own(serve: Serve) -> None:
 # --- log ----------------------------------------------------------------------------------------------------------
 
 
-def test_one_line_a_request_with_the_route_and_not_its_values(client: FlaskClient) -> None:
+def test_one_log_line_per_request_with_the_route_and_without_its_values(client: FlaskClient) -> None:
     PartitionClient(client).stored(make_instance(study="2.25.1", patient_name="Doe^Jane", patient_id="SECRET"))
     with structlog.testing.capture_logs() as lines:
         response = PartitionClient(client).get("/studies/2.25.1/metadata?x=SECRET")

@@ -1,4 +1,4 @@
-"""Promise 1: no call in one partition reads, finds, counts, exports, changes or removes anything of another.
+"""Isolation: no call in one partition reads, finds, counts, exports, changes or deletes data of another partition.
 
 `CALLS` has a call for every partition route of the route table. A test compares the two.
 """
@@ -34,7 +34,7 @@ FORM = 'multipart/related; type="application/dicom"; boundary=b1'
 
 
 class Call(NamedTuple):
-    """A request below a partition, and the statuses it may answer with in one that has nothing of what it names."""
+    """A request below a partition. `unknown` are the statuses in a partition that has none of the named objects."""
 
     method: str
     path: str
@@ -99,12 +99,12 @@ every_call = pytest.mark.parametrize(
     [("embedded", name) for name in CALLS] + [("moto", name) for name in CALLS if not name.startswith("GET")],
     indirect=["settings"],
 )
-"""Reading calls read all alike; those that change something do it on both engines."""
+"""Calls that write run on both engines, calls that read on one: the engines share the code that reads."""
 
 READS = [call for name, call in CALLS.items() if name.startswith("GET")]
 
 
-class Archive:
+class PartitionedArchive:
     """A service with two partitions."""
 
     def __init__(self, exporter: Exporter) -> None:
@@ -124,8 +124,8 @@ class Archive:
         work(self.client)
         return response
 
-    def everything(self, prefix: str) -> list[tuple[int, bytes, str | None]]:
-        """What every reading call answers."""
+    def all_answers(self, prefix: str) -> list[tuple[int, bytes, str | None]]:
+        """The answer to every call that reads."""
         found = [self.send(prefix, call) for call in READS]
         boundary = [each.headers.get("Content-Type", "").partition("boundary=")[2].encode() for each in found]
         return [
@@ -141,7 +141,7 @@ class Archive:
 
 
 @pytest.fixture
-def archive(settings: Settings, engine: bootstrap.Engine, tmp_path: Path) -> Archive:
+def archive(settings: Settings, engine: bootstrap.Engine, tmp_path: Path) -> PartitionedArchive:
     """An archive with a study and a workitem in clinic-a."""
     place: ExportTarget
     if settings.engine == "aws":
@@ -150,7 +150,7 @@ def archive(settings: Settings, engine: bootstrap.Engine, tmp_path: Path) -> Arc
         settings = dataclasses.replace(settings, export_dir=tmp_path / "exports")
         engine = bootstrap.build_engine(settings)
         place = Folder(tmp_path / "exports")
-    made = Archive(Exporter(settings, engine, place))
+    made = PartitionedArchive(Exporter(settings, engine, place))
     made.fill(HERE, "A-1")
     made.add(HERE)
     return made
@@ -162,49 +162,49 @@ def test_every_partition_route_of_the_table_has_a_call() -> None:
 
 
 @every_call
-def test_what_is_only_here_is_not_there_and_stays(archive: Archive, name: str) -> None:
+def test_a_call_elsewhere_neither_finds_nor_changes_the_data_here(archive: PartitionedArchive, name: str) -> None:
     archive.fill(THERE, "B-1", study=OTHER, series=f"{OTHER}.1", instance=f"{OTHER}.2")
-    before = archive.everything(HERE)
+    before = archive.all_answers(HERE)
     response = archive.send(THERE, CALLS[name])
     assert response.status_code in CALLS[name].unknown
     assert b"A-1" not in response.data
-    assert archive.everything(HERE) == before
+    assert archive.all_answers(HERE) == before
 
 
 @every_call
-def test_what_is_called_the_same_is_another(archive: Archive, name: str) -> None:
+def test_equal_uids_in_two_partitions_are_different_objects(archive: PartitionedArchive, name: str) -> None:
     archive.fill(THERE, "B-1")
     archive.add(THERE)
-    before = archive.everything(HERE)
-    assert before != archive.everything(THERE)
+    before = archive.all_answers(HERE)
+    assert before != archive.all_answers(THERE)
     response = archive.send(THERE, CALLS[name])
     assert b"A-1" not in response.data
-    assert archive.everything(HERE) == before
+    assert archive.all_answers(HERE) == before
 
 
-def test_an_export_holds_its_own_partition_alone(archive: Archive) -> None:
+def test_an_export_contains_the_files_of_its_partition_only(archive: PartitionedArchive) -> None:
     archive.fill(THERE, "B-1")
     archive.send(THERE, CALLS["POST /export"])
     exported = [body for key, body in archive.exporter.place.files().items() if key.endswith(".dcm")]
     assert exported == [file("B-1")]
 
 
-def test_deleting_everything_there_leaves_all_here(archive: Archive) -> None:
+def test_a_delete_elsewhere_changes_nothing_here(archive: PartitionedArchive) -> None:
     archive.fill(THERE, "B-1")
-    before = archive.everything(HERE)
+    before = archive.all_answers(HERE)
     assert PartitionClient(archive.client, THERE).delete(S).status_code == 204
-    assert archive.everything(HERE) == before
+    assert archive.all_answers(HERE) == before
     archive.fill(THERE, "B-2")
-    assert archive.everything(HERE) == before
+    assert archive.all_answers(HERE) == before
 
 
 @pytest.mark.parametrize("name", ["CLINIC-A", "Clinic-a"])
-def test_a_partition_is_the_same_in_any_case(archive: Archive, name: str) -> None:
-    found = archive.everything(f"/v2/partitions/{name}")
-    assert found == archive.everything(HERE)
+def test_the_letter_case_of_a_partition_name_does_not_count(archive: PartitionedArchive, name: str) -> None:
+    found = archive.all_answers(f"/v2/partitions/{name}")
+    assert found == archive.all_answers(HERE)
 
 
 @pytest.mark.parametrize("name", ["clinic", "clinic-a2", "clinic-", "a", "1", "2"])
-def test_a_partition_whose_name_is_near_is_another(archive: Archive, name: str) -> None:
+def test_a_partition_with_a_similar_name_is_another_one(archive: PartitionedArchive, name: str) -> None:
     archive.fill(f"/v2/partitions/{name}", "B-1", study=OTHER)
-    assert b"A-1" not in b"".join(data for _, data, _ in archive.everything(f"/v2/partitions/{name}"))
+    assert b"A-1" not in b"".join(data for _, data, _ in archive.all_answers(f"/v2/partitions/{name}"))

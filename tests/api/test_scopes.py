@@ -18,8 +18,8 @@ one_engine = pytest.mark.parametrize("settings", ["embedded"], indirect=True)
 S, SE, I = "studies/2.25.1", "series/2.25.2", "instances/2.25.3"  # noqa: E741  # the letters of conformance §1.2
 
 
-class Route(NamedTuple):
-    """A method and a path below version and partition; `creates`: it makes the partition it names."""
+class SampleRoute(NamedTuple):
+    """A method and a path below version and partition. `creates`: the call creates the partition."""
 
     method: str
     path: str
@@ -27,37 +27,37 @@ class Route(NamedTuple):
 
 
 PARTITIONED = [
-    Route("POST", "studies", creates=True),
-    Route("POST", S, creates=True),
-    Route("GET", "studies"),
-    Route("GET", "series"),
-    Route("GET", "instances"),
-    Route("GET", f"{S}/series"),
-    Route("GET", f"{S}/instances"),
-    Route("GET", f"{S}/{SE}/instances"),
-    *(Route(method, path) for method in ("GET", "DELETE") for path in (S, f"{S}/{SE}", f"{S}/{SE}/{I}")),
-    *(Route("GET", f"{path}/metadata") for path in (S, f"{S}/{SE}", f"{S}/{SE}/{I}")),
-    *(Route("GET", f"{S}/{SE}/{I}/{rest}") for rest in ("frames", "frames/1", "frames/1/rendered", "rendered")),
-    Route("POST", "workitems?2.25.9", creates=True),
-    Route("GET", "workitems"),
-    Route("GET", "workitems/2.25.9"),
-    Route("POST", "workitems/2.25.9?2.25.8"),
-    Route("PUT", "workitems/2.25.9/state"),
-    Route("POST", "workitems/2.25.9/cancelrequest"),
-    Route("POST", "export"),
-    Route("POST", "studies/$bulkUpdate"),
+    SampleRoute("POST", "studies", creates=True),
+    SampleRoute("POST", S, creates=True),
+    SampleRoute("GET", "studies"),
+    SampleRoute("GET", "series"),
+    SampleRoute("GET", "instances"),
+    SampleRoute("GET", f"{S}/series"),
+    SampleRoute("GET", f"{S}/instances"),
+    SampleRoute("GET", f"{S}/{SE}/instances"),
+    *(SampleRoute(method, path) for method in ("GET", "DELETE") for path in (S, f"{S}/{SE}", f"{S}/{SE}/{I}")),
+    *(SampleRoute("GET", f"{path}/metadata") for path in (S, f"{S}/{SE}", f"{S}/{SE}/{I}")),
+    *(SampleRoute("GET", f"{S}/{SE}/{I}/{rest}") for rest in ("frames", "frames/1", "frames/1/rendered", "rendered")),
+    SampleRoute("POST", "workitems?2.25.9", creates=True),
+    SampleRoute("GET", "workitems"),
+    SampleRoute("GET", "workitems/2.25.9"),
+    SampleRoute("POST", "workitems/2.25.9?2.25.8"),
+    SampleRoute("PUT", "workitems/2.25.9/state"),
+    SampleRoute("POST", "workitems/2.25.9/cancelrequest"),
+    SampleRoute("POST", "export"),
+    SampleRoute("POST", "studies/$bulkUpdate"),
 ]
 
 BASE = [
-    Route("GET", "changefeed"),
-    Route("GET", "changefeed/latest"),
-    Route("GET", "extendedquerytags"),
-    Route("POST", "extendedquerytags"),
-    Route("GET", "extendedquerytags/PatientAge"),
-    Route("PATCH", "extendedquerytags/PatientAge"),
-    Route("DELETE", "extendedquerytags/PatientAge"),
-    Route("GET", "extendedquerytags/PatientAge/errors"),
-    Route("GET", "operations/" + "0" * 32),
+    SampleRoute("GET", "changefeed"),
+    SampleRoute("GET", "changefeed/latest"),
+    SampleRoute("GET", "extendedquerytags"),
+    SampleRoute("POST", "extendedquerytags"),
+    SampleRoute("GET", "extendedquerytags/PatientAge"),
+    SampleRoute("PATCH", "extendedquerytags/PatientAge"),
+    SampleRoute("DELETE", "extendedquerytags/PatientAge"),
+    SampleRoute("GET", "extendedquerytags/PatientAge/errors"),
+    SampleRoute("GET", "operations/" + "0" * 32),
 ]
 
 BODIES = {
@@ -75,7 +75,7 @@ UNKNOWN = "Specified PartitionName nobody doesn't exist."
 OFF = "Data partitions capability is disabled."
 
 
-def call(client: FlaskClient, prefix: str, route: Route) -> tuple[int, str]:
+def call(client: FlaskClient, prefix: str, route: SampleRoute) -> tuple[int, str]:
     """Status and body of a call."""
     body, content_type = BODIES.get(route.path, (b"{}", "application/json"))
     given = {"data": body, "content_type": content_type} if route.method in ("POST", "PUT", "PATCH") else {}
@@ -85,24 +85,24 @@ def call(client: FlaskClient, prefix: str, route: Route) -> tuple[int, str]:
 
 
 def names(client: FlaskClient) -> set[str]:
-    """The partitions there are."""
+    """The names of all partitions."""
     return {each["partitionName"] for each in client.get("/v2/partitions").json}
 
 
 def is_served(answer: tuple[int, str]) -> bool:
-    """Whether the call came past routes and partitions: what it then found is its own affair."""
+    """Whether a route and a partition were found. The answer of the handler does not matter."""
     status, text = answer
     return status != 405 and text not in (MISSING, INVALID, UNKNOWN, OFF) and "requested URL was not found" not in text
 
 
-def described(route: Route) -> str:
+def described(route: SampleRoute) -> str:
     return f"{route.method} {route.path}"
 
 
 @one_engine
 @pytest.mark.parametrize("version", ["/v2", "/v1", ""])
 @pytest.mark.parametrize("route", PARTITIONED, ids=described)
-def test_partitioned_resources_with_partitions_on(client: FlaskClient, route: Route, version: str) -> None:
+def test_partitioned_resources_with_partitions_on(client: FlaskClient, route: SampleRoute, version: str) -> None:
     if version == "/v1" and "bulkUpdate" in route.path:
         pytest.skip("bulk updates are of version 2 alone")
     assert call(client, version, route) == (400, MISSING)
@@ -119,7 +119,7 @@ def test_partitioned_resources_with_partitions_on(client: FlaskClient, route: Ro
 
 @one_engine
 @pytest.mark.parametrize("route", PARTITIONED, ids=described)
-def test_partitioned_resources_with_partitions_off(serve: Serve, route: Route) -> None:
+def test_partitioned_resources_with_partitions_off(serve: Serve, route: SampleRoute) -> None:
     client = serve(enable_data_partitions=False)
     assert is_served(call(client, "/v2", route))
     assert call(client, "/v2/partitions/Microsoft.Default", route) == (400, OFF)
@@ -129,7 +129,7 @@ def test_partitioned_resources_with_partitions_off(serve: Serve, route: Route) -
 @pytest.mark.parametrize("version", ["/v2", "/v1", ""])
 @pytest.mark.parametrize("enabled", [True, False], ids=["on", "off"])
 @pytest.mark.parametrize("route", BASE, ids=described)
-def test_base_resources_are_in_no_partition(serve: Serve, route: Route, enabled: bool, version: str) -> None:
+def test_base_resources_are_in_no_partition(serve: Serve, route: SampleRoute, enabled: bool, version: str) -> None:
     client = serve(enable_data_partitions=enabled)
     assert is_served(call(client, version, route))
     inside = call(client, f"{version}/partitions/Microsoft.Default", route)
@@ -140,18 +140,18 @@ def test_base_resources_are_in_no_partition(serve: Serve, route: Route, enabled:
 @one_engine
 def test_the_list_of_partitions(serve: Serve, client: FlaskClient) -> None:
     assert names(client) == {"Microsoft.Default"}
-    assert call(client, "/v2/partitions/Microsoft.Default", Route("GET", "partitions"))[0] == 404
+    assert call(client, "/v2/partitions/Microsoft.Default", SampleRoute("GET", "partitions"))[0] == 404
     response = serve(enable_data_partitions=False).get("/v2/partitions")
     assert (response.status_code, response.text) == (400, OFF)
 
 
 def test_every_route_of_the_table_is_in_these_lists() -> None:
-    for scope, routes in ((Scope.PARTITION, PARTITIONED), (Scope.BASE, [*BASE, Route("GET", "partitions")])):
+    for scope, routes in ((Scope.PARTITION, PARTITIONED), (Scope.BASE, [*BASE, SampleRoute("GET", "partitions")])):
         templates = {(route.method, path) for route in ROUTES if route.scope is scope for path in route.paths}
         assert {_template(route, templates) for route in routes} == templates
 
 
-def _template(route: Route, templates: set[tuple[str, str]]) -> tuple[str, str]:
+def _template(route: SampleRoute, templates: set[tuple[str, str]]) -> tuple[str, str]:
     """The method and the template of the route table that a route of these lists matches."""
     path = "/" + route.path.partition("?")[0]
     matching = [

@@ -1,4 +1,4 @@
-"""JSON with comments and trailing commas; nothing hostile takes long."""
+"""JSON with comments and trailing commas. Hostile input takes no longer than other input."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def read(data: bytes) -> Any:
         (b'[{"a": 18446744073709551615}, {"a": -1.5e3}]', [{"a": 18446744073709551615}, {"a": -1500.0}]),
     ],
 )
-def test_what_is_let_pass(data: bytes, document: Any) -> None:
+def test_comments_and_trailing_commas_are_accepted(data: bytes, document: Any) -> None:
     assert read(data) == document
 
 
@@ -47,13 +47,13 @@ def test_what_is_let_pass(data: bytes, document: Any) -> None:
         *("[1]".encode("utf-16"), b"[" * 100_000, b"[" * 1020 + b"]" * 1020),
     ],
 )
-def test_what_is_not(data: bytes) -> None:
+def test_bad_syntax_is_refused(data: bytes) -> None:
     with pytest.raises(InvalidRequest, match=r"The syntax of the request body is invalid."):
         read(data)
 
 
 @pytest.mark.parametrize("data", [b'{"a":1,"b":2,"a":3}', b'[{"b":[{"a":{}, /**/ "\\u0061":{}},]}]'])
-def test_a_member_is_given_once(data: bytes) -> None:
+def test_a_member_given_twice_is_refused(data: bytes) -> None:
     with pytest.raises(InvalidRequest, match=r"The field 'a' in request body is invalid: It is given twice."):
         read(data)
 
@@ -69,7 +69,7 @@ LEAVES = st.none() | st.booleans() | st.text() | st.integers(-9, 9)
 
 
 @given(st.recursive(LEAVES, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)))
-def test_json_stays_as_it_is(document: Any) -> None:
+def test_valid_json_is_not_changed(document: Any) -> None:
     data = orjson.dumps(document)
     assert read(data) == document
     assert read(b"//\n" + data) == document

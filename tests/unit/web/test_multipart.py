@@ -1,4 +1,4 @@
-"""The multipart reader: what it yields, however the bytes arrive, and what it refuses."""
+"""The multipart reader: the parts that it yields, for chunks of any size, and the bodies that it refuses."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from app.web.multipart import MultipartReader
 LIMIT = 1 << 31
 
 
-class Pieces:
-    """A source that hands out its bytes in the given pieces."""
+class ChunkedSource:
+    """A source that returns its bytes in the given chunks."""
 
     def __init__(self, pieces: list[bytes]) -> None:
         self._pieces = [piece for piece in pieces if piece]
@@ -52,14 +52,14 @@ def test_a_part_and_its_type() -> None:
     ],
     ids=["preamble and epilogue", "preamble with a longer boundary", "leading line", "padding", "bare LF", "after end"],
 )
-def test_what_surrounds_a_part_is_passed_over(body: bytes) -> None:
+def test_bytes_around_the_parts_are_skipped(body: bytes) -> None:
     assert parts(body) == [(None, b"DATA")]
 
 
 @pytest.mark.parametrize(
     "data", [b"", b"\r\n", b"--bX", b"\r\n--", b"\r\n--bX", b"\n--b--", b"\r\n-", b"\r", b"\0" * 100, b"\r\n--b x"]
 )
-def test_what_only_looks_like_a_boundary_is_data(data: bytes) -> None:
+def test_data_that_resembles_a_boundary_is_data(data: bytes) -> None:
     body = b"--b\r\nContent-Type: t\r\n\r\n" + data + b"\r\n--b\r\n\r\nNEXT\r\n--b--"
     assert parts(body) == [("t", data), (None, b"NEXT")]
 
@@ -67,7 +67,7 @@ def test_what_only_looks_like_a_boundary_is_data(data: bytes) -> None:
 @pytest.mark.parametrize("size", [1, 2, 3, 5, 7, 1000])
 def test_an_empty_part_without_its_empty_line_does_not_swallow_the_next(size: int) -> None:
     body = b"--b\r\nContent-Type: t\r\n\r\n--b\r\n\r\nDATA\r\n--b\r\n\r\n--b--"
-    source = Pieces([body[at : at + size] for at in range(0, len(body), size)])
+    source = ChunkedSource([body[at : at + size] for at in range(0, len(body), size)])
     found = [(part.content_type, part.read()) for part in MultipartReader(source, "b", LIMIT)]
     assert found == [("t", b""), (None, b"DATA"), (None, b"")]
 
@@ -98,7 +98,7 @@ def test_no_parts() -> None:
         b"--b\r\n" + b"X: x\r\n" * 100_000,
     ],
 )
-def test_what_is_not_multipart_is_refused(body: bytes) -> None:
+def test_a_malformed_body_is_refused(body: bytes) -> None:
     with pytest.raises(InvalidRequest):
         parts(body)
 
@@ -111,7 +111,7 @@ def test_a_part_over_its_limit_is_refused_and_one_at_its_limit_is_not() -> None:
         next(reader).read()
 
 
-def test_a_part_that_nobody_reads_still_counts() -> None:
+def test_the_limit_applies_to_a_part_that_is_not_read() -> None:
     reader = iter(MultipartReader(BytesIO(b"--b\r\n\r\n123456\r\n--b--"), "b", 5))
     next(reader)
     with pytest.raises(TooLarge):
@@ -124,9 +124,9 @@ def test_too_many_parts_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         parts(b"--b\r\n\r\n\r\n" * 3 + b"--b--")
 
 
-def test_reads_are_full_until_the_end_and_what_is_left_is_skipped() -> None:
+def test_reads_are_full_until_the_end_and_the_unread_rest_is_skipped() -> None:
     body = b"--b\r\n\r\n" + b"x" * 10 + b"\r\n--b\r\n\r\nNEXT\r\n--b--"
-    reader = iter(MultipartReader(Pieces([body[i : i + 3] for i in range(0, len(body), 3)]), "b", LIMIT))
+    reader = iter(MultipartReader(ChunkedSource([body[i : i + 3] for i in range(0, len(body), 3)]), "b", LIMIT))
     first = next(reader)
     assert [first.read(4), first.read(0), first.read(4)] == [b"xxxx", b"", b"xxxx"]
     second = next(reader)
@@ -135,7 +135,7 @@ def test_reads_are_full_until_the_end_and_what_is_left_is_skipped() -> None:
     assert next(reader, None) is None
 
 
-def test_ten_thousand_parts_cost_as_many_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_steps_grow_linearly_with_the_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """The buffer is rebuilt once a chunk, not once a part."""
     fills = []
     fill = MultipartReader._fill
@@ -172,7 +172,7 @@ def test_any_chunking_yields_the_same_parts(
     body += b"--b--" + epilogue
     cuts = chunking.draw(st.lists(st.integers(0, len(body)), max_size=12).map(sorted) | st.just(list(range(len(body)))))
     pieces = [body[start:end] for start, end in zip([0, *cuts], [*cuts, len(body)], strict=True)]
-    reader = MultipartReader(Pieces(pieces), "b", LIMIT)
+    reader = MultipartReader(ChunkedSource(pieces), "b", LIMIT)
     assert [(part.content_type, part.read()) for part in reader] == contents
 
 

@@ -1,4 +1,4 @@
-"""The Accept matrix of conformance §4.2, row by row, and the JSON rule of conformance §1.7."""
+"""Content negotiation: every row of the tables of conformance §4.2, and the JSON rule of §1.7."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_an_entry_of_the_matrix(matrix: tuple[Representation, ...], accept: str 
         (RENDERED, DICOM),
     ],
 )
-def test_what_the_matrix_lacks_is_not_acceptable(matrix: tuple[Representation, ...], accept: str) -> None:
+def test_an_entry_outside_the_matrix_is_not_acceptable(matrix: tuple[Representation, ...], accept: str) -> None:
     with pytest.raises(NotAcceptable, match=r"^The request headers are not acceptable$"):
         acceptable_offers(matrix, accept)
 
@@ -119,7 +119,7 @@ def test_what_the_matrix_lacks_is_not_acceptable(matrix: tuple[Representation, .
         (f"{DICOM}; transfer-syntax={JPEG_2000}; q=1.0, */*; q=0.2", [(False, JPEG_2000), (True, "*")]),
     ],
 )
-def test_quality_then_as_stored_then_order(accept: str, order: list[tuple[bool, str]]) -> None:
+def test_the_order_is_quality_then_as_stored_then_the_header(accept: str, order: list[tuple[bool, str]]) -> None:
     assert [(offer.multipart, offer.transfer_syntax) for offer in acceptable_offers(FILE, accept)] == order
 
 
@@ -127,7 +127,7 @@ def test_only_a_named_transfer_syntax_is_stated() -> None:
     assert [acceptable_offers(FILES, related(DICOM, syntax))[0].stated for syntax in (None, EXPLICIT)] == [False, True]
 
 
-def test_an_offer_that_cannot_be_given_makes_way_for_the_next() -> None:
+def test_an_offer_that_cannot_be_produced_is_followed_by_the_next() -> None:
     def answer(offer: Offer) -> str:
         if offer.transfer_syntax == JPEG_2000:
             raise NotAcceptable("no codec")
@@ -200,6 +200,6 @@ def test_no_header_breaks_the_negotiation(header: str, matrix: tuple[Representat
     "hostile", ['"\\"' * 50_000, '"' * 50_000, ";" * 50_000, "a,;" * 50_000, "a;b" * 50_000, " " * 50_000]
 )
 def test_a_hostile_header_costs_little(hostile: str) -> None:
-    """Anything but linear would run into the suite's timeout."""
+    """Only linear time stays within the timeout of a test."""
     list(media.accept_entries(hostile))
     media.parse(hostile)
