@@ -83,7 +83,7 @@ class ChangeFeed:
         """Return the rows of those instances that exist: one batched read for each partition."""
         current: dict[_Uids, InstanceRow] = {}
         for partition, group in groupby(sorted(entries, key=lambda each: each.partition), lambda each: each.partition):
-            found = self._instances.many(partition, ((each.study, each.series, each.instance) for each in group))
+            found = self._instances.find_many(partition, ((each.study, each.series, each.instance) for each in group))
             current |= {(partition, *uids): row for uids, row in found.items()}
         return current
 

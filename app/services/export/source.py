@@ -73,7 +73,7 @@ class ExportSource:
     def _rows(self, partition: int, identifiers: Sequence[ExportIdentifier]) -> dict[Uids, InstanceRow]:
         """Return the rows of those identifiers that name instances: one batched read."""
         wanted = (_uids(each.path) for each in identifiers if len(each.path) == len(_LEVELS))
-        return self._instances.many(partition, wanted)
+        return self._instances.find_many(partition, wanted)
 
     def _exists(self, partition: int, path: tuple[str, ...]) -> bool:
         return self._pages.exists(partition, path[0], path[1] if len(path) > 1 else None)

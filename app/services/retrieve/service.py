@@ -66,7 +66,7 @@ class Retrieve:
 
     def _current(self, partition: Partition, study: str, series: str | None, instance: str | None) -> list[InstanceRow]:
         if series and instance:
-            row = self._instances.one(partition.key, study, series, instance)
+            row = self._instances.find(partition.key, study, series, instance)
             if row is None:
                 raise NotFound("instance")
             return [row]

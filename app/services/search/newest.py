@@ -46,5 +46,5 @@ class NewestInstances:
         newest_documents = self._parallel(partial(self._documents.newest_of, partition), studies)
         newest = {study: found for study, found in zip(studies, newest_documents, strict=True) if found}
         uids = ((study, found.series, found.instance) for study, found in newest.items())
-        rows = self._instances.many(partition, uids).values()
+        rows = self._instances.find_many(partition, uids).values()
         return {row.study: row for row in rows if row.watermark == newest[row.study].watermark}

@@ -36,10 +36,10 @@ class Instances:
     def __init__(self, table: Table) -> None:
         self._table = table
 
-    def one(self, partition: int, study: str, series: str, instance: str) -> InstanceRow | None:
+    def find(self, partition: int, study: str, series: str, instance: str) -> InstanceRow | None:
         """Return an instance, None if it does not exist. This is one read of three keys."""
         uids = (study, series, instance)
-        return self.many(partition, [uids]).get(uids)
+        return self.find_many(partition, [uids]).get(uids)
 
     def view(self, partition: int, study: str, series: str | None = None) -> StudyView:
         """Return a study with its visible series and instances, or with one series and its instances.
@@ -107,7 +107,7 @@ class Instances:
         visible = self.series_view(partition, study).series
         return sum(self._table.count(pk, keys.instances_of(each)) for each in visible)
 
-    def many(self, partition: int, wanted: Iterable[Uids]) -> dict[Uids, InstanceRow]:
+    def find_many(self, partition: int, wanted: Iterable[Uids]) -> dict[Uids, InstanceRow]:
         """Return those of many instances that exist, by study, series and instance UID. This is one batched read."""
         snapshot = Snapshot.read(self._table, partition, wanted)
         return {uids: snapshot.visible_instance(uids) for uids in snapshot.instances if snapshot.exists(uids)}
