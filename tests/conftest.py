@@ -17,6 +17,7 @@ from app.engines.aws import clients
 from app.engines.embedded import commits
 from app.settings import Settings
 from tests.support.aws import mocked_aws
+from tests.support.faults import Faults
 from tests.support.selection import ENGINES
 
 if TYPE_CHECKING:
@@ -75,10 +76,16 @@ def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
-def engine(settings: Settings) -> bootstrap.Engine:
-    """An empty archive."""
+def faults() -> Faults:
+    """The faults of the engine. A test adds rules to let calls to the table, the blob store or the queue fail."""
+    return Faults()
+
+
+@pytest.fixture
+def engine(settings: Settings, faults: Faults) -> bootstrap.Engine:
+    """An empty archive, under the rules of `faults`."""
     bootstrap.initialise(settings)
-    return bootstrap.build_engine(settings)
+    return faults.wrap(bootstrap.build_engine(settings))
 
 
 Serve = Callable[..., FlaskClient]
@@ -86,7 +93,7 @@ Serve = Callable[..., FlaskClient]
 
 @pytest.fixture
 def serve(settings: Settings, engine: bootstrap.Engine) -> Serve:
-    """Starts the service on the archive, with settings that differ as told; may be called again."""
+    """Return a function that starts the service on the archive, with other settings if given. Each call is a process."""
 
     def start(**different: Any) -> FlaskClient:
         return create_app(dataclasses.replace(settings, **different), engine).test_client()

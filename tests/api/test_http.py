@@ -10,13 +10,13 @@ import pytest
 import structlog
 from flask.testing import FlaskClient
 
-from app import bootstrap, errors
-from app.errors import StorageUnavailable
+from app import errors
 from app.services.health import HealthCheck
 from app.services.update.service import ChangesRefused
 from app.storage.table.retry import RetriesExhausted
 from tests.conftest import Serve
 from tests.support.dicomweb import PartitionClient
+from tests.support.faults import FOR_EVER, Faults, Rule, fail
 from tests.support.instances import make_instance
 
 INTERNAL = (
@@ -236,11 +236,8 @@ def _raising(serve: Serve, error: Exception) -> Any:
     return app.test_client().get("/broken")
 
 
-def test_a_failing_store_is_503(client: FlaskClient, engine: bootstrap.Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: Any, **__: Any) -> None:
-        raise StorageUnavailable
-
-    monkeypatch.setattr(type(engine.table), "query", fail)
+def test_a_failing_store_is_503(client: FlaskClient, faults: Faults) -> None:
+    faults.add(Rule(fail(), operation="table.query", times=FOR_EVER))
     response = client.get("/v2/partitions")
     assert (response.status_code, response.text) == (503, "The data store operation failed.")
     assert response.headers["Retry-After"] == "5"
@@ -307,23 +304,15 @@ def test_health(client: FlaskClient) -> None:
     ]
 
 
-def test_health_is_cached(client: FlaskClient, engine: bootstrap.Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_health_is_cached(client: FlaskClient, faults: Faults) -> None:
     assert client.get("/health/check").status_code == 200
 
-    def fail(*_: Any, **__: Any) -> None:
-        raise StorageUnavailable
-
-    monkeypatch.setattr(type(engine.table), "get", fail)
+    faults.add(Rule(fail(), operation="table.get", times=FOR_EVER))
     assert client.get("/health/check").status_code == 200
 
 
-def test_a_failing_backend_is_503(
-    client: FlaskClient, engine: bootstrap.Engine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(*_: Any, **__: Any) -> None:
-        raise StorageUnavailable
-
-    monkeypatch.setattr(type(engine.table), "get", fail)
+def test_a_failing_backend_is_503(client: FlaskClient, faults: Faults) -> None:
+    faults.add(Rule(fail(), operation="table.get", times=FOR_EVER))
     response = client.get("/health/check")
     assert response.status_code == 503
     body = response.get_json()
@@ -332,13 +321,8 @@ def test_a_failing_backend_is_503(
     assert (statuses["table"], statuses["bucket"]) == ("Unhealthy", "Healthy")
 
 
-def test_without_its_queue_the_service_is_degraded(
-    client: FlaskClient, engine: bootstrap.Engine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(*_: Any, **__: Any) -> None:
-        raise StorageUnavailable
-
-    monkeypatch.setattr(type(engine.table), "write", fail)
+def test_without_its_queue_the_service_is_degraded(client: FlaskClient, faults: Faults) -> None:
+    faults.add(Rule(fail(), operation="queue.*", times=FOR_EVER))
     response = client.get("/health/check")
     assert (response.status_code, response.get_json()["overallStatus"]) == (200, "Degraded")
     assert response.get_json()["details"][-2] == {
@@ -349,15 +333,10 @@ def test_without_its_queue_the_service_is_degraded(
     }
 
 
-def test_an_excluded_check_does_not_count(
-    serve: Serve, engine: bootstrap.Engine, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_excluded_check_does_not_count(serve: Serve, faults: Faults) -> None:
     client = serve(health_exclude=("table",))
 
-    def fail(*_: Any, **__: Any) -> None:
-        raise StorageUnavailable
-
-    monkeypatch.setattr(type(engine.table), "get", fail)
+    faults.add(Rule(fail(), operation="table.get", times=FOR_EVER))
     response = client.get("/health/check")
     assert response.status_code == 200
     assert "table" not in {check["name"] for check in response.get_json()["details"]}

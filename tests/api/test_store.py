@@ -12,10 +12,10 @@ import pytest
 from flask.testing import FlaskClient
 from pydicom.dataelem import DataElement
 
-from app import bootstrap
-from app.errors import IDENTIFIER_RULE, ConfigurationError, StorageUnavailable
+from app.errors import IDENTIFIER_RULE, ConfigurationError
 from tests.conftest import Serve
 from tests.support.dicomweb import AS_STORED, DICOM_JSON, PartitionClient, comments, items, parts, related, value
+from tests.support.faults import Faults, Rule, fail
 from tests.support.instances import CT_STORAGE, IMPLICIT_LITTLE, ct, make_instance, uid
 from tests.support.raw_elements import element, item, part10
 
@@ -416,16 +416,10 @@ def test_after_a_delete_the_same_may_be_stored(clinic: PartitionClient) -> None:
     assert parts(clinic.get("/studies/2.25.1", AS_STORED))[0].body == file
 
 
-def test_a_store_that_fails_below_is_272_and_may_be_tried_again(
-    clinic: PartitionClient, engine: bootstrap.Engine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(*_: Any, **__: Any) -> None:
-        raise StorageUnavailable
-
+def test_a_store_that_fails_below_is_272_and_may_be_tried_again(clinic: PartitionClient, faults: Faults) -> None:
     file = make_instance(instance="2.25.3")
-    with monkeypatch.context() as patch:
-        patch.setattr(type(engine.blobs), "put", fail)
-        response = clinic.store(file)
+    faults.add(Rule(fail(), operation="blobs.put"))
+    response = clinic.store(file)
     assert response.status_code == 409
     (item,) = items(dataset(response), FAILED)
     assert (value(item, REASON), value(item, "00081155")) == (272, "2.25.3")

@@ -14,10 +14,9 @@ import structlog
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from app import bootstrap
-from app.errors import Conflict
 from tests.conftest import Serve
 from tests.support.dicomweb import DICOM_JSON
+from tests.support.faults import FOR_EVER, Faults, Rule, contention, run
 from tests.support.workitems import CODE, COMPLETE, PERFORMED, sequence, state, text, workitem
 from tests.support.worklist import WorklistClient
 
@@ -128,16 +127,11 @@ def test_a_duplicate_is_409(worklist: WorklistClient) -> None:
     assert worklist.dataset(U)["00100020"] == text("LO", "P9")
 
 
-def test_a_creation_that_others_keep_from_ending_is_503(
-    worklist: WorklistClient, engine: bootstrap.Engine, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_creation_that_others_keep_from_ending_is_503(worklist: WorklistClient, faults: Faults) -> None:
     worklist.get()
     worklist.add("2.25.1")
 
-    def contended(*_: Any) -> None:
-        raise Conflict(None)
-
-    monkeypatch.setattr(engine.table, "write", contended)
+    faults.add(Rule(contention(), operation="table.write", times=FOR_EVER))
     response = worklist.add(U)
     assert (response.status_code, response.text) == (503, "The data store operation failed.")
 
@@ -319,31 +313,20 @@ def test_what_an_update_is_refused_for(worklist: WorklistClient) -> None:
     assert bad.headers["Warning"].startswith("299 localhost: \"Dicom element 'TransactionUid'")
 
 
-def test_an_update_that_another_writer_overtakes_is_409(
-    worklist: WorklistClient, engine: bootstrap.Engine, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_update_that_another_writer_overtakes_is_409(worklist: WorklistClient, faults: Faults) -> None:
     worklist.add(U)
-    write = engine.table.write
-
-    def overtaken(*changes: Any) -> None:
-        monkeypatch.setattr(engine.table, "write", write)
-        assert worklist.update(U, {"00741204": text("LO", "First")}).status_code == 200
-        write(*changes)
-
-    monkeypatch.setattr(engine.table, "write", overtaken)
+    first: list[TestResponse] = []
+    update = run(lambda: first.append(worklist.update(U, {"00741204": text("LO", "First")})))
+    faults.add(Rule(update, operation="table.write"))
     says(worklist.update(U, {"00741204": text("LO", "Second")}), 409, INCONSISTENT, warns=True)
+    assert first[0].status_code == 200
     assert worklist.dataset(U)["00741204"] == text("LO", "First")
 
 
-def test_a_workitem_that_others_keep_writing_is_busy(
-    worklist: WorklistClient, engine: bootstrap.Engine, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_workitem_that_others_keep_writing_is_busy(worklist: WorklistClient, faults: Faults) -> None:
     worklist.add(U)
 
-    def contended(*_: Any) -> None:
-        raise Conflict(None)
-
-    monkeypatch.setattr(engine.table, "write", contended)
+    faults.add(Rule(contention(), operation="table.write", times=FOR_EVER))
     busy = "The workitem instance is currently being updated. Please try again later."
     says(worklist.update(U, {"00741204": text("LO", "Other")}), 400, busy, warns=True)
 

@@ -27,6 +27,7 @@ from tests.support.faults import (
     Killed,
     Rule,
     conflict,
+    contention,
     delay,
     fail,
     kill,
@@ -114,6 +115,14 @@ def test_a_conflict_names_the_key_and_writes_nothing(table: FaultyTable, faults:
         table.write(put(A), put(B))
     assert caught.value.key == A
     assert list(table.query(A.pk)) == []
+
+
+def test_contention_names_no_key(table: FaultyTable, faults: Faults) -> None:
+    faults.add(Rule(contention(), operation="table.write"))
+    with pytest.raises(Conflict) as caught:
+        table.write(put(A))
+    assert caught.value.key is None
+    assert table.get(A) is None
 
 
 def test_after_a_kill_nothing_passes_until_the_process_is_started_again(

@@ -140,6 +140,11 @@ def conflict() -> Effect:
     return effect
 
 
+def contention() -> Effect:
+    """Raise `Conflict` without a key. DynamoDB refuses a write so while another transaction writes the same item."""
+    return fail(Conflict(None))
+
+
 def kill() -> Effect:
     """End the process. Every later call through the same `Faults` raises `Killed` too, until `revive`."""
 

@@ -16,10 +16,10 @@ from app.dicom.worklist import states
 from app.dicom.worklist.search_attributes import FILTERS, MAX_VALUES, STATE
 from app.errors import Conflict, InvalidWorkitem, StorageUnavailable, TooLarge
 from app.storage.table import keys
-from app.storage.table.ports import MAX_CHANGES, Put
+from app.storage.table.ports import MAX_CHANGES, Put, Table
 from app.storage.worklist.search import WorklistSearch
 from app.storage.worklist.workitems import MAX_DATASET_BYTES, WorkitemRow, Workitems, postings
-from tests.support.faults import Faults, FaultyTable, Killed, Rule, kill
+from tests.support.faults import Faults, Killed, Rule, kill
 from tests.support.workitems import name, requested, sequence, text, workitem
 
 P = 7
@@ -34,12 +34,12 @@ def faults() -> Faults:
 
 
 @pytest.fixture
-def table(engine: Engine, faults: Faults) -> FaultyTable:
-    return FaultyTable(engine.table, faults)
+def table(engine: Engine) -> Table:
+    return engine.table
 
 
 @pytest.fixture
-def workitems(table: FaultyTable) -> Workitems:
+def workitems(table: Table) -> Workitems:
     return Workitems(table)
 
 
@@ -58,7 +58,7 @@ def move(workitems: Workitems, number: int, state: str) -> None:
     workitems.change(row, row.dataset() | {STATE: text("CS", state)}, "2.25.9")
 
 
-def search(table: FaultyTable, *parameters: tuple[str, str]) -> list[str]:
+def search(table: Table, *parameters: tuple[str, str]) -> list[str]:
     query = parse_query(Level.INSTANCE, None, None, parameters, Catalogue(attributes=FILTERS, sequences=True))
     return [row.workitem for row in WorklistSearch(table).run(P, query)]
 
@@ -73,7 +73,7 @@ def posted_states(engine: Engine) -> set[tuple[str, str]]:
 
 
 def test_each_change_is_one_write_that_moves_the_workitem_between_states(
-    table: FaultyTable, faults: Faults, workitems: Workitems, engine: Engine
+    table: Table, faults: Faults, workitems: Workitems, engine: Engine
 ) -> None:
     workitems.add(P, "2.25.1", dataset(1))
     assert posted_states(engine) == {("scheduled", "2.25.1")}
@@ -129,7 +129,7 @@ def many(first: int, count: int = MAX_VALUES) -> JsonDataset:
 
 @pytest.mark.parametrize("killed", range(4))
 def test_more_postings_than_fit_in_a_write(
-    table: FaultyTable, faults: Faults, workitems: Workitems, engine: Engine, killed: int
+    table: Table, faults: Faults, workitems: Workitems, engine: Engine, killed: int
 ) -> None:
     """The change is killed before each of its writes in turn. A search finds what is stored."""
     workitems.add(P, "2.25.1", dataset(1, T0040A370=many(0)))
@@ -146,13 +146,13 @@ def test_more_postings_than_fit_in_a_write(
         assert (search(table, ("0040A370.00080050", accession)) == ["2.25.1"]) is exists
 
 
-def test_only_the_first_values_in_a_sequence_have_postings(table: FaultyTable, workitems: Workitems) -> None:
+def test_only_the_first_values_in_a_sequence_have_postings(table: Table, workitems: Workitems) -> None:
     workitems.add(P, "2.25.1", dataset(1, T0040A370=many(0, MAX_VALUES + 1)))
     assert search(table, ("0040A370.00080050", f"A{MAX_VALUES - 1}")) == ["2.25.1"]
     assert search(table, ("0040A370.00080050", f"A{MAX_VALUES}")) == []
 
 
-def test_a_dataset_that_is_too_large_is_refused(table: FaultyTable, faults: Faults, workitems: Workitems) -> None:
+def test_a_dataset_that_is_too_large_is_refused(table: Table, faults: Faults, workitems: Workitems) -> None:
     with pytest.raises(TooLarge):
         workitems.add(P, "2.25.1", dataset(1, T00400400=text("LT", "x" * MAX_DATASET_BYTES)))
     noise = random.Random(1).randbytes(500_000).hex()
@@ -176,7 +176,7 @@ def test_a_damaged_document_is_detected(workitems: Workitems, engine: Engine) ->
 
 
 @pytest.mark.parametrize("settings", ["embedded"], indirect=True)
-def test_a_search_by_state_does_not_read_other_states(table: FaultyTable, faults: Faults, workitems: Workitems) -> None:
+def test_a_search_by_state_does_not_read_other_states(table: Table, faults: Faults, workitems: Workitems) -> None:
     for number in range(1, 301):
         workitems.add(P, f"2.25.{number}", dataset(number))
     for number in (5, 150, 290):
@@ -190,7 +190,7 @@ def test_a_search_by_state_does_not_read_other_states(table: FaultyTable, faults
 
 
 @pytest.mark.parametrize("settings", ["embedded"], indirect=True)
-def test_two_filters_cost_as_much_as_the_rarer_one(table: FaultyTable, faults: Faults, workitems: Workitems) -> None:
+def test_two_filters_cost_as_much_as_the_rarer_one(table: Table, faults: Faults, workitems: Workitems) -> None:
     for number in range(1, 301):
         patient = text("LO", "rare" if number % 100 == 0 else "common")
         workitems.add(P, f"2.25.{number}", dataset(number, T00100020=patient))
@@ -200,9 +200,7 @@ def test_two_filters_cost_as_much_as_the_rarer_one(table: FaultyTable, faults: F
 
 
 @pytest.mark.parametrize("settings", ["embedded"], indirect=True)
-def test_a_short_page_of_many_candidates_takes_few_calls(
-    table: FaultyTable, faults: Faults, workitems: Workitems
-) -> None:
+def test_a_short_page_of_many_candidates_takes_few_calls(table: Table, faults: Faults, workitems: Workitems) -> None:
     for number in range(1, 201):
         start = text("DT", "2024" if number <= 100 else "2025")
         patient = name("Bea" if number <= 100 else "Ann")
@@ -212,7 +210,7 @@ def test_a_short_page_of_many_candidates_takes_few_calls(
     assert faults.calls["table.get_many"] < 20
 
 
-def test_pages_are_ordered_newest_first(table: FaultyTable, workitems: Workitems) -> None:
+def test_pages_are_ordered_newest_first(table: Table, workitems: Workitems) -> None:
     for number in range(1, 8):
         workitems.add(P, f"2.25.{number}", dataset(number))
     move(workitems, 2, "COMPLETED")  # a change does not make it newer
@@ -221,7 +219,7 @@ def test_pages_are_ordered_newest_first(table: FaultyTable, workitems: Workitems
     assert search(table, ("offset", "7")) == []
 
 
-def test_a_posting_without_a_workitem_is_omitted(table: FaultyTable, workitems: Workitems, engine: Engine) -> None:
+def test_a_posting_without_a_workitem_is_omitted(table: Table, workitems: Workitems, engine: Engine) -> None:
     workitems.add(P, "2.25.1", dataset(1))
     puts = [Put(item) for item in postings(read(workitems, 1)).values()]
     moved = [Put(each.item._replace(fields={"workitem": "2.25.2"})) for each in puts]
