@@ -11,6 +11,8 @@ import orjson
 from flask import Response, request
 from werkzeug.wsgi import wrap_file
 
+from app.dicom.encoding.uids import is_uid
+
 DICOM_JSON: Final = "application/dicom+json"
 JSON: Final = "application/json"
 CHUNK: Final = 1024 * 1024
@@ -27,6 +29,14 @@ class BodyPart(NamedTuple):
     content_type: str
     length: int | None
     chunks: Iterable[bytes]
+
+
+def typed(media_type: str, transfer_syntax: str) -> str:
+    """Return the Content-Type of a file or a frame. Text that is no UID never becomes a part of a header.
+
+    Such text comes from files that an earlier release stored without a check. They are returned without the parameter.
+    """
+    return f"{media_type}; transfer-syntax={transfer_syntax}" if is_uid(transfer_syntax) else media_type
 
 
 def related_type(media_type: str) -> str:

@@ -13,15 +13,15 @@ from typing import Any, Final
 import orjson
 
 from app.dicom.encoding.frames import FrameTable, frame_table
-from app.dicom.encoding.part10 import Part10, parse
-from app.dicom.encoding.uids import IMPLICIT_LITTLE, PADDING
+from app.dicom.encoding.part10 import TRANSFER_SYNTAX_UID, Part10, parse
+from app.dicom.encoding.uids import IMPLICIT_LITTLE, PADDING, is_uid
 from app.dicom.encoding.vr import tag_text
 from app.dicom.json.dataset import JsonAttributes, JsonDataset, first_of
 from app.dicom.json.model import describe, first_text
 from app.dicom.query import query_tag_values
 from app.dicom.validation.attributes import INDEXED, UIDS, Attribute, ExtendedAttributes, Level
 from app.dicom.validation.instance_rules import REQUIRED, ValueProblem, check_indexed, check_required
-from app.errors import InvalidInstance
+from app.errors import IDENTIFIER_RULE, InvalidInstance
 from app.services.policy import Policy
 from app.services.store.report import DATASET_MISMATCH, INVALID, INVALID_ATTRIBUTES, FailedInstance
 from app.storage.records import documents
@@ -34,6 +34,7 @@ _NEVER_DROPPED: Final = frozenset(UIDS.values())
 """Attributes that stay in metadata and index although there is a warning about them."""
 
 _INDEXED: Final = {int(each.tag, 16): each.vr for level in INDEXED.values() for each in level}
+_NO_UID: Final = f"Dicom element 'TransferSyntaxUID' failed validation for VR 'UI': {IDENTIFIER_RULE}"
 _WRONG_STUDY: Final = "The StudyInstanceUid in the payload does not match the specified StudyInstanceUid."
 
 
@@ -70,6 +71,8 @@ def examine(
     """
     try:
         part10 = parse(data)
+        if not is_uid(part10.transfer_syntax.uid):
+            return _refused(describe(part10).dataset, [_comment(TRANSFER_SYNTAX_UID, _NO_UID)])
         dataset, problems = describe(part10)
         required = check_required(part10, lenient=not policy.strict)
         faults = list(required.failures) or _faults(part10, dataset, problems, policy, extended, full=full)

@@ -17,7 +17,7 @@ from app.storage.records.rows import InstanceRow
 from app.web import negotiation, responses
 from app.web.context import PartitionContext
 from app.web.negotiation import AS_STORED, DICOM, EXPLICIT_LITTLE, JP2, JPEG, OCTETS, PNG, Offer, first_producible
-from app.web.responses import DICOM_JSON, BodyPart, related_type
+from app.web.responses import DICOM_JSON, BodyPart, related_type, typed
 from app.web.routing import Action, Resource
 
 FRAMES_RULE: Final = (
@@ -125,11 +125,11 @@ def rendered(
 def _files(retrieve: Retrieve, found: Sequence[InstanceRow], offer: Offer) -> Response:
     if _as_stored(found, offer):
         if not offer.multipart:
-            return responses.file(retrieve.open(found[0]), _typed(DICOM, found[0].transfer_syntax), found[0].size)
+            return responses.file(retrieve.open(found[0]), typed(DICOM, found[0].transfer_syntax), found[0].size)
         streams = retrieve.open_all(found)
         parts = [
             BodyPart(
-                _typed(DICOM, each.transfer_syntax), each.size, responses.chunks_of(partial(next, streams), each.size)
+                typed(DICOM, each.transfer_syntax), each.size, responses.chunks_of(partial(next, streams), each.size)
             )
             for each in found
         ]
@@ -138,7 +138,7 @@ def _files(retrieve: Retrieve, found: Sequence[InstanceRow], offer: Offer) -> Re
         return response
     if offer.transfer_syntax != EXPLICIT_LITTLE:
         raise NotAcceptable("The specified transcoding is not supported.")
-    part = BodyPart(_typed(DICOM, EXPLICIT_LITTLE), None, retrieve.explicit_little(found[0]))
+    part = BodyPart(typed(DICOM, EXPLICIT_LITTLE), None, retrieve.explicit_little(found[0]))
     return responses.related(DICOM, [part]) if offer.multipart else responses.single(part)
 
 
@@ -158,13 +158,9 @@ def _as_stored(found: Sequence[InstanceRow], offer: Offer) -> bool:
 
 
 def _frames(found: Frames, offer: Offer) -> Response:
-    content_type = _typed(offer.media_type, found.transfer_syntax)
+    content_type = typed(offer.media_type, found.transfer_syntax)
     parts = (BodyPart(content_type, part.length, part.chunks) for part in found.parts)
     return responses.related(offer.media_type, parts) if offer.multipart else responses.single(next(parts))
-
-
-def _typed(media_type: str, transfer_syntax: str) -> str:
-    return f"{media_type}; transfer-syntax={transfer_syntax}"
 
 
 def _original() -> bool:
