@@ -1,0 +1,178 @@
+"""More changes than one transaction takes: what is written before it, within it and after it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from app.engines.embedded.sqlite import SqliteTable
+from app.errors import Conflict, StorageUnavailable
+from app.storage.table import clock, keys
+from app.storage.table.batch import Cost, UnfinishedPostings, cost, fits, grouped, write_atomically, write_each
+from app.storage.table.ports import MAX_CHANGES, Absent, Change, Delete, Holds, Item, Key, Put, Table
+
+ROW = keys.study(1, "2.25.1")
+DOCUMENT = keys.metadata(1, "2.25.1", 7)
+
+
+def posting(number: int) -> Key:
+    return Key(keys.values(1, "study", f"{number:08X}"), keys.entry("value", 7))
+
+
+def row(revision: int) -> Put:
+    expect = Holds("revision", revision - 1) if revision > 1 else Absent()
+    return Put(Item(ROW, {"revision": revision}), expect)
+
+
+def creation(postings: int) -> list[Change]:
+    new = [Put(Item(posting(number), {"study": "2.25.1"})) for number in range(postings)]
+    return [*new, Put(Item(DOCUMENT, {}, b"document")), row(1)]
+
+
+def deletion(postings: int) -> list[Change]:
+    removed = [Delete(posting(number)) for number in range(postings)]
+    return [Delete(DOCUMENT), *removed, Delete(ROW, Holds("revision", 1))]
+
+
+class Recorder:
+    """A table that records its writes. `fail_at` numbers the write that fails, from 1."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+        self.writes: list[tuple[Change, ...]] = []
+        self.fail_at = 0
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._table, name)
+
+    def write(self, *changes: Change) -> None:
+        self.writes.append(changes)
+        if len(self.writes) == self.fail_at:
+            raise StorageUnavailable
+        self._table.write(*changes)
+
+
+@pytest.fixture
+def plain(tmp_path: Path) -> SqliteTable:
+    return SqliteTable(tmp_path / "index.sqlite")
+
+
+@pytest.fixture
+def table(plain: SqliteTable) -> Recorder:
+    return Recorder(plain)
+
+
+def write(table: Recorder, changes: list[Change]) -> None:
+    table.writes.clear()
+    write_atomically(table, changes)  # type: ignore[arg-type]
+
+
+def records(table: Table) -> list[Item]:
+    return list(table.query(keys.SWEEP))
+
+
+def present(table: Table, count: int) -> int:
+    return sum(item is not None for item in table.get_many([posting(number) for number in range(count)]))
+
+
+def test_changes_that_fit_are_one_transaction(table: Recorder) -> None:
+    write(table, creation(MAX_CHANGES - 2))
+    assert len(table.writes) == 1
+
+
+def test_only_new_postings_are_written_before(table: Recorder, plain: SqliteTable) -> None:
+    write(table, creation(150))
+    *before, transaction = table.writes
+    assert all(keys.is_posting(each.key) or each.key.pk == keys.SWEEP for changes in before for each in changes)
+    assert {ROW, DOCUMENT} <= {each.key for each in transaction}
+    assert all(len(changes) <= MAX_CHANGES for changes in table.writes)
+    assert present(plain, 150) == 150
+    assert records(plain) == []
+
+
+def test_only_removed_postings_are_written_after(table: Recorder, plain: SqliteTable) -> None:
+    write(table, creation(150))
+    write(table, deletion(150))
+    transaction, *after = table.writes
+    assert {ROW, DOCUMENT} <= {each.key for each in transaction}
+    assert all(keys.is_posting(each.key) or each.key.pk == keys.SWEEP for changes in after for each in changes)
+    assert present(plain, 150) == 0
+    assert records(plain) == []
+
+
+def test_a_record_names_the_postings_that_a_crash_leaves(table: Recorder, plain: SqliteTable) -> None:
+    write(table, creation(150))
+    table.fail_at = 2
+    write(table, deletion(150))  # the transaction is done, so its caller must not learn of the failure after it
+    (record,) = records(plain)
+    unfinished = UnfinishedPostings.of(record)
+    assert unfinished is not None
+    assert unfinished.rows == [ROW]
+    assert len(unfinished.postings) == present(plain, 150) > 0
+
+
+def test_a_posting_that_a_row_has_again_is_not_removed(table: Recorder, plain: SqliteTable) -> None:
+    """Another writer gives the row a removed posting again, between the transaction and the deletions after it."""
+    write(table, creation(150))
+
+    class Meanwhile(Recorder):
+        def write(self, *changes: Change) -> None:
+            super().write(*changes)
+            if len(self.writes) == 1:
+                plain.write(row(3), Put(Item(posting(149), {"study": "2.25.1"})))
+
+    update = [row(2), *(Delete(posting(number)) for number in range(150))]
+    write_atomically(Meanwhile(plain), update)  # type: ignore[arg-type]
+    assert plain.get(posting(149)) is not None
+    assert len(records(plain)) == 1
+
+
+def test_a_conflict_leaves_only_postings_and_their_record(table: Recorder, plain: SqliteTable) -> None:
+    plain.write(row(1))
+    with pytest.raises(Conflict):
+        write(table, creation(150))
+    assert plain.get(DOCUMENT) is None
+    assert len(records(plain)) == 1
+
+
+def test_a_transaction_expects_the_record_of_its_postings(
+    table: Recorder, plain: SqliteTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sweep took the record and the postings of a writer that was very slow. Then the writer must begin again."""
+
+    class Slow(Recorder):
+        def write(self, *changes: Change) -> None:
+            super().write(*changes)
+            if len(self.writes) == 1:
+                plain.write(*(Delete(item.key) for item in records(plain)))
+
+    monkeypatch.setattr(clock, "now", lambda: 1000.0)
+    with pytest.raises(Conflict):
+        write_atomically(Slow(plain), creation(150))  # type: ignore[arg-type]
+    assert plain.get(ROW) is None
+
+
+def test_changes_that_do_not_fit_without_their_postings_are_refused(table: Recorder) -> None:
+    documents: list[Change] = [Put(Item(keys.metadata(1, "2.25.1", n), {})) for n in range(MAX_CHANGES + 1)]
+    with pytest.raises(ValueError, match="do not fit one transaction"):
+        write(table, [*documents, Put(Item(posting(1), {}))])
+    assert table.writes == []
+
+
+def test_independent_changes_are_written_in_as_few_transactions_as_fit(table: Recorder) -> None:
+    write_each(table, (Put(Item(posting(number), {})) for number in range(250)))  # type: ignore[arg-type]
+    assert [len(changes) for changes in table.writes] == [100, 100, 50]
+
+
+def test_groups_fit_in_changes_and_in_bytes() -> None:
+    jobs = [Cost(40, 0), Cost(40, 0), Cost(40, 0), Cost(1, 1_500_000), Cost(1, 1_500_000), Cost(500, 0), Cost(1, 0)]
+    groups = list(grouped(jobs, lambda job: job, reserved=20))
+    assert [len(group) for group in groups] == [2, 2, 1, 1, 1]
+    assert [job for group in groups for job in group] == jobs
+
+
+def test_the_cost_counts_changes_and_documents() -> None:
+    taken = cost([Put(Item(ROW, {}, b"12345")), Delete(DOCUMENT)])
+    assert taken == Cost(2, 5)
+    assert fits(taken)
