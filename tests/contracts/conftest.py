@@ -1,4 +1,4 @@
-"""The engines that the contract suites run on without any server: the embedded ones, and AWS as moto plays it.
+"""The engines of the contract suites that need no server: the embedded engine, and AWS simulated by moto.
 
 A suite is a class that takes the fixture `table` or `blobs`; run it on another engine by subclassing it in a module
 that has a fixture of that name (tests/integration/test_contracts.py does).
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Aws:
-    """Clients, and a name for a table or bucket that nobody has used yet."""
+    """Clients, and a new name for a table or bucket."""
 
     dynamodb: DynamoDBClient
     s3: S3Client
@@ -45,7 +45,7 @@ def _moto() -> Iterator[tuple[DynamoDBClient, S3Client]]:
 
 @pytest.fixture
 def moto(_moto: tuple[DynamoDBClient, S3Client]) -> Aws:
-    """AWS, played by moto in this process; one a module, since making a client takes a third of a second."""
+    """AWS, simulated by moto in this process. One for each module, because making a client takes a third of a second."""
     return Aws(*_moto, name=f"bulkhead-{uuid.uuid4().hex}")
 
 

@@ -1,4 +1,4 @@
-"""What every `BlobStore` promises (app/storage/table/ports.py), whichever engine runs."""
+"""The contract of the `BlobStore` port (app/storage/table/ports.py), for each engine."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MIB = 1024 * 1024
 
 
 class Trickle(io.RawIOBase):
-    """A body that cannot seek, hands out uneven pieces, and may break."""
+    """A body that cannot seek and returns pieces of uneven size. It fails at the end if `breaks`."""
 
     def __init__(self, content: bytes, *, breaks: bool = False) -> None:
         self._content = io.BytesIO(content)
@@ -50,7 +50,7 @@ def exists(blobs: BlobStore, key: str) -> bool:
 
 
 class TestPut:
-    def test_what_was_put_comes_back(self, blobs: BlobStore) -> None:
+    def test_a_put_object_is_read(self, blobs: BlobStore) -> None:
         content = random.Random(1).randbytes(530_000)
         assert put(blobs, KEY, content) == 530_000
         assert read(blobs, KEY) == content
@@ -77,24 +77,24 @@ class TestPut:
         assert put(blobs, KEY, b"x" * size) == size
         assert len(read(blobs, KEY)) == size
 
-    def test_an_object_is_replaced_whole(self, blobs: BlobStore) -> None:
+    def test_an_object_is_replaced_as_a_whole(self, blobs: BlobStore) -> None:
         put(blobs, KEY, b"a" * 1000)
         put(blobs, KEY, b"bb")
         assert read(blobs, KEY) == b"bb"
 
     @pytest.mark.parametrize("size", [0, 1000, 20 * MIB])
-    def test_a_body_that_breaks_off_leaves_nothing(self, blobs: BlobStore, size: int) -> None:
+    def test_a_body_that_fails_leaves_no_object(self, blobs: BlobStore, size: int) -> None:
         with pytest.raises(ConnectionResetError):
             blobs.put(KEY, cast(BinaryIO, Trickle(b"x" * size, breaks=True)))
         assert not exists(blobs, KEY)
 
-    def test_a_body_that_breaks_off_leaves_the_old_object(self, blobs: BlobStore) -> None:
+    def test_a_body_that_fails_leaves_the_old_object(self, blobs: BlobStore) -> None:
         put(blobs, KEY, b"old")
         with pytest.raises(ConnectionResetError):
             blobs.put(KEY, cast(BinaryIO, Trickle(b"x" * 1000, breaks=True)))
         assert read(blobs, KEY) == b"old"
 
-    def test_keys_are_apart(self, blobs: BlobStore) -> None:
+    def test_keys_are_separate(self, blobs: BlobStore) -> None:
         keys = [
             "1/a/b/c/1.dcm",
             "1/a/b/c/2.dcm",
@@ -148,7 +148,7 @@ class TestOpen:
             assert stream.read(2) + stream.read(100) == expected
 
     @pytest.mark.parametrize(("start", "length"), [(-1, None), (0, -1)])
-    def test_ranges_that_are_none(self, blobs: BlobStore, start: int, length: int | None) -> None:
+    def test_empty_ranges(self, blobs: BlobStore, start: int, length: int | None) -> None:
         put(blobs, KEY, b"x")
         with pytest.raises(ValueError, match="range"):
             blobs.open(KEY, start, length)
@@ -159,7 +159,7 @@ class TestOpen:
             blobs.open(KEY, start, length)
         assert caught.value.key == KEY
 
-    def test_what_lies_above_an_object_is_missing(self, blobs: BlobStore) -> None:
+    def test_a_prefix_of_a_key_is_no_object(self, blobs: BlobStore) -> None:
         put(blobs, KEY, b"x")
         assert not exists(blobs, KEY.rpartition("/")[0])
         assert not exists(blobs, KEY + "/more/of/it")
@@ -180,7 +180,7 @@ class TestOpen:
 
 
 class TestDelete:
-    def test_many_some_of_them_absent(self, blobs: BlobStore) -> None:
+    def test_many_objects_some_of_them_missing(self, blobs: BlobStore) -> None:
         there = [f"1/s/{n % 7}/i/{n}.dcm" for n in range(1100)]
         for key in there[::5]:
             put(blobs, key, b"x")
@@ -190,7 +190,7 @@ class TestDelete:
         assert not any(exists(blobs, key) for key in there[::5])
         assert exists(blobs, "1/s/0/i/stays.dcm")
 
-    def test_none(self, blobs: BlobStore) -> None:
+    def test_no_keys(self, blobs: BlobStore) -> None:
         blobs.delete([])
 
     def test_put_again(self, blobs: BlobStore) -> None:
@@ -200,14 +200,14 @@ class TestDelete:
             blobs.delete([KEY])
             assert not exists(blobs, KEY)
 
-    def test_a_longer_key_stays(self, blobs: BlobStore) -> None:
+    def test_a_longer_key_is_not_deleted(self, blobs: BlobStore) -> None:
         put(blobs, KEY, b"1")
         put(blobs, KEY + "2", b"2")
         blobs.delete([KEY])
         assert read(blobs, KEY + "2") == b"2"
 
-    def test_beside_puts_into_the_same_place(self, blobs: BlobStore) -> None:
-        """Deleting the last object of a series while another thread stores one there."""
+    def test_beside_puts_into_the_same_folder(self, blobs: BlobStore) -> None:
+        """A thread deletes the last object of a series while another thread stores one in it."""
 
         def turn(n: int) -> None:
             for version in range(20):

@@ -1,4 +1,4 @@
-"""What every `Queue` promises (app/storage/table/ports.py), whichever engine runs."""
+"""The contract of the `Queue` port (app/storage/table/ports.py), for each engine."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def queue(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Queue]:
 
 
 class TestQueue:
-    def test_what_was_sent_is_received_until_it_is_done(self, queue: Queue) -> None:
+    def test_a_message_is_received_until_it_is_done(self, queue: Queue) -> None:
         queue.send("one")
         message = queue.receive()
         assert message is not None
@@ -41,16 +41,16 @@ class TestQueue:
         queue.done(message)
         assert queue.receive() is None
 
-    def test_a_check_passes_and_leaves_nothing_to_do(self, queue: Queue) -> None:
+    def test_a_check_passes_and_sends_no_message(self, queue: Queue) -> None:
         queue.check()
         queue.check()
         assert queue.receive() is None
 
-    def test_an_empty_queue_has_nothing(self, queue: Queue) -> None:
+    def test_an_empty_queue_returns_none(self, queue: Queue) -> None:
         assert queue.receive() is None
         assert queue.receive(wait=0.01) is None
 
-    def test_many_messages_come_each_once(self, queue: Queue) -> None:
+    def test_each_of_many_messages_is_received_once(self, queue: Queue) -> None:
         for number in range(25):
             queue.send(str(number))
         bodies = []
@@ -59,7 +59,7 @@ class TestQueue:
             queue.done(message)
         assert sorted(bodies, key=int) == [str(number) for number in range(25)]
 
-    def test_a_message_that_is_not_hidden_any_more_comes_again(self, queue: Queue) -> None:
+    def test_a_message_is_delivered_again_when_it_is_no_longer_hidden(self, queue: Queue) -> None:
         queue.send("one")
         first = queue.receive()
         assert first is not None
@@ -72,7 +72,7 @@ class TestQueue:
         queue.done(again)
         assert queue.receive() is None
 
-    def test_done_and_extend_may_come_too_late(self, queue: Queue) -> None:
+    def test_done_and_extend_of_a_message_that_is_gone(self, queue: Queue) -> None:
         queue.send("one")
         message = queue.receive()
         assert message is not None
@@ -85,7 +85,7 @@ class TestQueue:
         queue.send("later", delay=600)
         assert queue.receive() is None
 
-    def test_receivers_side_by_side_never_share_a_message(self, queue: Queue) -> None:
+    def test_parallel_receivers_never_share_a_message(self, queue: Queue) -> None:
         for number in range(20):
             queue.send(str(number))
         with ThreadPoolExecutor(4) as pool:
@@ -97,9 +97,9 @@ class TestQueue:
 
 
 class TestRows:
-    """What only the queue in the table's rows has to do itself."""
+    """Behaviour of the queue that keeps its messages in the table."""
 
-    def test_a_message_comes_back_after_a_while_and_is_set_aside_in_the_end(self, table: Table) -> None:
+    def test_a_message_is_delivered_several_times_and_then_becomes_dead(self, table: Table) -> None:
         now = [1000.0]
         queue = TableQueue(table, now=lambda: now[0])
         queue.send("poison")
@@ -112,7 +112,7 @@ class TestRows:
         assert [item.fields["body"] for item in table.query("queue/dead")] == ["poison"]
         assert table.count("queue") == 0
 
-    def test_it_is_looked_for_as_long_as_told(self, table: Table) -> None:
+    def test_receive_waits_as_long_as_it_may(self, table: Table) -> None:
         now = [1000.0]
 
         def sleep(seconds: float) -> None:
@@ -130,7 +130,7 @@ class TestRows:
         assert empty.receive(wait=2) is None
         assert now[0] == 2.0
 
-    def test_a_delayed_message_comes_when_it_is_due(self, table: Table) -> None:
+    def test_a_delayed_message_is_received_when_it_is_due(self, table: Table) -> None:
         now = [1000.0]
         queue = TableQueue(table, now=lambda: now[0])
         queue.send("later", delay=60)
@@ -140,7 +140,7 @@ class TestRows:
         assert queue.receive() is not None
 
 
-def test_a_queue_that_is_not_there_is_a_storage_failure() -> None:
+def test_a_missing_queue_is_a_storage_failure() -> None:
     with mocked_aws(OTHER_REGION):
         queue = SqsQueue(clients.sqs(), "https://sqs.eu-central-1.amazonaws.com/123456789012/none")
         for call in (lambda: queue.send("x"), queue.receive, queue.check):

@@ -1,4 +1,4 @@
-"""What every `Table` promises (app/storage/table/ports.py), whichever engine runs."""
+"""The contract of the `Table` port (app/storage/table/ports.py), for each engine."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from app.storage.table.ports import (
     starting,
 )
 
-# in UTF-8 order; UTF-16 would put the last but one, U+1F600, before U+FFFD
+# in UTF-8 order; in UTF-16 order U+1F600, the last but one, would come before U+FFFD
 SORTED = ["!", "A", "B", "a", "a/", "a/b", "ab", "b", "~", "ß", "é", "中", "\ufffd", "\U0001f600", "\U0010fffd"]
 
 
@@ -36,7 +36,7 @@ def item(sk: str, pk: str = "p", data: bytes = b"", **fields: Any) -> Item:
 
 
 def fill(table: Table, sks: list[str], pk: str = "p") -> None:
-    for sk in sks:  # one by one: moto copies all its tables for each transaction
+    for sk in sks:  # one write each, because moto copies all its tables for each transaction
         table.write(Put(item(sk, pk, name=sk)))
 
 
@@ -45,13 +45,13 @@ def sks(items: Any) -> list[str]:
 
 
 def at_once(count: int, call: Callable[[int], Any]) -> list[Any]:
-    """Return what `call` returns for each number below `count`, each called in a thread of its own."""
+    """Return the results of `call` for each number below `count`. Each call has a thread of its own."""
     with ThreadPoolExecutor(count) as threads:
         return list(threads.map(call, range(count)))
 
 
 class TestItems:
-    def test_what_was_put_comes_back(self, table: Table) -> None:
+    def test_a_put_item_is_read(self, table: Table) -> None:
         put = item(
             "s",
             data=bytes(range(256)),
@@ -77,7 +77,7 @@ class TestItems:
         table.write(Put(item("s", names=("a", 1), nested={"inner": (True, ("b",))})))
         assert table.get(Key("p", "s")) == item("s", names=["a", 1], nested={"inner": [True, ["b"]]})
 
-    def test_an_item_may_be_bare(self, table: Table) -> None:
+    def test_an_item_without_fields_and_data(self, table: Table) -> None:
         table.write(Put(item("s")))
         assert table.get(Key("p", "s")) == Item(Key("p", "s"), {}, b"")
 
@@ -87,7 +87,7 @@ class TestItems:
         assert table.get(put.key) == put
         assert list(table.query("p")) == [put]
 
-    def test_absent_is_none(self, table: Table) -> None:
+    def test_a_missing_item_is_none(self, table: Table) -> None:
         assert table.get(Key("p", "s")) is None
 
     def test_put_replaces_the_whole_item(self, table: Table) -> None:
@@ -100,12 +100,12 @@ class TestItems:
         table.write(Delete(Key("p", "a")))
         assert sks(table.query("p")) == ["b"]
 
-    def test_deleting_what_is_absent_does_nothing(self, table: Table) -> None:
+    def test_deleting_a_missing_item_does_nothing(self, table: Table) -> None:
         table.write(Delete(Key("p", "a")))
         table.write(Delete(Key("p", "a")), Put(item("b")))
         assert sks(table.query("p")) == ["b"]
 
-    def test_partition_keys_are_apart(self, table: Table) -> None:
+    def test_partition_keys_are_separate(self, table: Table) -> None:
         table.write(Put(item("s", "p", n=1)), Put(item("s", "p/", n=2)), Put(item("s", "P", n=3)))
         assert [found.fields["n"] for found in table.query("p")] == [1]
         assert [found.fields["n"] for found in table.query("P")] == [3]
@@ -127,7 +127,7 @@ class TestGetMany:
         for key, found in zip(wanted, got, strict=True):
             assert found == (item(key.sk, name=key.sk) if int(key.sk) % 2 == 0 else None)
 
-    def test_of_none(self, table: Table) -> None:
+    def test_no_keys(self, table: Table) -> None:
         assert table.get_many([]) == []
 
     def test_odd_characters(self, table: Table) -> None:
@@ -198,7 +198,7 @@ class TestQuery:
         assert table.count("p") == 12
 
     def test_writes_while_iterating(self, table: Table) -> None:
-        """A query that is under way neither repeats a key, nor loses order, nor keeps writers out."""
+        """A running query repeats no key, keeps the order and does not block writers."""
         names = [f"{n:04d}" for n in range(0, 1200, 2)]
         fill(table, names)
         found = table.query("p")
@@ -209,7 +209,7 @@ class TestQuery:
         assert set(names) - {"0004"} <= set(seen)
         assert table.count("p") == 601
 
-    def test_abandoned_queries_hold_nothing(self, table: Table) -> None:
+    def test_abandoned_queries_block_no_writer(self, table: Table) -> None:
         fill(table, list("abcd"))
         started = [table.query("p") for _ in range(50)]
         assert [next(query).key.sk for query in started] == ["a"] * 50
@@ -241,7 +241,7 @@ class TestConditions:
         table.write(Put(item("present", state="open", version=3, flag=True)))
 
     @pytest.mark.parametrize(("sk", "expectation"), HELD)
-    def test_held(self, table: Table, sk: str, expectation: Expectation) -> None:
+    def test_an_expectation_that_holds(self, table: Table, sk: str, expectation: Expectation) -> None:
         table.write(Require(Key("p", sk), expectation))
         table.write(Require(Key("p", sk), expectation), Put(item("other")))
         assert table.get(Key("p", "other")) is not None
@@ -249,12 +249,12 @@ class TestConditions:
         assert table.get(Key("p", sk)) == item(sk, state="new")
 
     @pytest.mark.parametrize(("sk", "expectation"), HELD)
-    def test_held_by_what_is_deleted(self, table: Table, sk: str, expectation: Expectation) -> None:
+    def test_an_expectation_of_a_delete_that_holds(self, table: Table, sk: str, expectation: Expectation) -> None:
         table.write(Delete(Key("p", sk), expectation))
         assert table.count("p") == (1 if sk == "absent" else 0)
 
     @pytest.mark.parametrize(("sk", "expectation"), BROKEN)
-    def test_broken(self, table: Table, sk: str, expectation: Expectation) -> None:
+    def test_an_expectation_that_does_not_hold(self, table: Table, sk: str, expectation: Expectation) -> None:
         key = Key("p", sk)
         before = list(table.query("p"))
         for change in (Put(item(sk, state="new"), expectation), Delete(key, expectation), Require(key, expectation)):
@@ -295,7 +295,7 @@ class TestWrite:
         assert caught.value.key == ("p", "099")
         assert [found for found in table.query("p") if found.fields] == []
 
-    def test_nothing(self, table: Table) -> None:
+    def test_a_write_without_changes(self, table: Table) -> None:
         table.write()
 
     def test_too_many_changes(self, table: Table) -> None:
@@ -356,7 +356,7 @@ class TestRaces:
         assert table.get(Key("p", "s")) == item("s", winner=winner)
 
     def test_one_of_16_equal_creators_wins(self, table: Table) -> None:
-        """The same item from everyone: a loser must not take the winner's item for its own."""
+        """All write the same item. A writer that lost must not take the item of the winner for its own."""
 
         def create(_: int) -> bool:
             try:
@@ -389,7 +389,7 @@ class TestRaces:
         assert all(mine == sorted(mine) for mine in values)
 
     def test_writers_beside_conflicts_and_adds(self, table: Table) -> None:
-        """A write that is refused takes no other down with it."""
+        """A write that is refused does not fail the writes beside it."""
         table.write(Put(item("taken")))
 
         def work(n: int) -> bool:
@@ -408,13 +408,13 @@ class TestRaces:
 
 
 class TestAdd:
-    def test_starts_from_nothing(self, table: Table) -> None:
+    def test_a_missing_counter_starts_at_zero(self, table: Table) -> None:
         key = Key("p", "s")
         assert [table.add(key, "n", 1), table.add(key, "n", 20), table.add(key, "m", 5)] == [1, 21, 5]
         assert table.add(key, "n", -22) == -1
         assert table.get(key) == item("s", n=-1, m=5)
 
-    def test_leaves_the_rest_alone(self, table: Table) -> None:
+    def test_an_add_changes_no_other_field(self, table: Table) -> None:
         table.write(Put(item("s", name="x", n=2**40, data=b"d")))
         assert table.add(Key("p", "s"), "n", 1) == 2**40 + 1
         assert table.get(Key("p", "s")) == item("s", name="x", n=2**40 + 1, data=b"d")

@@ -1,4 +1,4 @@
-"""Any sequence of calls to a `Table` does what it would do to a dict."""
+"""Any sequence of calls to a `Table` has the same effect as on a dict."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ changes: st.SearchStrategy[Change] = st.one_of(
 )
 steps = st.one_of(
     st.lists(changes, min_size=1, max_size=4, unique_by=lambda change: change.key),
-    st.tuples(sort_keys, st.integers(-5, 5).filter(bool)),  # moto tells nothing of a counter that stays
+    st.tuples(sort_keys, st.integers(-5, 5).filter(bool)),  # moto returns no value for a counter that does not change
     st.tuples(bounds, bounds, st.booleans(), st.none() | st.integers(0, 5)),
     st.lists(sort_keys, max_size=10).map(tuple),
 )
@@ -50,7 +50,7 @@ _fresh = itertools.count()
 
 
 class Model:
-    """One pk of a table, as a dict."""
+    """The items of one pk, as a dict."""
 
     def __init__(self, pk: str) -> None:
         self.pk = pk
@@ -101,7 +101,7 @@ def in_pk(pk: str, change: Change) -> Change:
 
 
 def take(step: Any, table: Table, model: Model) -> None:
-    """Do one step to both, and compare."""
+    """Apply one step to the table and to the dict, and compare."""
     match step:
         case [*_] if isinstance(step, list):
             write([in_pk(model.pk, change) for change in step], table, model)

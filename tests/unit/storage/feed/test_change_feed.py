@@ -1,4 +1,4 @@
-"""The feed skips nobody: readers stop at a gap that a writer may still fill, and close one that nobody will."""
+"""The feed skips nobody: readers stop at a gap that a writer may still fill, and close a gap that waited too long."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def row(number: int) -> InstanceRow:
 
 
 class Feed:
-    """A feed on a table; another one on the same table is another process."""
+    """The feed in one process. Two objects on the same table are two processes."""
 
     def __init__(self, table: Table) -> None:
         self.table = table
@@ -51,7 +51,7 @@ class Feed:
         self.feed = FeedLog(table, self.numbers)
 
     def write(self, *numbers: int) -> None:
-        """Write entries under reserved numbers, as one change each would."""
+        """Write an entry under each of these reserved numbers."""
         for start in range(0, len(numbers), 50):
             some = [(number, row(number)) for number in numbers[start : start + 50]]
             self.table.write(*self.feed.changes(CLINIC, some, "Create"))
@@ -89,7 +89,7 @@ def test_an_empty_feed(reader: Feed) -> None:
     assert (reader.read(), reader.read_by_time(), reader.latest()) == ([], [], [None, None])
 
 
-def test_readers_stop_at_a_gap_and_go_on_when_it_is_filled(
+def test_readers_stop_at_a_gap_and_continue_when_it_is_filled(
     writer: Feed, reader: Feed, advance_clock: AdvanceClock
 ) -> None:
     one, slow, three = writer.reserve(3)
@@ -102,9 +102,7 @@ def test_readers_stop_at_a_gap_and_go_on_when_it_is_filled(
     assert (reader.read(), sorted(reader.read_by_time()), reader.latest()) == ([1, 2, 3], [1, 2, 3], [3, 2])
 
 
-def test_a_gap_that_waited_long_enough_is_closed_for_good(
-    writer: Feed, reader: Feed, advance_clock: AdvanceClock
-) -> None:
+def test_a_gap_that_waited_too_long_is_closed_for_ever(writer: Feed, reader: Feed, advance_clock: AdvanceClock) -> None:
     one, slow, three = writer.reserve(3)
     writer.write(one)
     writer.write(three)
@@ -116,8 +114,10 @@ def test_a_gap_that_waited_long_enough_is_closed_for_good(
     assert reader.read(after=3) == [4]
 
 
-def test_a_gap_is_as_old_as_what_was_reserved_after_it(writer: Feed, reader: Feed, advance_clock: AdvanceClock) -> None:
-    """A process that has not looked before cannot tell how old the last gap is."""
+def test_a_gap_is_at_least_as_old_as_the_entry_after_it(
+    writer: Feed, reader: Feed, advance_clock: AdvanceClock
+) -> None:
+    """A process that has just started does not know how old the last gap is."""
     writer.write(*writer.reserve())
     writer.reserve(2)
     advance_clock()
@@ -128,7 +128,7 @@ def test_a_gap_is_as_old_as_what_was_reserved_after_it(writer: Feed, reader: Fee
     assert reader.read() == [1, 4]
 
 
-def test_the_last_gap_is_closed_by_who_saw_it_a_while_ago(
+def test_a_process_that_saw_the_last_gap_long_enough_closes_it(
     writer: Feed, reader: Feed, advance_clock: AdvanceClock
 ) -> None:
     writer.reserve(2)
@@ -138,17 +138,17 @@ def test_the_last_gap_is_closed_by_who_saw_it_a_while_ago(
     assert reader.read() == []
     writer.write(slow)
     advance_clock(GRACE_SECONDS - 1)
-    assert reader.read() == [slow]  # what was reserved since may still be written
+    assert reader.read() == [slow]  # numbers that were reserved since may still be written
     (slower,) = writer.reserve()
     assert reader.read() == [slow]
     writer.write(slower)
     assert reader.read() == [slow, slower]
 
 
-def test_nothing_appears_in_a_window_that_was_read_when_it_was_over(
+def test_no_entry_appears_in_a_window_that_was_read_after_its_end(
     table: SqliteTable, writer: Feed, advance_clock: AdvanceClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Three are on their way when a window ends: one comes a moment later, one takes too long, one is dead."""
+    """Three writers hold numbers when a window ends: one is a moment late, one is too late, one is dead."""
     numbers = writer.reserve(3)
     changes = [writer.feed.changes(CLINIC, [(number, row(number))], "Create") for number in numbers]
     advance_clock(1)
@@ -172,7 +172,7 @@ def test_nothing_appears_in_a_window_that_was_read_when_it_was_over(
     assert sum(waited) == pytest.approx(GRACE_SECONDS)
 
 
-def test_a_process_that_just_started_skips_nobody_however_far_the_others_are(
+def test_a_process_that_has_just_started_skips_nobody(
     table: SqliteTable, writer: Feed, advance_clock: AdvanceClock
 ) -> None:
     (slow,) = writer.reserve()
@@ -183,7 +183,7 @@ def test_a_process_that_just_started_skips_nobody_however_far_the_others_are(
     assert Feed(table).read_by_time(offset=2400) == list(range(2401, 2502))
 
 
-def test_what_was_settled_once_is_not_read_again(table: SqliteTable, writer: Feed) -> None:
+def test_the_complete_part_is_not_read_again(table: SqliteTable, writer: Feed) -> None:
     writer.write(*writer.reserve(2500))
     assert Feed(table).feed.complete_up_to() == 2500
     writer.write(*writer.reserve(10))
@@ -193,7 +193,7 @@ def test_what_was_settled_once_is_not_read_again(table: SqliteTable, writer: Fee
     assert in_last_bucket.matched == faults.calls["table.query"] > 0
 
 
-def test_pages_by_time_agree_with_the_whole(writer: Feed, reader: Feed, advance_clock: AdvanceClock) -> None:
+def test_pages_by_time_together_are_the_whole(writer: Feed, reader: Feed, advance_clock: AdvanceClock) -> None:
     for _ in range(5):
         writer.write(*writer.reserve(3))
         advance_clock(1800)
@@ -204,10 +204,10 @@ def test_pages_by_time_agree_with_the_whole(writer: Feed, reader: Feed, advance_
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_readers_beside_writers_see_everything_once_in_order(
+def test_readers_beside_writers_see_every_entry_once_and_in_order(
     engine: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    """Writers take numbers and commit in any order, some die on the way; readers page up to the latest, meanwhile."""
+    """Writers commit their numbers in any order, and some die. Meanwhile readers read page after page."""
     if engine == "moto":
         request.getfixturevalue("aws")
         provision.create_table(clients.dynamodb(), "archive")
@@ -223,11 +223,11 @@ def test_readers_beside_writers_see_everything_once_in_order(
         for turn in range(rounds):
             numbers = writer.reserve(3)
             if turn == which:
-                continue  # died between reserving and writing
+                continue  # the writer died after it reserved the numbers
             try:
                 writer.write(*numbers)
                 written.extend(numbers)
-            except Conflict:  # a reader thought it dead
+            except Conflict:  # a reader closed the gap
                 pass
 
     def read(found: list[int]) -> None:
