@@ -173,7 +173,7 @@ CALLS: dict[str, Operation] = {
         {"BatchGetItem": 1, "Query": 1, "UpdateItem": 1, "TransactWriteItems": 1},
     ),
     "delete a study of 3": Operation(
-        lambda a: a.delete(SMALL), {"BatchGetItem": 1, "TransactWriteItems": 4, "Query": 3, "UpdateItem": 1}
+        lambda a: a.delete(SMALL), {"BatchGetItem": 2, "TransactWriteItems": 4, "Query": 3, "UpdateItem": 1}
     ),
     "add a workitem": Operation(
         lambda a: a.services.worklist.add(a.clinic, "2.25.1", workitem()), {"UpdateItem": 1, "TransactWriteItems": 1}
