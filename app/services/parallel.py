@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 from itertools import islice
@@ -35,7 +35,7 @@ def parallel_map(call: Callable[[T], R], items: Iterable[T], /) -> Iterable[R]:
     return map(call, todo) if len(todo) < 2 else _pool().map(call, todo)
 
 
-def prefetch(call: Callable[[T], R], items: Iterable[T], /) -> Iterator[R]:
+def prefetch(call: Callable[[T], R], items: Iterable[T], /) -> Generator[R, None, None]:
     """Yield the result of `call` for each item in order, while the next few calls run. For stores with round trips.
 
     A result is often an open stream. Results that the caller does not take are closed when the iterator is closed.

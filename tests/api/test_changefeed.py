@@ -1,4 +1,4 @@
-"""conformance §10 through HTTP."""
+"""The change feed through HTTP (conformance §10)."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ def store(client: FlaskClient, count: int) -> None:
 
 
 @pytest.mark.parametrize("version", ["", "/v1", "/v2"])
-def test_an_empty_feed(client: FlaskClient, version: str) -> None:
+def test_the_answer_while_the_feed_is_empty(client: FlaskClient, version: str) -> None:
     assert feed(client, version=version) == []
     latest = client.get(f"{version}/changefeed/latest")
     assert (latest.status_code, latest.data) == (204, b"")
 
 
 @pytest.mark.parametrize("version", ["", "/v1", "/v2"])
-def test_an_entry(client: FlaskClient, version: str) -> None:
+def test_the_fields_of_an_entry(client: FlaskClient, version: str) -> None:
     PartitionClient(client).stored(make_instance(**UIDS, patient_name="Doe^Jane"))
     (entry,) = feed(client, version=version)
     assert list(entry) == [*FIELDS, "metadata"]
@@ -65,7 +65,7 @@ def test_an_entry(client: FlaskClient, version: str) -> None:
 
 @pytest.mark.parametrize("version", ["/v1", "/v2"])
 @pytest.mark.parametrize("name", ["includemetadata", "includeMetadata", "IncludeMetadata"])
-def test_without_metadata(client: FlaskClient, version: str, name: str) -> None:
+def test_metadata_can_be_left_out(client: FlaskClient, version: str, name: str) -> None:
     store(client, 1)
     for given, there in (("false", False), ("FALSE", False), ("true", True)):
         (entry,) = feed(client, f"{name}={given}", version)
@@ -73,7 +73,7 @@ def test_without_metadata(client: FlaskClient, version: str, name: str) -> None:
         assert ("metadata" in entry, "metadata" in latest) == (there, there)
 
 
-def test_a_delete_relabels_what_was(client: FlaskClient) -> None:
+def test_a_delete_changes_the_states_of_earlier_entries(client: FlaskClient) -> None:
     caller, file = PartitionClient(client), make_instance(**UIDS)
     caller.stored(file)
     assert labels(client) == [("Create", "Current")]
@@ -85,7 +85,7 @@ def test_a_delete_relabels_what_was(client: FlaskClient) -> None:
     assert labels(client, "/v1") == labels(client)
 
 
-def test_metadata_is_the_current_versions(client: FlaskClient) -> None:
+def test_metadata_is_that_of_the_current_version(client: FlaskClient) -> None:
     caller = PartitionClient(client)
     caller.stored(make_instance(**UIDS, patient_name="First"))
     caller.delete("/studies/2.25.1")
@@ -94,21 +94,21 @@ def test_metadata_is_the_current_versions(client: FlaskClient) -> None:
     assert names == ["Second"] * 3
 
 
-def test_a_delete_of_a_study_writes_an_entry_an_instance(client: FlaskClient) -> None:
+def test_the_delete_of_a_study_writes_one_entry_for_each_instance(client: FlaskClient) -> None:
     caller = PartitionClient(client)
     caller.stored(*[make_instance(study="2.25.1") for _ in range(3)])
     caller.delete("/studies/2.25.1")
     assert [action for action, _ in labels(client)] == ["Create"] * 3 + ["Delete"] * 3
 
 
-def test_what_is_refused_leaves_no_entry(client: FlaskClient) -> None:
+def test_a_refused_instance_has_no_entry(client: FlaskClient) -> None:
     caller, file = PartitionClient(client), make_instance()
     caller.stored(file)
     caller.store(file, b"junk", make_instance(patient_id=None))
     assert len(feed(client)) == 1
 
 
-def test_the_same_instance_in_two_partitions_is_two(client: FlaskClient) -> None:
+def test_the_same_instance_in_two_partitions_has_two_entries(client: FlaskClient) -> None:
     file = make_instance(**UIDS)
     for name in ("clinic-a", "clinic-b"):
         PartitionClient(client, f"/v2/partitions/{name}").stored(file)
@@ -124,7 +124,7 @@ def test_the_same_instance_in_two_partitions_is_two(client: FlaskClient) -> None
 # --- v1: by sequence ----------------------------------------------------------------------------------------------
 
 
-def test_v1_gives_a_window_of_numbers(client: FlaskClient) -> None:
+def test_v1_returns_a_range_of_sequence_numbers(client: FlaskClient) -> None:
     store(client, 12)
     every = [entry["sequence"] for entry in feed(client, "limit=100&includemetadata=false", "/v1")]
     assert len(every) == 12
@@ -134,7 +134,7 @@ def test_v1_gives_a_window_of_numbers(client: FlaskClient) -> None:
         assert found == [number for number in every if offset < number <= offset + limit]
 
 
-def test_v1_defaults_to_ten_numbers(client: FlaskClient) -> None:
+def test_v1_returns_ten_numbers_by_default(client: FlaskClient) -> None:
     store(client, 12)
     assert all(entry["sequence"] <= 10 for entry in feed(client, version="/v1"))
 
@@ -158,7 +158,7 @@ def test_v1_ignores_times(client: FlaskClient) -> None:
 # --- v2: by time --------------------------------------------------------------------------------------------------
 
 
-def test_v2_skips_and_takes(client: FlaskClient) -> None:
+def test_v2_applies_offset_and_limit(client: FlaskClient) -> None:
     store(client, 5)
     every = feed(client)
     assert len(every) == 5
@@ -166,7 +166,7 @@ def test_v2_skips_and_takes(client: FlaskClient) -> None:
         assert feed(client, f"offset={offset}&limit={limit}") == every[offset : offset + limit]
 
 
-def test_v2_gives_a_window_of_time(client: FlaskClient) -> None:
+def test_v2_returns_a_range_of_time(client: FlaskClient) -> None:
     store(client, 4)
     every = feed(client)
     times = [entry["timestamp"] for entry in every]
@@ -178,7 +178,7 @@ def test_v2_gives_a_window_of_time(client: FlaskClient) -> None:
     assert feed(client, f"endtime={quote(end)}") == [each for each in every if each["timestamp"] < end]
 
 
-def test_v2_reads_any_zone(client: FlaskClient) -> None:
+def test_v2_accepts_any_time_zone(client: FlaskClient) -> None:
     store(client, 1)
     (entry,) = feed(client)
     moment = datetime.fromisoformat(entry["timestamp"])
@@ -194,13 +194,13 @@ def test_v2_reads_any_zone(client: FlaskClient) -> None:
 
 @pytest.mark.parametrize("start", ["0001-01-01T00:00:00Z", "1999-01-01t00:00:00.1234567z"])
 @pytest.mark.parametrize("end", ["9999-12-31T23:59:59Z", "9999-12-31T23:59:59.9999999Z"])
-def test_v2_takes_far_bounds(client: FlaskClient, start: str, end: str) -> None:
+def test_v2_accepts_times_far_away(client: FlaskClient, start: str, end: str) -> None:
     store(client, 1)
     assert len(feed(client, f"startTime={start}&endTime={end}")) == 1
     assert feed(client, f"startTime={end}") == []
 
 
-def test_v2_takes_bounds_to_the_seventh_digit(client: FlaskClient) -> None:
+def test_v2_compares_times_to_the_seventh_digit(client: FlaskClient) -> None:
     store(client, 1)
     (entry,) = feed(client)
     moment, zone = entry["timestamp"][:26], quote("+00:00")
@@ -272,7 +272,7 @@ def test_a_bad_parameter_is_400(client: FlaskClient, version: str, query: str, t
 @pytest.mark.parametrize(
     "query", ["limit=" + "9" * 5000, "startTime=0001-01-01T00:00:00%2B14:00", "offset=%D9%A1", "limit=1_0"]
 )
-def test_odd_values_are_400(client: FlaskClient, query: str) -> None:
+def test_an_unreadable_value_is_400(client: FlaskClient, query: str) -> None:
     assert client.get(f"/v2/changefeed?{query}").status_code == 400
 
 

@@ -1,4 +1,4 @@
-"""conformance §11 through HTTP: what is checked, what is written, what is counted, what a crash changes (nothing)."""
+"""Export through HTTP (conformance §11): its checks, files and totals; a crash changes none of them."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ STUDY, SERIES = "2.25.1001", "2.25.1002"
 
 ENGINES = ("embedded to a folder", "embedded to a bucket", pytest.param("aws to a bucket", marks=thorough))
 local = pytest.mark.parametrize("exporter", ENGINES[:1], indirect=True)
-"""For what no engine has a part in."""
+"""For tests that do not depend on the engine."""
 
 
 @pytest.fixture(params=ENGINES)
 def exporter(request: pytest.FixtureRequest, tmp_path: Path) -> Exporter:
-    """An archive with somewhere to export to."""
+    """An archive with a destination for exports."""
     common: Json = {"log_level": "error"}
     place: ExportTarget
     if "embedded" in request.param:
@@ -89,7 +89,9 @@ def within(files: dict[str, bytes], *paths: str) -> dict[str, bytes]:
         (f"{STUDY}/{SERIES}", "2.25.1004", f"{STUDY}/2.25.1003/2.25.1003.1"),
     ],
 )
-def test_files_as_stored(exporter: Exporter, files: dict[str, bytes], values: tuple[str, ...]) -> None:
+def test_the_exported_files_are_the_stored_files(
+    exporter: Exporter, files: dict[str, bytes], values: tuple[str, ...]
+) -> None:
     operation = exporter.run(*values)
     expected = within(files, *values)
     assert (operation.type, operation.status) == ("export", "succeeded")
@@ -104,7 +106,7 @@ def test_files_as_stored(exporter: Exporter, files: dict[str, bytes], values: tu
     assert exporter.log(operation.id) == []
 
 
-def test_any_transfer_syntax_as_retrieved(exporter: Exporter) -> None:
+def test_a_file_keeps_its_stored_transfer_syntax(exporter: Exporter) -> None:
     jpeg = make_instance(study=STUDY, transfer_syntax=JPEG_BASELINE, pixel=False, preamble=b"MZ" * 64)
     exporter.clinic.stored(jpeg)
     (retrieved,) = parts(exporter.clinic.get(f"/studies/{STUDY}", AS_STORED))
@@ -113,7 +115,7 @@ def test_any_transfer_syntax_as_retrieved(exporter: Exporter) -> None:
     assert retrieved.body[128:] == jpeg[128:]
 
 
-def test_objects_are_declared_to_be_dicom(exporter: Exporter, files: dict[str, bytes]) -> None:
+def test_an_exported_object_has_the_content_type_of_dicom(exporter: Exporter, files: dict[str, bytes]) -> None:
     operation = exporter.run(STUDY)
     if isinstance(exporter.place, Bucket):
         for uids in within(files, STUDY):
@@ -122,7 +124,7 @@ def test_objects_are_declared_to_be_dicom(exporter: Exporter, files: dict[str, b
             assert head["ContentType"] == "application/dicom"
 
 
-def test_a_file_of_several_parts(exporter: Exporter) -> None:
+def test_a_large_file_is_exported_in_several_parts(exporter: Exporter) -> None:
     large = make_instance(study=STUDY, rows=2400, columns=1200)
     assert len(large) > 5 * 1024**2
     exporter.clinic.stored(large)
@@ -130,7 +132,7 @@ def test_a_file_of_several_parts(exporter: Exporter) -> None:
     assert [body[128:] == large[128:] for body in exporter.exported(operation.id).values()] == [True]
 
 
-def test_only_the_partition_of_the_url(exporter: Exporter, files: dict[str, bytes]) -> None:
+def test_only_instances_of_the_partition_in_the_url_are_exported(exporter: Exporter, files: dict[str, bytes]) -> None:
     other = make_instance(study=STUDY, series=SERIES, instance=f"{SERIES}.1", patient_id="other")
     PartitionClient(exporter.client, "/v2/partitions/clinic-b").stored(other)
     operation = exporter.run(STUDY, "2.25.1004", prefix="/v2/partitions/CLINIC-B")
@@ -139,7 +141,7 @@ def test_only_the_partition_of_the_url(exporter: Exporter, files: dict[str, byte
     assert exporter.log(operation.id) == [("2.25.1004", "The specified study cannot be found.")]
 
 
-def test_what_cannot_be_found_is_skipped_and_logged(exporter: Exporter, files: dict[str, bytes]) -> None:
+def test_an_unknown_identifier_is_skipped_and_logged(exporter: Exporter, files: dict[str, bytes]) -> None:
     missing = {
         "2.25.9": "The specified study cannot be found.",
         f"{STUDY}/2.25.9": "The specified series cannot be found.",
@@ -154,13 +156,13 @@ def test_what_cannot_be_found_is_skipped_and_logged(exporter: Exporter, files: d
     assert all(list(json.loads(line)) == ["timestamp", "identifier", "error"] for line in lines)
 
 
-def test_all_skipped_is_a_success(exporter: Exporter, files: dict[str, bytes]) -> None:
+def test_an_export_succeeds_although_everything_is_skipped(exporter: Exporter, files: dict[str, bytes]) -> None:
     operation = exporter.run("2.25.9")
     assert (operation.status, totals(operation.results)) == ("succeeded", (0, 1))
     assert exporter.exported(operation.id) == {}
 
 
-def test_each_instance_counts_once_however_often_it_is_named(exporter: Exporter, files: dict[str, bytes]) -> None:
+def test_an_instance_that_several_identifiers_name_counts_once(exporter: Exporter, files: dict[str, bytes]) -> None:
     series = f"{STUDY}/{SERIES}"
     operation = exporter.run(f"{series}/{SERIES}.1", series, "2.25.9", f"{series}/{SERIES}.1", series, "2.25.9 ")
     assert totals(operation.results) == (5, 1)
@@ -187,7 +189,7 @@ def test_an_unknown_identifier_counts_although_its_study_is_named_too(
     assert exporter.exported(operation.id) == within(files, STUDY)
 
 
-def test_what_was_deleted_is_not_exported(exporter: Exporter, files: dict[str, bytes]) -> None:
+def test_a_deleted_instance_is_not_exported(exporter: Exporter, files: dict[str, bytes]) -> None:
     exporter.clinic.delete(f"/studies/{STUDY}/series/{SERIES}")
     exporter.clinic.delete("/studies/2.25.1004")
     operation = exporter.run(STUDY, "2.25.1004")
@@ -196,7 +198,9 @@ def test_what_was_deleted_is_not_exported(exporter: Exporter, files: dict[str, b
 
 
 @pytest.mark.parametrize("size", [1, 2])
-def test_many_steps(exporter: Exporter, files: dict[str, bytes], size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_totals_grow_step_by_step(
+    exporter: Exporter, files: dict[str, bytes], size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(task, "BATCH", size)
     response = exporter.ask(STUDY, "2.25.9", "2.25.1004/2.25.1005/2.25.1005.1", "2.25.8/2.25.8", "2.25.1004/2.25.7")
     operation: str = response.get_json()["id"]
@@ -212,7 +216,7 @@ def test_many_steps(exporter: Exporter, files: dict[str, bytes], size: int, monk
     assert [identifier for identifier, _ in exporter.log(operation)] == ["2.25.9", "2.25.8/2.25.8", "2.25.1004/2.25.7"]
 
 
-def test_more_identifiers_than_a_page(exporter: Exporter, files: dict[str, bytes]) -> None:
+def test_more_identifiers_than_one_page_of_the_manifest_holds(exporter: Exporter, files: dict[str, bytes]) -> None:
     unknown = [f"2.25.7.{n}" for n in range(1, 250)]
     operation = exporter.run(*unknown[:120], STUDY, *unknown[120:])
     assert totals(operation.results) == (9, len(unknown))
@@ -223,7 +227,7 @@ def test_more_identifiers_than_a_page(exporter: Exporter, files: dict[str, bytes
     assert left == []
 
 
-def test_several_at_once(exporter: Exporter, files: dict[str, bytes]) -> None:
+def test_several_exports_run_together(exporter: Exporter, files: dict[str, bytes]) -> None:
     asked = [exporter.ask(STUDY).get_json()["id"] for _ in range(3)]
     assert [totals(exporter.work(operation).results) for operation in asked] == [(9, 0)] * 3
     found = Counter(key.partition("/")[0] for key in exporter.place.files())
@@ -245,15 +249,19 @@ def test_the_operation_as_clients_see_it(
     assert running.get_json()["results"] == {"errorHref": log, "exported": 5, "skipped": 0}
     exporter.work(operation)
     ended = exporter.client.get(href)
-    told = ended.get_json()
+    operation_body = ended.get_json()
     assert ended.status_code == 200
-    assert told.keys() == {"operationId", "type", "createdTime", "lastUpdatedTime", "status", "results"}
-    assert (told["operationId"], told["type"], told["status"]) == (operation, "export", "succeeded")
-    assert told["results"] == {"errorHref": log, "exported": 9, "skipped": 1}
+    assert operation_body.keys() == {"operationId", "type", "createdTime", "lastUpdatedTime", "status", "results"}
+    assert tuple(operation_body[each] for each in ("operationId", "type", "status")) == (
+        operation,
+        "export",
+        "succeeded",
+    )
+    assert operation_body["results"] == {"errorHref": log, "exported": 9, "skipped": 1}
     assert exporter.client.get(href.replace("/v2/", "/v1/")).get_json()["status"] == "completed"
 
 
-def test_after_a_bulk_update_the_new_values(exporter: Exporter, files: dict[str, bytes]) -> None:
+def test_the_exported_file_has_the_values_of_a_bulk_update(exporter: Exporter, files: dict[str, bytes]) -> None:
     change = {"00100010": {"vr": "PN", "Value": [{"Alphabetic": "New^Name"}]}}
     asked = exporter.client.post(
         "/v2/partitions/clinic-a/studies/$bulkUpdate", json={"studyInstanceUids": [STUDY], "changeDataset": change}
@@ -272,13 +280,13 @@ def test_after_a_bulk_update_the_new_values(exporter: Exporter, files: dict[str,
 
 @pytest.fixture
 def later(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Add to it, and it is so many seconds later."""
+    """A clock of the operations: add seconds to let time pass."""
     passed: list[int] = []
     monkeypatch.setattr(clock, "time", SimpleNamespace(time=lambda: time.time() + sum(passed)))
     return passed
 
 
-def test_a_worker_killed_anywhere_changes_nothing(
+def test_an_export_ends_the_same_if_its_worker_is_killed_anywhere(
     exporter: Exporter, files: dict[str, bytes], later: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(task, "BATCH", 5)
@@ -306,7 +314,7 @@ def test_a_worker_killed_anywhere_changes_nothing(
     assert rule.matched > 20, "the worker was killed after each of them"
 
 
-def test_a_place_that_refuses_midway_fails_the_operation(
+def test_the_operation_fails_if_the_destination_refuses_after_some_files(
     exporter: Exporter, files: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(task, "BATCH", 3)
@@ -346,7 +354,7 @@ def test_one_file_that_fails_is_skipped_and_logged(
     assert exporter.exported(operation.id) == expected
 
 
-def test_a_file_that_is_really_gone(exporter: Exporter, files: dict[str, bytes]) -> None:
+def test_a_lost_file_is_skipped_and_named_in_the_log(exporter: Exporter, files: dict[str, bytes]) -> None:
     row = exporter.engine.table.get(Key(f"1/study/{STUDY}", f"instance/{SERIES}/{SERIES}.2")) or next(
         item
         for p in range(5)
@@ -360,8 +368,10 @@ def test_a_file_that_is_really_gone(exporter: Exporter, files: dict[str, bytes])
     assert exporter.log(operation.id) == [(lost, f"The file of the instance {lost} is lost.")]
 
 
-def test_an_outage_is_waited_out(exporter: Exporter, files: dict[str, bytes], later: list[int]) -> None:
-    """No file of a batch gets through: none is given up at once."""
+def test_a_step_is_repeated_if_every_file_of_it_fails(
+    exporter: Exporter, files: dict[str, bytes], later: list[int]
+) -> None:
+    """If every file of a batch fails, an outage is likely, so none is skipped at once."""
     failed = fail_copies(exporter, STUDY, DestinationUnavailable("down"), times=18)
     operation = exporter.ask(STUDY).get_json()["id"]
     for _ in range(2):
@@ -376,7 +386,7 @@ def test_an_outage_is_waited_out(exporter: Exporter, files: dict[str, bytes], la
 
 
 @local
-def test_a_file_that_fails_for_ever_is_given_up(exporter: Exporter, files: dict[str, bytes], later: list[int]) -> None:
+def test_a_file_is_skipped_after_the_retries(exporter: Exporter, files: dict[str, bytes], later: list[int]) -> None:
     uids = f"{STUDY}/{SERIES}/{SERIES}.2"
     failed = fail_copies(exporter, uids, StorageUnavailable())
     operation = exporter.ask(uids).get_json()["id"]
@@ -390,7 +400,7 @@ def test_a_file_that_fails_for_ever_is_given_up(exporter: Exporter, files: dict[
     assert totals(exporter.operation(operation).results) == (0, 1)
 
 
-def test_what_gets_nowhere_fails_with_its_log_and_leaves_nothing(
+def test_an_export_without_progress_fails_and_removes_its_manifest(
     exporter: Exporter, files: dict[str, bytes], later: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(task, "BATCH", 5)
@@ -471,7 +481,7 @@ REFUSED: list[tuple[object, str]] = [
 
 @local
 @pytest.mark.parametrize(("body", "text"), REFUSED)
-def test_bad_requests(exporter: Exporter, body: object, text: str) -> None:
+def test_a_bad_request_is_400(exporter: Exporter, body: object, text: str) -> None:
     exporter.clinic.stored(make_instance(study="2.25.1"))
     response = exporter.post(body)
     assert (response.status_code, response.text) == (400, text)
@@ -485,7 +495,7 @@ def nothing_started(exporter: Exporter) -> None:
 
 
 @pytest.mark.parametrize("kind", ["azureBlob", "AzureBlob", "ftp", 3, None])
-def test_unsupported_destinations(exporter: Exporter, kind: object) -> None:
+def test_an_unsupported_type_of_destination_is_400(exporter: Exporter, kind: object) -> None:
     destination = {"type": kind, "settings": {"blobContainerUri": "https://x.blob.core.windows.net/c"}}
     exporter.clinic.stored(make_instance())
     response = exporter.post({"source": SOURCE, "destination": destination})
@@ -508,7 +518,7 @@ def test_unsupported_destinations(exporter: Exporter, kind: object) -> None:
         (b'"' + rb"\"" * 100_000, "The syntax of the request body is invalid."),
     ],
 )
-def test_no_json(exporter: Exporter, files: dict[str, bytes], data: bytes, text: str) -> None:
+def test_a_body_that_is_not_json_is_400(exporter: Exporter, files: dict[str, bytes], data: bytes, text: str) -> None:
     response = exporter.client.post(
         "/v2/partitions/clinic-a/export", data=data, content_type="application/json; charset=utf-8"
     )
@@ -516,19 +526,21 @@ def test_no_json(exporter: Exporter, files: dict[str, bytes], data: bytes, text:
 
 
 @local
-def test_too_long_a_body(exporter: Exporter, files: dict[str, bytes]) -> None:
+def test_a_body_over_its_limit_is_413(exporter: Exporter, files: dict[str, bytes]) -> None:
     response = exporter.ask(*["2.25." + "1" * 59] * 140_000)
     assert (response.status_code, response.text) == (413, "The request exceeded the allowed limit of 8388608 bytes.")
 
 
 @local
-def test_too_many_identifiers(exporter: Exporter, files: dict[str, bytes]) -> None:
+def test_too_many_identifiers_are_400(exporter: Exporter, files: dict[str, bytes]) -> None:
     response = exporter.ask(*["1.2"] * 100_001)
     text = FIELD.format("source.settings.values", "It has more than 100000 entries.")
     assert (response.status_code, response.text) == (400, text)
 
 
-def test_names_in_any_case_comments_and_what_is_unknown(exporter: Exporter, files: dict[str, bytes]) -> None:
+def test_names_in_any_letter_case_comments_and_unknown_fields_are_accepted(
+    exporter: Exporter, files: dict[str, bytes]
+) -> None:
     kind, settings = exporter.place.destination["type"], exporter.place.destination["settings"]
     written = ", ".join(f'"{name.upper()}": "{value}"' for name, value in settings.items())
     body = """// as in the documentation
@@ -542,13 +554,13 @@ def test_names_in_any_case_comments_and_what_is_unknown(exporter: Exporter, file
 
 @local
 @pytest.mark.parametrize("content_type", [None, "text/plain", "application/dicom+xml", "multipart/related"])
-def test_other_content(exporter: Exporter, files: dict[str, bytes], content_type: str | None) -> None:
+def test_another_content_type_is_415(exporter: Exporter, files: dict[str, bytes], content_type: str | None) -> None:
     response = exporter.client.post("/v2/partitions/clinic-a/export", data=b"{}", content_type=content_type)
     assert (response.status_code, response.data) == (415, b"")
 
 
 @local
-def test_an_unknown_partition_is_400_and_not_made(exporter: Exporter) -> None:
+def test_an_unknown_partition_is_400_and_is_not_created(exporter: Exporter) -> None:
     response = exporter.ask("2.25.1")
     assert (response.status_code, response.text) == (400, "Specified PartitionName clinic-a doesn't exist.")
     assert len(exporter.client.get("/v2/partitions").get_json()) == 1
@@ -556,14 +568,14 @@ def test_an_unknown_partition_is_400_and_not_made(exporter: Exporter) -> None:
 
 
 @local
-def test_the_base_form_lacks_its_partition(exporter: Exporter, files: dict[str, bytes]) -> None:
+def test_the_base_form_of_the_url_is_400(exporter: Exporter, files: dict[str, bytes]) -> None:
     for prefix in ("", "/v1", "/v2"):
         response = exporter.ask(STUDY, prefix=prefix)
         assert (response.status_code, response.text) == (400, "PartitionName value is missing in the route segment.")
 
 
 @pytest.mark.parametrize("prefix", ["", "/v1", "/v2"])
-def test_the_answer_leads_to_the_operation(exporter: Exporter, files: dict[str, bytes], prefix: str) -> None:
+def test_the_answer_has_the_url_of_the_operation(exporter: Exporter, files: dict[str, bytes], prefix: str) -> None:
     response = exporter.ask(STUDY, prefix=f"{prefix}/partitions/clinic-a")
     operation = response.get_json()["id"]
     href = f"http://localhost{prefix}/operations/{operation}"
@@ -579,7 +591,7 @@ def test_the_prerelease_has_no_export(exporter: Exporter, files: dict[str, bytes
 
 
 @pytest.mark.parametrize("off", [{"enable_export": False}, {"disable_operations": True}])
-def test_switched_off(tmp_path: Path, off: Json) -> None:
+def test_an_export_is_404_if_it_is_switched_off(tmp_path: Path, off: Json) -> None:
     settings = Settings(data_dir=tmp_path, log_level="error", **off)
     exporter = Exporter(settings, bootstrap.build_engine(settings), Folder(tmp_path))
     response = exporter.ask(STUDY)
@@ -598,14 +610,14 @@ def bucket(exporter: Exporter) -> Any:
 
 
 def everything(exporter: Exporter, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> str:
-    """All that the table holds and all that was logged, as text."""
+    """The whole contents of the table and of the log, as text."""
     if exporter.settings.engine == "aws":
-        kept = str(clients.dynamodb().scan(TableName="archive")["Items"])
+        contents = str(clients.dynamodb().scan(TableName="archive")["Items"])
     else:
         folder = exporter.settings.data_dir
-        kept = "".join(each.read_bytes().decode("latin-1") for each in folder.glob("index.sqlite*"))
+        contents = "".join(each.read_bytes().decode("latin-1") for each in folder.glob("index.sqlite*"))
     output = capsys.readouterr()
-    return kept + output.out + output.err + caplog.text
+    return contents + output.out + output.err + caplog.text
 
 
 @pytest.mark.parametrize("exporter", ENGINES[1:], indirect=True)
@@ -617,21 +629,21 @@ def everything(exporter: Exporter, capsys: pytest.CaptureFixture[str], caplog: p
         ({"bucketName": "no-such-bucket", "region": "eu-west-1"}, "The bucket 'no-such-bucket' was not found."),
     ],
 )
-def test_a_bucket_that_is_not_there(exporter: Exporter, files: dict[str, bytes], settings: Json, text: str) -> None:
+def test_a_missing_bucket_is_400(exporter: Exporter, files: dict[str, bytes], settings: Json, text: str) -> None:
     response = exporter.post(to(**settings))
     assert (response.status_code, response.text) == (400, text)
     nothing_started(exporter)
 
 
 @pytest.mark.parametrize("exporter", ["aws to a bucket"], indirect=True)
-def test_the_archives_own_bucket(exporter: Exporter, files: dict[str, bytes]) -> None:
+def test_the_bucket_of_the_archive_is_refused(exporter: Exporter, files: dict[str, bytes]) -> None:
     response = exporter.post(to(bucketName="archive"))
     assert (response.status_code, response.text) == (400, "The archive's own bucket is no destination of an export.")
     nothing_started(exporter)
 
 
 @pytest.mark.parametrize("exporter", ENGINES[1:], indirect=True)
-def test_another_region_and_encryption(exporter: Exporter, files: dict[str, bytes], bucket: Any) -> None:
+def test_region_and_encryption_are_used(exporter: Exporter, files: dict[str, bytes], bucket: Any) -> None:
     settings = {
         "uri": "s3://research-drop/a b/",
         "region": "eu-west-1",
@@ -651,7 +663,7 @@ def test_another_region_and_encryption(exporter: Exporter, files: dict[str, byte
 
 
 @pytest.mark.parametrize("exporter", ENGINES[1:], indirect=True)
-def test_a_role_leaves_no_secret_behind(
+def test_the_credentials_of_a_role_are_written_nowhere(
     exporter: Exporter,
     files: dict[str, bytes],
     bucket: Any,
@@ -692,7 +704,7 @@ def test_a_role_leaves_no_secret_behind(
 
 @local
 @pytest.mark.parametrize("name", ["accessKeyId", "SecretAccessKey", "sessiontoken", "awsSecretAccessKey"])
-def test_keys_in_a_body_are_refused_and_kept_nowhere(
+def test_access_keys_in_a_body_are_refused_and_written_nowhere(
     exporter: Exporter,
     files: dict[str, bytes],
     name: str,
@@ -725,7 +737,9 @@ def test_other_endpoints_are_refused_before_any_traffic(
 
 
 @pytest.mark.parametrize("exporter", ENGINES[1:2], indirect=True)
-def test_another_endpoint_where_that_is_allowed(exporter: Exporter, files: dict[str, bytes], bucket: Any) -> None:
+def test_another_endpoint_is_used_if_the_setting_allows_it(
+    exporter: Exporter, files: dict[str, bytes], bucket: Any
+) -> None:
     allowed = Exporter(
         dataclasses.replace(exporter.settings, export_allow_endpoint_url=True), exporter.engine, exporter.place
     )
@@ -754,7 +768,7 @@ def test_a_prefix_stays_within_the_export_folder(exporter: Exporter, files: dict
 
 
 @local
-def test_a_link_leads_nowhere(exporter: Exporter, files: dict[str, bytes], tmp_path: Path) -> None:
+def test_an_export_does_not_follow_a_symbolic_link(exporter: Exporter, files: dict[str, bytes], tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
     (tmp_path / "exports" / "drop").symlink_to(outside)
@@ -764,7 +778,9 @@ def test_a_link_leads_nowhere(exporter: Exporter, files: dict[str, bytes], tmp_p
 
 
 @local
-def test_a_link_planted_midway_leads_nowhere(exporter: Exporter, files: dict[str, bytes], tmp_path: Path) -> None:
+def test_an_export_does_not_follow_a_symbolic_link_made_while_it_runs(
+    exporter: Exporter, files: dict[str, bytes], tmp_path: Path
+) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
     operation = exporter.ask(STUDY).get_json()["id"]
@@ -774,7 +790,7 @@ def test_a_link_planted_midway_leads_nowhere(exporter: Exporter, files: dict[str
 
 
 @local
-def test_without_a_prefix(exporter: Exporter, files: dict[str, bytes], tmp_path: Path) -> None:
+def test_an_export_to_the_export_folder_itself(exporter: Exporter, files: dict[str, bytes], tmp_path: Path) -> None:
     response = exporter.post({"source": of(STUDY)["source"], "destination": {"type": "file", "settings": {}}})
     operation = exporter.work(response.get_json()["id"])
     assert operation.results["errorHref"] == f"{operation.id}/errors.log"

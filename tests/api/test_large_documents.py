@@ -1,4 +1,4 @@
-"""Documents too large for an item of the table lie beside the file: metadata, frame tables, many in one request."""
+"""Documents that are too large for an item of the table are stored in blobs: metadata and frame tables."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.instances import encapsulated, make_instance, uid
 
 @pytest.fixture
 def small_items(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let every document be too large."""
+    """Make every document too large for an item."""
     monkeypatch.setattr(documents, "MAX_ITEM_BYTES", documents._ITEM_OVERHEAD)
 
 
@@ -39,8 +39,8 @@ def test_spilled_documents_are_served_and_removed(small_items: None, client: Fla
     assert client.get(f"{path}/metadata").status_code == 404
 
 
-def test_large_metadata_in_one_request_is_written_in_turns(client: FlaskClient) -> None:
-    """Thirteen instances would fit one write by number of changes, but not by their bytes."""
+def test_large_metadata_of_one_request_is_written_in_several_transactions(client: FlaskClient) -> None:
+    """The instances fit one transaction by the number of changes, but not by their bytes."""
     letters = random.Random(7)
     study, series = uid(), uid()
     bodies = [
@@ -65,7 +65,7 @@ def test_large_metadata_in_one_request_is_written_in_turns(client: FlaskClient) 
 
 
 @pytest.mark.parametrize("settings", ["embedded"], indirect=True)
-def test_a_re_index_holds_few_large_documents_at_once(client: FlaskClient) -> None:
+def test_a_re_index_holds_few_large_documents_in_memory(client: FlaskClient) -> None:
     count, size = 40, 800_000
     for _ in range(count):
         body = make_instance(TextValue="x" * size)

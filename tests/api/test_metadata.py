@@ -1,4 +1,4 @@
-"""conformance §4.7, Metadata and ETag, through HTTP."""
+"""Metadata and its entity tags through HTTP (conformance §4.7, §4.8)."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_the_dataset_of_an_instance(clinic: PartitionClient, level: str, accept:
     assert not any(tag.startswith("0002") for tag in found)
 
 
-def test_each_level_gives_its_own(clinic: PartitionClient) -> None:
+def test_each_level_returns_its_own_instances(clinic: PartitionClient) -> None:
     series = uid()
     clinic.stored(
         make_instance(**UIDS),
@@ -45,7 +45,7 @@ def test_each_level_gives_its_own(clinic: PartitionClient) -> None:
     assert counts == [3, 2, 1]
 
 
-def test_a_large_study_is_streamed_whole(clinic: PartitionClient) -> None:
+def test_the_metadata_of_a_large_study_is_streamed(clinic: PartitionClient) -> None:
     instances = sorted(uid() for _ in range(30))
     comments = "x" * 10_000
     clinic.stored(*[make_instance(study=STUDY, instance=each, ImageComments=comments) for each in instances])
@@ -75,7 +75,7 @@ def test_the_etag_has_the_newest_watermark_and_the_count(clinic: PartitionClient
     assert (after["series"], after["instance"]) == (tags["series"], tags["instance"])
 
 
-def test_the_original_has_another_etag(clinic: PartitionClient) -> None:
+def test_the_original_metadata_has_another_entity_tag(clinic: PartitionClient) -> None:
     clinic.stored(make_instance(**UIDS))
     current = clinic.get(PATHS["study"]).headers["ETag"]
     original = clinic.get(PATHS["study"], msdicom_request_original="true").headers["ETag"]
@@ -84,7 +84,7 @@ def test_the_original_has_another_etag(clinic: PartitionClient) -> None:
 
 @pytest.mark.parametrize("level", PATHS)
 @pytest.mark.parametrize("form", ['"{}"', "{}", 'W/"{}"', '"x", "{}"', "*", ' "{}" ', '"x","y", W/"{}"'])
-def test_a_caller_who_has_it_gets_304(clinic: PartitionClient, level: str, form: str) -> None:
+def test_a_matching_entity_tag_gives_304(clinic: PartitionClient, level: str, form: str) -> None:
     clinic.stored(make_instance(**UIDS))
     tag = clinic.get(PATHS[level]).headers["ETag"]
     response = clinic.get(PATHS[level], If_None_Match=form.format(tag.strip('"')))
@@ -92,18 +92,18 @@ def test_a_caller_who_has_it_gets_304(clinic: PartitionClient, level: str, form:
 
 
 @pytest.mark.parametrize("given", ['"x"', "", '"1', "-", "99999999", ","])
-def test_another_tag_gets_it_whole(clinic: PartitionClient, given: str) -> None:
+def test_another_entity_tag_gives_the_metadata(clinic: PartitionClient, given: str) -> None:
     clinic.stored(make_instance(**UIDS))
     assert clinic.get(PATHS["study"], If_None_Match=given).status_code == 200
 
 
-def test_existence_comes_before_the_tag(clinic: PartitionClient) -> None:
+def test_a_missing_study_is_404_whatever_the_entity_tag(clinic: PartitionClient) -> None:
     clinic.stored(make_instance())
     response = clinic.get(PATHS["study"], If_None_Match="*")
     assert (response.status_code, response.text) == (404, "The specified study cannot be found.")
 
 
-def test_the_tag_changes_with_delete_and_another_store(clinic: PartitionClient) -> None:
+def test_the_entity_tag_changes_with_a_delete_and_with_a_store(clinic: PartitionClient) -> None:
     file = make_instance(**UIDS)
     clinic.stored(file)
     before = {level: clinic.get(path).headers["ETag"] for level, path in PATHS.items()}

@@ -1,4 +1,4 @@
-"""conformance §4 through HTTP: files as stored and transcoded, framing, statuses."""
+"""Retrieve through HTTP (conformance §4): stored and transcoded files, framing, statuses."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def typed(syntax: str) -> str:
         'multipart/related; type="*/*"',
     ],
 )
-def test_a_file_as_multipart(clinic: PartitionClient, level: str, accept: str | None) -> None:
+def test_one_file_in_a_multipart_answer(clinic: PartitionClient, level: str, accept: str | None) -> None:
     file = make_instance(**UIDS)
     clinic.stored(file)
     response = clinic.get(PATHS[level], accept)
@@ -71,7 +71,7 @@ def test_a_file_as_multipart(clinic: PartitionClient, level: str, accept: str | 
     "accept", [SINGLE, f"{SINGLE}; transfer-syntax=*", f"{SINGLE}; transfer-syntax={EXPLICIT_LITTLE}"]
 )
 @pytest.mark.parametrize("rows", [4, 1024])
-def test_one_file_alone(clinic: PartitionClient, accept: str, rows: int) -> None:
+def test_one_file_as_the_whole_answer(clinic: PartitionClient, accept: str, rows: int) -> None:
     file = make_instance(**UIDS, rows=rows, columns=rows)
     clinic.stored(file)
     response = clinic.get(PATHS["instance"], accept)
@@ -81,7 +81,7 @@ def test_one_file_alone(clinic: PartitionClient, accept: str, rows: int) -> None
     assert response.data == file
 
 
-def test_head_tells_the_same_without_the_bytes(clinic: PartitionClient) -> None:
+def test_head_answers_as_get_without_the_body(clinic: PartitionClient) -> None:
     file = make_instance(**UIDS)
     clinic.stored(file)
     response = clinic.client.head(clinic.prefix + PATHS["instance"], headers={"Accept": SINGLE})
@@ -91,7 +91,7 @@ def test_head_tells_the_same_without_the_bytes(clinic: PartitionClient) -> None:
 
 @pytest.mark.parametrize("level", ["study", "series"])
 @pytest.mark.parametrize("accept", [SINGLE, "application/json", "image/jpeg", 'multipart/related; type="image/jp2"'])
-def test_what_a_study_or_series_cannot_be(clinic: PartitionClient, level: str, accept: str) -> None:
+def test_a_study_or_series_in_an_impossible_form_is_406(clinic: PartitionClient, level: str, accept: str) -> None:
     clinic.stored(make_instance(**UIDS))
     response = clinic.get(PATHS[level], accept)
     assert (response.status_code, response.text) == (406, UNACCEPTABLE)
@@ -100,7 +100,7 @@ def test_what_a_study_or_series_cannot_be(clinic: PartitionClient, level: str, a
 @pytest.mark.parametrize(
     "accept", ["text/html", f"{SINGLE}; transfer-syntax=1.2.3", f"{SINGLE}; transfer-syntax={JPEG_BASELINE}"]
 )
-def test_what_an_instance_cannot_be(clinic: PartitionClient, accept: str) -> None:
+def test_an_instance_in_an_impossible_form_is_406(clinic: PartitionClient, accept: str) -> None:
     clinic.stored(make_instance(**UIDS))
     response = clinic.get(PATHS["instance"], accept)
     assert (response.status_code, response.text) == (406, UNACCEPTABLE)
@@ -125,13 +125,13 @@ def test_several_files_as_stored(clinic: PartitionClient, level: str) -> None:
 
 
 @pytest.mark.parametrize("accept", [RELATED, None, "*/*"])
-def test_several_files_with_no_syntax_named_are_as_stored(clinic: PartitionClient, accept: str | None) -> None:
+def test_several_files_are_as_stored_if_no_syntax_is_named(clinic: PartitionClient, accept: str | None) -> None:
     clinic.stored(make_instance(study=STUDY), make_instance(study=STUDY, transfer_syntax=IMPLICIT_LITTLE))
     found = parts(clinic.get(PATHS["study"], accept))
     assert sorted(part.content_type for part in found) == [typed(IMPLICIT_LITTLE), typed(EXPLICIT_LITTLE)]
 
 
-def test_several_files_that_all_have_the_syntax(clinic: PartitionClient) -> None:
+def test_several_files_that_all_have_the_requested_syntax(clinic: PartitionClient) -> None:
     clinic.stored(make_instance(study=STUDY), make_instance(study=STUDY))
     response = clinic.get(PATHS["study"], f"{RELATED}; transfer-syntax={EXPLICIT_LITTLE}")
     assert len(parts(response)) == 2
@@ -144,7 +144,7 @@ def test_several_files_in_another_syntax_are_406(clinic: PartitionClient, syntax
     assert (response.status_code, response.text) == (406, SEVERAL.format(syntax))
 
 
-def test_an_entry_that_can_be_given_saves_those_that_cannot(clinic: PartitionClient) -> None:
+def test_the_first_possible_entry_of_an_accept_is_answered(clinic: PartitionClient) -> None:
     clinic.stored(make_instance(study=STUDY), make_instance(study=STUDY, transfer_syntax=IMPLICIT_LITTLE))
     accept = f"image/png, {RELATED}; transfer-syntax={JPEG_2000}, {AS_STORED}; q=0.5"
     assert len(parts(clinic.get(PATHS["study"], accept))) == 2
@@ -155,7 +155,7 @@ def test_an_entry_that_can_be_given_saves_those_that_cannot(clinic: PartitionCli
 
 @pytest.mark.parametrize("syntax", [IMPLICIT_LITTLE, EXPLICIT_BIG])
 @pytest.mark.parametrize("accept", [SINGLE, RELATED, f"{RELATED}; transfer-syntax={EXPLICIT_LITTLE}"])
-def test_one_file_to_explicit_little_endian(clinic: PartitionClient, syntax: str, accept: str) -> None:
+def test_one_file_is_transcoded_to_explicit_little_endian(clinic: PartitionClient, syntax: str, accept: str) -> None:
     clinic.stored(make_instance(**UIDS, transfer_syntax=syntax))
     response = clinic.get(PATHS["instance"], accept)
     assert response.status_code == 200
@@ -174,13 +174,13 @@ def test_one_file_to_explicit_little_endian(clinic: PartitionClient, syntax: str
     "accept",
     [SINGLE, RELATED, f"{SINGLE}; transfer-syntax={JPEG_2000}", f"{RELATED}; transfer-syntax={EXPLICIT_LITTLE}"],
 )
-def test_a_compressed_file_is_not_decoded_yet(clinic: PartitionClient, accept: str) -> None:
+def test_a_compressed_file_is_not_transcoded(clinic: PartitionClient, accept: str) -> None:
     clinic.stored(encapsulated([[b"frame"]], **UIDS))
     response = clinic.get(PATHS["instance"], accept)
     assert (response.status_code, response.text) == (406, UNSUPPORTED)
 
 
-def test_a_compressed_syntax_without_an_image_is_rewritten(clinic: PartitionClient) -> None:
+def test_a_file_without_pixel_data_in_a_compressed_syntax_is_transcoded(clinic: PartitionClient) -> None:
     clinic.stored(make_instance(**UIDS, pixel=False, transfer_syntax=JPEG_BASELINE))
     response = clinic.get(PATHS["instance"], SINGLE)
     assert (response.status_code, response.headers["Content-Type"]) == (200, typed(EXPLICIT_LITTLE))
@@ -202,7 +202,7 @@ def test_a_large_file_is_not_transcoded(clinic: PartitionClient, monkeypatch: py
     assert clinic.get(PATHS["instance"], SINGLE).status_code == 200
 
 
-def test_a_compressed_file_in_its_own_syntax(clinic: PartitionClient) -> None:
+def test_a_compressed_file_in_its_stored_syntax(clinic: PartitionClient) -> None:
     file = encapsulated([[b"frame"]], **UIDS, transfer_syntax=JPEG_2000)
     clinic.stored(file)
     response = clinic.get(PATHS["instance"], f"{SINGLE}; transfer-syntax={JPEG_2000}")
@@ -214,7 +214,7 @@ def test_a_compressed_file_in_its_own_syntax(clinic: PartitionClient) -> None:
 
 @pytest.mark.parametrize("suffix", ["", "/metadata"])
 @pytest.mark.parametrize("level", PATHS)
-def test_what_is_not_there_is_404(clinic: PartitionClient, level: str, suffix: str) -> None:
+def test_a_missing_object_is_404(clinic: PartitionClient, level: str, suffix: str) -> None:
     clinic.stored(make_instance())
     response = clinic.get(PATHS[level] + suffix)
     assert (response.status_code, response.text) == (404, f"The specified {level} cannot be found.")
@@ -247,7 +247,7 @@ def test_an_invalid_uid_is_400(clinic: PartitionClient, path: str, name: str, su
     assert (response.status_code, response.text) == (400, text)
 
 
-def test_another_partitions_study_is_404(client: FlaskClient) -> None:
+def test_a_study_of_another_partition_is_404(client: FlaskClient) -> None:
     PartitionClient(client).stored(make_instance(**UIDS))
     other = PartitionClient(client, "/v2/partitions/clinic-b")
     other.stored(make_instance())
@@ -257,7 +257,7 @@ def test_another_partitions_study_is_404(client: FlaskClient) -> None:
 
 
 @pytest.mark.parametrize("value", ["true", "TRUE", "false", "nonsense", "", "true,false"])
-def test_an_instance_never_updated_is_its_own_original(clinic: PartitionClient, value: str) -> None:
+def test_the_original_of_an_instance_without_updates_is_the_instance(clinic: PartitionClient, value: str) -> None:
     file = make_instance(**UIDS)
     clinic.stored(file)
     assert clinic.get(PATHS["instance"], SINGLE, msdicom_request_original=value).data == file
@@ -306,14 +306,14 @@ def test_a_file_that_is_lost_is_503_before_the_answer_begins(
     assert clinic.get(PATHS["instance"] + "/metadata").status_code == 200
 
 
-# --- rendering, until there is one --------------------------------------------------------------------------------
+# --- rendering ----------------------------------------------------------------------------------------------------
 
 RENDERED = PATHS["instance"] + "/rendered"
 
 
 @pytest.mark.parametrize("path", [RENDERED, PATHS["instance"] + "/frames/1/rendered"])
 @pytest.mark.parametrize("accept", [None, "image/jpeg", "image/png", "*/*", "image/*", "image/gif, image/png"])
-def test_rendering_is_406_for_now(clinic: PartitionClient, path: str, accept: str | None) -> None:
+def test_rendering_is_406(clinic: PartitionClient, path: str, accept: str | None) -> None:
     clinic.stored(make_instance(**UIDS))
     response = clinic.get(path, accept)
     text = "An error was encountered when attempting to convert the dicom file into an image"
@@ -334,13 +334,13 @@ def test_rendering_at_a_quality_out_of_range_is_400(clinic: PartitionClient, qua
     assert (response.status_code, response.text) == (400, "Image quality must be between 1 and 100 inclusive")
 
 
-def test_rendering_frame_0_is_400_and_what_is_not_there_404(clinic: PartitionClient) -> None:
+def test_rendering_frame_0_is_400_and_a_missing_instance_is_404(clinic: PartitionClient) -> None:
     clinic.stored(make_instance())
     assert clinic.get(PATHS["instance"] + "/frames/0/rendered").status_code == 400
     assert clinic.get(RENDERED).status_code == 404
 
 
-def test_with_partitions_off_all_the_same(serve: Serve) -> None:
+def test_retrieve_works_without_partitions(serve: Serve) -> None:
     base = PartitionClient(serve(enable_data_partitions=False), "")
     file = make_instance(**UIDS)
     base.stored(file)

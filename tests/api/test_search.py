@@ -1,4 +1,4 @@
-"""conformance §5 through HTTP: every row of its tables, on one archive that nobody changes."""
+"""Search through HTTP (conformance §5): every row of its tables, on one archive that does not change."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.support.instances import make_instance
 from tests.support.selection import ENGINES
 
 S1, S2, S3, S4, S5 = "2.25.1", "2.25.2", "2.25.3", "2.25.4", "2.25.5"
-"""Studies in the order of their storing; everything below a study is named after it."""
+"""Studies in the order of storing. The UIDs below a study start with the UID of the study."""
 
 FILES: list[dict[str, Any]] = [
     {
@@ -184,7 +184,7 @@ def refused(response: TestResponse) -> str:
     ],
 )
 @pytest.mark.parametrize("version", ["v1", "v2"])
-def test_each_resource_newest_first(
+def test_each_resource_returns_the_newest_match_first(
     library: PartitionClient, version: str, path: str, tag: str, found: list[str]
 ) -> None:
     response = PartitionClient(library.client, f"/{version}/partitions/clinic-a").get(path)
@@ -211,7 +211,7 @@ RESOURCES = {
 
 @pytest.mark.parametrize("path", RESOURCES)
 @pytest.mark.parametrize("filter_", LEVELS)
-def test_which_levels_a_resource_filters_on(v2: PartitionClient, path: str, filter_: str) -> None:
+def test_a_resource_filters_on_its_level_and_those_above(v2: PartitionClient, path: str, filter_: str) -> None:
     response = v2.get(f"{path}?{filter_}")
     if LEVELS[filter_] in RESOURCES[path]:
         assert response.status_code in (200, 204)
@@ -253,7 +253,7 @@ SERIES = ("0020000E", "00080060", "00400244", "00081090")
         ("SOPInstanceUID", "00080018", f"{S4}.1.1", [S4]),
     ],
 )
-def test_each_attribute(
+def test_each_searchable_attribute_filters(
     v1: PartitionClient, v2: PartitionClient, keyword: str, tag: str, asked: str, found: list[str]
 ) -> None:
     path = "/series" if tag in SERIES else "/instances" if tag == "00080018" else "/studies"
@@ -270,7 +270,7 @@ def test_other_attributes_are_not_queryable(v1: PartitionClient, v2: PartitionCl
         assert refused(caller.get(f"/studies?{name}=1")) == NOT_QUERYABLE.format(name)
 
 
-def test_the_misprint_of_the_documentation_is_no_attribute(v2: PartitionClient) -> None:
+def test_the_misspelt_attribute_of_the_documentation_is_refused(v2: PartitionClient) -> None:
     assert refused(v2.get("/studies?00090090=House")) == NOT_QUERYABLE.format("00090090")
 
 
@@ -280,7 +280,7 @@ def test_the_misprint_of_the_documentation_is_no_attribute(v2: PartitionClient) 
 @pytest.mark.parametrize(
     ("query", "found"),
     [
-        # exact: letter case and trailing spaces do not matter, accents do
+        # letter case and trailing spaces do not count, accents do
         ("PatientID=P1", [S2, S1]),
         ("PatientID=p1", [S2, S1]),
         ("PatientID=P1%20%20", [S2, S1]),
@@ -311,7 +311,7 @@ def test_the_misprint_of_the_documentation_is_no_attribute(v2: PartitionClient) 
         ("AccessionNumber=A%5CB", []),
         ("PatientID=%FF", []),
         ("PatientID=P%EF%BC%91", []),  # a full-width 1
-        # person names: accents do not matter either, groups are names of their own
+        # person names: accents do not count, each component group is a name
         ("PatientName=muller%5Ejorg", [S1]),
         (f"PatientName={quote('MÜLLER^JÖRG')}", [S1]),
         (f"PatientName={quote('山田^太郎')}", [S1]),
@@ -331,7 +331,7 @@ def test_the_misprint_of_the_documentation_is_no_attribute(v2: PartitionClient) 
         ("PatientID=P1&StudyDate=20240116&ModalitiesInStudy=MR", []),
     ],
 )
-def test_exact_values(v2: PartitionClient, query: str, found: list[str]) -> None:
+def test_exact_matching(v2: PartitionClient, query: str, found: list[str]) -> None:
     assert studies(v2.get(f"/studies?{query}")) == found
 
 
@@ -351,7 +351,7 @@ def test_exact_values(v2: PartitionClient, query: str, found: list[str]) -> None
         ("ModalitiesInStudy=CT&StudyDate=20240116-", [S5, S2]),
     ],
 )
-def test_ranges(v2: PartitionClient, query: str, found: list[str]) -> None:
+def test_range_matching(v2: PartitionClient, query: str, found: list[str]) -> None:
     assert studies(v2.get(f"/studies?{query}")) == found
 
 
@@ -387,7 +387,7 @@ def test_a_range_of_a_series_date(v2: PartitionClient) -> None:
         ("nobody", []),
     ],
 )
-def test_fuzzy_names(v2: PartitionClient, name: str, found: list[str]) -> None:
+def test_fuzzy_matching_of_names(v2: PartitionClient, name: str, found: list[str]) -> None:
     assert studies(v2.get(f"/studies?PatientName={quote(name)}&fuzzymatching=true")) == found
     assert studies(v2.get(f"/studies?fuzzyMatching=TRUE&00100010={quote(name)}")) == found
 
@@ -408,14 +408,14 @@ def test_fuzzy_names(v2: PartitionClient, name: str, found: list[str]) -> None:
         ("Doe^A*", ["2.25.5"]),
     ],
 )
-def test_groups_and_characters_of_names(library: PartitionClient, name: str, found: list[str]) -> None:
+def test_component_groups_and_characters_of_names(library: PartitionClient, name: str, found: list[str]) -> None:
     clinic = PartitionClient(library.client, "/v2/partitions/clinic-n")
     assert studies(clinic.get(f"/studies?PatientName={quote(name)}")) == found
     if name[0] != "=" and "*" not in name and "?" not in name:
         assert studies(clinic.get(f"/studies?PatientName={quote(name[:-1])}&fuzzymatching=true")) == found
 
 
-def test_fuzzy_is_for_names_alone_and_off_by_default(v2: PartitionClient) -> None:
+def test_fuzzy_matching_is_only_for_names_and_off_by_default(v2: PartitionClient) -> None:
     assert studies(v2.get("/studies?PatientName=smi")) == []
     assert studies(v2.get("/studies?PatientName=smi&fuzzymatching=false")) == []
     assert studies(v2.get("/studies?PatientID=P12&fuzzymatching=true")) == []
@@ -443,17 +443,17 @@ def test_fuzzy_is_for_names_alone_and_off_by_default(v2: PartitionClient) -> Non
         ("AccessionNumber=acc-?", [S2, S1]),
         ("ModalitiesInStudy=?R", [S1]),
         ("PatientID=P1*&StudyDate=20240101-", [S2, S1]),
-        # `*` alone matches everything, what has no value too
+        # `*` alone matches everything, also an object without a value
         ("PatientID=*", [S5, S4, S3, S2, S1]),
         ("StudyDescription=*", [S5, S4, S3, S2, S1]),
         ("ModalitiesInStudy=*", [S5, S4, S3, S2, S1]),
         ("PatientName=*&fuzzymatching=true", [S5, S4, S3, S2, S1]),
         ("StudyDescription=%20**%20", [S5, S4, S3, S2, S1]),
-        # the signs do not count as characters of the value
+        # wildcards do not count as characters of the value
         ("AccessionNumber=*ABCDEFGHIJKLMNOP*", []),
     ],
 )
-def test_wildcards(v2: PartitionClient, query: str, found: list[str]) -> None:
+def test_wildcard_matching(v2: PartitionClient, query: str, found: list[str]) -> None:
     assert studies(v2.get(f"/studies?{query}")) == found
 
 
@@ -465,7 +465,7 @@ def test_a_universal_match_is_returned(v1: PartitionClient, v2: PartitionClient)
 
 
 @pytest.mark.parametrize("sign", [",", "%2C", "%5C"])
-def test_lists_of_uids(v2: PartitionClient, sign: str) -> None:
+def test_a_list_of_uids_matches_each_of_them(v2: PartitionClient, sign: str) -> None:
     assert studies(v2.get(f"/studies?StudyInstanceUID={S3}{sign}{S1}{sign}2.25.99")) == [S3, S1]
     found = rows(v2.get(f"/series?SeriesInstanceUID={S1}.2{sign}{S4}.1"))
     assert [value(row, "0020000E") for row in found] == [f"{S4}.1", f"{S1}.2"]
@@ -476,7 +476,7 @@ def test_lists_of_uids(v2: PartitionClient, sign: str) -> None:
 
 
 @pytest.mark.parametrize("sign", [",", "%5C"])
-def test_lists_of_modalities(v2: PartitionClient, sign: str) -> None:
+def test_a_list_of_modalities_matches_each_of_them(v2: PartitionClient, sign: str) -> None:
     assert studies(v2.get(f"/studies?ModalitiesInStudy=MR{sign}us")) == [S3, S1]
     assert studies(v2.get(f"/studies?ModalitiesInStudy=MR{sign}US{sign}XA{sign}DX{sign}CR{sign}MG")) == [S3, S1]
     found = rows(v2.get(f"/series?Modality=MR{sign}US&PatientID=P1"))
@@ -494,7 +494,7 @@ def test_lists_of_modalities(v2: PartitionClient, sign: str) -> None:
         (f"/studies/{S1}/series?ManufacturerModelName=magnet*", [f"{S1}.2"]),
     ],
 )
-def test_filters_of_the_level_above(v2: PartitionClient, path: str, found: list[str]) -> None:
+def test_filters_of_the_levels_above(v2: PartitionClient, path: str, found: list[str]) -> None:
     assert [value(row, "0020000E") for row in rows(v2.get(path))] == found
 
 
@@ -503,7 +503,7 @@ def test_filters_on_instances(v2: PartitionClient) -> None:
     assert [value(row, "00080018") for row in found] == [f"{S1}.1.2", f"{S1}.1.1"]
 
 
-def test_another_partition_has_its_own(v2: PartitionClient) -> None:
+def test_a_search_does_not_see_another_partition(v2: PartitionClient) -> None:
     other = PartitionClient(v2.client, "/v2/partitions/clinic-b")
     assert len(rows(other.get("/studies?PatientID=P1"))) == 1
     assert not set(studies(other.get("/studies"))) & {S1, S2, S3, S4, S5}
@@ -591,7 +591,7 @@ LIMIT = "The query parameter 'Limit' is invalid. The field Limit must be between
         ("PatientID=%3Cscript%3E", "The query string included invalid characters."),
     ],
 )
-def test_what_is_refused(v1: PartitionClient, v2: PartitionClient, query: str, text: str) -> None:
+def test_a_bad_query_is_400(v1: PartitionClient, v2: PartitionClient, query: str, text: str) -> None:
     for caller in (v1, v2):
         assert refused(caller.get(f"/studies?{query}")) == text
 
@@ -614,7 +614,7 @@ def test_what_is_refused(v1: PartitionClient, v2: PartitionClient, query: str, t
         "limit=1&Limit=1",
     ],
 )
-def test_what_is_refused_with_a_text_of_our_own(v2: PartitionClient, query: str) -> None:
+def test_a_bad_query_without_a_text_of_microsoft_is_400(v2: PartitionClient, query: str) -> None:
     name = query.partition("=")[0]
     assert name.lower() in refused(v2.get(f"/studies?{query}")).lower()
 
@@ -629,7 +629,7 @@ def test_a_reversed_range_names_value_and_attribute(v2: PartitionClient) -> None
     "path",
     ["/studies/x/series", "/studies/x/instances", f"/studies/{S1}/series/x/instances", f"/studies/{'1' * 65}/series"],
 )
-def test_a_bad_uid_in_the_path(v2: PartitionClient, path: str) -> None:
+def test_a_bad_uid_in_the_path_is_400(v2: PartitionClient, path: str) -> None:
     assert refused(v2.get(path)).endswith(IDENTIFIER_RULE)
 
 
@@ -653,11 +653,11 @@ def test_a_bad_uid_in_the_path(v2: PartitionClient, path: str) -> None:
         ("PatientID=P1*&offset=1&limit=5", [S2, S1]),
     ],
 )
-def test_pages(v2: PartitionClient, query: str, found: list[str]) -> None:
+def test_limit_and_offset(v2: PartitionClient, query: str, found: list[str]) -> None:
     assert studies(v2.get(f"/studies?{query}")) == found
 
 
-def test_no_headers_of_paging(v2: PartitionClient) -> None:
+def test_an_answer_has_no_paging_headers(v2: PartitionClient) -> None:
     headers = {name.lower() for name in v2.get("/studies?limit=1").headers.keys()}  # noqa: SIM118  # not a dict
     assert not headers & {"link", "x-total-count", "warning"}
 
@@ -680,7 +680,7 @@ def tags(row: dict[str, Any]) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    ("path", "told"),
+    ("path", "expected"),
     [
         ("/studies", [V2_STUDY]),
         ("/series", [V2_STUDY, V2_SERIES]),
@@ -690,26 +690,26 @@ def tags(row: dict[str, Any]) -> set[str]:
         (f"/studies/{S1}/series/{S1}.1/instances", [V2_INSTANCE, "0020000D 0020000E"]),
     ],
 )
-def test_defaults_of_v2(v2: PartitionClient, path: str, told: list[str]) -> None:
+def test_the_attributes_that_v2_returns_by_default(v2: PartitionClient, path: str, expected: list[str]) -> None:
     row = rows(v2.get(f"{path}?limit=200"))[-1]
-    assert tags(row) == set(" ".join([*told, LINKS]).split())
+    assert tags(row) == set(" ".join([*expected, LINKS]).split())
     assert row["00080056"] == {"vr": "CS", "Value": ["ONLINE"]}
 
 
 @pytest.mark.parametrize(
-    ("path", "told"),
+    ("path", "expected"),
     [
         (f"/instances?{FIRST}", [V1_STUDY, V1_SERIES, V1_INSTANCE]),
         (f"/studies/{S1}/instances?{FIRST}", [V1_SERIES, V1_INSTANCE, "0020000D"]),
         (f"/studies/{S1}/series/{S1}.1/instances?{FIRST}", [V1_INSTANCE, "0020000D 0020000E"]),
     ],
 )
-def test_defaults_of_v1(v1: PartitionClient, path: str, told: list[str]) -> None:
+def test_the_attributes_that_v1_returns_by_default(v1: PartitionClient, path: str, expected: list[str]) -> None:
     (row,) = rows(v1.get(path))
-    assert tags(row) == set(" ".join(told).split())
+    assert tags(row) == set(" ".join(expected).split())
 
 
-def test_v1_tells_of_the_newest_instance_and_v2_of_the_index(v1: PartitionClient, v2: PartitionClient) -> None:
+def test_v1_returns_values_of_the_newest_instance_and_v2_of_the_index(v1: PartitionClient, v2: PartitionClient) -> None:
     """The newest instance of the study has no name, no date of birth, and another modality."""
     (old,) = rows(v1.get(f"/studies?StudyInstanceUID={S1}&includefield=StudyDescription"))
     assert not tags(old) & {"00100010", "00100030", "00081030"}
@@ -721,7 +721,7 @@ def test_v1_tells_of_the_newest_instance_and_v2_of_the_index(v1: PartitionClient
     assert "00100040" not in new  # not in the index, and the newest instance has none
 
 
-def test_links_of_v2(v2: PartitionClient) -> None:
+def test_v2_adds_links(v2: PartitionClient) -> None:
     (row,) = rows(v2.get(f"/studies?StudyInstanceUID={S1}"))
     assert value(row, "00081190") == f"http://localhost/v2/partitions/clinic-a/studies/{S1}"
     (row,) = rows(v2.get(f"/instances?{FIRST}"))
@@ -739,18 +739,18 @@ def test_links_of_v2(v2: PartitionClient) -> None:
         "includefield=StudyTime,SeriesDescription,PatientID,StudyTime",
     ],
 )
-def test_includefield(v2: PartitionClient, query: str) -> None:
+def test_includefield_adds_attributes(v2: PartitionClient, query: str) -> None:
     (row,) = rows(v2.get(f"/instances?{FIRST}&{query}"))
     assert (value(row, "00080030"), value(row, "0008103E")) == ("101500", "Axial")
 
 
-def test_includefield_takes_groups_that_the_dictionary_repeats(library: PartitionClient) -> None:
+def test_includefield_accepts_repeating_groups(library: PartitionClient) -> None:
     clinic = PartitionClient(library.client, "/v2/partitions/clinic-b")
     (row,) = rows(clinic.get("/studies?includefield=60020010,60003000"))
     assert row["60020010"] == {"vr": "US", "Value": [512]}
 
 
-def test_includefield_takes_private_numbers_and_attributes_of_any_level(v2: PartitionClient) -> None:
+def test_includefield_accepts_private_tags_and_attributes_of_any_level(v2: PartitionClient) -> None:
     (row,) = rows(v2.get(f"/instances?{FIRST}&includefield=00091001,InstanceNumber,00090010"))
     assert (value(row, "00091001"), value(row, "00090010"), value(row, "00200013")) == ("private", "ACME", 1)
     (row,) = rows(v2.get(f"/studies?StudyInstanceUID={S1}&includefield=SOPInstanceUID,SeriesInstanceUID,Modality"))
@@ -762,14 +762,16 @@ def test_includefield_takes_private_numbers_and_attributes_of_any_level(v2: Part
     "query",
     ["includefield=all", "includefield=ALL", "includefield=all,StudyTime", "includefield=all&includefield=PatientID"],
 )
-def test_includefield_all(v1: PartitionClient, v2: PartitionClient, query: str) -> None:
+def test_includefield_all_returns_all_attributes_of_the_level(
+    v1: PartitionClient, v2: PartitionClient, query: str
+) -> None:
     for caller in (v1, v2):
         (row,) = rows(caller.get(f"/instances?{FIRST}&{query}"))
         assert tags(row) >= set(" ".join([V1_STUDY, V1_SERIES, V1_INSTANCE, "00081030"]).split())
 
 
 @pytest.mark.parametrize(
-    ("path", "told", "untold"),
+    ("path", "expected", "absent"),
     [
         (f"/studies?StudyInstanceUID={S2}", "00100020 00081030", "0020000E 00080060 00080018 00080016"),
         (f"/series?StudyInstanceUID={S2}", "00100020 0020000E 00080060 00200011", "00080018 00080016"),
@@ -777,13 +779,15 @@ def test_includefield_all(v1: PartitionClient, v2: PartitionClient, query: str) 
         (f"/studies/{S2}/series/{S2}.1/instances", "0020000D 0020000E 00080018 00080016", "00100020 00080060"),
     ],
 )
-def test_includefield_all_keeps_to_the_levels_shown(v1: PartitionClient, path: str, told: str, untold: str) -> None:
+def test_includefield_all_returns_only_attributes_of_the_levels_shown(
+    v1: PartitionClient, path: str, expected: str, absent: str
+) -> None:
     (row,) = rows(v1.get(f"{path}{'&' if '?' in path else '?'}includefield=all"))
-    assert tags(row) >= set(told.split())
-    assert not tags(row) & set(untold.split())
+    assert tags(row) >= set(expected.split())
+    assert not tags(row) & set(absent.split())
 
 
-def test_includefield_all_tells_no_model(v1: PartitionClient) -> None:
+def test_includefield_all_does_not_return_the_model_name(v1: PartitionClient) -> None:
     (row,) = rows(v1.get(f"/instances?{FIRST}&includefield=all"))
     assert "00081090" not in row
 
@@ -807,18 +811,20 @@ def test_includefield_all_tells_no_model(v1: PartitionClient) -> None:
         (f"studies/{S1}/series/{S1}.1/instances?includefield=00080018,00200013,00280008", [S1, S1]),
     ],
 )
-def test_queries_of_viewers(v2: PartitionClient, query: str, found: list[str] | None) -> None:
+def test_the_queries_of_viewers_find_their_studies(v2: PartitionClient, query: str, found: list[str] | None) -> None:
     assert studies(v2.get(f"/{query}", "application/dicom+json, multipart/related; q=0.5")) == (found or [S4, S3, S2])
 
 
 # --- computed -----------------------------------------------------------------------------------------------------
 
 
-def test_counts(v1: PartitionClient, v2: PartitionClient) -> None:
+def test_computed_counts(v1: PartitionClient, v2: PartitionClient) -> None:
     for caller in (v1, v2):
         found = rows(caller.get("/studies?includefield=00201208,NumberOfStudyRelatedSeries,ModalitiesInStudy"))
-        told = [(value(row, "00201208"), value(row, "00201206"), row.get("00080061", {}).get("Value")) for row in found]
-        assert told == [
+        counts = [
+            (value(row, "00201208"), value(row, "00201206"), row.get("00080061", {}).get("Value")) for row in found
+        ]
+        assert counts == [
             (1, 1, ["CT"]),
             (1, 1, None),
             (1, 1, ["US"]),
@@ -830,14 +836,14 @@ def test_counts(v1: PartitionClient, v2: PartitionClient) -> None:
         assert {row["00201209"]["vr"] for row in found} == {"IS"}
 
 
-def test_modalities_come_if_filtered_on(v1: PartitionClient, v2: PartitionClient) -> None:
+def test_modalities_in_study_is_returned_if_it_is_a_filter(v1: PartitionClient, v2: PartitionClient) -> None:
     for caller in (v1, v2):
         assert "00080061" not in rows(caller.get("/studies"))[0]
         (row,) = rows(caller.get("/studies?ModalitiesInStudy=MR"))
         assert row["00080061"] == {"vr": "CS", "Value": ["CT", "MR"]}
 
 
-def test_counts_at_other_levels_come_from_the_file(v2: PartitionClient) -> None:
+def test_counts_at_other_levels_are_those_of_the_metadata(v2: PartitionClient) -> None:
     (row,) = rows(v2.get(f"/series?SeriesInstanceUID={S5}.1&includefield=00201208,00201209"))
     assert (value(row, "00201208"), value(row, "00201209")) == (77, 1)
     (row,) = rows(v2.get(f"/instances?SOPInstanceUID={S5}.1.1&includefield=00201208,00201209"))
@@ -859,15 +865,15 @@ def test_counts_at_other_levels_come_from_the_file(v2: PartitionClient) -> None:
         "text/html, application/dicom+json;q=0.1",
     ],
 )
-def test_what_may_be_accepted(v2: PartitionClient, accept: str | None) -> None:
+def test_an_accept_that_allows_dicom_json(v2: PartitionClient, accept: str | None) -> None:
     assert v2.get("/studies", accept).status_code == 200
 
 
 @pytest.mark.parametrize("accept", ["text/html", "application/dicom", 'multipart/related; type="application/dicom"'])
-def test_nothing_else_is_acceptable(v2: PartitionClient, accept: str) -> None:
+def test_another_accept_is_406(v2: PartitionClient, accept: str) -> None:
     assert v2.get("/studies", accept).status_code == 406
 
 
-def test_an_unknown_partition_is_400_and_not_made(v2: PartitionClient) -> None:
+def test_an_unknown_partition_is_400_and_is_not_created(v2: PartitionClient) -> None:
     other = PartitionClient(v2.client, "/v2/partitions/nobody")
     assert refused(other.get("/studies")) == "Specified PartitionName nobody doesn't exist."

@@ -1,4 +1,4 @@
-"""conformance §3 through HTTP: request forms, statuses, the response dataset, validation, what is stored."""
+"""Store through HTTP (conformance §3): request forms, statuses, response dataset, validation, stored data."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ def dataset(response: Any) -> dict[str, Any]:
         'multipart/related;boundary="b1";type="application/dicom";charset=utf-8',
     ],
 )
-def test_a_multipart_form(clinic: PartitionClient, content_type: str) -> None:
+def test_a_multipart_body(clinic: PartitionClient, content_type: str) -> None:
     assert clinic.post(related(make_instance()), content_type).status_code == 200
 
 
 @pytest.mark.parametrize(
     "content_type", ["application/dicom", "application/dicom; transfer-syntax=1.2.840.10008.1.2.1"]
 )
-def test_the_whole_body_as_one_instance(clinic: PartitionClient, content_type: str) -> None:
+def test_a_body_of_one_instance(clinic: PartitionClient, content_type: str) -> None:
     file = make_instance(study="2.25.1")
     assert clinic.post(file, content_type).status_code == 200
     assert parts(clinic.get("/studies/2.25.1", AS_STORED))[0].body == file
@@ -113,7 +113,7 @@ def test_the_type_of_a_part(clinic: PartitionClient, stated: str | None) -> None
         ("/v2/partitions/clinic-a/studies", {"Content-Type": FORM}, 200),
     ],
 )
-def test_a_body_is_read_to_its_end_after_the_answer(
+def test_the_rest_of_a_body_is_read_after_the_answer(
     client: FlaskClient, path: str, headers: dict[str, str], status: int
 ) -> None:
     body = related(make_instance()) + bytes(2_000_000)
@@ -125,7 +125,7 @@ def test_a_body_is_read_to_its_end_after_the_answer(
     assert stream.tell() == len(body)
 
 
-def test_a_part_without_a_type_needs_the_requests(clinic: PartitionClient) -> None:
+def test_a_part_without_a_type_has_the_type_of_the_request(clinic: PartitionClient) -> None:
     response = clinic.post(related(make_instance(), content_type=None), "multipart/related; boundary=b1")
     assert (response.status_code, response.text) == (415, "The specified content type '' is not supported.")
 
@@ -183,7 +183,7 @@ def test_chunked_transfer_encoding(clinic: PartitionClient) -> None:
 @pytest.mark.parametrize(
     "accept", ["application/dicom+json", "application/json", "application/*", "*/*", "text/x, */*"]
 )
-def test_the_answer_is_dicom_json_whatever_admitted_it(clinic: PartitionClient, accept: str) -> None:
+def test_the_answer_is_dicom_json_for_every_accept_that_allows_it(clinic: PartitionClient, accept: str) -> None:
     response = clinic.store(make_instance(), Accept=accept)
     assert (response.status_code, response.headers["Content-Type"]) == (200, DICOM_JSON)
 
@@ -228,7 +228,7 @@ def test_a_part_over_its_limit_is_413(serve: Serve, multipart: bool) -> None:
         (b"", 400, False),
     ],
 )
-def test_what_came_whole_before_a_refusal_is_stored(serve: Serve, rest: bytes, status: int, whole: bool) -> None:
+def test_instances_received_before_a_refusal_are_stored(serve: Serve, rest: bytes, status: int, whole: bool) -> None:
     caller = PartitionClient(serve(max_part_bytes=50_000))
     body = related(make_instance(study="2.25.1")).removesuffix(b"--b1--\r\n") + rest
     assert caller.post(body, FORM).status_code == status
@@ -240,7 +240,7 @@ def test_an_instance_over_its_limit_is_413(serve: Serve) -> None:
     assert (response.status_code, response.text) == (413, "The request exceeded the allowed limit of 1000 bytes.")
 
 
-def test_a_thousand_parts_are_each_answered(clinic: PartitionClient) -> None:
+def test_a_thousand_parts_have_a_thousand_lines_in_the_report(clinic: PartitionClient) -> None:
     response = clinic.store(make_instance(), *[b"junk"] * 999)
     assert response.status_code == 202
     assert len(items(dataset(response), FAILED)) == 999
@@ -269,7 +269,7 @@ BAD: dict[str, Any] = {"patient_id": None}
         ("v1", [WARNED], 409),
     ],
 )
-def test_a_status(client: FlaskClient, version: str, made: list[dict[str, Any]], status: int) -> None:
+def test_the_status_of_a_store(client: FlaskClient, version: str, made: list[dict[str, Any]], status: int) -> None:
     caller = PartitionClient(client, f"/{version}/partitions/clinic-a")
     assert caller.store(*[make_instance(**_named(each)) for each in made]).status_code == status
 
@@ -281,7 +281,7 @@ def _named(made: dict[str, Any]) -> dict[str, Any]:
 # --- the response dataset -----------------------------------------------------------------------------------------
 
 
-def test_a_clean_store_in_v2(clinic: PartitionClient) -> None:
+def test_the_report_of_v2_without_warnings(clinic: PartitionClient) -> None:
     response = clinic.store(make_instance(study="2.25.1", series="2.25.2", instance="2.25.3"), path="/studies/2.25.1")
     study = "http://localhost/v2/partitions/clinic-a/studies/2.25.1"
     assert dataset(response) == {
@@ -300,13 +300,13 @@ def test_a_clean_store_in_v2(clinic: PartitionClient) -> None:
     }
 
 
-def test_a_clean_store_in_v1(strict: PartitionClient) -> None:
+def test_the_report_of_v1_without_warnings(strict: PartitionClient) -> None:
     response = strict.store(make_instance(study="2.25.1", series="2.25.2", instance="2.25.3"))
     assert dataset(response).keys() == {STORED}
     assert items(dataset(response), STORED)[0].keys() == {"00081150", "00081155", URL}
 
 
-def test_a_warned_store_in_v2(clinic: PartitionClient) -> None:
+def test_the_report_of_v2_with_warnings(clinic: PartitionClient) -> None:
     (item,) = items(dataset(clinic.store(make_instance(study_date="2O240101"))), STORED)
     assert value(item, WARNING) == 1
     assert comments(item) == [
@@ -353,13 +353,13 @@ def test_an_unreadable_part_has_no_uids(clinic: PartitionClient, junk: bytes) ->
     assert dataset(response) == {"00081198": {"vr": "SQ", "Value": [{"00081197": {"vr": "US", "Value": [43264]}}]}}
 
 
-def test_a_class_that_is_no_text_is_not_named(clinic: PartitionClient) -> None:
+def test_an_unreadable_sop_class_is_not_reported(clinic: PartitionClient) -> None:
     nonsense = element(0x00080016, "SQ", item(b"")) + element(0x00080018, "UI", b"2.25.3")
     (failed,) = items(dataset(clinic.store(part10(nonsense))), FAILED)
     assert failed.keys() == {"00081155", "00081197", "00741048"}
 
 
-def test_an_unreadable_part_does_not_touch_its_neighbours(clinic: PartitionClient) -> None:
+def test_an_unreadable_part_does_not_affect_the_others(clinic: PartitionClient) -> None:
     first, last = make_instance(study="2.25.1"), make_instance(study="2.25.2")
     response = clinic.store(first, b"junk", first[: len(first) // 2], last)
     assert response.status_code == 202
@@ -367,7 +367,7 @@ def test_an_unreadable_part_does_not_touch_its_neighbours(clinic: PartitionClien
     assert parts(clinic.get("/studies/2.25.2", AS_STORED))[0].body == last
 
 
-def test_another_study_than_the_paths(clinic: PartitionClient) -> None:
+def test_an_instance_of_another_study_than_the_path_fails(clinic: PartitionClient) -> None:
     response = clinic.store(make_instance(study="2.25.1", instance="2.25.3"), path="/studies/2.25.9")
     assert response.status_code == 409
     (item,) = items(dataset(response), FAILED)
@@ -382,7 +382,7 @@ def test_the_study_of_the_path_may_be_padded(clinic: PartitionClient) -> None:
     assert clinic.store(make_instance(study="2.25.10"), path="/studies/2.25.10%20").status_code == 200
 
 
-def test_a_duplicate(clinic: PartitionClient) -> None:
+def test_a_duplicate_fails_and_changes_nothing(clinic: PartitionClient) -> None:
     original = make_instance(study="2.25.1", series="2.25.2", instance="2.25.3")
     other = make_instance(study="2.25.1", series="2.25.2", instance="2.25.3", patient_name="Changed")
     clinic.stored(original)
@@ -390,8 +390,8 @@ def test_a_duplicate(clinic: PartitionClient) -> None:
     assert response.status_code == 202
     (item,) = items(dataset(response), FAILED)
     assert (value(item, REASON), value(item, "00081155"), COMMENTS in item) == (45070, "2.25.3", False)
-    kept = parts(clinic.get("/studies/2.25.1/series/2.25.2", AS_STORED))
-    assert [part.body for part in kept] == [original]
+    stored = parts(clinic.get("/studies/2.25.1/series/2.25.2", AS_STORED))
+    assert [part.body for part in stored] == [original]
 
 
 def test_a_duplicate_within_one_request(clinic: PartitionClient) -> None:
@@ -408,7 +408,7 @@ def test_a_duplicate_alone_is_409(clinic: PartitionClient) -> None:
     assert clinic.store(file).status_code == 409
 
 
-def test_after_a_delete_the_same_may_be_stored(clinic: PartitionClient) -> None:
+def test_an_instance_can_be_stored_again_after_its_delete(clinic: PartitionClient) -> None:
     file = make_instance(study="2.25.1")
     clinic.stored(file)
     assert clinic.delete("/studies/2.25.1").status_code == 204
@@ -416,7 +416,7 @@ def test_after_a_delete_the_same_may_be_stored(clinic: PartitionClient) -> None:
     assert parts(clinic.get("/studies/2.25.1", AS_STORED))[0].body == file
 
 
-def test_a_store_that_fails_below_is_272_and_may_be_tried_again(clinic: PartitionClient, faults: Faults) -> None:
+def test_a_failing_data_store_is_272_and_the_store_can_be_repeated(clinic: PartitionClient, faults: Faults) -> None:
     file = make_instance(instance="2.25.3")
     faults.add(Rule(fail(), operation="blobs.put"))
     response = clinic.store(file)
@@ -449,7 +449,7 @@ REQUIRED = {
 @pytest.mark.parametrize("version", ["v1", "v2"])
 @pytest.mark.parametrize("keyword", REQUIRED)
 @pytest.mark.parametrize("given", [None, "", "1.2.x", "1.2-3", "1" * 65, "1.2.3\\1.2.4"])
-def test_the_uids_must_be_one_good_uid(client: FlaskClient, version: str, keyword: str, given: str | None) -> None:
+def test_each_uid_must_be_one_valid_uid(client: FlaskClient, version: str, keyword: str, given: str | None) -> None:
     response = PartitionClient(client, f"/{version}/partitions/clinic-a").store(make_instance(**{keyword: given}))
     assert response.status_code == 409
     (item,) = items(dataset(response), FAILED)
@@ -459,7 +459,7 @@ def test_the_uids_must_be_one_good_uid(client: FlaskClient, version: str, keywor
 
 
 @pytest.mark.parametrize("given", ["1.2.03", "1..2", "0.0", "01.2"])
-def test_leading_zeros_and_doubled_dots_pass_in_v1(strict: PartitionClient, given: str) -> None:
+def test_v1_accepts_leading_zeros_and_doubled_dots(strict: PartitionClient, given: str) -> None:
     assert strict.store(make_instance(instance=given)).status_code == 200
 
 
@@ -469,13 +469,15 @@ def test_leading_zeros_are_stored_in_v2(clinic: PartitionClient) -> None:
 
 
 @pytest.mark.parametrize("version", ["v1", "v2"])
-def test_a_class_with_leading_zeros_is_still_named(client: FlaskClient, version: str) -> None:
+def test_a_sop_class_with_leading_zeros_is_reported(client: FlaskClient, version: str) -> None:
     caller = PartitionClient(client, f"/{version}/partitions/clinic-a")
     (item,) = items(caller.stored(make_instance(SOPClassUID="1.2.0840")), STORED)
     assert value(item, "00081150") == "1.2.0840"
 
 
-def test_an_empty_patient_id(clinic: PartitionClient, strict: PartitionClient) -> None:
+def test_an_empty_patient_id_is_a_warning_in_v2_and_a_failure_in_v1(
+    clinic: PartitionClient, strict: PartitionClient
+) -> None:
     response = clinic.store(make_instance(patient_id=""))
     assert response.status_code == 202
     (item,) = items(dataset(response), STORED)
@@ -509,7 +511,7 @@ OTHERS = [
 
 
 @pytest.mark.parametrize(("keyword", "bad", "tag"), SEARCHABLE)
-def test_a_searchable_attribute_is_refused_in_v1_and_warned_of_in_v2(
+def test_a_bad_searchable_attribute_fails_in_v1_and_is_a_warning_in_v2(
     clinic: PartitionClient, strict: PartitionClient, keyword: str, bad: str, tag: str
 ) -> None:
     refused = strict.store(make_instance(**_argument(keyword, bad)))
@@ -523,7 +525,7 @@ def test_a_searchable_attribute_is_refused_in_v1_and_warned_of_in_v2(
 
 
 @pytest.mark.parametrize(("keyword", "bad", "tag"), OTHERS)
-def test_another_attribute_is_not_checked_in_v1_and_warned_of_in_v2(
+def test_a_bad_other_attribute_is_accepted_in_v1_and_is_a_warning_in_v2(
     clinic: PartitionClient, strict: PartitionClient, keyword: str, bad: str, tag: str
 ) -> None:
     assert strict.store(make_instance(**{keyword: bad})).status_code == 200
@@ -531,7 +533,7 @@ def test_another_attribute_is_not_checked_in_v1_and_warned_of_in_v2(
 
 
 @pytest.mark.parametrize(("keyword", "bad", "tag"), OTHERS)
-def test_full_validation_refuses_it_in_v1(serve: Serve, keyword: str, bad: str, tag: str) -> None:
+def test_full_validation_refuses_a_bad_attribute_in_v1(serve: Serve, keyword: str, bad: str, tag: str) -> None:
     client = serve(enable_full_validation=True)
     refused = PartitionClient(client, "/v1/partitions/clinic-a").store(make_instance(**{keyword: bad}))
     assert refused.status_code == 409
@@ -582,7 +584,9 @@ def _assert_warned(response: Any, tag: str) -> None:
     assert comment.startswith(f"DICOM100: {tag} - "), comment
 
 
-def test_what_is_warned_of_leaves_the_metadata_but_not_the_file(clinic: PartitionClient) -> None:
+def test_an_attribute_with_a_warning_is_removed_from_the_metadata_but_not_from_the_file(
+    clinic: PartitionClient,
+) -> None:
     file = make_instance(study="2.25.1", study_date="2O240101", patient_name="Doe^Jane", InstitutionName="x" * 65)
     clinic.stored(file)
     (found,) = clinic.get("/studies/2.25.1/metadata").get_json(force=True)
@@ -593,11 +597,11 @@ def test_what_is_warned_of_leaves_the_metadata_but_not_the_file(clinic: Partitio
 
 
 def nulled(**attributes: Any) -> bytes:
-    """An instance with NUL for every `@`; written by pydicom, NULs at the end would turn into spaces."""
+    """An instance with a NUL in place of every `@`. pydicom itself would write NULs at the end as spaces."""
     return make_instance(**attributes, pixel=False).replace(b"@", b"\0")
 
 
-def test_many_bad_attributes_are_all_left_out_and_a_thousand_told_of(
+def test_many_bad_attributes_are_all_removed_and_a_thousand_are_reported(
     clinic: PartitionClient, strict: PartitionClient
 ) -> None:
     bad = b"".join(element(0x00090000 + number, "DA", b"bad!") for number in range(0x1000, 0x1000 + 1100))
@@ -612,7 +616,7 @@ def test_many_bad_attributes_are_all_left_out_and_a_thousand_told_of(
     assert strict.store(file).status_code == 200
 
 
-def test_nulls_at_the_end(clinic: PartitionClient) -> None:
+def test_nulls_at_the_end_are_accepted(clinic: PartitionClient) -> None:
     file = nulled(study="2.25.1", AccessionNumber="ACC@", patient_id="P1@@")
     response = clinic.store(file)
     assert response.status_code == 200
@@ -624,16 +628,16 @@ def test_nulls_at_the_end(clinic: PartitionClient) -> None:
 
 @pytest.mark.parametrize("keyword", ["PatientID", "StudyDescription", "PatientName", "ReferringPhysicianName"])
 @pytest.mark.parametrize("given", ["P@", "P1@@", "P@Q1"])
-def test_a_null_anywhere_is_refused_in_v1(strict: PartitionClient, keyword: str, given: str) -> None:
+def test_v1_refuses_a_null_anywhere(strict: PartitionClient, keyword: str, given: str) -> None:
     assert strict.store(nulled(**_argument(keyword, given))).status_code == 409
 
 
 @pytest.mark.parametrize(("keyword", "tag"), [("StudyDescription", "(0008,1030)"), ("AccessionNumber", "(0008,0050)")])
-def test_a_null_inside_is_warned_of_in_v2(clinic: PartitionClient, keyword: str, tag: str) -> None:
+def test_a_null_inside_is_a_warning_in_v2(clinic: PartitionClient, keyword: str, tag: str) -> None:
     _assert_warned(clinic.store(nulled(**{keyword: "A@BC"})), tag)
 
 
-def test_a_uid_with_a_trailing_space_is_the_one_without(clinic: PartitionClient) -> None:
+def test_a_trailing_space_of_a_uid_does_not_count(clinic: PartitionClient) -> None:
     file = make_instance(study="2.25.1", series="2.25.2", instance="2.25.33")
     assert b"2.25.33\0" in file
     clinic.stored(file.replace(b"2.25.33\0", b"2.25.33 "))
@@ -651,7 +655,9 @@ def test_a_uid_with_a_trailing_space_is_the_one_without(clinic: PartitionClient)
         ("v2", "AccessionNumber", False),
     ],
 )
-def test_several_values_in_an_indexed_attribute(client: FlaskClient, version: str, keyword: str, warned: bool) -> None:
+def test_several_values_of_an_indexed_attribute_give_a_warning_header(
+    client: FlaskClient, version: str, keyword: str, warned: bool
+) -> None:
     several = {"patient_id" if keyword == "PatientID" else keyword: "A1\\B2"}
     response = PartitionClient(client, f"/{version}/partitions/clinic-a").store(make_instance(**several))
     text = '299 localhost: "One or more indexed Dicom tag(s) have multiple values, only first value is indexed."'
@@ -678,7 +684,7 @@ def test_more_values_of_an_indexed_attribute_than_a_row_holds(client: FlaskClien
 # --- what is stored -----------------------------------------------------------------------------------------------
 
 
-def test_the_preamble_is_zeroed_and_nothing_else_changes(clinic: PartitionClient) -> None:
+def test_the_preamble_is_set_to_zeros_and_nothing_else_changes(clinic: PartitionClient) -> None:
     file = make_instance(study="2.25.1", preamble=b"MZ" * 64)
     clinic.stored(file)
     assert parts(clinic.get("/studies/2.25.1", AS_STORED))[0].body == bytes(128) + file[128:]
@@ -723,7 +729,7 @@ def test_links_follow_trusted_proxies_only(serve: Serve, proxies: int, root: str
     assert value(items(dataset(response), STORED)[0], URL).startswith(f"{root}/v2/partitions/clinic-a/studies/")
 
 
-# --- the folder of bodies in flight -------------------------------------------------------------------------------
+# --- the spool folder ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("settings", ["embedded"], indirect=True)
@@ -738,7 +744,7 @@ def test_a_body_that_cannot_be_spooled_is_503(serve: Serve, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("settings", ["embedded"], indirect=True)
-def test_a_spool_folder_that_is_not_there_is_refused_at_start(serve: Serve, tmp_path: Path) -> None:
+def test_the_service_does_not_start_without_its_spool_folder(serve: Serve, tmp_path: Path) -> None:
     with pytest.raises(
         ConfigurationError, match=r"BULKHEAD_SPOOL_DIR='.*/none': There is no such folder to write to\."
     ):

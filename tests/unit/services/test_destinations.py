@@ -1,4 +1,4 @@
-"""The settings of destinations: what is let in, what is refused, and that nothing is quoted back."""
+"""The settings of destinations: which are accepted, which are refused. No error text quotes a value."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def s3(endpoints: bool = True, **settings: Any) -> S3Target:
         ),
     ],
 )
-def test_good_ones(settings: dict[str, Any], target: S3Target) -> None:
+def test_good_settings_give_a_target(settings: dict[str, Any], target: S3Target) -> None:
     assert s3(**settings) == target
     assert target_of(document(target)) == target
 
@@ -57,7 +57,7 @@ NO_BUCKETS = [
 
 
 @pytest.mark.parametrize("bucket", NO_BUCKETS)
-def test_no_buckets(bucket: str) -> None:
+def test_a_bad_bucket_name_is_refused(bucket: str) -> None:
     with pytest.raises(InvalidRequest, match=r"'destination.settings.bucketName'"):
         s3(bucketName=bucket)
     if "/" not in bucket:
@@ -78,7 +78,7 @@ def test_no_buckets(bucket: str) -> None:
         "s3://drop/../a",
     ],
 )
-def test_no_uris(uri: str) -> None:
+def test_a_bad_uri_is_refused(uri: str) -> None:
     with pytest.raises(InvalidRequest, match=r"'destination.settings.uri'") as caught:
         s3(uri=uri)
     assert "secret" not in str(caught.value)
@@ -93,14 +93,14 @@ NO_ENDPOINTS = [
 
 
 @pytest.mark.parametrize("url", NO_ENDPOINTS)
-def test_no_endpoints(url: str) -> None:
+def test_a_bad_endpoint_is_refused(url: str) -> None:
     with pytest.raises(InvalidRequest, match=r"'destination.settings.endpointUrl'") as caught:
         s3(bucketName="drop", endpointUrl=url)
     assert "secret" not in str(caught.value)
 
 
 @pytest.mark.parametrize("url", ["http://minio", "", "nonsense"])
-def test_endpoints_that_are_not_allowed(url: str) -> None:
+def test_an_endpoint_is_refused_if_endpoints_are_not_allowed(url: str) -> None:
     with pytest.raises(InvalidRequest, match=r"Other endpoints are not allowed here."):
         s3(endpoints=False, bucketName="drop", endpointUrl=url)
 
@@ -128,7 +128,7 @@ def test_endpoints_that_are_not_allowed(url: str) -> None:
         ({"AccessKeyID": "x"}, "Access keys are not accepted in a request."),
     ],
 )
-def test_bad_ones(settings: dict[str, Any], text: str) -> None:
+def test_bad_settings_are_refused(settings: dict[str, Any], text: str) -> None:
     with pytest.raises(InvalidRequest) as caught:
         s3(bucketName="drop", **settings)
     assert text in str(caught.value)
@@ -159,7 +159,7 @@ def test_any_settings_are_read_or_refused(settings: dict[str, Any]) -> None:
 @given(
     st.text(max_size=60) | st.lists(st.sampled_from(["..", ".", "", "a", "\\", "~", "b c"]), max_size=5).map("/".join)
 )
-def test_any_prefix_stays_below(prefix: str) -> None:
+def test_any_prefix_stays_below_the_export_folder(prefix: str) -> None:
     try:
         target = destinations.file(FileSettings(prefix=prefix))
     except InvalidRequest:

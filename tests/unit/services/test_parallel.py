@@ -1,4 +1,4 @@
-"""Calls side by side: in order, at once, and nothing left open."""
+"""Parallel calls: results are in order, and no stream stays open."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ import pytest
 
 from app.services.parallel import PREFETCHED, parallel_map, prefetch
 
-PATIENCE = 10
+TIMEOUT = 10
 
 
-def test_calls_are_under_way_at_once_and_come_in_order() -> None:
+def test_calls_run_together_and_their_results_are_in_order() -> None:
     together = Barrier(3)
 
     def call(number: int) -> int:
-        together.wait(PATIENCE)
+        together.wait(TIMEOUT)
         return -number
 
     assert list(parallel_map(call, range(3))) == [0, -1, -2]
 
 
-def test_what_a_call_raises_comes_with_its_result() -> None:
+def test_an_error_is_raised_at_its_result() -> None:
     results = iter(parallel_map(lambda divisor: 6 // divisor, [2, 0, 3]))
     assert next(results) == 3
     with pytest.raises(ZeroDivisionError):
         next(results)
 
 
-def test_streams_are_opened_while_one_before_them_is_read() -> None:
+def test_the_next_streams_are_opened_while_one_is_read() -> None:
     opened = [Event() for _ in range(10)]
 
     def call(number: int) -> BytesIO:
@@ -39,12 +39,12 @@ def test_streams_are_opened_while_one_before_them_is_read() -> None:
 
     streams = prefetch(call, range(10))
     assert next(streams).read() == b"\x00"
-    assert all(each.wait(PATIENCE) for each in opened[: PREFETCHED + 1])
-    assert not any(each.is_set() for each in opened[PREFETCHED + 1 :])  # no more than a few: memory is bounded
+    assert all(each.wait(TIMEOUT) for each in opened[: PREFETCHED + 1])
+    assert not any(each.is_set() for each in opened[PREFETCHED + 1 :])  # only a few, so that memory is bounded
     assert [stream.read()[0] for stream in streams] == list(range(1, 10))
 
 
-def test_streams_opened_in_vain_are_closed() -> None:
+def test_streams_that_are_not_taken_are_closed() -> None:
     opened, closed = Semaphore(0), Semaphore(0)
 
     class Stream(BytesIO):
@@ -59,14 +59,20 @@ def test_streams_opened_in_vain_are_closed() -> None:
     streams = prefetch(call, range(100))
     assert isinstance(streams, Generator)
     with next(streams):
-        assert all(opened.acquire(timeout=PATIENCE) for _ in range(PREFETCHED + 1))
+        assert all(opened.acquire(timeout=TIMEOUT) for _ in range(PREFETCHED + 1))
         streams.close()
-        assert all(closed.acquire(timeout=PATIENCE) for _ in range(PREFETCHED))
+        assert all(closed.acquire(timeout=TIMEOUT) for _ in range(PREFETCHED))
     assert not opened.acquire(blocking=False)
 
 
-def test_a_stream_that_cannot_be_opened_is_told_of_in_its_turn() -> None:
+def test_an_error_of_opening_is_raised_at_its_stream() -> None:
     streams = prefetch(lambda number: BytesIO() if number != 1 else 1 // 0, range(3))
     next(streams)
     with pytest.raises(ZeroDivisionError):
         next(streams)
+
+
+def test_results_that_are_not_streams_can_be_left() -> None:
+    results = prefetch(lambda number: bytes([number]), range(100))
+    assert next(results) == b"\x00"
+    results.close()
