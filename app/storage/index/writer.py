@@ -50,7 +50,7 @@ class Refusal(Enum):
     """Why an instance was not stored."""
 
     EXISTS = "it exists in the partition"
-    CONTENDED = "other writers were faster, time after time"
+    CONTENDED = "every attempt conflicted with another writer"
     REMOVING = "its study or series was deleted, and the removal has not ended yet"
     DELETED = "its study or series was deleted during the store"
     UNKNOWN = "the data store failed, and may have written it"

@@ -10,6 +10,8 @@ import pytest
 from app.services.store.report import EXISTS, FAILED
 from app.storage.index.sweep import CLEANUP_SECONDS, INTENT_SECONDS
 from app.storage.index.sweep_worker import MAX_RETRIES, RETRY_SECONDS
+from app.storage.table import keys
+from app.storage.table.ports import Delete, Item, Put
 from tests.support.archive import Archive, Uids, file
 from tests.support.clock import AdvanceClock
 from tests.support.faults import AFTER, BEFORE, FOR_EVER, Rule, Stage, conflict, fail
@@ -98,6 +100,25 @@ def test_a_failed_cleanup_is_repeated_and_does_not_delay_others(archive: Archive
     archive.work()
     archive.check_clean()
     assert archive.visible() == {A}
+
+
+def test_a_deletion_record_of_an_earlier_release_is_processed(archive: Archive, advance_clock: AdvanceClock) -> None:
+    """Release 0.1.0 wrote neither a series nor a position into the record."""
+    archive.store(file(*A), file(*B))
+    archive.faults.add(Rule(fail(), operation="table.add", times=FOR_EVER))
+    archive.delete(A[0])  # closes the study, but cannot remove its rows
+    archive.faults.clear()
+    (record,) = (item for item in archive.table.query(keys.SWEEP) if "version" not in item.fields)
+    old = Item(keys.sweep(0, f"{archive.partition.key}/{A[0]}"), {
+        "partition": archive.partition.key, "name": archive.partition.name, "study": A[0]
+    })  # fmt: skip
+    archive.table.write(Delete(record.key), Put(old))
+    archive.work()
+    assert not [key for key in archive.items() if key.pk == keys.study_items(archive.partition.key, A[0])]
+    advance_clock()
+    archive.work()
+    archive.check_clean()
+    assert archive.visible() == {B}
 
 
 # --- stores -------------------------------------------------------------------------------------------------------
