@@ -19,7 +19,7 @@ from app.storage.index import cleanup
 from tests.support.archive import Archive, Uids, file
 from tests.support.clock import AdvanceClock
 from tests.support.faults import ANY, Killed, Rule, kill, kill_at, run
-from tests.support.selection import thorough
+from tests.support.selection import quick, thorough
 
 A = ("2.25.1", "2.25.11", "2.25.111")
 A2 = ("2.25.1", "2.25.11", "2.25.112")
@@ -71,7 +71,9 @@ SCENARIOS = {
 }
 
 
-@pytest.mark.parametrize("name", SCENARIOS)
+@pytest.mark.parametrize(
+    "name", quick([name for name, scenario in SCENARIOS.items() if not scenario.small_pages], SCENARIOS)
+)
 def test_a_crash_leaves_nothing_incomplete(
     name: str, tmp_path: Path, advance_clock: AdvanceClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
