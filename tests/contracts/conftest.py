@@ -45,7 +45,7 @@ def _moto() -> Iterator[tuple[DynamoDBClient, S3Client]]:
 
 @pytest.fixture
 def moto(_moto: tuple[DynamoDBClient, S3Client]) -> Aws:
-    """AWS, simulated by moto in this process. One for each module, because making a client takes a third of a second."""
+    """AWS, simulated by moto in this process."""
     return Aws(*_moto, name=f"bulkhead-{uuid.uuid4().hex}")
 
 

@@ -105,11 +105,11 @@ def write_atomically(table: Table, changes: Sequence[Change]) -> None:
     within = [each for each in changes if each.key not in apart]
     rows = [each.key for each in within if _revised(each)]
     if before:
-        record = UnfinishedPostings(rows=rows, postings=[each.key for each in before]).item
+        record = UnfinishedPostings(rows=rows, postings=[each.key for each in before]).new_item()
         write_each(table, [Put(record), *before])
         within.append(Delete(record.key, Present()))  # the sweep took the record if it is gone: the postings may be too
     if after:
-        record = UnfinishedPostings(rows=rows, postings=[each.key for each in after]).item
+        record = UnfinishedPostings(rows=rows, postings=[each.key for each in after]).new_item()
         within.append(Put(record))
     table.write(*within)
     if after:
@@ -163,14 +163,14 @@ class UnfinishedPostings:
     rows: Sequence[Key]
     postings: Sequence[Key]
 
-    @property
-    def item(self) -> Item:
+    def new_item(self) -> Item:
+        """Return a new record that is due after `UNFINISHED_SECONDS`. Its key is unique."""
         key = keys.sweep(int(clock.now()) + UNFINISHED_SECONDS, f"postings/{uuid.uuid4().hex}")
         return Item(key, {"kind": "postings"}, orjson.dumps([[*map(list, self.rows)], [*map(list, self.postings)]]))
 
     @staticmethod
     def of(item: Item) -> UnfinishedPostings | None:
-        """Return what a sweep record says, None if it is one of another kind."""
+        """Return what a sweep record says, None if it is a record of another kind."""
         if item.fields.get("kind") != "postings":
             return None
         rows, postings = ([Key(*key) for key in given] for given in orjson.loads(item.data))
