@@ -127,7 +127,7 @@ class BulkUpdateTask:
             update.update_id,
             after=str(update.progress.position),
             limit=BATCH,
-            changes=update.changes.elements,
+            new_values=update.changes.elements,
         )
         return update.continue_with(Phase.FINISH, position=position) if position else update.complete(updated=True)
 

@@ -19,8 +19,8 @@ from app.storage.table.ports import Change
 from app.storage.updates.row_writer import RowWriter
 from app.storage.updates.version_changes import study_still_written
 
-Values = Mapping[str, JsonElement]
-"""Key of an extended query tag -> new element."""
+IndexedValues = Mapping[str, JsonElement]
+"""Key of an extended query tag -> new element of the series row."""
 
 
 class SeriesVersions:
@@ -31,7 +31,7 @@ class SeriesVersions:
         self._rows = rows
         self._writer = writer
 
-    def add_pending(self, study: StudyRow, values: Values) -> None:
+    def add_pending(self, study: StudyRow, values: IndexedValues) -> None:
         """Write `values` as the pending version of each series row."""
         pending = Pending.make(update_id=study.writing, attributes=values)
         self._write(
@@ -41,7 +41,7 @@ class SeriesVersions:
             study_still_written(study),
         )
 
-    def make_current(self, study: StudyRow, update_id: str, values: Values) -> None:
+    def make_current(self, study: StudyRow, update_id: str, values: IndexedValues) -> None:
         """Make the pending version of each series row current. `values` are merged over it."""
 
         def current(row: SeriesRow) -> SeriesRow:

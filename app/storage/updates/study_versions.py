@@ -53,8 +53,8 @@ from app.storage.updates.version_changes import (
     study_still_written,
 )
 
-Changes = Mapping[str, JsonElement]
-"""Tag -> new element."""
+NewValues = Mapping[str, JsonElement]
+"""Tag -> new element, as in the request of the update."""
 
 
 class VerifiedStudy(NamedTuple):
@@ -134,7 +134,7 @@ class StudyVersions:
 
     # --- the phases ---
 
-    def write_pending(self, study: StudyRow, versions: Sequence[NewVersion], changes: Changes) -> list[NewVersion]:
+    def write_pending(self, study: StudyRow, versions: Sequence[NewVersion], new_values: NewValues) -> list[NewVersion]:
         """Add pending versions to their rows. Return those that no row took.
 
         A version is not taken if its instance was changed or deleted in the meantime, or if another update writes the
@@ -142,7 +142,7 @@ class StudyVersions:
         """
 
         def prepare() -> ChangesOf[NewVersion]:
-            values = self._values(Level.INSTANCE, changes)
+            values = self._values(Level.INSTANCE, new_values)
             return lambda new, watermark: add_pending(new, watermark, study.writing, values)
 
         def reread(new: NewVersion) -> NewVersion | None:
@@ -153,15 +153,15 @@ class StudyVersions:
 
         return self._writer.write(versions, prepare, reread, [study_still_written(study)])
 
-    def write_pending_series(self, study: StudyRow, changes: Changes) -> None:
+    def write_pending_series(self, study: StudyRow, new_values: NewValues) -> None:
         """Add the new values of series-level extended query tags to the series rows, as pending."""
-        self._series.add_pending(study, self._values(Level.SERIES, changes))
+        self._series.add_pending(study, self._values(Level.SERIES, new_values))
 
-    def publish(self, study: StudyRow, changes: Changes) -> bool:
+    def publish(self, study: StudyRow, new_values: NewValues) -> bool:
         """Show all pending versions of a study to readers. False if the study row was changed since it was read."""
         published = replace(
             study,
-            attributes=merged(study.attributes, self._values(Level.STUDY, changes)),
+            attributes=merged(study.attributes, self._values(Level.STUDY, new_values)),
             update_id=study.writing,
             finishing=study.writing,
             writing="",
@@ -182,22 +182,22 @@ class StudyVersions:
         *,
         after: str,
         limit: int,
-        changes: Changes | None = None,
+        new_values: NewValues | None = None,
     ) -> str:
         """Make the pending versions of up to `limit` instance rows current, beginning beyond the sort key `after`.
 
         Return the sort key of the last row, or an empty string at the end. At the end the series rows are current
         too, and the study row does not name the update any more. Rows that were deleted in the meantime are skipped.
 
-        `changes` give the rows values of extended query tags that were added during the update. The number of each row
-        is reserved before the tags are read (`query_tags`).
+        `new_values` give the rows values of extended query tags that were added during the update. The number of each
+        row is reserved before the tags are read (`query_tags`).
         """
         row = self.rows.study(partition.key, study)
         if row is None or row.update_id != update_id:
             return ""
 
         def prepare() -> ChangesOf[InstanceRow]:
-            values = self._values(Level.INSTANCE, changes or {})
+            values = self._values(Level.INSTANCE, new_values or {})
 
             def changes_of(each: InstanceRow, number: int) -> list[Change]:
                 current, written = make_current(each, update_id, values)
@@ -208,7 +208,7 @@ class StudyVersions:
         rows, last = self._pending_after(row, update_id, after, limit)
         self._writer.write(rows, prepare, lambda each: self._reread(each, update_id))
         if not last:
-            self._series.make_current(row, update_id, self._values(Level.SERIES, changes or {}))
+            self._series.make_current(row, update_id, self._values(Level.SERIES, new_values or {}))
             self._unmark(row, update_id)
         return last
 
@@ -260,8 +260,8 @@ class StudyVersions:
         now = self.rows.reread(row)
         return now if now and is_pending(now, update_id) else None
 
-    def _values(self, level: Level, changes: Changes) -> dict[str, JsonElement]:
+    def _values(self, level: Level, new_values: NewValues) -> dict[str, JsonElement]:
         """Return those of the new values that the rows of a level hold, by the key of their attribute."""
         held = (*INDEXED[level], *self._extended().get(level, ()))
-        firsts = ((each.key, first_of(changes[each.tag])) for each in held if each.tag in changes)
+        firsts = ((each.key, first_of(new_values[each.tag])) for each in held if each.tag in new_values)
         return {key: element for key, element in firsts if element}
