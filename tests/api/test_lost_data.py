@@ -247,7 +247,7 @@ def delete_before_the_documents_are_read(archive: LossyArchive, monkeypatch: pyt
     """Let another request delete the instance after the rows are read and before its document is."""
     read = documents.Documents._documents
 
-    def late(self: documents.Documents, items: Iterator[documents.Row]) -> Iterator[bytes | None]:
+    def late(self: documents.Documents, items: Iterator[documents.RowItem]) -> Iterator[bytes | None]:
         assert archive.clinic.delete(PATHS).status_code == 204
         return read(self, items)
 

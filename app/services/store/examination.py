@@ -1,6 +1,6 @@
-"""The examination of a body: whether it is an instance that may be stored, and what the archive keeps of it.
+"""The examination of a body: whether it is an instance that may be stored, and what the archive stores of it.
 
-The rules are those of conformance §3.5, the kept attributes those of conformance §3.9.
+Conformance §3.5 has the rules, conformance §3.9 the attributes that are stored.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ def _examined(
     policy: Policy,
     extended: ExtendedAttributes,
 ) -> ExaminedInstance:
-    """Return what is kept of an instance. Attributes with a warning are removed from `dataset` first."""
+    """Return what is stored of an instance. Attributes with a warning are removed from `dataset` first."""
     sop_class = first_text(dataset, _SOP_CLASS) or ""
     for each in warnings:
         if not each.nested and f"{each.tag:08X}" not in _NEVER_DROPPED:
@@ -152,7 +152,7 @@ def _examined(
 def _native(table: FrameTable | None) -> tuple[int, ...]:
     """Return the fields of the index row that locate uncompressed frames, empty if a frame table has to do it.
 
-    Frames of a deflated file have no place in the stored file, so they need a table too.
+    Frames of a deflated file have no byte range in it, so they need a table too.
     """
     computable = table and table.frame_bits and not table.deflated
     return (table.frames, table.start, table.frame_bits, table.word) if table and computable else ()
@@ -176,7 +176,7 @@ def _warning(part10: Part10, invalid: bool) -> int | None:
 def _indexed(dataset: JsonDataset, attributes: tuple[Attribute, ...]) -> dict[str, Any]:
     """Return the first value of each attribute that has one (conformance §8.6).
 
-    An element with another VR than expected counts as missing. Only first values are kept, so that no file makes an
+    An element with another VR than expected counts as missing. Only first values are indexed, so that no file makes an
     index row larger than an item may be.
     """
     found = ((each, dataset.get(each.tag)) for each in attributes)

@@ -30,10 +30,10 @@ _ITEM_OVERHEAD: Final = 10_000
 _SPILLED: Final = {"spilled": True}
 _local = threading.local()
 
-Row = tuple[InstanceRow, Item | None]
+RowItem = tuple[InstanceRow, Item | None]
 """An instance, and the item of one of its documents; None if there is no such item."""
 
-ReadAhead = Callable[[Callable[[Row], bytes | None], Iterable[Row]], Iterable[bytes | None]]
+ReadAhead = Callable[[Callable[[RowItem], bytes | None], Iterable[RowItem]], Iterable[bytes | None]]
 """`map`, or a function like it that makes the next few calls on other threads."""
 
 
@@ -113,7 +113,7 @@ class Documents:
         documents = self._documents(self._items_of_study(list(rows)))
         return (document for document in documents if document is not None)
 
-    def items(self, rows: Iterable[InstanceRow]) -> Iterator[Row]:
+    def items(self, rows: Iterable[InstanceRow]) -> Iterator[RowItem]:
         """Yield each instance with the item of its metadata, which `read` makes a document of."""
         remaining = iter(rows)
         while batch := list(islice(remaining, BATCH)):
@@ -135,7 +135,7 @@ class Documents:
             return None
         return NewestDocument(keys.NEWEST - int(item.key.sk, 16), item.fields["series"], item.fields["instance"])
 
-    def _items_of_study(self, rows: Sequence[InstanceRow]) -> Iterator[Row]:
+    def _items_of_study(self, rows: Sequence[InstanceRow]) -> Iterator[RowItem]:
         missing = {keys.newest(row.watermark): row for row in rows}
         if not missing:
             return
@@ -147,7 +147,7 @@ class Documents:
                 return  # the rest are documents of original versions
         yield from ((row, None) for row in missing.values())
 
-    def _documents(self, items: Iterator[Row]) -> Iterator[bytes | None]:
+    def _documents(self, items: Iterator[RowItem]) -> Iterator[bytes | None]:
         while batch := list(islice(items, BATCH)):
             in_blobs = any(item is not None and "spilled" in item.fields for _, item in batch)
             # Threads only help to wait for a blob store. What an item holds is in memory already.
@@ -155,7 +155,7 @@ class Documents:
             for packed in read(self._packed_metadata, batch):
                 yield None if packed is None else unpack(packed)
 
-    def _packed_metadata(self, given: Row) -> bytes | None:
+    def _packed_metadata(self, given: RowItem) -> bytes | None:
         row, item = given
         packed = self._packed(item, keys.spilled_metadata(row.blob))
         while packed is None:

@@ -17,7 +17,7 @@ METADATA: Final = "metadata document"
 FRAME_TABLE: Final = "frame table"
 
 _MAX_REMEMBERED: Final = 100_000
-"""Lost objects that are told apart. Beyond this number a further one does not raise the count."""
+"""Lost objects that are remembered, so that each counts once. Further ones do not raise the count."""
 
 _log = structlog.get_logger("bulkhead.losses")
 
