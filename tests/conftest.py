@@ -17,7 +17,7 @@ from app.engines.aws import clients
 from app.engines.embedded import commits
 from app.settings import Settings
 from tests.support.aws import mocked_aws
-from tests.support.faults import Faults
+from tests.support.faulty_engine import Faults
 from tests.support.selection import ENGINES
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 
-# The speed of the machine is not tested, so examples have no deadline. The archive of a test is shared by its examples on
+# The speed of the machine is not tested, so examples have no deadline. The examples of a test share its archive on
 # purpose. The history of an archive is large data.
 hypothesis.settings.register_profile(
     "no deadline",
@@ -93,7 +93,7 @@ Serve = Callable[..., FlaskClient]
 
 @pytest.fixture
 def serve(settings: Settings, engine: bootstrap.Engine) -> Serve:
-    """Return a function that starts the service on the archive, with other settings if given. Each call is a process."""
+    """Return a function that starts the service on the archive, with other settings if given."""
 
     def start(**different: Any) -> FlaskClient:
         return create_app(dataclasses.replace(settings, **different), engine).test_client()

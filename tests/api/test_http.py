@@ -16,7 +16,8 @@ from app.services.update.service import ChangesRefused
 from app.storage.table.retry import RetriesExhausted
 from tests.conftest import Serve
 from tests.support.dicomweb import PartitionClient
-from tests.support.faults import FOR_EVER, Faults, Rule, fail
+from tests.support.faults import FOR_EVER, Rule, fail
+from tests.support.faulty_engine import Faults
 from tests.support.instances import make_instance
 
 INTERNAL = (

@@ -31,7 +31,8 @@ from app.storage.table.ports import MAX_CHANGES, Key, Put
 from tests.support.background import work
 from tests.support.clock import AdvanceClock, stop_clock
 from tests.support.dicomweb import PartitionClient, value
-from tests.support.faults import Faults, Killed, Rule, kill
+from tests.support.faults import Killed, Rule, kill
+from tests.support.faulty_engine import Faults
 from tests.support.instances import make_instance
 from tests.support.selection import quick
 

@@ -15,7 +15,8 @@ from pydicom.dataelem import DataElement
 from app.errors import IDENTIFIER_RULE, ConfigurationError
 from tests.conftest import Serve
 from tests.support.dicomweb import AS_STORED, DICOM_JSON, PartitionClient, comments, items, parts, related, value
-from tests.support.faults import Faults, Rule, fail
+from tests.support.faults import Rule, fail
+from tests.support.faulty_engine import Faults
 from tests.support.instances import CT_STORAGE, IMPLICIT_LITTLE, ct, make_instance, uid
 from tests.support.raw_elements import element, item, part10
 

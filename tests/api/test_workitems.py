@@ -16,7 +16,8 @@ from werkzeug.test import TestResponse
 
 from tests.conftest import Serve
 from tests.support.dicomweb import DICOM_JSON
-from tests.support.faults import FOR_EVER, Faults, Rule, contention, run
+from tests.support.faults import FOR_EVER, Rule, contention, run
+from tests.support.faulty_engine import Faults
 from tests.support.workitems import CODE, COMPLETE, PERFORMED, sequence, state, text, workitem
 from tests.support.worklist import WorklistClient
 

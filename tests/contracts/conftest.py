@@ -1,7 +1,7 @@
 """The engines of the contract suites that need no server: the embedded engine, and AWS simulated by moto.
 
-A suite is a class that takes the fixture `table` or `blobs`; run it on another engine by subclassing it in a module
-that has a fixture of that name (tests/integration/test_contracts.py does).
+A suite is a class whose tests use the fixture `table` or `blobs`. To run it on another engine, import the class into a
+module that has its own fixture of that name. tests/integration/test_contracts.py and tests/contracts/test_faults.py do.
 """
 
 from __future__ import annotations

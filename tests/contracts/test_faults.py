@@ -20,10 +20,6 @@ from tests.support.faults import (
     ANY,
     FOR_EVER,
     MUTATIONS,
-    Faults,
-    FaultyBlobStore,
-    FaultyQueue,
-    FaultyTable,
     Killed,
     Rule,
     conflict,
@@ -36,6 +32,7 @@ from tests.support.faults import (
     run,
     throttle,
 )
+from tests.support.faulty_engine import Faults, FaultyBlobStore, FaultyQueue, FaultyTable
 
 __all__ = [  # the suites of the contracts run in this module too, on the fixtures below
     "TestAdd",

@@ -19,7 +19,7 @@ from app.services.change_feed import FeedEntryView
 from app.services.policy import V2
 from app.settings import Settings
 from app.storage.table.ports import Key, Table
-from tests.support.faults import Faults, FaultyBlobStore, FaultyTable
+from tests.support.faulty_engine import Faults, FaultyBlobStore, FaultyTable
 from tests.support.instances import make_instance
 
 Uids = tuple[str, str, str]
@@ -31,7 +31,7 @@ VARIANTS: tuple[dict[str, str], ...] = ({}, {"modality": "MR"})
 
 @cache
 def file(study: str, series: str, instance: str, **attributes: str) -> bytes:
-    """The Part 10 bytes of a small instance; its values follow from its UIDs."""
+    """Return the Part 10 bytes of a small instance. Its values follow from its UIDs."""
     given = {"patient_id": f"P{study[-1]}", "modality": "CT", "pixel": False, **attributes}
     return make_instance(study=study, series=series, instance=instance, **given)
 
@@ -71,7 +71,7 @@ class Archive:
     # --- what clients do ---
 
     def store(self, *files: bytes) -> list[int]:
-        """Store in one request; the failure reason of each, 0 for success. Stored first, then refused."""
+        """Store in one request. Return a 0 for each stored instance, then the failure reason of each other one."""
         report = self.services.store(self.partition, map(BytesIO, files), None, V2)
         return [0] * len(report.stored) + [each.reason for each in report.failed]
 
@@ -86,12 +86,12 @@ class Archive:
         return [orjson.loads(document) for document in report.documents]
 
     def work(self) -> None:
-        """Do the background work that is due, until there is none."""
+        """Do the background work that is due, until none is left."""
         for _ in range(100):
             found = [step() for step in self.services.background]
             if not any(found):
                 return
-        raise AssertionError("the background work never ends")
+        raise AssertionError("the background work does not end")
 
     # --- what must hold ---
 

@@ -1,4 +1,4 @@
-"""AWS in this process, played by moto. This is the only place that starts moto."""
+"""AWS in this process, simulated by moto. This is the only place that starts moto."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What goes over the wire, written and read independently of the service's own code."""
+"""A DICOMweb client for tests. It writes and reads messages without the code of the service."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ AS_STORED = 'multipart/related; type="application/dicom"; transfer-syntax=*'
 
 
 class Part(NamedTuple):
-    """One part of a multipart answer."""
+    """One part of a multipart response."""
 
     content_type: str
     body: bytes
@@ -24,14 +24,14 @@ class Part(NamedTuple):
 def related(
     *bodies: bytes, boundary: str = "b1", content_type: str | None = "application/dicom", newline: str = "\r\n"
 ) -> bytes:
-    """A multipart body."""
+    """Return a multipart/related body."""
     head = f"Content-Type: {content_type}{newline}" if content_type else ""
     opening = f"--{boundary}{newline}{head}{newline}".encode()
     return b"".join(opening + body + newline.encode() for body in bodies) + f"--{boundary}--{newline}".encode()
 
 
 def parts(response: TestResponse) -> list[Part]:
-    """The parts of a multipart answer; checks its framing on the way."""
+    """Return the parts of a multipart response. Assert that its boundaries and headers are right."""
     header = response.headers["Content-Type"]
     match = re.fullmatch(r'multipart/related; type="([^"]+)"; boundary=(\w+)', header)
     assert match, header
@@ -50,7 +50,7 @@ def _part(raw: bytes, kind: str) -> Part:
 
 
 class PartitionClient:
-    """Calls below one prefix: a version, a partition."""
+    """Calls the service under one prefix, which is a version and a partition."""
 
     def __init__(self, client: FlaskClient, prefix: str = "/v2/partitions/clinic-a") -> None:
         self.client = client
@@ -63,12 +63,12 @@ class PartitionClient:
         )
 
     def post(self, body: bytes, content_type: str | None, path: str = "/studies", **headers: str) -> TestResponse:
-        """Post a body as it stands."""
+        """Post this body unchanged."""
         given = {name.replace("_", "-"): value for name, value in headers.items()}
         return self.client.post(self.prefix + path, data=body, content_type=content_type, headers=given)
 
     def get(self, path: str, accept: str | None = None, **headers: str) -> TestResponse:
-        """Get a path, with an Accept header if told."""
+        """Get a path, with an Accept header if one is given. Other headers are keywords: `If_None_Match="…"`."""
         given = {name.replace("_", "-"): value for name, value in headers.items()}
         return self.client.get(self.prefix + path, headers=given | ({"Accept": accept} if accept is not None else {}))
 
@@ -77,7 +77,7 @@ class PartitionClient:
         return self.client.delete(self.prefix + path)
 
     def stored(self, *instances: bytes) -> dict[str, Any]:
-        """Store instances that must all be stored; the response dataset."""
+        """Store instances, assert that none is refused, and return the response dataset."""
         response = self.store(*instances)
         assert response.status_code in (200, 202), response.text
         dataset: dict[str, Any] = response.get_json(force=True)
@@ -86,19 +86,19 @@ class PartitionClient:
 
 
 def in_little_endian(pixels: bytes, syntax: str) -> bytes:
-    """What 16-bit pixels of that transfer syntax are in Explicit VR Little Endian."""
+    """Return 16-bit pixels of that transfer syntax in Explicit VR Little Endian."""
     if syntax != EXPLICIT_BIG:
         return pixels
     return b"".join(pixels[at : at + 2][::-1] for at in range(0, len(pixels), 2))
 
 
 def value(dataset: dict[str, Any], tag: str) -> Any:
-    """The first value of an element of DICOM JSON."""
+    """Return the first value of an element of DICOM JSON."""
     return dataset[tag]["Value"][0]
 
 
 def items(dataset: dict[str, Any], tag: str) -> list[dict[str, Any]]:
-    """The items of a sequence of DICOM JSON."""
+    """Return the items of a sequence of DICOM JSON. A missing sequence has none."""
     element = dataset.get(tag, {})
     assert element.get("vr", "SQ") == "SQ"
     found: list[dict[str, Any]] = element.get("Value", [])
@@ -106,5 +106,5 @@ def items(dataset: dict[str, Any], tag: str) -> list[dict[str, Any]]:
 
 
 def comments(item: dict[str, Any]) -> list[str]:
-    """The comments of a FailedAttributesSequence (0074,1048)."""
+    """Return the comments of the FailedAttributesSequence (0074,1048)."""
     return [value(each, "00000902") for each in items(item, "00741048")]

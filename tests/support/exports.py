@@ -1,4 +1,4 @@
-"""Places that exports go to, and what a test does with them."""
+"""Exports in tests: the destinations, and an archive that exports to one of them."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ from app.settings import Settings
 from app.storage.operations.destinations import Destination, Opener
 from app.storage.operations.operations import Operation, Operations
 from tests.support.dicomweb import PartitionClient
-from tests.support.faults import Faults, FaultyTable
+from tests.support.faulty_engine import Faults, FaultyTable
 
 Json = dict[str, Any]
 
 
 class ExportTarget(Protocol):
-    """Somewhere to export to; prefix `drop`."""
+    """A destination of exports, with the prefix `drop`."""
 
     destination: Json
 
     def files(self) -> dict[str, bytes]:
-        """What lies there, by its key below the prefix."""
+        """Return the files of the destination, by key below the prefix."""
         ...
 
     def close(self) -> None:
-        """Let it take nothing more."""
+        """Let every write to the destination fail from now on."""
         ...
 
     def open(self) -> None:
-        """Undo that."""
+        """Let writes succeed again. The files are as before."""
         ...
 
     def href(self, operation: str) -> str:
-        """The URL of the error log."""
+        """Return the URL of the error log."""
         ...
 
 
@@ -94,7 +94,7 @@ class Folder:
 
 
 class Exporter:
-    """A fresh archive with a fresh place to export to.
+    """A fresh archive with a fresh destination.
 
     The table and the destination are under the rules of `faults`. The operations of the destination are
     destination.write and destination.copy.
@@ -113,22 +113,22 @@ class Exporter:
         self.restart()
 
     def ask(self, *values: str, prefix: str = "/v2/partitions/clinic-a") -> TestResponse:
-        """Ask for an export to the place."""
+        """Request an export to the destination."""
         source = {"type": "identifiers", "settings": {"values": list(values)}}
         return self.post({"source": source, "destination": self.place.destination}, prefix)
 
     def post(self, body: object, prefix: str = "/v2/partitions/clinic-a") -> TestResponse:
-        """Post any body."""
+        """Post a body to the export resource."""
         return self.client.post(f"{prefix}/export", data=json.dumps(body), content_type="application/json")
 
     def run(self, *values: str, **where: str) -> Operation:
-        """Export to the end."""
+        """Request an export and do its work to the end."""
         response = self.ask(*values, **where)
         assert response.status_code == 202, response.text
         return self.work(response.get_json()["id"])
 
     def work(self, operation: str) -> Operation:
-        """Let the worker finish an operation."""
+        """Do background work until the operation has ended."""
         for _ in range(1000):
             if (found := self.operation(operation)).ended:
                 return found
@@ -136,24 +136,24 @@ class Exporter:
         raise AssertionError("The operation does not end.")
 
     def restart(self) -> None:
-        """Start the worker, forgetting the one before."""
+        """Replace the worker by a new one, as after a restart."""
         self.step = bootstrap.build_services(self.settings, self.engine).background[0]
 
     def operation(self, operation: str) -> Operation:
-        """An operation as it is kept."""
+        """Return the stored operation."""
         found = Operations(self._table).get(operation)
         assert found
         return found
 
     def exported(self, operation: str) -> dict[str, bytes]:
-        """The files that an operation exported, by `S/Se/I`; nothing else lies beside them but the log."""
+        """Return the files of an operation by `study/series/instance`. Assert that only the log is beside them."""
         head, log = f"{operation}/results/", f"{operation}/errors.log"
         found = {key: body for key, body in self.place.files().items() if key.startswith(operation) and key != log}
         assert all(key.startswith(head) and key.endswith(".dcm") for key in found), found.keys()
         return {key.removeprefix(head).removesuffix(".dcm"): body for key, body in found.items()}
 
     def log(self, operation: str) -> list[tuple[str, str]]:
-        """The lines of the error log: identifier, error."""
+        """Return the lines of the error log: identifier, error."""
         lines = map(json.loads, self.place.files()[f"{operation}/errors.log"].splitlines())
         return [(line["identifier"], line["error"]) for line in lines]
 
@@ -180,5 +180,5 @@ class _FaultyDestination:
 
 
 def totals(results: Mapping[str, Any]) -> tuple[int, int]:
-    """Exported and skipped."""
+    """Return the numbers of exported and of skipped instances."""
     return results["exported"], results["skipped"]

@@ -1,7 +1,7 @@
-"""Makers of test instances: Part 10 bytes, valid unless asked otherwise, small unless asked otherwise.
+"""Factories of instances as Part 10 bytes. By default an instance is valid and small.
 
-Every maker takes attributes by pydicom keyword (`PatientAge="030Y"`); None deletes one, a `str` that breaks its VR is
-written as it stands, `bytes` are written raw, a pydicom `DataElement` replaces value representation and all.
+Each factory takes attributes by pydicom keyword: `PatientAge="030Y"`. None leaves the attribute out. A text that breaks
+its VR is written unchanged. Bytes are written as the raw value. A pydicom `DataElement` replaces the whole element.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from pydicom.filewriter import dcmwrite
 from pydicom.tag import Tag
 from pydicom.uid import UID
 
+from tests.support.ct_attributes import CT_ATTRIBUTES
+
 IMPLICIT_LITTLE = "1.2.840.10008.1.2"
 EXPLICIT_LITTLE = "1.2.840.10008.1.2.1"
 DEFLATED_LITTLE = "1.2.840.10008.1.2.1.99"
@@ -36,7 +38,7 @@ PREAMBLE = b"\0" * 128
 
 
 def uid() -> str:
-    """A fresh UID under 2.25."""
+    """Return a new UID under 2.25."""
     return f"2.25.{uuid.uuid4().int}"
 
 
@@ -58,10 +60,12 @@ def make_instance(
     preamble: Any = PREAMBLE,
     **overrides: Any,
 ) -> bytes:
-    """One instance as Part 10 bytes: 16-bit grayscale, frame k (from 0) filled with the pattern of `frame(k, …)`.
+    """Return one instance as Part 10 bytes: 16-bit grayscale, frame k (from 0) holds the pixels of `frame(k, …)`.
 
-    UIDs left out are fresh. `pixel=False` leaves the image out, `pixel=b"…"` sets the pixel data as given (for an
-    encapsulated syntax: the items without the closing delimiter). `extra` adds elements, private ones for instance.
+    Missing UIDs are new ones. `pixel=False` leaves the image out. `pixel=b"…"` is the value of the pixel data; for an
+    encapsulated syntax these are the items without the closing delimiter. `extra` adds elements, e.g. private ones.
+
+    Parameters are of type Any, so that tests can pass attributes as `**dict[str, str]`.
     """
     attributes: dict[str, Any] = {
         "SOPClassUID": CT_STORAGE if frames == 1 else MULTIFRAME_STORAGE,
@@ -94,19 +98,19 @@ def ct(
     columns: int = 512,
     **attributes: Any,
 ) -> bytes:
-    """A CT slice as a scanner writes it: about 140 elements, sequences and private ones among them."""
+    """Return a CT slice as a scanner writes it: about 140 elements, with sequences and private elements."""
     return make_instance(
         study=study,
         series=series,
         instance=instance,
         rows=rows,
         columns=columns,
-        **(_CT | {"extra": _ct_elements(), "SliceLocation": "-12.5"} | attributes),
+        **(CT_ATTRIBUTES | {"extra": _ct_elements(), "SliceLocation": "-12.5"} | attributes),
     )
 
 
 def multiframe(frames: int, *, rows: int = 512, columns: int = 512, **attributes: Any) -> bytes:
-    """A native multi-frame image of `frames` * `rows` * `columns` * 2 bytes."""
+    """Return an uncompressed multi-frame image of `frames` * `rows` * `columns` * 2 bytes."""
     return make_instance(frames=frames, rows=rows, columns=columns, **attributes)
 
 
@@ -117,7 +121,7 @@ def encapsulated(
     transfer_syntax: str = JPEG_BASELINE,
     **attributes: Any,
 ) -> bytes:
-    """A compressed image from frames, each a list of fragments; nothing is decoded, so any bytes will do.
+    """Return a compressed image. Each frame is a list of fragments. Nothing decodes them, so any bytes are allowed.
 
     `table` is "basic" (offsets in the first item), "extended" ((7FE0,0001) and (7FE0,0002)) or "none".
     """
@@ -140,12 +144,12 @@ def encapsulated(
 
 
 def frame(number: int, rows: int, columns: int) -> bytes:
-    """The pixels of frame `number` (from 0): noise that no other frame shares, the same at every call."""
+    """Return the pixels of frame `number` (from 0): random bytes, the same at every call."""
     return random.Random(number).randbytes(rows * columns * 2)
 
 
 def read(instance: bytes) -> Dataset:
-    """What pydicom makes of the bytes."""
+    """Return the dataset that pydicom reads from the bytes."""
     from pydicom import dcmread
 
     return dcmread(BytesIO(instance), force=True)
@@ -160,122 +164,9 @@ _IMAGE: dict[str, Any] = {
     "PixelRepresentation": 0,
 }
 
-_CT: dict[str, Any] = {
-    "SpecificCharacterSet": "ISO_IR 100",
-    "ImageType": ["ORIGINAL", "PRIMARY", "AXIAL"],
-    "InstanceCreationDate": "20240115",
-    "InstanceCreationTime": "101530.123456",
-    "SeriesDate": "20240115",
-    "AcquisitionDate": "20240115",
-    "ContentDate": "20240115",
-    "AcquisitionDateTime": "20240115101500.000000",
-    "StudyTime": "100000",
-    "SeriesTime": "101000.5",
-    "AcquisitionTime": "101500",
-    "ContentTime": "101530.123456",
-    "AccessionNumber": "A-1000",
-    "Manufacturer": "ACME Imaging",
-    "InstitutionName": "Hôpital général",
-    "InstitutionAddress": "1 Main Street, Town",
-    "ReferringPhysicianName": "Müller^Jörg^^Dr.",
-    "StationName": "CT01",
-    "StudyDescription": "CT CHEST WITH CONTRAST",
-    "SeriesDescription": "Chest 1.0 B30f",
-    "InstitutionalDepartmentName": "Radiology",
-    "PerformingPhysicianName": "House^Gregory",
-    "OperatorsName": "Smith^Anna",
-    "ManufacturerModelName": "Scanner 64",
-    "PatientBirthDate": "19700101",
-    "PatientSex": "F",
-    "PatientAge": "054Y",
-    "PatientSize": "1.7",
-    "PatientWeight": "68.5",
-    "PregnancyStatus": 4,
-    "ContrastBolusAgent": "Iohexol 350",
-    "BodyPartExamined": "CHEST",
-    "ScanOptions": "HELICAL MODE",
-    "SliceThickness": "1.25",
-    "KVP": "120",
-    "DataCollectionDiameter": "500",
-    "DeviceSerialNumber": "SN-42",
-    "SoftwareVersions": ["VA40A", "1.2.3"],
-    "ProtocolName": "Chest routine",
-    "ContrastBolusRoute": "Oral & IV",
-    "ReconstructionDiameter": "360",
-    "DistanceSourceToDetector": "949.075",
-    "DistanceSourceToPatient": "541",
-    "GantryDetectorTilt": "0",
-    "TableHeight": "155.5",
-    "RotationDirection": "CW",
-    "ExposureTime": "800",
-    "XRayTubeCurrent": "300",
-    "Exposure": "240",
-    "FilterType": "BODY FILTER",
-    "GeneratorPower": "36000",
-    "FocalSpots": ["0.7", "1.2"],
-    "DateOfLastCalibration": ["20240101", "20240108"],
-    "TimeOfLastCalibration": ["080000", "081500"],
-    "ConvolutionKernel": "B30f",
-    "PatientPosition": "FFS",
-    "RevolutionTime": 0.5,
-    "SingleCollimationWidth": 0.625,
-    "TotalCollimationWidth": 40.0,
-    "TableSpeed": 78.75,
-    "TableFeedPerRotation": 39.375,
-    "SpiralPitchFactor": 0.984375,
-    "CTDIvol": 12.5,
-    "StudyID": "S1",
-    "AcquisitionNumber": "2",
-    "ImagePositionPatient": ["-180.0", "-180.0", "-12.5"],
-    "ImageOrientationPatient": ["1", "0", "0", "0", "1", "0"],
-    "FrameOfReferenceUID": "2.25.77",
-    "PositionReferenceIndicator": "SN",
-    "ImagesInAcquisition": "400",
-    "ImageComments": "First line\r\nSecond line",
-    "PixelSpacing": ["0.703125", "0.703125"],
-    "SmallestImagePixelValue": 0,
-    "LargestImagePixelValue": 4095,
-    "BurnedInAnnotation": "NO",
-    "WindowCenter": ["40", "-600"],
-    "WindowWidth": ["400", "1500"],
-    "RescaleIntercept": "-1024",
-    "RescaleSlope": "1",
-    "RescaleType": "HU",
-    "WindowCenterWidthExplanation": ["SOFT TISSUE", "LUNG"],
-    "RequestingPhysician": "Wilson^James",
-    "RequestedProcedureDescription": "CT chest",
-    "PerformedProcedureStepStartDate": "20240115",
-    "PerformedProcedureStepStartTime": "100500",
-    "PerformedProcedureStepID": "PPS1",
-    "PerformedProcedureStepDescription": "CT chest with contrast",
-    "CommentsOnThePerformedProcedureStep": "Uneventful.",
-    "TimezoneOffsetFromUTC": "+0100",
-    "OtherPatientIDs": ["X1", "X2"],
-    "EthnicGroup": "Unknown",
-    "Occupation": "Carpenter",
-    "AdditionalPatientHistory": "None known.",
-    "PatientComments": "Cooperative.",
-    "IssuerOfPatientID": "HOSPITAL",
-    "LossyImageCompression": "00",
-    "PixelPaddingValue": 0,
-    "FrameIncrementPointer": 0x00181063,
-    "PresentationLUTShape": "IDENTITY",
-    "QualityControlImage": "NO",
-    "PatientIdentityRemoved": "NO",
-    "EffectiveDuration": 4.25,
-    "ExposureModulationType": "XYZ",
-    "EstimatedDoseSaving": 20.5,
-    "TablePosition": -12.5,
-    "ContentQualification": "PRODUCT",
-    "ImageLaterality": "U",
-    "PerformedStationAETitle": "CT01",
-    "RetrieveAETitle": "ARCHIVE",
-    "InstanceCreatorUID": "2.25.78",
-}
-
 
 def _ct_elements() -> list[DataElement]:
-    """The sequences and private elements of a CT slice."""
+    """Return the sequences and the private elements of a CT slice."""
     code = {"CodeValue": "CTCHEST", "CodingSchemeDesignator": "99ACME", "CodeMeaning": "CT of the chest"}
     return [
         DataElement(

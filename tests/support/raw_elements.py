@@ -1,4 +1,4 @@
-"""Part 10 bytes put together by hand, for files that no writer would make."""
+"""Part 10 bytes made by hand, for files that no writer makes."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ SEQUENCE_END = b"\xfe\xff\xdd\xe0\0\0\0\0"
 
 
 def element(tag: int, vr: str, value: bytes = b"", length: int | None = None) -> bytes:
-    """An explicit little endian element; `length` may lie."""
+    """Return an element in Explicit VR Little Endian. `length` replaces the true length."""
     claimed = len(value) if length is None else length
     head = struct.pack("<HH", tag >> 16, tag & 0xFFFF) + vr.encode()
     return head + (struct.pack("<HL", 0, claimed) if vr in LONG else struct.pack("<H", claimed)) + value
 
 
 def implicit(tag: int, value: bytes = b"", length: int | None = None) -> bytes:
-    """An implicit little endian element; `length` may lie."""
+    """Return an element in Implicit VR Little Endian. `length` replaces the true length."""
     return struct.pack("<HHL", tag >> 16, tag & 0xFFFF, len(value) if length is None else length) + value
 
 
 def item(value: bytes, length: int | None = None) -> bytes:
-    """A sequence item or a fragment; of undefined length it brings its own delimiter."""
+    """Return a sequence item or a fragment. With `UNDEFINED` length it ends with its delimiter."""
     return implicit(0xFFFEE000, value, length) + (ITEM_END if length == UNDEFINED else b"")
 
 
 def part10(dataset: bytes, syntax: str = EXPLICIT) -> bytes:
-    """The dataset as a Part 10 file."""
+    """Return the dataset as a Part 10 file."""
     uid = syntax.encode() + b"\0" * (len(syntax) % 2)
     meta = element(0x00020010, "UI", uid)
     return bytes(128) + b"DICM" + element(0x00020000, "UL", struct.pack("<L", len(meta))) + meta + dataset

@@ -1,4 +1,4 @@
-"""Workitems to test with, as clients send them."""
+"""Workitems as clients send them, in DICOM JSON."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ _EMPTY = {
 
 
 def text(vr: str, *values: str) -> Dataset:
-    """An element with these values."""
+    """Return an element with these values."""
     return {"vr": vr, "Value": list(values)}
 
 
 def sequence(*items: Dataset) -> Dataset:
-    """A sequence of these items."""
+    """Return a sequence of these items."""
     return {"vr": "SQ", "Value": list(items)}
 
 
 def name(alphabetic: str) -> Dataset:
-    """A person name."""
+    """Return an element with this person name."""
     return {"vr": "PN", "Value": [{"Alphabetic": alphabetic}]}
 
 
 def code(value: str) -> Dataset:
-    """A code item."""
+    """Return the item of a code sequence."""
     return {**CODE, "00080100": text("SH", value)}
 
 
 def requested(accession: str, procedure: str = "RP1") -> Dataset:
-    """An item of a ReferencedRequestSequence."""
+    """Return an item of a ReferencedRequestSequence (0040,A370)."""
     return {
         "0020000D": text("UI", "2.25.900"),
         "00080050": text("SH", accession),
@@ -54,7 +54,7 @@ def requested(accession: str, procedure: str = "RP1") -> Dataset:
 
 
 def workitem(**different: Dataset | None) -> Dataset:
-    """A dataset that may be created. `T00100020={...}` sets an attribute, None leaves it out."""
+    """Return a dataset that can be created. `T00100020={...}` sets an attribute, None leaves it out."""
     dataset: Dataset = {tag: {"vr": vr} for tag, vr in _EMPTY.items()}
     dataset |= {
         "00741200": text("CS", "MEDIUM"),
@@ -81,18 +81,18 @@ PERFORMED: Dataset = {
         }
     )
 }
-"""What a completed workitem needs."""
+"""The attributes that a completed workitem must have."""
 
 DISCONTINUED: Dataset = {
     "00741002": sequence({"00404052": text("DT", "20240301093000"), "0074100E": sequence(CODE)}),
 }
-"""What a canceled workitem needs."""
+"""The attributes that a canceled workitem must have."""
 
 
 COMPLETE: Dataset = PERFORMED | DISCONTINUED
-"""What a workitem needs for either end."""
+"""The attributes that a workitem must have for either final state."""
 
 
 def state(wanted: str, transaction: str) -> Dataset:
-    """The dataset of a state change."""
+    """Return the dataset of a request to change the state."""
     return {"00741000": text("CS", wanted), "00081195": text("UI", transaction)}

@@ -1,4 +1,4 @@
-"""The six calls of a worklist, over the wire."""
+"""A client of the worklist (UPS-RS) for tests."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from tests.support.workitems import COMPLETE, Dataset, state, workitem
 
 
 class WorklistClient:
-    """Calls below one prefix: a version, a partition."""
+    """Calls the worklist under one prefix, which is a version and a partition."""
 
     def __init__(self, client: FlaskClient, prefix: str = "/v2/partitions/clinic-a") -> None:
         self.client = client
         self.prefix = prefix
 
     def send(self, method: str, path: str, body: Any, **headers: str) -> TestResponse:
-        """Send a body, as JSON unless it is bytes."""
+        """Send a body. Bytes are sent unchanged, anything else as JSON."""
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         given = {"Content-Type": DICOM_JSON} | {name.replace("_", "-"): value for name, value in headers.items()}
         return self.client.open(f"{self.prefix}/workitems{path}", method=method, data=data, headers=given)
@@ -42,10 +42,10 @@ class WorklistClient:
     def cancel(self, uid: str, dataset: Dataset | None = None) -> TestResponse:
         return self.send("POST", f"/{uid}/cancelrequest", [dataset or {}])
 
-    # --- ways to a state ---
+    # --- states ---
 
     def brought_to(self, uid: str, wanted: str, transaction: str) -> None:
-        """Add a workitem and bring it to a state."""
+        """Add a workitem and change its state to the one that is wanted."""
         assert self.add(uid).status_code == 201
         if wanted == "SCHEDULED":
             return
@@ -65,13 +65,13 @@ class WorklistClient:
         return dataset
 
     def found(self, query: str = "") -> list[str]:
-        """The UIDs of the workitems that match, in order."""
+        """Return the UIDs of the workitems that match, in the order of the response."""
         response = self.get(f"?{query}")
         assert response.status_code in (200, 204), response.text
         return [] if response.status_code == 204 else [uid_of(row) for row in response.get_json(force=True)]
 
 
 def uid_of(row: Dataset) -> str:
-    """The SOP Instance UID of a workitem."""
+    """Return the SOP Instance UID of a workitem."""
     uid: str = row["00080018"]["Value"][0]
     return uid

@@ -19,7 +19,8 @@ from app.storage.table.counters import SequenceCounter
 from app.storage.table.partitions import Partition
 from app.storage.table.ports import Table
 from tests.support.clock import AdvanceClock
-from tests.support.faults import Faults, FaultyTable, Rule, nothing
+from tests.support.faults import Rule, nothing
+from tests.support.faulty_engine import Faults, FaultyTable
 from tests.support.selection import ENGINES
 
 CLINIC = Partition(key=2, name="clinic", created="")

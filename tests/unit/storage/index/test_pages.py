@@ -12,7 +12,7 @@ from app import bootstrap
 from app.settings import Settings
 from app.storage.index.pages import InstancePages, PagePosition
 from tests.support.archive import Archive, file
-from tests.support.faults import Faults, FaultyTable
+from tests.support.faulty_engine import Faults, FaultyTable
 
 STUDY = "2.25.1"
 

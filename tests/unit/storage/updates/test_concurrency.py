@@ -15,7 +15,7 @@ from app.storage.table.ports import ALL, Item, Range
 from app.storage.tags.query_tags import QueryTags, QueryTagStore
 from tests.support.archive import Archive, Uids
 from tests.support.clock import AdvanceClock
-from tests.support.faults import FaultyTable
+from tests.support.faulty_engine import FaultyTable
 from tests.support.schedule import Choose, Schedule
 from tests.support.selection import quick, thorough
 from tests.support.updates import check_nothing_left_over, image, indexed_patient_id, update, visible_patients

@@ -19,7 +19,8 @@ from app.storage.table import keys
 from app.storage.table.ports import MAX_CHANGES, Put, Table
 from app.storage.worklist.search import WorklistSearch
 from app.storage.worklist.workitems import MAX_DATASET_BYTES, WorkitemRow, Workitems, postings
-from tests.support.faults import Faults, Killed, Rule, kill
+from tests.support.faults import Killed, Rule, kill
+from tests.support.faulty_engine import Faults
 from tests.support.workitems import name, requested, sequence, text, workitem
 
 P = 7

@@ -1,0 +1,231 @@
+"""An engine whose ports fail on command: one table, one blob store and one queue for all tests of failures.
+
+`Faults` wraps the ports of an engine. Without rules and without a hook, a wrapped port behaves like the port.
+
+    faults = Faults()
+    engine = faults.wrap(bootstrap.build_engine(settings))
+
+    # The third write to a study fails. Nothing is written.
+    faults.add(Rule(fail(), operation="table.write", key="*/study/*", nth=3))
+
+    # The answer of the first write is lost. The write took effect.
+    faults.add(Rule(fail(), operation="table.write", stage=AFTER))
+
+    # The process ends at the seventh change, before it or after it took effect: odd numbers are before, even are after.
+    rule = faults.add(kill_at(7))
+    with suppress(Killed):
+        act()
+    assert rule.hits
+
+    # Each partition key of the table takes ten units a second, like DynamoDB.
+    faults.add(Rule(throttle(10), operation="table.*", times=FOR_EVER))
+
+The names of operations and the patterns of keys are in `faults.py`. In tests with the fixture `engine`, `client` or
+`serve`, the fixture `faults` is the `Faults` of that engine.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import BinaryIO, TypeVar
+
+from app import bootstrap
+from app.storage.table.ports import ALL, BlobStore, Change, Item, Key, Message, Put, Queue, Range, Table
+from tests.support.faults import Call, Killed, Rule, Stage
+
+T = TypeVar("T")
+
+
+class Faults:
+    """The rules of one process, and what its ports were asked.
+
+    `hook` is called with each stage of each call as text: `table.write`, then `table.write done`. It runs before the
+    rules do. It may raise, wait, or let another thread continue. `tests/support/schedule.py` takes turns with it.
+    """
+
+    def __init__(self) -> None:
+        self.hook: Callable[[str], None] | None = None
+        self.calls: Counter[str] = Counter()
+        """How often each operation was called. A test may clear it."""
+        self.items_queried = 0
+        """Items that queries returned."""
+        self.keys_read = 0
+        """Keys that get and get_many were asked for."""
+        self.writes: list[tuple[Change, ...]] = []
+        """The writes which took effect. Kept only after `record_writes`."""
+        self.killed = False
+        self._recording = False
+        self._rules: list[Rule] = []
+        self._lock = threading.Lock()
+
+    def add(self, rule: Rule) -> Rule:
+        """Apply the rule from now on, after the rules before it. Return it."""
+        with self._lock:
+            self._rules.append(rule)
+        return rule
+
+    def clear(self) -> None:
+        """Remove the rules and the hook. A killed process lives again."""
+        with self._lock:
+            self._rules.clear()
+        self.hook = None
+        self.revive()
+
+    def revive(self) -> None:
+        """Let calls pass again after `kill`, as if the process had been started again."""
+        self.killed = False
+
+    def record_writes(self) -> None:
+        """Keep the changes of each write from now on in `writes`."""
+        self._recording = True
+
+    def wrap(self, engine: bootstrap.Engine) -> bootstrap.Engine:
+        """Return the engine with its table, its blob store and its queue under these rules."""
+        return dataclasses.replace(
+            engine,
+            table=FaultyTable(engine.table, self),
+            blobs=FaultyBlobStore(engine.blobs, self),
+            queue=FaultyQueue(engine.queue, self),
+        )
+
+    def around(self, operation: str, keys: Iterable[str], act: Callable[[], T], units: int = 1) -> T:
+        """Do `act` as one call with both stages. Return its answer."""
+        call = Call(operation, tuple(keys), Stage.BEFORE, units)
+        self.meet(call)
+        answer = act()
+        self.meet(dataclasses.replace(call, stage=Stage.AFTER))
+        return answer
+
+    def meet(self, call: Call) -> None:
+        """Count the call, announce it, and apply the rules which match it."""
+        if self.killed:
+            raise Killed
+        if call.stage is Stage.BEFORE:
+            with self._lock:
+                self.calls[call.operation] += 1
+        if self.hook:
+            self.hook(str(call))
+        with self._lock:
+            effects = [rule.effect for rule in self._rules if rule.takes(call)]
+        try:
+            for effect in effects:
+                effect(call)
+        except Killed:
+            self.killed = True
+            raise
+
+    @property
+    def items_read(self) -> int:
+        """Keys that were asked for, and items that queries returned."""
+        return self.keys_read + self.items_queried
+
+    def forget_reads(self) -> None:
+        """Count reads from 0 again."""
+        self.keys_read = self.items_queried = 0
+
+    def read(self, *, keys: int = 0, items: int = 0) -> None:
+        """Count keys that were asked for, and items that a query returned."""
+        with self._lock:
+            self.keys_read += keys
+            self.items_queried += items
+
+    def wrote(self, changes: tuple[Change, ...]) -> None:
+        """Keep a write that took effect, if writes are recorded."""
+        if self._recording:
+            self.writes.append(changes)
+
+
+class FaultyTable:
+    """A `Table` under the rules of `Faults`.
+
+    A query has its BEFORE stage when its first item is taken, and its AFTER stage when its items are used up.
+    """
+
+    def __init__(self, table: Table, faults: Faults) -> None:
+        self._table = table
+        self._faults = faults
+
+    def get(self, key: Key) -> Item | None:
+        self._faults.read(keys=1)
+        return self._faults.around("table.get", (_text(key),), lambda: self._table.get(key))
+
+    def get_many(self, keys: Sequence[Key]) -> list[Item | None]:
+        self._faults.read(keys=len(keys))
+        names = map(_text, keys)
+        return self._faults.around("table.get_many", names, lambda: self._table.get_many(keys), max(1, len(keys)))
+
+    def query(
+        self, pk: str, between: Range = ALL, *, reverse: bool = False, limit: int | None = None
+    ) -> Iterator[Item]:
+        call = Call("table.query", (f"{pk}|",), Stage.BEFORE)
+        self._faults.meet(call)
+        for item in self._table.query(pk, between, reverse=reverse, limit=limit):
+            self._faults.read(items=1)
+            yield item
+        self._faults.meet(dataclasses.replace(call, stage=Stage.AFTER))
+
+    def count(self, pk: str, between: Range = ALL) -> int:
+        return self._faults.around("table.count", (f"{pk}|",), lambda: self._table.count(pk, between))
+
+    def write(self, *changes: Change) -> None:
+        def act() -> None:
+            self._table.write(*changes)
+            self._faults.wrote(changes)
+
+        self._faults.around("table.write", (_text(change.key) for change in changes), act, _units(changes))
+
+    def add(self, key: Key, counter: str, by: int) -> int:
+        return self._faults.around("table.add", (_text(key),), lambda: self._table.add(key, counter, by))
+
+
+class FaultyBlobStore:
+    """A `BlobStore` under the rules of `Faults`. A deletion of several blobs is one call."""
+
+    def __init__(self, blobs: BlobStore, faults: Faults) -> None:
+        self._blobs = blobs
+        self._faults = faults
+
+    def put(self, key: str, body: BinaryIO) -> int:
+        return self._faults.around("blobs.put", (key,), lambda: self._blobs.put(key, body))
+
+    def open(self, key: str, start: int = 0, length: int | None = None) -> BinaryIO:
+        return self._faults.around("blobs.open", (key,), lambda: self._blobs.open(key, start, length))
+
+    def delete(self, keys: Iterable[str]) -> None:
+        given = list(keys)
+        self._faults.around("blobs.delete", given, lambda: self._blobs.delete(given))
+
+
+class FaultyQueue:
+    """A `Queue` under the rules of `Faults`."""
+
+    def __init__(self, queue: Queue, faults: Faults) -> None:
+        self._queue = queue
+        self._faults = faults
+
+    def send(self, body: str, delay: int = 0) -> None:
+        self._faults.around("queue.send", ("",), lambda: self._queue.send(body, delay))
+
+    def receive(self, wait: float = 0) -> Message | None:
+        return self._faults.around("queue.receive", ("",), lambda: self._queue.receive(wait))
+
+    def extend(self, message: Message, seconds: int) -> Message:
+        return self._faults.around("queue.extend", ("",), lambda: self._queue.extend(message, seconds))
+
+    def done(self, message: Message) -> None:
+        self._faults.around("queue.done", ("",), lambda: self._queue.done(message))
+
+    def check(self) -> None:
+        self._faults.around("queue.check", ("",), self._queue.check)
+
+
+def _text(key: Key) -> str:
+    return f"{key.pk}|{key.sk}"
+
+
+def _units(changes: Sequence[Change]) -> int:
+    sizes = (len(change.item.data) // 1024 if isinstance(change, Put) else 0 for change in changes)
+    return sum(1 + size for size in sizes) * (1 if len(changes) == 1 else 2)
