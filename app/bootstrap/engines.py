@@ -14,7 +14,7 @@ from app.storage.table.ports import BlobStore, Queue, Table
 # The engines are imported when they are used: a machine without S3 does not load boto3, which takes 30 MB.
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Engine:
     """The ports of one engine."""
 
@@ -24,7 +24,7 @@ class Engine:
     openers: Mapping[str, Opener] = field(default_factory=dict)
     """What opens a destination of an export, by the type of destination that a request names."""
     record_layout: Callable[[int], None] = lambda _: None
-    """Writes the layout version outside of the table too, where the engine has a place for it."""
+    """Writes the layout version to a second place outside of the table, if the engine has one."""
 
 
 def build_engine(settings: Settings) -> Engine:
@@ -59,7 +59,8 @@ def _aws(settings: Settings) -> Engine:
     queue: Queue = TableQueue(table)
     if settings.queue_url:
         queue = SqsQueue(clients.sqs(settings.pool_size), settings.queue_url)
-    return Engine(table, blobs, queue, {"s3": S3Exports(lambda: s3, settings.bucket, blobs).open})
+    exports = S3Exports(lambda: s3, settings.bucket, blobs)
+    return Engine(table=table, blobs=blobs, queue=queue, openers={"s3": exports.open})
 
 
 def _embedded(settings: Settings) -> Engine:
@@ -75,7 +76,13 @@ def _embedded(settings: Settings) -> Engine:
     openers = {"s3": _opener_to_s3(settings.pool_size, blobs)}
     if settings.export_folder:
         openers["file"] = FileExports(settings.export_folder, blobs).open
-    return Engine(table, blobs, TableQueue(table), openers, partial(layout_file.write, settings.data_dir))
+    return Engine(
+        table=table,
+        blobs=blobs,
+        queue=TableQueue(table),
+        openers=openers,
+        record_layout=partial(layout_file.write, settings.data_dir),
+    )
 
 
 def _opener_to_s3(connections: int, blobs: BlobStore) -> Opener:

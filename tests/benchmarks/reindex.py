@@ -113,7 +113,7 @@ def main(instances: int, laps: int) -> None:
     click.echo(f"re-index: {median(rates):.0f} instances/s ({span}), beside one store client")
     verdict = "PASS" if median(left) >= BAR else "MISS"
     span = f"{min(left):.2f} to {max(left):.2f}"
-    click.echo(f"store rate meanwhile: {median(left):.2f}x ({span}) | at least {BAR} | {verdict}")
+    click.echo(f"store rate during the re-index: {median(left):.2f}x ({span}) | at least {BAR} | {verdict}")
 
 
 if __name__ == "__main__":

@@ -125,9 +125,9 @@ def test_every_acknowledged_instance_survives_and_none_is_incomplete(tmp_path: P
             for uids in members:
                 query = f"{CLINIC}/instances?SOPInstanceUID={uids[2]}"
                 assert len(requests.get(copy.url + query).json()) == 1
-        told = feed(copy.url)
-        assert len(told) == len(set(told))
-        assert set(told) == there
+        entries = feed(copy.url)
+        assert len(entries) == len(set(entries))
+        assert set(entries) == there
 
     assert swept(tmp_path) == len(there)
 
@@ -172,10 +172,10 @@ def test_an_operation_survives_its_worker(tmp_path: Path) -> None:
     with archive(tmp_path) as copy:
         ends = time.monotonic() + 110  # a dead worker's lease lasts a minute
         for operation in (update, reindex):
-            while (told := requests.get(f"{copy.url}/v2/operations/{operation}")).status_code == 202:
+            while (answer := requests.get(f"{copy.url}/v2/operations/{operation}")).status_code == 202:
                 assert time.monotonic() < ends
                 time.sleep(0.5)
-            assert told.json()["status"] == "succeeded"
+            assert answer.json()["status"] == "succeeded"
         metadata = requests.get(f"{copy.url}{CLINIC}/studies/{study}/metadata").json()
         assert len(metadata) == 300
         assert {each["00100010"]["Value"][0]["Alphabetic"] for each in metadata} == {"Roe^Richard"}

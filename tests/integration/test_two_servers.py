@@ -186,7 +186,7 @@ def test_a_killed_copy_loses_no_instance(tmp_path: Path) -> None:
             acknowledged = [clients.submit(store, each) for each in instances]
             acknowledged[1].result()
             _kill_family(going)
-            stored = [each for each, told in zip(instances, acknowledged, strict=True) if told.result()]
+            stored = [each for each, stored_it in zip(instances, acknowledged, strict=True) if stored_it.result()]
         assert stored
         survivor = Partition(staying.url, "survivor")
         for instance in stored:

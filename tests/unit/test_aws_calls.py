@@ -1,6 +1,6 @@
-"""What each operation costs in calls to DynamoDB and S3: round trips are what the aws engine is made of.
+"""How many calls to DynamoDB and S3 each operation makes. Each call is a round trip and costs money.
 
-`CALLS` is the documentation; `python -m tests.unit.test_aws_calls` prints what is counted now beside it.
+`CALLS` documents them. `python -m tests.unit.test_aws_calls` prints the counted calls beside them.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Calls = dict[str, int]
 
 
 class Archive(NamedTuple):
-    """A service that has been running for a while: the hour is registered, the partition known."""
+    """A service that has run for a while: it has recorded the current hour and knows the partition."""
 
     services: Services
     clinic: Partition
@@ -87,7 +87,7 @@ def _seed(archive: Archive, table: Table) -> None:
 
 
 def _multiply(archive: Archive, table: Table, count: int) -> None:
-    """Make `count` instances of the first one of a study, row and document: to store them all takes moto minutes."""
+    """Copy row and document of the first instance of a study `count` times. Real stores would take minutes in moto."""
     (first,) = archive.services.retrieve.instances(archive.clinic, LARGE)
     item = table.get(keys.metadata(first.partition, LARGE, first.watermark))
     assert item is not None
@@ -98,7 +98,7 @@ def _multiply(archive: Archive, table: Table, count: int) -> None:
 
 
 class Operation(NamedTuple):
-    """What is done, and the calls it makes."""
+    """An operation and the calls that it makes."""
 
     act: Callable[[Archive], Any]
     calls: Calls
@@ -237,7 +237,7 @@ def counted() -> Iterator[Counted]:
 
 
 def test_the_calls_of_each_operation(counted: Counted) -> None:
-    """In the order of the table: some change what others find."""
+    """Run the operations in the order of the table, because some change what later ones find."""
     found = {name: counted.of(operation) for name, operation in CALLS.items()}
     assert found == {name: operation.calls for name, operation in CALLS.items()}
 

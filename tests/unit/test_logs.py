@@ -45,12 +45,12 @@ def test_an_error_is_logged_with_classes_codes_and_traceback(
         fail("Doe^" + "Jane")
     except ValueError:
         log.exception("broken")
-    said = capsys.readouterr().err
-    assert "Doe^Jane" not in said
-    assert "in fail" in said
-    assert "OSError ENOSPC" in said
+    printed = capsys.readouterr().err
+    assert "Doe^Jane" not in printed
+    assert "in fail" in printed
+    assert "OSError ENOSPC" in printed
     if form == "json":
-        line = json.loads(said)
+        line = json.loads(printed)
         assert (line["event"], line["error"]) == ("broken", ["ValueError", "OSError ENOSPC"])
 
 
@@ -63,20 +63,20 @@ def test_an_error_of_background_work_is_logged_without_its_message(capsys: pytes
         raise ValueError("Doe^" + "Jane")
 
     worker.work((faulty,), stop)
-    said = capsys.readouterr().err
-    line = json.loads(said)
+    printed = capsys.readouterr().err
+    line = json.loads(printed)
     assert (line["event"], line["error"]) == ("background_step_failed", ["ValueError"])
     assert "in faulty" in line["traceback"]
-    assert "Doe^Jane" not in said
+    assert "Doe^Jane" not in printed
 
 
-@pytest.mark.parametrize(("level", "told"), [("debug", ["info", "warning"]), ("error", [])])
+@pytest.mark.parametrize(("level", "levels"), [("debug", ["info", "warning"]), ("error", [])])
 def test_the_server_never_logs_the_path_of_a_request(
-    level: str, told: list[str], capsys: pytest.CaptureFixture[str]
+    level: str, levels: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     logs.configure(level, "json")
     log = logging.getLogger("gunicorn.error")
     log.debug("GET /v2/partitions/clinic-a/studies/1.2.3")
     log.info("Booting")
     log.warning("Odd")
-    assert [json.loads(line)["level"] for line in capsys.readouterr().err.splitlines()] == told
+    assert [json.loads(line)["level"] for line in capsys.readouterr().err.splitlines()] == levels

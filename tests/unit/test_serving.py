@@ -32,10 +32,10 @@ def test_gunicorn_trusts_no_proxy() -> None:
 
 def test_the_configuration_file_has_the_same_options(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BULKHEAD_PORT", "9001")
-    said = runpy.run_path(str(CONFIGURATION_FILE))
+    configuration = runpy.run_path(str(CONFIGURATION_FILE))
     expected = gunicorn_options(Settings(port=9001))
-    told = {name: said[name] for name in {str(each.name) for each in KNOWN_SETTINGS} & said.keys()}
-    assert told.keys() == expected.keys()
-    assert {k: v for k, v in told.items() if k != "logger_class"} == {
+    options = {name: configuration[name] for name in {str(each.name) for each in KNOWN_SETTINGS} & configuration.keys()}
+    assert options.keys() == expected.keys()
+    assert {k: v for k, v in options.items() if k != "logger_class"} == {
         k: v for k, v in expected.items() if k != "logger_class"
     }

@@ -51,7 +51,7 @@ def test_an_empty_variable_counts_as_unset() -> None:
 
 
 def test_all_faults_are_named_at_once() -> None:
-    said = faults(
+    found = faults(
         BULKHEAD_PORT="70000",
         BULKHEAD_ENGINE="floppy",
         BULKHEAD_THREADS="many",
@@ -59,7 +59,7 @@ def test_all_faults_are_named_at_once() -> None:
         BULKHEAD_CORS_CREDENTIALS="true",
         BULKHEAD_CORS_ORIGINS="*",
     )
-    assert said == [
+    assert found == [
         "BULKHEAD_WROKERS: There is no such setting. Did you mean BULKHEAD_WORKERS?",
         "BULKHEAD_PORT='70000': Must be greater than or equal to 0 and less than or equal to 65535.",
         "BULKHEAD_THREADS='many': Not a valid integer.",

@@ -115,7 +115,7 @@ class DynamoTable:
     def write(self, *changes: Change) -> None:
         """Apply the changes in one call; raise Conflict with the first key whose expectation failed.
 
-        Where other transactions are under way on the same items it tries again for some seconds, then raises
+        If other transactions use the same items, the write is repeated for some seconds. Then it raises
         `Conflict(None)`.
         """
         check_keys(changes)

@@ -67,13 +67,13 @@ class S3Exports:
         if source == target.bucket:
             raise DestinationRefused("The archive's own bucket is no destination of an export.")
         with _translated(target.bucket):
-            return S3Destination(self._clients.of(target, operation), target, source, self._blobs)
+            return S3Destination(self._clients.of(target, operation), target, source=source, blobs=self._blobs)
 
 
 class S3Destination:
     """A `Destination` in a bucket. `source` is the bucket of the stored blobs, or "" if S3 cannot copy them."""
 
-    def __init__(self, client: S3Client, target: S3Target, source: str, blobs: BlobStore) -> None:
+    def __init__(self, client: S3Client, target: S3Target, *, source: str, blobs: BlobStore) -> None:
         self._client = client
         self._target = target
         self._source = source

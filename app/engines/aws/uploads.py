@@ -1,8 +1,8 @@
 """Uploads of bodies of any size, by the managed transfer of the SDK.
 
 A body of 8 MiB or more is uploaded in parts. The object becomes visible when all parts have arrived. If one fails, the
-SDK aborts the upload and S3 removes the parts. A kill -9 leaves an unfinished upload, which nobody can read and which the
-lifecycle rule of the bucket removes.
+SDK aborts the upload and S3 removes the parts. A kill -9 leaves an unfinished upload, which nobody can read. The
+lifecycle rule of the bucket removes it.
 """
 
 from __future__ import annotations

@@ -29,12 +29,12 @@ def instructions(stage: int) -> list[tuple[str, str]]:
 FINAL = instructions(-1)
 
 
-def said(instruction: str) -> list[str]:
+def arguments_of(instruction: str) -> list[str]:
     return [rest for name, rest in FINAL if name == instruction]
 
 
 def test_it_does_not_run_as_root_but_as_the_user_of_the_template() -> None:
-    (user,) = said("USER")
+    (user,) = arguments_of("USER")
     uid = user.split(":")[0]
     assert int(uid) > 0
     resources = load(str(ROOT / "infra" / "template.yaml"))["Resources"]
@@ -45,20 +45,20 @@ def test_it_does_not_run_as_root_but_as_the_user_of_the_template() -> None:
 
 
 def test_the_final_stage_installs_nothing() -> None:
-    assert not re.search(r"\b(pip|apt-get|apt|gcc|make)\b", " ".join(said("RUN")))
+    assert not re.search(r"\b(pip|apt-get|apt|gcc|make)\b", " ".join(arguments_of("RUN")))
 
 
 def test_it_writes_only_to_its_volumes() -> None:
-    assert said("VOLUME") == ['["/data", "/spool"]']
-    (environment,) = said("ENV")
+    assert arguments_of("VOLUME") == ['["/data", "/spool"]']
+    (environment,) = arguments_of("ENV")
     settings = Settings.from_environment(dict(pair.split("=", 1) for pair in environment.split()))
     assert (settings.data_dir, settings.spool_dir) == (Path("/data"), Path("/spool"))
     assert settings.host == "0.0.0.0"
 
 
 def test_its_port_and_its_health_check() -> None:
-    assert said("EXPOSE") == [str(Settings().port)]
-    (check,) = said("HEALTHCHECK")
+    assert arguments_of("EXPOSE") == [str(Settings().port)]
+    (check,) = arguments_of("HEALTHCHECK")
     assert "/health/check" in check
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from botocore.exceptions import EndpointConnectionError, NoCredentialsError, ParamValidationError, ReadTimeoutError
@@ -43,7 +43,7 @@ def blobs(tmp_path: Path) -> FileBlobs:
 @pytest.fixture
 def destination(s3: S3Client, blobs: FileBlobs) -> S3Destination:
     """A destination in bucket `drop`, for blobs of bucket `archive`."""
-    return S3Destination(s3, TARGET, "archive", blobs)
+    return S3Destination(s3, TARGET, source="archive", blobs=blobs)
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ def test_a_blob_too_large_for_one_copy_call(blobs: FileBlobs, monkeypatch: pytes
         for bucket in ("archive", "drop"):
             s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
         s3.put_object(Bucket="archive", Key="1/large", Body=b"x" * 2000)
-        destination = S3Destination(s3, S3Target("drop", "p/", sse="AES256"), "archive", blobs)
+        destination = S3Destination(s3, S3Target("drop", "p/", sse="AES256"), source="archive", blobs=blobs)
         destination.copy("1/large", 2000, "k", "application/dicom")
         answer = s3.get_object(**WRITE)  # type: ignore[arg-type]  # bucket and key
         assert answer["Body"].read() == b"x" * 2000
@@ -175,7 +175,7 @@ def test_urls(blobs: FileBlobs, endpoint: str, bucket: str, url: str) -> None:
     class Client:
         meta = type("Meta", (), {"endpoint_url": endpoint})
 
-    assert S3Destination(Client(), S3Target(bucket, "a b/"), "", blobs).url("k") == url  # type: ignore[arg-type]
+    assert S3Destination(cast(Any, Client()), S3Target(bucket, "a b/"), source="", blobs=blobs).url("k") == url
 
 
 @pytest.fixture

@@ -133,7 +133,7 @@ class Body:
     def read(self, size):
         self.calls += 1
         if self.calls == 4:
-            print("under way", flush=True)
+            print("writing", flush=True)
             sys.stdin.read()
         return b"x" * size
 FileBlobs(Path(sys.argv[1])).put(sys.argv[2], Body())
@@ -141,7 +141,7 @@ FileBlobs(Path(sys.argv[1])).put(sys.argv[2], Body())
     command = [sys.executable, "-c", script, str(tmp_path), KEY]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        assert process.stdout.readline() == "under way\n"
+        assert process.stdout.readline() == "writing\n"
         process.kill()
     blobs = FileBlobs(tmp_path)
     with pytest.raises(BlobMissing):
