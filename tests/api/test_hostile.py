@@ -415,9 +415,10 @@ def test_no_request_is_answered_with_a_500(
 
 @pytest.fixture(autouse=True, scope="module")
 def _no_files_outside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Whatever was asked for, nothing was written beside the archive's folder."""
+    """No request writes outside the files of the archive."""
     root: Path = tmp_path_factory.getbasetemp()
     yield
     assert {each.name for each in root.glob("archive*/*")} <= {
-        "blobs", "index.sqlite", "index.sqlite-wal", "index.sqlite-shm", "index.sqlite.lock",
+        "blobs", "bulkhead.json", "exports",
+        "index.sqlite", "index.sqlite-wal", "index.sqlite-shm", "index.sqlite.lock",
     }  # fmt: skip
