@@ -220,7 +220,7 @@ def test_a_name_that_is_given_twice_is_400(worklist: WorklistClient) -> None:
     assert (response.status_code, response.text) == (400, message)
 
 
-def test_what_is_told_is_in_the_order_of_tags(worklist: WorklistClient) -> None:
+def test_returned_attributes_are_in_the_order_of_tags(worklist: WorklistClient) -> None:
     """PS3.18 §F.2.2; in items too."""
     item = {tag: CODE[tag] for tag in sorted(CODE, reverse=True)}
     worklist.add(U, dict(reversed(workitem(T00404025=sequence(item)).items())))

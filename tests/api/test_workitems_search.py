@@ -172,7 +172,7 @@ def test_defaults(worklist: WorklistClient) -> None:
     assert row == {tag: element for tag, element in whole.items() if tag not in unasked}
 
 
-def test_a_filter_and_an_included_field_are_told(worklist: WorklistClient) -> None:
+def test_a_filter_and_an_included_field_are_returned(worklist: WorklistClient) -> None:
     (row,) = told(worklist, "PatientID=p10&includefield=ScheduledProcedureStepModificationDateTime,00091001")
     assert row["00404010"] == worklist.dataset(C)["00404010"]
     assert row["00091001"]["Value"] == ["x"]

@@ -207,7 +207,7 @@ class Model:
 
 @settings(max_examples=80)
 @given(calls=st.lists(CALLS, max_size=25))
-def test_calls_move_workitems_as_told(archive: Archive, calls: list[tuple[Any, ...]]) -> None:
+def test_calls_move_workitems_between_states_like_the_model(archive: Archive, calls: list[tuple[Any, ...]]) -> None:
     engine, services = archive
     partition, models = fresh(), [Model(), Model()]
     for call in calls:
