@@ -14,7 +14,7 @@ from tests.benchmarks.corpus import FEW_STUDIES, Corpus, Image, batches
 from tests.benchmarks.scenarios import Batch, Scenario, Versus
 from tests.benchmarks.servers import Kind, Server, running
 
-FILM_STORES: Final = 3
+FILM_STORES: Final = 5
 PER_LOAD: Final = 20
 
 

@@ -18,7 +18,7 @@ NOISE: Final = 0.15
 ALIKE: Final = 0.05
 """The ratio of two runs of the same program differs from 1 by up to this."""
 
-FEWEST: Final = 3
+FEWEST: Final = 5
 """Fewer pairs do not show whether something is slower."""
 
 COLUMNS: Final = f"{'':36}{'rate/s':>9}{'p50':>9}{'p95':>9}{'p99':>9}{'CPU':>9}{'client':>8}{'peak':>8}"
@@ -31,7 +31,7 @@ scenario. ratio: median of the ratios of the pairs of laps, and their range. Dif
 
 BESIDE: Final = """\
 Beside another checkout every ratio is above 1 if this checkout is better: more instances or answers a second, or less
-memory. SLOWER: it is below 1 in every pair of at least three, and its median is below 0.95. CPU: the same of the CPU
+memory. SLOWER: it is below 1 in every pair of at least five, and its median is below 0.95. CPU: the same of the CPU
 time per unit, all laps together."""
 
 
