@@ -1,4 +1,4 @@
-"""The way of a request to its handler: the same steps for every route, in one place."""
+"""The steps between routing and handler. They are the same for every route."""
 
 from __future__ import annotations
 

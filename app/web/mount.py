@@ -10,11 +10,11 @@ from flask import Blueprint, Flask, Response
 
 from app.web.dispatch import dispatch
 from app.web.responses import empty
-from app.web.routing import Resource, Route, Scope
+from app.web.routing import PARTITION_PREFIX, Resource, Route, Scope
 from app.web.versions import BY_NAME, UNVERSIONED, VERSION_SEGMENT
 
 _ROOTS: Final = {
-    Scope.PARTITION: (VERSION_SEGMENT, VERSION_SEGMENT + Scope.PARTITION.value),
+    Scope.PARTITION: (VERSION_SEGMENT, VERSION_SEGMENT + PARTITION_PREFIX),
     Scope.BASE: (VERSION_SEGMENT,),
     Scope.UNVERSIONED: ("",),
 }
@@ -30,8 +30,8 @@ def mount(app: Flask, resources: Iterable[Resource]) -> None:
 def blueprints(resource: Resource) -> Iterator[Blueprint]:
     """Yield the blueprints of a resource: one for its base form, one for its form below a partition.
 
-    The versions share the rules and differ in the view that answers. A rule per version would cost a quarter of a
-    millisecond each at the start of every process, and a literal segment of one version could lose against a parameter
+    The versions share the rules and differ in the view that answers. A rule of its own for each version would cost a
+    quarter of a millisecond at the start of every process, and a literal segment of one version could lose against a parameter
     of another.
     """
     roots: defaultdict[str, defaultdict[tuple[str, str], list[Route]]] = defaultdict(lambda: defaultdict(list))

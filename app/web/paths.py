@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from app.web.routing import Resource, Scope
+from app.web.routing import PARTITION_PREFIX, Resource, Scope
 from app.web.versions import BY_SPELLING, UNVERSIONED
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class CanonicalPaths:
                 else:
                     self._versioned.add(segments)
                 if route.scope is Scope.PARTITION:
-                    self._versioned.add(Scope.PARTITION.value.split("/")[1:] + segments)
+                    self._versioned.add(PARTITION_PREFIX.split("/")[1:] + segments)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         environ[VERSION_PREFIX], environ["PATH_INFO"] = self.canonical(environ.get("PATH_INFO", ""))

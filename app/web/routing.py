@@ -41,12 +41,16 @@ class Action(Enum):
     READ_AUDIT = "readAudit"
 
 
-class Scope(Enum):
-    """Where a route exists. The value is the path prefix between the version and the route's own path."""
+PARTITION_PREFIX: Final = "/partitions/<partition>"
+"""The part of a path between the version and the path of a partition's route."""
 
-    PARTITION = "/partitions/<partition>"
+
+class Scope(Enum):
+    """Where a route exists."""
+
+    PARTITION = "partition"
     """Below a partition. The base form exists too: it serves while partitions are off (conformance §2.4)."""
-    BASE = ""
+    BASE = "base"
     """Without a partition."""
     UNVERSIONED = "unversioned"
     """Without a partition and without a version."""
