@@ -15,6 +15,7 @@ from flask.testing import FlaskClient
 from structlog.testing import capture_logs
 
 from app import bootstrap
+from app.errors import LostData
 from app.storage.records import documents
 from app.storage.records.rows import InstanceRow
 from app.storage.table import keys
@@ -215,6 +216,23 @@ def test_a_re_index_ends_and_the_tag_has_an_error(archive: LossyArchive) -> None
     assert archive.health()["status"] == "Degraded"
 
 
+def test_a_loss_after_the_first_bytes_breaks_the_answer(client: FlaskClient, engine: bootstrap.Engine) -> None:
+    clinic = PartitionClient(client)
+    for instance in (LOST, KEPT, "2.25.5"):
+        clinic.stored(make_instance(study=STUDY, series=SERIES, instance=instance, TextValue="x" * 900_000))
+    archive = LossyArchive(client, engine, clinic, spilled=False)
+    archive.lose_metadata()
+    for path in (
+        f"{clinic.prefix}/studies/{STUDY}/metadata",
+        f"{clinic.prefix}/instances?includefield=TextValue",
+    ):
+        response = client.get(path)
+        assert response.status_code == 200
+        with pytest.raises(LostData, match=f"{LOST} is lost"):
+            list(response.iter_encoded())
+    assert archive.health()["status"] == "Degraded"
+
+
 # --- deleted and updated meanwhile --------------------------------------------------------------------------------
 
 
@@ -252,3 +270,34 @@ def delete_before_the_documents_are_read(archive: LossyArchive, monkeypatch: pyt
         return read(self, items)
 
     monkeypatch.setattr(documents.Documents, "_documents", late)
+
+
+def test_an_instance_updated_meanwhile_has_its_new_metadata(
+    archive: LossyArchive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The documents of a replaced version are removed some time after the update."""
+    update(archive, "041Y")
+    read = documents.Documents._documents
+
+    def late(self: documents.Documents, rows: Iterator[documents.RowItem]) -> Iterator[bytes | None]:
+        monkeypatch.setattr(documents.Documents, "_documents", read)
+        replaced = archive.row()
+        update(archive, "042Y")
+        archive.engine.table.write(Delete(keys.metadata(replaced.partition, STUDY, replaced.watermark)))
+        archive.engine.blobs.delete([keys.spilled_metadata(replaced.blob)])
+        return read(self, rows)
+
+    for path in (f"/studies/{STUDY}/series/{SERIES}/metadata", "/instances?includefield=PatientAge"):
+        monkeypatch.setattr(documents.Documents, "_documents", late)
+        found = archive.clinic.get(path).get_json(force=True)
+        ages = {value(dataset, "00080018"): value(dataset, "00101010") for dataset in found}
+        assert ages[LOST] == "042Y"
+    assert archive.health()["status"] == "Healthy"
+
+
+def update(archive: LossyArchive, age: str) -> None:
+    """Give the patient of the study another age, which the index does not have."""
+    changes = {"studyInstanceUids": [STUDY], "changeDataset": {"00101010": {"vr": "AS", "Value": [age]}}}
+    asked = archive.clinic.post(orjson.dumps(changes), "application/json", "/studies/$bulkUpdate")
+    work(archive.client)
+    assert archive.client.get(asked.get_json(force=True)["href"]).get_json(force=True)["status"] == "succeeded"
