@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import NamedTuple
 
-from app.storage.feed.change_feed import FeedEntry, FeedLog
+from app.storage.feed.change_feed import FeedLog
+from app.storage.feed.entries import FeedEntry
 from app.storage.index.instances import Instances
 from app.storage.records.documents import Documents
 from app.storage.records.rows import InstanceRow

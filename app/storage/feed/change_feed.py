@@ -13,42 +13,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
-from typing import Any, Final
+from typing import Final
 
 from app.errors import Conflict
+from app.storage.feed.entries import FeedEntry, entry_of, is_tombstone, items, new_entry, tombstone
 from app.storage.records.rows import InstanceRow
 from app.storage.table import clock, keys
-from app.storage.table.codec import Record, decode, encode
 from app.storage.table.counters import SequenceCounter
 from app.storage.table.partitions import Partition
 from app.storage.table.ports import Absent, Change, Item, Put, Range, Table
-
-ITEMS_PER_ENTRY: Final = 2
-"""The items that each entry consists of: one by sequence, one by time."""
 
 GRACE_SECONDS: Final = 5.0
 """How long a gap may wait for its writer before a reader closes it."""
 
 _POLLS: Final = 100
 """How often, in those seconds, a reader of a window that has ended looks whether its last gaps are filled."""
-
-
-class FeedEntry(Record, frozen=True, kw_only=True):
-    """One change of an instance.
-
-    `action` is Create, Update or Delete. `watermark` is that of the version in question. `timestamp` is as in
-    `clock.timestamp`.
-    """
-
-    sequence: int
-    partition: int
-    partition_name: str
-    study: str
-    series: str
-    instance: str
-    action: str
-    timestamp: str
-    watermark: int
 
 
 class FeedLog:
@@ -72,7 +51,7 @@ class FeedLog:
         return [
             Put(item, Absent())
             for sequence, row in rows
-            for item in _items(_entry(partition, row, sequence, action, timestamp))
+            for item in items(new_entry(partition, row, sequence=sequence, action=action, timestamp=timestamp))
         ]
 
     def close_gaps(self, numbers: Iterable[int]) -> bool:
@@ -189,7 +168,7 @@ class FeedLog:
         while first <= last:
             end = min(last, (first // keys.FEED_BUCKET + 1) * keys.FEED_BUCKET - 1)
             for item in self._table.query(keys.feed_bucket(first), Range(keys.oldest(first), keys.oldest(end))):
-                yield int(item.key.sk), None if "sealed" in item.fields else _entry_of(item.fields)
+                yield int(item.key.sk), None if is_tombstone(item) else entry_of(item)
             first = end + 1
 
     # --- reading by time (v2) ---
@@ -212,7 +191,7 @@ class FeedLog:
                     offset -= inside
                     continue
             for each in self._table.query(hour, window):
-                entry = _entry_of(each.fields)
+                entry = entry_of(each)
                 if entry.sequence > complete:
                     continue
                 if offset:
@@ -244,38 +223,7 @@ class FeedLog:
         complete = self.complete_up_to()
         for hour in self._table.query(keys.FEED_HOURS, reverse=True):
             for item in self._table.query(keys.feed_hour(hour.key.sk), reverse=True):
-                entry = _entry_of(item.fields)
+                entry = entry_of(item)
                 if entry.sequence <= complete:
                     return entry
         return None
-
-
-def tombstone(number: int) -> Item:
-    """Return the item that closes a gap: no entry can be written under the number any more."""
-    return Item(keys.feed(number), {"sealed": True})
-
-
-def _entry(partition: Partition, row: InstanceRow, sequence: int, action: str, timestamp: str) -> FeedEntry:
-    return FeedEntry(
-        sequence=sequence,
-        partition=partition.key,
-        partition_name=partition.name,
-        study=row.study,
-        series=row.series,
-        instance=row.instance,
-        action=action,
-        timestamp=timestamp,
-        watermark=row.watermark,
-    )
-
-
-def _items(entry: FeedEntry) -> tuple[Item, Item]:
-    fields = encode(entry)
-    return (
-        Item(keys.feed(entry.sequence), fields),
-        Item(keys.feed_time(entry.timestamp, entry.sequence), fields),
-    )
-
-
-def _entry_of(fields: dict[str, Any]) -> FeedEntry:
-    return decode(FeedEntry, fields)

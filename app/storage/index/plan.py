@@ -15,7 +15,7 @@ from app.dicom.json.dataset import JsonAttributes
 from app.dicom.query import query_tag_values
 from app.dicom.query.canonical import canonical_values
 from app.dicom.validation.attributes import CORE, MODALITY, Level
-from app.storage.feed.change_feed import ITEMS_PER_ENTRY
+from app.storage.feed.entries import ITEMS_PER_ENTRY
 from app.storage.index import sweep
 from app.storage.index.removal_writer import removal_changes
 from app.storage.records import documents

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from app.errors import Conflict
-from app.storage.feed.change_feed import ITEMS_PER_ENTRY, FeedLog
+from app.storage.feed.change_feed import FeedLog
+from app.storage.feed.entries import ITEMS_PER_ENTRY
 from app.storage.index import closing, sweep
 from app.storage.records import documents
 from app.storage.records.postings import postings

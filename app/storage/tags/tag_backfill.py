@@ -22,7 +22,7 @@ from app.dicom.json.dataset import JsonAttributes
 from app.dicom.query import query_tag_values
 from app.dicom.validation.attributes import CORE, Attribute, ExtendedAttributes, Level
 from app.errors import LostData
-from app.storage.feed.change_feed import FeedEntry
+from app.storage.feed.entries import FeedEntry
 from app.storage.records.documents import Documents
 from app.storage.records.file_versions import Pending
 from app.storage.records.row_changes import replace_row

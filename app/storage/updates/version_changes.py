@@ -9,7 +9,7 @@ import msgspec
 from msgspec.structs import replace
 
 from app.dicom.json.dataset import JsonElement
-from app.storage.feed import change_feed
+from app.storage.feed import entries
 from app.storage.index import sweep
 from app.storage.records import documents
 from app.storage.records.file_versions import FileVersion, Pending, merged
@@ -62,7 +62,7 @@ def add_pending(new: NewVersion, watermark: int, update_id: str, attributes: Map
     changes = [
         *replace_row(row, after),
         Put(documents.metadata_item(row.with_file(file), new.metadata)),
-        Put(change_feed.tombstone(watermark)),
+        Put(entries.tombstone(watermark)),
         sweep.drop_intent(new.intent),
         *_drop_pending_file(row),
     ]

@@ -12,7 +12,8 @@ from app.engines.aws import clients, provision
 from app.engines.aws.dynamodb import DynamoTable
 from app.engines.embedded.sqlite import SqliteTable
 from app.errors import Conflict
-from app.storage.feed.change_feed import GRACE_SECONDS, FeedEntry, FeedLog
+from app.storage.feed.change_feed import GRACE_SECONDS, FeedLog
+from app.storage.feed.entries import FeedEntry
 from app.storage.records.rows import InstanceRow
 from app.storage.table import clock, keys
 from app.storage.table.counters import SequenceCounter
