@@ -31,8 +31,8 @@ def blueprints(resource: Resource) -> Iterator[Blueprint]:
     """Yield the blueprints of a resource: one for its base form, one for its form below a partition.
 
     The versions share the rules and differ in the view that answers. A rule of its own for each version would cost a
-    quarter of a millisecond at the start of every process, and a literal segment of one version could lose against a parameter
-    of another.
+    quarter of a millisecond at the start of every process, and a literal segment of one version could lose against a
+    parameter of another.
     """
     roots: defaultdict[str, defaultdict[tuple[str, str], list[Route]]] = defaultdict(lambda: defaultdict(list))
     for route in resource.routes:
