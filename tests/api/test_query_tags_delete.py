@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask.testing import FlaskClient
 
-from app.services import Services
+from app.bootstrap import Engine
 from app.storage.table.ports import Key
 from tests.support.background import work
 from tests.support.dicomweb import PartitionClient
@@ -70,12 +70,10 @@ def test_deletion_during_the_re_index_leaves_the_other_tags(client: FlaskClient,
     add_and_index(client, AGE)
 
 
-def test_removal_operation_is_internal(client: FlaskClient) -> None:
+def test_removal_operation_is_internal(client: FlaskClient, engine: Engine) -> None:
     add_and_index(client, AGE)
     client.delete(f"{TAGS}/PatientAge")
-    services: Services = client.application.extensions["bulkhead"]
-    table = services.query_tags._tags._table
-    (operation,) = [item.key.sk for item in table.query("operations/open")]
+    (operation,) = [item.key.sk for item in engine.table.query("operations/open")]
     assert client.get(f"/v2/operations/{operation}").status_code == 404
     work(client)
-    assert table.get(Key(f"operation/{operation}", "operation")).fields["status"] == "succeeded"
+    assert engine.table.get(Key(f"operation/{operation}", "operation")).fields["status"] == "succeeded"
