@@ -110,7 +110,7 @@ class FileBlobs:
                 incoming.rename(target)
                 return
             self._synced.discard(target.parent)  # before the directory is created again: the new one is not synced
-            with suppress(FileNotFoundError):
+            with suppress(FileNotFoundError, FileExistsError):  # mkdir raises both if a deletion removes what it made
                 target.parent.mkdir(parents=True, exist_ok=True)
         raise StorageUnavailable
 
