@@ -35,7 +35,7 @@ from tests.support.instances import make_instance
 Uids = tuple[str, str, str]
 
 
-class TestedAttribute(NamedTuple):
+class TaggedAttribute(NamedTuple):
     """An attribute: its VR, some valid values, and an invalid one."""
 
     vr: str
@@ -44,19 +44,19 @@ class TestedAttribute(NamedTuple):
     creator: str = ""
 
 
-ATTRIBUTES: dict[str, TestedAttribute] = {
-    "00101010": TestedAttribute("AS", ["030Y", "031Y", "030M"], "3Y"),
-    "00081070": TestedAttribute(
+ATTRIBUTES: dict[str, TaggedAttribute] = {
+    "00101010": TaggedAttribute("AS", ["030Y", "031Y", "030M"], "3Y"),
+    "00081070": TaggedAttribute(
         "PN", ["Doe^Jane", "Dö^Jané Ann", "Smith^Jane", "Yamada^Tarou=山田^太郎"], "a^b^c^d^e^f"
     ),
-    "00200013": TestedAttribute("IS", [1, 7, 10, -3], "1x"),
-    "00080022": TestedAttribute("DA", ["20240115", "20240116", "20231231"], "20241301"),
-    "00080032": TestedAttribute("TM", ["00", "000000", "101500.5", "1015"], "2500"),
-    "0008002A": TestedAttribute("DT", ["2024", "20240115101500.000000+0200", "202401151015", "20240115-0500"], "2024x"),
-    "0072007E": TestedAttribute("SS", [-7, 0, 7]),
-    "00720074": TestedAttribute("FD", [2.5, -0.125, 3.0]),
-    "00180015": TestedAttribute("CS", ["KNEE", "HEAD"], "x" * 17),
-    "12051003": TestedAttribute("LO", ["x", "Y", "x y"], creator="ACME 1.0"),
+    "00200013": TaggedAttribute("IS", [1, 7, 10, -3], "1x"),
+    "00080022": TaggedAttribute("DA", ["20240115", "20240116", "20231231"], "20241301"),
+    "00080032": TaggedAttribute("TM", ["00", "000000", "101500.5", "1015"], "2500"),
+    "0008002A": TaggedAttribute("DT", ["2024", "20240115101500.000000+0200", "202401151015", "20240115-0500"], "2024x"),
+    "0072007E": TaggedAttribute("SS", [-7, 0, 7]),
+    "00720074": TaggedAttribute("FD", [2.5, -0.125, 3.0]),
+    "00180015": TaggedAttribute("CS", ["KNEE", "HEAD"], "x" * 17),
+    "12051003": TaggedAttribute("LO", ["x", "Y", "x y"], creator="ACME 1.0"),
 }
 
 VERSIONS: dict[str, Policy] = {"v1": V1, "v2": V2}
