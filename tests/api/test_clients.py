@@ -52,7 +52,7 @@ def url(client: FlaskClient) -> Iterator[str]:
 
 @pytest.fixture
 def dicomweb(url: str, version: str) -> DICOMwebClient:
-    """The client, told of nothing but a URL."""
+    """The client, configured with nothing but a URL."""
     return DICOMwebClient(f"{url}{version}/partitions/clinic-a")
 
 
@@ -220,7 +220,7 @@ def test_every_bundled_file_is_stored_or_refused_with_a_reason_that_is_right(
         for said in comments(item):
             assert said.startswith("DICOM100: (")
         if like and not comments(item):
-            raise AssertionError(f"{like} was refused and nobody said why")
+            raise AssertionError(f"{like} was refused without a reason")
     complete = {uids for uids in names if uids}
     for uids in complete:
         name = names[uids]

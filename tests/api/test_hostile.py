@@ -1,4 +1,4 @@
-"""Promise 10: bad input is told what is wrong with it. It is never a 500, and never costs its neighbour anything."""
+"""Bad input gets an answer that says what is wrong. It is never a 500, and the good instances beside it are stored."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ REFUSED: dict[str, bytes] = {
 EITHER: dict[str, bytes] = {
     "more names than an index row holds": part10(uids() + element(0x00080090, "PN", b"A\\" * 32_767) + REST),
     "implicit by its header, explicit in truth": part10(uids() + REST, IMPLICIT_LITTLE),
-    "a transfer syntax that nobody has": part10(uids() + REST, "1.2.3.4.5.6.7.8.9"),
+    "a transfer syntax that does not exist": part10(uids() + REST, "1.2.3.4.5.6.7.8.9"),
     "cut in the pixels": WHOLE[:-7],
     "an unknown VR": part10(uids() + element(0x00090010, "ZZ", b"abcd") + REST),
     "a VR of control characters": part10(uids() + b"\x09\x00\x10\x00\x00\x01\x04\x00abcd" + REST),

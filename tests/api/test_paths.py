@@ -24,7 +24,7 @@ def stored(client: FlaskClient) -> FlaskClient:
 
 
 def raw(client: FlaskClient, path: str, method: str = "GET") -> TestResponse:
-    """Send the path as it stands. The client takes what follows a double slash at the start for a host."""
+    """Send the path unchanged. The client takes what follows a double slash at the start for a host."""
     return client.open(method=method, environ_overrides={"PATH_INFO": path})
 
 

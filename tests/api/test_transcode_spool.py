@@ -26,7 +26,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def clinic(serve: Serve, folder: Path, monkeypatch: pytest.MonkeyPatch) -> PartitionClient:
-    """Calls on a service with a spool folder, holding an instance of 2 MiB, where no other folder takes temporary files."""
+    """A client of a service that holds an instance of 2 MiB. Only its spool folder takes temporary files."""
     monkeypatch.setattr(tempfile, "tempdir", str(folder / "nowhere"))
     clinic = PartitionClient(serve(spool_dir=folder))
     clinic.stored(

@@ -57,7 +57,7 @@ def test_add_in_a_partition(client: FlaskClient, version: str, query: str) -> No
 
 @pytest.mark.parametrize("query", ["", "?", "?workitem="])
 def test_the_uid_may_be_in_the_dataset_alone(worklist: WorklistClient, query: str) -> None:
-    """So Microsoft's client creates a workitem unless it is told a UID."""
+    """Microsoft's client creates a workitem like this if the program gives it no UID."""
     response = worklist.send("POST", query, [workitem(T00080018=text("UI", U))])
     assert (response.status_code, response.headers["Location"].rpartition("/")[2]) == (201, U)
     assert worklist.found() == [U]
@@ -405,7 +405,7 @@ def test_cancel_what_is_scheduled(worklist: WorklistClient) -> None:
     assert (progress["00741238"], progress["0074100E"]) == (text("LT", "Patient left"), sequence(CODE))
     assert progress["00404052"]["Value"]
     assert worklist.found("ProcedureStepState=CANCELED") == [U]
-    for asked in MATRIX:  # nobody ever held its lock
+    for asked in MATRIX:  # its lock was never held
         code = f"The workitem instance can not transition to '{asked}' state: C301."
         says(worklist.change_state(U, asked, T), 400, code, warns=True)
 

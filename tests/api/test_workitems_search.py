@@ -155,10 +155,10 @@ def test_a_value_that_none_can_have_is_refused(worklist: WorklistClient, query: 
     assert worklist.get(f"?{query}").status_code == 400
 
 
-# --- what is told -------------------------------------------------------------------------------------------------
+# --- returned attributes ------------------------------------------------------------------------------------------
 
 
-def told(worklist: WorklistClient, query: str) -> list[dict[str, Any]]:
+def found_rows(worklist: WorklistClient, query: str) -> list[dict[str, Any]]:
     response = worklist.get(f"?{query}", Accept=DICOM_JSON)
     assert response.headers["Content-Type"] == DICOM_JSON
     rows: list[dict[str, Any]] = response.get_json(force=True)
@@ -166,22 +166,22 @@ def told(worklist: WorklistClient, query: str) -> list[dict[str, Any]]:
 
 
 def test_defaults(worklist: WorklistClient) -> None:
-    (row,) = told(worklist, "PatientID=P1")
+    (row,) = found_rows(worklist, "PatientID=P1")
     whole = worklist.dataset(A)
     unasked = {"00404010", "00400400"}  # modification time, comments
     assert row == {tag: element for tag, element in whole.items() if tag not in unasked}
 
 
 def test_a_filter_and_an_included_field_are_returned(worklist: WorklistClient) -> None:
-    (row,) = told(worklist, "PatientID=p10&includefield=ScheduledProcedureStepModificationDateTime,00091001")
+    (row,) = found_rows(worklist, "PatientID=p10&includefield=ScheduledProcedureStepModificationDateTime,00091001")
     assert row["00404010"] == worklist.dataset(C)["00404010"]
     assert row["00091001"]["Value"] == ["x"]
     worklist.update(C, {"00380050": text("LO", "x")})
-    assert "00380050" in told(worklist, "PatientID=p10")[0]
+    assert "00380050" in found_rows(worklist, "PatientID=p10")[0]
 
 
 def test_all_is_all(worklist: WorklistClient) -> None:
-    assert told(worklist, "includefield=all&PatientID=p10") == [worklist.dataset(C)]
+    assert found_rows(worklist, "includefield=all&PatientID=p10") == [worklist.dataset(C)]
 
 
 def test_nothing_is_204(worklist: WorklistClient) -> None:
@@ -212,9 +212,9 @@ def test_a_long_page_is_streamed_whole(client: FlaskClient) -> None:
     worklist = WorklistClient(client)
     for number in range(120):
         worklist.add(f"2.25.{number + 1}", workitem(T00741204=text("LO", "x" * 3000)))
-    rows = told(worklist, "limit=200")
+    rows = found_rows(worklist, "limit=200")
     assert [uid_of(row) for row in rows] == [f"2.25.{number}" for number in range(120, 0, -1)]
-    assert len(told(worklist, "")) == 100
+    assert len(found_rows(worklist, "")) == 100
 
 
 def test_an_update_is_found_by_its_new_values_alone(worklist: WorklistClient) -> None:

@@ -1,7 +1,8 @@
-"""Searching an archive finds what `Query.matches` says of its objects, newest first, whatever was stored and deleted.
+"""After any history of stores and deletions, a search finds the objects that `Query.matches` accepts, newest first.
 
-The model is plain Python: what each study, series and instance is worth to a search after a history of stores and
-deletions (conformance §3.10 "latest wins", conformance §6). The archive's pages are cut so small that every branch of the planner runs.
+The model is plain Python. It holds the searchable values of each study, series and instance after the history
+(conformance §3.10 "latest wins", conformance §6). The pages of the archive are so small that each branch of the planner
+runs.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Worklists against their definitions: a search is the newest first that match, and calls move workitems as told."""
+"""Worklists against a model: a search returns the matches, newest first, and calls change the states like the model."""
 
 from __future__ import annotations
 

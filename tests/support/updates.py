@@ -1,4 +1,4 @@
-"""Bulk updates of an `Archive`, and the checks that must hold whatever becomes of an update."""
+"""Bulk updates of an `Archive`, and the checks that must hold after any outcome of an update."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ class Stack:
 
     outputs: dict[str, str]
     names: dict[str, str]
-    passed_over: frozenset[str]
+    ignored_types: frozenset[str]
 
     @property
     def table(self) -> str:
@@ -45,7 +45,7 @@ def deploy(name: str, *, endpoints: bool = False, **parameters: str) -> Stack:
     """Deploy the template into the moto that runs. `endpoints` adds the gateway endpoints."""
     cloudformation = boto3.client("cloudformation")
     given = _network(endpoints) | parameters
-    with warnings.catch_warnings(record=True) as heard:
+    with warnings.catch_warnings(record=True) as recorded:
         warnings.simplefilter("always")
         cloudformation.create_stack(
             StackName=name,
@@ -59,7 +59,7 @@ def deploy(name: str, *, endpoints: bool = False, **parameters: str) -> Stack:
     return Stack(
         outputs={each["OutputKey"]: each["OutputValue"] for each in stack["Outputs"]},
         names={each["LogicalResourceId"]: each["PhysicalResourceId"] for each in listed},
-        passed_over=frozenset(_types_passed_over(heard)),
+        ignored_types=frozenset(_ignored_types(recorded)),
     )
 
 
@@ -80,8 +80,8 @@ def _network(endpoints: bool) -> dict[str, str]:
     }
 
 
-def _types_passed_over(heard: list[warnings.WarningMessage]) -> Iterator[str]:
-    for each in heard:
+def _ignored_types(recorded: list[warnings.WarningMessage]) -> Iterator[str]:
+    for each in recorded:
         words = str(each.message).split()
         if words[:3] == ["Tried", "to", "parse"]:
             yield words[3]

@@ -1,4 +1,4 @@
-"""`kill -9` of a process that stores: every instance it told of is there, and whatever is there is there in full.
+"""After `kill -9` of a process that stores, every instance that it acknowledged is visible, and all are complete.
 
 The integration suite does it to a whole server; here it is one process with threads, killed a few times in a row.
 """
@@ -35,7 +35,7 @@ def store_for_ever(folder: Path, turn: int) -> None:
             pair = [uids_of(turn, thread, number), uids_of(turn, thread, number + 1)]
             assert archive.store(*(file(*uids) for uids in pair)) == [0, 0]
             with printing:
-                print(*("/".join(uids) for uids in pair), flush=True)  # noqa: T201  # it is how the test hears of it
+                print(*("/".join(uids) for uids in pair), flush=True)  # noqa: T201  # the test reads it
 
     threads = [threading.Thread(target=run, args=(thread,)) for thread in range(THREADS)]
     for each in threads:
@@ -58,21 +58,21 @@ def acknowledged(output: IO[str], lines: int) -> set[Uids]:
 def test_what_was_acknowledged_survives_and_nothing_is_half_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told: set[Uids] = set()
+    stored: set[Uids] = set()
     archive = Archive(tmp_path)
     for turn in range(1, ROUNDS + 1):
         command = [sys.executable, "-m", "tests.unit.storage.test_kill", str(tmp_path), str(turn)]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert process.stdout is not None
-        told |= acknowledged(process.stdout, ACKNOWLEDGED)
+        stored |= acknowledged(process.stdout, ACKNOWLEDGED)
         process.send_signal(signal.SIGKILL)
-        told |= acknowledged(process.stdout, -1)
+        stored |= acknowledged(process.stdout, -1)
         process.wait()
-    assert len(told) >= ROUNDS * ACKNOWLEDGED
+    assert len(stored) >= ROUNDS * ACKNOWLEDGED
     advance_clock = stop_clock(monkeypatch)  # only now: the killed processes used the clock of the machine
     advance_clock(10)  # the feed waits for writers that will not come
     found = archive.visible()
-    assert told <= found
+    assert stored <= found
     advance_clock()
     archive.work()
     archive.check_clean()

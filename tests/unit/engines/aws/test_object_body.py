@@ -1,4 +1,4 @@
-"""Reads of S3 objects over connections that break, from a server that plays these faults."""
+"""Reads of S3 objects over connections that break, from a server that simulates these faults."""
 
 from __future__ import annotations
 
@@ -55,24 +55,24 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
-        played = self.stored
-        played.ranges.append(asked := self.headers["Range"])
-        if played.content == b"deleted":
+        stored = self.stored
+        stored.ranges.append(asked := self.headers["Range"])
+        if stored.content == b"deleted":
             self._refuse(404, "NoSuchKey")
-        elif self.headers["If-Match"] not in (None, played.etag):
+        elif self.headers["If-Match"] not in (None, stored.etag):
             self._refuse(412, "PreconditionFailed")
-        elif asked is None or played.ignores_ranges:
-            self._send(200, played.content, {})
+        elif asked is None or stored.ignores_ranges:
+            self._send(200, stored.content, {})
         else:
             low, high = asked.removeprefix("bytes=").split("-")
-            end = min(int(high) + 1 if high else len(played.content), len(played.content))
+            end = min(int(high) + 1 if high else len(stored.content), len(stored.content))
             self._send(
                 206,
-                played.content[int(low) : end],
-                {"Content-Range": f"bytes {low}-{end - 1}/{len(played.content)}"},
+                stored.content[int(low) : end],
+                {"Content-Range": f"bytes {low}-{end - 1}/{len(stored.content)}"},
             )
-        for name, value in played.after_the_first_answer.items():
-            setattr(played, name, value)
+        for name, value in stored.after_the_first_answer.items():
+            setattr(stored, name, value)
 
     def _send(self, status: int, body: bytes, headers: dict[str, str]) -> None:
         breaks_after = self.stored.breaks.pop(0) if self.stored.breaks else self.stored.breaks_always_after

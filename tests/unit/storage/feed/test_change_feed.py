@@ -1,4 +1,4 @@
-"""The feed skips nobody: readers stop at a gap that a writer may still fill, and close a gap that waited too long."""
+"""The feed skips no change: readers stop at a gap that a writer may still fill, and close one that waited too long."""
 
 from __future__ import annotations
 

@@ -116,7 +116,7 @@ def test_other_process_at_every_call(
 
 
 def check_consistent_with_answer(archive: Archive, name: str, answer: object) -> None:
-    """Assert that readers see what the other process was told, and one version of the study."""
+    """Assert that readers see what the other process acknowledged, and one version of the study."""
     now = visible_patients(archive)
     assert answer in (None, [0], [45070]) or isinstance(answer, NotFound | OperationActive | Operation), answer
     expected = {A, A2, B} - (DELETED.get(name, set()) if answer is None else set())
