@@ -19,6 +19,7 @@ from flask.testing import FlaskClient
 
 from app import create_app
 from app.settings import Settings
+from tests.golden.later_releases import comparable
 from tests.support.background import work
 from tests.support.instances import make_instance
 
@@ -212,7 +213,8 @@ def test_every_answer_is_that_of_the_release(golden: Opened) -> None:
     differing = [
         (each["ask"], each["answer"], found)
         for each in expected()["answers"]
-        if (found := answer(golden.client, each["ask"])) != each["answer"]
+        if comparable(each["ask"], found := answer(golden.client, each["ask"]))
+        != comparable(each["ask"], each["answer"])
     ]
     assert not differing, f"{len(differing)} answers differ, the first: {differing[0]}"
 
@@ -260,7 +262,7 @@ def test_the_work_which_was_left_undone_ends(golden: Opened) -> None:
     for each in expected()["answers"]:
         path = each["ask"]["path"]
         if path.startswith("/v2/") and "/studies/" in path and not any(study in path for study in touched):
-            assert answer(client, each["ask"]) == each["answer"], path
+            assert comparable(each["ask"], answer(client, each["ask"])) == comparable(each["ask"], each["answer"]), path
 
 
 def test_the_archive_can_be_written(golden: Opened) -> None:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import repeat
-from typing import Any, Final
+from typing import Final
 
 import orjson
 
@@ -17,11 +16,7 @@ from app.dicom.validation.attributes import (
     ALL_FIELDS,
     AVAILABILITY,
     INDEXED,
-    MODALITIES_IN_STUDY,
     RETRIEVE_URL,
-    SERIES_INSTANCE_COUNT,
-    STUDY_INSTANCE_COUNT,
-    STUDY_SERIES_COUNT,
     UIDS,
     Level,
     tag_of,
@@ -29,10 +24,11 @@ from app.dicom.validation.attributes import (
 from app.services.links import Link
 from app.services.parallel import ParallelMap
 from app.services.policy import Policy
+from app.services.search.computed import COMPUTED, ComputedAttributes, summary
 from app.services.search.newest import NewestInstances
 from app.storage.index.instances import Instances
 from app.storage.records.documents import Documents
-from app.storage.search.matches import Match, attributes_of, modalities
+from app.storage.search.matches import Match, attributes_of
 from app.storage.search.planner import SearchPlanner
 from app.storage.table.partitions import Partition
 from app.storage.tags.query_tags import QueryTagStore
@@ -46,13 +42,6 @@ _INDEX: Final = {
 """What the index rows have of a match: attributes of its level and of the levels above. The rest is in metadata."""
 
 _ONLINE: Final[JsonElement] = {"vr": "CS", "Value": ["ONLINE"]}
-
-_COMPUTED: Final = {
-    Level.STUDY: frozenset({MODALITIES_IN_STUDY, STUDY_SERIES_COUNT, STUDY_INSTANCE_COUNT}),
-    Level.SERIES: frozenset({SERIES_INSTANCE_COUNT}),
-    Level.INSTANCE: frozenset[str](),
-}
-"""What is counted for the matches of a level. Other levels return these attributes only if the metadata has them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,11 +73,10 @@ class Search:
         parallel: ParallelMap = map,
     ) -> None:
         self._planner = planner
-        self._instances = instances
         self._query_tags = query_tags
         self._newest = NewestInstances(instances, documents, parallel)
         self._documents = documents
-        self._parallel = parallel
+        self._computed = ComputedAttributes(instances, parallel)
 
     def __call__(
         self,
@@ -108,11 +96,11 @@ class Search:
         query = parse_query(Level[level.upper()], study, series, params, self._catalogue(params))
         matches = self._planner.run(partition.key, query)
         wanted = _wanted(query, policy)
-        counts = self._counted(matches, wanted & _COMPUTED[query.level])
+        computed = self._computed.of(query.level, matches, wanted)
         datasets = self._datasets(partition.key, query.level, matches, wanted, policy)
         documents = (
-            orjson.dumps(_result(match, dataset, count, wanted, policy, link))
-            for match, dataset, count in zip(matches, datasets, counts, strict=True)
+            orjson.dumps(_result(match, dataset, counts, wanted, policy, link))
+            for match, dataset, counts in zip(matches, datasets, computed, strict=True)
             if dataset is not None
         )
         return SearchReport(count=len(matches), documents=documents, erroneous=self._erroneous(query))
@@ -127,28 +115,6 @@ class Search:
         extended = (each for each in query.filters if each.attribute.number)
         return tuple(each.name for each in extended if self._query_tags.has_errors(each.attribute.key))
 
-    # --- computed attributes ---
-
-    def _counted(self, matches: Sequence[Match], wanted: frozenset[str]) -> Iterable[JsonDataset]:
-        return self._parallel(partial(self._computed, wanted), matches) if wanted else repeat({}, len(matches))
-
-    def _computed(self, wanted: frozenset[str], match: Match) -> JsonDataset:
-        partition, study = match.study.partition, match.study.study
-        computed: dict[str, Any] = {}
-        if STUDY_INSTANCE_COUNT in wanted:
-            computed[STUDY_INSTANCE_COUNT] = _number(self._instances.count(partition, study))
-        if SERIES_INSTANCE_COUNT in wanted and match.series:
-            computed[SERIES_INSTANCE_COUNT] = _number(self._instances.count(partition, study, match.series.series))
-        known = match.modalities
-        if STUDY_SERIES_COUNT in wanted or (MODALITIES_IN_STUDY in wanted and known is None):
-            series = self._instances.visible_series(match.study)
-            known = modalities(series)
-            if STUDY_SERIES_COUNT in wanted:
-                computed[STUDY_SERIES_COUNT] = _number(len(series))
-        if MODALITIES_IN_STUDY in wanted and known:
-            computed[MODALITIES_IN_STUDY] = {"vr": "CS", "Value": list(known)}
-        return computed
-
     # --- attributes from metadata ---
 
     def _datasets(
@@ -160,7 +126,7 @@ class Search:
         is read.
         """
         indexed = _INDEX if policy.from_index else _UIDS_DOWN_TO
-        if not wanted - _COMPUTED[level] - indexed[level]:
+        if not wanted - COMPUTED[level] - indexed[level]:
             yield from repeat({}, len(matches))
             return
         rows = self._newest.of(partition, matches)
@@ -200,15 +166,13 @@ def _result(
 
 
 def _wanted(query: Query, policy: Policy) -> frozenset[str]:
-    """Return the tags to return: defaults of the levels shown, filters, UIDs of the URL, included fields."""
+    """Return the tags to return: defaults of the levels shown, filters, UIDs of the URL, included fields, summary."""
     top = Level.INSTANCE if query.series else Level.SERIES if query.study else Level.STUDY
     shown = [level for level in Level if min(top, query.level) <= level <= query.level]
     named = [UIDS[Level.STUDY]] if query.study else []
     if query.series:
         named.append(UIDS[Level.SERIES])
     fields = [policy.defaults, ALL_FIELDS] if query.include_all else [policy.defaults]
-    return frozenset().union(*(each[level] for each in fields for level in shown), query.tags(), named, query.include)
-
-
-def _number(value: int) -> JsonElement:
-    return {"vr": "IS", "Value": [value]}
+    asked = query.include.union(query.tags())
+    counts = summary(query.level, asked, include_all=query.include_all)
+    return frozenset().union(*(each[level] for each in fields for level in shown), named, asked, counts)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from app.storage.records.rows import InstanceRow, SeriesRow, StudyRow, member
 from app.storage.records.snapshot import Snapshot, Uids
@@ -28,6 +28,13 @@ class StudyView:
     study: StudyRow | None = None
     series: dict[str, SeriesRow] = field(default_factory=dict)
     instances: list[InstanceRow] = field(default_factory=list)
+
+
+class StudyContents(NamedTuple):
+    """What a study holds: its visible series, and the number of its instances."""
+
+    series: list[SeriesRow]
+    instances: int
 
 
 class Instances:
@@ -91,21 +98,27 @@ class Instances:
         rows = (SeriesRow.of(item, study.partition, study.study) for item in items)
         return [row.after_update(study.update_id) for row in rows if member(study, row)]
 
-    def count(self, partition: int, study: str, series: str | None = None) -> int:
-        """Return the number of instances of a study or series that is visible, without reading their rows.
+    def count(self, partition: int, study: str, series: str) -> int:
+        """Return the number of instances of a series that is visible, without reading their rows. This is one call.
 
-        A series costs one call, a study two. While a series of the study is closing, each visible series is counted.
         A store that is killed just after its write, while its series is being deleted, leaves an instance that is
         counted until the cleanup removes it, some minutes after the deletion.
         """
-        pk = keys.study_items(partition, study)
-        if series:
-            return self._table.count(pk, keys.instances_of(series))
+        return self._table.count(keys.study_items(partition, study), keys.instances_of(series))
+
+    def contents(self, study: StudyRow) -> StudyContents:
+        """Return the visible series of a visible study, given its row, and the number of its instances (see `count`).
+
+        These are two calls. While a series of the study is closing, one more for each visible series.
+        """
+        pk = keys.study_items(study.partition, study.study)
         total = self._table.count(pk, keys.INSTANCES)
-        if not any("closing" in item.fields for item in self._table.query(pk, keys.SERIES)):
-            return total
-        visible = self.series_view(partition, study).series
-        return sum(self._table.count(pk, keys.instances_of(each)) for each in visible)
+        items = list(self._table.query(pk, keys.SERIES))
+        rows = (SeriesRow.of(item, study.partition, study.study) for item in items)
+        series = [row.after_update(study.update_id) for row in rows if member(study, row)]
+        if any("closing" in item.fields for item in items):
+            total = sum(self.count(study.partition, study.study, each.series) for each in series)
+        return StudyContents(series, total)
 
     def find_many(self, partition: int, wanted: Iterable[Uids]) -> dict[Uids, InstanceRow]:
         """Return those of many instances that exist, by study, series and instance UID. This is one batched read."""

@@ -1,0 +1,90 @@
+"""Attributes that a search computes for its matches: counts, modalities, stored transfer syntax (conformance §5.8)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import partial
+from itertools import repeat
+from typing import Final
+
+from app.dicom.json.dataset import JsonDataset, JsonElement
+from app.dicom.validation.attributes import (
+    AVAILABLE_TRANSFER_SYNTAX,
+    MODALITIES_IN_STUDY,
+    MODALITY,
+    SERIES_INSTANCE_COUNT,
+    STUDY_INSTANCE_COUNT,
+    STUDY_SERIES_COUNT,
+    Level,
+)
+from app.services.parallel import ParallelMap
+from app.storage.index.instances import Instances
+from app.storage.search.matches import Match, modalities
+
+_NONE: Final = frozenset[str]()
+
+_SUMMARY: Final = {
+    Level.STUDY: frozenset({MODALITIES_IN_STUDY, STUDY_SERIES_COUNT, STUDY_INSTANCE_COUNT}),
+    Level.SERIES: frozenset({SERIES_INSTANCE_COUNT}),
+    Level.INSTANCE: _NONE,
+}
+"""What a list of studies or series shows about the members. Viewers ask for Modality alone, and read these too."""
+
+_ASKS_FOR_SUMMARY: Final = {level: tags | {MODALITY} if tags else _NONE for level, tags in _SUMMARY.items()}
+"""A query that filters by one of these tags or includes it gets the whole summary."""
+
+COMPUTED: Final = {
+    Level.STUDY: _SUMMARY[Level.STUDY] | {MODALITY},
+    Level.SERIES: _SUMMARY[Level.SERIES],
+    Level.INSTANCE: frozenset({AVAILABLE_TRANSFER_SYNTAX}),
+}
+"""What is computed for the matches of a level. Other levels return these attributes only if the metadata has them."""
+
+
+def summary(level: Level, asked: frozenset[str], *, include_all: bool) -> frozenset[str]:
+    """Return the summary tags that a search returns. `asked` are the tags of its filters and of `includefield`."""
+    return _SUMMARY[level] if include_all or asked & _ASKS_FOR_SUMMARY[level] else _NONE
+
+
+class ComputedAttributes:
+    """Computes attributes of matches. `parallel` makes the reads of the matches."""
+
+    def __init__(self, instances: Instances, parallel: ParallelMap) -> None:
+        self._instances = instances
+        self._parallel = parallel
+
+    def of(self, level: Level, matches: Sequence[Match], wanted: frozenset[str]) -> Iterable[JsonDataset]:
+        """Return the wanted attributes of each match, all of its level. Those without a value are left out."""
+        wanted &= COMPUTED[level]
+        if not wanted:
+            return repeat({}, len(matches))
+        if level is Level.STUDY:
+            return self._parallel(partial(self._of_study, wanted), matches)
+        if level is Level.SERIES:
+            return self._parallel(self._of_series, matches)
+        return map(_of_instance, matches)
+
+    def _of_study(self, wanted: frozenset[str], match: Match) -> JsonDataset:
+        contents = self._instances.contents(match.study)
+        computed = {
+            STUDY_INSTANCE_COUNT: _number(contents.instances),
+            STUDY_SERIES_COUNT: _number(len(contents.series)),
+        }
+        known = modalities(contents.series)
+        if known:
+            computed[MODALITIES_IN_STUDY] = computed[MODALITY] = {"vr": "CS", "Value": list(known)}
+        return {tag: element for tag, element in computed.items() if tag in wanted}
+
+    def _of_series(self, match: Match) -> JsonDataset:
+        row = match.series
+        number = self._instances.count(row.partition, row.study, row.series) if row else 0
+        return {SERIES_INSTANCE_COUNT: _number(number)}
+
+
+def _of_instance(match: Match) -> JsonDataset:
+    syntax = match.instance.transfer_syntax if match.instance else ""
+    return {AVAILABLE_TRANSFER_SYNTAX: {"vr": "UI", "Value": [syntax]}} if syntax else {}
+
+
+def _number(value: int) -> JsonElement:
+    return {"vr": "IS", "Value": [value]}
