@@ -1,4 +1,4 @@
-"""No text of a file reaches a header. A store checks the transfer syntax, and so does each answer (conformance §3.5)."""
+"""No text of a file reaches a header. A store checks the transfer syntax, and so does an answer (conformance §3.5)."""
 
 from __future__ import annotations
 
