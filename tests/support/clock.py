@@ -1,4 +1,4 @@
-"""The clock of the archive, as tests move it."""
+"""Clocks that a test moves: the clock of the archive, and one to pass to a constructor."""
 
 from __future__ import annotations
 
@@ -24,3 +24,21 @@ def stop_clock(monkeypatch: pytest.MonkeyPatch) -> AdvanceClock:
 
     monkeypatch.setattr(clock, "now", lambda: now)
     return advance
+
+
+class ManualClock:
+    """A clock in seconds that stands still. A test sets `now`, or the code under test sleeps with `sleep`.
+
+    `pauses` are the seconds of each sleep. Nothing waits.
+    """
+
+    def __init__(self, now: float = 1_700_000_000.0) -> None:
+        self.now = now
+        self.pauses: list[float] = []
+
+    def __call__(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.pauses.append(seconds)
+        self.now += seconds

@@ -11,16 +11,8 @@ from app.errors import OperationActive
 from app.services.operations.runner import OperationRunner, Task, announce
 from app.storage.operations.operations import SUCCEEDED, Operation, Operations
 from app.storage.table.ports import Key, Table
-
-
-class Clock:
-    """Returns `now`, in seconds, until a test changes it."""
-
-    def __init__(self) -> None:
-        self.now = 1_700_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.support.clock import ManualClock
+from tests.support.faulty_engine import Faults, FaultyTable
 
 
 class CountingTask(Task):
@@ -43,10 +35,11 @@ class Bench:
     """The operations of one table. Each call of `worker` makes another worker process."""
 
     def __init__(self, table: Table) -> None:
-        self.table = table
-        self.clock = Clock()
-        self.operations = Operations(table, self.clock)
-        self.queue = TableQueue(table, now=self.clock)
+        self.faults = Faults()
+        self.table: Table = FaultyTable(table, self.faults)
+        self.clock = ManualClock()
+        self.operations = Operations(self.table, self.clock)
+        self.queue = TableQueue(self.table, now=self.clock)
         self.task = CountingTask(3)
 
     def worker(self, **tasks: CountingTask) -> OperationRunner:

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from app.errors import Conflict, StorageUnavailable
 from app.services.operations import runner
 from app.storage.operations.operations import FAILED, NOT_STARTED, RUNNING, SUCCEEDED, Operation, Operations
-from tests.support.faults import Killed
+from tests.support.faults import AFTER, Killed, Rule, kill
 from tests.unit.services.operations.bench import Bench, run_until_idle
 
 
@@ -141,24 +141,15 @@ def test_completed_step_resets_the_count_of_attempts(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("write", range(8))
-def test_kill_after_any_write(bench: Bench, monkeypatch: pytest.MonkeyPatch, write: int) -> None:
+def test_kill_after_any_write(bench: Bench, write: int) -> None:
     """Each write of the runner and of the queue may be the last one of the worker."""
-    operation, writes = bench.start(), [0]
-    original = bench.table.write
-
-    def write_then_die(*changes: object) -> None:
-        original(*changes)  # type: ignore[arg-type]  # forwarded unchanged
-        writes[0] += 1
-        if writes[0] == write + 1:
-            raise Killed
-
-    monkeypatch.setattr(bench.table, "write", write_then_die)
+    operation = bench.start()
     worker = bench.worker()
-    monkeypatch.setattr(bench.operations, "release", lambda *_: None)  # a killed worker releases nothing
+    bench.faults.add(Rule(kill(), operation="table.write", stage=AFTER, nth=write + 1))
     try:
         run_until_idle(worker)
     except Killed:
-        monkeypatch.undo()
+        bench.faults.clear()
         bench.clock.now += 3600
         run_until_idle(bench.worker())
     assert bench.succeeded(operation)

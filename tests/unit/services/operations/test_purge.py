@@ -6,7 +6,8 @@ from msgspec.structs import replace
 
 from app.services.operations.purge import Purge
 from app.storage.operations.operations import FAILED
-from tests.unit.services.operations.bench import Bench, Clock, run_until_idle
+from tests.support.clock import ManualClock
+from tests.unit.services.operations.bench import Bench, run_until_idle
 
 
 def test_ended_operations_are_purged_after_their_time(bench: Bench) -> None:
@@ -20,7 +21,7 @@ def test_ended_operations_are_purged_after_their_time(bench: Bench) -> None:
     open_operation = bench.start()
     purge = Purge(bench.operations, succeeded_days=30, failed_days=90, monotonic=bench.clock)
     for days, kept in ((29.9, {succeeded, failed}), (30.1, {failed}), (89.9, {failed}), (90.1, set())):
-        bench.clock.now = Clock().now + days * 86_400
+        bench.clock.now = ManualClock().now + days * 86_400
         while purge.run_once():
             pass
         assert {each for each in (succeeded, failed) if bench.operations.get(each)} == kept

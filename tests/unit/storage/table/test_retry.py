@@ -9,29 +9,15 @@ import pytest
 from app.errors import Conflict, StorageUnavailable
 from app.storage.table.ports import Key
 from app.storage.table.retry import RETRY, RetriesExhausted, Retry, retry
+from tests.support.clock import ManualClock
 
 KEY = Key("study", "1")
-
-
-class Clock:
-    """A clock that only sleeping moves. `pauses` are the seconds of each sleep."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-        self.pauses: list[float] = []
-
-    def sleep(self, seconds: float) -> None:
-        self.pauses.append(seconds)
-        self.now += seconds
-
-    def monotonic(self) -> float:
-        return self.now
 
 
 class Step:
     """A step that fails `failures` times and then returns "done". Each call takes `seconds`."""
 
-    def __init__(self, failures: int, clock: Clock, error: Exception | None = None, seconds: float = 0) -> None:
+    def __init__(self, failures: int, clock: ManualClock, error: Exception | None = None, seconds: float = 0) -> None:
         self.calls = 0
         self._failures = failures
         self._clock = clock
@@ -47,8 +33,8 @@ class Step:
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
+def clock() -> ManualClock:
+    return ManualClock(1000)
 
 
 @pytest.fixture
@@ -57,36 +43,36 @@ def longest(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(random, "uniform", lambda _, high: high)
 
 
-def limits(clock: Clock, **fields: float) -> Retry:
-    return Retry(sleep=clock.sleep, monotonic=clock.monotonic, **fields)  # type: ignore[arg-type]
+def limits(clock: ManualClock, **fields: float) -> Retry:
+    return Retry(sleep=clock.sleep, monotonic=clock, **fields)  # type: ignore[arg-type]
 
 
-def test_a_step_that_succeeds_runs_once_and_does_not_sleep(clock: Clock) -> None:
+def test_a_step_that_succeeds_runs_once_and_does_not_sleep(clock: ManualClock) -> None:
     step = Step(0, clock)
     assert limits(clock).run(step) == "done"
     assert (step.calls, clock.pauses) == (1, [])
 
 
-def test_a_step_that_conflicts_runs_again(clock: Clock) -> None:
+def test_a_step_that_conflicts_runs_again(clock: ManualClock) -> None:
     step = Step(3, clock)
     assert limits(clock).run(step) == "done"
     assert (step.calls, len(clock.pauses)) == (4, 3)
 
 
 @pytest.mark.usefixtures("longest")
-def test_the_pauses_double_up_to_the_longest(clock: Clock) -> None:
+def test_the_pauses_double_up_to_the_longest(clock: ManualClock) -> None:
     limits(clock, first_pause=1, longest_pause=5, seconds=100).run(Step(5, clock))
     assert clock.pauses == [1, 2, 4, 5, 5]
 
 
-def test_the_pauses_are_random_between_zero_and_the_bound(clock: Clock) -> None:
+def test_the_pauses_are_random_between_zero_and_the_bound(clock: ManualClock) -> None:
     limits(clock, first_pause=8, longest_pause=8, attempts=200, seconds=10_000).run(Step(150, clock))
     assert min(clock.pauses) < 1
     assert max(clock.pauses) > 7
     assert all(0 <= pause <= 8 for pause in clock.pauses)
 
 
-def test_the_attempts_are_limited(clock: Clock) -> None:
+def test_the_attempts_are_limited(clock: ManualClock) -> None:
     step = Step(100, clock)
     with pytest.raises(RetriesExhausted) as raised:
         limits(clock, attempts=5).run(step)
@@ -95,7 +81,7 @@ def test_the_attempts_are_limited(clock: Clock) -> None:
     assert isinstance(raised.value.__cause__, Conflict)
 
 
-def test_no_attempt_begins_after_the_deadline(clock: Clock) -> None:
+def test_no_attempt_begins_after_the_deadline(clock: ManualClock) -> None:
     step = Step(100, clock, seconds=4)
     with pytest.raises(RetriesExhausted):
         limits(clock, seconds=10).run(step)
@@ -103,21 +89,21 @@ def test_no_attempt_begins_after_the_deadline(clock: Clock) -> None:
     assert clock.now < 1000 + 4 * 3 + 1
 
 
-def test_another_error_leaves_at_once(clock: Clock) -> None:
+def test_another_error_leaves_at_once(clock: ManualClock) -> None:
     step = Step(100, clock, ValueError("no conflict"))
     with pytest.raises(ValueError, match="no conflict"):
         limits(clock).run(step)
     assert step.calls == 1
 
 
-def test_a_conflict_that_is_not_worth_another_attempt_leaves_as_it_is(clock: Clock) -> None:
+def test_a_conflict_that_is_not_worth_another_attempt_leaves_as_it_is(clock: ManualClock) -> None:
     step = Step(100, clock)
     with pytest.raises(Conflict):
         limits(clock).run(step, on=Conflict, when=lambda conflict: conflict.key != KEY)
     assert step.calls == 1
 
 
-def test_the_usual_limits_end_within_seconds(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_usual_limits_end_within_seconds(clock: ManualClock, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.storage.table.retry.time.sleep", clock.sleep)
     step = Step(100, clock)
     with pytest.raises(RetriesExhausted):
