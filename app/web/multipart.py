@@ -66,6 +66,7 @@ class MultipartReader:
         self._stop = 0  # the bytes before this one belong to the part
         self._after: int | None = None  # first byte after the boundary line that begins at `_stop`, if one was found
         self._last = False
+        self._no_parts = False  # .NET writes a body without parts as `--b`, an empty line, `--b--`
         self._part_bytes = 0
         self.number = 0
 
@@ -77,7 +78,10 @@ class MultipartReader:
             if self.number == MAX_PARTS:
                 raise InvalidRequest(f"The multipart body has more than {MAX_PARTS} parts.")
             self.number += 1
-            yield Part(self, self.number, self._open_part())
+            headers = self._open_part()
+            if self.number == 1 and self._no_parts:
+                return
+            yield Part(self, self.number, headers.get("content-type"))
             while self._skip():
                 pass
 
@@ -137,8 +141,8 @@ class MultipartReader:
             found += 1
         self._stop = max(self._at, len(buffer) - len(delimiter) + 1)
 
-    def _open_part(self) -> str | None:
-        """Move past the boundary line and the headers. Return the Content-Type of the part, None without one."""
+    def _open_part(self) -> dict[str, str]:
+        """Move past the boundary line and the headers. Return the headers of the part by lower-case name."""
         assert self._after is not None  # noqa: S101 - for mypy: a part begins after a boundary line
         self._at = self._stop = self._after
         self._after = None
@@ -148,10 +152,12 @@ class MultipartReader:
         # In a part without bytes, the boundary follows the empty line directly (RFC 2046 §5.1.1).
         self._need(len(self._delimiter) + _MAX_PADDING + 2)
         self._scan()
-        if not (self._after is not None and self._stop == self._at):
+        without_bytes = self._after is not None and self._stop == self._at
+        self._no_parts = without_bytes and self._last and not headers
+        if not without_bytes:
             self._at += len(self._newline)
             self._stop = max(self._stop, self._at)
-        return headers.get("content-type")
+        return headers
 
     def _headers(self) -> dict[str, str]:
         """Return the headers by lower-case name. The position is then at the empty line after them."""

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 from pydicom.dataelem import DataElement
+from werkzeug.test import TestResponse
 
 from app.errors import IDENTIFIER_RULE, ConfigurationError
 from tests.conftest import Serve
@@ -137,10 +138,25 @@ def test_a_part_of_another_type_is_415(clinic: PartitionClient, stated: str) -> 
     assert (response.status_code, response.text) == (415, f"The specified content type '{stated}' is not supported.")
 
 
-@pytest.mark.parametrize("content_type", [FORM, "application/dicom"])
-def test_no_body_is_400(clinic: PartitionClient, content_type: str) -> None:
-    response = clinic.post(b"", content_type)
+def without_body(clinic: PartitionClient, content_type: str, length: str | None) -> TestResponse:
+    environ = {} if length is None else {"CONTENT_LENGTH": length}
+    return clinic.client.post(
+        f"{clinic.prefix}/studies", content_type=content_type, environ_overrides=environ, buffered=True
+    )
+
+
+@pytest.mark.parametrize(("content_type", "length"), [(FORM, None), (FORM, "0"), ("application/dicom", None)], ids=str)
+def test_no_body_is_400(clinic: PartitionClient, content_type: str, length: str | None) -> None:
+    response = without_body(clinic, content_type, length)
     assert (response.status_code, response.text) == (400, "The request body is missing.")
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+def test_one_instance_with_a_length_of_zero_is_409(client: FlaskClient, version: str) -> None:
+    clinic = PartitionClient(client, f"/{version}/partitions/clinic-a")
+    response = without_body(clinic, "application/dicom", "0")
+    assert response.status_code == 409
+    assert [value(item, REASON) for item in items(dataset(response), FAILED)] == [43264]
 
 
 @pytest.mark.parametrize("body", [b"no boundary", b"--b1\r\n\r\ncut off", b"--b1\r\nno colon\r\n\r\nx\r\n--b1--"])
@@ -148,9 +164,17 @@ def test_malformed_multipart_is_400(clinic: PartitionClient, body: bytes) -> Non
     assert clinic.post(body, FORM).status_code == 400
 
 
-def test_no_parts_is_204(clinic: PartitionClient) -> None:
-    response = clinic.post(b"--b1--\r\n", FORM)
+@pytest.mark.parametrize("body", [b"--b1--\r\n", b"--b1\r\n\r\n--b1--\r\n", b"--b1\n\n--b1--"])
+@pytest.mark.parametrize("content_type", [FORM, "multipart/related; boundary=b1"])
+def test_no_parts_is_204(clinic: PartitionClient, body: bytes, content_type: str) -> None:
+    response = clinic.post(body, content_type)
     assert (response.status_code, response.data) == (204, b"")
+
+
+def test_an_empty_part_beside_another_part_is_an_instance(clinic: PartitionClient) -> None:
+    response = clinic.post(b"--b1\r\n\r\n" + related(make_instance()), FORM)
+    assert response.status_code == 202
+    assert [value(item, REASON) for item in items(dataset(response), FAILED)] == [43264]
 
 
 def test_preamble_epilogue_and_bare_line_feeds(clinic: PartitionClient) -> None:

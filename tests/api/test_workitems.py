@@ -36,6 +36,7 @@ def worklist(client: FlaskClient) -> WorklistClient:
 def says(response: TestResponse, status: int, message: str, *, warns: bool = False) -> None:
     """Assert that the answer is this message, as a JSON string, and whether it is repeated in a Warning."""
     assert (response.status_code, response.get_json()) == (status, message)
+    assert response.headers["Content-Type"] == DICOM_JSON
     assert response.headers.get("Warning") == (f'299 localhost: "{message}"' if warns else None)
 
 

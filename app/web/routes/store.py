@@ -18,6 +18,7 @@ from app.web.multipart import MultipartReader, Part
 from app.web.negotiation import DICOM
 from app.web.responses import DICOM_JSON, dicom_json, empty, related_type
 from app.web.routing import Action, Resource
+from app.web.warning_header import add_warning
 
 MULTIPLE_VALUES: Final = "One or more indexed Dicom tag(s) have multiple values, only first value is indexed."
 
@@ -67,25 +68,23 @@ def store(context: PartitionContext, body: Iterator[Body | Part], study: str | N
         return empty(204)
     response = dicom_json(report.dataset(context.links.resource), report.status)
     if report.multiple_values:
-        response.headers["Warning"] = f'299 {request.host or "-"}: "{MULTIPLE_VALUES}"'
+        add_warning(response, request, MULTIPLE_VALUES)
     return response
 
 
 def _single(request: Request, limit: int) -> Iterator[Body]:
-    return iter((_begun(request, limit),))
+    body = open_body(request, limit)
+    if request.content_length != 0:  # an announced length of 0 is one instance without bytes, which the report refuses
+        body.begin()
+    return iter((body,))
 
 
 def _parts(request: Request, settings: Settings, boundary: str, root_type: str | None) -> Iterator[Part]:
-    reader = MultipartReader(_begun(request, settings.max_request_bytes), boundary, settings.max_part_bytes)
-    parts = _dicom_parts(reader, root_type)
+    body = open_body(request, settings.max_request_bytes)
+    body.begin()
+    parts = _dicom_parts(MultipartReader(body, boundary, settings.max_part_bytes), root_type)
     first = next(parts, None)
     return parts if first is None else chain((first,), parts)
-
-
-def _begun(request: Request, limit: int) -> Body:
-    body = open_body(request, limit)
-    body.begin()
-    return body
 
 
 def _dicom_parts(parts: MultipartReader, root_type: str | None) -> Iterator[Part]:

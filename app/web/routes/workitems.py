@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 from urllib.parse import parse_qsl
 
 from flask import Request, Response, request
@@ -17,10 +16,9 @@ from app.errors import WorkitemRefused
 from app.settings import Settings
 from app.web.context import PartitionContext
 from app.web.request_bodies import DatasetBody
-from app.web.responses import DICOM_JSON, JSON, dicom_json, empty, json, json_array
+from app.web.responses import DICOM_JSON, dicom_json, empty, json_array
 from app.web.routing import Action, Resource
-
-_UNPRINTABLE: Final = re.compile(r"[^\x20-\x7e\xa0-\xff]")
+from app.web.warning_header import add_warning
 
 resource = Resource("workitems")
 
@@ -128,12 +126,12 @@ def update(context: PartitionContext, workitem: str, body: JsonDataset) -> Respo
     audit="change-state-workitem",
     patient_data=True,
     body=DatasetBody(),
-    answers={200: (JSON,)},
+    answers={200: (DICOM_JSON,)},
 )
 def change_state(context: PartitionContext, workitem: str, body: JsonDataset) -> Response:
     """200; with a text if the workitem was in that state before."""
     warning = context.services.worklist.change_state(context.partition, workitem, body)
-    return json(warning) if warning else empty(200)
+    return dicom_json(warning) if warning else empty(200)
 
 
 @resource.route(
@@ -143,16 +141,16 @@ def change_state(context: PartitionContext, workitem: str, body: JsonDataset) ->
     audit="cancel-workitem",
     patient_data=True,
     body=DatasetBody(),
-    answers={202: (JSON,)},
+    answers={202: (DICOM_JSON,)},
 )
 def request_cancellation(context: PartitionContext, workitem: str, body: JsonDataset) -> Response:
     """202 with a text; the workitem is canceled."""
-    return json(context.services.worklist.request_cancellation(context.partition, workitem, body), 202)
+    return dicom_json(context.services.worklist.request_cancellation(context.partition, workitem, body), 202)
 
 
 def _refusal(error: WorkitemRefused) -> Response:
     """Return the message as a JSON string. All texts of the worklist have this form."""
-    return json(str(error), error.status)
+    return dicom_json(str(error), error.status)
 
 
 def _repeat_as_warning(response: Response) -> Response:
@@ -160,8 +158,7 @@ def _repeat_as_warning(response: Response) -> Response:
     changes = request.method in ("POST", "PUT") and "workitem" in (request.view_args or {})
     if changes and response.status_code != 202 and response.data:
         text: Any = response.get_json() if response.is_json else response.get_data(as_text=True)
-        quoted = _UNPRINTABLE.sub("?", text).replace("\\", "\\\\").replace('"', '\\"')
-        response.headers["Warning"] = f'299 {request.host or "-"}: "{quoted}"'
+        add_warning(response, request, text)
     return response
 
 
