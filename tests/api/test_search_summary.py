@@ -115,7 +115,7 @@ def test_the_number_of_frames_is_a_default_of_instances_and_the_image_type_is_no
 
 
 def test_the_study_list_of_ohif_reads_two_ranges_of_each_study(clinic: PartitionClient, faults: Faults) -> None:
-    """One query of the newest studies and one batched read of their rows; of each study a query of its series and a count."""
+    """One query and one batched read find the studies. Of each study its series are read and its instances counted."""
     faults.calls.clear()
     rows(clinic, OHIF_LIST)
     assert faults.calls == {"table.get_many": 1, "table.query": 1 + 2, "table.count": 2}

@@ -24,6 +24,8 @@ MAX_CANONICAL: Final = 200
 _CONTROL = re.compile("[\x00-\x1f\x7f\U0010ffff]")
 """Characters with a meaning in keys: TAB precedes a number, U+10FFFF ends a range. Canonical values never have them."""
 
+_GROUPS: Final = ("Alphabetic", "Ideographic", "Phonetic")
+
 _WORD_BREAK = re.compile(r"[ ^=]+")
 
 
@@ -79,6 +81,13 @@ def canonical_values(
     else:
         found = (form(vr, values[0]),)
     return tuple(value for value in found if value)
+
+
+def name_groups(element: JsonElement) -> tuple[str, ...]:
+    """Return the canonical component groups of a name: alphabetic, ideographic, phonetic. A missing one is ""."""
+    name = element["Value"][0]
+    groups = [name.get(group, "") for group in _GROUPS] if isinstance(name, dict) else str(name).split("=")
+    return tuple(canonical("PN", group) for group in groups)
 
 
 def words(canonical_name: str) -> list[str]:

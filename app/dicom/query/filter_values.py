@@ -8,7 +8,7 @@ from typing import Final
 
 from app.dicom.encoding.uids import clean_uid
 from app.dicom.query.canonical import NUMBERS, WILD, canonical, words
-from app.dicom.query.matching import Between, Condition, OneOf, Period, Wildcard, Words
+from app.dicom.query.matching import Between, Condition, NameGroups, OneOf, Period, Wildcard, Words
 from app.dicom.query.moments import bounds_of, end_in_utc, in_utc, without_offset
 from app.dicom.validation.attributes import Attribute
 from app.errors import InvalidQuery, InvalidRequest
@@ -33,12 +33,14 @@ _DIGITS: Final = re.compile(r"(\d+)(\.\d{1,6})?", re.ASCII)
 
 
 def condition(attribute: Attribute, name: str, value: str, *, fuzzy: bool) -> Condition | None:
-    """Return the condition that a value, not empty, states; None for universal matching (`*`).
+    """Return the condition that a value states; None for universal matching: an empty value, or `*` alone.
 
     `name` is the attribute as the client wrote it, for messages. Raises `InvalidQuery`, `InvalidRequest`,
     `InvalidIdentifier`.
     """
     vr = attribute.vr
+    if not value.strip(" *"):
+        return None
     if vr == "UI":
         return OneOf(frozenset(clean_uid(uid, name) for uid in _split(value)))
     if vr in NUMBERS:
@@ -50,23 +52,44 @@ def condition(attribute: Attribute, name: str, value: str, *, fuzzy: bool) -> Co
         return _period(name, value)
     if vr in _FORMATS:
         return _between(vr, name, value)
-    if not value.strip(" *"):
-        return None
-    if vr == "PN" and fuzzy:
-        found = tuple(words(canonical("PN", value).replace("*", "")))
-        return Words(found) if found else None
+    if vr == "PN":
+        return _name(name, value, fuzzy=fuzzy)
     if vr in WILD and ("*" in value or "?" in value):
         _check_length(vr, name, value.replace("*", ""))
         return Wildcard(canonical(vr, value))
     # A code string holds no comma, and viewers ask for ModalitiesInStudy=CT,MR.
-    values = [each for each in _split(value) if each.strip()] if vr == "CS" else [value]
+    values = [each for each in _split(value) if each] if vr == "CS" else [value]
     for each in values:
         _check_length(vr, name, each)
     return OneOf(frozenset(canonical(vr, each) for each in values))
 
 
 def _split(value: str) -> list[str]:
-    return re.split(r"[,\\]", value)
+    return [each.strip() for each in re.split(r"[,\\]", value)]
+
+
+def _name(name: str, value: str, *, fuzzy: bool) -> Condition | None:
+    """Return the condition of a person name. A value without `=` means the alphabetic group, or fuzzily any group."""
+    if fuzzy and '"' in value:
+        raise InvalidQuery(f"Invalid query: fuzzy value '{value}' of attribute '{name}' has a quotation mark.")
+    if fuzzy and "=" not in value:
+        return _words(value)
+    group_of = _words if fuzzy else _group
+    groups = tuple(group_of(group) for group in value.split("="))
+    return NameGroups(groups) if any(groups) else None
+
+
+def _words(value: str) -> Words | None:
+    found = tuple(words(canonical("PN", value).replace("*", "")))
+    return Words(found) if found else None
+
+
+def _group(value: str) -> OneOf | Wildcard | None:
+    """Return the condition of one component group, None if it has no text."""
+    text = canonical("PN", value)
+    if not text or not value.strip(" *"):
+        return None
+    return Wildcard(text) if "*" in value or "?" in value else OneOf(frozenset((text,)))
 
 
 def _check_length(vr: str, name: str, value: str) -> None:

@@ -11,9 +11,10 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain, repeat
 
 from app.dicom.json.dataset import JsonAttributes
-from app.dicom.query.canonical import canonical_values, compared, words
+from app.dicom.query.canonical import canonical_values, compared, name_groups, words
 from app.dicom.query.moments import EARLIEST, LATEST, shifted
 from app.dicom.validation.attributes import Attribute, Level
 
@@ -94,7 +95,42 @@ class Words:
         )
 
 
-Condition = OneOf | Between | Period | Wildcard | Words
+@dataclass(frozen=True, slots=True)
+class NameGroups:
+    """Each component group of a person name satisfies its condition: alphabetic, ideographic, phonetic (PS3.5 §6.2.1).
+
+    None permits every text. At least one group has a condition.
+    """
+
+    groups: tuple[OneOf | Wildcard | Words | None, ...]
+
+    def matches(self, groups: tuple[str, ...]) -> bool:
+        """Tell whether a name matches. `groups` are its canonical component groups."""
+        texts = chain(groups, repeat(""))
+        return all(each is None or each.matches(text) for each, text in zip(self.groups, texts, strict=False))
+
+    @property
+    def indexed(self) -> OneOf | Wildcard | Words:
+        """The condition of one group. The index files each group and its words, so it has a posting of every match."""
+        conditions = [each for each in self.groups if each is not None]
+        return max(conditions, key=_selectivity)
+
+
+def _selectivity(condition: OneOf | Wildcard | Words) -> tuple[int, int]:
+    """Return a number for the order of conditions: few postings match the highest."""
+    match condition:
+        case OneOf():
+            return 2, 0
+        case Words(parts):
+            return 1, max(map(len, parts))
+        case Wildcard():
+            return 0, len(condition.prefix)
+
+
+Posted = OneOf | Between | Period | Wildcard | Words
+"""A condition for one canonical value, as postings hold it."""
+
+Condition = Posted | NameGroups
 
 
 @lru_cache(maxsize=512)
@@ -116,8 +152,16 @@ class Filter:
     name: str
 
     def matches(self, attributes: JsonAttributes) -> bool:
-        found = canonical_values(self.attribute, attributes.get(self.attribute.key), compared)
+        element = attributes.get(self.attribute.key)
+        found = canonical_values(self.attribute, element, compared)
+        if isinstance(self.condition, NameGroups):
+            return element is not None and bool(found) and self.condition.matches(name_groups(element))
         return any(self.condition.matches(value) for value in found)
+
+    @property
+    def indexed(self) -> Posted:
+        """The condition that one posting of every match satisfies."""
+        return self.condition.indexed if isinstance(self.condition, NameGroups) else self.condition
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,7 +173,7 @@ class Query:
     series: str | None = None
     filters: tuple[Filter, ...] = ()
     universal: tuple[str, ...] = ()
-    """Tags with the value `*` alone. They match every object, and their values are returned."""
+    """Tags with an empty value, or with `*` alone. They match every object, and their values are returned."""
     include: frozenset[str] = frozenset()
     include_all: bool = False
     limit: int = 100
@@ -143,6 +187,6 @@ class Query:
         return all(each.matches(attributes) for each in self.filters)
 
     def tags(self) -> Iterator[str]:
-        """Yield the tags of all filters, also of those with `*` alone."""
+        """Yield the tags of all filters, also of those that match universally."""
         yield from (each.attribute.tag for each in self.filters)
         yield from self.universal

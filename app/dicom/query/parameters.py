@@ -117,7 +117,9 @@ def _add_filter(named: dict[str, tuple[str, str]], name: str, value: str, catalo
 def _integer(name: str, text: str | None, default: int, low: int, high: int) -> int:
     if text is None:
         return default
-    if not re.fullmatch(r"[+-]?[0-9]{1,18}", text.strip()) or not low <= int(text) <= high:
+    if not re.fullmatch(r"[+-]?[0-9]{1,39}", text.strip()):
+        raise InvalidParameter(name, f"The value '{text}' is not valid for {name}.")
+    if not low <= int(text) <= high:
         raise InvalidParameter(name, f"The field {name} must be between {low} and {high}.")
     return int(text)
 
@@ -158,16 +160,13 @@ class _Scope:
     fuzzy: bool
 
     def condition(self, tag: str, name: str, value: str) -> Condition | None:
-        """Return the condition for the value of an attribute, None for universal matching (`*`)."""
+        """Return the condition for the value of an attribute, None for universal matching (an empty value, or `*`)."""
         attribute = self.catalogue.attributes.get(tag)
         if attribute is None or not self._allows(attribute):
             raise InvalidQuery(f"Invalid query: AttributeId {name} is not queryable.  {_CASING}")
         if tag in self.catalogue.disabled:
             raise InvalidQuery(f"Query is disabled on specified attribute '{name}'.")
-        value = value.rstrip("\x00")
-        if not value.strip():
-            raise InvalidQuery(f"Invalid query: AttributeId '{name}' has empty string value that is not supported.")
-        return condition(attribute, name, value, fuzzy=self.fuzzy)
+        return condition(attribute, name, value.strip().rstrip(" \x00"), fuzzy=self.fuzzy)
 
     def _allows(self, attribute: Attribute) -> bool:
         """Tell whether an attribute is at the level of the results, or above it but below the UIDs of the URL.

@@ -49,10 +49,10 @@ def exact_lists(partition: int, kind: str, wanted: Filter) -> list[tuple[str, st
 
     `kind` is the level of the objects (`study`, `series`, `instance`) or `workitem`.
     """
-    if not isinstance(wanted.condition, OneOf):
+    if not isinstance(wanted.indexed, OneOf):
         return []
     pk = keys.values(partition, kind, wanted.attribute.key)
-    return [(pk, keys.entries(value[:MAX_CANONICAL])) for value in sorted(wanted.condition.values)]
+    return [(pk, keys.entries(value[:MAX_CANONICAL])) for value in sorted(wanted.indexed.values)]
 
 
 def scan_postings(table: Table, partition: int, kind: str, wanted: Filter) -> Iterator[Item | None]:
@@ -63,12 +63,12 @@ def scan_postings(table: Table, partition: int, kind: str, wanted: Filter) -> It
     """
     key = wanted.attribute.key
     pk = keys.values(partition, kind, key)
-    match wanted.condition:
+    match wanted.indexed:
         case OneOf():
             for list_pk, prefix in exact_lists(partition, kind, wanted):
                 yield from table.query(list_pk, starting(prefix))
         case Between() | Period():
-            low, high = wanted.condition.indexed
+            low, high = wanted.indexed.indexed
             yield from table.query(pk, Range(low, f"{high}\t\U0010ffff" if high else ""))
         case Wildcard() as pattern:
             yield from _matching_wildcard(pattern, table.query(pk, starting(pattern.prefix[:MAX_CANONICAL])))

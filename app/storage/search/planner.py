@@ -213,7 +213,7 @@ def _in_url(query: Query, found: Match) -> bool:
 
 def _has_posting_lists(query: Query, wanted: Filter) -> bool:
     """Return whether a filter is exact and of the result level, so that its postings are ordered newest first."""
-    return wanted.attribute.level is query.level and isinstance(wanted.condition, OneOf)
+    return wanted.attribute.level is query.level and isinstance(wanted.indexed, OneOf)
 
 
 def _candidate(posting: Item) -> Candidate:

@@ -48,7 +48,7 @@ class WorklistSearch:
         """
         matches = cheapest_plan(
             self._verified(partition, query, self._newest_first(partition, query)),
-            [self._range_scan(partition, each) for each in query.filters if not isinstance(each.condition, OneOf)],
+            [self._range_scan(partition, each) for each in query.filters if not isinstance(each.indexed, OneOf)],
             lambda candidates: self._verified(partition, query, candidates),
             query.offset + query.limit,
         )
@@ -63,7 +63,7 @@ class WorklistSearch:
                 for pk, prefix in exact_lists(partition, KIND, each)
             ]
             for each in query.filters
-            if isinstance(each.condition, OneOf)
+            if isinstance(each.indexed, OneOf)
         ]
         newest = keys.newest_of(partition, KIND)
         return intersect_newest_first(
