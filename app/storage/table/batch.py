@@ -11,7 +11,7 @@ without a posting, and a posting without a row is ignored.
 
 A kill -9 between two of these writes leaves postings that no row has. They can hold patient data, so they must not stay
 for ever. A sweep record therefore names them: it is written with or before them and removed with the last of them. When
-the record is due, the sweep removes the postings that the rows do not have (`index/sweep.py`).
+the record is due, the sweep removes the postings that the rows do not have (`storage/index/sweep_worker.py`).
 """
 
 from __future__ import annotations
