@@ -701,9 +701,40 @@ def test_limit_and_offset(v2: PartitionClient, query: str, found: list[str]) -> 
     assert studies(v2.get(f"/studies?{query}")) == found
 
 
-def test_an_answer_has_no_paging_headers(v2: PartitionClient) -> None:
-    headers = {name.lower() for name in v2.get("/studies?limit=1").headers.keys()}  # noqa: SIM118  # not a dict
-    assert not headers & {"link", "x-total-count", "warning"}
+@pytest.mark.parametrize(
+    ("path", "more"),
+    [
+        ("/studies?limit=1", True),
+        ("/studies?limit=4", True),
+        ("/studies?limit=5", False),
+        ("/studies?limit=4&offset=1", False),
+        ("/studies?limit=3&offset=1", True),
+        ("/studies?offset=5", False),
+        ("/studies", False),
+        ("/studies?PatientID=P1&limit=1", True),
+        ("/studies?PatientID=P1&limit=2", False),
+        ("/studies?PatientName=smi&fuzzymatching=true&limit=2", True),
+        ("/studies?PatientName=smi&fuzzymatching=true&limit=3", False),
+        ("/studies?StudyDate=20240101-&limit=2", True),
+        ("/studies?StudyDate=20240101-&limit=3", False),
+        ("/studies?ModalitiesInStudy=CT&limit=2", True),
+        ("/studies?ModalitiesInStudy=CT&limit=3", False),
+        (f"/studies?StudyInstanceUID={S1},{S2}&limit=1", True),
+        (f"/studies?StudyInstanceUID={S1},{S2}&limit=2", False),
+        ("/series?limit=5", True),
+        ("/series?limit=6", False),
+        ("/instances?PatientID=P1&limit=3", True),
+        ("/instances?PatientID=P1&limit=4", False),
+        (f"/studies/{S1}/series?limit=1", True),
+        (f"/studies/{S1}/instances?limit=3", False),
+    ],
+)
+def test_a_full_page_warns_that_more_match(v1: PartitionClient, v2: PartitionClient, path: str, more: bool) -> None:
+    for caller in (v1, v2):
+        headers = caller.get(path, Host="pacs.example:8443").headers
+        text = '299 pacs.example: "There are additional results that can be requested."'
+        assert headers.getlist("Warning") == ([text] if more else [])
+        assert not {name.lower() for name, _ in headers} & {"link", "x-total-count"}
 
 
 # --- what is returned ---------------------------------------------------------------------------------------------

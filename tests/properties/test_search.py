@@ -348,6 +348,7 @@ def check(archive: Archive, history: list[Store | Delete], asked: list[Search], 
         )
         found = [orjson.loads(document) for document in report.documents]
         assert report.count == len(found)
+        assert report.more == (len(matching) > offset + limit)
         assert [_uids(row) for row in found] == [uids for uids, _ in expected]
         for row, (uids, attributes) in zip(found, expected, strict=True):
             assert {tag: row[tag] for tag in known if tag in row} == {

@@ -49,11 +49,13 @@ class SearchReport:
     """A page of matches, newest first: `documents` yields up to `count` DICOM JSON objects, read as it goes.
 
     A match that is deleted while the page is read is left out. A lost document raises `LostData` while `documents` is
-    read. `erroneous` names the extended query tags in filters that have errors, as the client wrote them.
+    read. `more` says that more objects match, beyond the page. `erroneous` names the extended query tags in filters
+    that have errors, as the client wrote them.
     """
 
     count: int
     documents: Iterator[bytes]
+    more: bool = False
     erroneous: tuple[str, ...] = ()
 
 
@@ -94,7 +96,7 @@ class Search:
         """
         params = list(params)
         query = parse_query(Level[level.upper()], study, series, params, self._catalogue(params))
-        matches = self._planner.run(partition.key, query)
+        matches, more = self._planner.run(partition.key, query)
         wanted = _wanted(query, policy)
         computed = self._computed.of(query.level, matches, wanted)
         datasets = self._datasets(partition.key, query.level, matches, wanted, policy)
@@ -103,7 +105,7 @@ class Search:
             for match, dataset, counts in zip(matches, datasets, computed, strict=True)
             if dataset is not None
         )
-        return SearchReport(count=len(matches), documents=documents, erroneous=self._erroneous(query))
+        return SearchReport(count=len(matches), documents=documents, more=more, erroneous=self._erroneous(query))
 
     def _catalogue(self, params: Iterable[tuple[str, str]]) -> Catalogue:
         """Return what can be filtered on. The extended query tags are read only if a name is not a core attribute."""

@@ -26,6 +26,7 @@ reads the whole archive if a filter can select candidates.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import chain, islice
 from typing import Final, NamedTuple
 
@@ -63,6 +64,13 @@ class Candidate(NamedTuple):
     instance: str = ""
 
 
+class Page(NamedTuple):
+    """A page of matches, newest first, and whether more objects match."""
+
+    matches: list[Match]
+    more: bool
+
+
 class SearchPlanner:
     """Answers queries on one partition, newest first. `map_series` reads the series of several studies."""
 
@@ -71,9 +79,14 @@ class SearchPlanner:
         self._instances = instances
         self._map_series = map_series
 
-    def run(self, partition: int, query: Query) -> list[Match]:
-        """Return the matches from `query.offset` on, at most `query.limit`, newest first."""
-        return list(islice(self._matches(partition, query), query.offset, query.offset + query.limit))
+    def run(self, partition: int, query: Query) -> Page:
+        """Return the matches from `query.offset` on, at most `query.limit`, newest first.
+
+        One match beyond the page is searched for. It tells whether there are more.
+        """
+        beyond = replace(query, limit=query.limit + 1)
+        found = list(islice(self._matches(partition, beyond), beyond.offset, beyond.offset + beyond.limit))
+        return Page(found[: query.limit], len(found) > query.limit)
 
     def _matches(self, partition: int, query: Query) -> Iterator[Match]:
         studies, instances = _named(query, Level.STUDY), _named(query, Level.INSTANCE)
