@@ -1,7 +1,7 @@
-"""Every error that the archive raises on purpose, in its own words.
+"""Every error that the archive raises on purpose.
 
-Each class declares in one place how it is answered: `status`, `headers` and the message. This module knows numbers and
-texts only; `web/problems.py` writes the answer.
+Each class declares in one place how it is answered: `status`, `headers` and the message. This module has only numbers
+and texts. `web/problems.py` writes the answer.
 """
 
 from __future__ import annotations
@@ -211,7 +211,7 @@ class StorageError(BulkheadError):
 
 
 class Conflict(StorageError):
-    """A conditional write lost, and nothing of it was written. `key` names the item whose condition failed.
+    """A conditional write failed, and nothing of it was written. `key` names the item whose condition failed.
 
     `key` is None when the engine only knows that another transaction wrote one of the items: the write can be repeated.
     """
@@ -224,7 +224,7 @@ class Conflict(StorageError):
 class BlobMissing(StorageError):
     """The bucket has no object under this key.
 
-    An index row named the object a moment ago. The instance was deleted in the meantime, so the answer is 404.
+    An index row that was read before names the object. The instance was deleted in the meantime, so the answer is 404.
     """
 
     status = 404
@@ -260,7 +260,7 @@ class ConfigurationError(BulkheadError):
 
 
 class DataPartitionsFeatureCannotBeDisabledException(ConfigurationError):
-    """Partitions are switched off, yet more than one exists (conformance §2.3). Microsoft's service has this name."""
+    """Partitions are switched off, but more than one exists (conformance §2.3). Microsoft's service has this name."""
 
     def __init__(self) -> None:
         super().__init__(

@@ -169,7 +169,7 @@ def build_services(settings: Settings, engine: Engine, *, listening: float = 0) 
 
 
 def _is_remote(settings: Settings) -> bool:
-    """Tell whether each read is a round trip to AWS, so that reads go out in parallel.
+    """Return whether each read is a round trip to AWS. Then reads are made in parallel.
 
     On one machine threads cost more time than they save.
     """

@@ -1,4 +1,4 @@
-"""From the settings to an engine: the implementations of the ports that the archive is written on."""
+"""Makes the engine that the settings name: implementations of the ports of `storage`."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ class KeepAliveWorker(ThreadWorker):
         return kept
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
-        """Answer a request that did not reach the application. The log never quotes it, for it may name a patient."""
+        """Answer a request that did not reach the application. The log never quotes it: it may name a patient."""
         status = next((found for kind, found in _STATUSES.items() if isinstance(exc, kind)), None)
         if status is None:
             self.log.exception("a request failed outside the application")

@@ -22,7 +22,7 @@ class HealthCheck(NamedTuple):
 
 
 class Health:
-    """Asks every backend with its own probe. A probe raises `StorageError` when its backend does not answer.
+    """Checks each backend with its own probe. A probe raises `StorageError` when its backend does not answer.
 
     `required` are the backends without which nothing works: if one fails, the service is Unhealthy. If one of the
     `optional` fails, the service is Degraded: it can still read what is stored.

@@ -42,7 +42,7 @@ class _Change(NamedTuple):
 class WorklistPage:
     """A page of matches, newest first: `documents` yields each as a DICOM JSON object.
 
-    `unreadable` tells that there are other matches, whose stored datasets are damaged.
+    `unreadable` is true if there are other matches, whose stored datasets are damaged.
     """
 
     count: int

@@ -12,7 +12,7 @@ from app.settings.declaration import Names, SettingsGroup, setting
 
 @dataclass(frozen=True, kw_only=True)
 class MonitoringSettings(SettingsGroup):
-    """What the service says about itself."""
+    """The health checks that are made, and the level and the form of the log."""
 
     health_exclude: tuple[str, ...] = setting((), Names(), "Health checks to leave out, separated by commas.")
     log_level: str = setting(

@@ -172,5 +172,5 @@ def _broken(vr: str, text: str) -> str | None:
 
 
 def _unpaired(text: str) -> bool:
-    """Tell whether the text has half of a surrogate pair. No character set can encode it."""
+    """Return whether the text has half of a surrogate pair. No character set can encode it."""
     return any("\ud800" <= character <= "\udfff" for character in text)

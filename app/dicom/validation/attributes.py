@@ -171,5 +171,5 @@ def keyword_of(tag: str) -> str:
 
 
 def _listed(number: int) -> bool:
-    """Tell whether a tag is in the dictionary, perhaps in repeating groups such as (60xx,0010)."""
+    """Return whether a tag is in the dictionary, perhaps in repeating groups such as (60xx,0010)."""
     return dictionary_has_tag(number) or repeater_has_tag(number)

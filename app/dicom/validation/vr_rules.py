@@ -58,7 +58,7 @@ def _date(value: str) -> str | None:
 
 
 def is_date(value: str) -> bool:
-    """Tell whether `value` is a day of the Gregorian calendar, written YYYYMMDD."""
+    """Return whether `value` is a day of the Gregorian calendar, written YYYYMMDD."""
     if not re.fullmatch(r"\d{8}", value, re.ASCII):
         return False
     try:

@@ -67,7 +67,7 @@ class DynamoTable:
             with translated():
                 answer = self._client.batch_get_item(RequestItems=wanted)
             if answer.get("UnprocessedKeys") and not answer["Responses"].get(self._name):
-                raise Contended  # throttled: an answer that is only full, at 16 MB, holds items
+                raise Contended  # throttled: an answer that ends at 16 MB has items
             return answer
 
         while wanted:

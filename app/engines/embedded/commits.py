@@ -160,7 +160,7 @@ class GroupCommit:
         self._truncate_large_log(connection)
 
     def _truncate_large_log(self, connection: sqlite3.Connection) -> None:
-        with suppress(sqlite3.Error, OSError):  # a log that cannot be truncated does not undo the commit
+        with suppress(sqlite3.Error, OSError):  # the commit is done, with or without this
             if self._log.stat().st_size < self._log_limit:
                 return
             connection.execute(f"PRAGMA busy_timeout = {_TRUNCATION_MILLISECONDS}")

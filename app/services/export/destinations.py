@@ -1,4 +1,4 @@
-"""The checks of an export destination that a client stated (conformance §11.2). Error texts never quote its values."""
+"""The checks of the destination of an export (conformance §11.2). Error texts never quote values of the client."""
 
 from __future__ import annotations
 

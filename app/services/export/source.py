@@ -1,4 +1,4 @@
-"""What an export reads: the instances that its identifiers name, in order, from any checkpoint on."""
+"""What an export reads: the instances that its identifiers name, in order, beginning at any checkpoint."""
 
 from __future__ import annotations
 

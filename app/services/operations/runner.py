@@ -6,8 +6,8 @@ that is lost, late or doubled changes nothing, and operations finish while the q
 A kill -9 leaves leases that expire within a minute. The next worker that claims the operation repeats the step that was
 under way. The steps of every task can be repeated.
 
-A worker holds a few operations and runs their steps in turn. If all places are taken, a waiting operation gets the
-place of one that completed a step since its claim. After too many failed attempts the task gives the operation up.
+A worker holds a few operations and runs their steps in turn. If it holds as many as it may, a waiting operation
+replaces one that completed a step since its claim. After too many failed attempts the task gives the operation up.
 """
 
 from __future__ import annotations
@@ -158,9 +158,10 @@ class OperationRunner:
                 self._release(replaced)
 
     def _replaceable(self) -> _HeldOperation | None:
-        """Return an operation that completed a step since its claim, if all places are taken.
+        """Return an operation that may be released for a waiting one, None if a place is free or all must be kept.
 
-        Others keep their place. A claim without a step counts as a failed attempt.
+        An operation may be released once it completed a step since its claim. A claim without a completed step counts
+        as a failed attempt.
         """
         if len(self._held) < MAX_HELD:
             return None

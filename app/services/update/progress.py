@@ -41,7 +41,7 @@ UNPUBLISHED: Final = frozenset({Phase.WRITE, Phase.VERIFY, Phase.PUBLISH})
 """Phases in which pending versions exist that readers do not see."""
 
 _OLD_NAMES: Final[Mapping[str, Phase]] = {"flip": Phase.PUBLISH, "settle": Phase.FINISH}
-"""Phases as earlier releases stored them. An operation that such a release left unfinished must go on."""
+"""Phases as earlier releases stored them. An operation that such a release left unfinished must continue."""
 
 
 class UpdateProgress(Record, frozen=True, kw_only=True):

@@ -151,9 +151,9 @@ class BulkUpdateTask:
         return study if study and study.writing == update.update_id else None
 
     def _continue_after_takeover(self, update: StudyUpdate) -> Operation:
-        """Go on with a study that this update does not write any more.
+        """Continue with a study that this update does not write any more.
 
-        A worker that was late finds it published by another worker. Otherwise it was deleted, and there is nothing to
+        Either another worker has published it while this one was late, or it was deleted. Then there is nothing to
         revert.
         """
         study = self._versions.rows.study(update.partition.key, update.study)

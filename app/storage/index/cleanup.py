@@ -6,8 +6,8 @@ worker that finds the deletion record, and a store that meets the closing row. T
 removes some instances with their feed entries, so a kill -9 between two writes leaves hidden rows and nothing half
 removed, and the next caller continues with them.
 
-The cleanup also removes what a store leaves that was killed after its write into a closing series, and opens a row
-again that was closed as empty although a store has added a member.
+A store that is killed just after its write into a closing series leaves a hidden instance. The cleanup removes it too.
+A row can be closed as empty although a store has added a member in the meantime. The cleanup opens such a row again.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ IN_REQUEST: Final = WorkLimit(pages=5, seconds=10)
 """For requests: a load balancer waits 60 seconds for an answer."""
 
 IN_WORKER: Final = WorkLimit(pages=20, seconds=10)
-"""For the worker: other records of the sweep wait for the end of a step, and it must end before the lease does."""
+"""For the worker: a step must end before its lease ends, and the other records of the sweep wait for the step."""
 
 
 class Cleanup:
@@ -70,8 +70,9 @@ class Cleanup:
     def _process_page(self, deletion: Deletion) -> str | None:
         """Process the next page of rows. Return the sort key after which the next page begins, None after the last.
 
-        The study row and the series rows of instances are read after the instances. A store writes them together. So
-        an instance without its study row is a remainder, and not an instance of a study that is being created.
+        The study row and the series rows of instances are read after the instances. A store writes them together. So an
+        instance without its study row is left over from an earlier study. It does not belong to a study that is being
+        created.
         """
         partition = deletion.partition
         items, after = self._read_page(deletion)

@@ -2,7 +2,7 @@
 
 A closing row hides everything in it. A deletion that removes the last instance of a series closes the series in the
 same write. A store that changes no attribute of its series does not write the series row, so the revision of that row
-does not tell the deletion of the store. Therefore each side writes first and then reads what the other side writes:
+does not show the store to the deletion. Therefore each side writes first and then reads what the other side writes:
 
 1. The deletion sets `ending` on the series row. Then it looks for other instances of the series.
 2. The store writes its instance. Then it reads the series row.

@@ -6,7 +6,7 @@ stored:
 
 * A deletion has closed the study or series. The deletion wins, and the store removes its instance again.
 * A deletion is about to close the series as empty (`storage/index/closing.py`). The store clears that mark.
-* A bulk update has begun or was shown. The store counts as later than the update, unless the update has included the
+* A bulk update has begun or is published. The store counts as later than the update, unless the update has included the
   instance. So its values are written into the study row again.
 
 A kill -9 before the check leaves an instance that no client was told of. It is visible, or the cleanup of the deletion

@@ -51,8 +51,8 @@ class InstanceRemoval:
     def delete(self, partition: Partition, study: str, series: str | None = None, instance: str | None = None) -> None:
         """Delete a study, a series or an instance. Raises `NotFound` if it does not exist.
 
-        When this returns, no reader sees what was deleted. Of a large study the change feed gets its Delete entries
-        later, as the worker removes the instances.
+        When this returns, no reader sees what was deleted. The Delete entries of a large study appear in the change
+        feed later, as the worker removes the instances.
         """
         if series is None:
             deletion: Deletion | None = retry(lambda: self._close_study(partition, study))
@@ -90,7 +90,8 @@ class InstanceRemoval:
     def _clean_up(self, deletion: Deletion) -> None:
         """Remove the hidden rows within the limits of a request, and hand over the rest to the worker.
 
-        A failure here does not change the result of the deletion: the record that the closing write made comes due.
+        A failure here does not change the result of the deletion: the worker finds the record that the closing write
+        made.
         """
         with suppress(StorageUnavailable):
             rest = self._cleanup.run(deletion, cleanup.IN_REQUEST)

@@ -8,7 +8,6 @@ There are three kinds of records:
 * A *deletion record* says: when it is due, remove what is left of a deleted study or series
   (`storage/index/cleanup.py`). It is written together with the write that closes the study or series. So no crash
   leaves hidden rows for ever.
-
 * A *record of unfinished postings* says: when it is due, remove those of these postings that no row has
   (`storage/table/batch.py`).
 
@@ -31,7 +30,7 @@ INTENT_SECONDS: Final = 3600
 """The longest time from the first blob of a store to the write that makes its instance exist."""
 
 CLEANUP_SECONDS: Final = 300
-"""When a deletion is checked again. It is longer than any request runs that began before the deletion."""
+"""After so many seconds a deletion is checked again. Every request that began before the deletion has ended by then."""
 
 
 class InstanceVersion(Record, frozen=True, kw_only=True):
@@ -64,7 +63,7 @@ class BlobRecord(InstanceVersion, frozen=True, kw_only=True):
 
 
 class Deletion(Record, frozen=True, kw_only=True):
-    """A study that was deleted, or one series that was: its rows are hidden, and some are still to be removed.
+    """The deletion of a study or of one series. Its rows are hidden, and some of them are not removed yet.
 
     These are also the fields of a deletion record. `series` is empty for a whole study. `after` is the sort key of the
     last row that the cleanup has processed.
@@ -99,7 +98,7 @@ def intent(version: InstanceVersion) -> Item:
 
 
 def queue_removal(version: InstanceVersion, delay: int) -> Change:
-    """Return the change that has the blob of a deleted version removed after `delay` seconds."""
+    """Return the change by which the sweep removes the blob of a deleted version after `delay` seconds."""
     return Put(blob_record(version, int(clock.now()) + delay))
 
 
@@ -109,7 +108,7 @@ def drop_intent(record: Key) -> Change:
 
 
 def queue_cleanup(deletion: Deletion, delay: int) -> Change:
-    """Return the change that has the rest of a deletion removed after `delay` seconds."""
+    """Return the change by which the sweep continues a deletion after `delay` seconds."""
     return Put(deletion_record(deletion, int(clock.now()) + delay))
 
 

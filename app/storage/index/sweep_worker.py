@@ -101,7 +101,7 @@ class Sweep:
         self._table.write(Delete(leased.key), *([queue_cleanup(rest, 0)] if rest else []))
 
     def _process_postings(self, unfinished: UnfinishedPostings, record: Item, now: int) -> None:
-        """Remove those of the postings that no row has. A kill -9 in it leaves the record, which is still due."""
+        """Remove the postings that no row has. A kill -9 at any point leaves the record, which is still due."""
         try:
             self._remove_postings(unfinished, record)
         except StorageError:

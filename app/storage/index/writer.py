@@ -166,7 +166,7 @@ class IndexWriter:
             raise
 
     def _wait_or_help(self, partition: Partition, snapshot: Snapshot, progress: _Progress) -> None:
-        """Wait for deletions that this commit meets for the first time. Help to end those that it meets again."""
+        """Wait for deletions that this commit meets for the first time. Help to finish those that it meets again."""
         deletions = {_deletion_met(partition, snapshot, progress.new_instances[i].uids) for i in progress.closing}
         if not deletions <= progress.met:
             time.sleep(_CLOSING_SECONDS)

@@ -16,7 +16,8 @@ PAGE: Final = 100
 class ExportIdentifier(NamedTuple):
     """One to three UIDs that name a study, a series or an instance.
 
-    `covered` means that the request names the study or series above it too. Its files are exported once, with that one.
+    `covered` means that the request names the study or series above it too. Its files are exported once, with that
+    study or series.
     """
 
     path: tuple[str, ...]
@@ -27,7 +28,7 @@ class ExportManifest:
     """Keeps the manifests of exports under the ids of their operations.
 
     The identifiers are written before the operation, and the last step of the operation removes everything. A kill -9
-    between the first two leaves pages that nobody reads.
+    between the identifiers and the operation leaves pages that nobody reads.
     """
 
     def __init__(self, table: Table) -> None:

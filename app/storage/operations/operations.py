@@ -7,8 +7,8 @@ write any more.
 An `active` item names the running operation of a type that is exclusive. It is written with the start of the operation
 and deleted with its end.
 
-A kill -9 leaves no operation, or an open one. When its lease expires, `abandoned` finds it, and a worker goes on from
-the checkpoint. The operation ends some time, and its `active` item with it.
+A kill -9 leaves no operation, or an open one. When its lease expires, `abandoned` finds it, and a worker continues from
+the checkpoint. So the operation ends at some time, and its `active` item is deleted then.
 """
 
 from __future__ import annotations

@@ -56,7 +56,7 @@ def unpack(packed: bytes) -> bytes:
 
 
 def spills(packed: bytes) -> bool:
-    """Tell whether a packed document is too large for an item with its key and fields, so that it lies in a blob."""
+    """Return whether a packed document is too large for an item with its key and fields, so that it lies in a blob."""
     return len(packed) > MAX_ITEM_BYTES - _ITEM_OVERHEAD
 
 
@@ -150,7 +150,7 @@ class Documents:
     def _documents(self, items: Iterator[RowItem]) -> Iterator[bytes | None]:
         while batch := list(islice(items, BATCH)):
             in_blobs = any(item is not None and "spilled" in item.fields for _, item in batch)
-            # Threads only help to wait for a blob store. What an item holds is in memory already.
+            # Threads only help to wait for a blob store. The content of an item is in memory already.
             read = self._read_ahead if in_blobs else map
             for packed in read(self._packed_metadata, batch):
                 yield None if packed is None else unpack(packed)
@@ -172,7 +172,7 @@ class Documents:
     def frames(self, row: InstanceRow) -> bytes | None:
         """Return the packed frame table of an instance, None if it has none or was deleted meanwhile.
 
-        Whether an instance without an item has lost it, only its file can tell (`Retrieve`).
+        If there is no item, only the file shows whether the table is lost (`services/retrieve/frames.py`).
         """
         return self.read_frames(row, self._table.get(keys.frames(row.partition, row.study, row.watermark)))
 

@@ -23,7 +23,7 @@ _log = structlog.get_logger("bulkhead.losses")
 
 
 class LostObjects:
-    """Tells a lost object from one that was deleted meanwhile. Logs and counts the lost ones for the health check.
+    """Distinguishes lost objects from deleted ones. Logs and counts the lost ones for the health check.
 
     There is one instance for each process, and it starts with a count of 0.
     """
@@ -39,10 +39,10 @@ class LostObjects:
         return len(self._seen)
 
     def current_row(self, row: InstanceRow, missing: str) -> InstanceRow | None:
-        """Return the instance as it is now, in another version; None if it was deleted meanwhile.
+        """Return the instance in its present version, which is another one; None if it was deleted meanwhile.
 
-        A caller asks when an object of the instance is missing: `missing` is FILE, METADATA or FRAME_TABLE. Raises
-        `LostData` if the index still names the version of `row`, for then the object has to be there. One read.
+        Call this when an object of the instance is missing: `missing` is FILE, METADATA or FRAME_TABLE. Raises
+        `LostData` if the index still names the version of `row`, because then the object must exist. This is one read.
         """
         uids = (row.study, row.series, row.instance)
         snapshot = Snapshot.read(self._table, row.partition, [uids])

@@ -1,8 +1,8 @@
 """The index rows: one for each study, series and instance of a partition, and the rule which of them are visible.
 
-An instance exists when its study row, its series row and its own row are there, none of them is closing, and the
-instance belongs to these very rows. The number `created` identifies a row: it is the watermark of the instance that
-created it. So what a deleted study left behind never reappears under a study stored later with the same UID.
+An instance exists when its own row, its series row and its study row exist, none of them is closing, and each names the
+`created` number of the rows above it. The number `created` identifies a row: it is the watermark of the instance that
+created it. So rows that a deleted study left do not appear in a study that is stored later with the same UID.
 
 The attributes of a row are DICOM JSON in `Item.data`: the searchable ones, merged over the instances. The value of the
 instance that was stored last wins, if it has one (conformance §3.10).
@@ -50,7 +50,7 @@ _REVISION_BITS: Final = 20
 def first_revision(created: int) -> int:
     """Return the revision of a new row. It is far from every revision that an earlier row under the same key had.
 
-    So a write that expects the revision of an earlier row never meets a later row of the same UID.
+    So a write that expects the revision of an earlier row always conflicts with a later row of the same UID.
     """
     return created << _REVISION_BITS
 
@@ -139,12 +139,12 @@ IndexRow = StudyRow | SeriesRow | InstanceRow
 
 
 def member(study: StudyRow | None, series: SeriesRow | None) -> bool:
-    """Tell whether the series is visible: both rows are open, and the series belongs to this study row."""
+    """Return whether the series is visible: both rows are open, and the series belongs to this study row."""
     return bool(study and series and not study.closing and not series.closing and series.of_study == study.created)
 
 
 def visible(study: StudyRow | None, series: SeriesRow | None, instance: InstanceRow | None) -> bool:
-    """Tell whether the instance is visible: its series is, and it belongs to these very rows."""
+    """Return whether the instance is visible: its series is visible, and it belongs to these two rows."""
     return bool(
         instance
         and study

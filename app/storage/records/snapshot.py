@@ -54,21 +54,21 @@ class Snapshot:
         return self.instances[uids].after_update(self.studies[uids[0]].update_id)
 
     def is_in_update(self, uids: Uids) -> bool:
-        """Tell whether the bulk update that runs in the study, or the last one that ran, changed the instance."""
+        """Return whether the bulk update that runs in the study, or the last one that ran, changed the instance."""
         study, row = self.studies[uids[0]], self.instances[uids]
         updates = {row.update_id, row.pending.update_id if row.pending else ""} - {""}
         return not updates.isdisjoint((study.update_id, study.writing))
 
     def closing(self, uids: Uids) -> bool:
-        """Tell whether a deletion is closing the study or the series."""
+        """Return whether a deletion is closing the study or the series."""
         study, series = self.studies.get(uids[0]), self.series.get(uids[:2])
         return bool(study and (study.closing or (series and series.of_study == study.created and series.closing)))
 
     def is_closing_as_empty(self, uids: Uids) -> bool:
-        """Tell whether the study or the series is being closed because it seemed empty. Such a row may open again."""
+        """Return whether the study or the series is being closed because it seemed empty. Such a row may open again."""
         rows = (self.studies.get(uids[0]), self.series.get(uids[:2]))
         return any(row is not None and row.closing == EMPTYING for row in rows)
 
     def are_parents_of(self, row: InstanceRow) -> bool:
-        """Tell whether the study row and the series row are open, and the ones that the instance was written under."""
+        """Return whether the study row and the series row are open, and are those of this instance."""
         return visible(self.studies.get(row.study), self.series.get((row.study, row.series)), row)

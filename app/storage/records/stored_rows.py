@@ -25,7 +25,7 @@ class StoredRows:
         return None if row is None or row.closing else row
 
     def is_writing(self, study: StudyRow) -> bool:
-        """Tell whether the update that wrote new versions of the study when the row was read still does."""
+        """Return whether the update that the given row names still writes new versions of the study."""
         row = self.study(study.partition, study.study)
         return row is not None and row.writing == study.writing
 

@@ -54,7 +54,7 @@ def cost(changes: Iterable[Change]) -> Cost:
 
 
 def fits(taken: Cost) -> bool:
-    """Tell whether one transaction takes so much."""
+    """Return whether so much fits in one transaction."""
     return taken.changes <= MAX_CHANGES and taken.size <= MAX_DOCUMENT_BYTES
 
 
@@ -135,7 +135,7 @@ def _movable(change: Change) -> bool:
 
 
 def _revised(change: Change) -> bool:
-    """Tell whether the change writes or removes a row."""
+    """Return whether the change writes or removes a row."""
     if isinstance(change, Put):
         return "revision" in change.item.fields
     return isinstance(change, Delete) and isinstance(change.expect, Holds) and change.expect.field == "revision"

@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     JsonObject = Mapping[str, Any]
 else:
     Attributes = JsonObject = Any
-"""DICOM JSON, and other JSON, in a record. The codec does not look into it: that would cost more than all the rest."""
+"""DICOM JSON, and other JSON, in a record. The codec does not check it, because a check takes too long."""
 
 EMPTY: Final[JsonAttributes] = {}
-"""The JSON of a record that has none. Nobody changes it."""
+"""The JSON of a record that has none. No code changes it."""
 
 
 class DamagedRecord(StorageUnavailable):

@@ -207,7 +207,7 @@ def family(row: Key) -> str:
 
 
 def is_posting(key: Key) -> bool:
-    """Tell whether an item under this key leads from a value or a word to a row."""
+    """Return whether an item under this key leads from a value or a word to a row."""
     return "/value/" in key.pk or "/word/" in key.pk
 
 
@@ -325,7 +325,7 @@ def tag_error(tag: str, place: str) -> Key:
 
 
 def is_tag_error(key: Key) -> bool:
-    """Tell whether an item under this key is an error of an extended query tag."""
+    """Return whether an item under this key is an error of an extended query tag."""
     return key.pk.startswith("querytags/")
 
 

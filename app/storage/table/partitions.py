@@ -30,7 +30,7 @@ class Partition(Record, frozen=True, kw_only=True, order=True):
 
 
 def is_name(name: str) -> bool:
-    """Tell whether this may name a partition. `.` and `..` may not, because proxies remove them from a path."""
+    """Return whether this may name a partition. `.` and `..` may not, because proxies remove them from a path."""
     return bool(_NAME.fullmatch(name)) and name not in (".", "..")
 
 

@@ -1,4 +1,4 @@
-"""How a step is repeated when another writer was faster: the only loop of this kind in the project."""
+"""How a write is repeated after a conflict with another writer. This is the only loop of this kind in the project."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Retry:
     """The limits of a repetition: at most `attempts` attempts, and no new one after `seconds` seconds.
 
     Between two attempts the caller sleeps for a random time (full jitter). Its upper bound is `first_pause` seconds,
-    doubles with each attempt and never exceeds `longest_pause`. Writers that met once are then unlikely to meet again.
+    doubles with each attempt and never exceeds `longest_pause`. So writers that conflicted once seldom conflict again.
     """
 
     attempts: int = 20
@@ -43,8 +43,8 @@ class Retry:
     def run(self, act: Callable[[], T], *, on: type[Exception] = Conflict, when: Callable[[Any], bool] = _always) -> T:
         """Return the result of the first call of `act` that does not raise `on`.
 
-        Each call of `act` reads what it needs anew: what an earlier call read is out of date. `when` tells whether an
-        error is worth another attempt; an error that is not leaves as it is, and so does every error of another class.
+        Each call of `act` reads what it needs anew: what an earlier call read is out of date. `when` returns whether
+        another attempt makes sense after an error. If not, that error is raised, as is every error of another class.
 
         Raises `RetriesExhausted` when the attempts or the seconds are used up.
         """

@@ -3,7 +3,7 @@
 One item holds all definitions. Every change of it is conditional on its revision.
 
 Values are indexed under `QueryTag.key`. The key is never used again, not even when the same tag is deleted and added
-again. So a new tag never finds what is left of a deleted one, and the removal of that may take its time.
+again. So a new tag never finds values of a deleted one, and these can be removed later.
 
 Stores and changes of the tags run at the same time. A store first reserves its feed numbers and then reads the tags
 (`storage/index/writer.py`). A re-index, and the removal of a tag, first read a feed number after the change of the
@@ -176,7 +176,7 @@ class QueryTagStore:
         return self._table.count(keys.tag_errors(tag.key))
 
     def has_errors(self, tag: str) -> bool:
-        """Tell whether the tag with this key has errors. One read."""
+        """Return whether the tag with this key has errors. One read."""
         return any(True for _ in self._table.query(keys.tag_errors(tag), limit=1))
 
     def errors(self, tag: QueryTag, offset: int, limit: int) -> Iterator[TagError]:

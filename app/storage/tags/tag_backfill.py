@@ -37,7 +37,7 @@ from app.storage.tags.query_tags import QueryTags, QueryTagStore, TagError, erro
 R = TypeVar("R", StudyRow, SeriesRow, InstanceRow)
 
 _MAX_ERRORS: Final = 40
-"""Errors of one instance in one write. They fit beside its row and its postings. More errors are the next write."""
+"""Errors of one instance in one write. They fit beside its row and its postings. Others go into the next write."""
 
 
 class _StoredInstance(NamedTuple):
@@ -98,7 +98,7 @@ class TagBackfill:
     def _write(self, created: Sequence[FeedEntry], tag_keys: frozenset[str]) -> bool:
         """Read the instances once and write their changes. Return whether it must be done again.
 
-        That is so if tags were disabled instead, and if an instance has more errors than one write takes.
+        It must if tags were disabled instead, or if an instance has more errors than one write takes.
         """
         tags = self._tags.read()
         newest_first = sorted(self._stored_instances(created), key=lambda each: -each.row.created)
@@ -220,7 +220,7 @@ def _add_to(row_changes: dict[Key, _RowChange[R]], row: R, values: JsonAttribute
 
 
 def _add_values(row: R, values: JsonAttributes, tags: QueryTags) -> R:
-    """Return the row with the values that it does not have yet. Values of tags that were deleted are left out then."""
+    """Return the row with the values that it does not have yet. Values of tags that were deleted are left out."""
     if not values.keys() - row.attributes.keys():
         return row
     kept = {key: element for key, element in row.attributes.items() if key in CORE or key in tags.keys}

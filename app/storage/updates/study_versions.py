@@ -1,7 +1,7 @@
 """A bulk update gives all instances of a study a new version at one moment (conformance §12.4).
 
 1. `begin` writes the id of the update into the study row (`writing`). A kill -9 after it leaves a study that readers
-   see unchanged. The next step goes on from that row, or the next update of the study does.
+   see unchanged. The next step continues from that row. If there is none, the next update of the study does.
 2. `write_pending` adds pending versions to the instance rows, some rows in one write. Their files are stored before.
    The same write has the documents, the postings of the new values, and the end of the intents. Readers do not see
    pending versions. A kill -9 leaves some rows with a pending version and some without. The repeated step writes the
@@ -135,10 +135,10 @@ class StudyVersions:
     # --- the phases ---
 
     def write_pending(self, study: StudyRow, versions: Sequence[NewVersion], new_values: NewValues) -> list[NewVersion]:
-        """Add pending versions to their rows. Return those that no row took.
+        """Add pending versions to their rows. Return the versions that were not added.
 
-        A version is not taken if its instance was changed or deleted in the meantime, or if another update writes the
-        study by now.
+        A version is not added if its instance was changed or deleted in the meantime, or if another update now writes
+        the study.
         """
 
         def prepare() -> ChangesOf[NewVersion]:

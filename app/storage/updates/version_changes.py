@@ -43,7 +43,7 @@ def study_still_written(study: StudyRow) -> Require:
 
 
 def is_pending(row: InstanceRow, update_id: str) -> bool:
-    """Tell whether a row has a pending version of an update."""
+    """Return whether a row has a pending version of an update."""
     return row.pending is not None and row.pending.update_id == update_id
 
 
