@@ -24,7 +24,7 @@ class CorsSettings(SettingsGroup):
     cors_origins: tuple[str, ...] = setting(
         (),
         Names(*_ORIGINS),
-        "Origins that may call from a browser, separated by commas. `*` allows any. Default: none.",
+        "Origins whose pages may call and show answers in a browser, separated by commas. `*` is any. Default: none.",
     )
     cors_headers: tuple[str, ...] = setting(
         (), Names(*_HEADERS), "Request headers that such a call may send. Default: any."

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from flask import Flask, Response, request
-from flask_cors import CORS
 from werkzeug.exceptions import NotFound
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from app.errors import InvalidRequest
 from app.services import Services
 from app.settings import Settings
-from app.web import access_log, context, dispatch, problems
+from app.web import access_log, context, cors, dispatch, problems
 from app.web.body import drain_after
 from app.web.caching import protect_patient_data
-from app.web.headers import ALWAYS
+from app.web.headers import headers_for
 from app.web.mount import mount
 from app.web.paths import CanonicalPaths
 from app.web.routes import health
@@ -33,15 +33,17 @@ def application(services: Services, settings: Settings) -> Flask:
     mount(app, RESOURCES)
     app.wsgi_app = CanonicalPaths(app.wsgi_app, RESOURCES)  # type: ignore[method-assign]  # as Flask documents it
     app.url_value_preprocessor(_begin)
-    app.after_request(_end)
+    app.after_request(_ending(headers_for(settings.cors_origins)))
     problems.register(app)
-    _allow_origins(app, settings)
+    cors.allow_origins(app, settings)
     _trust_proxies(app, settings.trusted_proxies)
     return app
 
 
 def _begin(_endpoint: str | None, _values: dict[str, Any] | None) -> None:
     access_log.begin()
+    if cors.is_preflight(request):  # with CORS it is answered for every path and query
+        return
     environ = request.environ
     query, raw = environ.get("QUERY_STRING", ""), environ.get("RAW_URI", "")
     # Decoded, an encoded slash would separate segments: the path would mean another resource to a proxy's rules.
@@ -56,24 +58,17 @@ def _begin(_endpoint: str | None, _values: dict[str, Any] | None) -> None:
         raise InvalidRequest(f"The Host header '{host}' is invalid.")
 
 
-def _end(response: Response) -> Response:
-    response.headers.extend(ALWAYS)
-    protect_patient_data(response)
-    access_log.end(response)
-    drain_after(response, request)
-    return response
+def _ending(headers: Sequence[tuple[str, str]]) -> Callable[[Response], Response]:
+    """Return the last step of every answer. It adds these headers."""
 
+    def end(response: Response) -> Response:
+        response.headers.extend(headers)
+        protect_patient_data(response)
+        access_log.end(response)
+        drain_after(response, request)
+        return response
 
-def _allow_origins(app: Flask, settings: Settings) -> None:
-    if settings.cors_origins:
-        options: dict[str, Any] = {
-            "origins": list(settings.cors_origins),
-            "allow_headers": list(settings.cors_headers),
-            "methods": list(settings.cors_methods),
-            "max_age": settings.cors_max_age,
-            "supports_credentials": settings.cors_credentials,
-        }
-        CORS(app, **{option: value for option, value in options.items() if value != []})
+    return end
 
 
 def _trust_proxies(app: Flask, count: int) -> None:
