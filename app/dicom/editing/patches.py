@@ -117,7 +117,7 @@ class PatchFinder:
         return sorted(patches + self._group_lengths(patches), key=attrgetter("start", "stop"))
 
     def _starts_without_vr(self) -> bool:
-        """Return whether the first element has no VR. Readers then assume implicit VRs, whatever the transfer syntax."""
+        """Return whether the first element has no VR. Readers then assume implicit VRs for every transfer syntax."""
         begin = self._part10.dataset_offset
         return bool(self._part10.elements) and not bytes(self._data[begin + 4 : begin + 6]).isalpha()
 
