@@ -12,6 +12,7 @@ import pytest
 from moto import mock_aws
 
 from app import bootstrap
+from app.services import parallel
 from app.services.policy import V1, V2
 from app.settings import Settings
 from tests.support.instances import make_instance
@@ -30,7 +31,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> ParallelCalls:
             seen.setdefault(name, []).append(len(todo))
             return map(call, todo)
 
-        monkeypatch.setattr(bootstrap, name, watched)
+        monkeypatch.setattr(parallel, name, watched)
 
     watch("parallel_map")
     watch("prefetch")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from app import bootstrap
+from app.services import parallel
 from tests.support.clock import AdvanceClock, stop_clock
 
 
@@ -17,4 +17,4 @@ def advance_clock(monkeypatch: pytest.MonkeyPatch) -> AdvanceClock:
 @pytest.fixture(autouse=True)
 def sequential_parallel_map(monkeypatch: pytest.MonkeyPatch) -> None:
     """The calling thread writes the files. A test that stops or kills this thread then affects no other thread."""
-    monkeypatch.setattr(bootstrap, "parallel_map", map)
+    monkeypatch.setattr(parallel, "parallel_map", map)

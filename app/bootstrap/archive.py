@@ -1,0 +1,92 @@
+"""Builds what several topics share: the data model of the archive on one engine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from app.bootstrap.engines import Engine
+from app.services import parallel
+from app.services.instance_files import InstanceFiles
+from app.services.parallel import ParallelMap
+from app.settings import Settings
+from app.storage.feed.change_feed import FeedLog
+from app.storage.index.confirmation import Confirmation
+from app.storage.index.instances import Instances
+from app.storage.index.removal import InstanceRemoval
+from app.storage.index.removal_writer import RemovalWriter
+from app.storage.index.writer import IndexWriter
+from app.storage.operations.export_manifest import ExportManifest
+from app.storage.operations.operations import Operations
+from app.storage.records.documents import Documents
+from app.storage.records.losses import LostObjects
+from app.storage.table.counters import SequenceCounter
+from app.storage.table.partitions import Partitions
+from app.storage.table.ports import BlobStore, Table
+from app.storage.tags.query_tags import QueryTagStore
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Archive:
+    """What several topics share: the data model of the archive on one engine."""
+
+    table: Table
+    blobs: BlobStore
+    numbers: SequenceCounter
+    feed: FeedLog
+    instances: Instances
+    lost: LostObjects
+    documents: Documents
+    files: InstanceFiles
+    partitions: Partitions
+    query_tags: QueryTagStore
+    removal: InstanceRemoval
+    index_writer: IndexWriter
+    operations: Operations
+    export_manifest: ExportManifest
+
+
+def is_remote(settings: Settings) -> bool:
+    """Return whether each read is a round trip to AWS. Then reads are made in parallel.
+
+    On one machine threads cost more time than they save.
+    """
+    return settings.engine == "aws"
+
+
+def read_ahead(settings: Settings) -> ParallelMap:
+    """Return `map`, or a function like it that reads the next objects while the caller uses one."""
+    return parallel.prefetch if is_remote(settings) else map
+
+
+def build_archive(settings: Settings, engine: Engine) -> Archive:
+    """Return the data model on an engine. Nothing is read or written."""
+    table = engine.table
+    lost = LostObjects(table)
+    numbers = SequenceCounter(table)
+    feed = FeedLog(table, numbers)
+    query_tags = QueryTagStore(table)
+    removal_writer = RemovalWriter(table, numbers=numbers, feed=feed, delay=settings.delete_delay_seconds)
+    removal = InstanceRemoval(table, removal_writer)
+    return Archive(
+        table=table,
+        blobs=engine.blobs,
+        numbers=numbers,
+        feed=feed,
+        instances=Instances(table),
+        lost=lost,
+        documents=Documents(table, engine.blobs, lost, read_ahead=read_ahead(settings)),
+        files=InstanceFiles(engine.blobs, lost, spool=settings.spool_dir),
+        partitions=Partitions(table),
+        query_tags=query_tags,
+        removal=removal,
+        index_writer=IndexWriter(
+            table,
+            numbers=numbers,
+            feed=feed,
+            read_tags=query_tags.read,
+            confirmation=Confirmation(table, removal.take_back),
+            help_cleanup=removal.help_cleanup,
+        ),
+        operations=Operations(table),
+        export_manifest=ExportManifest(table),
+    )

@@ -1,0 +1,84 @@
+"""Builds the background work: the task of each type of operation, and the maintenance of the archive."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from app.bootstrap.archive import Archive
+from app.bootstrap.engines import Engine
+from app.services import parallel
+from app.services.export.service import TYPE as EXPORT
+from app.services.export.source import ExportSource
+from app.services.export.task import ExportTask
+from app.services.operations.purge import Purge
+from app.services.operations.runner import Task
+from app.services.tags.service import REINDEX, REMOVAL
+from app.services.tags.tasks import Reindex, TagRemoval
+from app.services.update.new_versions import NewVersions
+from app.services.update.service import TYPE as UPDATE
+from app.services.update.task import BulkUpdateTask
+from app.settings import Settings
+from app.storage.index.pages import InstancePages
+from app.storage.index.sweep import InstanceVersion
+from app.storage.index.sweep_worker import Sweep
+from app.storage.records import postings
+from app.storage.table import clock
+from app.storage.tags.tag_backfill import TagBackfill
+from app.storage.updates.study_versions import StudyVersions
+from app.storage.worklist import workitems
+
+
+def tasks(engine: Engine, archive: Archive) -> dict[str, Task]:
+    """Return what the worker does for an operation, by the type of operation."""
+    table, numbers, feed, query_tags = archive.table, archive.numbers, archive.feed, archive.query_tags
+    backfill = TagBackfill(table, query_tags, archive.documents)
+    export_source = ExportSource(archive.export_manifest, archive.instances, InstancePages(table))
+    return {
+        REINDEX: Reindex(numbers=numbers, feed=feed, tags=query_tags, backfill=backfill),
+        REMOVAL: TagRemoval(table=table, numbers=numbers, feed=feed, partitions=archive.partitions),
+        EXPORT: ExportTask(
+            source=export_source,
+            manifest=archive.export_manifest,
+            openers=engine.openers,
+            lost=archive.lost,
+            parallel=parallel.parallel_map,
+        ),
+        UPDATE: BulkUpdateTask(
+            StudyVersions(table=table, numbers=numbers, feed=feed, extended=query_tags.extended),
+            NewVersions(
+                documents=archive.documents,
+                blobs=archive.blobs,
+                files=archive.files,
+                lost=archive.lost,
+                record_intents=archive.index_writer.record_intents,
+                parallel=parallel.parallel_map,
+            ),
+        ),
+    }
+
+
+def maintenance(settings: Settings, archive: Archive) -> tuple[Callable[[], bool], ...]:
+    """Return the steps of the worker that belong to no operation. Each says whether there was anything to do."""
+
+    def referenced(version: InstanceVersion) -> Iterable[str]:
+        return archive.instances.referenced_versions(version.partition, version.study, version.series, version.instance)
+
+    # Index: files and rows that deletions and crashes left behind.
+    entries_of = {"study": postings.entries_of, "workitem": workitems.entries_of}
+    sweep = Sweep(
+        archive.table,
+        archive.blobs,
+        referenced=referenced,
+        clean_up=archive.removal.clean_up,
+        entries_of=entries_of,
+    )
+
+    def sweep_step() -> bool:
+        return sweep.run_once(clock.now()) > 0
+
+    # Operations: those that ended long ago.
+    purge = Purge(
+        archive.operations, succeeded_days=settings.keep_succeeded_days, failed_days=settings.keep_failed_days
+    )
+    # Feed: the place up to which readers can read without looking for gaps.
+    return sweep_step, purge.run_once, archive.feed.advance_complete
