@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 INTERNAL: Final = (
     "The server encountered an internal error. Please retry the request. If the issue persists, please contact support."
@@ -134,10 +134,14 @@ class NotFound(BulkheadError):
 
 
 class InvalidInstance(BulkheadError):
-    """Bytes are not a readable DICOM Part 10 instance. The message says which rule and where, never a value."""
+    """Bytes are not a readable DICOM Part 10 instance. The message says which rule and where, never a value.
+
+    `elements` are the elements that were read before the error, the UIDs of the instance perhaps among them.
+    """
 
     status = 400
     public_message = None
+    elements: tuple[Any, ...] = ()
 
 
 class WorkitemRefused(BulkheadError):

@@ -372,10 +372,13 @@ def test_a_required_attribute_is_missing(client: FlaskClient, version: str) -> N
 
 
 @pytest.mark.parametrize("junk", [b"", b"junk", b"\0" * 128 + b"DICM", b"\0" * 128 + b"DICM\x02\x00\x10\x00UI\xff\xff"])
-def test_an_unreadable_part_has_no_uids(clinic: PartitionClient, junk: bytes) -> None:
+def test_an_unreadable_part_has_a_comment_and_no_uids(clinic: PartitionClient, junk: bytes) -> None:
     response = clinic.store(junk)
     assert response.status_code == 409
-    assert dataset(response) == {"00081198": {"vr": "SQ", "Value": [{"00081197": {"vr": "US", "Value": [43264]}}]}}
+    (failed,) = items(dataset(response), "00081198")
+    assert failed.keys() == {"00081197", "00741048"}
+    assert value(failed, "00081197") == 43264
+    assert comments(failed)[0].startswith("The DICOM instance is invalid: ")
 
 
 def test_an_unreadable_sop_class_is_not_reported(clinic: PartitionClient) -> None:

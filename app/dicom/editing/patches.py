@@ -6,7 +6,7 @@ lengths and, if text is converted to ISO_IR 192 (UTF-8), every element with text
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
@@ -20,8 +20,11 @@ from app.dicom.encoding.elements import (
     UNDEFINED,
     Buffer,
     Encoding,
+    LargeValue,
     RawElement,
+    SequenceItem,
 )
+from app.dicom.encoding.headers import begins_explicit
 from app.dicom.encoding.part10 import Part10
 from app.dicom.encoding.vr import LONG_FORM, tag_text
 from app.errors import InvalidInstance
@@ -139,11 +142,11 @@ class PatchFinder:
 
     def _converted(self, element: RawElement, old: Charset, encoding: Encoding) -> list[Piece] | None:
         """Return an element with its text in UTF-8, None if nothing changes."""
-        if isinstance(element.value, tuple):
-            return self._sequence(element, element.value, old, encoding)
+        if element.items is not None:
+            return self._sequence(element, element.items, old, encoding)
         if element.vr not in _TEXT:
             return None
-        if element.value is None:
+        if element.value is None or isinstance(element.value, LargeValue):
             self._require_ascii(element)
             return None
         raw = bytes(element.value) if isinstance(element.value, bytes) else b""
@@ -155,12 +158,13 @@ class PatchFinder:
         return [written_element(encoding, element.tag, element.vr, value)]
 
     def _sequence(
-        self, element: RawElement, items: tuple[tuple[RawElement, ...], ...], old: Charset, encoding: Encoding
+        self, element: RawElement, items: Iterable[SequenceItem], old: Charset, encoding: Encoding
     ) -> list[Piece] | None:
         """Return a sequence with its text in UTF-8 and undefined lengths, None if nothing changes."""
         start = header_start(self._data, element, encoding)
         in_un = encoding.explicit and self._data[start + 4 : start + 6] == b"UN"
-        inner = IMPLICIT if in_un else encoding
+        explicit_in_un = in_un and begins_explicit(self._data, element.offset, len(self._data), encoding)
+        inner = IMPLICIT if in_un and not explicit_in_un else encoding
         inside = [self._item(item, old, inner) for item in items]
         if not any(changed for changed, _ in inside):
             return None

@@ -30,8 +30,8 @@ from app.dicom.editing.patches import (
 from app.dicom.encoding.charsets import SPECIFIC_CHARACTER_SET, charset, encode
 from app.dicom.encoding.elements import ENCODINGS, Buffer
 from app.dicom.encoding.part10 import META_OFFSET, Part10, inflated
+from app.dicom.encoding.uids import IMPLEMENTATION_CLASS_UID
 
-IMPLEMENTATION_CLASS_UID: Final = "2.25.295775631924253984506838547359574651670"
 IMPLEMENTATION_VERSION_NAME: Final = "BULKHEAD"
 
 _GROUP_LENGTH: Final = 0x00020000

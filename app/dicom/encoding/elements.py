@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import mmap
 from array import array
+from collections.abc import Iterator
 from dataclasses import dataclass
 from struct import Struct
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 Buffer = bytes | bytearray | memoryview | mmap.mmap
 """Random-access bytes: a small upload, a view of one, or a mapped file."""
@@ -27,19 +28,44 @@ class Fragments:
     sizes: array[int]
 
 
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class LargeValue:
+    """A value that is too long to load: `length` bytes at `offset` of `data`."""
+
+    data: Buffer
+    offset: int
+    length: int
+
+    def read(self, start: int, stop: int) -> bytes:
+        """Return the bytes of the value from `start` to before `stop`."""
+        return bytes(self.data[self.offset + start : self.offset + min(stop, self.length)])
+
+
+class LargeSequence(Protocol):
+    """The items of a sequence that is too long to keep in memory. Each iteration reads them from the file again."""
+
+    def __iter__(self) -> Iterator[SequenceItem]: ...
+
+
 class RawElement(NamedTuple):
     """One data element of a file.
 
-    `value` is the raw bytes. For SQ it is a tuple of items, for encapsulated data `Fragments`. It is None if it was not
-    loaded: values of bulk VRs and very long values. `offset` and `length` say where the value is in the file, in bytes,
-    with its closing delimiter if it has one.
+    `value` is the raw bytes. For SQ it is a tuple of items, or `LargeSequence` if the items need more than about 1 MiB.
+    For encapsulated data it is `Fragments`, for a very long value `LargeValue`. It is None for bulk VRs, which are never
+    loaded. `offset` and `length` say where the value is in the file, in bytes, with its closing delimiter if it has one.
     """
 
     tag: int
     vr: str
-    value: bytes | tuple[SequenceItem, ...] | Fragments | None
+    value: bytes | tuple[SequenceItem, ...] | LargeSequence | LargeValue | Fragments | None
     offset: int
     length: int
+
+    @property
+    def items(self) -> tuple[SequenceItem, ...] | LargeSequence | None:
+        """The items of a sequence, None for other elements."""
+        value = self.value
+        return None if value is None or isinstance(value, bytes | LargeValue | Fragments) else value
 
 
 SequenceItem = tuple[RawElement, ...]

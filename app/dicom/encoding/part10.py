@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -9,6 +10,7 @@ from threading import Lock
 from typing import Final
 
 from app.dicom.encoding.elements import ENCODINGS, Buffer, Fragments, RawElement
+from app.dicom.encoding.headerless import likely_transfer_syntax
 from app.dicom.encoding.reader import ElementReader
 from app.dicom.encoding.uids import PADDING, TransferSyntax, transfer_syntax
 from app.errors import InvalidInstance
@@ -19,12 +21,13 @@ META_LIMIT: Final = 1 << 16
 INFLATE_LIMIT: Final = 104_857_600
 """The largest size of an inflated dataset, in bytes (conformance §1.8: the largest file that is parsed as a whole)."""
 
+_INTEGER: Final = re.compile(rb"([+-]?[0-9]{1,12})(?:\.0*)?")
+"""An integer string, also as `+2` and `2.0`, which some writers make of it."""
 _DEFLATED_CHUNK: Final = 1024  # up to a thousand times as much when inflated
 _INFLATING: Final = Lock()
 """Only one thread inflates at a time, because a small upload may need `INFLATE_LIMIT` bytes of memory."""
 
 TRANSFER_SYNTAX_UID: Final = 0x00020010
-LAST_META_TAG: Final = 0x0002FFFF
 PIXEL_DATA: Final = 0x7FE00010
 FLOAT_PIXEL_DATA: Final = 0x7FE00008
 DOUBLE_FLOAT_PIXEL_DATA: Final = 0x7FE00009
@@ -50,11 +53,11 @@ class PixelData:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part10:
-    """The layout of one instance without its bulk data. It holds no reference to the bytes of the file.
+    """The layout of one instance without its bulk data. Only its large values refer to the bytes of the file.
 
     `meta` is group 0002, `elements` is the dataset in file order. Offsets count from the start of the file. Those of a
     deflated file count from the start of the file that `inflated` returns. `explicit` and `little` are the actual
-    encoding of the dataset, which may differ from the transfer syntax.
+    encoding of the dataset, which may differ from the transfer syntax. `oddities` are those of `ElementReader`.
     """
 
     transfer_syntax: TransferSyntax
@@ -66,6 +69,7 @@ class Part10:
     explicit: bool
     little: bool
     by_tag: dict[int, RawElement] = field(repr=False, compare=False)
+    oddities: dict[int, tuple[str, bool]] = field(default_factory=dict)
 
     def get(self, tag: int) -> RawElement | None:
         """Return the top-level element of a tag, the last one if the file repeats it."""
@@ -85,31 +89,38 @@ class Part10:
             size = 2 if element.vr == "US" else 4
             first = element.value[:size]
             return int.from_bytes(first, "little" if self.little else "big") if len(first) == size else default
-        text = element.value.split(b"\\")[0].strip(b" \0")
-        return int(text) if text.isdigit() and len(text) <= 12 else default
+        text = _INTEGER.fullmatch(element.value.split(b"\\")[0].strip(b" \0"))
+        return int(text[1]) if text else default
 
 
 def parse(data: Buffer, *, inflate_limit: int = INFLATE_LIMIT) -> Part10:
     """Return the layout of a Part 10 file. Reads only its headers, so a mapped file of 2 GiB costs no memory.
 
     `data` must be the whole file. Raises `InvalidInstance` for bytes that are not a readable Part 10 file, for a file
-    that is cut short anywhere, also in the pixel data, and for one beyond a limit of `reader`.
+    that is cut short anywhere, also in the pixel data, and for one beyond a limit of `reader`. The error has the
+    elements that were read.
     """
     meta, offset, syntax = _meta(data)
-    if not syntax.deflated:
-        return _layout(data, meta, offset, syntax)
-    with _INFLATING:
-        return _layout(inflated(data, offset, limit=inflate_limit), meta, offset, syntax)
+    try:
+        if not syntax.deflated:
+            return _layout(data, meta, offset, syntax)
+        with _INFLATING:
+            return _layout(inflated(data, offset, limit=inflate_limit), meta, offset, syntax)
+    except InvalidInstance as error:
+        error.elements = (*meta, *error.elements)
+        raise
 
 
 def _layout(data: Buffer, meta: tuple[RawElement, ...], offset: int, syntax: TransferSyntax) -> Part10:
     size = len(data)
     reader = ElementReader(data, size)
     encoding = reader.encoding(offset, size, ENCODINGS[syntax.explicit, syntax.little])
-    elements = reader.dataset(offset, size, encoding)
+    try:
+        elements = reader.dataset(offset, size, encoding)
+    except InvalidInstance as error:
+        error.elements = tuple(reader.top)
+        raise
     by_tag = {element.tag: element for element in elements}
-    if by_tag and min(by_tag) <= LAST_META_TAG and any(tag >> 16 == 0x0002 for tag in by_tag):
-        raise InvalidInstance("The DICOM instance is invalid: file meta information lies within the dataset.")
     return Part10(
         transfer_syntax=syntax,
         meta=meta,
@@ -120,6 +131,7 @@ def _layout(data: Buffer, meta: tuple[RawElement, ...], offset: int, syntax: Tra
         explicit=encoding.explicit,
         little=encoding.little,
         by_tag=by_tag,
+        oddities=reader.oddities,
     )
 
 
@@ -140,7 +152,7 @@ def inflated(data: Buffer, dataset_offset: int, *, limit: int = INFLATE_LIMIT) -
 
 def _inflating(data: Buffer, start: int, limit: int) -> Iterator[bytes]:
     """Yield the inflated bytes of a dataset in chunks of at most about 1 MiB."""
-    stream = zlib.decompressobj(-zlib.MAX_WBITS)
+    stream = zlib.decompressobj(_window_bits(bytes(data[start : start + _DEFLATED_CHUNK])))
     size = 0
     try:
         for position in range(start, len(data), _DEFLATED_CHUNK):
@@ -158,17 +170,29 @@ def _inflating(data: Buffer, start: int, limit: int) -> Iterator[bytes]:
     raise InvalidInstance("The DICOM instance is invalid: its deflated dataset is cut short.")
 
 
+def _window_bits(begin: bytes) -> int:
+    """Return the parameter of zlib for a deflated stream. Some writers put it into a zlib wrapper (RFC 1950)."""
+    try:
+        zlib.decompressobj(-zlib.MAX_WBITS).decompress(begin, _DEFLATED_CHUNK)
+    except zlib.error:
+        return zlib.MAX_WBITS
+    return -zlib.MAX_WBITS
+
+
 def _meta(data: Buffer) -> tuple[tuple[RawElement, ...], int, TransferSyntax]:
     """Return group 0002, the offset of the dataset, and the transfer syntax. Does not trust the group length."""
     if len(data) < META_OFFSET or bytes(data[PREAMBLE_LENGTH:META_OFFSET]) != b"DICM":
         raise InvalidInstance("The DICOM instance is invalid: it is not a DICOM Part 10 file.")
     end = min(len(data), META_OFFSET + META_LIMIT)
-    meta, offset = ElementReader(data, len(data)).group(META_OFFSET, end, 0x0002)
+    meta, offset = ElementReader(data, len(data), first_tag=0).group(META_OFFSET, end, 0x0002)
     for element in meta:
         if element.tag == TRANSFER_SYNTAX_UID and isinstance(element.value, bytes):
             uid = element.value.decode("latin-1").strip(PADDING)
             if uid:
                 return meta, offset, transfer_syntax(uid)
+    likely = likely_transfer_syntax(bytes(data[offset : offset + 8]))
+    if likely is not None:
+        return meta, offset, transfer_syntax(likely)
     raise InvalidInstance("The DICOM instance is invalid: its file meta information names no transfer syntax.")
 
 

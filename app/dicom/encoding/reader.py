@@ -1,15 +1,18 @@
 """Reads data elements from random-access bytes. It touches only headers and small values (PS3.5 §7, Annex A).
 
 The reader accepts deviations that are common in archives: odd lengths, missing delimiters within a defined length, an
-implicit element in an explicit dataset. It refuses what it cannot trust: values that run past their container, a
-dataset that is cut short, nesting and numbers beyond the limits. The result is always elements or `InvalidInstance`.
-The limits bound time and memory.
+implicit element in an explicit dataset. An element of known length whose inside cannot be read becomes UN, and
+`oddities` names it. The reader refuses what it cannot follow: values that run past their container, a dataset that is
+cut short, nesting and numbers beyond the limits. The result is always elements or `InvalidInstance`.
+
+The limits bound time and memory. The items of a long sequence are read one at a time, so they need no memory.
 """
 
 from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator
+from operator import length_hint
 from typing import Any, Final, NoReturn
 
 from app.dicom.encoding.elements import (
@@ -22,40 +25,93 @@ from app.dicom.encoding.elements import (
     Buffer,
     Encoding,
     Fragments,
+    LargeSequence,
+    LargeValue,
     RawElement,
     SequenceItem,
 )
+from app.dicom.encoding.headers import begins_explicit, best_reading
 from app.dicom.encoding.vr import BULK, LONG_FORM, SHORT_FORM, implicit_vr, tag_text
 from app.errors import InvalidInstance
 
 MAX_DEPTH: Final = 64
 """The deepest nesting of sequences."""
 MAX_ELEMENTS: Final = 500_000
-"""The largest number of elements, items and fragments in one instance."""
+"""The largest number of elements and items that are in memory at once."""
+MAX_TOTAL: Final = 32_000_000
+"""The largest number of elements, items and fragments in one instance. It bounds the time."""
 MAX_VALUE: Final = 1 << 20
 """Bytes. The reader does not load a longer value, as if it were bulk data."""
 MAX_HEADER: Final = 32 << 20
-"""The largest size of an instance without its bulk data, in bytes."""
+"""The largest size of the elements that are in memory at once, in bytes."""
+LARGE: Final = 1 << 20
+"""Bytes. The items of a longer sequence are not kept in memory, down to `LARGE_DEPTH`."""
+LARGE_DEPTH: Final = 8
+"""A large sequence at depth n is read n times, so deeper ones count as small."""
+MAX_RETRIES: Final = 16
+"""The largest number of sequences of one instance that are read again in the other form of VRs. It bounds the time."""
 
+FIRST_TAG: Final = 0x00040000
+"""Command elements (group 0000) and file meta information (group 0002) have no place in a dataset (PS3.5 §7.1)."""
 PIXEL_REPRESENTATION: Final = 0x00280103
+
+ODD_GROUP: Final = "The element does not belong in a dataset."
+ODD_HEADER: Final = "The header of the element is invalid."
+ODD_SEQUENCE: Final = "The value is not a sequence of items."
+
+
+class LimitExceeded(InvalidInstance):
+    """An instance exceeds a limit of the reader. No other reading of its bytes helps."""
 
 
 class ElementReader:
-    """Reads the datasets of one instance. All nesting levels share its limits."""
+    """Reads the datasets of one instance. All nesting levels share its limits.
 
-    __slots__ = ("_copies_values", "_data", "_header_limit", "_remaining", "_signed", "_size")
+    `first_tag`: elements with a lower tag become UN. `top` has the elements of the dataset that were read, also after an
+    error. `oddities` maps the tag of an element whose inside cannot be read to the rule that it breaks, and to whether
+    the element lies within a sequence.
+    """
 
-    def __init__(self, data: Buffer, size: int) -> None:
+    __slots__ = (
+        "_copies_values",
+        "_data",
+        "_first_tag",
+        "_header_limit",
+        "_remaining",
+        "_retries",
+        "_signed",
+        "_size",
+        "_total",
+        "oddities",
+        "top",
+    )
+
+    def __init__(self, data: Buffer, size: int, *, first_tag: int = FIRST_TAG, signed: bool = False) -> None:
         self._data: Any = data
         self._copies_values = isinstance(data, memoryview | bytearray)
         self._size = size
+        self._first_tag = first_tag
         self._remaining: Iterator[int] = iter(range(MAX_ELEMENTS))
+        self._total = MAX_TOTAL
         self._header_limit = MAX_HEADER
-        self._signed = False
+        self._retries = MAX_RETRIES
+        self._signed = signed
+        self.oddities: dict[int, tuple[str, bool]] = {}
+        self.top: list[RawElement] = []
 
     def dataset(self, position: int, end: int, encoding: Encoding) -> tuple[RawElement, ...]:
-        """Return all elements between two offsets, in file order, without the zero padding after the last one."""
-        return self._elements(position, end, encoding, 0, False)[0]
+        """Return all elements between two offsets, in file order, without the padding after the last one."""
+        self.top = []
+        try:
+            return self._elements(position, end, encoding, 0, False)[0]
+        except LimitExceeded:
+            raise
+        except InvalidInstance:
+            if self.top:
+                position = self.top[-1].offset + self.top[-1].length
+            if not self._is_padding(position, end):
+                raise
+            return tuple(self.top)
 
     def group(self, position: int, end: int, group: int) -> tuple[tuple[RawElement, ...], int]:
         """Return the first elements of one group, in Explicit VR Little Endian, and the offset of the next group."""
@@ -80,7 +136,9 @@ class ElementReader:
         data, copies, explicit = self._data, self._copies_values, encoding.explicit
         unpack, short, new = encoding.header.unpack_from, SHORT_FORM.get, tuple.__new__
         elements: list[RawElement] = []
-        append = elements.append
+        append, first_tag = elements.append, self._first_tag
+        if not depth:
+            self.top = elements
         last = end - 8
         for _ in self._remaining:
             if position > last:
@@ -90,14 +148,10 @@ class ElementReader:
                 tag = group << 16 | number
                 vr = short(code)
                 start = position + 8
-                if vr is None:
-                    if code in LONG_FORM or (code.isalpha() and code.isupper()):
-                        vr, start, length = self._long_form(position, end, code, length, encoding)
-                        if vr == "UN" and length != UNDEFINED and encoding.little:
-                            # A device that did not know the VR wrote UN, in Implicit VR Little Endian (PS3.5 §6.2.2).
-                            vr = implicit_vr(tag, length, signed=self._signed)
-                    else:
-                        (length,) = encoding.number.unpack_from(data, position + 4)
+                if vr is None and group != 0xFFFE:
+                    if not tag and not delimited and self._only_zeros(position, end):
+                        return tuple(elements), end
+                    vr, start, length = self._without_short_form(position, end, encoding, depth)
             else:
                 group, number, length = unpack(data, position)
                 tag = group << 16 | number
@@ -105,15 +159,15 @@ class ElementReader:
                 vr = None
             if vr is None:
                 if group == 0xFFFE:
+                    if explicit:
+                        (length,) = encoding.number.unpack_from(data, position + 4)
                     if tag == ITEM or length:
                         _refuse(position, "an item lies outside of a sequence")
                     if delimited:
                         return tuple(elements), start if tag == ITEM_END else position
                     position = start
                     continue
-                if tag == 0:
-                    if depth or not self._only_zeros(position, end):
-                        _refuse(position, "group 0000 has no place in a dataset")
+                if not tag and not delimited and self._only_zeros(position, end):
                     return tuple(elements), end
                 vr = implicit_vr(tag, length, signed=self._signed)
             if length == UNDEFINED:
@@ -123,113 +177,211 @@ class ElementReader:
             stop = start + length
             if stop > end:
                 _refuse(position, f"the value of {tag_text(tag)} runs past the end of its dataset")
-            if vr in BULK or (length > MAX_VALUE and vr != "SQ"):
+            if tag < first_tag:
+                self._report(tag, ODD_GROUP, depth)
+                vr = "UN"
+            if vr in BULK:
                 self._header_limit += length
                 append(new(RawElement, (tag, vr, None, start, length)))
             elif vr == "SQ":
-                if explicit and code == b"UN":
-                    append(self._sequence_in_un(tag, start, stop, depth))
-                else:
-                    items, _end = self._items(start, stop, encoding, depth + 1, False)
-                    append(new(RawElement, (tag, vr, items, start, length)))
+                in_un = explicit and code == b"UN"
+                append(self._sequence(tag, start, stop, IMPLICIT if in_un else encoding, depth, in_un))
+            elif length > MAX_VALUE:
+                self._header_limit += length
+                append(RawElement(tag, vr, LargeValue(data=data, offset=start, length=length), start, length))
             else:
                 value = data[start:stop]
                 append(new(RawElement, (tag, vr, bytes(value) if copies else value, start, length)))
                 if tag == PIXEL_REPRESENTATION:
                     self._signed = value[:2] in (b"\1\0", b"\0\1")
             if stop > self._header_limit:
-                _refuse(position, f"the header exceeds {MAX_HEADER} bytes")
+                raise _limit(position, f"the header needs more than {MAX_HEADER} bytes of memory")
             position = stop
         else:
-            _refuse(position, f"there are more than {MAX_ELEMENTS} elements")
-        if position != end and not (depth == 0 and self._only_zeros(position, end)):
+            raise _limit(position, f"there are more than {MAX_ELEMENTS} elements outside of long sequences")
+        if position != end and (delimited or not self._only_zeros(position, end)):
             _refuse(position, "the dataset ends within an element")
         return tuple(elements), end
 
-    def _long_form(
-        self, position: int, end: int, code: bytes, short_length: int, encoding: Encoding
-    ) -> tuple[str, int, int]:
-        """Return VR, value offset and value length of an element whose VR does not have the short form.
+    def _without_short_form(
+        self, position: int, end: int, encoding: Encoding, depth: int
+    ) -> tuple[str | None, int, int]:
+        """Return VR, value offset and value length of an element of an explicit dataset.
 
-        An unknown VR becomes UN. It has the long form if its reserved bytes are zero: all new VRs have that form.
+        Its VR is a VR that has the long form, an unknown VR, or no VR at all.
         """
-        if code not in LONG_FORM and short_length:
-            return "UN", position + 8, short_length
-        if position + 12 > end:
+        group, number, code, short_length = encoding.header.unpack_from(self._data, position)
+        tag = group << 16 | number
+        if code in LONG_FORM and not short_length and position + 12 <= end:
+            (length,) = encoding.number.unpack_from(self._data, position + 8)
+            if length == UNDEFINED or position + 12 + length <= end:
+                vr = LONG_FORM[code]
+                if vr == "UN" and length != UNDEFINED and encoding.little:
+                    # A device that did not know the VR wrote UN, in Implicit VR Little Endian (PS3.5 §6.2.2).
+                    vr = implicit_vr(tag, length, signed=self._signed)
+                return vr, position + 12, length
+        if position + 12 > end and code in LONG_FORM and not short_length:
             _refuse(position, "the dataset ends within an element")
-        (length,) = encoding.number.unpack_from(self._data, position + 8)
-        return LONG_FORM.get(code, "UN"), position + 12, length
+        reading = best_reading(self._data, position, end, encoding, signed=self._signed)
+        if reading is None:
+            _refuse(position, f"the value of {tag_text(tag)} runs past the end of its dataset")
+        if reading.is_odd:
+            self._report(tag, ODD_HEADER, depth)
+        return reading.vr, reading.start, reading.length
 
     def _undefined(
         self, tag: int, vr: str, start: int, end: int, encoding: Encoding, depth: int
     ) -> tuple[RawElement, int]:
         """Return an element of undefined length, a sequence or fragments, and the position after its delimiter."""
-        if vr == "SQ" or vr == "UN":
-            # UN of undefined length is a sequence in Implicit VR Little Endian (PS3.5 §6.2.2).
-            inner = encoding if vr == "SQ" or not encoding.explicit else IMPLICIT
-            items, stop = self._items(start, end, inner, depth + 1, True)
-            if not encoding.little and inner is IMPLICIT:
-                return RawElement(tag, "UN", None, start, stop - start), stop
-            return RawElement(tag, "SQ", items, start, stop - start), stop
-        if vr not in BULK:
-            _refuse(start, f"the undefined length of {tag_text(tag)} does not suit VR {vr}")
-        fragments, stop = self._fragments(start, end, encoding)
-        return RawElement(tag, vr, fragments, start, stop - start), stop
-
-    def _sequence_in_un(self, tag: int, start: int, stop: int, depth: int) -> RawElement:
-        """Return the sequence that an element of VR UN holds, or the element itself if it does not hold one."""
+        if vr != "SQ" and vr != "UN":
+            if vr not in BULK:
+                _refuse(start, f"the undefined length of {tag_text(tag)} does not suit VR {vr}")
+            fragments, stop = self._fragments(start, end, encoding)
+            return RawElement(tag, vr, fragments, start, stop - start), stop
+        # UN of undefined length is a sequence in Implicit VR Little Endian (PS3.5 §6.2.2). Some devices write VRs in it.
+        inner = encoding if vr == "SQ" or not encoding.explicit else IMPLICIT
+        other = encoding if inner is not encoding else ENCODINGS[not encoding.explicit, encoding.little]
+        if inner is not encoding and begins_explicit(self._data, start, end, encoding):
+            inner, other = other, inner
+        known = len(self.oddities)
         try:
-            items, _end = self._items(start, stop, IMPLICIT, depth + 1, False)
+            items, stop = self._items(start, end, inner, depth + 1, True)
+        except LimitExceeded:
+            raise
         except InvalidInstance:
-            self._header_limit += stop - start
-            return RawElement(tag, "UN", None, start, stop - start)
-        return RawElement(tag, "SQ", items, start, stop - start)
+            if not self._retries:
+                raise
+            self._retries -= 1
+            self._forget(known)
+            inner = other
+            items, stop = self._items(start, end, inner, depth + 1, True)
+        if tag < self._first_tag or inner.little != encoding.little:
+            return RawElement(tag, "UN", None, start, stop - start), stop
+        return RawElement(tag, "SQ", items, start, stop - start), stop
+
+    def _sequence(self, tag: int, start: int, stop: int, encoding: Encoding, depth: int, in_un: bool) -> RawElement:
+        """Return a sequence of known length, or an element of VR UN if the value does not consist of items.
+
+        The items are read in the other form of VRs if they cannot be read in the one of the dataset. `in_un` means that
+        the element has VR UN in the file. The standard permits that it does not hold items.
+        """
+        known = len(self.oddities)
+        for inner in (encoding, ENCODINGS[not encoding.explicit, encoding.little]):
+            try:
+                items, _end = self._items(start, stop, inner, depth + 1, False)
+                return RawElement(tag, "SQ", items, start, stop - start)
+            except LimitExceeded:
+                raise
+            except InvalidInstance:
+                self._forget(known)
+                if not self._retries or bytes(self._data[start : start + 4]) not in _ITEMS:
+                    break
+                self._retries -= 1
+        self._header_limit += stop - start
+        if not in_un:
+            self._report(tag, ODD_SEQUENCE, depth)
+        return RawElement(tag, "UN", None, start, stop - start)
 
     def _items(
         self, position: int, end: int, encoding: Encoding, depth: int, delimited: bool
-    ) -> tuple[tuple[SequenceItem, ...], int]:
+    ) -> tuple[tuple[SequenceItem, ...] | LargeSequence, int]:
         """Return the items of a sequence and its end. A sequence that is not `delimited` ends at `end`."""
         if depth > MAX_DEPTH:
-            _refuse(position, f"sequences are nested deeper than {MAX_DEPTH}")
+            raise _limit(position, f"sequences are nested deeper than {MAX_DEPTH}")
+        begin = position
+        large = begin + LARGE if depth <= LARGE_DEPTH else end
         items: list[SequenceItem] = []
         for _ in self._remaining:
-            if position + 8 > end:
-                break
-            group, number, length = encoding.item.unpack_from(self._data, position)
-            tag = group << 16 | number
-            start = position + 8
-            if tag == SEQUENCE_END and (delimited or start == end):
-                return tuple(items), start
-            if tag == ITEM_END and delimited:
+            item, position = self._item(position, end, encoding, depth, delimited)
+            if item is None:
                 return tuple(items), position
-            if tag != ITEM:
-                _refuse(position, f"{tag_text(tag)} stands where an item should")
-            if length == UNDEFINED:
-                item, position = self._elements(start, end, encoding, depth, True)
-            else:
-                if start + length > end:
-                    _refuse(position, "an item runs past the end of its sequence")
-                item, position = self._elements(start, start + length, encoding, depth, False)
             items.append(item)
+            if position > large:
+                items.clear()
+                return self._large(begin, position, end, encoding, depth, delimited)
+        raise _limit(position, f"there are more than {MAX_ELEMENTS} elements outside of long sequences")
+
+    def _item(
+        self, position: int, end: int, encoding: Encoding, depth: int, delimited: bool
+    ) -> tuple[SequenceItem | None, int]:
+        """Return the item at `position` and the offset after it; None and the end if the sequence ends there."""
+        if position + 8 > end:
+            if position != end or (delimited and end == self._size):
+                _refuse(position, "the sequence is cut short")
+            return None, end
+        group, number, length = encoding.item.unpack_from(self._data, position)
+        tag = group << 16 | number
+        start = position + 8
+        if tag == SEQUENCE_END and (delimited or start == end):
+            return None, start
+        if tag == ITEM_END and delimited:
+            return None, position
+        if tag != ITEM:
+            if not delimited and self._only_zeros(position, end):
+                return None, end
+            _refuse(position, f"{tag_text(tag)} stands where an item should")
+        if length == UNDEFINED:
+            item, position = self._elements(start, end, encoding, depth, True)
+        elif start + length > end:
+            _refuse(position, "an item runs past the end of its sequence")
         else:
-            _refuse(position, f"there are more than {MAX_ELEMENTS} elements")
-        if position != end or (delimited and end == self._size):
-            _refuse(position, "the sequence is cut short")
-        return tuple(items), end
+            item, position = self._elements(start, start + length, encoding, depth, False)
+        return item, position
+
+    def _large(
+        self, begin: int, position: int, end: int, encoding: Encoding, depth: int, delimited: bool
+    ) -> tuple[LargeSequence, int]:
+        """Check the items from `position` on. Return all items from `begin` on as a `LargeSequence`, and their end."""
+        signed, limit = self._signed, self._header_limit
+        for _item, stop in self._each(position, end, encoding, depth, delimited):
+            position = stop
+        self._signed, self._header_limit = signed, limit + position - begin
+        return _Items(self._data, self._size, signed, (begin, end, encoding, depth, delimited)), position
+
+    def each_item(
+        self, begin: int, end: int, encoding: Encoding, depth: int, delimited: bool
+    ) -> Iterator[SequenceItem]:
+        """Yield the items of a sequence. Only one is in memory at a time."""
+        for item, _stop in self._each(begin, end, encoding, depth, delimited):
+            if item is not None:
+                yield item
+
+    def _each(
+        self, position: int, end: int, encoding: Encoding, depth: int, delimited: bool
+    ) -> Iterator[tuple[SequenceItem | None, int]]:
+        """Yield each item with the offset after it, then None with the end of the sequence.
+
+        Each item has the limits of a whole dataset, because the items are not kept.
+        """
+        outer = self._remaining
+        try:
+            item: SequenceItem | None = ()
+            while item is not None:
+                self._remaining = iter(range(MAX_ELEMENTS))
+                self._header_limit = position + MAX_HEADER
+                item, position = self._item(position, end, encoding, depth, delimited)
+                self._total -= MAX_ELEMENTS + 1 - length_hint(self._remaining)
+                if self._total < 0:
+                    raise _limit(position, f"there are more than {MAX_TOTAL} elements")
+                yield item, position
+        finally:
+            self._remaining = outer
 
     def _fragments(self, position: int, end: int, encoding: Encoding) -> tuple[Fragments, int]:
         """Return the fragments of encapsulated data and the position after its delimiter."""
         starts, sizes = array("Q"), array("I")
         unpack, data = encoding.item.unpack_from, self._data
         while True:
-            if position + 8 > end or next(self._remaining, None) is None:
-                _refuse(position, f"encapsulated data is cut short, or has more than {MAX_ELEMENTS} fragments")
+            if position + 8 > end:
+                _refuse(position, "encapsulated data is cut short")
+            if len(starts) > MAX_TOTAL:
+                raise _limit(position, f"encapsulated data has more than {MAX_TOTAL} fragments")
             group, number, length = unpack(data, position)
             tag = group << 16 | number
             position += 8
             if tag == SEQUENCE_END:
                 offset, length = (starts.pop(0), sizes.pop(0)) if starts else (position, 0)
-                self._header_limit += sum(sizes) + length
+                self._header_limit += sum(sizes) + length + 8 * len(starts)
                 return Fragments(table_offset=offset, table_length=length, starts=starts, sizes=sizes), position
             if tag != ITEM or length == UNDEFINED:
                 _refuse(position, f"{tag_text(tag)} stands where a fragment should")
@@ -239,13 +391,26 @@ class ElementReader:
 
     def _end_of_meta_element(self, position: int, end: int) -> int:
         """Return the offset at which an element of the file meta information ends."""
-        _group, _number, code, length = ENCODINGS[True, True].header.unpack_from(self._data, position)
+        encoding = ENCODINGS[True, True]
+        _group, _number, code, length = encoding.header.unpack_from(self._data, position)
         start = position + 8
         if code not in SHORT_FORM:
-            _vr, start, length = self._long_form(position, end, code, length, ENCODINGS[True, True])
+            reading = best_reading(self._data, position, end, encoding, signed=False)
+            start, length = (reading.start, reading.length) if reading else (start, end)
         if start + length > end:
             _refuse(position, "the file meta information is cut short")
         return int(start + length)
+
+    def _report(self, tag: int, rule: str, depth: int) -> None:
+        """Record an element that breaks a rule. One at the top level replaces one of the same tag in a sequence."""
+        known = self.oddities.get(tag)
+        if known is None or (known[1] and not depth):
+            self.oddities[tag] = (rule, depth > 0)
+
+    def _forget(self, number: int) -> None:
+        """Keep only the first oddities: the others come from a reading that was wrong."""
+        while len(self.oddities) > number:
+            self.oddities.popitem()
 
     def _only_zeros(self, position: int, end: int) -> bool:
         """Tell whether all bytes are zero. Reads them in chunks."""
@@ -253,6 +418,39 @@ class ElementReader:
             bytes(self._data[start : min(start + MAX_VALUE, end)]).strip(b"\0")
             for start in range(position, end, MAX_VALUE)
         )
+
+    def _is_padding(self, position: int, end: int) -> bool:
+        """Tell whether the bytes after the dataset repeat one byte of padding, or are the end of a line."""
+        rest = bytes(self._data[position : min(end, position + MAX_VALUE)])
+        if not any(not rest.strip(each) for each in (b"\0", b"\xff", b" ", b"\r\n")):
+            return False
+        return all(
+            bytes(self._data[start : min(start + MAX_VALUE, end)]) == rest[:1] * (min(start + MAX_VALUE, end) - start)
+            for start in range(position + MAX_VALUE, end, MAX_VALUE)
+        )
+
+
+class _Items:
+    """A `LargeSequence`: where its items are. It has no reference to the reader that found it."""
+
+    __slots__ = ("_data", "_place", "_signed", "_size")
+
+    def __init__(self, data: Buffer, size: int, signed: bool, place: tuple[int, int, Encoding, int, bool]) -> None:
+        self._data = data
+        self._size = size
+        self._signed = signed
+        self._place = place
+
+    def __iter__(self) -> Iterator[SequenceItem]:
+        return ElementReader(self._data, self._size, signed=self._signed).each_item(*self._place)
+
+
+_ITEMS: Final = (b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00")
+"""The tag of an item in little and in big endian."""
+
+
+def _limit(position: int, reason: str) -> LimitExceeded:
+    return LimitExceeded(f"The DICOM instance is invalid: {reason} (byte {position}).")
 
 
 def _refuse(position: int, reason: str) -> NoReturn:

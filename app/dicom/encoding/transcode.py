@@ -84,12 +84,14 @@ def _file_chunks(data: Buffer, part10: Part10) -> Iterator[bytes]:
 def _meta(data: Buffer, part10: Part10) -> bytes:
     """Return the file meta information with the new transfer syntax and the new group length."""
     group = b""
-    for element in part10.meta:
-        value = bytes(data[element.offset : element.offset + element.length])
-        if element.tag == TRANSFER_SYNTAX_UID:
-            value = EXPLICIT_LITTLE.encode()
-        if element.tag != META_GROUP_LENGTH:
-            group += _header(element.tag, element.vr, len(value) + len(value) % 2) + value + b"\0" * (len(value) % 2)
+    values = {
+        each.tag: (each.vr, bytes(data[each.offset : each.offset + each.length]))
+        for each in part10.meta
+        if each.tag != META_GROUP_LENGTH
+    }
+    values[TRANSFER_SYNTAX_UID] = ("UI", EXPLICIT_LITTLE.encode())
+    for tag, (vr, value) in sorted(values.items()):
+        group += _header(tag, vr, len(value) + len(value) % 2) + value + b"\0" * (len(value) % 2)
     return _header(META_GROUP_LENGTH, "UL", 4) + len(group).to_bytes(4, "little") + group
 
 
@@ -123,8 +125,8 @@ class _Writer:
         for element in elements:
             if not element.tag & 0xFFFF:
                 continue
-            if isinstance(element.value, tuple):
-                yield from self._sequence(element.tag, element.value)
+            if element.items is not None:
+                yield from self._sequence(element.tag, element.items)
             elif isinstance(element.value, Fragments):
                 yield from self._fragments(element, element.value)
             else:

@@ -15,6 +15,9 @@ RLE_LOSSLESS = "1.2.840.10008.1.2.5"
 JPEG_BASELINE = "1.2.840.10008.1.2.4.50"
 JPEG_2000_LOSSLESS = "1.2.840.10008.1.2.4.90"
 
+IMPLEMENTATION_CLASS_UID = "2.25.295775631924253984506838547359574651670"
+"""The UID of this program in the file meta information that it writes (PS3.10 §7.1)."""
+
 PADDING = " \0"
 
 _UID = re.compile(r"[0-9.]{0,63}[0-9] *")

@@ -1,25 +1,29 @@
 """The DICOM JSON model of a file's dataset, and the values that break their VR, in one pass (PS3.18 Annex F).
 
-Left out at every depth: bulk VRs (OB OD OF OL OV OW UN), values too long to load, group lengths. Text keeps trailing
-NULs and loses trailing spaces. DS, IS, SV and UV are numbers if they can be parsed, else strings. A float that JSON has
+Left out at every depth: bulk VRs (OB OD OF OL OV OW UN) and group lengths. Text keeps trailing NULs and loses trailing spaces. DS, IS, SV and UV are numbers if they can be parsed, else strings. A float that JSON has
 no number for is "NaN", "Infinity" or "-Infinity". Specific Character Set keeps its value, although JSON is UTF-8.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
+import orjson
+
 from app.dicom.encoding.charsets import DEFAULT, SPECIFIC_CHARACTER_SET, Charset, charset
-from app.dicom.encoding.elements import SequenceItem
+from app.dicom.encoding.elements import Fragments, RawElement, SequenceItem
 from app.dicom.encoding.part10 import Part10
 from app.dicom.encoding.vr import BULK, KEYS, keyword
-from app.dicom.json.dataset import JsonDataset, person_name
+from app.dicom.json.dataset import JsonDataset, JsonElement, person_name
+from app.dicom.json.large import LARGE_VALUE, TOO_LONG, LargeText, LargeWriter, is_large
 from app.dicom.json.values import convert, convert_cached
 from app.dicom.validation.instance_rules import ValueProblem
 from app.errors import InvalidInstance
 
-MAX_VALUES: Final = 1_000_000
-"""The largest number of values in one dataset, at all depths together."""
+MAX_VALUES: Final = 4_000_000
+"""The largest number of values in one dataset, at all depths together. Large elements do not count."""
 MAX_PROBLEMS: Final = 1000
 """The number of problems of one dataset that have a text. Further problems have only a tag."""
 CACHED_BYTES: Final = 64
@@ -27,28 +31,51 @@ CACHED_BYTES: Final = 64
 
 
 class Description(NamedTuple):
-    """The JSON model of a dataset, and the attributes that break their VR: one `ValueProblem` for each tag."""
+    """The JSON model of a dataset, and the attributes that break their VR: one `ValueProblem` for each tag.
+
+    `dataset` has no more than two values of a large element, and no items of a large sequence. `text` returns the JSON
+    text of the whole dataset.
+    """
 
     dataset: JsonDataset
     problems: tuple[ValueProblem, ...]
+    large: Mapping[str, tuple[int, int]] = MappingProxyType({})
+    large_text: LargeText | None = None
+
+    def text(self) -> Iterator[bytes]:
+        """Yield the JSON text of `dataset`, with the large elements whole. Elements removed from it are left out."""
+        large = self.large
+        if self.large_text is None or not large.keys() & self.dataset.keys():
+            yield orjson.dumps(self.dataset)
+            return
+        separator, run = b"{", {}
+        for key, element in self.dataset.items():
+            if key not in large:
+                run[key] = element
+                continue
+            if run:
+                yield separator + orjson.dumps(run)[1:-1]
+                separator, run = b",", {}
+            yield separator + f'"{key}":'.encode()
+            separator = b","
+            yield from self.large_text.chunks(*large[key])
+        yield (separator + orjson.dumps(run)[1:-1] if run else b"") + b"}"
 
 
 def describe(part10: Part10) -> Description:
     """Return the JSON model of a dataset and check each value at every depth against its VR.
 
-    Problems beyond `MAX_PROBLEMS` have no text. Raises `InvalidInstance` for more than `MAX_VALUES` values.
+    Elements whose inside could not be read are problems too. Problems beyond `MAX_PROBLEMS` have no text. Raises
+    `InvalidInstance` for more than `MAX_VALUES` values outside of large elements. `part10` must still have its file.
     """
     conversion = _Conversion(part10.little)
     dataset = conversion.dataset(part10.elements, DEFAULT, nested=False)
-    return Description(dataset, tuple(conversion.problems.values()))
-
-
-def dataset_json(part10: Part10, drop: frozenset[int] = frozenset()) -> JsonDataset:
-    """Return the JSON model of a dataset without the top-level attributes in `drop`."""
-    dataset = describe(part10).dataset
-    for tag in drop:
-        dataset.pop(f"{tag:08X}", None)
-    return dataset
+    for key in list(conversion.large):  # the last of repeated elements counts
+        if not is_large(part10.by_tag[int(key, 16)]):
+            del conversion.large[key]
+    for tag, (rule, nested) in part10.oddities.items():
+        conversion.report(tag, "UN", rule, nested)
+    return Description(dataset, tuple(conversion.problems.values()), conversion.large, conversion.large_text)
 
 
 def first_text(dataset: JsonDataset, tag: int) -> str | None:
@@ -62,21 +89,23 @@ def first_text(dataset: JsonDataset, tag: int) -> str | None:
 class _Conversion:
     """Converts one dataset with its sequences and collects the problems."""
 
-    __slots__ = ("_little", "_values_left", "problems")
+    __slots__ = ("_little", "_values_left", "large", "large_text", "problems")
 
     def __init__(self, little: bool) -> None:
         self._little = little
         self._values_left = MAX_VALUES
         self.problems: dict[int, ValueProblem] = {}
+        self.large: dict[str, tuple[int, int]] = {}
+        self.large_text: LargeText | None = None
 
     def dataset(self, elements: SequenceItem, text: Charset, *, nested: bool) -> JsonDataset:
         little, key_of, values_left = self._little, KEYS.get, self._values_left
         out: JsonDataset = {}
-        for tag, vr, value, _offset, _length in elements:
+        for tag, vr, value, offset, length in elements:
             if value is None or vr in BULK or not tag & 0xFFFF:
                 continue
             key = key_of(tag) or f"{tag:08X}"
-            if isinstance(value, bytes):
+            if isinstance(value, bytes) and (nested or len(value) <= LARGE_VALUE):
                 if tag == SPECIFIC_CHARACTER_SET:
                     text = charset(value)
                 read = convert_cached if len(value) <= CACHED_BYTES else convert
@@ -84,18 +113,40 @@ class _Conversion:
                 out[key] = entry
                 values_left -= count
                 if reason is not None:
-                    self._report(tag, vr, reason, nested)
+                    self.report(tag, vr, reason, nested)
             elif isinstance(value, tuple):
                 self._values_left = values_left - len(value)
                 items = [self.dataset(item, text, nested=True) for item in value]
                 out[key] = {"vr": "SQ", "Value": items} if items else {"vr": "SQ"}
                 values_left = self._values_left
+            elif isinstance(value, Fragments):
+                continue
+            elif nested:
+                self.report(tag, vr, TOO_LONG, nested)
+            else:
+                out[key] = self._large(RawElement(tag, vr, value, offset, length), key, text)
             if values_left < 0:
                 raise InvalidInstance(f"The DICOM instance is invalid: its header holds more than {MAX_VALUES} values.")
         self._values_left = values_left
         return out
 
-    def _report(self, tag: int, vr: str, text: str, nested: bool) -> None:
+    def _large(self, element: RawElement, key: str, text: Charset) -> JsonElement:
+        """Write a large element of the top level. Return it with its first two values at most."""
+        if self.large_text is None:
+            self.large_text = LargeText()
+        start = self.large_text.size
+        writer = LargeWriter(self._little, self._small, self.report)
+        shortened = writer.write(element, text, self.large_text, nested=False)
+        self.large[key] = (start, self.large_text.size)
+        return shortened
+
+    def _small(self, elements: SequenceItem, text: Charset) -> JsonDataset:
+        """Return the JSON model of the small elements in an item of a large sequence, which is not kept in memory."""
+        self._values_left = MAX_VALUES
+        return self.dataset(elements, text, nested=True)
+
+    def report(self, tag: int, vr: str, text: str, nested: bool) -> None:
+        """Record that an attribute breaks a rule. The first rule of each tag counts, at the top level before items."""
         known = self.problems.get(tag)
         if known is None or (known.nested and not nested):
             has_text = known.text != "" if known else len(self.problems) < MAX_PROBLEMS

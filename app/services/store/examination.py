@@ -10,14 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-import orjson
-
 from app.dicom.encoding.frames import FrameTable, frame_table
 from app.dicom.encoding.part10 import TRANSFER_SYNTAX_UID, Part10, parse
 from app.dicom.encoding.uids import IMPLICIT_LITTLE, PADDING, is_uid
 from app.dicom.encoding.vr import tag_text
 from app.dicom.json.dataset import JsonAttributes, JsonDataset, first_of
-from app.dicom.json.model import describe, first_text
+from app.dicom.json.model import Description, describe, first_text
 from app.dicom.query import query_tag_values
 from app.dicom.validation.attributes import INDEXED, UIDS, Attribute, ExtendedAttributes, Level
 from app.dicom.validation.instance_rules import REQUIRED, ValueProblem, check_indexed, check_required
@@ -30,6 +28,9 @@ _SOP_CLASS: Final = 0x00080016
 _STUDY: Final = 0x0020000D
 _SERIES: Final = 0x0020000E
 _INSTANCE: Final = 0x00080018
+_META_SOP_CLASS: Final = 0x00020002
+_META_INSTANCE: Final = 0x00020003
+_IDENTIFYING: Final = frozenset({_SOP_CLASS, _INSTANCE, _META_SOP_CLASS, _META_INSTANCE})
 _NEVER_DROPPED: Final = frozenset(UIDS.values())
 """Attributes that stay in metadata and index although there is a warning about them."""
 
@@ -71,9 +72,10 @@ def examine(
     """
     try:
         part10 = parse(data)
+        description = describe(part10)
+        dataset, problems = description.dataset, description.problems
         if not is_uid(part10.transfer_syntax.uid):
-            return _refused(describe(part10).dataset, [_comment(TRANSFER_SYNTAX_UID, _NO_UID)])
-        dataset, problems = describe(part10)
+            return _refused(dataset, [_comment(TRANSFER_SYNTAX_UID, _NO_UID)])
         required = check_required(part10, lenient=not policy.strict)
         faults = list(required.failures) or _faults(part10, dataset, problems, policy, extended, full=full)
         if faults:
@@ -82,9 +84,9 @@ def examine(
         if study is not None and _uid(dataset, _STUDY).lower() != study.rstrip().lower():
             return _refused(dataset, [_comment(_STUDY, _WRONG_STUDY)])
         warnings = {} if policy.strict else {each.tag: each for each in (*required.warnings, *problems)}
-        return _examined(data, part10, dataset, list(warnings.values()), policy, extended)
-    except InvalidInstance:
-        return FailedInstance(reason=INVALID)
+        return _examined(data, part10, description, list(warnings.values()), policy, extended)
+    except InvalidInstance as error:
+        return _unreadable(error)
 
 
 def _faults(
@@ -114,15 +116,34 @@ def _refused(dataset: JsonDataset, comments: Sequence[str]) -> FailedInstance:
     )
 
 
+def _unreadable(error: InvalidInstance) -> FailedInstance:
+    """Return the refusal of a file that cannot be read. Its UIDs are given if they precede the place of the error.
+
+    The UIDs of the dataset count. Those of the file meta information stand in for them.
+    """
+    texts = {
+        each.tag: each.value.decode("latin-1").strip(PADDING)
+        for each in error.elements
+        if isinstance(each.value, bytes) and each.tag in _IDENTIFYING
+    }
+    return FailedInstance(
+        reason=INVALID,
+        sop_class=texts.get(_SOP_CLASS) or texts.get(_META_SOP_CLASS) or None,
+        instance=texts.get(_INSTANCE) or texts.get(_META_INSTANCE) or None,
+        comments=(str(error),),
+    )
+
+
 def _examined(
     data: bytes | mmap.mmap,
     part10: Part10,
-    dataset: JsonDataset,
+    description: Description,
     warnings: Sequence[ValueProblem],
     policy: Policy,
     extended: ExtendedAttributes,
 ) -> ExaminedInstance:
-    """Return what is stored of an instance. Attributes with a warning are removed from `dataset` first."""
+    """Return what is stored of an instance. Attributes with a warning are removed from its dataset first."""
+    dataset = description.dataset
     sop_class = first_text(dataset, _SOP_CLASS) or ""
     for each in warnings:
         if not each.nested and f"{each.tag:08X}" not in _NEVER_DROPPED:
@@ -140,7 +161,9 @@ def _examined(
             for level in Level
         },
         tags=frozenset(each.key for level in extended.values() for each in level),
-        metadata=documents.pack(orjson.dumps(dataset)),
+        metadata=documents.pack_chunks(description.text())
+        if description.large
+        else documents.pack(b"".join(description.text())),
         frames=table.pack() if table and table.frames and not native else b"",
         native=native,
         warning=_warning(part10, bool(warnings)),

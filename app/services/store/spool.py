@@ -11,14 +11,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, BinaryIO, Final, Protocol
 
+from app.dicom.encoding.headerless import MAGIC, NEEDED, PREAMBLE, missing_start
 from app.errors import StorageUnavailable, TooLarge
 
 MEMORY_BYTES: Final = 1024 * 1024
 """Bodies up to this size stay in memory."""
 
 _CHUNK: Final = 1024 * 1024
-_PREAMBLE: Final = 128
-_MAGIC: Final = b"DICM"
+_HEAD: Final = 64 * 1024
+"""Bytes at the start of a file without file meta information, in which its UIDs are looked for."""
 
 
 class Readable(Protocol):
@@ -31,7 +32,7 @@ class Spooled:
     """One received body: a random-access `buffer` for the parser, `stream()` for the blob store.
 
     The 128-byte preamble of a DICOM file is set to zeros, because PS3.10 §7.1 lets it hold anything, even a program.
-    Nothing else is changed. The temporary file has no name, so it ends with the process that made it.
+    A file without it gets one, and file meta information if that is missing too. Nothing else is changed. The temporary file has no name, so it ends with the process that made it.
     """
 
     def __init__(self, buffer: bytes | mmap.mmap, file: IO[bytes] | None) -> None:
@@ -120,16 +121,23 @@ def _storage_errors() -> Iterator[None]:
 
 
 def _without_preamble(body: Readable) -> Iterator[bytes]:
-    """Yield the chunks of a body. If it is a DICOM file, its preamble is set to zeros."""
-    head = b""
-    while len(head) < _PREAMBLE + len(_MAGIC):
-        chunk = body.read(_CHUNK)
-        if not chunk:
-            break
-        head = head + chunk if head else chunk
-    if head[_PREAMBLE : _PREAMBLE + len(_MAGIC)] == _MAGIC and any(head[:_PREAMBLE]):
-        head = bytes(_PREAMBLE) + head[_PREAMBLE:]
+    """Yield the chunks of a body. If it is a DICOM file, its preamble is set to zeros, or added if there is none."""
+    head = _read(body, b"", NEEDED)
+    if head[len(PREAMBLE) : NEEDED] != MAGIC:
+        head = _read(body, head, _HEAD)
+        start = missing_start(head)
+        if start:
+            yield start
+    elif any(head[: len(PREAMBLE)]):
+        head = PREAMBLE + head[len(PREAMBLE) :]
     if head:
         yield head
     while chunk := body.read(_CHUNK):
         yield chunk
+
+
+def _read(body: Readable, head: bytes, size: int) -> bytes:
+    """Return `head` with more bytes of the body, at least `size` bytes if the body has as many."""
+    while len(head) < size and (chunk := body.read(_CHUNK)):
+        head = head + chunk if head else chunk
+    return head

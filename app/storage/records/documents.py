@@ -6,6 +6,7 @@ reading more bytes. A compressed document that is too large for an item lies in 
 
 from __future__ import annotations
 
+import io
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
@@ -47,10 +48,27 @@ def pack(document: bytes) -> bytes:
     return packed
 
 
+def pack_chunks(chunks: Iterable[bytes]) -> bytes:
+    """Compress a document that comes in chunks. Only the compressed document is in memory. Raises as `pack` does."""
+    compressor = zstandard.ZstdCompressor(level=_LEVEL)
+    size = 0
+    packed = io.BytesIO()
+    with compressor.stream_writer(packed, closefd=False) as stream:
+        for chunk in chunks:
+            size += len(chunk)
+            if size > MAX_DOCUMENT_BYTES:
+                raise InvalidInstance(f"The metadata of the instance exceeds {MAX_DOCUMENT_BYTES} bytes.")
+            stream.write(chunk)
+    return packed.getvalue()
+
+
 def unpack(packed: bytes) -> bytes:
     """Return the document that `pack` compressed."""
     if not hasattr(_local, "decompressor"):
         _local.decompressor = zstandard.ZstdDecompressor()
+    if zstandard.frame_content_size(packed) < 0:  # packed in chunks: the frame does not state its size
+        chunked: bytes = zstandard.ZstdDecompressor().decompressobj().decompress(packed)
+        return chunked
     document: bytes = _local.decompressor.decompress(packed, max_output_size=MAX_DOCUMENT_BYTES)
     return document
 

@@ -16,7 +16,6 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
 from app.dicom.editing.rewrite import (
-    IMPLEMENTATION_CLASS_UID,
     IMPLEMENTATION_VERSION_NAME,
     NewValue,
     RewrittenFile,
@@ -25,6 +24,7 @@ from app.dicom.editing.rewrite import (
 from app.dicom.encoding.elements import Buffer
 from app.dicom.encoding.frames import FrameTable, frame_table
 from app.dicom.encoding.part10 import inflated, parse
+from app.dicom.encoding.uids import IMPLEMENTATION_CLASS_UID
 from app.dicom.json.model import describe
 from app.errors import InvalidInstance
 from tests.support import instances

@@ -8,16 +8,20 @@ from typing import Any
 import orjson
 import pytest
 
-from app.dicom.encoding.part10 import parse
+from app.dicom.encoding.part10 import Part10, parse
 from app.dicom.encoding.vr import BULK
 from app.dicom.json import model
-from app.dicom.json.dataset import person_name
-from app.dicom.json.model import dataset_json, describe, first_text
+from app.dicom.json.dataset import JsonDataset, person_name
+from app.dicom.json.model import describe, first_text
 from app.errors import InvalidInstance
 from tests.support import instances
 from tests.support.raw_elements import IMPLICIT, element, implicit, item, part10
 
 CHARSET = 0x00080005
+
+
+def dataset_json(part10: Part10) -> JsonDataset:
+    return describe(part10).dataset
 
 
 def entry(tag: int, vr: str, value: bytes) -> dict[str, Any]:
@@ -97,12 +101,6 @@ def test_file_meta_information_is_not_part_of_it() -> None:
 def test_private_attributes_of_implicit_files_are_left_out() -> None:
     data = part10(implicit(0x00090010, b"ACME") + implicit(0x00091001, b"xx") + implicit(0x00100020, b"P1"), IMPLICIT)
     assert set(dataset_json(parse(data))) == {"00090010", "00100020"}
-
-
-def test_attributes_are_dropped_from_the_top_level_only() -> None:
-    patient = element(0x00100020, "LO", b"P1")
-    found = dataset_json(parse(part10(patient + element(0x00081140, "SQ", item(patient)))), frozenset({0x00100020}))
-    assert found == {"00081140": {"vr": "SQ", "Value": [{"00100020": {"vr": "LO", "Value": ["P1"]}}]}}
 
 
 @pytest.mark.parametrize(

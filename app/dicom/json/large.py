@@ -1,0 +1,168 @@
+"""Writes elements that are too large for memory as DICOM JSON, piece by piece (PS3.18 §F.2).
+
+The text goes into a temporary file beyond 1 MiB. Only one item of a sequence, or one piece of a value, is in memory.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+import orjson
+
+from app.dicom.encoding.charsets import SPECIFIC_CHARACTER_SET, Charset, charset
+from app.dicom.encoding.elements import LargeSequence, LargeValue, RawElement, SequenceItem
+from app.dicom.encoding.vr import BULK, WORD_SIZE
+from app.dicom.json.dataset import JsonDataset, JsonElement
+from app.dicom.json.values import convert
+
+LARGE_VALUE: Final = 1 << 16
+"""Bytes. The values of a longer element are not kept in memory."""
+PIECE: Final = 1 << 18
+"""Bytes of a very long value that are converted at once; a multiple of every word size."""
+MAX_TEXT: Final = 16 << 20
+"""The largest size of a text that cannot be converted in pieces, in bytes."""
+TOO_LONG: Final = f"value exceeds {MAX_TEXT} bytes and is not in the metadata"
+
+_MEMORY: Final = 1 << 20
+_CHUNK: Final = 1 << 18
+_IN_PIECES: Final = frozenset({"AE", "AS", "CS", "DA", "DS", "DT", "IS", "TM", "UI"}) | WORD_SIZE.keys()
+"""VRs of several values whose bytes have no character set, so that they can be split."""
+
+Report = Callable[[int, str, str, bool], None]
+"""Records a broken rule: tag, VR, text, and whether the element lies within a sequence."""
+Small = Callable[[SequenceItem, Charset], JsonDataset]
+"""Returns the dataset of elements of a sequence that are all small."""
+
+
+class LargeText:
+    """The JSON texts of the large elements of one dataset, one after another. `size` is in bytes."""
+
+    __slots__ = ("_file", "size")
+
+    def __init__(self) -> None:
+        self._file: Any = tempfile.SpooledTemporaryFile(max_size=_MEMORY)  # noqa: SIM115  # it ends with its owner
+        self.size = 0
+
+    def write(self, text: bytes) -> None:
+        """Append a piece of text."""
+        self._file.write(text)
+        self.size += len(text)
+
+    def chunks(self, start: int, stop: int) -> Iterator[bytes]:
+        """Yield the text from one offset to another."""
+        self._file.seek(start)
+        while start < stop:
+            chunk = self._file.read(min(_CHUNK, stop - start))
+            start += len(chunk)
+            yield chunk
+
+
+def is_large(element: RawElement) -> bool:
+    """Tell whether an element is too large to be an object in memory."""
+    value = element.value
+    if isinstance(value, bytes):
+        return len(value) > LARGE_VALUE
+    return isinstance(value, LargeValue) or (element.items is not None and not isinstance(value, tuple))
+
+
+class LargeWriter:
+    """Writes large elements. `small` converts the small elements of their items, `report` records broken rules."""
+
+    def __init__(self, little: bool, small: Small, report: Report) -> None:
+        self._little = little
+        self._small = small
+        self._report = report
+
+    def write(self, element: RawElement, text: Charset, out: LargeText, *, nested: bool) -> JsonElement:
+        """Write a large element. Return it with its first two values at most."""
+        items = element.items
+        if items is None:
+            return self._value(element, text, out, nested)
+        self._sequence(items, text, out)
+        return {"vr": "SQ"}
+
+    def _sequence(self, items: LargeSequence | tuple[SequenceItem, ...], text: Charset, out: LargeText) -> None:
+        separator = b'{"vr":"SQ","Value":['
+        for item in items:
+            out.write(separator)
+            self._item(item, text, out)
+            separator = b","
+        out.write(b"]}")
+
+    def _item(self, item: SequenceItem, text: Charset, out: LargeText) -> None:
+        large = [each for each in item if is_large(each) and each.vr not in BULK]
+        if not large:
+            out.write(orjson.dumps(self._small(item, text)))
+            return
+        separator, run = b"{", []
+        for element in item:
+            if element.tag == SPECIFIC_CHARACTER_SET and isinstance(element.value, bytes):
+                text = charset(element.value)
+            if element not in large:
+                run.append(element)
+                continue
+            separator = self._run(run, text, out, separator)
+            run = []
+            out.write(separator + f'"{element.tag:08X}":'.encode())
+            separator = b","
+            self.write(element, text, out, nested=True)
+        self._run(run, text, out, separator)
+        out.write(b"}")
+
+    def _run(self, elements: list[RawElement], text: Charset, out: LargeText, separator: bytes) -> bytes:
+        """Write small elements that follow each other. Return the separator of the next element."""
+        members = orjson.dumps(self._small(tuple(elements), text))[1:-1]
+        if not members:
+            return separator
+        out.write(separator + members)
+        return b","
+
+    def _value(self, element: RawElement, text: Charset, out: LargeText, nested: bool) -> JsonElement:
+        tag, vr = element.tag, element.vr
+        first: JsonElement | None = None
+        fault = None
+        separator = b""
+        for piece in self._pieces(element):
+            converted, _count, reason = convert(vr, piece, text, self._little)
+            fault = fault or reason
+            values = converted.get("Value", [])
+            if first is None:
+                first = {"vr": vr, "Value": values[:2]} if values else {"vr": vr}
+                out.write(f'{{"vr":"{vr}","Value":['.encode())
+            if values:
+                out.write(separator + orjson.dumps(values)[1:-1])
+                separator = b","
+        if first is None:
+            self._report(tag, vr, TOO_LONG, nested)
+            out.write(f'{{"vr":"{vr}"}}'.encode())
+            return {"vr": vr}
+        out.write(b"]}")
+        if fault is not None:
+            self._report(tag, vr, fault, nested)
+        return first
+
+    def _pieces(self, element: RawElement) -> Iterator[bytes]:
+        """Yield the bytes of a value in pieces that can be converted alone; none if it is too long for that."""
+        value = element.value
+        if isinstance(value, bytes):
+            yield value
+        elif isinstance(value, LargeValue) and element.vr in _IN_PIECES:
+            yield from _split(value, at_words=element.vr in WORD_SIZE)
+        elif isinstance(value, LargeValue) and value.length <= MAX_TEXT:
+            yield value.read(0, value.length)
+
+
+def _split(value: LargeValue, *, at_words: bool) -> Iterator[bytes]:
+    """Yield a long value in pieces, cut between words or at backslashes."""
+    position = 0
+    while position < value.length:
+        piece = value.read(position, position + PIECE)
+        stop = position + len(piece)
+        cut = -1 if at_words or stop >= value.length else piece.rfind(b"\\")
+        if cut >= 0:
+            piece = piece[:cut]
+            stop = position + cut + 1
+        position = stop
+        yield piece
