@@ -56,7 +56,7 @@ class Call:
     keys: tuple[str, ...]
     stage: Stage
     units: int = 1
-    """1 for each key of a read, for a query, count or `add`, and for each started KB of a write. Transactions double it."""
+    """Each key of a read, a query, a count and an `add` is 1. Each started KB of a write is 1, in a transaction 2."""
 
     def __str__(self) -> str:
         """Return what a hook gets: `table.write` before the call, `table.write done` after it."""
