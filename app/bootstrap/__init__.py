@@ -102,7 +102,9 @@ def build_services(settings: Settings, engine: Engine, *, listening: float = 0) 
         ),
         delete=archive.removal.delete,
         bulk_update=BulkUpdate(operations, queue),
-        change_feed=ChangeFeed(archive.feed, instances, documents),
+        change_feed=ChangeFeed(
+            archive.feed, instances, documents, file_path=engine.file_path if settings.feed_file_path else None
+        ),
         export=Export(
             operations=operations,
             queue=queue,

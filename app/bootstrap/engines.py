@@ -25,6 +25,8 @@ class Engine:
     """What opens a destination of an export, by the type of destination that a request names."""
     record_layout: Callable[[int], None] = lambda _: None
     """Writes the layout version to a second place outside of the table, if the engine has one."""
+    file_path: Callable[[str], str] = lambda key: key
+    """Returns where an operator finds a blob: its key in the bucket, or its path below the data folder."""
 
 
 def build_engine(settings: Settings) -> Engine:
@@ -82,6 +84,7 @@ def _embedded(settings: Settings) -> Engine:
         queue=TableQueue(table),
         openers=openers,
         record_layout=partial(layout_file.write, settings.data_dir),
+        file_path=lambda key: str(blobs.path(key).relative_to(settings.data_dir)),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import NamedTuple
 
@@ -20,6 +20,8 @@ class FeedEntryView(NamedTuple):
     """One change. `state` is Current, Replaced or Deleted.
 
     `metadata` is the DICOM JSON of the instance's current version, None if it is not wanted or there is none.
+    `file_path` is where an operator finds the file of that version. It is None for a deletion, for an instance that is
+    deleted, and where paths are not wanted.
     """
 
     sequence: int
@@ -31,18 +33,23 @@ class FeedEntryView(NamedTuple):
     timestamp: str
     state: str
     metadata: bytes | None
+    file_path: str | None
 
 
 class ChangeFeed:
     """Reads the feed by sequence (v1) or by time (v2).
 
-    A page is an iterator that reads one metadata document at a time. A lost document raises `LostData`.
+    A page is an iterator that reads one metadata document at a time. A lost document raises `LostData`. `file_path`
+    returns the path of a blob; None keeps paths out of the feed.
     """
 
-    def __init__(self, log: FeedLog, instances: Instances, documents: Documents) -> None:
+    def __init__(
+        self, log: FeedLog, instances: Instances, documents: Documents, *, file_path: Callable[[str], str] | None
+    ) -> None:
         self._log = log
         self._instances = instances
         self._documents = documents
+        self._file_path = file_path
 
     def by_sequence(self, offset: int, limit: int, metadata: bool) -> Iterator[FeedEntryView]:
         """Return the entries with a sequence in (offset, offset + limit]."""
@@ -78,6 +85,7 @@ class ChangeFeed:
                 timestamp=entry.timestamp,
                 state=_state(entry, row),
                 metadata=document,
+                file_path=self._file_path(row.blob) if self._file_path and row and entry.action != "Delete" else None,
             )
 
     def _current_rows(self, entries: Sequence[FeedEntry]) -> Mapping[_Uids, InstanceRow]:

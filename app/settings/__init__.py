@@ -15,6 +15,7 @@ from typing import Any, Final
 from marshmallow import EXCLUDE, Schema, ValidationError
 
 from app.errors import ConfigurationError
+from app.settings.change_feed import ChangeFeedSettings
 from app.settings.cors import CorsSettings
 from app.settings.declaration import PREFIX, SettingsGroup, variable
 from app.settings.engine import EngineSettings
@@ -32,6 +33,7 @@ __all__ = ["Settings", "settings_table", "variable"]
 class Settings(
     MonitoringSettings,
     CorsSettings,
+    ChangeFeedSettings,
     ExportSettings,
     OperationSettings,
     StoreSettings,

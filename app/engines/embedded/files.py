@@ -52,7 +52,7 @@ class FileBlobs:
 
     def put(self, key: str, body: BinaryIO) -> int:
         """Store the rest of `body` and return its size in bytes. The file and its directories are on disk then."""
-        target = self._path(key)
+        target = self.path(key)
         written = incoming = self._incoming / secrets.token_hex(16)
         try:
             with _translated():
@@ -74,7 +74,7 @@ class FileBlobs:
         """Return an unbuffered file at `start`. Its reads end after `length` bytes; reads through `fileno` do not."""
         if start < 0 or (length is not None and length < 0):
             raise ValueError(f"A range cannot start at {start} with length {length}.")
-        path = self._path(key)
+        path = self.path(key)
         with _translated():
             try:
                 file = io.FileIO(path) if length is None else _FileRange(path, start + length)
@@ -88,14 +88,15 @@ class FileBlobs:
         touched: set[Path] = set()
         with _translated():
             for key in keys:
-                path = self._path(key)
+                path = self.path(key)
                 with suppress(FileNotFoundError, NotADirectoryError):
                     path.unlink()
                     touched.add(path.parent)
             for directory in touched:
                 self._prune(directory)
 
-    def _path(self, key: str) -> Path:
+    def path(self, key: str) -> Path:
+        """Return the path of the file of a key, which need not exist. Raises `ValueError` for a key that is invalid."""
         segments = key.split("/")
         folders, name = segments[:-2], _SEPARATOR.join(["", *segments][-2:])
         if not set(segments).isdisjoint(("", ".", "..")) or not set(key).isdisjoint(("\\", "\0", _SEPARATOR)):

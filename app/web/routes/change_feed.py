@@ -81,6 +81,8 @@ def _entry(entry: FeedEntryView) -> dict[str, Any]:
         "timestamp": entry.timestamp,
         "state": entry.state,
     }
+    if entry.file_path is not None:
+        members["filePath"] = entry.file_path
     if entry.metadata is not None:
         members["metadata"] = orjson.Fragment(entry.metadata)
     return members

@@ -16,6 +16,7 @@ from app.storage.table import clock
 LARGEST: Final = 2**63 - 1
 LARGEST_OFFSET: Final = 2**31 - 1
 
+_RFC_1123: Final = "%a, %d %b %Y %H:%M:%S GMT"
 _SEVENTH_DIGIT: Final = re.compile(r"[.,][0-9]{6}([0-9])")
 
 
@@ -46,23 +47,34 @@ class BooleanParameter(fields.Field[bool]):
 
 
 class TimeParameter(fields.Field[str]):
-    """An ISO 8601 date and time with a zone or an offset.
+    """An ISO 8601 date and time with a zone or an offset, or a date as in HTTP headers (RFC 1123 §5.2.14).
 
-    The value is the text in which times are stored (`storage/table/clock.py`), and "" if the parameter is absent.
+    The value is the text in which times are stored (`storage/table/clock.py`), and "" if the parameter is absent or
+    empty.
     """
 
     def __init__(self, name: str) -> None:
         super().__init__(data_key=name, load_default="")
 
     def _deserialize(self, value: str, attr: str | None, data: Any, **kwargs: Any) -> str:
+        if not value.strip():
+            return ""
         try:
-            time = datetime.fromisoformat(value.strip().upper())
+            time = _moment(value.strip())
             if time.tzinfo is not None:
                 seventh_digit = _SEVENTH_DIGIT.search(value)
                 return clock.format_utc(time.astimezone(UTC), seventh_digit[1] if seventh_digit else "0")
         except (ValueError, OverflowError):
             raise ValidationError(f"The value '{value}' is not valid for {self.data_key}.") from None
         raise ValidationError("Date and time value must specify a time zone.")
+
+
+def _moment(text: str) -> datetime:
+    """Return the time. One without a zone has no tzinfo. Raises `ValueError` for other text."""
+    try:
+        return datetime.strptime(text, _RFC_1123).replace(tzinfo=UTC)
+    except ValueError:
+        return datetime.fromisoformat(text.upper())
 
 
 class LatestParameters(Schema):
