@@ -35,7 +35,7 @@ _UIDS: Final = {
 def dispatch(route: Route, version: ApiVersion, values: dict[str, Any]) -> Response:
     """Answer a request whose path and method matched the route. `values` are the path parameters.
 
-    The order of the steps is: feature switched on, UIDs of the path, Accept, Content-Type, partition, query
+    The order of the steps is: feature switched on, Accept, UIDs of the path, Content-Type, partition, query
     parameters, body, handler (conformance §2.5). A route that creates its partition reads query and body first, so that
     a request with a fault in them creates nothing.
     """
@@ -44,13 +44,14 @@ def dispatch(route: Route, version: ApiVersion, values: dict[str, Any]) -> Respo
     if route.check_enabled:
         route.check_enabled(settings)
     partition_name = values.pop("partition", None)
+    if route.requires_json:
+        require_json(request.headers.get("Accept"))
+    offers = acceptable_offers(route.representations, request.headers.get("Accept")) if route.representations else ()
     for name in values.keys() & _UIDS.keys():
         values[name] = clean_uid(values[name], _UIDS[name])
     arguments = {**values, **route.arguments}
-    if route.requires_json:
-        require_json(request.headers.get("Accept"))
-    if route.representations:
-        arguments["offers"] = acceptable_offers(route.representations, request.headers.get("Accept"))
+    if offers:
+        arguments["offers"] = offers
     read_body = route.body.open(request, settings) if route.body else None
     if route.creates_partition:
         arguments |= _input(route, read_body)

@@ -6,12 +6,14 @@ An entry that it cannot produce does no harm to the other entries.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
+from app.dicom.encoding.uids import is_uid
 from app.errors import NotAcceptable
+from app.web.frame_media_types import FRAME_MEDIA_TYPES
 from app.web.media import AcceptEntry, accept_entries
 
 AS_STORED: Final = "*"
@@ -24,22 +26,16 @@ JP2: Final = "image/jp2"
 JPEG: Final = "image/jpeg"
 PNG: Final = "image/png"
 
+UNACCEPTABLE: Final = "The request headers are not acceptable"
+
 _ANYTHING: Final = "*/*"
 _RELATED: Final = "multipart/related"
 _CACHED_HEADERS: Final = 256
 """Clients send few different headers, and reading one takes longer than everything else about it."""
 
+_NONE: Final = frozenset[str]()
+
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Offer:
-    """One way to answer. `transfer_syntax` is a UID or `*` (as stored). `stated`: the caller named it."""
-
-    multipart: bool
-    media_type: str
-    transfer_syntax: str
-    stated: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,58 +43,117 @@ class Representation:
     """One row of the tables of conformance §4.2.
 
     An entry of the Accept header that matches `accepts`, within multipart/related or not, gets an answer in
-    `media_type`, in multipart/related or not. The first of `transfer_syntaxes` applies if the entry names none.
+    `media_type`, in multipart/related or not.
     """
 
     accepts: str
     accepts_multipart: bool
     media_type: str
     multipart: bool
-    transfer_syntaxes: tuple[str, ...]
+    default: str
+    """The transfer syntax, or `*`, of an entry that names none."""
+    targets: frozenset[str]
+    """The transfer syntaxes that what is stored in another one is transcoded to, if a codec can do it."""
+    stored: frozenset[str] | None
+    """The stored transfer syntaxes that this media type can carry unchanged. None: every one."""
 
 
-def _single(media_type: str, *transfer_syntaxes: str, accepts: str = "") -> Representation:
-    return Representation(
-        accepts=accepts or media_type,
-        accepts_multipart=False,
-        media_type=media_type,
-        multipart=False,
-        transfer_syntaxes=transfer_syntaxes,
-    )
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """One way to answer. `transfer_syntax` is a UID or `*` (as stored). `stated`: the caller named it."""
+
+    representation: Representation
+    transfer_syntax: str
+    stated: bool
+
+    @property
+    def multipart(self) -> bool:
+        return self.representation.multipart
+
+    @property
+    def media_type(self) -> str:
+        return self.representation.media_type
+
+    @property
+    def is_target(self) -> bool:
+        """Whether what is stored in another transfer syntax may be transcoded for this offer."""
+        return self.transfer_syntax in self.representation.targets
+
+    def admits_stored(self, syntax: str) -> bool:
+        """Return whether a file or a frame that is stored in `syntax` answers the offer unchanged.
+
+        A media type of compressed frames without a transfer syntax admits every syntax of the media type.
+        """
+        carried = self.representation.stored
+        if carried is not None and syntax not in carried:
+            return False
+        return self.transfer_syntax in (AS_STORED, syntax) or (carried is not None and not self.stated)
 
 
-def _parts(
-    media_type: str, *transfer_syntaxes: str, accepts: str = "", accepts_multipart: bool = True
+def _row(
+    media_type: str,
+    default: str,
+    *,
+    multipart: bool = False,
+    accepts: str | None = None,
+    accepts_multipart: bool | None = None,
+    targets: frozenset[str] = _NONE,
+    stored: frozenset[str] | None = None,
 ) -> Representation:
+    """Return the row that accepts what it answers, unless `accepts` or `accepts_multipart` says otherwise."""
     return Representation(
-        accepts=accepts or media_type,
-        accepts_multipart=accepts_multipart,
+        accepts=accepts or media_type.lower(),
+        accepts_multipart=multipart if accepts_multipart is None else accepts_multipart,
         media_type=media_type,
-        multipart=True,
-        transfer_syntaxes=transfer_syntaxes,
+        multipart=multipart,
+        default=default,
+        targets=targets,
+        stored=stored,
     )
+
+
+def _files(default: str, **properties: Any) -> Representation:
+    return _row(DICOM, default, targets=frozenset({EXPLICIT_LITTLE, JPEG_2000}), **properties)
+
+
+def _octets(default: str, **properties: Any) -> Representation:
+    return _row(OCTETS, default, targets=frozenset({EXPLICIT_LITTLE}), **properties)
 
 
 FILES: Final = (
-    _parts(DICOM, EXPLICIT_LITTLE, JPEG_2000, AS_STORED),
-    _parts(DICOM, AS_STORED, EXPLICIT_LITTLE, JPEG_2000, accepts=_ANYTHING),
-    _parts(DICOM, AS_STORED, EXPLICIT_LITTLE, JPEG_2000, accepts=_ANYTHING, accepts_multipart=False),
+    _files(EXPLICIT_LITTLE, multipart=True),
+    _files(AS_STORED, multipart=True, accepts=_ANYTHING),
+    _files(AS_STORED, multipart=True, accepts=_ANYTHING, accepts_multipart=False),
 )
 """A study or a series."""
 
-FILE: Final = (_single(DICOM, EXPLICIT_LITTLE, JPEG_2000, AS_STORED), *FILES)
+FILE: Final = (_files(EXPLICIT_LITTLE), *FILES)
 """One instance."""
 
 FRAMES: Final = (
-    _single(OCTETS, EXPLICIT_LITTLE, AS_STORED),
-    _parts(OCTETS, EXPLICIT_LITTLE, AS_STORED),
-    _parts(JP2, JPEG_2000),
-    _parts(OCTETS, AS_STORED, EXPLICIT_LITTLE, accepts=_ANYTHING),
-    _parts(OCTETS, AS_STORED, EXPLICIT_LITTLE, accepts=_ANYTHING, accepts_multipart=False),
+    _octets(EXPLICIT_LITTLE),
+    _octets(EXPLICIT_LITTLE, multipart=True),
+    _octets(AS_STORED, multipart=True, accepts=_ANYTHING),
+    _octets(AS_STORED, multipart=True, accepts=_ANYTHING, accepts_multipart=False),
+    *(
+        _row(
+            media_type,
+            syntaxes[0],
+            multipart=multipart,
+            stored=frozenset(syntaxes),
+            targets=frozenset({JPEG_2000}) if multipart and media_type == JP2 else _NONE,
+        )
+        for media_type, syntaxes in FRAME_MEDIA_TYPES.items()
+        for multipart in (False, True)
+    ),
 )
 """Frames of an instance."""
 
-RENDERED: Final = (_single(JPEG, AS_STORED), _single(PNG, AS_STORED), _single(JPEG, AS_STORED, accepts=_ANYTHING))
+RENDERED: Final = (
+    _row(JPEG, AS_STORED, stored=_NONE),
+    _row(PNG, AS_STORED, stored=_NONE),
+    _row(JPEG, AS_STORED, stored=_NONE, accepts=_ANYTHING),
+)
 """A rendered frame."""
 
 _JSON: Final = frozenset({"application/dicom+json", "application/json", "application/*", _ANYTHING})
@@ -114,11 +169,22 @@ def acceptable_offers(representations: tuple[Representation, ...], accept: str |
     ranked = [
         (-entry.quality, offer.transfer_syntax != AS_STORED, offer)
         for entry in accept_entries(_ANYTHING if accept is None else accept)
-        if (offer := _offer(representations, entry))
+        for offer in _offers(representations, entry)
     ]
     if not ranked:
-        raise NotAcceptable("The request headers are not acceptable")
+        raise NotAcceptable(UNACCEPTABLE)
     return tuple(offer for _, _, offer in sorted(ranked, key=lambda each: each[:2]))
+
+
+def offers_for(offers: Sequence[Offer], syntax: str) -> Sequence[Offer]:
+    """Return the offers that fit what is stored in the transfer syntax `syntax`, unchanged or transcoded.
+
+    Raises `NotAcceptable` when none fits.
+    """
+    fitting = [offer for offer in offers if offer.is_target or offer.admits_stored(syntax)]
+    if not fitting:
+        raise NotAcceptable(UNACCEPTABLE)
+    return fitting
 
 
 def first_producible(offers: Sequence[Offer], produce: Callable[[Offer], T]) -> T:
@@ -142,17 +208,26 @@ def require_json(accept: str | None) -> None:
         raise NotAcceptable("")
 
 
-def _offer(representations: tuple[Representation, ...], entry: AcceptEntry) -> Offer | None:
+def _offers(representations: tuple[Representation, ...], entry: AcceptEntry) -> Iterator[Offer]:
+    """Yield an offer for each representation that matches the entry, in the order of the representations."""
     multipart = entry.name in (_RELATED, "multipart/*")
     wanted = entry.parameters.get("type", _ANYTHING).lower() if multipart else entry.name
-    found = next(
-        (each for each in representations if each.accepts_multipart == multipart and _admits(wanted, each.accepts)),
-        None,
-    )
-    syntax = entry.parameters.get("transfer-syntax")
-    if found is None or (syntax is not None and syntax not in found.transfer_syntaxes):
-        return None
-    return Offer(found.multipart, found.media_type, syntax or found.transfer_syntaxes[0], syntax is not None)
+    named = entry.parameters.get("transfer-syntax")
+    syntax = None if named is None else named.strip()
+    for each in representations:
+        if (
+            each.accepts_multipart == multipart
+            and _admits(wanted, each.accepts)
+            and (syntax is None or _can_have(each, syntax))
+        ):
+            yield Offer(each, each.default if syntax is None else syntax, syntax is not None)
+
+
+def _can_have(representation: Representation, syntax: str) -> bool:
+    """Return whether an answer in this transfer syntax is possible, with the right file."""
+    if syntax == AS_STORED or syntax in representation.targets:
+        return True
+    return is_uid(syntax) if representation.stored is None else syntax in representation.stored
 
 
 def _admits(wanted: str, offered: str) -> bool:

@@ -172,7 +172,11 @@ def test_one_file_is_transcoded_to_explicit_little_endian(clinic: PartitionClien
 
 @pytest.mark.parametrize(
     "accept",
-    [SINGLE, RELATED, f"{SINGLE}; transfer-syntax={JPEG_2000}", f"{RELATED}; transfer-syntax={EXPLICIT_LITTLE}"],
+    [
+        f"{SINGLE}; transfer-syntax={EXPLICIT_LITTLE}",
+        f"{SINGLE}; transfer-syntax={JPEG_2000}",
+        f"{RELATED}; transfer-syntax={EXPLICIT_LITTLE}",
+    ],
 )
 def test_a_compressed_file_is_not_transcoded(clinic: PartitionClient, accept: str) -> None:
     clinic.stored(encapsulated([[b"frame"]], **UIDS))

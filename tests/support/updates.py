@@ -136,7 +136,7 @@ def _patient_id(archive: Archive, uids: Uids, *, original: bool) -> str:
     (document,) = retrieve.metadata(archive.partition, *uids, original=original).documents
     assert _value(orjson.loads(document), PATIENT_ID) == in_file, "file and metadata differ"
     if not original:
-        (part,) = retrieve.frames(archive.partition, *uids, [1], "*").parts
+        (part,) = retrieve.frames(row, [1], "*").parts
         assert b"".join(part.chunks) == frame_of(uids), "the frame differs from the stored one"
     return in_file
 

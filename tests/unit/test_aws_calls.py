@@ -56,7 +56,8 @@ class Archive(NamedTuple):
         return len(list(self.services.retrieve.metadata(self.clinic, *uids).documents))
 
     def frames(self, study: str, series: str, instance: str, *, number: int) -> int:
-        found = self.services.retrieve.frames(self.clinic, study, series, instance, [number], "*")
+        (row,) = self.services.retrieve.instances(self.clinic, study, series, instance)
+        found = self.services.retrieve.frames(row, [number], "*")
         return sum(len(chunk) for part in found.parts for chunk in part.chunks)
 
     def delete(self, *uids: str) -> None:

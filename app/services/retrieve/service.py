@@ -124,17 +124,8 @@ class Retrieve:
             copy.close()
             raise
 
-    def frames(
-        self,
-        partition: Partition,
-        study: str,
-        series: str,
-        instance: str,
-        numbers: Sequence[int],
-        syntax_wanted: str,
-    ) -> Frames:
-        """Return frames of an instance as `FrameReader.read` does; raises `NotFound` for the instance too."""
-        (row,) = self.instances(partition, study, series, instance)
+    def frames(self, row: InstanceRow, numbers: Sequence[int], syntax_wanted: str) -> Frames:
+        """Return frames of an instance as `FrameReader.read` does."""
         return self._frames.read(row, numbers, syntax_wanted)
 
 

@@ -10,13 +10,25 @@ from typing import Any, Final
 from flask import Response, request
 from werkzeug.datastructures import ETags
 
+from app.dicom.encoding.uids import transfer_syntax
 from app.errors import InvalidRequest, NotAcceptable
-from app.services.retrieve.frames import Frames
+from app.services.retrieve.frames import UNSUPPORTED, Frames
 from app.services.retrieve.service import Retrieve
 from app.storage.records.rows import InstanceRow
 from app.web import negotiation, responses
 from app.web.context import PartitionContext
-from app.web.negotiation import AS_STORED, DICOM, EXPLICIT_LITTLE, JP2, JPEG, OCTETS, PNG, Offer, first_producible
+from app.web.frame_media_types import FRAME_MEDIA_TYPES
+from app.web.negotiation import (
+    AS_STORED,
+    DICOM,
+    EXPLICIT_LITTLE,
+    JPEG,
+    OCTETS,
+    PNG,
+    Offer,
+    first_producible,
+    offers_for,
+)
 from app.web.responses import DICOM_JSON, BodyPart, related_type, typed
 from app.web.routing import Action, Resource
 
@@ -36,7 +48,7 @@ _FILES: Final[dict[str, Any]] = {"audit": "retrieve", **_RETRIEVE}
 _FRAMES: Final[dict[str, Any]] = {
     "audit": "retrieve",
     "representations": negotiation.FRAMES,
-    "answers": {200: (related_type(OCTETS), related_type(JP2), OCTETS)},
+    "answers": {200: tuple(form for name in (OCTETS, *FRAME_MEDIA_TYPES) for form in (name, related_type(name)))},
     **_RETRIEVE,
 }
 _RENDERED: Final[dict[str, Any]] = {
@@ -63,6 +75,8 @@ def files(
     """The files as stored, or one of them in another transfer syntax."""
     retrieve = context.services.retrieve
     found = retrieve.instances(context.partition, study, series, instance, original=_original())
+    if len(found) == 1:
+        offers = offers_for(offers, found[0].transfer_syntax)
     return first_producible(offers, partial(_files, retrieve, found))
 
 
@@ -101,12 +115,13 @@ def frames(
                 "The accept header is supported for single frame retrieval, use multi-part accept header instead."
             )
     retrieve = context.services.retrieve
+    (row,) = retrieve.instances(context.partition, study, series, instance)
 
     def produce(offer: Offer) -> Response:
-        found = retrieve.frames(context.partition, study, series, instance, numbers, offer.transfer_syntax)
-        return _frames(found, offer)
+        syntax = AS_STORED if offer.admits_stored(row.transfer_syntax) else offer.transfer_syntax
+        return _frames(retrieve.frames(row, numbers, syntax), offer)
 
-    return first_producible(offers, produce)
+    return first_producible(offers_for(offers, row.transfer_syntax), produce)
 
 
 @resource.route("GET", f"{_INSTANCE}/rendered", arguments={"frames": "1"}, **_RENDERED)
@@ -123,38 +138,50 @@ def rendered(
 
 
 def _files(retrieve: Retrieve, found: Sequence[InstanceRow], offer: Offer) -> Response:
-    if _as_stored(found, offer):
-        if not offer.multipart:
-            return responses.file(retrieve.open(found[0]), typed(DICOM, found[0].transfer_syntax), found[0].size)
-        streams = retrieve.open_all(found)
-        parts = [
-            BodyPart(
-                typed(DICOM, each.transfer_syntax), each.size, responses.chunks_of(partial(next, streams), each.size)
-            )
-            for each in found
-        ]
-        response = responses.related(DICOM, parts)
-        response.call_on_close(streams.close)
-        return response
+    if all(offer.admits_stored(each.transfer_syntax) for each in found):
+        return _stored_files(retrieve, found, offer)
+    if len(found) == 1:
+        return _one_file(retrieve, found[0], offer)
+    if not offer.stated:
+        return _stored_files(retrieve, found, offer)
+    raise NotAcceptable(
+        f"Accept transfer syntax '{offer.transfer_syntax}' is not supported when multiple instances are matched. "
+        "Matching instances can be retrieved with their original transfer syntax by specifying 'transfer-syntax=*' in "
+        "the Accept header."
+    )
+
+
+def _one_file(retrieve: Retrieve, row: InstanceRow, offer: Offer) -> Response:
+    """Return a transcoded file, or the stored file if it is compressed and the caller names no transfer syntax.
+
+    Without this exception a client that names no transfer syntax could read two compressed files and not one of them.
+    """
+    try:
+        return _transcoded_file(retrieve, row, offer)
+    except NotAcceptable:
+        if offer.stated or not transfer_syntax(row.transfer_syntax).encapsulated:
+            raise
+        return _stored_files(retrieve, [row], offer)
+
+
+def _transcoded_file(retrieve: Retrieve, row: InstanceRow, offer: Offer) -> Response:
     if offer.transfer_syntax != EXPLICIT_LITTLE:
-        raise NotAcceptable("The specified transcoding is not supported.")
-    part = BodyPart(typed(DICOM, EXPLICIT_LITTLE), None, retrieve.explicit_little(found[0]))
+        raise NotAcceptable(UNSUPPORTED)
+    part = BodyPart(typed(DICOM, EXPLICIT_LITTLE), None, retrieve.explicit_little(row))
     return responses.related(DICOM, [part]) if offer.multipart else responses.single(part)
 
 
-def _as_stored(found: Sequence[InstanceRow], offer: Offer) -> bool:
-    """Return whether the stored files answer the offer. Raises `NotAcceptable` if several need transcoding."""
-    syntax = offer.transfer_syntax
-    if syntax == AS_STORED or all(each.transfer_syntax == syntax for each in found):
-        return True
-    if len(found) == 1:
-        return False
-    if not offer.stated:
-        return True
-    raise NotAcceptable(
-        f"Accept transfer syntax '{syntax}' is not supported when multiple instances are matched. Matching instances "
-        "can be retrieved with their original transfer syntax by specifying 'transfer-syntax=*' in the Accept header."
-    )
+def _stored_files(retrieve: Retrieve, found: Sequence[InstanceRow], offer: Offer) -> Response:
+    if not offer.multipart:
+        return responses.file(retrieve.open(found[0]), typed(DICOM, found[0].transfer_syntax), found[0].size)
+    streams = retrieve.open_all(found)
+    parts = [
+        BodyPart(typed(DICOM, each.transfer_syntax), each.size, responses.chunks_of(partial(next, streams), each.size))
+        for each in found
+    ]
+    response = responses.related(DICOM, parts)
+    response.call_on_close(streams.close)
+    return response
 
 
 def _frames(found: Frames, offer: Offer) -> Response:

@@ -17,11 +17,14 @@ from app.web.negotiation import (
     Representation,
     acceptable_offers,
     first_producible,
+    offers_for,
     require_json,
 )
 
 EXPLICIT = "1.2.840.10008.1.2.1"
 JPEG_2000 = "1.2.840.10008.1.2.4.90"
+JPEG_BASELINE = "1.2.840.10008.1.2.4.50"
+JPEG_LOSSLESS = "1.2.840.10008.1.2.4.70"
 DICOM = "application/dicom"
 OCTETS = "application/octet-stream"
 
@@ -45,6 +48,7 @@ MATRIX: list[tuple[tuple[Representation, ...], str | None, Answer]] = [
             (matrix, related(DICOM, "*"), (True, DICOM, "*")),
             (matrix, related(DICOM, EXPLICIT), (True, DICOM, EXPLICIT)),
             (matrix, related(DICOM, JPEG_2000), (True, DICOM, JPEG_2000)),
+            (matrix, related(DICOM, JPEG_BASELINE), (True, DICOM, JPEG_BASELINE)),
             (matrix, related("*/*"), (True, DICOM, "*")),
             (matrix, related("*/*", EXPLICIT), (True, DICOM, EXPLICIT)),
             (matrix, "*/*", (True, DICOM, "*")),
@@ -68,6 +72,11 @@ MATRIX: list[tuple[tuple[Representation, ...], str | None, Answer]] = [
     (FRAMES, related(OCTETS, "*"), (True, OCTETS, "*")),
     (FRAMES, related("image/jp2"), (True, "image/jp2", JPEG_2000)),
     (FRAMES, related("image/jp2", JPEG_2000), (True, "image/jp2", JPEG_2000)),
+    (FRAMES, related(OCTETS, JPEG_BASELINE), (True, OCTETS, JPEG_BASELINE)),
+    (FRAMES, "image/jpeg", (False, "image/jpeg", JPEG_LOSSLESS)),
+    (FRAMES, related("IMAGE/JPEG", JPEG_BASELINE), (True, "image/jpeg", JPEG_BASELINE)),
+    (FRAMES, related("image/jls", "*"), (True, "image/jls", "*")),
+    (FRAMES, related("video/h265"), (True, "video/H265", "1.2.840.10008.1.2.4.107")),
     (FRAMES, "*/*", (True, OCTETS, "*")),
     (FRAMES, related("*/*"), (True, OCTETS, "*")),
     (FRAMES, None, (True, OCTETS, "*")),
@@ -91,14 +100,15 @@ def test_an_entry_of_the_matrix(matrix: tuple[Representation, ...], accept: str 
         (FILES, ""),
         (FILES, "application/json"),
         (FILES, related(OCTETS)),
-        (FILES, related(DICOM, "1.2.840.10008.1.2.4.50")),
+        (FILES, related(DICOM, "nonsense")),
         (FILES, "*/*; q=0"),
         (FILE, related("image/jp2")),
         (FILE, f"{DICOM}; transfer-syntax=nonsense"),
-        (FRAMES, "image/jp2"),
+        (FRAMES, "image/png"),
         (FRAMES, related("image/jp2", EXPLICIT)),
-        (FRAMES, related("image/jp2", "*")),
-        (FRAMES, related(OCTETS, JPEG_2000)),
+        (FRAMES, related("image/jpeg", JPEG_2000)),
+        (FRAMES, related("video/mpeg2")),
+        (FRAMES, related(OCTETS, "1.2.")),
         (FRAMES, DICOM),
         (RENDERED, "image/gif"),
         (RENDERED, DICOM),
@@ -115,7 +125,8 @@ def test_an_entry_outside_the_matrix_is_not_acceptable(matrix: tuple[Representat
         (f"{DICOM}; q=0.5, {related(DICOM, '*')}", [(True, "*"), (False, EXPLICIT)]),
         (f"{DICOM}, {related(DICOM, '*')}", [(True, "*"), (False, EXPLICIT)]),
         (f"{DICOM}, {related(DICOM)}", [(False, EXPLICIT), (True, EXPLICIT)]),
-        (f"image/jpeg, {related(DICOM, '1.2.3')}, {DICOM}; q=0.1", [(False, EXPLICIT)]),
+        (f"image/jpeg, {related(DICOM, '1.2.x')}, {DICOM}; q=0.1", [(False, EXPLICIT)]),
+        (f"{related(DICOM, '1.2.3')}; q=0.2, {DICOM}; q=0.1", [(True, "1.2.3"), (False, EXPLICIT)]),
         (f"{DICOM}; transfer-syntax={JPEG_2000}; q=1.0, */*; q=0.2", [(False, JPEG_2000), (True, "*")]),
     ],
 )
@@ -125,6 +136,41 @@ def test_the_order_is_quality_then_as_stored_then_the_header(accept: str, order:
 
 def test_only_a_named_transfer_syntax_is_stated() -> None:
     assert [acceptable_offers(FILES, related(DICOM, syntax))[0].stated for syntax in (None, EXPLICIT)] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("matrix", "accept", "syntax", "fits", "unchanged"),
+    [
+        (FILE, DICOM, JPEG_BASELINE, True, False),
+        (FILE, DICOM, EXPLICIT, True, True),
+        (FILE, f"{DICOM}; transfer-syntax=*", "1.2.3", True, True),
+        (FILE, f"{DICOM}; transfer-syntax=1.2.3", "1.2.3", True, True),
+        (FILE, f"{DICOM}; transfer-syntax=1.2.3", EXPLICIT, False, False),
+        (FILE, f"{DICOM}; transfer-syntax={JPEG_2000}", EXPLICIT, True, False),
+        (FRAMES, related(OCTETS), JPEG_BASELINE, True, False),
+        (FRAMES, related(OCTETS, JPEG_BASELINE), JPEG_BASELINE, True, True),
+        (FRAMES, related(OCTETS, JPEG_BASELINE), JPEG_LOSSLESS, False, False),
+        (FRAMES, related("image/jpeg"), JPEG_BASELINE, True, True),
+        (FRAMES, related("image/jpeg"), JPEG_LOSSLESS, True, True),
+        (FRAMES, related("image/jpeg"), JPEG_2000, False, False),
+        (FRAMES, related("image/jpeg", "*"), JPEG_2000, False, False),
+        (FRAMES, related("image/jpeg", JPEG_LOSSLESS), JPEG_BASELINE, False, False),
+        (FRAMES, related("image/jp2"), JPEG_BASELINE, True, False),
+        (FRAMES, "image/jp2", JPEG_BASELINE, False, False),
+        (FRAMES, "image/*", JPEG_2000, True, True),
+        (FRAMES, "video/*", JPEG_2000, False, False),
+    ],
+)
+def test_an_offer_fits_what_is_stored(
+    matrix: tuple[Representation, ...], accept: str, syntax: str, fits: bool, unchanged: bool
+) -> None:
+    offers = acceptable_offers(matrix, accept)
+    if not fits:
+        with pytest.raises(NotAcceptable, match=r"^The request headers are not acceptable$"):
+            offers_for(offers, syntax)
+    else:
+        (offer,) = offers_for(offers, syntax)
+        assert offer.admits_stored(syntax) is unchanged
 
 
 def test_an_offer_that_cannot_be_produced_is_followed_by_the_next() -> None:
