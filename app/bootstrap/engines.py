@@ -53,7 +53,7 @@ def _aws(settings: Settings) -> Engine:
     from app.engines.aws.export import S3Exports
     from app.engines.aws.s3 import S3Blobs
     from app.engines.aws.sqs import SqsQueue
-    from app.engines.embedded.queue import TableQueue
+    from app.engines.table_queue import TableQueue
 
     table = DynamoTable(clients.dynamodb(settings.pool_size), settings.table)
     s3 = clients.s3(settings.pool_size)
@@ -69,8 +69,8 @@ def _embedded(settings: Settings) -> Engine:
     from app.engines.embedded import layout_file
     from app.engines.embedded.export import FileExports
     from app.engines.embedded.files import FileBlobs
-    from app.engines.embedded.queue import TableQueue
     from app.engines.embedded.sqlite import SqliteTable
+    from app.engines.table_queue import TableQueue
 
     layout.check(layout_file.read(settings.data_dir) or layout.FIRST)
     table = SqliteTable(settings.data_dir / "index.sqlite")

@@ -1,5 +1,5 @@
-"""Implementations of the ports of `storage`: `aws` and `embedded`.
+"""Implementations of the ports of `storage`: the engines `aws` and `embedded`, and what both use.
 
-Only this package imports boto3 and sqlite3. It may import the ports and the keys of `storage`, and app.errors.
-Only `bootstrap` imports it.
+Only this package imports boto3 and sqlite3. It may import the ports of `storage` and app.errors. Neither engine imports
+the other one. Only `bootstrap` imports this package.
 """

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from app.engines.embedded.files import FileBlobs
-from app.engines.embedded.queue import TableQueue
 from app.engines.embedded.sqlite import SqliteTable
+from app.engines.table_queue import TableQueue
 from app.errors import BlobMissing, Conflict, StorageUnavailable
 from app.storage.table.ports import ALL, Absent, Delete, Item, Key, Put
 from tests.contracts.test_blobs import TestDelete, TestOpen, TestPut

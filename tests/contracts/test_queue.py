@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from app.engines import table_queue
 from app.engines.aws import clients
 from app.engines.aws.sqs import SqsQueue
-from app.engines.embedded import queue as rows
-from app.engines.embedded.queue import TableQueue
 from app.engines.embedded.sqlite import SqliteTable
+from app.engines.table_queue import TableQueue
 from app.errors import StorageUnavailable
 from app.storage.table.ports import Queue, Table
 from tests.support.aws import OTHER_REGION, mocked_aws
@@ -103,11 +103,11 @@ class TestRows:
         now = [1000.0]
         queue = TableQueue(table, now=lambda: now[0])
         queue.send("poison")
-        for _ in range(rows.MAX_RECEIVES):
+        for _ in range(table_queue.MAX_RECEIVES):
             message = queue.receive()
             assert message is not None
             assert queue.receive() is None
-            now[0] += rows.HIDDEN_SECONDS
+            now[0] += table_queue.HIDDEN_SECONDS
         assert queue.receive() is None
         assert [item.fields["body"] for item in table.query("queue/dead")] == ["poison"]
         assert table.count("queue") == 0

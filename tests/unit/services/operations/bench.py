@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from msgspec.structs import replace
 
-from app.engines.embedded.queue import TableQueue
+from app.engines.table_queue import TableQueue
 from app.errors import OperationActive
 from app.services.operations.runner import OperationRunner, Task, announce
 from app.storage.operations.operations import SUCCEEDED, Operation, Operations

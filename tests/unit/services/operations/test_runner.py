@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from app.engines.embedded.queue import TableQueue
+from app.engines.table_queue import TableQueue
 from app.errors import StorageUnavailable
 from app.services.operations import runner
 from app.services.operations.runner import announce

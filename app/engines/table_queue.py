@@ -1,4 +1,4 @@
-"""The `Queue` port on rows of the table: for one machine, and for the aws engine without an SQS queue.
+"""The `Queue` port on items of the table: for the embedded engine, and for the aws engine without an SQS queue.
 
 The sort key of a message begins with the time when it is due. A receiver moves the message to a later time with one
 conditional write, so only one receiver gets it. After a kill -9 of the receiver, the message is due again at that time.

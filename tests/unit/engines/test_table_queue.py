@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from app.engines.embedded.queue import TableQueue
 from app.engines.embedded.sqlite import SqliteTable
+from app.engines.table_queue import TableQueue
 
 
 def test_a_message_may_be_extended_twice_in_one_millisecond(tmp_path: Path) -> None:
