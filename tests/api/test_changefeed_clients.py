@@ -76,7 +76,7 @@ def test_after_an_update_every_entry_names_the_new_file(serve: Serve, settings: 
     clinic = PartitionClient(client)
     clinic.stored(make_instance(**UIDS))
     (before,) = feed(client)
-    update(clinic, "2.25.1", PatientID="NEW")
+    update(clinic, "2.25.1", PatientID={"vr": "LO", "Value": ["NEW"]})
     created, updated = feed(client)
     assert (created["action"], updated["action"]) == ("Create", "Update")
     assert created["filePath"] == updated["filePath"] != before["filePath"]
