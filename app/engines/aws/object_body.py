@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_s3.type_defs import GetObjectOutputTypeDef
 
-FRUITLESS_READS: Final = Retry(attempts=5, seconds=120.0, first_pause=0.02, longest_pause=1.0)
+EMPTY_READS: Final = Retry(attempts=5, seconds=120.0, first_pause=0.02, longest_pause=1.0)
 """How many reads in a row may bring no byte before the read of the object fails. Each opens a new connection."""
 
 _CHUNK: Final = 64 * 1024
@@ -98,7 +98,7 @@ class ObjectBody(io.RawIOBase):
 
     def _next(self, size: int) -> bytes:
         """Return between 1 and `size` bytes. `size` is not more than what is left of the object."""
-        return FRUITLESS_READS.run(partial(self._read_or_resume, size), on=_BrokenOff)
+        return EMPTY_READS.run(partial(self._read_or_resume, size), on=_BrokenOff)
 
     def _read_or_resume(self, size: int) -> bytes:
         try:

@@ -1,8 +1,8 @@
 """Group commit: the writes of several threads share one SQLite transaction, so that they share one fsync.
 
-The first writer becomes the leader. It takes the lock file, runs all waiting operations in one transaction, commits,
-and makes the next waiting writer the leader. Other processes wait for the lock file in the kernel. SQLite itself would
-let them sleep and try again, which is slower.
+The first writer becomes the leader. It takes the lock file and runs the statements of all waiting writers in one
+transaction. It commits, and makes the next waiting writer the leader. Other processes wait for the lock file in the
+kernel. SQLite itself would let them sleep and try again, which is slower.
 
 A kill -9 leaves nothing behind: the kernel releases the lock, and SQLite rolls the unfinished transaction back.
 """
@@ -21,8 +21,8 @@ from typing import Final
 from app.engines.embedded.connections import BUSY_SECONDS, connect
 from app.errors import Conflict, StorageUnavailable
 
-Operation = Callable[[sqlite3.Connection], int]
-"""Reads and writes inside the transaction. It may raise Conflict or TypeError, but only before its first write."""
+Statements = Callable[[sqlite3.Connection], int]
+"""Reads and writes inside a transaction. The function may raise Conflict or TypeError, but only before its first write."""
 
 LARGEST_LOG: Final = 64 * 1024 * 1024
 """By how many bytes the write-ahead log of SQLite grows before it is truncated.
@@ -37,15 +37,15 @@ _SYNCHRONOUS: Final = {True: "PRAGMA synchronous = FULL", False: "PRAGMA synchro
 
 
 class _PendingWrite:
-    """One operation that waits for its commit, and then its result.
+    """The statements of one writer, which wait for their commit, and then their result.
 
     It counts as failed until the leader says otherwise: if the leader dies, no waiting thread reports a success.
     """
 
-    __slots__ = ("durable", "error", "is_leader", "operation", "result", "wake_up")
+    __slots__ = ("durable", "error", "is_leader", "result", "statements", "wake_up")
 
-    def __init__(self, operation: Operation, durable: bool) -> None:
-        self.operation = operation
+    def __init__(self, statements: Statements, durable: bool) -> None:
+        self.statements = statements
         self.durable = durable
         self.result = 0
         self.error: Exception | None = StorageUnavailable()
@@ -73,13 +73,13 @@ class GroupCommit:
         self._durable: bool | None = None
         self._log_limit = LARGEST_LOG
 
-    def run(self, operation: Operation, *, durable: bool) -> int:
-        """Run the operation in a transaction, commit, and return the result of the operation.
+    def run(self, statements: Statements, *, durable: bool) -> int:
+        """Run the statements in a transaction, commit, and return their result.
 
-        With `durable` the transaction is on disk when this returns. Raises what the operation raises; sqlite3.Error or
+        With `durable` the transaction is on disk when this returns. Raises what the statements raise; sqlite3.Error or
         OSError when the file cannot be written; StorageUnavailable when this happened in the leader's thread.
         """
-        write = _PendingWrite(operation, durable)
+        write = _PendingWrite(statements, durable)
         self._wait_for_turn(write)
         if write.is_leader:
             self._lead(write)
@@ -102,7 +102,7 @@ class GroupCommit:
     # --- leader and followers ---------------------------------------------------------------------------------------
 
     def _wait_for_turn(self, write: _PendingWrite) -> None:
-        """Wait until a leader has run the operation, or until this thread becomes the leader."""
+        """Wait until a leader has run the statements, or until this thread becomes the leader."""
         try:
             with self._mutex:
                 self._waiting.append(write)
@@ -148,7 +148,7 @@ class GroupCommit:
             connection.execute("BEGIN IMMEDIATE")
             for write in batch:
                 try:
-                    outcomes.append((write.operation(connection), None))
+                    outcomes.append((write.statements(connection), None))
                 except (Conflict, TypeError) as refusal:  # it has written nothing, so the others go on
                     outcomes.append((0, refusal))
             connection.execute("COMMIT")

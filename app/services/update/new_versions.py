@@ -47,7 +47,7 @@ class Failure(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Source:
+class _InstanceToUpdate:
     """One instance to update: its stored documents, and the version that the new file gets."""
 
     row: InstanceRow
@@ -90,7 +90,9 @@ class NewVersions:
         versions = [msgspec.structs.replace(sweep.version_of(row), version=uuid.uuid4().hex) for row in rows]
         intents = self._record_intents(versions)
         sources = [
-            _Source(row=row, metadata=metadata, frames=frames.get(row.watermark), version=version, intent=intent)
+            _InstanceToUpdate(
+                row=row, metadata=metadata, frames=frames.get(row.watermark), version=version, intent=intent
+            )
             for (row, metadata), version, intent in zip(self._documents.items(rows), versions, intents, strict=True)
         ]
         results = list(self._parallel(lambda source: self._make_one(source, changes), sources))
@@ -103,7 +105,7 @@ class NewVersions:
         with suppress(StorageError):
             self._blobs.delete(chain.from_iterable(map(keys.files, blobs)))
 
-    def _make_one(self, source: _Source, changes: RequestedChanges) -> NewVersion | Failure | None:
+    def _make_one(self, source: _InstanceToUpdate, changes: RequestedChanges) -> NewVersion | Failure | None:
         try:
             if transfer_syntax(source.row.transfer_syntax).deflated:
                 with self._inflating:
@@ -112,7 +114,7 @@ class NewVersions:
         except (InvalidInstance, BlobMissing, LostData) as error:
             return Failure(source.row, str(error))
 
-    def _store(self, source: _Source, changes: RequestedChanges) -> NewVersion | None:
+    def _store(self, source: _InstanceToUpdate, changes: RequestedChanges) -> NewVersion | None:
         """Return the new version, None if the instance was deleted in the meantime. Raises `LostData`."""
         document = self._documents.read(source.row, source.metadata)
         if document is None:
@@ -141,7 +143,7 @@ class NewVersions:
             intent=source.intent,
         )
 
-    def _new_frame_table(self, source: _Source, buffer: Buffer, part10: Part10, new: RewrittenFile) -> bytes:
+    def _new_frame_table(self, source: _InstanceToUpdate, buffer: Buffer, part10: Part10, new: RewrittenFile) -> bytes:
         """Return the frame table with its offsets moved by what the header grew, empty if the file needs no table.
 
         Raises `LostData` if the current file needs one that is missing.

@@ -13,7 +13,7 @@ PagePosition = tuple[str, str]
 """Series and SOP Instance UID of the instance that was read last."""
 
 
-class Page(NamedTuple):
+class InstancePage(NamedTuple):
     """Visible instances, and the position after which the next page begins; None if this page is the last."""
 
     rows: list[InstanceRow]
@@ -35,7 +35,9 @@ class InstancePages:
             return study_row is not None and not study_row.closing
         return member(study_row, found.series.get((study, series)))
 
-    def page(self, partition: int, study: str, series: str | None, after: PagePosition | None, limit: int) -> Page:
+    def page(
+        self, partition: int, study: str, series: str | None, after: PagePosition | None, limit: int
+    ) -> InstancePage:
         """Return the visible ones of the next `limit` instances after `after`. This is one query and one batched read.
 
         No instance is in two pages. An instance that is stored or deleted between two pages may be missing or
@@ -48,6 +50,6 @@ class InstancePages:
         rows = [InstanceRow.of(item, partition, study) for item in items]
         parents = Snapshot.read(self._table, partition, {(study, row.series) for row in rows})
         last = (rows[-1].series, rows[-1].instance) if len(rows) == limit else None
-        return Page(
+        return InstancePage(
             [row.after_update(parents.studies[study].update_id) for row in rows if parents.are_parents_of(row)], last
         )

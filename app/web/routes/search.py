@@ -12,7 +12,7 @@ from app.web.responses import DICOM_JSON, empty, json_array
 from app.web.routing import Action, Resource
 from app.web.warning_header import add_warning
 
-Level = Literal["study", "series", "instance"]
+LevelName = Literal["study", "series", "instance"]
 
 MORE_RESULTS: Final = "There are additional results that can be requested."
 """The text of the warning on a full page (PS3.18 §10.6.3.2)."""
@@ -38,7 +38,9 @@ _SEARCH: Final[dict[str, Any]] = {
 )
 @resource.route("GET", "/series", "/studies/<study>/series", arguments={"level": "series"}, **_SEARCH)
 @resource.route("GET", "/studies", arguments={"level": "study"}, **_SEARCH)
-def search(context: PartitionContext, level: Level, study: str | None = None, series: str | None = None) -> Response:
+def search(
+    context: PartitionContext, level: LevelName, study: str | None = None, series: str | None = None
+) -> Response:
     """200 with the matches, the newest first; 204 when there are none. A warning tells that more match."""
     parameters = parse_qsl(request.environ.get("QUERY_STRING", ""), keep_blank_values=True)
     report = context.services.search(

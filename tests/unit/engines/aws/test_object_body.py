@@ -20,7 +20,7 @@ from botocore.httpchecksum import StreamingChecksumBody
 from botocore.response import StreamingBody
 
 from app.engines.aws import clients
-from app.engines.aws.object_body import FRUITLESS_READS, open_object
+from app.engines.aws.object_body import EMPTY_READS, open_object
 from app.engines.aws.s3 import S3Blobs
 from app.errors import BlobMissing, StorageUnavailable
 
@@ -169,7 +169,7 @@ def test_resumptions_without_progress_are_bounded(client: S3Client, faulty: Faul
         assert stream.read(1000) == CONTENT[:1000]
         with pytest.raises(StorageUnavailable):
             stream.read(1)
-    assert len(faulty.ranges) == FRUITLESS_READS.attempts
+    assert len(faulty.ranges) == EMPTY_READS.attempts
 
 
 def test_resumptions_with_progress_are_not_bounded(client: S3Client, faulty: FaultyObject) -> None:
