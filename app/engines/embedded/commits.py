@@ -22,7 +22,7 @@ from app.engines.embedded.connections import BUSY_SECONDS, connect
 from app.errors import Conflict, StorageUnavailable
 
 Statements = Callable[[sqlite3.Connection], int]
-"""Reads and writes inside a transaction. The function may raise Conflict or TypeError, but only before its first write."""
+"""Reads and writes in a transaction. The function may raise Conflict or TypeError, but only before its first write."""
 
 LARGEST_LOG: Final = 64 * 1024 * 1024
 """By how many bytes the write-ahead log of SQLite grows before it is truncated.
