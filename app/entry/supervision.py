@@ -62,7 +62,7 @@ class Supervisor:
             time.sleep(POLL_SECONDS)
             if worker.poll() is None or self._stopping or time.monotonic() < started + self._between_starts:
                 continue
-            log.error("worker_died", exit_code=worker.returncode)
+            log.error("worker died", exit_code=worker.returncode)
             self._running.remove(worker)
             worker, started = self._start(self._worker), time.monotonic()
         self._stop()

@@ -35,14 +35,14 @@ def run(settings: Settings, stop: threading.Event) -> None:
     Each step has its own thread, so that a long step does not delay the others.
     """
     services = bootstrap.build_services(settings, bootstrap.build_engine(settings), listening=LISTENING_SECONDS)
-    log.info("worker_started", engine=settings.engine)
+    log.info("worker started", engine=settings.engine)
     loops = [threading.Thread(target=work, args=((step,), stop)) for step in services.background]
     for loop in loops:
         loop.start()
     for loop in loops:
         loop.join()
     services.release_leases()
-    log.info("worker_stopped")
+    log.info("worker stopped")
 
 
 def work(steps: Sequence[Step], stop: threading.Event) -> None:
@@ -66,5 +66,5 @@ def _run_step(step: Step) -> bool:
         return step()
     except Exception:
         # An error of a step does not end the loop. The step is run again after a pause.
-        log.exception("background_step_failed", step=getattr(step, "__qualname__", repr(step)))
+        log.exception("background step failed", step=getattr(step, "__qualname__", repr(step)))
         return False

@@ -65,7 +65,7 @@ def test_an_error_of_background_work_is_logged_without_its_message(capsys: pytes
     worker.work((faulty,), stop)
     printed = capsys.readouterr().err
     line = json.loads(printed)
-    assert (line["event"], line["error"]) == ("background_step_failed", ["ValueError"])
+    assert (line["event"], line["error"]) == ("background step failed", ["ValueError"])
     assert "in faulty" in line["traceback"]
     assert "Doe^Jane" not in printed
 
