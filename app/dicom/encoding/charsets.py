@@ -18,6 +18,12 @@ from pydicom.charset import CODES_TO_ENCODINGS, ENCODINGS_TO_CODES, python_encod
 SPECIFIC_CHARACTER_SET: Final = 0x00080005
 LATIN: Final = "latin-1"
 
+_LATIN_9: Final = "iso8859_15"
+_CODECS: Final = {**python_encoding, "ISO_IR 203": _LATIN_9, "ISO 2022 IR 203": _LATIN_9}
+"""Defined term -> codec. pydicom does not know Latin-9."""
+_CODECS_BY_ESCAPE: Final = {**CODES_TO_ENCODINGS, b"\x1b-b": _LATIN_9}
+_ESCAPES: Final = {**ENCODINGS_TO_CODES, _LATIN_9: b"\x1b-b"}
+
 _TERM: Final = re.compile(r"ISO[ _-]?(2022[ _-])?IR[ _-]?(\d+)")
 _PIECES: Final = re.compile(rb"^[^\x1b]+|\x1b[^\x1b]*")
 _SINGLE: Final = frozenset({"LT", "ST", "UT"})
@@ -35,7 +41,7 @@ class Charset:
         self._first = encodings[0]
         self._switches = {
             escape: codec
-            for escape, codec in CODES_TO_ENCODINGS.items()
+            for escape, codec in _CODECS_BY_ESCAPE.items()
             if codec in encodings or escape in (b"\x1b(B", b"\x1b(J")
         }
         self.direct: str | None = self._first if self._first in (LATIN, "utf-8") and len(encodings) == 1 else None
@@ -83,7 +89,7 @@ def _charset(encodings: tuple[str, ...]) -> Charset:
 
 def _codec(term: str) -> str:
     """Return Python's codec for a defined term. Accepts common misspellings of terms."""
-    name = python_encoding.get(_defined(term), LATIN)
+    name = _CODECS.get(_defined(term), LATIN)
     normal = codecs.lookup(name).name
     return {"iso8859-1": LATIN, "utf-8": "utf-8"}.get(normal, name)
 
@@ -110,7 +116,7 @@ def encode(text: str, declared: bytes, vr: str) -> bytes | None:
     if text.isascii():
         return text.encode()
     terms = [_defined(term.strip(" \0")) for term in declared[:512].decode(LATIN).split("\\")]
-    if any(term not in python_encoding for term in terms):
+    if any(term not in _CODECS for term in terms):
         return None
     first, *others = ("ascii" if term in _ASCII else _codec(term) for term in terms)
     parts = [_part(part, first, others) for part in re.split(f"({_delimiters(vr)})", text)]
@@ -128,6 +134,6 @@ def _part(part: str, first: str, others: list[str]) -> bytes | None:
             continue
         if codec == "shift_jis" and len(raw) > len(part):
             continue  # a kanji: the codec contains it, JIS X 0201 does not
-        escape = b"" if codec == first or codec in _SELF_ESCAPING else ENCODINGS_TO_CODES.get(codec, b"")
+        escape = b"" if codec == first or codec in _SELF_ESCAPING else _ESCAPES.get(codec, b"")
         return bytes(escape) + raw
     return None

@@ -13,6 +13,7 @@ import zstandard
 
 from app.dicom.encoding.elements import Buffer, Fragments
 from app.dicom.encoding.part10 import Part10, PixelData
+from app.dicom.encoding.uids import ENCAPSULATED_UNCOMPRESSED, RLE_LOSSLESS
 from app.dicom.encoding.vr import WORD_SIZE
 from app.errors import NotFound
 
@@ -25,6 +26,9 @@ BITS_ALLOCATED: Final = 0x00280100
 
 HALVED_COLOUR: Final = frozenset({b"YBR_FULL_422", b"YBR_PARTIAL_422"})
 """Photometric interpretations with two luminance samples for each colour sample (PS3.3 C.7.6.3.1.2)."""
+
+ONE_FRAGMENT: Final = frozenset({RLE_LOSSLESS, ENCAPSULATED_UNCOMPRESSED})
+"""Transfer syntaxes in which each frame is one fragment (PS3.5 §A.4.2, §A.4.11)."""
 
 ITEM_HEADER: Final = 8
 STARTS_OF_IMAGE: Final = (
@@ -133,7 +137,8 @@ class FrameTable:
 def frame_table(data: Buffer, part10: Part10) -> FrameTable:
     """Return the places of the frames of an instance. `data` is the bytes that `part10` was parsed from.
 
-    Never fails. A frame that is not completely in the pixel data is not counted.
+    Never fails. A frame that is not completely in the pixel data is not counted. If Number of Frames disagrees with the
+    pixel data, the frames that exist count (conformance §4.6).
     """
     pixels = part10.pixel_data
     if pixels is None:
@@ -142,9 +147,13 @@ def frame_table(data: Buffer, part10: Part10) -> FrameTable:
     if pixels.fragments is not None:
         if part10.transfer_syntax.deflated:
             return FrameTable()  # PS3.5 §A.5 permits no fragments there, and their offsets are not offsets in `data`
-        return _encapsulated(data, pixels, pixels.fragments, claimed)
+        counts = _counts(data, pixels, pixels.fragments, claimed, part10.transfer_syntax.uid in ONE_FRAGMENT)
+        if not counts:
+            return FrameTable()
+        fragments = pixels.fragments
+        return FrameTable(frames=len(counts), start=fragments.starts[0], sizes=fragments.sizes, counts=counts)
     bits = _frame_bits(part10, pixels.length, claimed)
-    frames = min(claimed, pixels.length * 8 // bits) if bits else 0
+    frames = _native_frames(part10, pixels.length * 8, bits, claimed) if bits else 0
     if not frames:
         return FrameTable()
     return FrameTable(
@@ -169,6 +178,21 @@ def pixel_word(part10: Part10) -> int:
     return bits // 8 if pixels.vr == "OW" and bits in (32, 64) else word
 
 
+def _native_frames(part10: Part10, there: int, bits: int, claimed: int) -> int:
+    """Return the number of native frames of `bits` each in pixel data of `there` bits.
+
+    There are more than `claimed` if the pixel data has exactly the length of more, apart from a byte of padding.
+    """
+    complete = there // bits
+    if complete <= claimed or _is_halved(part10):
+        return min(complete, claimed)
+    return complete if there - complete * bits < 16 else claimed
+
+
+def _is_halved(part10: Part10) -> bool:
+    return part10.raw(PHOTOMETRIC_INTERPRETATION).rstrip(b" \0") in HALVED_COLOUR
+
+
 def _frame_bits(part10: Part10, length: int, claimed: int) -> int:
     """Return the bits of one native frame. YBR_FULL_422 stores two samples of three (PS3.3 C.7.6.3.1.2).
 
@@ -176,40 +200,46 @@ def _frame_bits(part10: Part10, length: int, claimed: int) -> int:
     """
     samples = part10.integer(SAMPLES_PER_PIXEL, 1)
     bits = part10.integer(ROWS) * part10.integer(COLUMNS) * samples * part10.integer(BITS_ALLOCATED)
-    halved = part10.raw(PHOTOMETRIC_INTERPRETATION).rstrip(b" \0") in HALVED_COLOUR
-    return bits // 3 * 2 if samples == 3 and halved and length * 8 < bits * claimed else bits
+    return bits // 3 * 2 if samples == 3 and _is_halved(part10) and length * 8 < bits * claimed else bits
 
 
-def _encapsulated(data: Buffer, pixels: PixelData, fragments: Fragments, claimed: int) -> FrameTable:
-    if not fragments.starts:
-        return FrameTable()
-    counts = _counts(data, pixels, fragments, claimed)
-    return FrameTable(frames=len(counts), start=fragments.starts[0], sizes=fragments.sizes, counts=counts)
+def _counts(data: Buffer, pixels: PixelData, fragments: Fragments, claimed: int, one_fragment: bool) -> array[int]:
+    """Return the fragments of each frame; empty if nothing separates the frames.
 
-
-def _counts(data: Buffer, pixels: PixelData, fragments: Fragments, claimed: int) -> array[int]:
-    """Return the fragments of each frame, from the first source that agrees with the number of frames; else empty."""
+    The first source that agrees with the number of frames counts, else the first source that finds any frame: offset
+    tables, the number of fragments, fragments that begin an image. `one_fragment`: each frame is one fragment.
+    """
     total = len(fragments.starts)
-    if claimed > total:
+    if not total:
         return _none()
-    tables = [(fragments.table_offset, fragments.table_length, "I")]
-    if pixels.extended is not None:
-        tables.insert(0, (*pixels.extended[0], "Q"))
-    for offset, length, code in tables:
-        if length == claimed * struct.calcsize(code):
-            counts = _by_offsets(fragments, struct.unpack_from(f"<{claimed}{code}", data, offset))
-            if counts:
-                return counts
-    if claimed == 1:
-        return array("I", [total])
-    if claimed == total:
+    if one_fragment or claimed == total:
         return array("I", [1]) * total
+    tables = []
+    for offset, length, code in _offset_tables(pixels, fragments):
+        number, rest = divmod(length, struct.calcsize(code))
+        if number and not rest and number <= total:
+            counts = _by_offsets(fragments, struct.unpack_from(f"<{number}{code}", data, offset))
+            if len(counts) == claimed:
+                return counts
+            tables.append(counts)
     firsts = [
         index
         for index, start in enumerate(fragments.starts)
         if bytes(data[start : start + ITEM_HEADER]).startswith(STARTS_OF_IMAGE)
     ]
-    return _between(firsts, total) if len(firsts) == claimed and firsts[0] == 0 else _none()
+    begins = bool(firsts) and firsts[0] == 0
+    if begins and len(firsts) in (claimed, total):
+        return _between(firsts, total)
+    if claimed == 1:
+        return array("I", [total])
+    by_table = next((counts for counts in tables if len(counts) > 1), None)
+    return by_table if by_table is not None else _between(firsts, total) if begins else _none()
+
+
+def _offset_tables(pixels: PixelData, fragments: Fragments) -> list[tuple[int, int, str]]:
+    """Return the offset, the length in bytes and the code of the numbers of each offset table, the extended one first."""
+    basic = (fragments.table_offset, fragments.table_length, "I")
+    return [basic] if pixels.extended is None else [(*pixels.extended[0], "Q"), basic]
 
 
 def _by_offsets(fragments: Fragments, offsets: Sequence[int]) -> array[int]:

@@ -65,12 +65,15 @@ def check_required(part10: Part10, *, lenient: bool) -> RequiredCheck:
     """
     failures: list[ValueProblem] = []
     warnings: list[ValueProblem] = []
+    text = charset(part10.raw(SPECIFIC_CHARACTER_SET))
     for tag, vr in REQUIRED.items():
-        values = part10.raw(tag).decode("latin-1").rstrip(PADDING).split("\\")
+        # A byte of a multi-byte character may equal a backslash, so the text is decoded first.
+        raw = part10.raw(tag)
+        values = (text.decode(raw, vr) if vr == "LO" else raw.decode("latin-1")).rstrip(PADDING).split("\\")
         if values[0].rstrip(PADDING) and (len(values) == 1 or (lenient and tag == PATIENT_ID)):
             continue
-        text = f"The required tag '{tag_text(tag)}' is missing."
-        problem = ValueProblem(tag=tag, keyword=keyword(tag), vr=vr, text=text)
+        missing = f"The required tag '{tag_text(tag)}' is missing."
+        problem = ValueProblem(tag=tag, keyword=keyword(tag), vr=vr, text=missing)
         tolerable = lenient and tag == PATIENT_ID and part10.get(tag) is not None
         (warnings if tolerable else failures).append(problem)
     return RequiredCheck(tuple(failures), tuple(warnings))
