@@ -1,4 +1,4 @@
-"""Reads of the index: which studies, series and instances are visible, by UID. `rows.visible` decides what is visible.
+"""Reads of the index: which studies, series and instances are visible, by UID (`rows.is_visible_instance`).
 
 The study row is read after the series rows and the instance rows. A bulk update shows its pending versions with one
 write to the study row, after it wrote them all. So each row that was read after its pending version was written shows
@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from app.storage.records.rows import InstanceRow, SeriesRow, StudyRow, member
+from app.storage.records.rows import InstanceRow, SeriesRow, StudyRow, is_visible_series
 from app.storage.records.snapshot import Snapshot, Uids
 from app.storage.table import keys
 from app.storage.table.ports import Item, Table
@@ -80,7 +80,11 @@ class Instances:
             if count == _CHECK_AFTER:
                 parents = Snapshot.read(self._table, partition, [(study, series) if series else (study,)])
                 row = parents.studies.get(study)
-                if row is None or row.closing or (series and not member(row, parents.series.get((study, series)))):
+                if (
+                    row is None
+                    or row.closing
+                    or (series and not is_visible_series(row, parents.series.get((study, series))))
+                ):
                     return
             yield item
 
@@ -96,7 +100,7 @@ class Instances:
         """Return the visible series of a study, given its row. This is one query."""
         items = self._table.query(keys.study_items(study.partition, study.study), keys.SERIES)
         rows = (SeriesRow.of(item, study.partition, study.study) for item in items)
-        return [row.after_update(study.update_id) for row in rows if member(study, row)]
+        return [row.after_update(study.update_id) for row in rows if is_visible_series(study, row)]
 
     def count(self, partition: int, study: str, series: str) -> int:
         """Return the number of instances of a series that is visible, without reading their rows. This is one call.
@@ -115,7 +119,7 @@ class Instances:
         total = self._table.count(pk, keys.INSTANCES)
         items = list(self._table.query(pk, keys.SERIES))
         rows = (SeriesRow.of(item, study.partition, study.study) for item in items)
-        series = [row.after_update(study.update_id) for row in rows if member(study, row)]
+        series = [row.after_update(study.update_id) for row in rows if is_visible_series(study, row)]
         if any("closing" in item.fields for item in items):
             total = sum(self.count(study.partition, study.study, each.series) for each in series)
         return StudyContents(series, total)
@@ -152,7 +156,7 @@ def _view_of(partition: int, uid: str, items: Iterable[Item]) -> StudyView:
             study = StudyRow.of(item, partition, uid)
     if study is None or study.closing:
         return StudyView()
-    series = {uid: row.after_update(study.update_id) for uid, row in series.items() if member(study, row)}
+    series = {uid: row.after_update(study.update_id) for uid, row in series.items() if is_visible_series(study, row)}
     created, update_id = study.created, study.update_id
     return StudyView(
         study,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from app.storage.records.rows import InstanceRow, member
+from app.storage.records.rows import InstanceRow, is_visible_series
 from app.storage.records.snapshot import Snapshot
 from app.storage.table import keys
 from app.storage.table.ports import Range, Table
@@ -33,7 +33,7 @@ class InstancePages:
         study_row = found.studies.get(study)
         if series is None:
             return study_row is not None and not study_row.closing
-        return member(study_row, found.series.get((study, series)))
+        return is_visible_series(study_row, found.series.get((study, series)))
 
     def page(
         self, partition: int, study: str, series: str | None, after: PagePosition | None, limit: int

@@ -20,7 +20,7 @@ from app.storage.index import sweep
 from app.storage.index.removal_writer import removal_changes
 from app.storage.records import documents
 from app.storage.records.postings import postings
-from app.storage.records.rows import InstanceRow, SeriesRow, StudyRow, first_revision, member, merged
+from app.storage.records.rows import InstanceRow, SeriesRow, StudyRow, first_revision, is_visible_series, merged
 from app.storage.records.snapshot import Snapshot, Uids
 from app.storage.table import keys
 from app.storage.table.batch import Cost, fits
@@ -164,7 +164,7 @@ class Plan:
         uid = new_instance.version.series
         attributes = new_instance.attributes[Level.SERIES]
         old = self._snapshot.series.get((study.study, uid))
-        if old is None or not member(study, old):
+        if old is None or not is_visible_series(study, old):
             return old, SeriesRow(
                 partition=self._partition,
                 study=study.study,

@@ -30,7 +30,7 @@ from app.errors import Conflict, NotFound, StorageUnavailable
 from app.storage.index import cleanup, closing, sweep
 from app.storage.index.removal_writer import RemovalWriter
 from app.storage.index.sweep import Deletion
-from app.storage.records.rows import DELETING, EMPTYING, InstanceRow, SeriesRow, StudyRow, member
+from app.storage.records.rows import DELETING, EMPTYING, InstanceRow, SeriesRow, StudyRow, is_visible_series
 from app.storage.records.snapshot import Snapshot, Uids
 from app.storage.table import keys
 from app.storage.table.partitions import Partition
@@ -74,7 +74,7 @@ class InstanceRemoval:
     def _close_series(self, partition: Partition, *uids: str) -> Deletion:
         found = Snapshot.read(self._table, partition.key, [uids])
         study, series = found.studies.get(uids[0]), found.series.get((uids[0], uids[1]))
-        if study is None or series is None or not member(study, series):
+        if study is None or series is None or not is_visible_series(study, series):
             raise NotFound("series")
         deletion = sweep.deletion_of(partition, study.study, series.series)
         self._table.write(*self._closing_changes(deletion, study, series, DELETING))

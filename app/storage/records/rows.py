@@ -33,9 +33,9 @@ __all__ = [
     "SeriesRow",
     "StudyRow",
     "first_revision",
-    "member",
+    "is_visible_instance",
+    "is_visible_series",
     "merged",
-    "visible",
 ]
 
 EMPTYING: Final = "emptying"
@@ -138,18 +138,18 @@ class SeriesRow(Record, frozen=True, kw_only=True):
 IndexRow = StudyRow | SeriesRow | InstanceRow
 
 
-def member(study: StudyRow | None, series: SeriesRow | None) -> bool:
+def is_visible_series(study: StudyRow | None, series: SeriesRow | None) -> bool:
     """Return whether the series is visible: both rows are open, and the series belongs to this study row."""
     return bool(study and series and not study.closing and not series.closing and series.of_study == study.created)
 
 
-def visible(study: StudyRow | None, series: SeriesRow | None, instance: InstanceRow | None) -> bool:
+def is_visible_instance(study: StudyRow | None, series: SeriesRow | None, instance: InstanceRow | None) -> bool:
     """Return whether the instance is visible: its series is visible, and it belongs to these two rows."""
     return bool(
         instance
         and study
         and series
-        and member(study, series)
+        and is_visible_series(study, series)
         and instance.of_series == series.created
         and instance.of_study == study.created
     )

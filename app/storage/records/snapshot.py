@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
-from app.storage.records.rows import EMPTYING, InstanceRow, SeriesRow, StudyRow, visible
+from app.storage.records.rows import EMPTYING, InstanceRow, SeriesRow, StudyRow, is_visible_instance
 from app.storage.table import keys
 from app.storage.table.ports import Key, Table
 
@@ -47,7 +47,7 @@ class Snapshot:
 
     def exists(self, uids: Uids) -> bool:
         study, series, _ = uids
-        return visible(self.studies.get(study), self.series.get((study, series)), self.instances.get(uids))
+        return is_visible_instance(self.studies.get(study), self.series.get((study, series)), self.instances.get(uids))
 
     def visible_instance(self, uids: Uids) -> InstanceRow:
         """Return the row of an instance that exists, as readers see it: after the update that the study shows."""
@@ -71,4 +71,4 @@ class Snapshot:
 
     def are_parents_of(self, row: InstanceRow) -> bool:
         """Return whether the study row and the series row are open, and are those of this instance."""
-        return visible(self.studies.get(row.study), self.series.get((row.study, row.series)), row)
+        return is_visible_instance(self.studies.get(row.study), self.series.get((row.study, row.series)), row)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TypeVar
 
-from app.storage.records.rows import InstanceRow, SeriesRow, StudyRow, member
+from app.storage.records.rows import InstanceRow, SeriesRow, StudyRow, is_visible_series
 from app.storage.records.snapshot import Snapshot
 from app.storage.table import keys
 from app.storage.table.ports import Range, Table
@@ -33,7 +33,7 @@ class StoredRows:
         """Return the visible series of a study, by UID."""
         items = self._table.query(keys.study_items(study.partition, study.study), keys.SERIES)
         rows = (SeriesRow.of(item, study.partition, study.study) for item in items)
-        return {row.series: row for row in rows if member(study, row)}
+        return {row.series: row for row in rows if is_visible_series(study, row)}
 
     def instances(self, study: StudyRow, between: Range = keys.INSTANCES) -> Iterator[InstanceRow]:
         """Yield the instances of a study in a range of sort keys, visible or not."""
@@ -47,7 +47,7 @@ class StoredRows:
         if isinstance(row, SeriesRow):
             found = Snapshot.read(self._table, row.partition, [(row.study, row.series)])
             series = found.series.get((row.study, row.series))
-            return series if member(found.studies.get(row.study), series) else None
+            return series if is_visible_series(found.studies.get(row.study), series) else None
         uids = (row.study, row.series, row.instance)
         found = Snapshot.read(self._table, row.partition, [uids])
         return found.instances[uids] if found.exists(uids) else None

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from app.dicom.json.dataset import JsonElement
 from app.dicom.validation.attributes import INSTANCE_UID, MODALITIES_IN_STUDY, MODALITY, SERIES_UID, STUDY_UID, Level
-from app.storage.records.rows import InstanceRow, SeriesRow, StudyRow, member, visible
+from app.storage.records.rows import InstanceRow, SeriesRow, StudyRow, is_visible_instance, is_visible_series
 from app.storage.records.snapshot import Snapshot
 
 
@@ -44,14 +44,14 @@ def match_in(snapshot: Snapshot, uids: tuple[str, ...]) -> Match | None:
     if len(uids) == Level.STUDY:
         return Match(study)
     series = snapshot.series.get((uids[0], uids[1]))
-    if series is None or not member(study, series):
+    if series is None or not is_visible_series(study, series):
         return None
     if len(uids) == Level.SERIES:
         return Match(study, series.after_update(study.update_id))
     row = snapshot.instances.get((uids[0], uids[1], uids[2]))
     return (
         Match(study, series.after_update(study.update_id), row.after_update(study.update_id))
-        if row and visible(study, series, row)
+        if row and is_visible_instance(study, series, row)
         else None
     )
 

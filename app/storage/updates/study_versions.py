@@ -33,7 +33,7 @@ from app.errors import Conflict
 from app.storage.feed.change_feed import FeedLog
 from app.storage.records.file_versions import merged
 from app.storage.records.row_changes import replace_row
-from app.storage.records.rows import InstanceRow, StudyRow, visible
+from app.storage.records.rows import InstanceRow, StudyRow, is_visible_instance
 from app.storage.records.snapshot import Snapshot
 from app.storage.records.stored_rows import StoredRows
 from app.storage.table import keys
@@ -124,7 +124,7 @@ class StudyVersions:
         missing: list[InstanceRow] = []
         written = 0
         for row in self.rows.instances(study):
-            if not visible(study, series.get(row.series), row):
+            if not is_visible_instance(study, series.get(row.series), row):
                 continue
             if is_pending(row, study.writing):
                 written += 1
@@ -253,7 +253,11 @@ class StudyVersions:
         series = self.rows.series(study)
         rows = list(islice(self.rows.instances(study, keys.instances_beyond(after)), limit))
         last = rows[-1].key.sk if len(rows) == limit else ""
-        return [row for row in rows if is_pending(row, update_id) and visible(study, series.get(row.series), row)], last
+        return [
+            row
+            for row in rows
+            if is_pending(row, update_id) and is_visible_instance(study, series.get(row.series), row)
+        ], last
 
     def _reread(self, row: InstanceRow, update_id: str) -> InstanceRow | None:
         """Read a row again. None if it has no pending version of the update any more."""
