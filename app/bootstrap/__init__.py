@@ -24,6 +24,7 @@ from app.services.parallel import ParallelMap
 from app.services.partitions import PartitionDirectory
 from app.services.retrieve.frames import FrameReader
 from app.services.retrieve.service import Retrieve
+from app.services.search.newest import NewestInstances
 from app.services.search.service import Search
 from app.services.store.service import Store
 from app.services.tags.service import ExtendedQueryTags
@@ -68,6 +69,7 @@ def build_services(settings: Settings, engine: Engine, *, listening: float = 0) 
     table, blobs, queue, operations = archive.table, archive.blobs, engine.queue, archive.operations
     instances, documents, files = archive.instances, archive.documents, archive.files
     parallel_reads: ParallelMap = parallel.parallel_map if is_remote(settings) else map
+    newest = NewestInstances(instances, documents, parallel_reads)
     runner = OperationRunner(
         operations,
         queue,
@@ -94,9 +96,9 @@ def build_services(settings: Settings, engine: Engine, *, listening: float = 0) 
             prefetch=read_ahead(settings),
         ),
         search=Search(
-            planner=SearchPlanner(table, instances, parallel_reads),
+            planner=SearchPlanner(table, instances, newest.metadata, parallel_reads),
             instances=instances,
-            documents=documents,
+            newest=newest,
             query_tags=archive.query_tags,
             parallel=parallel_reads,
         ),

@@ -28,7 +28,7 @@ from app.storage.worklist.workitems import WorkitemRow, Workitems
 EXISTS: Final = "The workitem instance already exists. Try creating using a different UID."
 
 _RETRY: Final = Retry(attempts=8)
-_CATALOGUE: Final = Catalogue(attributes=FILTERS, sequences=True)
+_CATALOGUE: Final = Catalogue(attributes=FILTERS, unindexed={}, sequences=True)
 
 
 class _Change(NamedTuple):

@@ -19,11 +19,12 @@ import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydicom.dataset import Dataset
 
 from app import bootstrap
 from app.dicom.json.dataset import JsonElement
 from app.dicom.query.parameters import Catalogue, parse_query
-from app.dicom.validation.attributes import CORE, Level
+from app.dicom.validation.attributes import CORE, UNINDEXED, Level
 from app.errors import NotFound
 from app.services import Services
 from app.services.policy import V2
@@ -66,6 +67,13 @@ VALUES: dict[str, list[str | None]] = {
     "Modality": [None, "CT", "MR"],
     "ManufacturerModelName": [None, "Scanner 64", "Scanner 32"],
     "PerformedProcedureStepStartDate": [None, "20240115", "20240301"],
+    "StudyTime": [None, "1015", "101500.0", "235959"],
+    "StudyID": [None, "ID1", "id1 ", "ID2"],
+    "SeriesNumber": [None, "1", "01", "2"],
+    "RequestedProcedureID": [None, "RP1", "RP2"],
+    "ScheduledProcedureStepID": [None, "SPS1"],
+    "InstanceNumber": [None, "1", "02", "3"],
+    "SOPClassUID": ["1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.4"],
 }
 """Few values, so that they meet."""
 
@@ -105,6 +113,8 @@ class Node:
 
     created: int
     attributes: Attributes = field(default_factory=dict)
+    own: Attributes = field(default_factory=dict)
+    """Of an instance: the values without postings."""
     inside: dict[str, Node] = field(default_factory=dict)
 
 
@@ -132,6 +142,11 @@ class Model:
                     "vr": attribute.vr,
                     "Value": [_json(attribute.vr, value)],
                 }
+        path[3].own = {
+            attribute.tag: {"vr": attribute.vr, "Value": [value]}
+            for attribute in UNINDEXED.values()
+            if (value := each.values.get(attribute.keyword.rpartition(".")[2])) is not None
+        }
         return True
 
     def delete(self, each: Delete) -> bool:
@@ -158,6 +173,7 @@ class Model:
                 path = (*uids, uid)
                 tag = ("0020000D", "0020000E", "00080018")[len(uids)]
                 known = attributes | below.attributes | {tag: {"vr": "UI", "Value": [uid]}}
+                known |= newest_values(below, Level(len(path)))
                 if len(path) == 1:
                     known["00080061"] = {"vr": "CS", "Value": modalities(below)}
                 if len(path) == level:
@@ -176,6 +192,19 @@ class Model:
         if len(uids) == 1:
             return sum(len(each.inside) for each in node.inside.values()), len(node.inside)
         return (len(node.inside[uids[1]].inside),)
+
+
+def newest_values(node: Node, level: Level) -> Attributes:
+    """Return the values without postings of a study, a series or an instance: those of its newest instance."""
+    newest = node
+    while newest.inside:
+        newest = max(newest.inside.values(), key=newest_instance)
+    return {tag: element for tag, element in newest.own.items() if UNINDEXED[tag].level is level}
+
+
+def newest_instance(node: Node) -> int:
+    """Return when the newest instance of a node came to be."""
+    return max(map(newest_instance, node.inside.values())) if node.inside else node.created
 
 
 def modalities(study: Node) -> list[str]:
@@ -228,18 +257,33 @@ def asked(keyword: str) -> st.SearchStrategy[str]:
         return lists_of([*UIDS_OF[keyword], "2.25.99"])
     if keyword.endswith("Date"):
         return asked_dates
+    keyword = keyword.rpartition(".")[2]
+    if keyword == "StudyTime":
+        return st.sampled_from(["1015", "101500", "23-", "-12", "10-235958", "*", ""])
+    if keyword in ("SOPClassUID", "InstanceNumber", "SeriesNumber"):
+        return st.sampled_from([value for value in VALUES[keyword] if value] + ["*", ""])
     stored = [value for value in VALUES["Modality" if keyword == "ModalitiesInStudy" else keyword] if value]
     whole = st.sampled_from(stored)
     cut = st.builds(lambda value, at: f"{value[:at]}*", whole, st.integers(0, 6))
     end = st.builds(lambda value, at: f"*{value[at:]}", whole, st.integers(0, 6))
     within = st.builds(lambda value, at: f"*{value[at : at + 3]}*", whole, st.integers(0, 6))
     one = st.builds(lambda value, at: value[:at] + "?" + value[at + 1 :], whole, st.integers(0, 3))
-    kinds = [whole, whole.map(str.swapcase), whole.map("{} ".format), cut, end, within, one, st.just("*")]
+    kinds: list[st.SearchStrategy[str]] = [
+        whole,
+        whole.map(str.swapcase),
+        whole.map("{} ".format),
+        cut,
+        end,
+        within,
+        one,
+        st.sampled_from(["*", "", " "]),
+    ]
     if keyword.endswith("Name"):
+        kinds += [whole.map("={}".format), cut.map("={}".format), within.map("=={}".format), one.map("*={}".format)]
         kinds += [whole.flatmap(beginnings), st.sampled_from([" ", "^"]).flatmap(lambda sign: joined(sign, whole))]
     if keyword.startswith("Modalit"):
         kinds.append(lists_of([*stored, "XA"]))
-    return st.one_of(kinds).filter(fits)
+    return st.one_of(kinds)
 
 
 def beginnings(name: str) -> st.SearchStrategy[str]:
@@ -253,17 +297,14 @@ def joined(sign: str, names: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
     return st.lists(names.map(lambda name: re.split("[ ^=]", name)[0]), min_size=2, max_size=2).map(sign.join)
 
 
-def fits(value: str) -> bool:
-    return bool(value.strip())
-
-
 @st.composite
 def searches(draw: st.DrawFn) -> Search:
     level = draw(st.sampled_from(Level))
     depth = draw(st.integers(0, level - 1))
     place = draw(st.sampled_from(PLACES))
     study, series = (place[0] if depth else None), (place[1] if depth > 1 else None)
-    open_ = [each for each in CORE.values() if depth < each.level <= level or each.tag == "0020000D"]
+    attributes = [*CORE.values(), *UNINDEXED.values()]
+    open_ = [each for each in attributes if depth < each.level <= level or each.tag == "0020000D"]
     keywords = draw(st.lists(st.sampled_from([each.keyword for each in open_]), max_size=4, unique=True))
     parameters = [(keyword, draw(asked(keyword))) for keyword in keywords]
     if draw(st.booleans()):
@@ -320,13 +361,18 @@ def put(services: Services, partition: Partition, model: Model, history: list[St
             continue
         study, series, instance = each.uids
         values: dict[str, Any] = {"patient_id": None, "patient_name": None, "modality": None, "study_date": None}
+        values |= {"SeriesNumber": None, "InstanceNumber": None} | each.values
+        request = Dataset()
+        for keyword in ("RequestedProcedureID", "ScheduledProcedureStepID"):
+            if (identifier := values.pop(keyword)) is not None:
+                setattr(request, keyword, identifier)
         body = make_instance(
             study=study,
             series=series,
             instance=instance,
             pixel=False,
+            RequestAttributesSequence=request,
             **values,
-            **{keyword: value for keyword, value in each.values.items() if value is not None},
             SpecificCharacterSet="ISO_IR 192",
         )
         report = services.store(partition, [BytesIO(body)], None, V2)

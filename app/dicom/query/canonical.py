@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, Final
 
-from app.dicom.json.dataset import JsonElement, person_name
+from app.dicom.json.dataset import NAME_GROUPS, JsonElement, person_name
 from app.dicom.query.moments import in_utc, wall_time
 from app.dicom.validation.attributes import Attribute
 
@@ -23,8 +23,6 @@ MAX_CANONICAL: Final = 200
 
 _CONTROL = re.compile("[\x00-\x1f\x7f\U0010ffff]")
 """Characters with a meaning in keys: TAB precedes a number, U+10FFFF ends a range. Canonical values never have them."""
-
-_GROUPS: Final = ("Alphabetic", "Ideographic", "Phonetic")
 
 _WORD_BREAK = re.compile(r"[ ^=]+")
 
@@ -86,7 +84,7 @@ def canonical_values(
 def name_groups(element: JsonElement) -> tuple[str, ...]:
     """Return the canonical component groups of a name: alphabetic, ideographic, phonetic. A missing one is ""."""
     name = element["Value"][0]
-    groups = [name.get(group, "") for group in _GROUPS] if isinstance(name, dict) else str(name).split("=")
+    groups = [name.get(group, "") for group in NAME_GROUPS] if isinstance(name, dict) else str(name).split("=")
     return tuple(canonical("PN", group) for group in groups)
 
 

@@ -11,7 +11,9 @@ from app.dicom.query.filter_values import condition
 from app.dicom.query.matching import Condition, Filter, Query
 from app.dicom.validation.attributes import (
     CORE,
+    PATH_OF_LEAF,
     STUDY_UID,
+    UNINDEXED,
     Attribute,
     Level,
     path_of,
@@ -35,9 +37,11 @@ _CASING = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Catalogue:
-    """The attributes that a search may filter by: core attributes, and extended query tags in status ready."""
+    """The attributes that a search may filter by: those of the standard, and extended query tags in status ready."""
 
     attributes: Mapping[str, Attribute] = field(default_factory=lambda: CORE)
+    unindexed: Mapping[str, Attribute] = field(default_factory=lambda: UNINDEXED)
+    """Attributes without postings. One of `attributes` that the search permits is used before one of these."""
     disabled: frozenset[str] = frozenset()
     """Tags with the query status disabled (conformance §8.4)."""
     sequences: bool = False
@@ -71,18 +75,18 @@ def parse_query(
             _add_filter(named, name, value, catalogue)
     fuzzy = _fuzzy(options.get("fuzzymatching"))
     scope = _Scope(level=level, study=study, series=series, catalogue=catalogue, fuzzy=fuzzy)
-    conditions = [(tag, name, scope.condition(tag, name, value)) for tag, (name, value) in named.items()]
+    conditions = [scope.filter(tag, name, value) for tag, (name, value) in named.items()]
     fields, everything = _included(include)
     return Query(
         level=level,
         study=study,
         series=series,
         filters=tuple(
-            Filter(attribute=catalogue.attributes[tag], condition=condition, name=name)
-            for tag, name, condition in conditions
+            Filter(attribute=attribute, condition=condition, name=name)
+            for attribute, name, condition in conditions
             if condition
         ),
-        universal=tuple(tag for tag, _, condition in conditions if condition is None),
+        universal=tuple(attribute.tag for attribute, _, condition in conditions if condition is None),
         include=fields,
         include_all=everything,
         limit=_integer("Limit", options.get("limit"), DEFAULT_LIMIT, 1, MAX_LIMIT),
@@ -98,7 +102,9 @@ def _duplicate(name: str) -> str:
 
 def _add_filter(named: dict[str, tuple[str, str]], name: str, value: str, catalogue: Catalogue) -> None:
     tag = path_of(name) or (name.upper() if name.upper() in catalogue.attributes else None)
-    if not catalogue.sequences and ("." in name or (tag and vr_of(tag) == "SQ")):
+    if tag and tag not in catalogue.attributes and PATH_OF_LEAF.get(tag) in catalogue.unindexed:
+        tag = PATH_OF_LEAF[tag]
+    if not catalogue.sequences and tag not in catalogue.unindexed and ("." in name or (tag and vr_of(tag) == "SQ")):
         raise InvalidQuery(
             f"Dicom element '{name}' failed validation for VR 'SQ': Sequential dicom tags are currently not supported."
         )
@@ -159,14 +165,15 @@ class _Scope:
     catalogue: Catalogue
     fuzzy: bool
 
-    def condition(self, tag: str, name: str, value: str) -> Condition | None:
-        """Return the condition for the value of an attribute, None for universal matching (an empty value, or `*`)."""
-        attribute = self.catalogue.attributes.get(tag)
-        if attribute is None or not self._allows(attribute):
+    def filter(self, tag: str, name: str, value: str) -> tuple[Attribute, str, Condition | None]:
+        """Return the attribute, its name, and the condition of a value: None for universal matching."""
+        named = (self.catalogue.attributes.get(tag), self.catalogue.unindexed.get(tag))
+        attribute = next((each for each in named if each and self._allows(each)), None)
+        if attribute is None:
             raise InvalidQuery(f"Invalid query: AttributeId {name} is not queryable.  {_CASING}")
-        if tag in self.catalogue.disabled:
+        if attribute is named[0] and tag in self.catalogue.disabled:
             raise InvalidQuery(f"Query is disabled on specified attribute '{name}'.")
-        return condition(attribute, name, value.strip().rstrip(" \x00"), fuzzy=self.fuzzy)
+        return attribute, name, condition(attribute, name, value.strip().rstrip(" \x00"), fuzzy=self.fuzzy)
 
     def _allows(self, attribute: Attribute) -> bool:
         """Tell whether an attribute is at the level of the results, or above it but below the UIDs of the URL.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import IntEnum
+from enum import Enum, IntEnum
 from typing import Final
 
 from pydicom.datadict import dictionary_has_tag, dictionary_keyword, dictionary_VR, repeater_has_tag, tag_for_keyword
@@ -25,12 +25,25 @@ class Level(IntEnum):
         return self.name.lower()
 
 
+class Source(Enum):
+    """Where a search finds the values of an attribute."""
+
+    POSTINGS = "postings"
+    """Postings lead from a value to the objects that have it. The rows of the objects have the value too."""
+
+    ROW = "row"
+    """Only the row of the object has the value."""
+
+    METADATA = "metadata"
+    """Only metadata has the value: that of the instance, or of the newest instance of the study or series."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attribute:
     """An attribute that a search may filter by.
 
     An extended query tag has a `number`, which is different each time it is added. A private one has a `creator`
-    (conformance §8.2).
+    (conformance §8.2). The tag of an attribute within a sequence is a path: `00400275.00400009`.
     """
 
     tag: str
@@ -39,6 +52,7 @@ class Attribute:
     level: Level
     number: int = 0
     creator: str = ""
+    source: Source = Source.POSTINGS
 
     @property
     def key(self) -> str:
@@ -87,15 +101,39 @@ _CORE: Final = """
 """
 
 
-def _core() -> dict[str, Attribute]:
-    rows = (line.split() for line in _CORE.strip().splitlines())
+_UNINDEXED: Final = """
+    study     00080030          StudyTime                                                TM metadata
+    study     00200010          StudyID                                                  SH metadata
+    series    00200011          SeriesNumber                                             IS metadata
+    series    00400275.00400009 RequestAttributesSequence.ScheduledProcedureStepID       SH metadata
+    series    00400275.00401001 RequestAttributesSequence.RequestedProcedureID           SH metadata
+    instance  00080016          SOPClassUID                                              UI row
+    instance  00200013          InstanceNumber                                           IS metadata
+"""
+
+
+def _attributes(table: str) -> dict[str, Attribute]:
+    rows = (line.split() for line in table.strip().splitlines())
     return {
-        tag: Attribute(tag=tag, keyword=keyword, vr=vr, level=Level[level.upper()]) for level, tag, keyword, vr in rows
+        tag: Attribute(
+            tag=tag,
+            keyword=keyword,
+            vr=vr,
+            level=Level[level.upper()],
+            source=Source(*source) if source else Source.POSTINGS,
+        )
+        for level, tag, keyword, vr, *source in rows
     }
 
 
-CORE: Final[Mapping[str, Attribute]] = _core()
-"""Tag -> searchable core attribute (conformance §5.3)."""
+CORE: Final[Mapping[str, Attribute]] = _attributes(_CORE)
+"""Tag -> searchable core attribute that the index has (conformance §5.3)."""
+
+UNINDEXED: Final[Mapping[str, Attribute]] = _attributes(_UNINDEXED)
+"""Tag or path -> searchable attribute without postings (PS3.18 Table 10.6.1-5, conformance §5.3)."""
+
+PATH_OF_LEAF: Final = {path.rpartition(".")[2]: path for path in UNINDEXED if "." in path}
+"""Tag of an attribute within a sequence -> the path that a search by this tag alone means."""
 
 INDEXED: Final[Mapping[Level, tuple[Attribute, ...]]] = {
     level: tuple(

@@ -8,7 +8,8 @@ from itertools import islice
 from typing import Any, Final
 
 from app.dicom.encoding.uids import is_uid
-from app.dicom.json.dataset import JsonDataset, JsonElement, items, person_name
+from app.dicom.json.dataset import JsonDataset, JsonElement, person_name
+from app.dicom.query.dataset_values import first_values
 from app.dicom.query.moments import with_timezone
 from app.dicom.validation.attributes import Attribute, Level, path_of, tag_of
 from app.dicom.validation.vr_rules import vr_fault
@@ -106,7 +107,4 @@ _CHECKED: Final[Mapping[str, Callable[[str], str | None]]] = {
 
 
 def _found(dataset: JsonDataset, attribute: Attribute) -> list[Any]:
-    *above, tag = attribute.tag.split(".")
-    holders = items(dataset, above[0]) if above else [dataset]
-    firsts = (values[0] for each in holders if (values := each.get(tag, {}).get("Value")) and values[0] is not None)
-    return list(islice(firsts, MAX_VALUES))
+    return list(islice(first_values(dataset, attribute.tag), MAX_VALUES))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 
+import orjson
+
+from app.dicom.json.dataset import JsonDataset
 from app.services.parallel import ParallelMap
 from app.storage.index.instances import Instances
 from app.storage.records.documents import Documents
@@ -13,7 +16,7 @@ from app.storage.search.matches import Match
 
 
 class NewestInstances:
-    """Finds the newest instance of studies and series, with as few reads as possible."""
+    """Finds the newest instance of studies and series, and its metadata, with as few reads as possible."""
 
     def __init__(self, instances: Instances, documents: Documents, parallel: ParallelMap) -> None:
         self._instances = instances
@@ -30,6 +33,19 @@ class NewestInstances:
         unknown = [match for match, row in zip(matches, known, strict=True) if row is None]
         found = iter(self._parallel(partial(self.read, partition), unknown))
         return [row or next(found) for row in known]
+
+    def metadata(self, partition: int, matches: Sequence[Match]) -> Iterator[JsonDataset | None]:
+        """Yield the metadata of the newest instance of each match, one document at a time; None if there is none now.
+
+        If the newest instance was deleted meanwhile, it is the metadata of the one that is newest now.
+        """
+        rows = self.of(partition, matches)
+        documents = self._documents.each(row for row in rows if row)
+        for match, row in zip(matches, rows, strict=True):
+            document = next(documents) if row else None
+            if document is None and match.instance is None and (now := self.read(partition, match)):
+                document = next(self._documents.each([now]))
+            yield None if document is None else orjson.loads(document)
 
     def read(self, partition: int, match: Match) -> InstanceRow | None:
         """Return the newest instance of a study or series, None if there is none now. All its rows are read."""

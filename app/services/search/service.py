@@ -17,6 +17,7 @@ from app.dicom.validation.attributes import (
     AVAILABILITY,
     INDEXED,
     RETRIEVE_URL,
+    SOP_CLASS,
     UIDS,
     Level,
     tag_of,
@@ -27,7 +28,6 @@ from app.services.policy import Policy
 from app.services.search.computed import COMPUTED, ComputedAttributes, summary
 from app.services.search.newest import NewestInstances
 from app.storage.index.instances import Instances
-from app.storage.records.documents import Documents
 from app.storage.search.matches import Match, attributes_of
 from app.storage.search.planner import SearchPlanner
 from app.storage.table.partitions import Partition
@@ -39,6 +39,7 @@ _INDEX: Final = {
     level: _UIDS_DOWN_TO[level] | {each.tag for above in Level if above <= level for each in INDEXED[above]}
     for level in Level
 }
+_INDEX[Level.INSTANCE] |= {SOP_CLASS}
 """What the index rows have of a match: attributes of its level and of the levels above. The rest is in metadata."""
 
 _ONLINE: Final[JsonElement] = {"vr": "CS", "Value": ["ONLINE"]}
@@ -60,9 +61,9 @@ class SearchReport:
 
 
 class Search:
-    """Answers searches of one partition, by the core attributes and by extended query tags.
+    """Answers searches of one partition, by the attributes of the standard and by extended query tags.
 
-    `parallel` makes the reads that each match of a page needs separately: its counts and its newest instance.
+    `parallel` makes the counts that each match of a page needs.
     """
 
     def __init__(
@@ -70,14 +71,13 @@ class Search:
         *,
         planner: SearchPlanner,
         instances: Instances,
-        documents: Documents,
+        newest: NewestInstances,
         query_tags: QueryTagStore,
         parallel: ParallelMap = map,
     ) -> None:
         self._planner = planner
         self._query_tags = query_tags
-        self._newest = NewestInstances(instances, documents, parallel)
-        self._documents = documents
+        self._newest = newest
         self._computed = ComputedAttributes(instances, parallel)
 
     def __call__(
@@ -131,23 +131,12 @@ class Search:
         if not wanted - COMPUTED[level] - indexed[level]:
             yield from repeat({}, len(matches))
             return
-        rows = self._newest.of(partition, matches)
-        documents = self._documents.each(row for row in rows if row)
-        for match, row in zip(matches, rows, strict=True):
-            document = next(documents) if row else None
-            if document is None and match.instance is None:
-                document = self._document_now(partition, match)
-            yield None if document is None else _excerpt(document, wanted)
-
-    def _document_now(self, partition: int, match: Match) -> bytes | None:
-        """Return the metadata of the newest instance now, if the one that was newest was deleted meanwhile."""
-        row = self._newest.read(partition, match)
-        return next(self._documents.each([row])) if row else None
+        for dataset in self._newest.metadata(partition, matches):
+            yield None if dataset is None else _excerpt(dataset, wanted)
 
 
-def _excerpt(document: bytes, wanted: frozenset[str]) -> JsonDataset:
-    """Return the wanted attributes of a metadata document that have a value."""
-    dataset: JsonDataset = orjson.loads(document)
+def _excerpt(dataset: JsonDataset, wanted: frozenset[str]) -> JsonDataset:
+    """Return the wanted attributes that have a value."""
     return {tag: element for tag, element in dataset.items() if tag in wanted and element.get("Value")}
 
 
@@ -175,6 +164,6 @@ def _wanted(query: Query, policy: Policy) -> frozenset[str]:
     if query.series:
         named.append(UIDS[Level.SERIES])
     fields = [policy.defaults, ALL_FIELDS] if query.include_all else [policy.defaults]
-    asked = query.include.union(query.tags())
+    asked = query.include.union(path.partition(".")[0] for path in query.tags())  # a sequence is returned whole
     counts = summary(query.level, asked, include_all=query.include_all)
     return frozenset().union(*(each[level] for each in fields for level in shown), named, asked, counts)

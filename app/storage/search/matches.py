@@ -6,7 +6,15 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from app.dicom.json.dataset import JsonElement
-from app.dicom.validation.attributes import INSTANCE_UID, MODALITIES_IN_STUDY, MODALITY, SERIES_UID, STUDY_UID, Level
+from app.dicom.validation.attributes import (
+    INSTANCE_UID,
+    MODALITIES_IN_STUDY,
+    MODALITY,
+    SERIES_UID,
+    SOP_CLASS,
+    STUDY_UID,
+    Level,
+)
 from app.storage.records.rows import InstanceRow, SeriesRow, StudyRow, is_visible_instance, is_visible_series
 from app.storage.records.snapshot import Snapshot
 
@@ -24,6 +32,11 @@ class Match(NamedTuple):
     def sequence(self) -> int:
         """The number that results are ordered by, highest first."""
         return (self.instance or self.series or self.study).created
+
+    def at(self, level: Level) -> Match:
+        """Return the study or series of this match, or the match itself at its own level."""
+        series = self.series if level >= Level.SERIES else None
+        return Match(self.study, series, self.instance if level is Level.INSTANCE else None)
 
     @property
     def level(self) -> Level:
@@ -76,4 +89,6 @@ def attributes_of(found: Match) -> dict[str, JsonElement]:
     if found.instance:
         attributes |= found.instance.attributes
         attributes[INSTANCE_UID] = {"vr": "UI", "Value": [found.instance.instance]}
+        if found.instance.sop_class:
+            attributes[SOP_CLASS] = {"vr": "UI", "Value": [found.instance.sop_class]}
     return attributes

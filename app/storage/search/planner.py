@@ -16,6 +16,9 @@ The cost of a query:
 | no filter                                       | the newest objects until the page is full                          |
 | inside studies (URL or StudyInstanceUID)        | the members of these studies, or of the named series. For a few    |
 |                                                 | SOPInstanceUIDs: only the instances that have them                 |
+| attributes without postings                     | the candidates of the other filters; of those that match, the      |
+|                                                 | metadata of the newest instance. Without another filter the newest |
+|                                                 | objects are read until the page is full                            |
 | ModalitiesInStudy                               | in addition, the series of each study that satisfies all other     |
 |                                                 | filters                                                            |
 
@@ -31,7 +34,7 @@ from itertools import chain, islice
 from typing import Final, NamedTuple
 
 from app.dicom.query.matching import Filter, OneOf, Query
-from app.dicom.validation.attributes import MODALITIES_IN_STUDY, UIDS, Level
+from app.dicom.validation.attributes import MODALITIES_IN_STUDY, UIDS, Level, Source
 from app.storage.index.instances import Instances
 from app.storage.records.rows import SeriesRow, StudyRow
 from app.storage.records.snapshot import Snapshot
@@ -45,6 +48,7 @@ from app.storage.search.candidates import (
     sequence_of,
 )
 from app.storage.search.matches import Match, attributes_of, match_in, modalities
+from app.storage.search.metadata_filters import NewestMetadata, matching_metadata
 from app.storage.table import keys
 from app.storage.table.ports import Item, Table
 
@@ -72,11 +76,17 @@ class Page(NamedTuple):
 
 
 class SearchPlanner:
-    """Answers queries on one partition, newest first. `map_series` reads the series of several studies."""
+    """Answers queries on one partition, newest first.
 
-    def __init__(self, table: Table, instances: Instances, map_series: MapSeries = map) -> None:
+    `newest_metadata` reads what only metadata has. `map_series` reads the series of several studies.
+    """
+
+    def __init__(
+        self, table: Table, instances: Instances, newest_metadata: NewestMetadata, map_series: MapSeries = map
+    ) -> None:
         self._table = table
         self._instances = instances
+        self._newest_metadata = newest_metadata
         self._map_series = map_series
 
     def run(self, partition: int, query: Query) -> Page:
@@ -96,7 +106,7 @@ class SearchPlanner:
             return self._in_studies(partition, query, studies)
         return cheapest_plan(
             self._verified(partition, query, self._newest_first(partition, query)),
-            [self._range_scan(partition, query, each) for each in query.filters if not _has_posting_lists(query, each)],
+            [self._range_scan(partition, query, each) for each in query.filters if _is_scanned(query, each)],
             lambda candidates: self._verified(partition, query, candidates),
             query.offset + query.limit,
         )
@@ -193,8 +203,9 @@ class SearchPlanner:
         found = [each for each in found if _in_url(query, each)]
         if MODALITIES_IN_STUDY in query.tags():
             by_row = (each._replace(modalities=each.study.modalities) for each in found)
-            found = self._with_modalities([each for each in by_row if query.matches(attributes_of(each))])
-        return [each for each in found if query.matches(attributes_of(each))]
+            found = self._with_modalities([each for each in by_row if query.matches_row(attributes_of(each))])
+        found = [each for each in found if query.matches_row(attributes_of(each))]
+        return matching_metadata(query, found, self._newest_metadata)
 
     def _with_modalities(self, found: list[Match]) -> list[Match]:
         """Return the matches with the current Modalities of their studies."""
@@ -226,7 +237,16 @@ def _in_url(query: Query, found: Match) -> bool:
 
 def _has_posting_lists(query: Query, wanted: Filter) -> bool:
     """Return whether a filter is exact and of the result level, so that its postings are ordered newest first."""
-    return wanted.attribute.level is query.level and isinstance(wanted.indexed, OneOf)
+    return _has_postings(wanted) and wanted.attribute.level is query.level and isinstance(wanted.indexed, OneOf)
+
+
+def _is_scanned(query: Query, wanted: Filter) -> bool:
+    """Return whether a scan of the postings of a filter finds candidates, in no order."""
+    return _has_postings(wanted) and not _has_posting_lists(query, wanted)
+
+
+def _has_postings(wanted: Filter) -> bool:
+    return wanted.attribute.source is Source.POSTINGS
 
 
 def _candidate(posting: Item) -> Candidate:
