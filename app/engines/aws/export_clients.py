@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
 
 import boto3
 from botocore.config import Config
@@ -33,14 +34,15 @@ _CONFIG: Final = Config(
 )
 
 
-class ClientKey(NamedTuple):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientKey:
     """What a client is made for. `operation` is empty without a role: only sessions belong to one operation."""
 
     region: str
-    endpoint: str
-    role: str
-    external_id: str
-    operation: str
+    endpoint: str = ""
+    role: str = ""
+    external_id: str = ""
+    operation: str = ""
 
 
 class Clients:
@@ -56,39 +58,44 @@ class Clients:
         home = self._home()
         if not (target.endpoint or target.role) and target.region in ("", home.meta.region_name):
             return home
-        region = target.region or home.meta.region_name
-        access = ClientKey(region, target.endpoint, target.role, target.external_id, operation if target.role else "")
+        key = ClientKey(
+            region=target.region or home.meta.region_name,
+            endpoint=target.endpoint,
+            role=target.role,
+            external_id=target.external_id,
+            operation=operation if target.role else "",
+        )
         with self._lock:
-            due, kept = self._kept.get(access, (0.0, home))
+            due, kept = self._kept.get(key, (0.0, home))
         if due > time.monotonic():
             return kept
-        made = _make(access)  # without the lock, because it may wait for the network
+        made = _make(key)  # without the lock, because it may wait for the network
         with self._lock:
-            self._kept.pop(access, None)
-            self._kept[access] = time.monotonic() + _RENEWED_SECONDS, made
+            self._kept.pop(key, None)
+            self._kept[key] = time.monotonic() + _RENEWED_SECONDS, made
             while len(self._kept) > _MAX_CLIENTS:
                 del self._kept[next(iter(self._kept))]
         return made
 
 
-def _make(access: ClientKey) -> S3Client:
+def _make(key: ClientKey) -> S3Client:
     """Return a client. Raises what boto3 raises, and `ConfigurationError` for a host that no URL can have."""
-    session = boto3.session.Session(region_name=access.region or None)
-    if access.role:
-        session = _assumed(session, access)
+    session = boto3.session.Session(region_name=key.region or None)
+    if key.role:
+        session = _assumed(session, key)
     try:
-        return s3_client(session, _CONFIG, access.endpoint or None)
+        return s3_client(session, _CONFIG, key.endpoint or None)
     except ValueError as error:
-        raise ConfigurationError(f"{access.endpoint} is no endpoint.") from error
+        raise ConfigurationError(f"{key.endpoint} is no endpoint.") from error
 
 
-def _assumed(session: boto3.session.Session, access: ClientKey) -> boto3.session.Session:
+def _assumed(session: boto3.session.Session, key: ClientKey) -> boto3.session.Session:
     """Return a session of the role, named after the operation. Its credentials are kept in memory only."""
     sts: Any = session.client("sts", config=_CONFIG)
-    external = {"ExternalId": access.external_id} if access.external_id else {}
+    external = {"ExternalId": key.external_id} if key.external_id else {}
     given = sts.assume_role(
-        RoleArn=access.role,
-        RoleSessionName=f"bulkhead-{access.operation}",
+        RoleArn=key.role,
+        RoleSessionName=f"bulkhead-{key.operation}",
         DurationSeconds=_SESSION_SECONDS,
         **external,
     )["Credentials"]

@@ -30,7 +30,7 @@ def test_connections_timeouts_and_retries() -> None:
 )
 def test_checksums_are_on_at_aws(monkeypatch: pytest.MonkeyPatch, endpoint: str, checksums: str) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", endpoint)
-    exported = export_clients._make(export_clients.ClientKey("eu-west-1", endpoint, "", "", ""))
+    exported = export_clients._make(export_clients.ClientKey(region="eu-west-1", endpoint=endpoint))
     for client in (clients.s3(), exported):
         config: Any = client.meta.config
         assert config.request_checksum_calculation == checksums

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -218,10 +219,10 @@ def test_few_clients_are_kept_and_none_after_its_session(
 
 
 def test_other_stores_are_addressed_by_path() -> None:
-    access = export_clients.ClientKey("eu-west-1", "http://minio:9000", "", "", "")
-    by_path: Any = export_clients._make(access).meta.config
+    key = export_clients.ClientKey(region="eu-west-1", endpoint="http://minio:9000")
+    by_path: Any = export_clients._make(key).meta.config
     assert by_path.s3 == {"addressing_style": "path"}
-    by_host: Any = export_clients._make(access._replace(endpoint="")).meta.config
+    by_host: Any = export_clients._make(replace(key, endpoint="")).meta.config
     assert by_host.s3 is None
 
 
