@@ -12,6 +12,7 @@ from app.services import Services
 from app.services.policy import Policy
 from app.settings import Settings
 from app.storage.table.partitions import Partition
+from app.web.accept_parameter import use_accept_parameter
 from app.web.context import ANONYMOUS, Context, Links, PartitionContext, address
 from app.web.negotiation import acceptable_offers, require_json
 from app.web.paths import VERSION_PREFIX
@@ -35,11 +36,12 @@ _UIDS: Final = {
 def dispatch(route: Route, version: ApiVersion, values: dict[str, Any]) -> Response:
     """Answer a request whose path and method matched the route. `values` are the path parameters.
 
-    The order of the steps is: feature switched on, Accept, UIDs of the path, Content-Type, partition, query
-    parameters, body, handler (conformance §2.5). A route that creates its partition reads query and body first, so that
-    a request with a fault in them creates nothing.
+    The order of the steps is: feature switched on, Accept (the query parameter or the header), UIDs of the path,
+    Content-Type, partition, query parameters, body, handler (conformance §2.5). A route that creates its partition
+    reads query and body first, so that a request with a fault in them creates nothing.
     """
     g.route = route
+    use_accept_parameter(request.environ)
     services, settings = _wiring()
     if route.check_enabled:
         route.check_enabled(settings)

@@ -10,7 +10,7 @@ from app.dicom.validation.attributes import Attribute
 
 
 def first_values(dataset: JsonDataset, path: str) -> Iterator[Any]:
-    """Yield the first value at a tag, or at a path (`00400275.00400009`) that of each item. Missing ones are left out."""
+    """Yield the first value at a tag, or that of each item at a path (`00400275.00400009`). Skip what has no value."""
     *above, tag = path.split(".")
     for holder in items(dataset, above[0]) if above else [dataset]:
         values = holder.get(tag, {}).get("Value")
