@@ -1,5 +1,6 @@
 """HTTP only: routing, request bodies, negotiation, answers, errors, access log. `application.py` puts it together.
 
 The route table (`routing.py`, `routes/`) says what is served; `dispatch.py` has the steps between routing and handler.
-May import services, storage (data types only), dicom and errors. Only this package imports Flask.
+May import `services`, `storage` (data types only), `dicom`, `settings`, `logs` and `errors`. Only this package imports
+Flask.
 """

@@ -1,5 +1,4 @@
 """Background operations: the runner that executes their steps, the lookup for callers, and the purge of old ones.
 
-May import `storage.operations`, the ports of `storage.table` and `errors`. It knows no task: `bootstrap` passes them
-in.
+May import `storage` and `errors`. It knows no task: `bootstrap` passes them in.
 """

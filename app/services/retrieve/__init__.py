@@ -1,4 +1,4 @@
 """Retrieve: `service` finds instances and reads files and metadata, `frames` reads single frames.
 
-Imports from storage, dicom, `services.instance_files` and the spool of `services.store`.
+May import other services, `storage`, `dicom` and `errors`.
 """

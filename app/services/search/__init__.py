@@ -1,4 +1,4 @@
-"""Search: `service` answers searches, `newest` finds the instance whose metadata completes a match.
+"""Search: `service` answers searches, `newest` finds the instances whose metadata completes the matches.
 
-Imports from storage, dicom, and from `parallel`, `policy` and `links` of services.
+`computed` has the attributes that are counted or collected. May import other services, `storage`, `dicom` and `errors`.
 """

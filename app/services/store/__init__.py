@@ -1,4 +1,4 @@
 """Store: `service` stores instances, `examination` checks them, `report` is the answer, `spool` receives bodies.
 
-Imports from storage, dicom, and from `parallel`, `policy` and `links` of services.
+May import other services, `storage`, `dicom` and `errors`.
 """

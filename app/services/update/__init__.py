@@ -1,6 +1,5 @@
-"""Bulk updates: `service` checks a request and starts the operation, `task` does its work, `new_versions` makes the
-files.
+"""Bulk updates: `service` checks a request and starts the operation, `task` runs it, `progress` is its checkpoint.
 
-`progress` is the checkpoint between two steps. May import other services, `storage` and `dicom`. How the rows of a
-study change is described in `storage.updates`.
+`new_versions` makes the files. `storage.updates` describes how the rows of a study change. May import other services,
+`storage`, `dicom` and `errors`.
 """

@@ -1,4 +1,4 @@
 """Background operations: their records and leases, the manifest of an export, and the destinations that exports name.
 
-May import `storage.table` and `errors`.
+May import `table` of `storage`, and `errors`.
 """

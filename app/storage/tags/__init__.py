@@ -1,4 +1,4 @@
 """Extended query tags: `query_tags` stores their definitions and their errors, `tag_backfill` indexes stored instances.
 
-May import `storage.feed`, `storage.records`, `storage.table` and `dicom`. The index and the search import this folder.
+May import `feed`, `records`, `operations` and `table` of `storage`, `dicom` and `errors`.
 """

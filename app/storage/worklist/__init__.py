@@ -1,4 +1,5 @@
-"""Workitems (UPS, PS3.4 annex CC): their rows, their postings, and the search of a worklist.
+"""Workitems (UPS, PS3.4 Annex CC): their rows, their postings, and the search of a worklist.
 
-May import: storage/search (`candidates` only), storage/records, storage/table, app/dicom, app/errors.
+May import all other topics of `storage`, `dicom` and `errors`. It needs only `search` (`candidates`), `records` and
+`table`.
 """
