@@ -93,6 +93,17 @@ class UnsupportedContent(BulkheadError):
     public_message = None
 
 
+class RangeNotSatisfiable(BulkheadError):
+    """The requested byte range contains no byte of the content (conformance §4.4, RFC 9110 §15.5.17)."""
+
+    status = 416
+    public_message = None
+
+    def __init__(self, size: int) -> None:
+        super().__init__("The requested range is not satisfiable.")
+        self.headers = {"Content-Range": f"bytes */{size}"}
+
+
 class NotAcceptable(BulkheadError):
     """The route cannot make any representation that the caller accepts (conformance §1.7, §4.2)."""
 

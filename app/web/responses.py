@@ -12,6 +12,7 @@ from flask import Response, request
 from werkzeug.wsgi import wrap_file
 
 from app.dicom.encoding.uids import is_uid
+from app.web.byte_ranges import ByteRange, requested_range
 
 DICOM_JSON: Final = "application/dicom+json"
 JSON: Final = "application/json"
@@ -79,20 +80,39 @@ def json_array(documents: Iterator[bytes], content_type: str = DICOM_JSON) -> Re
     return Response(first if complete else chain((first,), chunks), content_type=content_type)
 
 
-def file(stream: BinaryIO, content_type: str, length: int) -> Response:
-    """Return a file with its bytes unchanged. The server may send it with `sendfile`, past Python."""
-    return Response(
-        wrap_file(request.environ, stream, CHUNK),
-        content_type=content_type,
-        headers={"Content-Length": str(length)},
-        direct_passthrough=True,
-    )
+def file(open_file: Callable[[int, int | None], BinaryIO], content_type: str, size: int) -> Response:
+    """Return a file of `size` bytes, or the byte range that the request asks for (conformance §4.4).
+
+    `open_file` takes the first byte and the number of bytes, None for all. The server may send the bytes with
+    `sendfile`, past Python. Raises what `open_file` raises, and `RangeNotSatisfiable`.
+    """
+    wanted = requested_range(request, size)
+    response = _ranged(wanted, content_type, size)
+    if not _is_head():
+        stream = open_file(wanted.start, wanted.length) if wanted else open_file(0, None)
+        response.response = wrap_file(request.environ, stream, CHUNK)
+        response.direct_passthrough = True
+    return response
+
+
+def ranged(read: Callable[[int, int], Iterator[bytes]], content_type: str, size: int) -> Response:
+    """Return content of `size` bytes, or the byte range that the request asks for (conformance §4.4).
+
+    `read` takes the first byte and the number of bytes, and returns chunks. An error before the first chunk is raised
+    here, while it can be answered. Raises `RangeNotSatisfiable` too.
+    """
+    wanted = requested_range(request, size)
+    response = _ranged(wanted, content_type, size)
+    if not _is_head():
+        response.response = _started(read(wanted.start, wanted.length) if wanted else read(0, size))
+    return response
 
 
 def single(part: BodyPart) -> Response:
     """Return one part as the whole body. An error before its first bytes is raised here, while it can be answered."""
     headers = None if part.length is None else {"Content-Length": str(part.length)}
-    return Response(_started(iter(part.chunks)), content_type=part.content_type, headers=headers)
+    body = _started(iter(part.chunks))
+    return Response(body, content_type=part.content_type, headers=headers)
 
 
 def related(media_type: str, parts: Iterable[BodyPart]) -> Response:
@@ -107,7 +127,7 @@ def related(media_type: str, parts: Iterable[BodyPart]) -> Response:
     if not isinstance(parts, list) or None in (lengths := [part.length for part in parts]):
         return Response(body, content_type=content_type)
     length = sum(len(_head(boundary, part)) for part in parts) + sum(lengths) + len(_tail(boundary))
-    if length <= CHUNK:
+    if length <= CHUNK and not _is_head():
         return Response(b"".join(body), content_type=content_type)
     return Response(body, content_type=content_type, headers={"Content-Length": str(length)})
 
@@ -120,9 +140,25 @@ def chunks_of(open_file: Callable[[], BinaryIO], length: int) -> Iterator[bytes]
             yield chunk
 
 
+def _is_head() -> bool:
+    """Return whether the client asks for the headers alone. No file is opened for it."""
+    return request.method == "HEAD"
+
+
+def _ranged(wanted: ByteRange | None, content_type: str, size: int) -> Response:
+    """Return the status and the headers for the range, or for the whole content, with an empty body."""
+    headers = {"Accept-Ranges": "bytes", "Content-Length": str(wanted.length if wanted else size)}
+    if wanted:
+        headers["Content-Range"] = wanted.content_range
+    return Response((), 206 if wanted else 200, content_type=content_type, headers=headers)
+
+
 def _started(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """Return the same chunks, the first of them computed already, so that its error comes before the status is sent."""
-    return chain((next(chunks, b""),), chunks)
+    """Return the same chunks, the first of them computed already, so that its error comes before the status is sent.
+
+    The answer to HEAD has no body, so nothing is computed for it.
+    """
+    return iter(()) if _is_head() else chain((next(chunks, b""),), chunks)
 
 
 def _multipart(boundary: str, parts: Iterable[BodyPart]) -> Iterator[bytes]:
@@ -134,7 +170,8 @@ def _multipart(boundary: str, parts: Iterable[BodyPart]) -> Iterator[bytes]:
 
 
 def _head(boundary: str, part: BodyPart) -> bytes:
-    return f"\r\n--{boundary}\r\nContent-Type: {part.content_type}\r\n\r\n".encode()
+    length = "" if part.length is None else f"Content-Length: {part.length}\r\n"
+    return f"\r\n--{boundary}\r\nContent-Type: {part.content_type}\r\n{length}\r\n".encode()
 
 
 def _tail(boundary: str) -> bytes:

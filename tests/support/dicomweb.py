@@ -43,8 +43,9 @@ def parts(response: TestResponse) -> list[Part]:
 
 def _part(raw: bytes, kind: str) -> Part:
     head, _, body = raw.partition(b"\r\n\r\n")
-    name, _, value = head.decode().strip().partition(": ")
+    (name, value), *more = [line.split(": ") for line in head.decode().strip().splitlines()]
     assert name == "Content-Type"
+    assert more in ([], [["Content-Length", str(len(body))]])
     assert value.startswith(kind + "; transfer-syntax=")
     return Part(value, body)
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache, partial
 from typing import Final, NamedTuple
 
 from app.dicom.encoding import transcode
+from app.dicom.encoding.elements import Buffer
 from app.dicom.encoding.frames import FrameTable, frame_table
 from app.dicom.encoding.part10 import inflated, parse
 from app.dicom.encoding.uids import EXPLICIT_LITTLE, transfer_syntax
@@ -30,17 +32,22 @@ Ranges = list[tuple[int, int]]
 
 
 class FramePart(NamedTuple):
-    """One frame: its length in bytes, and its bytes in chunks."""
+    """One frame: its length in bytes, and its bytes in chunks. The file is read when the first chunk is taken.
+
+    `read_range` takes the first byte and the number of bytes, and returns chunks that are read by byte range. It is
+    None if the frame differs from the bytes in the file.
+    """
 
     length: int
     chunks: Iterator[bytes]
+    read_range: Callable[[int, int], Iterator[bytes]] | None = None
 
 
 class Frames(NamedTuple):
     """Frames in the order of the request, all in one transfer syntax."""
 
     transfer_syntax: str
-    parts: Iterator[FramePart]
+    parts: Sequence[FramePart]
 
 
 class FrameReader:
@@ -69,7 +76,7 @@ class FrameReader:
             return Frames(
                 syntax, self._inflated_frames(row, table, [(number, *ranges[number][0]) for number in numbers])
             )
-        return Frames(syntax, (self._part(row, table, number, ranges[number], little) for number in numbers))
+        return Frames(syntax, [self._part(row, table, number, ranges[number], little) for number in numbers])
 
     def table(self, row: InstanceRow) -> FrameTable:
         """Return where the frames of an instance are; a table of no frames if it has no pixel data.
@@ -100,10 +107,20 @@ class FrameReader:
     def _part(self, row: InstanceRow, table: FrameTable, number: int, ranges: Ranges, little: bool) -> FramePart:
         """Return one frame: streamed from the file, or read whole if its bits or bytes have to be moved."""
         if table.whole_words and little == (table.word == 1):
-            return FramePart(sum(length for _, length in ranges), self._chunks(row, ranges))
-        return _whole(transcode.native_frame(table, number, b"".join(self._chunks(row, ranges)), little=little))
+            read_range = partial(self._range, row, ranges)
+            return FramePart(sum(length for _, length in ranges), self._chunks(row, ranges), read_range)
+        length = (table.frame_bits + 7) // 8
+        if not little:
+            length += -length % table.word
+        return FramePart(length, self._moved(row, table, number, ranges, little))
 
-    def _chunks(self, row: InstanceRow, ranges: Ranges) -> Iterator[bytes]:
+    def _moved(self, row: InstanceRow, table: FrameTable, number: int, ranges: Ranges, little: bool) -> Iterator[bytes]:
+        yield transcode.native_frame(table, number, b"".join(self._chunks(row, ranges)), little=little)
+
+    def _range(self, row: InstanceRow, ranges: Ranges, start: int, length: int) -> Iterator[bytes]:
+        return self._chunks(row, within(ranges, start, length))
+
+    def _chunks(self, row: InstanceRow, ranges: Iterable[tuple[int, int]]) -> Iterator[bytes]:
         for start, length in ranges:
             with self._files.open(row, start, length) as stream:
                 while chunk := stream.read(min(length, _CHUNK)):
@@ -111,15 +128,28 @@ class FrameReader:
 
     def _inflated_frames(
         self, row: InstanceRow, table: FrameTable, wanted: Sequence[tuple[int, int, int]]
-    ) -> Iterator[FramePart]:
+    ) -> list[FramePart]:
         """Return frames of a deflated file. They cannot be read by byte range, so the file is inflated in memory."""
         if row.size > MAX_TRANSCODED_BYTES:
             raise NotAcceptable(TOO_LARGE)
-        with self._files.open(row) as stream:
-            data = stream.read()
-        whole = inflated(data, parse(data).dataset_offset)
-        return (_whole(table.cut(number, bytes(whole[start : start + length]))) for number, start, length in wanted)
+
+        @cache
+        def whole() -> Buffer:
+            with self._files.open(row) as stream:
+                data = stream.read()
+            return inflated(data, parse(data).dataset_offset)
+
+        def cut(number: int, start: int, length: int) -> Iterator[bytes]:
+            yield table.cut(number, bytes(whole()[start : start + length]))
+
+        return [FramePart((table.frame_bits + 7) // 8, cut(*each)) for each in wanted]
 
 
-def _whole(frame: bytes) -> FramePart:
-    return FramePart(len(frame), iter((frame,)))
+def within(ranges: Ranges, start: int, length: int) -> Iterator[tuple[int, int]]:
+    """Yield the byte ranges of a file that hold `length` bytes from byte `start` of the joined ranges."""
+    for offset, size in ranges:
+        skipped = min(start, size)
+        taken = min(size - skipped, length)
+        start, length = start - skipped, length - taken
+        if taken:
+            yield offset + skipped, taken

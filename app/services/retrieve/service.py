@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import BinaryIO
 
 from app.dicom.encoding import transcode
@@ -75,12 +76,13 @@ class Retrieve:
             raise NotFound("series" if series else "study")
         return sorted(view.instances, key=lambda row: row.created)
 
-    def open(self, row: InstanceRow) -> BinaryIO:
+    def open(self, row: InstanceRow, start: int = 0, length: int | None = None) -> BinaryIO:
         """Return a stream over the stored file, preamble included; the caller closes it.
 
+        It begins at the byte `start` and has `length` bytes (None: to the end). They are read by one ranged read.
         Raises `BlobMissing` if the version was removed meanwhile, `LostData` if the file is lost.
         """
-        return self._files.open(row)
+        return self._files.open(row, start, length)
 
     def open_all(self, rows: Iterable[InstanceRow]) -> Generator[BinaryIO, None, None]:
         """Yield a stream over each stored file. The caller closes each stream, and the iterator if it stops early."""
@@ -108,30 +110,24 @@ class Retrieve:
         return Metadata(etag + ("-o" if original else ""), documents)
 
     def explicit_little(self, row: InstanceRow) -> Iterator[bytes]:
-        """Yield the file in Explicit VR Little Endian.
+        """Return the file in Explicit VR Little Endian, in chunks.
 
-        Raises before the first chunk: `NotAcceptable` for a file that is not transcoded, `StorageUnavailable` if the
-        spool folder is full or missing, `LostData`.
+        Raises `NotAcceptable` for a file that is not transcoded: here, not with the first chunk. The file is read when
+        the first chunk is taken. Then it raises `StorageUnavailable` if the spool folder is full or missing, and
+        `LostData`.
         """
         if row.size > MAX_TRANSCODED_BYTES:
             raise NotAcceptable(TOO_LARGE)
         if transfer_syntax(row.transfer_syntax).encapsulated and self._frames.table(row).frames:
             raise NotAcceptable(UNSUPPORTED)
-        copy = self._files.copy(row, MAX_TRANSCODED_BYTES)
-        try:
-            return _closing(copy.close, transcode.to_explicit_little(copy.buffer, parse(copy.buffer)))
-        except BaseException:
-            copy.close()
-            raise
+        chunks = self._transcoded(row)
+        # Without native frames the row does not say whether there is pixel data that only a codec reads. The file does.
+        return chunks if row.native else chain((next(chunks),), chunks)
+
+    def _transcoded(self, row: InstanceRow) -> Iterator[bytes]:
+        with self._files.copy(row, MAX_TRANSCODED_BYTES) as copy:
+            yield from transcode.to_explicit_little(copy.buffer, parse(copy.buffer))
 
     def frames(self, row: InstanceRow, numbers: Sequence[int], syntax_wanted: str) -> Frames:
         """Return frames of an instance as `FrameReader.read` does."""
         return self._frames.read(row, numbers, syntax_wanted)
-
-
-def _closing(close: Callable[[], None], chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """Yield the chunks, then close their source; also if the caller stops early."""
-    try:
-        yield from chunks
-    finally:
-        close()

@@ -173,7 +173,8 @@ def _transcoded_file(retrieve: Retrieve, row: InstanceRow, offer: Offer) -> Resp
 
 def _stored_files(retrieve: Retrieve, found: Sequence[InstanceRow], offer: Offer) -> Response:
     if not offer.multipart:
-        return responses.file(retrieve.open(found[0]), typed(DICOM, found[0].transfer_syntax), found[0].size)
+        (row,) = found
+        return responses.file(partial(retrieve.open, row), typed(DICOM, row.transfer_syntax), row.size)
     streams = retrieve.open_all(found)
     parts = [
         BodyPart(typed(DICOM, each.transfer_syntax), each.size, responses.chunks_of(partial(next, streams), each.size))
@@ -186,8 +187,13 @@ def _stored_files(retrieve: Retrieve, found: Sequence[InstanceRow], offer: Offer
 
 def _frames(found: Frames, offer: Offer) -> Response:
     content_type = typed(offer.media_type, found.transfer_syntax)
-    parts = (BodyPart(content_type, part.length, part.chunks) for part in found.parts)
-    return responses.related(offer.media_type, parts) if offer.multipart else responses.single(next(parts))
+    if offer.multipart:
+        parts = [BodyPart(content_type, part.length, part.chunks) for part in found.parts]
+        return responses.related(offer.media_type, parts)
+    (frame,) = found.parts
+    if frame.read_range:
+        return responses.ranged(frame.read_range, content_type, frame.length)
+    return responses.single(BodyPart(content_type, frame.length, frame.chunks))
 
 
 def _original() -> bool:
