@@ -21,13 +21,13 @@ def check_keys(changes: Sequence[Change]) -> None:
         if change.key in seen:
             raise ValueError(f"Two changes of one write name the key {tuple(change.key)}.")
         seen.add(change.key)
-        if not storable(change.key):
+        if not is_storable(change.key):
             raise ValueError(
                 f"The key {tuple(change.key)} is empty or longer than {MAX_PK_BYTES}, {MAX_SK_BYTES} bytes."
             )
 
 
-def storable(key: Key) -> bool:
+def is_storable(key: Key) -> bool:
     """Return whether an item can have this key. Raises UnicodeEncodeError when the key cannot be encoded in UTF-8."""
     return 0 < len(key.pk.encode()) <= MAX_PK_BYTES and 0 < len(key.sk.encode()) <= MAX_SK_BYTES
 

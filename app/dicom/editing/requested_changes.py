@@ -166,11 +166,11 @@ def _broken(vr: str, text: str) -> str | None:
     if not text.strip(" \0=^"):
         return EMPTY
     # A backslash would separate two values. An escape could select another character set.
-    if (vr != "LT" and "\\" in text) or _ESCAPE in text or (not text.isprintable() and _unpaired(text)):
+    if (vr != "LT" and "\\" in text) or _ESCAPE in text or (not text.isprintable() and _has_unpaired_surrogate(text)):
         return fault_message(vr, text.encode("utf-8", "replace").decode(), _INVALID)
     return vr_fault(vr, text.rstrip(" "))
 
 
-def _unpaired(text: str) -> bool:
+def _has_unpaired_surrogate(text: str) -> bool:
     """Return whether the text has half of a surrogate pair. No character set can encode it."""
     return any("\ud800" <= character <= "\udfff" for character in text)

@@ -60,12 +60,12 @@ def s3_client(session: boto3.session.Session, config: Config, endpoint: str | No
     `bucket.host`; they get the bucket in the path of the URL.
     """
     client = session.client("s3", endpoint_url=endpoint, config=config.merge(_AT_AWS))
-    if at_aws(urlsplit(client.meta.endpoint_url).hostname or ""):
+    if is_at_aws(urlsplit(client.meta.endpoint_url).hostname or ""):
         return client
     return session.client("s3", endpoint_url=endpoint, config=config.merge(_ELSEWHERE))
 
 
-def at_aws(host: str) -> bool:
+def is_at_aws(host: str) -> bool:
     """Return whether the host belongs to AWS."""
     return host.endswith((".amazonaws.com", ".amazonaws.com.cn"))
 

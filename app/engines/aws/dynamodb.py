@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from app.engines.aws import attributes
 from app.engines.aws.failures import Contended, retried, translated, unthrottled
-from app.engines.changes import check_keys, check_range, check_sizes, storable
+from app.engines.changes import check_keys, check_range, check_sizes, is_storable
 from app.storage.table.ports import ALL, Absent, Change, Delete, Expectation, Holds, Item, Key, Present, Put, Range
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class DynamoTable:
 
     def get(self, key: Key) -> Item | None:
         """Return the item, or None. This is one GetItem."""
-        if not storable(key):
+        if not is_storable(key):
             return None
         with translated():
             answer = self._client.get_item(TableName=self._name, Key=attributes.of_key(key), ConsistentRead=True)
@@ -53,7 +53,7 @@ class DynamoTable:
 
     def get_many(self, keys: Sequence[Key]) -> list[Item | None]:
         """Return one entry for each key, in the order of `keys`. One BatchGetItem serves 100 different keys."""
-        different = [key for key in dict.fromkeys(keys) if storable(key)]
+        different = [key for key in dict.fromkeys(keys) if is_storable(key)]
         found: dict[Key, Item] = {}
         for start in range(0, len(different), _BATCH):
             for item in self._batch(different[start : start + _BATCH]):
@@ -94,7 +94,7 @@ class DynamoTable:
 
     def _pages(self, pk: str, between: Range, first: int, rest: int, **how: object) -> Iterator[dict[str, Any]]:
         check_range(between)
-        if first == 0 or not storable(Key(pk, "-")) or "" < between.high < between.low:
+        if first == 0 or not is_storable(Key(pk, "-")) or "" < between.high < between.low:
             return
         request: dict[str, Any] = {
             **_condition_on_key(pk, between),

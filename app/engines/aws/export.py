@@ -21,7 +21,7 @@ from botocore.exceptions import (
 )
 from botocore.exceptions import ConnectionError as NoConnection
 
-from app.engines.aws.clients import at_aws
+from app.engines.aws.clients import is_at_aws
 from app.engines.aws.export_clients import Clients
 from app.engines.aws.failures import code
 from app.engines.aws.uploads import IN_ONE_THREAD, CountedBody
@@ -88,7 +88,7 @@ class S3Destination:
         """Return the URL of the object. The bucket is the first part of the host at AWS, of the path elsewhere."""
         bucket, path = self._target.bucket, quote(self._target.prefix + key)
         scheme, host, *_ = urlsplit(self._client.meta.endpoint_url)
-        if at_aws(host) and "." not in bucket:  # the certificate covers one label
+        if is_at_aws(host) and "." not in bucket:  # the certificate covers one label
             return f"{scheme}://{bucket}.{host}/{path}"
         return f"{scheme}://{host}/{bucket}/{path}"
 

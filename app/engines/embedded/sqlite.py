@@ -184,14 +184,14 @@ def _apply(
 ) -> int:
     for key, expectation in expected:
         row = connection.execute(_GET, key).fetchone()
-        if not _holds(expectation, None if row is None else row[0]):
+        if not _is_met(expectation, None if row is None else row[0]):
             raise Conflict(key)
     connection.executemany(_PUT, puts)
     connection.executemany(_DELETE, deletes)
     return len(puts) + len(deletes)
 
 
-def _holds(expectation: Expectation, fields: bytes | None) -> bool:
+def _is_met(expectation: Expectation, fields: bytes | None) -> bool:
     match expectation:
         case Absent():
             return fields is None

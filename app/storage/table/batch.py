@@ -99,11 +99,11 @@ def write_atomically(table: Table, changes: Sequence[Change]) -> None:
     if len(changes) <= MAX_CHANGES:
         table.write(*changes)
         return
-    apart = _apart(changes)
+    apart = _keys_apart(changes)
     before = [each for each in changes if each.key in apart and isinstance(each, Put)]
     after = [each for each in changes if each.key in apart and isinstance(each, Delete)]
     within = [each for each in changes if each.key not in apart]
-    rows = [each.key for each in within if _revised(each)]
+    rows = [each.key for each in within if _writes_row(each)]
     if before:
         record = UnfinishedPostings(rows=rows, postings=[each.key for each in before]).new_item()
         write_each(table, [Put(record), *before])
@@ -117,16 +117,16 @@ def write_atomically(table: Table, changes: Sequence[Change]) -> None:
             _delete_apart(table, after, within, record)
 
 
-def _apart(changes: Sequence[Change]) -> set[Key]:
+def _keys_apart(changes: Sequence[Change]) -> set[Key]:
     """Return the keys of the postings that do not fit the transaction."""
     surplus = len(changes) + _RECORDS - MAX_CHANGES
-    movable = [each.key for each in changes if _movable(each)]
+    movable = [each.key for each in changes if _may_be_apart(each)]
     if len(movable) < surplus:
         raise ValueError(f"{len(changes)} changes, {len(movable)} of them of postings, do not fit one transaction.")
     return set(movable[-surplus:])
 
 
-def _movable(change: Change) -> bool:
+def _may_be_apart(change: Change) -> bool:
     if change.expect is not None:
         return False
     if isinstance(change, Put):
@@ -134,7 +134,7 @@ def _movable(change: Change) -> bool:
     return keys.is_posting(change.key) or keys.is_tag_error(change.key)
 
 
-def _revised(change: Change) -> bool:
+def _writes_row(change: Change) -> bool:
     """Return whether the change writes or removes a row."""
     if isinstance(change, Put):
         return "revision" in change.item.fields
@@ -150,7 +150,7 @@ def _delete_apart(table: Table, after: Sequence[Delete], within: Sequence[Change
     unchanged = [
         Require(each.key, Holds("revision", each.item.fields["revision"]))
         for each in within
-        if isinstance(each, Put) and _revised(each)
+        if isinstance(each, Put) and _writes_row(each)
     ]
     for group in grouped([*after, Delete(record.key)], lambda change: cost([change]), reserved=len(unchanged)):
         table.write(*unchanged, *group)

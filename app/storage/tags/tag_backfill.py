@@ -122,7 +122,7 @@ class TagBackfill:
             rows = Snapshot.read(self._table, partition, by_uids)
             for uids, entry in by_uids.items():
                 study, series, row = rows.studies.get(uids[0]), rows.series.get(uids[:2]), rows.instances.get(uids)
-                if study and series and row and row.created == entry.sequence and _belongs(row, series, study):
+                if study and series and row and row.created == entry.sequence and _is_member(row, series, study):
                     yield _StoredInstance(study, series, row, entry.partition_name)
 
     def _row_changes(
@@ -231,5 +231,5 @@ def _next_revision(before: R, after: R) -> R:
     return replace(after, revision=before.revision + 1)
 
 
-def _belongs(row: InstanceRow, series: SeriesRow, study: StudyRow) -> bool:
+def _is_member(row: InstanceRow, series: SeriesRow, study: StudyRow) -> bool:
     return row.of_study == study.created and row.of_series == series.created
