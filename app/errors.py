@@ -104,6 +104,12 @@ class RangeNotSatisfiable(BulkheadError):
         self.headers = {"Content-Range": f"bytes */{size}"}
 
 
+class UnsupportedCoding(UnsupportedContent):
+    """The service does not decode the content coding of the request body (conformance §1.12)."""
+
+    headers = MappingProxyType({"Accept-Encoding": "gzip, zstd"})
+
+
 class NotAcceptable(BulkheadError):
     """The route cannot make any representation that the caller accepts (conformance §1.7, §4.2)."""
 

@@ -15,6 +15,7 @@ from app.settings import Settings
 from app.web import access_log, context, cors, dispatch, problems
 from app.web.body import drain_after
 from app.web.caching import protect_patient_data
+from app.web.compression import compress
 from app.web.headers import headers_for
 from app.web.mount import mount
 from app.web.paths import CanonicalPaths
@@ -64,6 +65,7 @@ def _ending(headers: Sequence[tuple[str, str]]) -> Callable[[Response], Response
     def end(response: Response) -> Response:
         response.headers.extend(headers)
         protect_patient_data(response)
+        compress(response, request)
         access_log.end(response)
         drain_after(response, request)
         return response

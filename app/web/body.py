@@ -7,7 +7,8 @@ from typing import Final, Protocol
 from flask import Request, Response, g
 from gunicorn.http.errors import ParseException
 
-from app.errors import InvalidRequest, TooLarge, UnsupportedContent
+from app.errors import InvalidRequest, TooLarge
+from app.web.decoding import DecodedBody, coding_of
 
 CHUNK: Final = 1024 * 1024
 """Bytes that are read from the server at once."""
@@ -23,7 +24,7 @@ class BodySource(Protocol):
 
 
 class Body:
-    """The bytes of a request, at most `limit` of them. `length` is the Content-Length; None means chunked."""
+    """The bytes of a request, at most `limit` of them. `length` is the Content-Length; None if it is not known."""
 
     def __init__(self, source: BodySource, length: int | None, limit: int) -> None:
         self._source = source
@@ -85,13 +86,12 @@ class Body:
 def open_body(request: Request, limit: int) -> Body:
     """Return the body of the request as a stream from the server, without the buffering of the framework.
 
-    Raises `UnsupportedContent` for a compressed body (RFC 9110 §15.5.16): its bytes are not what its Content-Type says.
+    A body with a content coding is decoded. The limit counts for the bytes before and after that, each for itself.
+    Raises `UnsupportedCoding` for a coding that is not supported (RFC 9110 §15.5.16).
     """
     g.body = body = _body(request, limit)
-    coding = request.headers.get("Content-Encoding", "").strip()
-    if coding.lower() not in ("", "identity"):
-        raise UnsupportedContent(f"The content encoding '{coding}' is not supported.")
-    return body
+    coding = coding_of(request.headers.get("Content-Encoding", ""))
+    return body if coding is None else Body(DecodedBody(body, coding), None, limit)
 
 
 def drain_after(response: Response, request: Request) -> None:

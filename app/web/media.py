@@ -41,9 +41,9 @@ def accept_entries(header: str) -> Iterator[AcceptEntry]:
     """Yield the entries of an Accept header in its order, without those of quality 0. Never raises."""
     for entry in _ENTRY.findall(header):
         name, parameters = parse(entry)
-        quality = _quality(parameters.get("q", "1"))
-        if name and quality > 0:
-            yield AcceptEntry(name, parameters, quality)
+        weight = quality(parameters.get("q", "1"))
+        if name and weight > 0:
+            yield AcceptEntry(name, parameters, weight)
 
 
 def _parameters(text: str) -> dict[str, str]:
@@ -53,6 +53,7 @@ def _parameters(text: str) -> dict[str, str]:
     return found
 
 
-def _quality(text: str) -> float:
+def quality(text: str) -> float:
+    """Return the value of a parameter `q`, at most 1. Text that is no number counts as 1."""
     # float() alone would accept "nan", "inf" and "1_0".
     return min(float(text), 1.0) if re.fullmatch(r"\d+(\.\d*)?|\.\d+", text, re.ASCII) else 1.0

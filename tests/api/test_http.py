@@ -163,6 +163,7 @@ SAMPLES: list[tuple[errors.BulkheadError, int, str]] = [
     (errors.OperationsDisabled(), 400, "Asynchronous operations are temporarily disabled. Please try again later."),
     (errors.ResourceDisabled(), 404, ""),
     (errors.UnsupportedContent("why"), 415, "why"),
+    (errors.UnsupportedCoding("why"), 415, "why"),
     (errors.NotAcceptable("why"), 406, "why"),
     (errors.NotAcceptable(""), 406, ""),
     (errors.TooLarge(7), 413, "The request exceeded the allowed limit of 7 bytes."),

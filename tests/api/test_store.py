@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import struct
 from io import BytesIO
 from pathlib import Path
@@ -77,14 +76,6 @@ def test_another_content_type_is_415(clinic: PartitionClient, content_type: str)
     assert (response.status_code, response.text) == (415, text)
 
 
-@pytest.mark.parametrize("content_type", [FORM, "application/dicom"])
-def test_a_compressed_body_is_415(clinic: PartitionClient, content_type: str) -> None:
-    body = make_instance() if content_type == "application/dicom" else related(make_instance())
-    response = clinic.post(gzip.compress(body), content_type, Content_Encoding="gzip")
-    assert (response.status_code, response.text) == (415, "The content encoding 'gzip' is not supported.")
-    assert clinic.post(body, content_type, Content_Encoding="Identity").status_code == 200
-
-
 def test_no_content_type_is_415(clinic: PartitionClient) -> None:
     response = clinic.post(make_instance(), None)
     assert (response.status_code, response.text) == (415, "The specified content type '' is not supported.")
@@ -104,7 +95,7 @@ def test_the_type_of_a_part(clinic: PartitionClient, stated: str | None) -> None
     ("path", "headers", "status"),
     [
         ("/v2/partitions/clinic-a/studies", {"Content-Type": "text/plain"}, 415),
-        ("/v2/partitions/clinic-a/studies", {"Content-Type": FORM, "Content-Encoding": "gzip"}, 415),
+        ("/v2/partitions/clinic-a/studies", {"Content-Type": FORM, "Content-Encoding": "br"}, 415),
         ("/v2/partitions/clinic-a/studies", {"Content-Type": FORM, "Accept": "text/html"}, 406),
         ("/v2/partitions/clinic-a/studies/x", {"Content-Type": FORM}, 400),
         ("/v2/partitions/clinic-a/studies?a=<", {"Content-Type": FORM}, 400),

@@ -1,0 +1,103 @@
+"""Compresses JSON answers for clients that accept it (RFC 9110 §8.4, §12.5.3, conformance §1.12).
+
+Files, frames and rendered images are never compressed: most are compressed already, and a stored file is sent by the
+system without passing through this process.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Final, NamedTuple, Protocol, cast
+
+import zstandard
+from flask import Request, Response
+
+from app.web import media
+from app.web.responses import DICOM_JSON, JSON
+
+MIN_BYTES: Final = 1024
+"""A shorter body is sent as it is: compression would save no packet."""
+
+_TYPES: Final = frozenset({JSON, DICOM_JSON})
+
+
+class Compressor(Protocol):
+    """Compresses one body."""
+
+    def compress(self, data: bytes, /) -> bytes: ...
+
+    def flush(self) -> bytes: ...
+
+
+# The lowest levels: JSON in DICOM repeats itself, so a higher level costs three times the time and saves a tenth.
+_COMPRESSORS: Final[Mapping[str, Callable[[], Compressor]]] = {
+    "gzip": lambda: zlib.compressobj(1, wbits=16 + zlib.MAX_WBITS),
+    "zstd": lambda: zstandard.ZstdCompressor(level=1).compressobj(),
+}
+
+
+class Choice(NamedTuple):
+    """The coding of an answer, None for no coding, and whether the client refuses an answer without one."""
+
+    coding: str | None
+    required: bool
+
+
+def compress(response: Response, request: Request) -> None:
+    """Compress a JSON answer if the request accepts it. A stream stays a stream.
+
+    The answer to a request that accepts a coding has a weak ETag, because the bytes differ from those of an answer
+    without a coding (RFC 9110 §8.8.3.3). So has a 304. If the client accepts no coding that there is, and refuses an
+    answer without one too, the answer has none.
+    """
+    if response.mimetype not in _TYPES and response.status_code != 304:
+        return
+    vary = response.headers.get("Vary")
+    response.headers["Vary"] = f"{vary}, Accept-Encoding" if vary else "Accept-Encoding"
+    accepted = request.environ.get("HTTP_ACCEPT_ENCODING")
+    if not accepted or "Content-Encoding" in response.headers:
+        return
+    choice = chosen(accepted)
+    if choice.coding is None:
+        return
+    etag, _ = response.get_etag()
+    if etag is not None:
+        response.set_etag(etag, weak=True)
+    compressor = _COMPRESSORS[choice.coding]()
+    if response.is_streamed:
+        response.response = _compressed(cast(Iterable[bytes], response.response), compressor)
+        response.headers.pop("Content-Length", None)
+    elif response.data and (choice.required or len(response.data) >= MIN_BYTES):
+        response.data = compressor.compress(response.data) + compressor.flush()
+    else:
+        return
+    response.headers["Content-Encoding"] = choice.coding
+
+
+def chosen(header: str) -> Choice:
+    """Return the coding that an Accept-Encoding header prefers: by quality, then zstd before gzip before none.
+
+    `*` stands for gzip and for no coding, if the header does not name them. Never raises.
+    """
+    qualities: dict[str, float] = {}
+    for entry in header.split(","):
+        name, parameters = media.parse(entry)
+        qualities.setdefault(name.removeprefix("x-"), media.quality(parameters.get("q", "1")))
+    others = qualities.get("*", 0.0)
+    offered = {
+        "zstd": qualities.get("zstd", 0.0),
+        "gzip": qualities.get("gzip", others),
+        None: qualities.get("identity", others),
+    }
+    best = max(offered, key=lambda coding: offered[coding])
+    required = qualities.get("identity", qualities.get("*", 1.0)) == 0
+    return Choice(best if offered[best] else None, required)
+
+
+def _compressed(chunks: Iterable[bytes], compressor: Compressor) -> Iterator[bytes]:
+    """Yield the compressed chunks. If the source raises an error, the compressed body has no end either."""
+    for chunk in chunks:
+        if compressed := compressor.compress(chunk):
+            yield compressed
+    yield compressor.flush()
