@@ -94,6 +94,9 @@ INSIDE: dict[str, Oddity] = {
         SEQUENCE, "SQ", w.item(w.element(0x00080100, "SH", b"abcd")[:-2])
     ),
     "an element where an item should be": lambda w: w.element(SEQUENCE, "SQ", w.element(0x00080100, "SH", b"ab")),
+    "text in an item of a sequence of undefined length": lambda w: w.undefined(
+        SEQUENCE, "SQ", w.item(b"") + w.item(b"no elements here")
+    ),
     "command element": lambda w: w.element(0x00000100, "US", b"\1\0"),
     "file meta element": lambda w: w.element(0x00020016, "AE", b"SENDER"),
 }
@@ -102,6 +105,14 @@ HARMLESS: dict[str, Oddity] = {
     "UN with implicit items": lambda w: w.element(
         0x00191010, "UN", uids_in(Writer(explicit=False)) + b"\xfe\xff\xdd\xe0\0\0\0\0", UNDEFINED
     ),
+    "fragments in UN": lambda w: w.undefined(0x00191010, "UN", w.item(b"") + w.item(bytes(range(1, 41)))),
+    "delimiters with lengths": lambda w: w.element(
+        SEQUENCE,
+        "SQ",
+        w.item(b"", UNDEFINED) + w.tag(0xFFFEE00D) + b"abcd" + w.tag(0xFFFEE0DD) + b"abcd",
+        UNDEFINED,
+    ),
+    "text of undefined length": lambda w: w.undefined(0x00181030, "UT", w.item(b"ab")),
     "UN with items in the form of the dataset": lambda w: w.undefined(0x00191010, "UN", uids_in(w)),
     "UN with items, the first one empty": lambda w: w.undefined(0x00191010, "UN", w.item(b"") + uids_in(w)),
     "SQ with items in the form of the dataset": lambda w: w.undefined(SEQUENCE, "SQ", uids_in(w)),

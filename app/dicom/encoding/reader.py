@@ -53,6 +53,7 @@ MAX_RETRIES: Final = 16
 
 FIRST_TAG: Final = 0x00040000
 """Command elements (group 0000) and file meta information (group 0002) have no place in a dataset (PS3.5 §7.1)."""
+PIXEL_GROUP: Final = 0x7FE0
 PIXEL_REPRESENTATION: Final = 0x00280103
 
 ODD_GROUP: Final = "The element does not belong in a dataset."
@@ -161,7 +162,7 @@ class ElementReader:
                 if group == 0xFFFE:
                     if explicit:
                         (length,) = encoding.number.unpack_from(data, position + 4)
-                    if tag == ITEM or length:
+                    if tag == ITEM or (length and not delimited):
                         _refuse(position, "an item lies outside of a sequence")
                     if delimited:
                         return tuple(elements), start if tag == ITEM_END else position
@@ -232,32 +233,51 @@ class ElementReader:
     def _undefined(
         self, tag: int, vr: str, start: int, end: int, encoding: Encoding, depth: int
     ) -> tuple[RawElement, int]:
-        """Return an element of undefined length, a sequence or fragments, and the position after its delimiter."""
-        if vr != "SQ" and vr != "UN":
-            if vr not in BULK:
-                _refuse(start, f"the undefined length of {tag_text(tag)} does not suit VR {vr}")
+        """Return an element of undefined length, a sequence or fragments, and the position after its delimiter.
+
+        Items of known length are followed although their inside cannot be read. The element is then UN.
+        """
+        if (vr in BULK and vr != "UN") or tag >> 16 == PIXEL_GROUP:
             fragments, stop = self._fragments(start, end, encoding)
             return RawElement(tag, vr, fragments, start, stop - start), stop
-        # UN of undefined length is a sequence in Implicit VR Little Endian (PS3.5 §6.2.2). Some devices write VRs in it.
-        inner = encoding if vr == "SQ" or not encoding.explicit else IMPLICIT
-        other = encoding if inner is not encoding else ENCODINGS[not encoding.explicit, encoding.little]
-        if inner is not encoding and begins_explicit(self._data, start, end, encoding):
-            inner, other = other, inner
+        if vr != "SQ" and vr != "UN":
+            self._report(tag, ODD_HEADER, depth)
         known = len(self.oddities)
-        try:
-            items, stop = self._items(start, end, inner, depth + 1, True)
-        except LimitExceeded:
-            raise
-        except InvalidInstance:
-            if not self._retries:
+        for inner in self._forms(vr, start, end, encoding):
+            try:
+                items, stop = self._items(start, end, inner, depth + 1, True)
+            except LimitExceeded:
                 raise
-            self._retries -= 1
-            self._forget(known)
-            inner = other
-            items, stop = self._items(start, end, inner, depth + 1, True)
-        if tag < self._first_tag or inner.little != encoding.little:
-            return RawElement(tag, "UN", None, start, stop - start), stop
-        return RawElement(tag, "SQ", items, start, stop - start), stop
+            except InvalidInstance as error:
+                self._forget(known)
+                reason = error
+                if not self._retries:
+                    break
+                self._retries -= 1
+            else:
+                is_sequence = vr in ("SQ", "UN") and tag >= self._first_tag and inner.little == encoding.little
+                value = items if is_sequence else None
+                return RawElement(tag, "SQ" if is_sequence else "UN", value, start, stop - start), stop
+        try:
+            fragments, stop = self._fragments(start, end, encoding)
+        except InvalidInstance:
+            raise reason from None
+        if vr == "SQ":
+            self._report(tag, ODD_SEQUENCE, depth)
+        is_fragments = vr == "UN" and not depth
+        return RawElement(tag, "UN", fragments if is_fragments else None, start, stop - start), stop
+
+    def _forms(self, vr: str, start: int, end: int, encoding: Encoding) -> tuple[Encoding, Encoding]:
+        """Return the forms in which the items of an element of undefined length are read, the likely one first.
+
+        UN of undefined length is a sequence in Implicit VR Little Endian (PS3.5 §6.2.2). Some devices write VRs in it.
+        """
+        other = ENCODINGS[not encoding.explicit, encoding.little]
+        if vr != "UN" or not encoding.explicit:
+            return encoding, other
+        if begins_explicit(self._data, start, end, encoding):
+            return encoding, IMPLICIT
+        return IMPLICIT, encoding
 
     def _sequence(self, tag: int, start: int, stop: int, encoding: Encoding, depth: int, in_un: bool) -> RawElement:
         """Return a sequence of known length, or an element of VR UN if the value does not consist of items.
