@@ -69,15 +69,17 @@ def accepted(operation: str, href: str) -> Response:
     return response
 
 
-def json_array(documents: Iterator[bytes], content_type: str = DICOM_JSON) -> Response:
+def json_array(documents: Iterable[bytes | Iterable[bytes]], content_type: str = DICOM_JSON) -> Response:
     """Return an array of serialised objects. A large array is a stream without a Content-Length.
+
+    A very large object comes in chunks. It is passed on without being in memory as a whole.
 
     An error before the first chunk is complete is answered with its status. Later only the connection can be broken.
     """
     chunks = _array(documents)
-    first = next(chunks)
-    complete = first.endswith(b"]")  # an object ends with "}", so this is the end of the array
-    return Response(first if complete else chain((first,), chunks), content_type=content_type)
+    first, is_last = next(chunks)
+    body = first if is_last else chain((first,), (chunk for chunk, _ in chunks))
+    return Response(body, content_type=content_type)
 
 
 def file(open_file: Callable[[int, int | None], BinaryIO], content_type: str, size: int) -> Response:
@@ -178,19 +180,33 @@ def _tail(boundary: str) -> bytes:
     return f"\r\n--{boundary}--\r\n".encode()
 
 
-def _array(documents: Iterator[bytes]) -> Iterator[bytes]:
-    """Yield `[a,b,…]` in chunks. The last chunk ends with the bracket. One large document at a time is in memory."""
+def _array(documents: Iterable[bytes | Iterable[bytes]]) -> Iterator[tuple[bytes, bool]]:
+    """Yield `[a,b,…]` in chunks, each with whether it is the last one. One large document at a time is in memory."""
     pending, size, limit = [b"["], 1, _FIRST_JSON_CHUNK
     separator = b""
     for document in documents:
-        pending += (separator, document)
-        size += len(document) + 1
+        pending.append(separator)
         separator = b","
+        if isinstance(document, bytes):
+            pending.append(document)
+            size += len(document) + 1
+            del document  # `pending` has it: it is not kept while the chunk is sent
+        else:
+            for piece in document:
+                pending.append(piece)
+                size += len(piece)
+                if size >= limit:
+                    yield _joined(pending), False
+                    size, limit = 0, _JSON_CHUNK
         if size >= limit:
-            del document
-            chunk = b"".join(pending)
-            pending, size, limit = [], 0, _JSON_CHUNK
-            yield chunk
-            del chunk
+            yield _joined(pending), False
+            size, limit = 0, _JSON_CHUNK
     pending.append(b"]")
-    yield b"".join(pending)
+    yield _joined(pending), True
+
+
+def _joined(pending: list[bytes]) -> bytes:
+    """Return the bytes and empty the list."""
+    chunk = b"".join(pending)
+    pending.clear()
+    return chunk

@@ -263,13 +263,13 @@ def test_a_feed_entry_whose_instance_is_deleted_meanwhile_says_so(
 
 def delete_before_the_documents_are_read(archive: LossyArchive, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let another request delete the instance after the rows are read and before its document is."""
-    read = documents.Documents._documents
+    read = documents.Documents._packed_documents
 
     def late(self: documents.Documents, items: Iterator[documents.RowItem]) -> Iterator[bytes | None]:
         assert archive.clinic.delete(PATHS).status_code == 204
         return read(self, items)
 
-    monkeypatch.setattr(documents.Documents, "_documents", late)
+    monkeypatch.setattr(documents.Documents, "_packed_documents", late)
 
 
 def test_an_instance_updated_meanwhile_has_its_new_metadata(
@@ -277,10 +277,10 @@ def test_an_instance_updated_meanwhile_has_its_new_metadata(
 ) -> None:
     """The documents of a replaced version are removed some time after the update."""
     update(archive, "041Y")
-    read = documents.Documents._documents
+    read = documents.Documents._packed_documents
 
     def late(self: documents.Documents, rows: Iterator[documents.RowItem]) -> Iterator[bytes | None]:
-        monkeypatch.setattr(documents.Documents, "_documents", read)
+        monkeypatch.setattr(documents.Documents, "_packed_documents", read)
         replaced = archive.row()
         update(archive, "042Y")
         archive.engine.table.write(Delete(keys.metadata(replaced.partition, STUDY, replaced.watermark)))
@@ -288,7 +288,7 @@ def test_an_instance_updated_meanwhile_has_its_new_metadata(
         return read(self, rows)
 
     for path in (f"/studies/{STUDY}/series/{SERIES}/metadata", "/instances?includefield=PatientAge"):
-        monkeypatch.setattr(documents.Documents, "_documents", late)
+        monkeypatch.setattr(documents.Documents, "_packed_documents", late)
         found = archive.clinic.get(path).get_json(force=True)
         ages = {value(dataset, "00080018"): value(dataset, "00101010") for dataset in found}
         assert ages[LOST] == "042Y"

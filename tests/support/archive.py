@@ -18,6 +18,7 @@ from app import bootstrap
 from app.services.change_feed import FeedEntryView
 from app.services.policy import V2
 from app.settings import Settings
+from app.storage.records.documents import whole
 from app.storage.table.ports import Key, Table
 from tests.support.faulty_engine import Faults, FaultyBlobStore, FaultyTable
 from tests.support.instances import make_instance
@@ -83,7 +84,7 @@ class Archive:
         report = self.services.search(
             self.partition, level, None, None, list(given.items()), V2, lambda *uids: "/".join(uids)
         )
-        return [orjson.loads(document) for document in report.documents]
+        return [orjson.loads(whole(document)) for document in report.documents]
 
     def work(self) -> None:
         """Do the background work that is due, until none is left."""
@@ -133,7 +134,7 @@ class Archive:
             stored = stream.read()
         assert stored in [file(*uids, **values) for values in VARIANTS], "the file is not what was stored"
         (document,) = self.services.retrieve.metadata(self.partition, *uids).documents
-        metadata = orjson.loads(document)
+        metadata = orjson.loads(whole(document))
         assert _value(metadata, "00080018") == uids[2]
         (match,) = self.search("study", PatientID=_value(metadata, "00100020"), StudyInstanceUID=uids[0])
         assert _value(match, "0020000D") == uids[0]

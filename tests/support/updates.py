@@ -12,6 +12,7 @@ from app.dicom.encoding.part10 import parse
 from app.dicom.validation.attributes import Level
 from app.services.update.service import UpdateRequest
 from app.storage.operations.operations import Operation
+from app.storage.records.documents import whole
 from app.storage.records.instance_row import InstanceRow
 from app.storage.tags.query_tags import QueryTag
 from tests.support.archive import Archive, Uids
@@ -134,7 +135,7 @@ def _patient_id(archive: Archive, uids: Uids, *, original: bool) -> str:
     assert len(data) == row.size
     in_file = parse(data).raw(0x00100020).decode().strip()
     (document,) = retrieve.metadata(archive.partition, *uids, original=original).documents
-    assert _value(orjson.loads(document), PATIENT_ID) == in_file, "file and metadata differ"
+    assert _value(orjson.loads(whole(document)), PATIENT_ID) == in_file, "file and metadata differ"
     if not original:
         (part,) = retrieve.frames(row, [1], "*").parts
         assert b"".join(part.chunks) == frame_of(uids), "the frame differs from the stored one"

@@ -15,7 +15,7 @@ from app.services.instance_files import InstanceFiles
 from app.services.parallel import ParallelMap
 from app.services.retrieve.frames import MAX_TRANSCODED_BYTES, TOO_LARGE, UNSUPPORTED, FrameReader, Frames
 from app.storage.index.instances import Instances
-from app.storage.records.documents import Documents
+from app.storage.records.documents import Document, Documents
 from app.storage.records.rows import InstanceRow
 from app.storage.table.partitions import Partition
 
@@ -24,11 +24,12 @@ from app.storage.table.partitions import Partition
 class Metadata:
     """The metadata of a study, a series or an instance.
 
-    `etag` comes without quotes. `documents` yields one DICOM JSON object for each instance, read as it goes.
+    `etag` comes without quotes. `documents` yields one DICOM JSON object for each instance, read as it goes,
+    a very large one in chunks.
     """
 
     etag: str
-    documents: Iterator[bytes]
+    documents: Iterator[Document]
 
 
 class Retrieve:

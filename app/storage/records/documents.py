@@ -31,6 +31,9 @@ _ITEM_OVERHEAD: Final = 10_000
 _SPILLED: Final = {"spilled": True}
 _local = threading.local()
 
+Document = bytes | Iterator[bytes]
+"""Metadata of an instance as DICOM JSON: whole, or in chunks if it is very large."""
+
 RowItem = tuple[InstanceRow, Item | None]
 """An instance, and the item of one of its documents; None if there is no such item."""
 
@@ -66,11 +69,28 @@ def unpack(packed: bytes) -> bytes:
     """Return the document that `pack` compressed."""
     if not hasattr(_local, "decompressor"):
         _local.decompressor = zstandard.ZstdDecompressor()
-    if zstandard.frame_content_size(packed) < 0:  # packed in chunks: the frame does not state its size
-        chunked: bytes = zstandard.ZstdDecompressor().decompressobj().decompress(packed)
-        return chunked
+    if _is_chunked(packed):
+        return b"".join(_chunks(packed))
     document: bytes = _local.decompressor.decompress(packed, max_output_size=MAX_DOCUMENT_BYTES)
     return document
+
+
+def whole(document: Document) -> bytes:
+    """Return a document in one piece."""
+    return document if isinstance(document, bytes) else b"".join(document)
+
+
+def _is_chunked(packed: bytes) -> bool:
+    """Tell whether `pack_chunks` packed the document. Its frame does not state the size of the document."""
+    return zstandard.frame_content_size(packed) < 0
+
+
+def _chunks(packed: bytes) -> Iterator[bytes]:
+    yield from zstandard.ZstdDecompressor().read_to_iter(packed)
+
+
+def _streamed(packed: bytes) -> Document:
+    return _chunks(packed) if _is_chunked(packed) else unpack(packed)
 
 
 def spills(packed: bytes) -> bool:
@@ -119,17 +139,18 @@ class Documents:
 
         One document at a time is in memory, beside the packed documents of one batch.
         """
-        return self._documents(self.items(rows))
+        packed = self._packed_documents(self.items(rows))
+        return (None if each is None else unpack(each) for each in packed)
 
-    def of(self, rows: Iterable[InstanceRow]) -> Iterator[bytes]:
+    def of(self, rows: Iterable[InstanceRow]) -> Iterator[Document]:
         """Yield the metadata of instances, newest first."""
-        documents = self.each(sorted(rows, key=lambda row: -row.watermark))
-        return (document for document in documents if document is not None)
+        packed = self._packed_documents(self.items(sorted(rows, key=lambda row: -row.watermark)))
+        return (_streamed(each) for each in packed if each is not None)
 
-    def of_study(self, rows: Iterable[InstanceRow]) -> Iterator[bytes]:
+    def of_study(self, rows: Iterable[InstanceRow]) -> Iterator[Document]:
         """Yield the metadata of all instances of one study, newest first: one query instead of one read each."""
-        documents = self._documents(self._items_of_study(list(rows)))
-        return (document for document in documents if document is not None)
+        packed = self._packed_documents(self._items_of_study(list(rows)))
+        return (_streamed(each) for each in packed if each is not None)
 
     def items(self, rows: Iterable[InstanceRow]) -> Iterator[RowItem]:
         """Yield each instance with the item of its metadata, which `read` makes a document of."""
@@ -165,13 +186,12 @@ class Documents:
                 return  # the rest are documents of original versions
         yield from ((row, None) for row in missing.values())
 
-    def _documents(self, items: Iterator[RowItem]) -> Iterator[bytes | None]:
+    def _packed_documents(self, items: Iterator[RowItem]) -> Iterator[bytes | None]:
         while batch := list(islice(items, BATCH)):
             in_blobs = any(item is not None and "spilled" in item.fields for _, item in batch)
             # Threads only help to wait for a blob store. The content of an item is in memory already.
             read = self._read_ahead if in_blobs else map
-            for packed in read(self._packed_metadata, batch):
-                yield None if packed is None else unpack(packed)
+            yield from read(self._packed_metadata, batch)
 
     def _packed_metadata(self, given: RowItem) -> bytes | None:
         row, item = given

@@ -14,6 +14,7 @@ import orjson
 from pydicom.dataelem import DataElement
 
 from app.services.policy import V1
+from app.storage.records.documents import whole
 from app.storage.records.rows import InstanceRow
 from app.storage.table import keys
 from app.web.schemas.body import load_body
@@ -104,7 +105,7 @@ def check_ages(archive: Archive) -> None:
             (document,) = archive.services.retrieve.metadata(
                 archive.partition, study, row.series, row.instance
             ).documents
-            age = orjson.loads(document)["00101010"]["Value"][0]
+            age = orjson.loads(whole(document))["00101010"]["Value"][0]
             newest[study] = max(newest.get(study, (0, "")), (row.watermark, age))
     for study, (_, age) in newest.items():
         assert found_uids(archive, "study", PatientAge=age) == [study]
