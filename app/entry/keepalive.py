@@ -1,4 +1,4 @@
-"""The gunicorn worker of this service. It differs from gunicorn's own worker in three ways.
+"""The gunicorn worker of this service. It differs from gunicorn's own worker in four ways.
 
 It is faster on kept-alive connections. gunicorn's own worker passes each request from its polling thread to a pool
 thread and back, which is much of the cost of a small answer. Clients often send the next request as soon as they have
@@ -8,6 +8,8 @@ It closes the connection of a client that stops sending or receiving in the midd
 waits for ever, so a few such clients can occupy all threads.
 
 It refuses a malformed request in plain text.
+
+It answers a request of a later minor version as HTTP/1.1 (RFC 9110 §6.2). gunicorn's own worker repeats the version.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from gunicorn.workers.gthread import ThreadWorker
 
 from app.web.headers import ALWAYS
 
+HTTP_1_1: Final = (1, 1)
 LINGER_MILLISECONDS: Final = 4
 MAX_REQUESTS_IN_A_ROW: Final = 100
 """Requests of one connection that a thread answers before it serves other connections."""
@@ -59,6 +62,11 @@ class KeepAliveWorker(ThreadWorker):
             if not poll.poll(LINGER_MILLISECONDS):
                 return kept
         return kept
+
+    def handle_request(self, req: Any, conn: Any) -> Any:
+        if req.version > HTTP_1_1 and not conn.is_http2:
+            req.version = HTTP_1_1
+        return super().handle_request(req, conn)
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
         """Answer a request that did not reach the application. The log never quotes it: it may name a patient."""

@@ -6,9 +6,11 @@ import logging
 import socket
 import struct
 from http.client import HTTPResponse
+from types import SimpleNamespace
 
 import pytest
 from gunicorn.http import errors
+from gunicorn.workers.gthread import ThreadWorker
 
 from app.entry.keepalive import KeepAliveWorker, limit_silence
 
@@ -21,6 +23,19 @@ def test_the_connection_of_a_silent_client_is_closed() -> None:
             waits = accepted.getsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.calcsize("ll"))
             assert struct.unpack("ll", waits)[0] == 7
             assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 7000
+
+
+@pytest.mark.parametrize(
+    ("given", "answered"), [((1, 9), (1, 1)), ((1, 2), (1, 1)), ((1, 1), (1, 1)), ((1, 0), (1, 0))]
+)
+def test_a_later_minor_version_is_answered_as_http_1_1(
+    given: tuple[int, int], answered: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    versions = []
+    monkeypatch.setattr(ThreadWorker, "handle_request", lambda _, request, __: versions.append(request.version))
+    worker = KeepAliveWorker.__new__(KeepAliveWorker)
+    worker.handle_request(SimpleNamespace(version=given), SimpleNamespace(is_http2=False))
+    assert versions == [answered]
 
 
 @pytest.mark.parametrize(
