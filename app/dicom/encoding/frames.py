@@ -13,7 +13,7 @@ import zstandard
 
 from app.dicom.encoding.elements import Buffer, Fragments
 from app.dicom.encoding.part10 import Part10, PixelData
-from app.dicom.encoding.uids import ENCAPSULATED_UNCOMPRESSED, RLE_LOSSLESS
+from app.dicom.encoding.uids import ENCAPSULATED_UNCOMPRESSED, RLE_LOSSLESS, VIDEO
 from app.dicom.encoding.vr import WORD_SIZE
 from app.errors import NotFound
 
@@ -147,7 +147,7 @@ def frame_table(data: Buffer, part10: Part10) -> FrameTable:
     if pixels.fragments is not None:
         if part10.transfer_syntax.deflated:
             return FrameTable()  # PS3.5 §A.5 permits no fragments there, and their offsets are not offsets in `data`
-        counts = _counts(data, pixels, pixels.fragments, claimed, part10.transfer_syntax.uid in ONE_FRAGMENT)
+        counts = _counts(data, pixels, pixels.fragments, claimed, part10.transfer_syntax.uid)
         if not counts:
             return FrameTable()
         fragments = pixels.fragments
@@ -163,6 +163,11 @@ def frame_table(data: Buffer, part10: Part10) -> FrameTable:
         word=pixel_word(part10),
         deflated=part10.transfer_syntax.deflated,
     )
+
+
+def is_frame_number_right(table: FrameTable, part10: Part10) -> bool:
+    """Tell whether Number of Frames agrees with the table. Release 0.1.0 stored no table for compressed frames if not."""
+    return table.frames == max(1, part10.integer(NUMBER_OF_FRAMES, 1))
 
 
 def pixel_word(part10: Part10) -> int:
@@ -203,16 +208,16 @@ def _frame_bits(part10: Part10, length: int, claimed: int) -> int:
     return bits // 3 * 2 if samples == 3 and _is_halved(part10) and length * 8 < bits * claimed else bits
 
 
-def _counts(data: Buffer, pixels: PixelData, fragments: Fragments, claimed: int, one_fragment: bool) -> array[int]:
+def _counts(data: Buffer, pixels: PixelData, fragments: Fragments, claimed: int, syntax: str) -> array[int]:
     """Return the fragments of each frame; empty if nothing separates the frames.
 
     The first source that agrees with the number of frames counts, else the first source that finds any frame: offset
-    tables, the number of fragments, fragments that begin an image. `one_fragment`: each frame is one fragment.
+    tables, the number of fragments, fragments that begin an image. The stream of a video counts as one frame.
     """
     total = len(fragments.starts)
     if not total:
         return _none()
-    if one_fragment or claimed == total:
+    if syntax in ONE_FRAGMENT or claimed == total:
         return array("I", [1]) * total
     tables = []
     for offset, length, code in _offset_tables(pixels, fragments):
@@ -233,7 +238,11 @@ def _counts(data: Buffer, pixels: PixelData, fragments: Fragments, claimed: int,
     if claimed == 1:
         return array("I", [total])
     by_table = next((counts for counts in tables if len(counts) > 1), None)
-    return by_table if by_table is not None else _between(firsts, total) if begins else _none()
+    if by_table is not None:
+        return by_table
+    if begins:
+        return _between(firsts, total)
+    return array("I", [total]) if syntax in VIDEO else _none()
 
 
 def _offset_tables(pixels: PixelData, fragments: Fragments) -> list[tuple[int, int, str]]:

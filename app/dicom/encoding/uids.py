@@ -94,5 +94,10 @@ _ENCAPSULATED = {
     "1.2.840.10008.1.2.4.203": "High-Throughput JPEG 2000",
     RLE_LOSSLESS: "RLE Lossless",
 }
+VIDEO = frozenset(
+    f"1.2.840.10008.1.2.4.{number}{fragmentable}" for number in range(100, 109) for fragmentable in ("", ".1")
+)
+"""MPEG-2, MPEG-4 and HEVC, which encode all frames as one stream. With `.1` the stream may have several fragments."""
+
 TRANSFER_SYNTAXES = _NATIVE + tuple(TransferSyntax(uid, name, encapsulated=True) for uid, name in _ENCAPSULATED.items())
 _BY_UID = {syntax.uid: syntax for syntax in TRANSFER_SYNTAXES}

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from app.dicom.encoding import transcode
 from app.dicom.encoding.elements import Buffer
-from app.dicom.encoding.frames import FrameTable, frame_table
+from app.dicom.encoding.frames import FrameTable, frame_table, is_frame_number_right
 from app.dicom.encoding.part10 import inflated, parse
 from app.dicom.encoding.uids import EXPLICIT_LITTLE, transfer_syntax
 from app.errors import NotAcceptable
@@ -87,22 +87,23 @@ class FrameReader:
             frames, start, frame_bits, word = row.native
             return FrameTable(frames=frames, start=start, frame_bits=frame_bits, word=word)
         packed = self._documents.frames(row)
-        if packed:
-            return FrameTable.unpack(packed)
-        if self._file_has_frames(row):
-            self._lost.current_row(row, FRAME_TABLE)
-        return FrameTable()
+        return FrameTable.unpack(packed) if packed else self._table_of_file(row)
 
-    def _file_has_frames(self, row: InstanceRow) -> bool:
-        """Tell whether the file of an instance without a frame table has frames, so that the table is lost.
+    def _table_of_file(self, row: InstanceRow) -> FrameTable:
+        """Return the frame table of a file that release 0.1.0 stored without one, because it found no frames.
 
-        An index row does not say whether there ever was a table. Uncompressed frames never need one.
+        An index row does not say whether there ever was a table. If the file has the frames that it claims, there was
+        one, and it is lost. Uncompressed frames never need a table.
         """
         syntax = transfer_syntax(row.transfer_syntax)
         if not syntax.encapsulated and not syntax.deflated:
-            return False
+            return FrameTable()
         with self._files.mapped(row) as buffer:
-            return frame_table(buffer, parse(buffer)).frames > 0
+            part10 = parse(buffer)
+            table = frame_table(buffer, part10)
+        if table.frames and is_frame_number_right(table, part10):
+            self._lost.current_row(row, FRAME_TABLE)
+        return table
 
     def _part(self, row: InstanceRow, table: FrameTable, number: int, ranges: Ranges, little: bool) -> FramePart:
         """Return one frame: streamed from the file, or read whole if its bits or bytes have to be moved."""

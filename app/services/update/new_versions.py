@@ -21,7 +21,7 @@ from app.dicom.editing.patches import UTF_8
 from app.dicom.editing.requested_changes import RequestedChanges
 from app.dicom.editing.rewrite import RewrittenFile, rewrite_file
 from app.dicom.encoding.elements import Buffer
-from app.dicom.encoding.frames import FrameTable, frame_table
+from app.dicom.encoding.frames import FrameTable, frame_table, is_frame_number_right
 from app.dicom.encoding.part10 import Part10, parse
 from app.dicom.encoding.uids import transfer_syntax
 from app.errors import BlobMissing, InvalidInstance, LostData, StorageError
@@ -146,15 +146,18 @@ class NewVersions:
     def _new_frame_table(self, source: _InstanceToUpdate, buffer: Buffer, part10: Part10, new: RewrittenFile) -> bytes:
         """Return the frame table with its offsets moved by what the header grew, empty if the file needs no table.
 
-        Raises `LostData` if the current file needs one that is missing.
+        A file that release 0.1.0 stored without a table gets one (`is_frame_number_right`). Raises `LostData` if the
+        current file needs a table that is missing.
         """
         packed = self._documents.read_frames(source.row, source.frames)
         if packed is not None:
             table = FrameTable.unpack(packed)
             return replace(table, start=table.start + new.shift).pack()
-        if not source.row.native and frame_table(buffer, part10).frames:
+        if source.row.native or not (table := frame_table(buffer, part10)).frames:
+            return b""
+        if is_frame_number_right(table, part10):
             self._lost.current_row(source.row, FRAME_TABLE)
-        return b""
+        return replace(table, start=table.start + new.shift).pack()
 
 
 def _body(new: RewrittenFile, buffer: Buffer) -> BinaryIO:
