@@ -22,7 +22,7 @@ from typing import Final
 
 from app.errors import Conflict, StorageUnavailable
 from app.storage.index import closing
-from app.storage.index.plan import NewInstance, Plan
+from app.storage.index.plan import NewInstance, WritePlan
 from app.storage.records.rows import InstanceRow
 from app.storage.records.snapshot import Snapshot
 from app.storage.table.batch import write_atomically
@@ -41,7 +41,7 @@ class Confirmation:
         self._table = table
         self._take_back = take_back
 
-    def confirm(self, partition: Partition, plan: Plan) -> list[InstanceRow | None]:
+    def confirm(self, partition: Partition, plan: WritePlan) -> list[InstanceRow | None]:
         """Return the rows that a plan has written, in order; None for an instance that is removed again.
 
         Raises `StorageUnavailable` if the outcome is not known.
@@ -93,7 +93,7 @@ class Confirmation:
         def attempt() -> None:
             found = Snapshot.read(self._table, partition.key, [new_instance.uids])
             if found.exists(new_instance.uids) and not found.is_in_update(new_instance.uids):
-                write_atomically(self._table, Plan(partition, found).study_value_changes(new_instance))
+                write_atomically(self._table, WritePlan(partition, found).study_value_changes(new_instance))
 
         with suppress(RetriesExhausted):
             retry(attempt)

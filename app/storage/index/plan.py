@@ -67,7 +67,7 @@ def with_tags(new_instance: NewInstance, tags: QueryTags) -> NewInstance:
     return replace(new_instance, attributes=attributes, tags=tags.keys)
 
 
-class Plan:
+class WritePlan:
     """Collects the changes of as many instances as fit in one write.
 
     Each added instance changes the rows in `snapshot`, so that the next one is computed from the changed rows.

@@ -32,7 +32,7 @@ from app.errors import Conflict, StorageUnavailable
 from app.storage.feed.change_feed import FeedLog
 from app.storage.index import sweep
 from app.storage.index.confirmation import Confirmation
-from app.storage.index.plan import NewInstance, Plan, with_tags
+from app.storage.index.plan import NewInstance, WritePlan, with_tags
 from app.storage.records.rows import InstanceRow
 from app.storage.records.snapshot import Snapshot, Uids
 from app.storage.table.batch import write_atomically, write_each
@@ -152,7 +152,7 @@ class IndexWriter:
         tags = self._read_tags()  # after the numbers are reserved: see storage/tags/query_tags.py
         try:
             while writable:
-                plan = Plan(partition, snapshot)
+                plan = WritePlan(partition, snapshot)
                 for i, number in zip(writable, numbers, strict=True):
                     if plan.add(with_tags(progress.new_instances[i], tags), number) is None:
                         break
