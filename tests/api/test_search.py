@@ -510,6 +510,7 @@ def test_a_universal_match_is_returned(v1: PartitionClient, v2: PartitionClient)
 @pytest.mark.parametrize("sign", [",", "%2C", "%5C"])
 def test_a_list_of_uids_matches_each_of_them(v2: PartitionClient, sign: str) -> None:
     assert studies(v2.get(f"/studies?StudyInstanceUID={S3}{sign}{S1}{sign}2.25.99")) == [S3, S1]
+    assert studies(v2.get(f"/studies?StudyInstanceUID=%20{S3}{sign}%20{S1}")) == [S3, S1]
     found = rows(v2.get(f"/series?SeriesInstanceUID={S1}.2{sign}{S4}.1"))
     assert [value(row, "0020000E") for row in found] == [f"{S4}.1", f"{S1}.2"]
     found = rows(v2.get(f"/studies/{S1}/instances?SOPInstanceUID={S1}.2.1{sign}{S4}.1.1{sign}{S1}.1.1"))
@@ -522,6 +523,7 @@ def test_a_list_of_uids_matches_each_of_them(v2: PartitionClient, sign: str) -> 
 def test_a_list_of_modalities_matches_each_of_them(v2: PartitionClient, sign: str) -> None:
     assert studies(v2.get(f"/studies?ModalitiesInStudy=MR{sign}us")) == [S3, S1]
     assert studies(v2.get(f"/studies?ModalitiesInStudy=MR{sign}US{sign}XA{sign}DX{sign}CR{sign}MG")) == [S3, S1]
+    assert studies(v2.get(f"/studies?ModalitiesInStudy=%20MR%20{sign}%20us{sign}%20")) == [S3, S1]
     found = rows(v2.get(f"/series?Modality=MR{sign}US&PatientID=P1"))
     assert [value(row, "0020000E") for row in found] == [f"{S1}.2"]
 

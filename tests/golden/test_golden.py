@@ -219,6 +219,25 @@ def test_every_answer_is_that_of_the_release(golden: Opened) -> None:
     assert not differing, f"{len(differing)} answers differ, the first: {differing[0]}"
 
 
+@pytest.mark.parametrize(
+    ("resource", "tag"),
+    [
+        ("series", "00200011"),
+        ("instances", "00200013"),
+        ("instances", "00080016"),
+    ],
+)
+def test_a_search_by_an_attribute_without_postings_finds_what_the_release_stored(
+    golden: Opened, resource: str, tag: str
+) -> None:
+    rows = golden.found(f"{tag}=", resource)
+    values = {row[tag]["Value"][0] for row in rows if "Value" in row.get(tag, {})}
+    assert values
+    for value in values:
+        expected_rows = [row for row in rows if row.get(tag, {}).get("Value") == [value]]
+        assert golden.found(f"{tag}={value}", resource) == expected_rows
+
+
 def test_the_work_which_was_left_undone_ends(golden: Opened) -> None:
     client, operations = golden.client, expected()["operations"]
     originals = golden.metadata("2.25.1000")

@@ -1,6 +1,7 @@
 """The search planner: it reads candidates from postings and verifies them on rows.
 
-`Query.matches` on the attributes of the rows decides every result. A posting only says where a match may be.
+`Query.matches` decides every result, on the attributes of rows and on metadata. A posting only says where a match may
+be.
 The cost of a query:
 
 | query                                           | reads                                                              |
