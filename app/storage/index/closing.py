@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from app.storage.records.rows import DELETING, EMPTYING, InstanceRow, SeriesRow, StudyRow
+from app.storage.records.rows import DELETING, EMPTYING, InstanceRow, SeriesRow, StudyRow, belongs_to
 from app.storage.table.ports import Change, Holds, Item, Put
 
 
@@ -59,7 +59,7 @@ def is_open_member(row: StudyRow | SeriesRow, item: Item) -> bool:
 
 def is_orphan(row: InstanceRow, series: SeriesRow | None, study: StudyRow | None) -> bool:
     """Return whether an instance belongs to a study row or series row that does not exist any more."""
-    return not (study and series and row.of_study == study.created and row.of_series == series.created)
+    return not (study and series and belongs_to(row, series, study))
 
 
 def _replace(before: StudyRow | SeriesRow, after: StudyRow | SeriesRow) -> Change:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from app.storage.records.rows import InstanceRow, SeriesRow, StudyRow, is_visible_series
+from app.storage.records.rows import InstanceRow, SeriesRow, StudyRow, belongs_to, is_visible_series
 from app.storage.records.snapshot import Snapshot, Uids
 from app.storage.table import keys
 from app.storage.table.ports import Item, Table
@@ -157,14 +157,13 @@ def _view_of(partition: int, uid: str, items: Iterable[Item]) -> StudyView:
     if study is None or study.closing:
         return StudyView()
     series = {uid: row.after_update(study.update_id) for uid, row in series.items() if is_visible_series(study, row)}
-    created, update_id = study.created, study.update_id
     return StudyView(
         study,
         series,
         [
-            row.after_update(update_id)
+            row.after_update(study.update_id)
             for row in instances
-            if row.of_study == created and (parent := series.get(row.series)) and parent.created == row.of_series
+            if (parent := series.get(row.series)) and belongs_to(row, parent, study)
         ],
     )
 

@@ -32,6 +32,7 @@ __all__ = [
     "InstanceRow",
     "SeriesRow",
     "StudyRow",
+    "belongs_to",
     "first_revision",
     "is_visible_instance",
     "is_visible_series",
@@ -146,10 +147,10 @@ def is_visible_series(study: StudyRow | None, series: SeriesRow | None) -> bool:
 def is_visible_instance(study: StudyRow | None, series: SeriesRow | None, instance: InstanceRow | None) -> bool:
     """Return whether the instance is visible: its series is visible, and it belongs to these two rows."""
     return bool(
-        instance
-        and study
-        and series
-        and is_visible_series(study, series)
-        and instance.of_series == series.created
-        and instance.of_study == study.created
+        instance and study and series and is_visible_series(study, series) and belongs_to(instance, series, study)
     )
+
+
+def belongs_to(instance: InstanceRow, series: SeriesRow, study: StudyRow) -> bool:
+    """Return whether an instance was stored under this series row and this study row."""
+    return instance.of_series == series.created and instance.of_study == study.created

@@ -26,7 +26,7 @@ from app.storage.feed.entries import FeedEntry
 from app.storage.records.documents import Documents
 from app.storage.records.file_versions import Pending
 from app.storage.records.row_changes import replace_row
-from app.storage.records.rows import InstanceRow, SeriesRow, StudyRow
+from app.storage.records.rows import InstanceRow, SeriesRow, StudyRow, belongs_to
 from app.storage.records.snapshot import Snapshot
 from app.storage.table import clock, keys
 from app.storage.table.batch import cost, grouped, write_atomically
@@ -122,7 +122,7 @@ class TagBackfill:
             rows = Snapshot.read(self._table, partition, by_uids)
             for uids, entry in by_uids.items():
                 study, series, row = rows.studies.get(uids[0]), rows.series.get(uids[:2]), rows.instances.get(uids)
-                if study and series and row and row.created == entry.sequence and _is_member(row, series, study):
+                if study and series and row and row.created == entry.sequence and belongs_to(row, series, study):
                     yield _StoredInstance(study, series, row, entry.partition_name)
 
     def _row_changes(
@@ -229,7 +229,3 @@ def _add_values(row: R, values: JsonAttributes, tags: QueryTags) -> R:
 
 def _next_revision(before: R, after: R) -> R:
     return replace(after, revision=before.revision + 1)
-
-
-def _is_member(row: InstanceRow, series: SeriesRow, study: StudyRow) -> bool:
-    return row.of_study == study.created and row.of_series == series.created
