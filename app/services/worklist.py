@@ -22,7 +22,7 @@ from app.errors import Conflict, InvalidWorkitem, StorageUnavailable, WorkitemCo
 from app.storage.table import clock
 from app.storage.table.partitions import Partition
 from app.storage.table.retry import RetriesExhausted, Retry
-from app.storage.worklist.search import WorklistSearch as Planner
+from app.storage.worklist.search import WorklistSearch
 from app.storage.worklist.workitems import WorkitemRow, Workitems
 
 EXISTS: Final = "The workitem instance already exists. Try creating using a different UID."
@@ -53,9 +53,9 @@ class WorklistPage:
 class Worklist:
     """The calls of the worklist. Their callers have read the datasets (`dicom.json.received`) and checked the UIDs."""
 
-    def __init__(self, workitems: Workitems, planner: Planner) -> None:
+    def __init__(self, workitems: Workitems, search: WorklistSearch) -> None:
         self._workitems = workitems
-        self._planner = planner
+        self._search = search
 
     def add(self, partition: Partition, workitem: str, given: JsonDataset) -> None:
         """Add a workitem in state SCHEDULED.
@@ -112,7 +112,7 @@ class Worklist:
     def search(self, partition: Partition, parameters: Iterable[tuple[str, str]]) -> WorklistPage:
         """Return the workitems that match decoded query pairs. Raises `InvalidQuery` and `InvalidParameter`."""
         query = parse_query(Level.INSTANCE, None, None, parameters, _CATALOGUE)
-        rows = self._planner.run(partition.key, query)
+        rows = self._search.run(partition.key, query)
         intact = [row for row in rows if row.intact]
         return WorklistPage(
             count=len(intact),

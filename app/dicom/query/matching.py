@@ -117,7 +117,7 @@ class NameGroups:
 
 
 def _selectivity(condition: OneOf | Wildcard | Words) -> tuple[int, int]:
-    """Return a number for the order of conditions: few postings match the highest."""
+    """Return a number by which conditions are ordered. The higher it is, the fewer postings match."""
     match condition:
         case OneOf():
             return 2, 0

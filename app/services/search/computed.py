@@ -28,17 +28,17 @@ _SUMMARY: Final = {
     Level.SERIES: frozenset({SERIES_INSTANCE_COUNT}),
     Level.INSTANCE: _NONE,
 }
-"""What a list of studies or series shows about the members. Viewers ask for Modality alone, and read these too."""
+"""Attributes of the members that viewers show in lists. Viewers name only Modality, but read these too."""
 
 _ASKS_FOR_SUMMARY: Final = {level: tags | {MODALITY} if tags else _NONE for level, tags in _SUMMARY.items()}
-"""A query that filters by one of these tags or includes it gets the whole summary."""
+"""If a query filters by one of these tags or includes it, its results have the whole summary."""
 
 COMPUTED: Final = {
     Level.STUDY: _SUMMARY[Level.STUDY] | {MODALITY},
     Level.SERIES: _SUMMARY[Level.SERIES],
     Level.INSTANCE: frozenset({AVAILABLE_TRANSFER_SYNTAX}),
 }
-"""What is computed for the matches of a level. Other levels return these attributes only if the metadata has them."""
+"""The attributes that are computed at each level. Other levels return them only if they are in the metadata."""
 
 
 def summary(level: Level, asked: frozenset[str], *, include_all: bool) -> frozenset[str]:

@@ -47,11 +47,11 @@ _ONLINE: Final[JsonElement] = {"vr": "CS", "Value": ["ONLINE"]}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchReport:
-    """A page of matches, newest first: `documents` yields up to `count` DICOM JSON objects, read as it goes.
+    """A page of matches, newest first: `documents` yields up to `count` DICOM JSON objects.
 
-    A match that is deleted while the page is read is left out. A lost document raises `LostData` while `documents` is
-    read. `more` says that more objects match, beyond the page. `erroneous` names the extended query tags in filters
-    that have errors, as the client wrote them.
+    Each document is read when it is asked for. A match that is deleted while the page is read is left out. A lost
+    document raises `LostData` while `documents` is read. `more` says that more objects match, beyond the page.
+    `erroneous` names the extended query tags in filters that have errors, as the client wrote them.
     """
 
     count: int

@@ -1,7 +1,7 @@
 """Filters whose values only metadata has: matches are verified on the metadata of newest instances (conformance §5.3).
 
 The index has no postings for these attributes, so they select no candidates. All other filters are verified before, on
-rows. So the metadata is read of those objects alone that satisfy all other filters.
+rows. So metadata is read only of objects that satisfy all other filters.
 """
 
 from __future__ import annotations

@@ -93,7 +93,7 @@ class SearchPlanner:
     def run(self, partition: int, query: Query) -> Page:
         """Return the matches from `query.offset` on, at most `query.limit`, newest first.
 
-        One match beyond the page is searched for. It tells whether there are more.
+        It looks for one match beyond the page, to find out whether there are more.
         """
         beyond = replace(query, limit=query.limit + 1)
         found = list(islice(self._matches(partition, beyond), beyond.offset, beyond.offset + beyond.limit))
