@@ -27,7 +27,7 @@ class ByteRange(NamedTuple):
 
 
 def requested_range(request: Request, size: int, etag: str | None = None) -> ByteRange | None:
-    """Return the byte range that a request asks for, of content with `size` bytes. None: the answer is the whole content.
+    """Return the byte range that a request asks for, of content with `size` bytes. None means the whole content.
 
     That is the case without a range, with several ranges, with a range that breaks the grammar, with a method other
     than GET, and if the header If-Range does not name the entity tag of the content. `etag` comes without quotes.

@@ -1,4 +1,4 @@
-"""A byte of a multi-byte character that equals a backslash separates no values, in any character set (PS3.3 C.12.1.1.2)."""
+"""A byte of a multi-byte character that is a backslash separates no values, in any character set (PS3.3 C.12.1.1.2)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""HEAD is served wherever GET is, with the same status and headers and without a body (RFC 9110 §9.3.2, conformance §1.2)."""
+"""HEAD is served wherever GET is, with the same status and headers and no body (RFC 9110 §9.3.2, conformance §1.2)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One odd element never costs the instance: it stays in the file, and the elements beside it are found (conformance §3.1)."""
+"""One odd element never costs the instance: it stays in the file, and the others are found (conformance §3.1)."""
 
 from __future__ import annotations
 
@@ -137,7 +137,8 @@ HEADERS: dict[str, Oddity] = {
 }
 """Oddities of headers. Only explicit encodings have them."""
 PADDING = {
-    "a zero": b"\0", "zeros": bytes(100), "FF": b"\xff", "FFs": b"\xff" * 40, "blanks": b" " * 20, "a line end": b"\r\n",
+    "a zero": b"\0", "zeros": bytes(100), "FF": b"\xff", "FFs": b"\xff" * 40, "blanks": b" " * 20,
+    "a line end": b"\r\n",
 }  # fmt: skip
 
 

@@ -51,8 +51,9 @@ class RawElement(NamedTuple):
     """One data element of a file.
 
     `value` is the raw bytes. For SQ it is a tuple of items, or `LargeSequence` if the items need more than about 1 MiB.
-    For encapsulated data it is `Fragments`, for a very long value `LargeValue`. It is None for bulk VRs, which are never
-    loaded. `offset` and `length` say where the value is in the file, in bytes, with its closing delimiter if it has one.
+    For encapsulated data it is `Fragments`, for a very long value `LargeValue`. It is None for bulk VRs, which are
+    never loaded. `offset` and `length` say where the value is in the file, in bytes, with its closing delimiter if it
+    has one.
     """
 
     tag: int

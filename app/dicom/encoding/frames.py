@@ -166,7 +166,7 @@ def frame_table(data: Buffer, part10: Part10) -> FrameTable:
 
 
 def is_frame_number_right(table: FrameTable, part10: Part10) -> bool:
-    """Tell whether Number of Frames agrees with the table. Release 0.1.0 stored no table for compressed frames if not."""
+    """Return whether Number of Frames agrees with the table. If not, release 0.1.0 stored no table of fragments."""
     return table.frames == max(1, part10.integer(NUMBER_OF_FRAMES, 1))
 
 
@@ -246,7 +246,7 @@ def _counts(data: Buffer, pixels: PixelData, fragments: Fragments, claimed: int,
 
 
 def _offset_tables(pixels: PixelData, fragments: Fragments) -> list[tuple[int, int, str]]:
-    """Return the offset, the length in bytes and the code of the numbers of each offset table, the extended one first."""
+    """Return offset, length in bytes and number code of each offset table, the extended one first."""
     basic = (fragments.table_offset, fragments.table_length, "I")
     return [basic] if pixels.extended is None else [(*pixels.extended[0], "Q"), basic]
 

@@ -28,8 +28,8 @@ def missing_start(head: bytes) -> bytes:
     """Return the bytes to put before a file so that it is a Part 10 file; none if it is one, or no DICOM at all.
 
     `head` is the start of the file, or all of it. A file is DICOM if its first element is a readable element of group
-    0002 or 0008. SOP Class UID and SOP Instance UID are in the new meta group if they are in `head`. One byte of padding
-    may precede group 0008: some programs remove the meta group without the last byte of its padding.
+    0002 or 0008. SOP Class UID and SOP Instance UID are in the new meta group if they are in `head`. One byte of
+    padding may precede group 0008: some programs remove the meta group without the last byte of its padding.
     """
     if head[len(PREAMBLE) : NEEDED] == MAGIC:
         return b""
@@ -70,7 +70,7 @@ def _reads(head: bytes, start: int, syntax: str) -> bool:
 
 
 def _meta(head: bytes, stray: int, syntax: str) -> bytes:
-    """Return a meta group for a dataset. Its last value ends with the stray byte before the dataset, if there is one."""
+    """Return a meta group for a dataset. Its last value includes the `stray` bytes before the dataset."""
     reader = ElementReader(head, len(head))
     with suppress(InvalidInstance):  # the head ends within the dataset
         reader.dataset(stray, len(head), _encoding(syntax))

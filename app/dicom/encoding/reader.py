@@ -68,9 +68,9 @@ class LimitExceeded(InvalidInstance):
 class ElementReader:
     """Reads the datasets of one instance. All nesting levels share its limits.
 
-    `first_tag`: elements with a lower tag become UN. `top` has the elements of the dataset that were read, also after an
-    error. `oddities` maps the tag of an element whose inside cannot be read to the rule that it breaks, and to whether
-    the element lies within a sequence.
+    `first_tag`: elements with a lower tag become UN. `top` has the elements of the dataset that were read, also after
+    an error. `oddities` maps the tag of an element whose inside cannot be read to the rule that it breaks, and to
+    whether the element is within a sequence.
     """
 
     __slots__ = (
