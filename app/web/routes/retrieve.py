@@ -48,7 +48,10 @@ _FILES: Final[dict[str, Any]] = {"audit": "retrieve", **_RETRIEVE}
 _FRAMES: Final[dict[str, Any]] = {
     "audit": "retrieve",
     "representations": negotiation.FRAMES,
-    "answers": {200: tuple(form for name in (OCTETS, *FRAME_MEDIA_TYPES) for form in (name, related_type(name)))},
+    "answers": {
+        200: (OCTETS, *FRAME_MEDIA_TYPES, *map(related_type, (OCTETS, *FRAME_MEDIA_TYPES))),
+        206: (OCTETS, *FRAME_MEDIA_TYPES),
+    },
     **_RETRIEVE,
 }
 _RENDERED: Final[dict[str, Any]] = {
@@ -63,7 +66,11 @@ _RENDERED: Final[dict[str, Any]] = {
     "GET", _STUDY, _SERIES, representations=negotiation.FILES, answers={200: (related_type(DICOM),)}, **_FILES
 )
 @resource.route(
-    "GET", _INSTANCE, representations=negotiation.FILE, answers={200: (DICOM, related_type(DICOM))}, **_FILES
+    "GET",
+    _INSTANCE,
+    representations=negotiation.FILE,
+    answers={200: (DICOM, related_type(DICOM)), 206: (DICOM,)},
+    **_FILES,
 )
 def files(
     context: PartitionContext,
