@@ -136,7 +136,8 @@ def test_metadata_that_is_too_large_fails_its_instance_alone(
     assert len(items(report, "00081199")) == 2
     (failed,) = items(report, "00081198")
     assert failed["00081197"]["Value"] == [43264]
-    assert comments(failed) == []
+    assert comments(failed) == ["The metadata of the instance exceeds 100000 bytes."]
+    assert "00081155" in failed
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from flask.testing import FlaskClient
 
 from app import bootstrap, create_app
 from app.settings import Settings
+from tests.support.background import work
 from tests.support.dicomweb import PartitionClient
 from tests.support.instances import JPEG_BASELINE
 from tests.support.raw_elements import SEQUENCE_END, UNDEFINED, element, item, part10
@@ -63,6 +64,27 @@ def test_a_structure_set_of_a_million_values(clinic: PartitionClient) -> None:
     assert list(metadata) == sorted(metadata)
     (found,) = clinic.get("/instances?includefield=all").get_json(force=True)
     assert found["00080018"]["Value"] == ["2.25.3"]
+
+
+def test_searches_and_updates_of_a_large_instance(clinic: PartitionClient) -> None:
+    clinic.stored(file_with(contours(), element(0x300E0002, "CS", b"APPROVED")))
+    strict = PartitionClient(clinic.client, clinic.prefix.replace("v2", "v1"))
+    for caller in (clinic, strict):
+        (found,) = caller.get("/instances?includefield=ApprovalStatus").get_json(force=True)
+        assert found["300E0002"]["Value"] == ["APPROVED"]
+        assert "30060039" not in found
+        (found,) = caller.get("/instances?includefield=ROIContourSequence").get_json(force=True)
+        assert len(found["30060039"]["Value"]) == 20
+    changes = {"PatientName": {"vr": "PN", "Value": [{"Alphabetic": "New^Name"}]}}
+    body = {"studyInstanceUids": ["2.25.1"], "changeDataset": changes}
+    assert clinic.client.post(f"{clinic.prefix}/studies/$bulkUpdate", json=body).status_code == 202
+    work(clinic.client)
+    (metadata,) = clinic.get(f"{PATH}/metadata").get_json(force=True)
+    assert metadata["00100010"]["Value"] == [{"Alphabetic": "New^Name"}]
+    assert len(metadata["30060039"]["Value"]) == 20
+    assert list(metadata) == sorted(metadata)
+    (entry, *_rest) = clinic.client.get("/v2/changefeed?includemetadata=true").get_json(force=True)
+    assert len(entry["metadata"]["30060039"]["Value"]) == 20
 
 
 def test_all_frames_of_many_functional_groups(clinic: PartitionClient) -> None:

@@ -42,6 +42,12 @@ class Description(NamedTuple):
     large: Mapping[str, tuple[int, int]] = MappingProxyType({})
     large_text: LargeText | None = None
 
+    def large_texts(self) -> Iterator[tuple[str, Iterator[bytes]]]:
+        """Yield the tag and the JSON text of each large element of `dataset`. Each text is read before the next one."""
+        if self.large_text is not None:
+            for key in self.dataset.keys() & self.large.keys():
+                yield key, self.large_text.chunks(*self.large[key])
+
     def text(self) -> Iterator[bytes]:
         """Yield the JSON text of `dataset`, with the large elements whole. Elements removed from it are left out."""
         large = self.large

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import partial
 
-import orjson
-
 from app.dicom.json.dataset import JsonDataset
 from app.services.parallel import ParallelMap
 from app.storage.index.instances import Instances
@@ -34,18 +32,20 @@ class NewestInstances:
         found = iter(self._parallel(partial(self.read, partition), unknown))
         return [row or next(found) for row in known]
 
-    def metadata(self, partition: int, matches: Sequence[Match]) -> Iterator[JsonDataset | None]:
+    def metadata(
+        self, partition: int, matches: Sequence[Match], wanted: frozenset[str] = frozenset()
+    ) -> Iterator[JsonDataset | None]:
         """Yield the metadata of the newest instance of each match, one document at a time; None if there is none now.
 
-        If the newest instance was deleted meanwhile, it is the metadata of the one that is newest now.
+        Large elements are left out if their tag is not wanted. If the newest instance was deleted meanwhile, it is the metadata of the one that is newest now.
         """
         rows = self.of(partition, matches)
-        documents = self._documents.each(row for row in rows if row)
+        documents = self._documents.datasets((row for row in rows if row), wanted)
         for match, row in zip(matches, rows, strict=True):
             document = next(documents) if row else None
             if document is None and match.instance is None and (now := self.read(partition, match)):
-                document = next(self._documents.each([now]))
-            yield None if document is None else orjson.loads(document)
+                document = next(self._documents.datasets([now], wanted))
+            yield document
 
     def read(self, partition: int, match: Match) -> InstanceRow | None:
         """Return the newest instance of a study or series, None if there is none now. All its rows are read."""

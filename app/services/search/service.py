@@ -131,7 +131,7 @@ class Search:
         if not wanted - COMPUTED[level] - indexed[level]:
             yield from repeat({}, len(matches))
             return
-        for dataset in self._newest.metadata(partition, matches):
+        for dataset in self._newest.metadata(partition, matches, wanted):
             yield None if dataset is None else _excerpt(dataset, wanted)
 
 

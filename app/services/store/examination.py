@@ -6,10 +6,13 @@ Conformance §3.5 has the rules, conformance §3.9 the attributes that are store
 from __future__ import annotations
 
 import mmap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+import orjson
+
+from app.dicom.encoding.elements import RawElement
 from app.dicom.encoding.frames import FrameTable, frame_table
 from app.dicom.encoding.part10 import TRANSFER_SYNTAX_UID, Part10, parse
 from app.dicom.encoding.uids import IMPLICIT_LITTLE, PADDING, is_uid
@@ -72,6 +75,9 @@ def examine(
     """
     try:
         part10 = parse(data)
+    except InvalidInstance as error:
+        return _unreadable(error, error.elements)
+    try:
         description = describe(part10)
         dataset, problems = description.dataset, description.problems
         if not is_uid(part10.transfer_syntax.uid):
@@ -86,7 +92,7 @@ def examine(
         warnings = {} if policy.strict else {each.tag: each for each in (*required.warnings, *problems)}
         return _examined(data, part10, description, list(warnings.values()), policy, extended)
     except InvalidInstance as error:
-        return _unreadable(error)
+        return _unreadable(error, part10.elements)
 
 
 def _faults(
@@ -116,14 +122,14 @@ def _refused(dataset: JsonDataset, comments: Sequence[str]) -> FailedInstance:
     )
 
 
-def _unreadable(error: InvalidInstance) -> FailedInstance:
-    """Return the refusal of a file that cannot be read. Its UIDs are given if they precede the place of the error.
+def _unreadable(error: InvalidInstance, elements: Iterable[RawElement]) -> FailedInstance:
+    """Return the refusal of a file that cannot be read, with the UIDs among the elements that were read.
 
     The UIDs of the dataset count. Those of the file meta information stand in for them.
     """
     texts = {
         each.tag: each.value.decode("latin-1").strip(PADDING)
-        for each in error.elements
+        for each in elements
         if isinstance(each.value, bytes) and each.tag in _IDENTIFYING
     }
     return FailedInstance(
@@ -161,9 +167,7 @@ def _examined(
             for level in Level
         },
         tags=frozenset(each.key for level in extended.values() for each in level),
-        metadata=documents.pack_chunks(description.text())
-        if description.large
-        else documents.pack(b"".join(description.text())),
+        metadata=documents.pack_large(orjson.dumps(dataset), description.large_texts()),
         frames=table.pack() if table and table.frames and not native else b"",
         native=native,
         warning=_warning(part10, bool(warnings)),

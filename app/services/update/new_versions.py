@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain
 from threading import Lock
 from typing import Any, BinaryIO, Final, NamedTuple
@@ -116,8 +117,8 @@ class NewVersions:
 
     def _store(self, source: _InstanceToUpdate, changes: RequestedChanges) -> NewVersion | None:
         """Return the new version, None if the instance was deleted in the meantime. Raises `LostData`."""
-        document = self._documents.read(source.row, source.metadata)
-        if document is None:
+        packed = self._documents.read_packed(source.row, source.metadata)
+        if packed is None:
             return None
         with self._files.mapped(source.row) as buffer:
             with self._parsing:
@@ -126,8 +127,8 @@ class NewVersions:
             frames = self._new_frame_table(source, buffer, part10, new)
             size = self._blobs.put(source.version.blob, _body(new, buffer))
         with self._parsing:
-            document = _new_metadata(document, changes, new)
-        metadata = documents.pack(document)
+            change = partial(_new_metadata, changes=changes, new=new)
+            metadata = documents.repack(packed, change, whole_document=new.converted)
         if documents.spills(metadata):
             self._blobs.put(keys.spilled_metadata(source.version.blob), io.BytesIO(metadata))
         if documents.spills(frames):

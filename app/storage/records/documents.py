@@ -6,15 +6,17 @@ reading more bytes. A compressed document that is too large for an item lies in 
 
 from __future__ import annotations
 
-import io
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Final, NamedTuple
 
+import orjson
 import zstandard
 
+from app.dicom.json.dataset import JsonDataset
 from app.errors import BlobMissing, InvalidInstance
+from app.storage.records import large_documents
 from app.storage.records.losses import FRAME_TABLE, METADATA, LostObjects
 from app.storage.records.rows import InstanceRow
 from app.storage.table import keys
@@ -51,26 +53,35 @@ def pack(document: bytes) -> bytes:
     return packed
 
 
-def pack_chunks(chunks: Iterable[bytes]) -> bytes:
-    """Compress a document that comes in chunks. Only the compressed document is in memory. Raises as `pack` does."""
-    compressor = zstandard.ZstdCompressor(level=_LEVEL)
-    size = 0
-    packed = io.BytesIO()
-    with compressor.stream_writer(packed, closefd=False) as stream:
-        for chunk in chunks:
-            size += len(chunk)
-            if size > MAX_DOCUMENT_BYTES:
-                raise InvalidInstance(f"The metadata of the instance exceeds {MAX_DOCUMENT_BYTES} bytes.")
-            stream.write(chunk)
-    return packed.getvalue()
+def pack_large(small: bytes, texts: Iterable[tuple[str, Iterable[bytes]]]) -> bytes:
+    """Compress a document with large elements, which come by tag as chunks of JSON text. Raises as `pack` does.
+
+    `small` is the dataset with a shortened form of each large element. Only compressed texts are in memory.
+    """
+    try:
+        return large_documents.packed_with(pack(small), texts, level=_LEVEL, limit=MAX_DOCUMENT_BYTES)
+    except large_documents.TooMuchText:
+        raise InvalidInstance(f"The metadata of the instance exceeds {MAX_DOCUMENT_BYTES} bytes.") from None
+
+
+def repack(packed: bytes, change: Callable[[bytes], bytes], *, whole_document: bool) -> bytes:
+    """Return a document after a change of its dataset. Large elements that the change keeps are not unpacked.
+
+    `whole_document`: the change needs the large elements too.
+    """
+    places = large_documents.places_in(packed)
+    if whole_document or not places:
+        return pack(change(whole(_streamed(packed))))
+    before = unpack(packed)
+    after = change(before)
+    old, new = orjson.loads(before), orjson.loads(after)
+    return large_documents.with_small_part(packed, pack(after), [tag for tag in places if old[tag] == new.get(tag)])
 
 
 def unpack(packed: bytes) -> bytes:
-    """Return the document that `pack` compressed."""
+    """Return the document that `pack` compressed, or the small part of one that `pack_large` compressed."""
     if not hasattr(_local, "decompressor"):
         _local.decompressor = zstandard.ZstdDecompressor()
-    if _is_chunked(packed):
-        return b"".join(_chunks(packed))
     document: bytes = _local.decompressor.decompress(packed, max_output_size=MAX_DOCUMENT_BYTES)
     return document
 
@@ -80,17 +91,21 @@ def whole(document: Document) -> bytes:
     return document if isinstance(document, bytes) else b"".join(document)
 
 
-def _is_chunked(packed: bytes) -> bool:
-    """Tell whether `pack_chunks` packed the document. Its frame does not state the size of the document."""
-    return zstandard.frame_content_size(packed) < 0
-
-
-def _chunks(packed: bytes) -> Iterator[bytes]:
-    yield from zstandard.ZstdDecompressor().read_to_iter(packed)
-
-
 def _streamed(packed: bytes) -> Document:
-    return _chunks(packed) if _is_chunked(packed) else unpack(packed)
+    if not large_documents.places_in(packed):
+        return unpack(packed)
+    return large_documents.whole_text(packed, orjson.loads(unpack(packed)))
+
+
+def _dataset(packed: bytes, wanted: frozenset[str]) -> JsonDataset:
+    """Return the dataset of a document. Large elements are whole if they are wanted, else absent."""
+    dataset: JsonDataset = orjson.loads(unpack(packed))
+    for tag, place in large_documents.places_in(packed).items():
+        if tag in wanted:
+            dataset[tag] = orjson.loads(b"".join(large_documents.text_of(packed, place)))
+        else:
+            dataset.pop(tag, None)
+    return dataset
 
 
 def spills(packed: bytes) -> bool:
@@ -140,7 +155,15 @@ class Documents:
         One document at a time is in memory, beside the packed documents of one batch.
         """
         packed = self._packed_documents(self.items(rows))
-        return (None if each is None else unpack(each) for each in packed)
+        return (None if each is None else whole(_streamed(each)) for each in packed)
+
+    def datasets(self, rows: Iterable[InstanceRow], wanted: frozenset[str]) -> Iterator[JsonDataset | None]:
+        """Yield the metadata of each instance, None for one that was deleted meanwhile.
+
+        Large elements are left out if their tag is not wanted.
+        """
+        packed = self._packed_documents(self.items(rows))
+        return (None if each is None else _dataset(each, wanted) for each in packed)
 
     def of(self, rows: Iterable[InstanceRow]) -> Iterator[Document]:
         """Yield the metadata of instances, newest first."""
@@ -162,10 +185,15 @@ class Documents:
     def read(self, row: InstanceRow, item: Item | None) -> bytes | None:
         """Return the metadata of an instance from its item, None if the instance was deleted meanwhile.
 
-        If the instance was updated meanwhile, the document of the new version is returned.
+        Large elements have no more than two values and no items. If the instance was updated meanwhile, the document of
+        the new version is returned.
         """
-        packed = self._packed_metadata((row, item))
+        packed = self.read_packed(row, item)
         return None if packed is None else unpack(packed)
+
+    def read_packed(self, row: InstanceRow, item: Item | None) -> bytes | None:
+        """Return the packed metadata of an instance, which `repack` changes; None as in `read`."""
+        return self._packed_metadata((row, item))
 
     def newest_of(self, partition: int, study: str) -> NewestDocument | None:
         """Return the newest document of a study. The row of its instance decides whether that version is current."""
