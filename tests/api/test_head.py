@@ -18,7 +18,9 @@ PREFIXES = {Scope.PARTITION: "/v2/partitions/clinic-a", Scope.BASE: "/v2", Scope
 
 
 def headers(client: FlaskClient, method: str, url: str, accept: str) -> tuple[int, dict[str, str]]:
-    response = client.open(url, method=method, headers={"Accept": accept, "X-Request-Id": "1"})
+    response = client.open(
+        url, method=method, headers={"Accept": accept, "Accept-Encoding": "gzip, zstd", "X-Request-Id": "1"}
+    )
     assert method == "GET" or response.data == b""
     found = dict(response.headers)
     if "boundary=" in found.get("Content-Type", ""):
@@ -28,7 +30,8 @@ def headers(client: FlaskClient, method: str, url: str, accept: str) -> tuple[in
 
 @pytest.mark.parametrize("accept", ["*/*", "text/html"])
 def test_each_route(client: FlaskClient, accept: str) -> None:
-    PartitionClient(client).stored(make_instance(study="2.25.1", series="2.25.2", instance="2.25.3"))
+    long = {"StudyDescription": "long " * 12, "PatientComments": "longer " * 1000}  # the metadata is worth compressing
+    PartitionClient(client).stored(make_instance(study="2.25.1", series="2.25.2", instance="2.25.3", **long))
     assert client.post("/v2/extendedquerytags", json=[{"path": "PatientAge", "level": "Series"}]).status_code == 202
     statuses = set()
     for scope, path in PATHS:
