@@ -12,6 +12,7 @@ from flask import Response, request
 from werkzeug.wsgi import wrap_file
 
 from app.dicom.encoding.uids import is_uid
+from app.errors import StorageUnavailable
 from app.web.byte_ranges import ByteRange, requested_range
 
 DICOM_JSON: Final = "application/dicom+json"
@@ -135,9 +136,15 @@ def related(media_type: str, parts: Iterable[BodyPart]) -> Response:
 
 
 def chunks_of(open_file: Callable[[], BinaryIO], length: int) -> Iterator[bytes]:
-    """Yield `length` bytes of a file. The file is opened before the first chunk and closed after the last one."""
+    """Yield `length` bytes of a file. The file is opened before the first chunk and closed after the last one.
+
+    Raises `StorageUnavailable` if the file is shorter: the part has a Content-Length, so it must not end early.
+    """
     with open_file() as stream:
-        while length and (chunk := stream.read(min(length, CHUNK))):
+        while length:
+            chunk = stream.read(min(length, CHUNK))
+            if not chunk:
+                raise StorageUnavailable
             length -= len(chunk)
             yield chunk
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from typing import BinaryIO
 
 import pytest
 
 from app import bootstrap
+from app.errors import StorageUnavailable
 from tests.support.dicomweb import AS_STORED, PartitionClient
 from tests.support.instances import (
     DEFLATED_LITTLE,
@@ -240,3 +242,30 @@ def test_a_transcoded_file_has_no_known_length(clinic: PartitionClient) -> None:
     clinic.stored(make_instance(**UIDS, transfer_syntax=IMPLICIT_LITTLE))
     answer = clinic.get(PATH, 'multipart/related; type="application/dicom"')
     assert b"Content-Length" not in heads(answer.data)[0]
+
+
+@pytest.fixture
+def short(clinic: PartitionClient, engine: bootstrap.Engine, monkeypatch: pytest.MonkeyPatch) -> PartitionClient:
+    """An archive with a file that lacks its last byte."""
+    file = make_instance(**UIDS, frames=2)
+    clinic.stored(file)
+
+    def cut(_: str, start: int = 0, length: int | None = None) -> BinaryIO:
+        return io.BytesIO(file[start : len(file) - 1 if length is None else min(len(file) - 1, start + length)])
+
+    monkeypatch.setattr(engine.blobs, "open", cut)
+    return clinic
+
+
+@pytest.mark.parametrize(
+    ("path", "accept"), [(PATH, AS_STORED), (f"{PATH}/frames/1,2", RELATED), (f"{PATH}/frames/2", RELATED)]
+)
+def test_a_file_that_is_too_short_is_no_shorter_answer(short: PartitionClient, path: str, accept: str) -> None:
+    response = short.get(path, accept)
+    assert (response.status_code, response.text) == (503, "The data store operation failed.")
+
+
+def test_a_frame_that_is_too_short_breaks_the_connection(short: PartitionClient) -> None:
+    with pytest.raises(StorageUnavailable):
+        short.get(f"{PATH}/frames/2", OCTETS)
+    assert short.get(f"{PATH}/frames/1", OCTETS).data == frame(0, 4, 4)

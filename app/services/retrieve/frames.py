@@ -11,7 +11,7 @@ from app.dicom.encoding.elements import Buffer
 from app.dicom.encoding.frames import FrameTable, frame_table, is_frame_number_right
 from app.dicom.encoding.part10 import inflated, parse
 from app.dicom.encoding.uids import EXPLICIT_LITTLE, transfer_syntax
-from app.errors import NotAcceptable
+from app.errors import NotAcceptable, StorageUnavailable
 from app.services.instance_files import InstanceFiles
 from app.storage.records.documents import Documents
 from app.storage.records.losses import FRAME_TABLE, LostObjects
@@ -122,9 +122,15 @@ class FrameReader:
         return self._chunks(row, within(ranges, start, length))
 
     def _chunks(self, row: InstanceRow, ranges: Iterable[tuple[int, int]]) -> Iterator[bytes]:
+        """Yield the bytes of the ranges. Raises `StorageUnavailable` if the file ends before a range does."""
         for start, length in ranges:
+            left = length
             with self._files.open(row, start, length) as stream:
-                while chunk := stream.read(min(length, _CHUNK)):
+                while left:
+                    chunk = stream.read(min(left, _CHUNK))
+                    if not chunk:
+                        raise StorageUnavailable
+                    left -= len(chunk)
                     yield chunk
 
     def _inflated_frames(
