@@ -153,8 +153,8 @@ CALLS: dict[str, Operation] = {
     "search studies by Modality and a name that there is not": Operation(
         lambda a: a.search("study", ModalitiesInStudy="CT,MR", PatientName="*nobody*"), {"Query": 1}
     ),
-    "search 6 studies by Modality": Operation(
-        lambda a: a.search("study", ModalitiesInStudy="CT"), {"Query": 7, "BatchGetItem": 1}
+    "search 6 studies by Modality, which also returns their counts": Operation(
+        lambda a: a.search("study", ModalitiesInStudy="CT"), {"Query": 19, "BatchGetItem": 1}
     ),
     "search studies by 100 UIDs": Operation(
         lambda a: a.search("study", StudyInstanceUID=",".join(f"2.25.{i}" for i in range(100))), {"BatchGetItem": 1}

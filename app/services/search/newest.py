@@ -37,7 +37,8 @@ class NewestInstances:
     ) -> Iterator[JsonDataset | None]:
         """Yield the metadata of the newest instance of each match, one document at a time; None if there is none now.
 
-        Large elements are left out if their tag is not wanted. If the newest instance was deleted meanwhile, it is the metadata of the one that is newest now.
+        Large elements are left out if their tag is not wanted. If the newest instance was deleted meanwhile, it is the
+        metadata of the one that is newest now.
         """
         rows = self.of(partition, matches)
         documents = self._documents.datasets((row for row in rows if row), wanted)

@@ -32,7 +32,8 @@ class Spooled:
     """One received body: a random-access `buffer` for the parser, `stream()` for the blob store.
 
     The 128-byte preamble of a DICOM file is set to zeros, because PS3.10 §7.1 lets it hold anything, even a program.
-    A file without it gets one, and file meta information if that is missing too. Nothing else is changed. The temporary file has no name, so it ends with the process that made it.
+    A file without it gets one, and file meta information if that is missing too. Nothing else is changed. The temporary
+    file has no name, so it ends with the process that made it.
     """
 
     def __init__(self, buffer: bytes | mmap.mmap, file: IO[bytes] | None) -> None:

@@ -1,8 +1,8 @@
 """Metadata documents with large elements, packed so that most readers need only their small part.
 
-The bytes are: the packed small part, the packed JSON text of each large element, an index, a mark. The small part is the
-whole dataset as DICOM JSON, with a shortened form of each large element. The index is JSON: it maps the tag of a large
-element to the offsets of its text. A document without large elements is the packed small part alone.
+The bytes are: the packed small part, the packed JSON text of each large element, an index, a mark. The small part is
+the whole dataset as DICOM JSON, with a shortened form of each large element. The index is JSON: it maps the tag of a
+large element to the offsets of its text. A document without large elements is the packed small part alone.
 """
 
 from __future__ import annotations
