@@ -87,6 +87,7 @@ def build_services(settings: Settings, engine: Engine, *, listening: float = 0) 
             max_instance=settings.max_instance_bytes,
             spool=settings.spool_dir,
             full_validation=settings.enable_full_validation,
+            identical_is_success=settings.identical_store == "success",
         ),
         retrieve=Retrieve(
             instances=instances,

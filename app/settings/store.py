@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from marshmallow.fields import Boolean
+from marshmallow.fields import Boolean, String
+from marshmallow.validate import OneOf
 
 from app.settings.declaration import Folder, SettingsGroup, setting, whole_number
 
@@ -25,6 +26,11 @@ class StoreSettings(SettingsGroup):
         False,
         Boolean(),
         "Validate every element at store. v1 refuses an invalid instance, v2 stores it with a warning.",
+    )
+    identical_store: str = setting(
+        "conflict",
+        String(validate=OneOf(("conflict", "success"))),
+        "Answer to a store of bytes that are stored already under the same UIDs. `conflict`: 45070. `success`: stored.",
     )
     max_request_bytes: int = setting(LARGEST_BODY, whole_number(1, LARGEST_BODY), "Size of the largest request body.")
     max_part_bytes: int = setting(

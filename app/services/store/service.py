@@ -20,6 +20,7 @@ import structlog
 
 from app.dicom.validation.attributes import ExtendedAttributes
 from app.errors import StorageError
+from app.services.digest import FileDigest
 from app.services.parallel import ParallelMap
 from app.services.policy import Policy
 from app.services.store.examination import ExaminedInstance, examine
@@ -66,6 +67,7 @@ class Store:
 
     `extended` returns the attributes of the extended query tags. `max_instance` is in bytes. `spool` is the folder for
     large bodies, None for the one of the system. `full_validation` is the setting for validating every element.
+    `identical_is_success` says whether an instance counts as stored if the same bytes are stored under its UIDs.
     """
 
     def __init__(
@@ -78,6 +80,7 @@ class Store:
         max_instance: int,
         spool: Path | None = None,
         full_validation: bool = False,
+        identical_is_success: bool = False,
     ) -> None:
         self._index_writer = index_writer
         self._blobs = blobs
@@ -86,6 +89,7 @@ class Store:
         self._max_instance = max_instance
         self._spool = spool
         self._full_validation = full_validation
+        self._identical_is_success = identical_is_success
 
     def __call__(
         self, partition: Partition, bodies: Iterable[Readable], study: str | None, policy: Policy
@@ -122,7 +126,7 @@ class Store:
         in_memory = 0
         extended: ExtendedAttributes | None = None
         for body in bodies:
-            received = opened.enter_context(receive(body, self._max_instance, self._spool))
+            received = opened.enter_context(receive(body, self._max_instance, self._spool, FileDigest()))
             extended = self._extended() if extended is None else extended
             examined = examine(received.buffer, report.study, report.policy, extended, full=self._full_validation)
             if isinstance(examined, FailedInstance):
@@ -155,31 +159,50 @@ class Store:
             return
         outcomes = {each.version: outcome for (each, _), outcome in zip(ready, results, strict=True)}
         attempted = {each.version for each in fresh}
+        existing = [
+            each for each in batch if each.version not in attempted or outcomes.get(each.version) is Refusal.EXISTS
+        ]
+        identical = self._identical(partition, existing)
         for each in batch:
             if each.version in attempted:
-                self._report(each, outcomes.get(each.version), report)
+                self._report(each, outcomes.get(each.version), report, identical=each.version in identical)
+            elif each.version in identical:
+                report.stored.append(_stored(each))
             else:
                 report.failed.append(_failed(each, EXISTS))
 
-    def _report(self, candidate: _Candidate, outcome: CommitOutcome | None, report: StoreReport) -> None:
+    def _identical(self, partition: Partition, existing: Sequence[_Candidate]) -> set[sweep.InstanceVersion]:
+        """Return those of the candidates whose bytes are stored under their UIDs, if such a store is a success.
+
+        The rows are read again, because another request may have stored or deleted an instance meanwhile. A failing
+        data store gives no candidate: what is stored was read before, so the answer is the conflict.
+        """
+        if not (self._identical_is_success and existing):
+            return set()
+        try:
+            snapshot = self._index_writer.read_rows(partition, [each.uids for each in existing])
+        except StorageError:
+            log.exception("the rows of existing instances were not read")
+            return set()
+        return {
+            each.version
+            for each in existing
+            if snapshot.exists(each.uids) and snapshot.visible_instance(each.uids).digest == each.body.digest
+        }
+
+    def _report(
+        self, candidate: _Candidate, outcome: CommitOutcome | None, report: StoreReport, *, identical: bool
+    ) -> None:
         """Add the outcome of an instance to the report; None means that its file could not be written."""
-        if outcome is Refusal.EXISTS:
+        if identical:
+            report.stored.append(_stored(candidate))
+        elif outcome is Refusal.EXISTS:
             report.failed.append(_failed(candidate, EXISTS))
         elif outcome is None or isinstance(outcome, Refusal):
             log.warning("instance not stored", reason=outcome.value if outcome else "its file could not be written")
             report.failed.append(_failed(candidate, FAILED))
         else:
-            examined = candidate.examined
-            report.stored.append(
-                StoredInstance(
-                    study=examined.study,
-                    series=examined.series,
-                    instance=examined.instance,
-                    sop_class=examined.sop_class,
-                    warning=examined.warning,
-                    comments=examined.comments,
-                )
-            )
+            report.stored.append(_stored(candidate))
         if isinstance(outcome, Refusal) and outcome is not Refusal.UNKNOWN:
             self._discard(candidate)
 
@@ -223,12 +246,25 @@ def _new_instance(candidate: _Candidate, intent: Key) -> NewInstance:
         sop_class=examined.sop_class,
         transfer_syntax=examined.transfer_syntax,
         size=candidate.body.size,
+        digest=candidate.body.digest,
         attributes=examined.attributes,
         metadata=examined.metadata,
         intent=intent,
         native=examined.native,
         tags=examined.tags,
         frames=examined.frames,
+    )
+
+
+def _stored(candidate: _Candidate) -> StoredInstance:
+    examined = candidate.examined
+    return StoredInstance(
+        study=examined.study,
+        series=examined.series,
+        instance=examined.instance,
+        sop_class=examined.sop_class,
+        warning=examined.warning,
+        comments=examined.comments,
     )
 
 

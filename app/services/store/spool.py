@@ -13,6 +13,7 @@ from typing import IO, BinaryIO, Final, Protocol
 
 from app.dicom.encoding.headerless import MAGIC, NEEDED, PREAMBLE, missing_start
 from app.errors import StorageUnavailable, TooLarge
+from app.services.digest import FileDigest
 
 MEMORY_BYTES: Final = 1024 * 1024
 """Bodies up to this size stay in memory."""
@@ -36,8 +37,10 @@ class Spooled:
     file has no name, so it ends with the process that made it.
     """
 
-    def __init__(self, buffer: bytes | mmap.mmap, file: IO[bytes] | None) -> None:
+    def __init__(self, buffer: bytes | mmap.mmap, file: IO[bytes] | None, digest: str = "") -> None:
         self.buffer = buffer
+        self.digest = digest
+        """The digest of the buffer (`services/digest.py`), empty if it was not computed."""
         self._file = file
 
     @property
@@ -70,22 +73,37 @@ class Spooled:
         self.close()
 
 
-def receive(body: Readable, limit: int, folder: Path | None) -> Spooled:
+def receive(body: Readable, limit: int, folder: Path | None, digest: FileDigest | None = None) -> Spooled:
     """Read a body to its end. `folder` is for large bodies, None for the folder of the system.
+
+    A new `digest` computes the digest of the body.
 
     Raises `TooLarge` beyond `limit` bytes, `StorageUnavailable` if the folder is full or missing.
     """
     chunks: list[bytes] = []
     size = 0
-    stream = _without_preamble(body)
+    stream = _digested(_without_preamble(body), digest)
     for chunk in stream:
         size += len(chunk)
         if size > limit:
             raise TooLarge(limit)
         chunks.append(chunk)
         if size > MEMORY_BYTES:
-            return _on_disk(chunks, stream, size, limit, folder)
-    return Spooled(chunks[0] if len(chunks) == 1 else b"".join(chunks), None)
+            spooled = _on_disk(chunks, stream, size, limit, folder)
+            break
+    else:
+        spooled = Spooled(chunks[0] if len(chunks) == 1 else b"".join(chunks), None)
+    if digest is not None:
+        spooled.digest = digest.text()
+    return spooled
+
+
+def _digested(chunks: Iterator[bytes], digest: FileDigest | None) -> Iterator[bytes]:
+    """Yield the same chunks. Their bytes are added to the digest while they are in the cache of the processor."""
+    for chunk in chunks:
+        if digest is not None:
+            digest.add(chunk)
+        yield chunk
 
 
 def _on_disk(chunks: list[bytes], rest: Iterator[bytes], size: int, limit: int, folder: Path | None) -> Spooled:

@@ -26,6 +26,7 @@ from app.dicom.encoding.frames import FrameTable, frame_table, is_frame_number_r
 from app.dicom.encoding.part10 import Part10, parse
 from app.dicom.encoding.uids import transfer_syntax
 from app.errors import BlobMissing, InvalidInstance, LostData, StorageError
+from app.services.digest import digest_of
 from app.services.instance_files import InstanceFiles
 from app.services.parallel import ParallelMap
 from app.services.store.spool import MEMORY_BYTES
@@ -125,6 +126,7 @@ class NewVersions:
                 part10 = parse(buffer)
                 new = rewrite_file(buffer, part10, changes.values)
             frames = self._new_frame_table(source, buffer, part10, new)
+            digest = digest_of(new.stream(buffer))
             size = self._blobs.put(source.version.blob, _body(new, buffer))
         with self._parsing:
             change = partial(_new_metadata, changes=changes, new=new)
@@ -138,6 +140,7 @@ class NewVersions:
             row=source.row,
             version=source.version,
             size=size,
+            digest=digest,
             native=(count, start + new.shift, *shape) if source.row.native else (),
             metadata=metadata,
             frames=frames,

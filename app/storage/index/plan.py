@@ -32,7 +32,7 @@ from app.storage.tags.query_tags import QueryTags
 class NewInstance(msgspec.Struct, frozen=True, kw_only=True):
     """An instance whose blob is stored and whose row is not written yet.
 
-    `size` in bytes. `metadata` and `frames` are packed documents (`storage/records/documents.py`); `frames` is empty
+    `size` in bytes. `digest` as in `FileVersion`. `metadata` and `frames` are packed documents (`storage/records/documents.py`); `frames` is empty
     if there is no frame table. `native` as in `InstanceRow`. `intent` is the key of the record that was written before
     the blob. `attributes` holds the searchable attributes by level, and `tags` the keys of the extended query tags that
     they include.
@@ -42,6 +42,7 @@ class NewInstance(msgspec.Struct, frozen=True, kw_only=True):
     sop_class: str
     transfer_syntax: str
     size: int
+    digest: str
     attributes: Mapping[Level, JsonAttributes]
     metadata: bytes
     intent: Key
@@ -219,6 +220,7 @@ def _instance_row(new_instance: NewInstance, number: int, study: StudyRow, serie
         sop_class=new_instance.sop_class,
         transfer_syntax=new_instance.transfer_syntax,
         native=new_instance.native,
+        digest=new_instance.digest,
         attributes=merged({}, new_instance.attributes[Level.INSTANCE]),
         revision=first_revision(number),
     )

@@ -17,13 +17,14 @@ class FileVersion(Record, frozen=True, kw_only=True):
     """One version of an instance's file. `size` is in bytes.
 
     `watermark` is in the keys of its documents, `version` is the last part of its blob's name. `native` is as in
-    `InstanceRow`.
+    `InstanceRow`. `digest` is the SHA-256 of the file in base64. It is empty for a version that an older release wrote.
     """
 
     watermark: int
     version: str
     size: int
     native: tuple[int, ...] = ()
+    digest: str = ""
 
 
 class Pending(Record, frozen=True, kw_only=True):

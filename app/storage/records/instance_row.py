@@ -18,7 +18,7 @@ from app.storage.table.ports import Item, Key
 class InstanceRow(Record, frozen=True, kw_only=True):
     """One stored instance: its current file version, and what is needed to serve it.
 
-    `of_study` and `of_series` are the `created` numbers of the rows that the instance belongs to. `size` is in bytes.
+    `digest` is as in `FileVersion`. `of_study` and `of_series` are the `created` numbers of the rows that the instance belongs to. `size` is in bytes.
     `native` says where uncompressed frames are in the file (the first fields of `dicom.encoding.frames.FrameTable`). It
     is empty if there are no frames, and if an item of the `frames` family holds their table. `attributes` are the
     values of instance-level extended query tags. `original` is the first stored version, None while that is the current
@@ -39,6 +39,7 @@ class InstanceRow(Record, frozen=True, kw_only=True):
     transfer_syntax: str
     revision: int
     native: tuple[int, ...] = ()
+    digest: str = ""
     attributes: Attributes = EMPTY
     update_id: str = stored_as("epoch", default="")
     original: FileVersion | None = None
@@ -83,7 +84,9 @@ class InstanceRow(Record, frozen=True, kw_only=True):
     @property
     def file(self) -> FileVersion:
         """The current version."""
-        return FileVersion(watermark=self.watermark, version=self.version, size=self.size, native=self.native)
+        return FileVersion(
+            watermark=self.watermark, version=self.version, size=self.size, native=self.native, digest=self.digest
+        )
 
     @property
     def files(self) -> tuple[FileVersion, ...]:
@@ -93,7 +96,14 @@ class InstanceRow(Record, frozen=True, kw_only=True):
 
     def with_file(self, file: FileVersion) -> InstanceRow:
         """Return the row with another version as the current one."""
-        return replace(self, watermark=file.watermark, version=file.version, size=file.size, native=file.native)
+        return replace(
+            self,
+            watermark=file.watermark,
+            version=file.version,
+            size=file.size,
+            native=file.native,
+            digest=file.digest,
+        )
 
     @property
     def with_original_file(self) -> InstanceRow:

@@ -25,12 +25,13 @@ class NewVersion(msgspec.Struct, frozen=True, kw_only=True):
     """A new version of an instance, whose file is stored.
 
     `row` is the row as it was read, `metadata` and `frames` are packed documents, `intent` is the key of the record
-    that lets the sweep remove the file. `native` as in `InstanceRow`. `frames` is empty if there is no frame table.
+    that lets the sweep remove the file. `native` as in `InstanceRow`, `digest` as in `FileVersion`. `frames` is empty if there is no frame table.
     """
 
     row: InstanceRow
     version: sweep.InstanceVersion
     size: int
+    digest: str
     native: tuple[int, ...]
     metadata: bytes
     frames: bytes
@@ -55,7 +56,9 @@ def add_pending(new: NewVersion, watermark: int, update_id: str, attributes: Map
     write.
     """
     row = new.row
-    file = FileVersion(watermark=watermark, version=new.version.version, size=new.size, native=new.native)
+    file = FileVersion(
+        watermark=watermark, version=new.version.version, size=new.size, native=new.native, digest=new.digest
+    )
     after = replace(
         row, pending=Pending.make(update_id=update_id, attributes=attributes, file=file), revision=row.revision + 1
     )

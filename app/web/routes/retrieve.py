@@ -181,7 +181,8 @@ def _transcoded_file(retrieve: Retrieve, row: InstanceRow, offer: Offer) -> Resp
 def _stored_files(retrieve: Retrieve, found: Sequence[InstanceRow], offer: Offer) -> Response:
     if not offer.multipart:
         (row,) = found
-        return responses.file(partial(retrieve.open, row), typed(DICOM, row.transfer_syntax), row.size)
+        response = responses.file(partial(retrieve.open, row), typed(DICOM, row.transfer_syntax), row.size)
+        return _with_digest(response, row.digest)
     streams = retrieve.open_all(found)
     parts = [
         BodyPart(typed(DICOM, each.transfer_syntax), each.size, responses.chunks_of(partial(next, streams), each.size))
@@ -189,6 +190,15 @@ def _stored_files(retrieve: Retrieve, found: Sequence[InstanceRow], offer: Offer
     ]
     response = responses.related(DICOM, parts)
     response.call_on_close(streams.close)
+    return response
+
+
+def _with_digest(response: Response, digest: str) -> Response:
+    """Add the digest of the file, and of the content if that is the whole file (RFC 9530 §2, §3). "" adds nothing."""
+    if digest:
+        response.headers["Repr-Digest"] = f"sha-256=:{digest}:"
+        if response.status_code == 200 and request.method == "GET":
+            response.headers["Content-Digest"] = response.headers["Repr-Digest"]
     return response
 
 
