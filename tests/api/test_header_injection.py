@@ -20,7 +20,7 @@ HOSTILE = [
     "1.2\r\nX-Injected: yes",
     "1.2\r\n\r\nGIF89a",
     "1.2\x01",
-    "abc",
+    "xyz",  # no hex digits: ids and boundaries are random hex digits
     '1.2"; x="',
     "1.2, a/b",
     "1.2\x00.3",
