@@ -184,7 +184,7 @@ def _meta(data: Buffer) -> tuple[tuple[RawElement, ...], int, TransferSyntax]:
     if len(data) < META_OFFSET or bytes(data[PREAMBLE_LENGTH:META_OFFSET]) != b"DICM":
         raise InvalidInstance("The DICOM instance is invalid: it is not a DICOM Part 10 file.")
     end = min(len(data), META_OFFSET + META_LIMIT)
-    meta, offset = ElementReader(data, len(data), first_tag=0).group(META_OFFSET, end, 0x0002)
+    meta, offset = ElementReader(data, len(data)).group(META_OFFSET, end, 0x0002)
     for element in meta:
         if element.tag == TRANSFER_SYNTAX_UID and isinstance(element.value, bytes):
             uid = element.value.decode("latin-1").strip(PADDING)

@@ -10,11 +10,11 @@ The limits bound time and memory. The items of a long sequence are read one at a
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Iterator
 from operator import length_hint
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
+from app.dicom.encoding import limits
 from app.dicom.encoding.elements import (
     ENCODINGS,
     IMPLICIT,
@@ -30,45 +30,24 @@ from app.dicom.encoding.elements import (
     RawElement,
     SequenceItem,
 )
+from app.dicom.encoding.encapsulated import read_fragments
 from app.dicom.encoding.headers import begins_explicit, best_reading
+from app.dicom.encoding.limits import LimitExceeded, limit_exceeded, refuse
+from app.dicom.encoding.padding import is_padding, only_zeros
 from app.dicom.encoding.vr import BULK, LONG_FORM, SHORT_FORM, implicit_vr, tag_text
 from app.errors import InvalidInstance
 
-MAX_DEPTH: Final = 64
-"""The deepest nesting of sequences."""
-MAX_ELEMENTS: Final = 500_000
-"""The largest number of elements and items that are in memory at once."""
-MAX_TOTAL: Final = 32_000_000
-"""The largest number of elements, items and fragments in one instance. It bounds the time."""
-MAX_VALUE: Final = 1 << 20
-"""Bytes. The reader does not load a longer value, as if it were bulk data."""
-MAX_HEADER: Final = 32 << 20
-"""The largest size of the elements that are in memory at once, in bytes."""
-LARGE: Final = 1 << 20
-"""Bytes. The items of a longer sequence are not kept in memory, down to `LARGE_DEPTH`."""
-LARGE_DEPTH: Final = 8
-"""A large sequence at depth n is read n times, so deeper ones count as small."""
-MAX_RETRIES: Final = 16
-"""The largest number of sequences of one instance that are read again in the other form of VRs. It bounds the time."""
-
-FIRST_TAG: Final = 0x00040000
-"""Command elements (group 0000) and file meta information (group 0002) have no place in a dataset (PS3.5 §7.1)."""
 PIXEL_GROUP: Final = 0x7FE0
 PIXEL_REPRESENTATION: Final = 0x00280103
 
-ODD_GROUP: Final = "The element does not belong in a dataset."
 ODD_HEADER: Final = "The header of the element is invalid."
 ODD_SEQUENCE: Final = "The value is not a sequence of items."
-
-
-class LimitExceeded(InvalidInstance):
-    """An instance exceeds a limit of the reader. No other reading of its bytes helps."""
 
 
 class ElementReader:
     """Reads the datasets of one instance. All nesting levels share its limits.
 
-    `first_tag`: elements with a lower tag become UN. `top` has the elements of the dataset that were read, also after
+    `top` has the elements of the dataset that were read, also after
     an error. `oddities` maps the tag of an element whose inside cannot be read to the rule that it breaks, and to
     whether the element is within a sequence.
     """
@@ -76,7 +55,6 @@ class ElementReader:
     __slots__ = (
         "_copies_values",
         "_data",
-        "_first_tag",
         "_header_limit",
         "_remaining",
         "_retries",
@@ -87,15 +65,14 @@ class ElementReader:
         "top",
     )
 
-    def __init__(self, data: Buffer, size: int, *, first_tag: int = FIRST_TAG, signed: bool = False) -> None:
+    def __init__(self, data: Buffer, size: int, *, signed: bool = False) -> None:
         self._data: Any = data
         self._copies_values = isinstance(data, memoryview | bytearray)
         self._size = size
-        self._first_tag = first_tag
-        self._remaining: Iterator[int] = iter(range(MAX_ELEMENTS))
-        self._total = MAX_TOTAL
-        self._header_limit = MAX_HEADER
-        self._retries = MAX_RETRIES
+        self._remaining: Iterator[int] = iter(range(limits.MAX_ELEMENTS))
+        self._total = limits.MAX_TOTAL
+        self._header_limit = limits.MAX_HEADER
+        self._retries = limits.MAX_RETRIES
         self._signed = signed
         self.oddities: dict[int, tuple[str, bool]] = {}
         self.top: list[RawElement] = []
@@ -110,7 +87,7 @@ class ElementReader:
         except InvalidInstance:
             if self.top:
                 position = self.top[-1].offset + self.top[-1].length
-            if not self._is_padding(position, end):
+            if not is_padding(self._data, position, end):
                 raise
             return tuple(self.top)
 
@@ -135,9 +112,10 @@ class ElementReader:
     ) -> tuple[tuple[RawElement, ...], int]:
         """Return the elements of one dataset and its end. `delimited` means an item of undefined length."""
         data, copies, explicit = self._data, self._copies_values, encoding.explicit
-        unpack, short, new = encoding.header.unpack_from, SHORT_FORM.get, tuple.__new__
+        unpack, number_at = encoding.header.unpack_from, encoding.number.unpack_from
+        short, long, new = SHORT_FORM.get, LONG_FORM.get, tuple.__new__
         elements: list[RawElement] = []
-        append, first_tag = elements.append, self._first_tag
+        append = elements.append
         if not depth:
             self.top = elements
         last = end - 8
@@ -150,9 +128,17 @@ class ElementReader:
                 vr = short(code)
                 start = position + 8
                 if vr is None and group != 0xFFFE:
-                    if not tag and not delimited and self._only_zeros(position, end):
-                        return tuple(elements), end
-                    vr, start, length = self._without_short_form(position, end, encoding, depth)
+                    vr = long(code)
+                    if vr is not None and not length and position <= end - 12:
+                        (length,) = number_at(data, position + 8)
+                        start = position + 12
+                    if vr is None or start == position + 8 or (start + length > end and length != UNDEFINED):
+                        if not tag and not delimited and only_zeros(data, position, end):
+                            return tuple(elements), end
+                        vr, start, length = self._odd_header(position, end, encoding, depth)
+                    elif vr == "UN" and length != UNDEFINED and encoding.little:
+                        # A device that did not know the VR wrote UN, in Implicit VR Little Endian (PS3.5 §6.2.2).
+                        vr = implicit_vr(tag, length, signed=self._signed)
             else:
                 group, number, length = unpack(data, position)
                 tag = group << 16 | number
@@ -163,12 +149,12 @@ class ElementReader:
                     if explicit:
                         (length,) = encoding.number.unpack_from(data, position + 4)
                     if tag == ITEM or (length and not delimited):
-                        _refuse(position, "an item lies outside of a sequence")
+                        refuse(position, "an item lies outside of a sequence")
                     if delimited:
                         return tuple(elements), start if tag == ITEM_END else position
                     position = start
                     continue
-                if not tag and not delimited and self._only_zeros(position, end):
+                if not tag and not delimited and only_zeros(self._data, position, end):
                     return tuple(elements), end
                 vr = implicit_vr(tag, length, signed=self._signed)
             if length == UNDEFINED:
@@ -177,17 +163,14 @@ class ElementReader:
                 continue
             stop = start + length
             if stop > end:
-                _refuse(position, f"the value of {tag_text(tag)} runs past the end of its dataset")
-            if tag < first_tag:
-                self._report(tag, ODD_GROUP, depth)
-                vr = "UN"
+                refuse(position, f"the value of {tag_text(tag)} runs past the end of its dataset")
             if vr in BULK:
                 self._header_limit += length
                 append(new(RawElement, (tag, vr, None, start, length)))
             elif vr == "SQ":
                 in_un = explicit and code == b"UN"
                 append(self._sequence(tag, start, stop, IMPLICIT if in_un else encoding, depth, in_un))
-            elif length > MAX_VALUE:
+            elif length > limits.MAX_VALUE:
                 self._header_limit += length
                 append(RawElement(tag, vr, LargeValue(data=data, offset=start, length=length), start, length))
             else:
@@ -196,36 +179,25 @@ class ElementReader:
                 if tag == PIXEL_REPRESENTATION:
                     self._signed = value[:2] in (b"\1\0", b"\0\1")
             if stop > self._header_limit:
-                raise _limit(position, f"the header needs more than {MAX_HEADER} bytes of memory")
+                raise limit_exceeded(position, f"the header needs more than {limits.MAX_HEADER} bytes of memory")
             position = stop
         else:
-            raise _limit(position, f"there are more than {MAX_ELEMENTS} elements outside of long sequences")
-        if position != end and (delimited or not self._only_zeros(position, end)):
-            _refuse(position, "the dataset ends within an element")
+            raise limit_exceeded(
+                position, f"there are more than {limits.MAX_ELEMENTS} elements outside of long sequences"
+            )
+        if position != end and (delimited or not only_zeros(self._data, position, end)):
+            refuse(position, "the dataset ends within an element")
         return tuple(elements), end
 
-    def _without_short_form(
-        self, position: int, end: int, encoding: Encoding, depth: int
-    ) -> tuple[str | None, int, int]:
-        """Return VR, value offset and value length of an element of an explicit dataset.
-
-        Its VR is a VR that has the long form, an unknown VR, or no VR at all.
-        """
+    def _odd_header(self, position: int, end: int, encoding: Encoding, depth: int) -> tuple[str, int, int]:
+        """Return VR, value offset and value length of an element whose header does not have the form of its VR."""
         group, number, code, short_length = encoding.header.unpack_from(self._data, position)
         tag = group << 16 | number
-        if code in LONG_FORM and not short_length and position + 12 <= end:
-            (length,) = encoding.number.unpack_from(self._data, position + 8)
-            if length == UNDEFINED or position + 12 + length <= end:
-                vr = LONG_FORM[code]
-                if vr == "UN" and length != UNDEFINED and encoding.little:
-                    # A device that did not know the VR wrote UN, in Implicit VR Little Endian (PS3.5 §6.2.2).
-                    vr = implicit_vr(tag, length, signed=self._signed)
-                return vr, position + 12, length
         if position + 12 > end and code in LONG_FORM and not short_length:
-            _refuse(position, "the dataset ends within an element")
+            refuse(position, "the dataset ends within an element")
         reading = best_reading(self._data, position, end, encoding, signed=self._signed)
         if reading is None:
-            _refuse(position, f"the value of {tag_text(tag)} runs past the end of its dataset")
+            refuse(position, f"the value of {tag_text(tag)} runs past the end of its dataset")
         if reading.is_odd:
             self._report(tag, ODD_HEADER, depth)
         return reading.vr, reading.start, reading.length
@@ -255,7 +227,7 @@ class ElementReader:
                     break
                 self._retries -= 1
             else:
-                is_sequence = vr in ("SQ", "UN") and tag >= self._first_tag and inner.little == encoding.little
+                is_sequence = vr in ("SQ", "UN") and inner.little == encoding.little
                 value = items if is_sequence else None
                 return RawElement(tag, "SQ" if is_sequence else "UN", value, start, stop - start), stop
         try:
@@ -306,10 +278,10 @@ class ElementReader:
         self, position: int, end: int, encoding: Encoding, depth: int, delimited: bool
     ) -> tuple[tuple[SequenceItem, ...] | LargeSequence, int]:
         """Return the items of a sequence and its end. A sequence that is not `delimited` ends at `end`."""
-        if depth > MAX_DEPTH:
-            raise _limit(position, f"sequences are nested deeper than {MAX_DEPTH}")
+        if depth > limits.MAX_DEPTH:
+            raise limit_exceeded(position, f"sequences are nested deeper than {limits.MAX_DEPTH}")
         begin = position
-        large = begin + LARGE if depth <= LARGE_DEPTH else end
+        large = begin + limits.LARGE if depth <= limits.LARGE_DEPTH else end
         items: list[SequenceItem] = []
         for _ in self._remaining:
             item, position = self._item(position, end, encoding, depth, delimited)
@@ -319,7 +291,7 @@ class ElementReader:
             if position > large:
                 items.clear()
                 return self._large(begin, position, end, encoding, depth, delimited)
-        raise _limit(position, f"there are more than {MAX_ELEMENTS} elements outside of long sequences")
+        raise limit_exceeded(position, f"there are more than {limits.MAX_ELEMENTS} elements outside of long sequences")
 
     def _item(
         self, position: int, end: int, encoding: Encoding, depth: int, delimited: bool
@@ -327,7 +299,7 @@ class ElementReader:
         """Return the item at `position` and the offset after it; None and the end if the sequence ends there."""
         if position + 8 > end:
             if position != end or (delimited and end == self._size):
-                _refuse(position, "the sequence is cut short")
+                refuse(position, "the sequence is cut short")
             return None, end
         group, number, length = encoding.item.unpack_from(self._data, position)
         tag = group << 16 | number
@@ -337,13 +309,13 @@ class ElementReader:
         if tag == ITEM_END and delimited:
             return None, position
         if tag != ITEM:
-            if not delimited and self._only_zeros(position, end):
+            if not delimited and only_zeros(self._data, position, end):
                 return None, end
-            _refuse(position, f"{tag_text(tag)} stands where an item should")
+            refuse(position, f"{tag_text(tag)} stands where an item should")
         if length == UNDEFINED:
             item, position = self._elements(start, end, encoding, depth, True)
         elif start + length > end:
-            _refuse(position, "an item runs past the end of its sequence")
+            refuse(position, "an item runs past the end of its sequence")
         else:
             item, position = self._elements(start, start + length, encoding, depth, False)
         return item, position
@@ -377,37 +349,22 @@ class ElementReader:
         try:
             item: SequenceItem | None = ()
             while item is not None:
-                self._remaining = iter(range(MAX_ELEMENTS))
-                self._header_limit = position + MAX_HEADER
+                self._remaining = iter(range(limits.MAX_ELEMENTS))
+                self._header_limit = position + limits.MAX_HEADER
                 item, position = self._item(position, end, encoding, depth, delimited)
-                self._total -= MAX_ELEMENTS + 1 - length_hint(self._remaining)
+                self._total -= limits.MAX_ELEMENTS + 1 - length_hint(self._remaining)
                 if self._total < 0:
-                    raise _limit(position, f"there are more than {MAX_TOTAL} elements")
+                    raise limit_exceeded(position, f"there are more than {limits.MAX_TOTAL} elements")
                 yield item, position
         finally:
             self._remaining = outer
 
-    def _fragments(self, position: int, end: int, encoding: Encoding) -> tuple[Fragments, int]:
+    def _fragments(self, start: int, end: int, encoding: Encoding) -> tuple[Fragments, int]:
         """Return the fragments of encapsulated data and the position after its delimiter."""
-        starts, sizes = array("Q"), array("I")
-        unpack, data = encoding.item.unpack_from, self._data
-        while True:
-            if position + 8 > end:
-                _refuse(position, "encapsulated data is cut short")
-            if len(starts) > MAX_TOTAL:
-                raise _limit(position, f"encapsulated data has more than {MAX_TOTAL} fragments")
-            group, number, length = unpack(data, position)
-            tag = group << 16 | number
-            position += 8
-            if tag == SEQUENCE_END:
-                offset, length = (starts.pop(0), sizes.pop(0)) if starts else (position, 0)
-                self._header_limit += sum(sizes) + length + 8 * len(starts)
-                return Fragments(table_offset=offset, table_length=length, starts=starts, sizes=sizes), position
-            if tag != ITEM or length == UNDEFINED:
-                _refuse(position, f"{tag_text(tag)} stands where a fragment should")
-            starts.append(position)
-            sizes.append(length)
-            position += length
+        fragments, stop = read_fragments(self._data, start, end, encoding)
+        # The header does not include the fragments, but their places are in memory.
+        self._header_limit += stop - start - 8 * len(fragments.starts)
+        return fragments, stop
 
     def _end_of_meta_element(self, position: int, end: int) -> int:
         """Return the offset at which an element of the file meta information ends."""
@@ -418,7 +375,7 @@ class ElementReader:
             reading = best_reading(self._data, position, end, encoding, signed=False)
             start, length = (reading.start, reading.length) if reading else (start, end)
         if start + length > end:
-            _refuse(position, "the file meta information is cut short")
+            refuse(position, "the file meta information is cut short")
         return int(start + length)
 
     def _report(self, tag: int, rule: str, depth: int) -> None:
@@ -431,23 +388,6 @@ class ElementReader:
         """Keep only the first oddities: the others come from a reading that was wrong."""
         while len(self.oddities) > number:
             self.oddities.popitem()
-
-    def _only_zeros(self, position: int, end: int) -> bool:
-        """Tell whether all bytes are zero. Reads them in chunks."""
-        return not any(
-            bytes(self._data[start : min(start + MAX_VALUE, end)]).strip(b"\0")
-            for start in range(position, end, MAX_VALUE)
-        )
-
-    def _is_padding(self, position: int, end: int) -> bool:
-        """Tell whether the bytes after the dataset repeat one byte of padding, or are the end of a line."""
-        rest = bytes(self._data[position : min(end, position + MAX_VALUE)])
-        if not any(not rest.strip(each) for each in (b"\0", b"\xff", b" ", b"\r\n")):
-            return False
-        return all(
-            bytes(self._data[start : min(start + MAX_VALUE, end)]) == rest[:1] * (min(start + MAX_VALUE, end) - start)
-            for start in range(position + MAX_VALUE, end, MAX_VALUE)
-        )
 
 
 class _Items:
@@ -467,11 +407,3 @@ class _Items:
 
 _ITEMS: Final = (b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00")
 """The tag of an item in little and in big endian."""
-
-
-def _limit(position: int, reason: str) -> LimitExceeded:
-    return LimitExceeded(f"The DICOM instance is invalid: {reason} (byte {position}).")
-
-
-def _refuse(position: int, reason: str) -> NoReturn:
-    raise InvalidInstance(f"The DICOM instance is invalid: {reason} (byte {position}).")

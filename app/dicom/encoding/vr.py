@@ -97,5 +97,8 @@ def tag_text(tag: int) -> str:
     return f"({tag >> 16:04x},{tag & 0xFFFF:04x})"
 
 
-KEYS: Final = {tag: f"{tag:08X}" for tag in _VR}
-"""Tag -> 8 upper-case hex digits, the key in DICOM JSON, for all tags of the dictionary."""
+FIRST_TAG: Final = 0x00040000
+"""Command elements (group 0000) and file meta information (group 0002) have no place in a dataset (PS3.5 §7.1)."""
+
+KEYS: Final = {tag: f"{tag:08X}" for tag in _VR if tag >= FIRST_TAG}
+"""Tag -> 8 upper-case hex digits, the key in DICOM JSON, for all tags of the dictionary that a dataset may have."""

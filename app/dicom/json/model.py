@@ -15,7 +15,7 @@ import orjson
 from app.dicom.encoding.charsets import DEFAULT, SPECIFIC_CHARACTER_SET, Charset, charset
 from app.dicom.encoding.elements import Fragments, RawElement, SequenceItem
 from app.dicom.encoding.part10 import Part10
-from app.dicom.encoding.vr import BULK, KEYS, keyword
+from app.dicom.encoding.vr import BULK, FIRST_TAG, KEYS, keyword
 from app.dicom.json.dataset import JsonDataset, JsonElement, person_name
 from app.dicom.json.large import LARGE_VALUE, TOO_LONG, LargeText, LargeWriter, is_large
 from app.dicom.json.values import convert, convert_cached
@@ -24,6 +24,7 @@ from app.errors import InvalidInstance
 
 MAX_VALUES: Final = 4_000_000
 """The largest number of values in one dataset, at all depths together. Large elements do not count."""
+ODD_GROUP: Final = "The element does not belong in a dataset."
 MAX_PROBLEMS: Final = 1000
 """The number of problems of one dataset that have a text. Further problems have only a tag."""
 CACHED_BYTES: Final = 64
@@ -110,12 +111,21 @@ class _Conversion:
         for tag, vr, value, offset, length in elements:
             if value is None or vr in BULK or not tag & 0xFFFF:
                 continue
-            key = key_of(tag) or f"{tag:08X}"
-            if isinstance(value, bytes) and (nested or len(value) <= LARGE_VALUE):
+            key = key_of(tag)
+            if key is None:
+                if tag < FIRST_TAG:
+                    self.report(tag, vr, ODD_GROUP, nested)
+                    continue
+                key = f"{tag:08X}"
+            if isinstance(value, bytes):
                 if tag == SPECIFIC_CHARACTER_SET:
                     text = charset(value)
-                read = convert_cached if len(value) <= CACHED_BYTES else convert
-                entry, count, reason = read(vr, value, text, little)
+                if length <= CACHED_BYTES:
+                    entry, count, reason = convert_cached(vr, value, text, little)
+                elif nested or length <= LARGE_VALUE:
+                    entry, count, reason = convert(vr, value, text, little)
+                else:
+                    entry, count, reason = self._large(RawElement(tag, vr, value, offset, length), key, text), 0, None
                 out[key] = entry
                 values_left -= count
                 if reason is not None:

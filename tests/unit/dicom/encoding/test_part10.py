@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
+from app.dicom.encoding import limits
 from app.dicom.encoding import part10 as files
-from app.dicom.encoding import reader
 from app.dicom.encoding.elements import Fragments, LargeValue
+from app.dicom.encoding.limits import LimitExceeded
 from app.dicom.encoding.part10 import inflated, parse
-from app.dicom.encoding.reader import LimitExceeded
 from app.errors import InvalidInstance
 from tests.support import instances
 from tests.support.raw_elements import EXPLICIT, IMPLICIT, SEQUENCE_END, UNDEFINED, element, implicit, item, part10
@@ -190,7 +190,7 @@ HOSTILE = {
     "item outside of a sequence": part10(item(NAME)),
     "sequence without an end": part10(element(0x00081140, "SQ", item(NAME), UNDEFINED)),
     "item without an end": part10(element(0x00081140, "SQ", item(b"", UNDEFINED)[:8] + NAME, UNDEFINED)),
-    "nested too deep": part10(_nested(reader.MAX_DEPTH + 1)),
+    "nested too deep": part10(_nested(limits.MAX_DEPTH + 1)),
     "fragments without an end": part10(element(0x7FE00010, "OB", item(b"") + item(b"ab"), UNDEFINED)),
     "fragment beyond the end": part10(element(0x7FE00010, "OB", item(b"") + item(b"ab", 1 << 31), UNDEFINED)),
     "undefined text": part10(element(0x00100020, "UT", b"", UNDEFINED)),
@@ -206,7 +206,7 @@ def test_hostile_bytes_are_refused(data: bytes) -> None:
 
 
 def test_sequences_nested_up_to_the_limit_are_read() -> None:
-    assert len(parse(part10(_nested(reader.MAX_DEPTH))).elements) == 1
+    assert len(parse(part10(_nested(limits.MAX_DEPTH))).elements) == 1
 
 
 def test_a_deflated_stream_without_an_end_is_refused() -> None:
@@ -247,11 +247,11 @@ def test_inflating_needs_the_memory_of_one_dataset_at_a_time(monkeypatch: pytest
 def test_elements_up_to_the_limit_are_read_and_more_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     data = part10(element(0x00100020, "LO", b"P1") * 100_000)
     assert len(parse(data).elements) == 100_000
-    monkeypatch.setattr(reader, "MAX_ELEMENTS", 1000)
+    monkeypatch.setattr(limits, "MAX_ELEMENTS", 1000)
     for many in (data, part10(element(0x00081140, "SQ", item(b"") * 2000))):
         with pytest.raises(LimitExceeded, match="more than 1000 elements"):
             parse(many)
-    monkeypatch.setattr(reader, "MAX_TOTAL", 1000)
+    monkeypatch.setattr(limits, "MAX_TOTAL", 1000)
     fragments = element(0x7FE00010, "OB", item(b"") * 2000 + SEQUENCE_END, UNDEFINED)
     with pytest.raises(LimitExceeded, match="more than 1000 fragments"):
         parse(part10(fragments))
@@ -259,11 +259,11 @@ def test_elements_up_to_the_limit_are_read_and_more_are_refused(monkeypatch: pyt
 
 def test_long_values_are_not_loaded_and_headers_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     long = element(0x00420011, "UT", b"x" * 5000)
-    monkeypatch.setattr(reader, "MAX_VALUE", 4096)
+    monkeypatch.setattr(limits, "MAX_VALUE", 4096)
     value = parse(part10(long + NAME)).elements[0].value
     assert isinstance(value, LargeValue)
     assert (value.length, value.read(0, 9000)) == (5000, b"x" * 5000)
-    monkeypatch.setattr(reader, "MAX_HEADER", 4096)
+    monkeypatch.setattr(limits, "MAX_HEADER", 4096)
     assert len(parse(part10(long * 3 + NAME)).elements) == 4
     with pytest.raises(LimitExceeded, match="header needs more than 4096 bytes of memory"):
         parse(part10(element(0x00081140, "SQ", item(NAME * 300))))

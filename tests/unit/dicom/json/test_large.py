@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 import pytest
 
-from app.dicom.encoding import reader
+from app.dicom.encoding import limits
 from app.dicom.encoding.elements import LargeValue
 from app.dicom.encoding.part10 import parse
 from app.dicom.encoding.transcode import to_explicit_little
@@ -44,8 +44,8 @@ def roi_contours(items: int, *, undefined: bool = False) -> bytes:
 @pytest.fixture
 def small_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     """A few bytes are large."""
-    monkeypatch.setattr(reader, "LARGE", 50)
-    monkeypatch.setattr(reader, "MAX_VALUE", 64)
+    monkeypatch.setattr(limits, "LARGE", 50)
+    monkeypatch.setattr(limits, "MAX_VALUE", 64)
     monkeypatch.setattr(large, "PIECE", 24)
 
 
@@ -106,7 +106,7 @@ def test_the_last_of_repeated_elements_counts() -> None:
 
 @pytest.mark.parametrize("undefined", [False, True])
 def test_memory_does_not_grow_with_the_items(undefined: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reader, "LARGE", 1 << 16)
+    monkeypatch.setattr(limits, "LARGE", 1 << 16)
     monkeypatch.setattr(large, "_MEMORY", 1 << 16)
     describe(parse(part10(roi_contours(5000))))  # the cache of short values is full from here on
     peaks = []
