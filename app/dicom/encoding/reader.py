@@ -209,7 +209,7 @@ class ElementReader:
 
         Items of known length are followed although their inside cannot be read. The element is then UN.
         """
-        if (vr in BULK and vr != "UN") or tag >> 16 == PIXEL_GROUP:
+        if vr in BULK and (vr != "UN" or tag >> 16 == PIXEL_GROUP):
             fragments, stop = self._fragments(start, end, encoding)
             return RawElement(tag, vr, fragments, start, stop - start), stop
         if vr != "SQ" and vr != "UN":
