@@ -47,8 +47,8 @@ class Choice(NamedTuple):
 def compress(response: Response, request: Request) -> None:
     """Compress a JSON answer if the request accepts it. A stream stays a stream.
 
-    The answer to a request that accepts a coding has a weak ETag, because the bytes differ from those of an answer
-    without a coding (RFC 9110 §8.8.3.3). So has a 304. If the client accepts no coding that there is, and refuses an
+    A compressed answer has a weak ETag, because its bytes differ from those of an answer without a coding (RFC 9110
+    §8.8.3.3). A 304 repeats the tag in the form that such a client has. If the client accepts no coding that there is, and refuses an
     answer without one too, the answer has none.
     """
     if response.mimetype not in _TYPES and response.status_code != 304:
@@ -61,9 +61,10 @@ def compress(response: Response, request: Request) -> None:
     choice = chosen(accepted)
     if choice.coding is None:
         return
-    etag, _ = response.get_etag()
-    if etag is not None:
-        response.set_etag(etag, weak=True)
+    if response.status_code == 304:
+        if request.if_none_match.is_weak(response.get_etag()[0] or ""):
+            _weaken_etag(response)
+        return
     compressor = _COMPRESSORS[choice.coding]()
     if response.is_streamed:
         response.response = _compressed(cast(Iterable[bytes], response.response), compressor)
@@ -73,6 +74,13 @@ def compress(response: Response, request: Request) -> None:
     else:
         return
     response.headers["Content-Encoding"] = choice.coding
+    _weaken_etag(response)
+
+
+def _weaken_etag(response: Response) -> None:
+    etag, _ = response.get_etag()
+    if etag is not None:
+        response.set_etag(etag, weak=True)
 
 
 def chosen(header: str) -> Choice:
