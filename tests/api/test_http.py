@@ -165,6 +165,7 @@ SAMPLES: list[tuple[errors.BulkheadError, int, str]] = [
     (errors.UnsupportedContent("why"), 415, "why"),
     (errors.UnsupportedCoding("why"), 415, "why"),
     (errors.NotAcceptable("why"), 406, "why"),
+    (errors.RangeNotSatisfiable(7), 416, "The requested range is not satisfiable."),
     (errors.NotAcceptable(""), 406, ""),
     (errors.TooLarge(7), 413, "The request exceeded the allowed limit of 7 bytes."),
     (errors.NotFound("frame"), 404, "The specified frame cannot be found."),
@@ -246,7 +247,18 @@ def test_a_failing_store_is_503(client: FlaskClient, faults: Faults) -> None:
 
 
 def test_every_error_class_declares_a_status_of_the_conformance_statement() -> None:
-    assert {kind.status for kind in _families(errors.BulkheadError)} <= {400, 404, 406, 409, 413, 415, 424, 500, 503}
+    assert {kind.status for kind in _families(errors.BulkheadError)} <= {
+        400,
+        404,
+        406,
+        409,
+        413,
+        415,
+        416,
+        424,
+        500,
+        503,
+    }
 
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: type(sample[0]).__name__)

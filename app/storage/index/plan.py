@@ -32,10 +32,10 @@ from app.storage.tags.query_tags import QueryTags
 class NewInstance(msgspec.Struct, frozen=True, kw_only=True):
     """An instance whose blob is stored and whose row is not written yet.
 
-    `size` in bytes. `digest` as in `FileVersion`. `metadata` and `frames` are packed documents (`storage/records/documents.py`); `frames` is empty
-    if there is no frame table. `native` as in `InstanceRow`. `intent` is the key of the record that was written before
-    the blob. `attributes` holds the searchable attributes by level, and `tags` the keys of the extended query tags that
-    they include.
+    `size` in bytes. `digest` as in `FileVersion`. `metadata` and `frames` are packed documents
+    (`storage/records/documents.py`); `frames` is empty if there is no frame table. `native` as in `InstanceRow`.
+    `intent` is the key of the record that was written before the blob. `attributes` holds the searchable attributes by
+    level, and `tags` the keys of the extended query tags that they include.
     """
 
     version: sweep.InstanceVersion

@@ -18,7 +18,8 @@ from app.storage.table.ports import Item, Key
 class InstanceRow(Record, frozen=True, kw_only=True):
     """One stored instance: its current file version, and what is needed to serve it.
 
-    `digest` is as in `FileVersion`. `of_study` and `of_series` are the `created` numbers of the rows that the instance belongs to. `size` is in bytes.
+    `digest` is as in `FileVersion`. `of_study` and `of_series` are the `created` numbers of the rows that the instance
+    belongs to. `size` is in bytes.
     `native` says where uncompressed frames are in the file (the first fields of `dicom.encoding.frames.FrameTable`). It
     is empty if there are no frames, and if an item of the `frames` family holds their table. `attributes` are the
     values of instance-level extended query tags. `original` is the first stored version, None while that is the current

@@ -25,7 +25,8 @@ class NewVersion(msgspec.Struct, frozen=True, kw_only=True):
     """A new version of an instance, whose file is stored.
 
     `row` is the row as it was read, `metadata` and `frames` are packed documents, `intent` is the key of the record
-    that lets the sweep remove the file. `native` as in `InstanceRow`, `digest` as in `FileVersion`. `frames` is empty if there is no frame table.
+    that lets the sweep remove the file. `native` as in `InstanceRow`, `digest` as in `FileVersion`. `frames`
+    is empty if there is no frame table.
     """
 
     row: InstanceRow
