@@ -48,8 +48,8 @@ def compress(response: Response, request: Request) -> None:
     """Compress a JSON answer if the request accepts it. A stream stays a stream.
 
     A compressed answer has a weak ETag, because its bytes differ from those of an answer without a coding (RFC 9110
-    §8.8.3.3). A 304 repeats the tag in the form that such a client has. If the client accepts no coding that there is, and refuses an
-    answer without one too, the answer has none.
+    §8.8.3.3). A 304 repeats the tag in the form that such a client has. If the client accepts none
+    of the codings and refuses an answer without one too, the answer has no coding.
     """
     if response.mimetype not in _TYPES and response.status_code != 304:
         return
