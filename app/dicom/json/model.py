@@ -1,8 +1,9 @@
 """The DICOM JSON model of a file's dataset, and the values that break their VR, in one pass (PS3.18 Annex F).
 
-Left out at every depth: bulk VRs (OB OD OF OL OV OW UN) and group lengths. Text keeps trailing NULs and loses trailing
-spaces. DS, IS, SV and UV are numbers if they can be parsed, else strings. A float that JSON has no number for is "NaN",
-"Infinity" or "-Infinity". Specific Character Set keeps its value, although JSON is UTF-8.
+Left out at every depth: bulk VRs (OB OD OF OL OV OW UN), group lengths, and elements of groups that do not belong in
+a dataset. Text keeps trailing NULs and loses trailing spaces. DS, IS, SV and UV are numbers if they can be parsed,
+else strings. A float that JSON has no number for is "NaN", "Infinity" or "-Infinity". Specific Character Set keeps
+its value, although JSON is UTF-8. The text of large elements is written to a temporary file (`large`).
 """
 
 from __future__ import annotations
