@@ -38,7 +38,7 @@ types: $(INSTALLED)  ## Check the types
 imports: $(INSTALLED)  ## Check which module may import which
 	$(BIN)/lint-imports
 
-integration: $(SERVERS)  ## Run the tests that need Java, npm and nginx: with DynamoDB Local, an S3 server, two copies behind nginx
+integration: $(SERVERS)  ## Run the tests with real servers and clients, which need Java, npm and nginx; with Orthanc if it is installed
 	$(BIN)/pytest --quiet $(ARGS) tests/integration
 
 bench: $(INSTALLED)  ## Measure the speed, beside Orthanc if it is installed; ARGS="--beside DIR" compares with another checkout
@@ -68,6 +68,6 @@ $(SERVERS): $(INSTALLED)
 	need npm 'npm (Debian: npm)'; \
 	need nginx 'nginx (Debian: nginx-light)'; \
 	test -z "$$missing"
-	npm install --silent --no-fund --no-audit --prefix .integration amplify-dynamodb-simulator
+	npm install --silent --no-fund --no-audit --prefix .integration amplify-dynamodb-simulator dicomweb-client@0.11
 	$(PIP) --editable '.[dev,integration]'
 	@touch $@

@@ -1,4 +1,5 @@
 """The real servers that the contract suites run against: DynamoDB Local and an S3 server, on loopback, on free ports.
+`running` starts any other server.
 
 Each is a context manager that yields the server's URL. If a program is missing, the test fails and says what to
 install. It is not skipped, so that `make integration` never passes without these tests.
@@ -37,7 +38,7 @@ def dynamodb_local(folder: Path, repository: Path) -> Iterator[str]:
     libraries = f"-Djava.library.path={emulator / 'DynamoDBLocal_lib'}"
     jar = str(emulator / "DynamoDBLocal.jar")
     command = [java, "-Xmx512m", libraries, "-jar", jar, "-sharedDb", "-inMemory", "-port", str(port)]
-    with _running(command, port, folder / "dynamodb-local.log", cwd=folder):
+    with running(command, port, folder / "dynamodb-local.log", cwd=folder):
         yield f"http://127.0.0.1:{port}"
 
 
@@ -51,7 +52,7 @@ def s3_server(folder: Path) -> Iterator[str]:
     root = folder / "buckets"
     root.mkdir()
     options = ["--config", str(folder / "none.conf"), "--addr", f"127.0.0.1:{port}", "--auth-key", ",".join(KEYS)]
-    with _running([rclone, "serve", "s3", *options, str(root)], port, folder / "rclone.log", cwd=folder):
+    with running([rclone, "serve", "s3", *options, str(root)], port, folder / "rclone.log", cwd=folder):
         yield f"http://127.0.0.1:{port}"
 
 
@@ -72,7 +73,8 @@ def free_port() -> int:
 
 
 @contextmanager
-def _running(command: Sequence[str], port: int, log: Path, cwd: Path) -> Iterator[None]:
+def running(command: Sequence[str], port: int, log: Path, cwd: Path) -> Iterator[None]:
+    """Run `command` in `cwd` from when it listens on `port`. Its output goes to `log`. It is stopped at the end."""
     with log.open("wb") as output:
         process = subprocess.Popen(command, cwd=cwd, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT)
         try:

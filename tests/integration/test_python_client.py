@@ -1,0 +1,73 @@
+"""dicomweb-client for Python: store, retrieve, frames and search."""
+
+from __future__ import annotations
+
+import pytest
+from dicomweb_client import DICOMwebClient
+from pydicom import Dataset
+from pydicom.dataset import FileMetaDataset
+from pydicom.uid import UID
+
+from tests.support.instances import CT_STORAGE, EXPLICIT_LITTLE, JPEG_BASELINE, encapsulated, read, uid
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def client(clinic: str) -> DICOMwebClient:
+    """The client of an empty partition."""
+    return DICOMwebClient(clinic)
+
+
+def in_memory(study: str, patient_id: str) -> Dataset:
+    """Return a dataset that was not read from a file. dicomweb-client sends it without preamble."""
+    dataset = Dataset()
+    dataset.SOPClassUID = UID(CT_STORAGE)
+    dataset.SOPInstanceUID = UID(uid())
+    dataset.StudyInstanceUID = UID(study)
+    dataset.SeriesInstanceUID = UID(uid())
+    dataset.PatientID = patient_id
+    dataset.PatientName = "Doe^Jane"
+    dataset.Modality = "CT"
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID
+    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+    dataset.file_meta.TransferSyntaxUID = UID(EXPLICIT_LITTLE)
+    return dataset
+
+
+def compressed(study: str) -> Dataset:
+    """Return an instance of two JPEG frames of study `study`."""
+    return read(encapsulated([[b"first frame!"], [b"second frame"]], study=study, series="2.25.2"))
+
+
+def test_datasets_in_memory_are_stored_found_and_retrieved(client: DICOMwebClient) -> None:
+    datasets = [in_memory("2.25.1", "P1"), in_memory("2.25.1", "P1"), in_memory("2.25.9", "P9")]
+    answer = client.store_instances(datasets)
+    assert len(answer.ReferencedSOPSequence) == 3
+    assert "FailedSOPSequence" not in answer
+
+    (found,) = client.search_for_studies(search_filters={"PatientID": "P1"})
+    assert found["0020000D"]["Value"] == ["2.25.1"]
+    assert len(client.search_for_series("2.25.1")) == 2
+    assert len(client.search_for_instances(search_filters={"PatientName": "Doe^*"})) == 3
+    by_instance = {each.SOPInstanceUID: each for each in client.retrieve_study("2.25.1")}
+    assert by_instance == {each.SOPInstanceUID: each for each in datasets[:2]}
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_compressed_instances_are_retrieved_as_stored(client: DICOMwebClient, number: int) -> None:
+    datasets = [compressed("2.25.1") for _ in range(number)]
+    client.store_instances(datasets)
+    retrieved = {each.SOPInstanceUID: each for each in client.retrieve_study("2.25.1")}
+    assert retrieved == {each.SOPInstanceUID: each for each in datasets}
+    assert {each.file_meta.TransferSyntaxUID for each in retrieved.values()} == {JPEG_BASELINE}
+
+
+def test_frames_are_retrieved_in_the_stored_transfer_syntax(client: DICOMwebClient) -> None:
+    instance = compressed("2.25.1")
+    client.store_instances([instance])
+    uids = (instance.StudyInstanceUID, instance.SeriesInstanceUID, instance.SOPInstanceUID)
+    for media_type in (("image/jpeg", JPEG_BASELINE), ("application/octet-stream", "*")):
+        frames = client.retrieve_instance_frames(*uids, frame_numbers=[2, 1], media_types=(media_type,))
+        assert frames == [b"second frame", b"first frame!"]
