@@ -10,8 +10,8 @@ from typing import Final
 import structlog
 from flask import Response, g, request
 
-from app.web.paths import VERSION_PREFIX
-from app.web.versions import VERSION_SEGMENT
+from app.web.routing.paths import VERSION_PREFIX
+from app.web.routing.versions import VERSION_SEGMENT
 
 HEADER: Final = "X-Request-Id"
 _HARMLESS: Final = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)

@@ -12,15 +12,17 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from app.errors import InvalidRequest
 from app.services import Services
 from app.settings import Settings
-from app.web import access_log, context, cors, dispatch, problems
-from app.web.body import drain_after
-from app.web.caching import protect_patient_data
-from app.web.compression import compress
+from app.web import access_log, problems
 from app.web.headers import headers_for
-from app.web.mount import mount
-from app.web.paths import CanonicalPaths
+from app.web.request.body import drain_after
+from app.web.response import cors
+from app.web.response.compression import compress
 from app.web.routes import health
 from app.web.routes.table import RESOURCES
+from app.web.routing import context, dispatch
+from app.web.routing.caching import protect_patient_data
+from app.web.routing.mount import mount
+from app.web.routing.paths import CanonicalPaths
 
 
 def application(services: Services, settings: Settings) -> Flask:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from app.web.versions import SUPPORTED
+from app.web.routing.versions import SUPPORTED
 
 _FRAMES: Final = "frame-src 'self';"
 

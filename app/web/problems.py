@@ -8,9 +8,9 @@ from werkzeug.exceptions import HTTPException, NotFound
 
 from app import logs
 from app.errors import INTERNAL, BulkheadError
-from app.web.context import address
-from app.web.paths import unserved_version
-from app.web.responses import empty, json
+from app.web.response.responses import empty, json
+from app.web.routing.context import address
+from app.web.routing.paths import unserved_version
 
 _log = structlog.get_logger("bulkhead.errors")
 

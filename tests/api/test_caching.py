@@ -6,7 +6,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from app.web.routes.table import ROUTES
-from app.web.routing import Route, Scope
+from app.web.routing.route import Route, Scope
 from tests.conftest import Serve
 from tests.support.dicomweb import PartitionClient
 from tests.support.instances import make_instance

@@ -8,7 +8,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from app.web.routes.table import ROUTES
-from app.web.routing import Scope
+from app.web.routing.route import Scope
 from tests.support.dicomweb import PartitionClient
 from tests.support.instances import make_instance
 

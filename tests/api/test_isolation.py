@@ -17,7 +17,7 @@ from app import bootstrap
 from app.engines.aws import clients
 from app.settings import Settings
 from app.web.routes.table import ROUTES
-from app.web.routing import Scope
+from app.web.routing.route import Scope
 from tests.support.background import work
 from tests.support.dicomweb import AS_STORED, DICOM_JSON, PartitionClient, related
 from tests.support.exports import Bucket, Exporter, ExportTarget, Folder

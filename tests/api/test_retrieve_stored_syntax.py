@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.web.frame_media_types import FRAME_MEDIA_TYPES
+from app.web.negotiation.frame_media_types import FRAME_MEDIA_TYPES
 from tests.support.dicomweb import Part, PartitionClient, parts
 from tests.support.instances import (
     DEFLATED_LITTLE,

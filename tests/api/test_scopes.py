@@ -9,7 +9,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from app.web.routes.table import ROUTES
-from app.web.routing import Scope
+from app.web.routing.route import Scope
 from tests.conftest import Serve
 
 one_engine = pytest.mark.parametrize("settings", ["embedded"], indirect=True)

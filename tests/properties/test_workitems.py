@@ -24,7 +24,7 @@ from app.services import Services
 from app.settings import Settings
 from app.storage.table import keys
 from app.storage.table.partitions import Partition
-from app.web.json_body import document
+from app.web.request.json_body import document
 from tests.support.workitems import COMPLETE, code, requested, sequence, state, text, workitem
 
 Archive = tuple[bootstrap.Engine, Services]

@@ -7,13 +7,13 @@ from typing import Final
 from flask import Response
 
 from app.services.update.service import ChangesRefused, UpdateRequest
-from app.web.context import PartitionContext
-from app.web.features import require_operations
-from app.web.request_bodies import JsonBody
-from app.web.responses import DICOM_JSON, JSON, accepted, dicom_json
-from app.web.routing import Action, Resource
+from app.web.request.body_kinds import JsonBody
+from app.web.response.responses import DICOM_JSON, JSON, accepted, dicom_json
+from app.web.routing.context import PartitionContext
+from app.web.routing.features import require_operations
+from app.web.routing.route import Action, Resource
+from app.web.routing.versions import V2
 from app.web.schemas.bulk_update import UPDATE
-from app.web.versions import V2
 
 MAX_BYTES: Final = 1024 * 1024
 """Bytes of a request. The longest valid request is much shorter."""

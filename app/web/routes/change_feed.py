@@ -9,11 +9,11 @@ import orjson
 from flask import Response
 
 from app.services.change_feed import FeedEntryView
-from app.web.context import Context
-from app.web.responses import JSON, empty, json, json_array
-from app.web.routing import Action, Resource, Scope
+from app.web.response.responses import JSON, empty, json, json_array
+from app.web.routing.context import Context
+from app.web.routing.route import Action, Resource, Scope
+from app.web.routing.versions import V1, V1_PRERELEASE, V2
 from app.web.schemas.parameters import BY_SEQUENCE, BY_TIME, LATEST
-from app.web.versions import V1, V1_PRERELEASE, V2
 
 resource = Resource("change_feed")
 

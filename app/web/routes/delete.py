@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from flask import Response
 
-from app.web.context import PartitionContext
-from app.web.responses import empty
-from app.web.routing import Action, Resource
+from app.web.response.responses import empty
+from app.web.routing.context import PartitionContext
+from app.web.routing.route import Action, Resource
 
 resource = Resource("delete")
 

@@ -7,13 +7,13 @@ from typing import Final
 from flask import Response
 
 from app.services.export.service import ExportRequest
-from app.web.context import PartitionContext
-from app.web.features import require_exports
-from app.web.request_bodies import JsonBody
-from app.web.responses import JSON, accepted
-from app.web.routing import Action, Resource
+from app.web.request.body_kinds import JsonBody
+from app.web.response.responses import JSON, accepted
+from app.web.routing.context import PartitionContext
+from app.web.routing.features import require_exports
+from app.web.routing.route import Action, Resource
+from app.web.routing.versions import RELEASED
 from app.web.schemas.export import EXPORT
-from app.web.versions import RELEASED
 
 MAX_BYTES: Final = 8 * 1024 * 1024
 """Bytes of a request: about 100,000 identifiers of studies."""

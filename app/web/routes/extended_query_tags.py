@@ -11,12 +11,12 @@ from app.services.tags.rules import TagRequest
 from app.services.tags.service import QueryTagEntry
 from app.storage.tags.query_tags import ADDING, TagError
 from app.web import problems
-from app.web.context import Context
-from app.web.features import require_operations
-from app.web.request_bodies import JsonBody
-from app.web.responses import JSON, accepted, empty, json
+from app.web.request.body_kinds import JsonBody
+from app.web.response.responses import JSON, accepted, empty, json
 from app.web.routes.operations import utc
-from app.web.routing import Action, Resource, Scope
+from app.web.routing.context import Context
+from app.web.routing.features import require_operations
+from app.web.routing.route import Action, Resource, Scope
 from app.web.schemas.extended_query_tags import QUERY_STATUS, TAGS
 from app.web.schemas.parameters import PAGE
 

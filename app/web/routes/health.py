@@ -10,9 +10,9 @@ from typing import Any, Final
 from flask import Response, current_app
 
 from app.services import Services
-from app.web.context import Context
-from app.web.responses import JSON, json
-from app.web.routing import Resource, Scope
+from app.web.response.responses import JSON, json
+from app.web.routing.context import Context
+from app.web.routing.route import Resource, Scope
 
 CACHED_SECONDS: Final = 5.0
 REPORT: Final = "bulkhead.health"

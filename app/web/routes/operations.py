@@ -9,9 +9,9 @@ from flask import Response
 
 from app.errors import InvalidRequest
 from app.storage.operations.operations import SUCCEEDED, Operation
-from app.web.context import Context
-from app.web.responses import JSON, empty, json
-from app.web.routing import Action, Resource, Scope
+from app.web.response.responses import JSON, empty, json
+from app.web.routing.context import Context
+from app.web.routing.route import Action, Resource, Scope
 
 RETRY_AFTER: Final = "5"
 """Seconds to wait before the next request."""

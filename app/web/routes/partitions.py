@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from flask import Response
 
-from app.web.context import Context
-from app.web.responses import JSON, empty, json
-from app.web.routing import Action, Resource, Scope
+from app.web.response.responses import JSON, empty, json
+from app.web.routing.context import Context
+from app.web.routing.route import Action, Resource, Scope
 
 resource = Resource("partitions")
 

@@ -15,22 +15,26 @@ from app.errors import InvalidRequest, NotAcceptable
 from app.services.retrieve.frames import UNSUPPORTED, Frames
 from app.services.retrieve.service import Retrieve
 from app.storage.records.rows import InstanceRow
-from app.web import negotiation, responses
-from app.web.context import PartitionContext
-from app.web.frame_media_types import FRAME_MEDIA_TYPES
-from app.web.negotiation import (
+from app.web.negotiation.frame_media_types import FRAME_MEDIA_TYPES
+from app.web.negotiation.offers import (
     AS_STORED,
     DICOM,
     EXPLICIT_LITTLE,
+    FILE,
+    FILES,
+    FRAMES,
     JPEG,
     OCTETS,
     PNG,
+    RENDERED,
     Offer,
     first_producible,
     offers_for,
 )
-from app.web.responses import DICOM_JSON, BodyPart, related_type, typed
-from app.web.routing import Action, Resource
+from app.web.response import responses
+from app.web.response.responses import DICOM_JSON, BodyPart, related_type, typed
+from app.web.routing.context import PartitionContext
+from app.web.routing.route import Action, Resource
 
 FRAMES_RULE: Final = (
     "The specified frames value is not valid. At least one frame must be present, "
@@ -47,7 +51,7 @@ _RETRIEVE: Final[dict[str, Any]] = {"action": Action.READ, "patient_data": True}
 _FILES: Final[dict[str, Any]] = {"audit": "retrieve", **_RETRIEVE}
 _FRAMES: Final[dict[str, Any]] = {
     "audit": "retrieve",
-    "representations": negotiation.FRAMES,
+    "representations": FRAMES,
     "answers": {
         200: (OCTETS, *FRAME_MEDIA_TYPES, *map(related_type, (OCTETS, *FRAME_MEDIA_TYPES))),
         206: (OCTETS, *FRAME_MEDIA_TYPES),
@@ -56,19 +60,17 @@ _FRAMES: Final[dict[str, Any]] = {
 }
 _RENDERED: Final[dict[str, Any]] = {
     "audit": "retrieve-rendered",
-    "representations": negotiation.RENDERED,
+    "representations": RENDERED,
     "answers": {200: (JPEG, PNG)},
     **_RETRIEVE,
 }
 
 
-@resource.route(
-    "GET", _STUDY, _SERIES, representations=negotiation.FILES, answers={200: (related_type(DICOM),)}, **_FILES
-)
+@resource.route("GET", _STUDY, _SERIES, representations=FILES, answers={200: (related_type(DICOM),)}, **_FILES)
 @resource.route(
     "GET",
     _INSTANCE,
-    representations=negotiation.FILE,
+    representations=FILE,
     answers={200: (DICOM, related_type(DICOM)), 206: (DICOM,)},
     **_FILES,
 )

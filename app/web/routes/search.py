@@ -7,10 +7,10 @@ from urllib.parse import parse_qsl
 
 from flask import Response, request
 
-from app.web.context import PartitionContext
-from app.web.responses import DICOM_JSON, empty, json_array
-from app.web.routing import Action, Resource
-from app.web.warning_header import add_warning
+from app.web.response.responses import DICOM_JSON, empty, json_array
+from app.web.response.warning_header import add_warning
+from app.web.routing.context import PartitionContext
+from app.web.routing.route import Action, Resource
 
 LevelName = Literal["study", "series", "instance"]
 

@@ -11,14 +11,14 @@ from flask import Request, Response, request
 
 from app.errors import InvalidRequest, UnsupportedContent
 from app.settings import Settings
-from app.web import media
-from app.web.body import Body, open_body
-from app.web.context import PartitionContext
-from app.web.multipart import MultipartReader, Part
-from app.web.negotiation import DICOM
-from app.web.responses import DICOM_JSON, dicom_json, empty, related_type
-from app.web.routing import Action, Resource
-from app.web.warning_header import add_warning
+from app.web.negotiation import media
+from app.web.negotiation.offers import DICOM
+from app.web.request.body import Body, open_body
+from app.web.request.multipart import MultipartReader, Part
+from app.web.response.responses import DICOM_JSON, dicom_json, empty, related_type
+from app.web.response.warning_header import add_warning
+from app.web.routing.context import PartitionContext
+from app.web.routing.route import Action, Resource
 
 MULTIPLE_VALUES: Final = "One or more indexed Dicom tag(s) have multiple values, only first value is indexed."
 

@@ -18,7 +18,7 @@ from app.web.routes import (
     store,
     workitems,
 )
-from app.web.routing import Resource, Route
+from app.web.routing.route import Resource, Route
 
 RESOURCES: Final[tuple[Resource, ...]] = (
     store.resource,

@@ -14,11 +14,11 @@ from app.dicom.json.dataset import JsonDataset
 from app.dicom.worklist.states import instance_uid
 from app.errors import WorkitemRefused
 from app.settings import Settings
-from app.web.context import PartitionContext
-from app.web.request_bodies import DatasetBody
-from app.web.responses import DICOM_JSON, dicom_json, empty, json_array
-from app.web.routing import Action, Resource
-from app.web.warning_header import add_warning
+from app.web.request.body_kinds import DatasetBody
+from app.web.response.responses import DICOM_JSON, dicom_json, empty, json_array
+from app.web.response.warning_header import add_warning
+from app.web.routing.context import PartitionContext
+from app.web.routing.route import Action, Resource
 
 resource = Resource("workitems")
 

@@ -8,7 +8,7 @@ import pytest
 from gunicorn.http.errors import InvalidChunkSize
 
 from app.errors import InvalidRequest, TooLarge
-from app.web.body import CHUNK, DRAINED, Body
+from app.web.request.body import CHUNK, DRAINED, Body
 
 
 class BrokenSource:

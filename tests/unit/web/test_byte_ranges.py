@@ -7,7 +7,7 @@ from flask import Request
 from werkzeug.test import EnvironBuilder
 
 from app.errors import RangeNotSatisfiable
-from app.web.byte_ranges import ByteRange, requested_range
+from app.web.response.byte_ranges import ByteRange, requested_range
 
 
 def wanted(header: str, size: int = 10, etag: str | None = None, method: str = "GET", **more: str) -> ByteRange | None:

@@ -12,9 +12,9 @@ import pytest
 import zstandard
 
 from app.errors import InvalidRequest
-from app.web import decoding
-from app.web.body import Body
-from app.web.decoding import DecodedBody, coding_of
+from app.web.request import decoding
+from app.web.request.body import Body
+from app.web.request.decoding import DecodedBody, coding_of
 
 ENCODE = {"gzip": gzip.compress, "zstd": zstandard.ZstdCompressor().compress}
 

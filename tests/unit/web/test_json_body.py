@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import InvalidRequest
-from app.web.json_body import json_body
+from app.web.request.json_body import json_body
 
 APP = Flask("json")
 

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import InvalidRequest, TooLarge
-from app.web import multipart
-from app.web.body import CHUNK
-from app.web.multipart import MultipartReader
+from app.web.request import multipart
+from app.web.request.body import CHUNK
+from app.web.request.multipart import MultipartReader
 
 LIMIT = 1 << 31
 

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import NotAcceptable
-from app.web import media
-from app.web.negotiation import (
+from app.web.negotiation import media
+from app.web.negotiation.offers import (
     FILE,
     FILES,
     FRAMES,

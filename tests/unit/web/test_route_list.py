@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from app.web.route_list import routes_table
 from app.web.routes.table import ROUTES
+from app.web.routing.route_list import routes_table
 
 README = Path(__file__).parents[3] / "README.md"
 

@@ -7,9 +7,9 @@ import re
 
 import pytest
 
-from app.web import versions
 from app.web.routes.table import RESOURCES, ROUTES
-from app.web.routing import Action, Route, Scope
+from app.web.routing import versions
+from app.web.routing.route import Action, Route, Scope
 
 METHODS_OF_ACTIONS = {Action.READ: {"GET"}, Action.DELETE: {"DELETE"}, Action.EXPORT: {"POST"}}
 AUDIT_EVENTS = {

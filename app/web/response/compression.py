@@ -13,8 +13,8 @@ from typing import Final, NamedTuple, Protocol, cast
 import zstandard
 from flask import Request, Response
 
-from app.web import media
-from app.web.responses import DICOM_JSON, JSON
+from app.web.negotiation import media
+from app.web.response.responses import DICOM_JSON, JSON
 
 MIN_BYTES: Final = 1024
 """A shorter body is sent as it is: compression would save no packet."""

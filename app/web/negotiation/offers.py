@@ -13,8 +13,8 @@ from typing import Any, Final, TypeVar
 
 from app.dicom.encoding.uids import is_uid
 from app.errors import NotAcceptable
-from app.web.frame_media_types import FRAME_MEDIA_TYPES
-from app.web.media import AcceptEntry, accept_entries
+from app.web.negotiation.frame_media_types import FRAME_MEDIA_TYPES
+from app.web.negotiation.media import AcceptEntry, accept_entries
 
 AS_STORED: Final = "*"
 EXPLICIT_LITTLE: Final = "1.2.840.10008.1.2.1"

@@ -13,7 +13,7 @@ from werkzeug.wsgi import wrap_file
 
 from app.dicom.encoding.uids import is_uid
 from app.errors import StorageUnavailable
-from app.web.byte_ranges import ByteRange, requested_range
+from app.web.response.byte_ranges import ByteRange, requested_range
 
 DICOM_JSON: Final = "application/dicom+json"
 JSON: Final = "application/json"

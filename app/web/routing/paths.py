@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from app.web.routing import PARTITION_PREFIX, Resource, Scope
-from app.web.versions import BY_SPELLING, UNVERSIONED
+from app.web.routing.route import PARTITION_PREFIX, Resource, Scope
+from app.web.routing.versions import BY_SPELLING, UNVERSIONED
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment

@@ -8,7 +8,7 @@ from flask import Request, Response, g
 from gunicorn.http.errors import ParseException
 
 from app.errors import InvalidRequest, TooLarge
-from app.web.decoding import DecodedBody, coding_of
+from app.web.request.decoding import DecodedBody, coding_of
 
 CHUNK: Final = 1024 * 1024
 """Bytes that are read from the server at once."""

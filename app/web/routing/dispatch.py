@@ -12,13 +12,13 @@ from app.services import Services
 from app.services.policy import Policy
 from app.settings import Settings
 from app.storage.table.partitions import Partition
-from app.web.accept_parameter import use_accept_parameter
-from app.web.context import ANONYMOUS, Context, Links, PartitionContext, address
-from app.web.negotiation import acceptable_offers, require_json
-from app.web.paths import VERSION_PREFIX
-from app.web.routing import Route, Scope
+from app.web.negotiation.accept_parameter import use_accept_parameter
+from app.web.negotiation.offers import acceptable_offers, require_json
+from app.web.routing.context import ANONYMOUS, Context, Links, PartitionContext, address
+from app.web.routing.paths import VERSION_PREFIX
+from app.web.routing.route import Route, Scope
+from app.web.routing.versions import ApiVersion
 from app.web.schemas.parameters import load_parameters
-from app.web.versions import ApiVersion
 
 SERVICES: Final = "bulkhead"
 SETTINGS: Final = "bulkhead.settings"

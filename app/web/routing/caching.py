@@ -6,7 +6,7 @@ from typing import Final
 
 from flask import Response, g
 
-from app.web.routing import Route
+from app.web.routing.route import Route
 
 VARY: Final = ("Accept", "Authorization")
 """Headers of the request that an answer with patient data depends on."""

@@ -20,9 +20,9 @@ from flask import Request, Response
 from marshmallow import Schema
 
 from app.settings import Settings
-from app.web import versions
-from app.web.negotiation import Representation
-from app.web.versions import ApiVersion
+from app.web.negotiation.offers import Representation
+from app.web.routing import versions
+from app.web.routing.versions import ApiVersion
 
 Handler = TypeVar("Handler", bound=Callable[..., Response])
 

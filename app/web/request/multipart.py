@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from app.errors import InvalidRequest, TooLarge
-from app.web.body import CHUNK, BodySource
+from app.web.request.body import CHUNK, BodySource
 
 MAX_HEADER_BYTES: Final = 16 * 1024
 MAX_PARTS: Final = 100_000

@@ -15,7 +15,7 @@ from flask import Request
 
 from app.dicom.json.received import SYNTAX
 from app.errors import InvalidField, InvalidRequest, UnsupportedContent
-from app.web.body import open_body
+from app.web.request.body import open_body
 
 # The time is linear in any input: an unclosed string or comment extends to the end, and possessive quantifiers try
 # nothing twice. One match covers everything between two removed pieces, because one call per string would take seconds.

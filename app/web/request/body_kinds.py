@@ -13,9 +13,9 @@ from app.dicom.json.received import first_dataset
 from app.errors import UnsupportedContent
 from app.settings import Settings
 from app.storage.worklist.workitems import MAX_DATASET_BYTES
-from app.web.body import open_body
-from app.web.json_body import document, json_body, require_json_body
-from app.web.responses import DICOM_JSON, JSON
+from app.web.request.body import open_body
+from app.web.request.json_body import document, json_body, require_json_body
+from app.web.response.responses import DICOM_JSON, JSON
 from app.web.schemas.body import load_body
 
 

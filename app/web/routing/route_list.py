@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from app.web import versions
-from app.web.routing import Route, Scope
+from app.web.routing import versions
+from app.web.routing.route import Route, Scope
 
 _SCOPES = {Scope.PARTITION: "partition", Scope.BASE: "base", Scope.UNVERSIONED: "no version"}
 

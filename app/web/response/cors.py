@@ -12,7 +12,7 @@ from flask import Flask, Request, Response, request
 from flask_cors import CORS
 
 from app.settings import Settings
-from app.web.responses import empty
+from app.web.response.responses import empty
 
 EXPOSED: Final = (
     "Accept-Ranges",

@@ -8,10 +8,10 @@ from typing import Any, Final
 
 from flask import Blueprint, Flask, Response
 
-from app.web.dispatch import dispatch
-from app.web.responses import empty
-from app.web.routing import PARTITION_PREFIX, Resource, Route, Scope
-from app.web.versions import BY_NAME, UNVERSIONED, VERSION_SEGMENT
+from app.web.response.responses import empty
+from app.web.routing.dispatch import dispatch
+from app.web.routing.route import PARTITION_PREFIX, Resource, Route, Scope
+from app.web.routing.versions import BY_NAME, UNVERSIONED, VERSION_SEGMENT
 
 _ROOTS: Final = {
     Scope.PARTITION: (VERSION_SEGMENT, VERSION_SEGMENT + PARTITION_PREFIX),
