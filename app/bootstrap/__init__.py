@@ -73,7 +73,7 @@ def build_services(settings: Settings, engine: Engine, *, listening: float = 0) 
     runner = OperationRunner(
         operations,
         queue,
-        tasks(engine, archive),
+        tasks(settings, engine, archive),
         wait=listening,
         rest_ratio=0 if is_remote(settings) else _REST_RATIO,
     )

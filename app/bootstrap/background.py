@@ -28,7 +28,7 @@ from app.storage.updates.study_versions import StudyVersions
 from app.storage.worklist import workitems
 
 
-def tasks(engine: Engine, archive: Archive) -> dict[str, Task]:
+def tasks(settings: Settings, engine: Engine, archive: Archive) -> dict[str, Task]:
     """Return what the worker does for an operation, by the type of operation."""
     table, numbers, feed, query_tags = archive.table, archive.numbers, archive.feed, archive.query_tags
     backfill = TagBackfill(table, query_tags, archive.documents)
@@ -42,6 +42,7 @@ def tasks(engine: Engine, archive: Archive) -> dict[str, Task]:
             openers=engine.openers,
             lost=archive.lost,
             parallel=parallel.parallel_map,
+            spool=settings.spool_dir,
         ),
         UPDATE: BulkUpdateTask(
             StudyVersions(table=table, numbers=numbers, feed=feed, extended=query_tags.extended),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, Final
 
 import orjson
@@ -16,6 +17,7 @@ from app.dicom.encoding.elements import LargeSequence, LargeValue, RawElement, S
 from app.dicom.encoding.vr import BULK, WORD_SIZE
 from app.dicom.json.dataset import JsonDataset, JsonElement
 from app.dicom.json.values import convert
+from app.errors import StorageUnavailable
 
 LARGE_VALUE: Final = 1 << 16
 """Bytes. The values of a longer element are not kept in memory."""
@@ -37,17 +39,25 @@ Small = Callable[[SequenceItem, Charset], JsonDataset]
 
 
 class LargeText:
-    """The JSON texts of the large elements of one dataset, one after another. `size` is in bytes."""
+    """The JSON texts of the large elements of one dataset, one after another. `size` is in bytes.
+
+    `folder` is for the temporary file, None for the folder of the system. Raises `StorageUnavailable` if the file
+    cannot be written.
+    """
 
     __slots__ = ("_file", "size")
 
-    def __init__(self) -> None:
-        self._file: Any = tempfile.SpooledTemporaryFile(max_size=_MEMORY)  # noqa: SIM115  # it ends with its owner
+    def __init__(self, folder: Path | None = None) -> None:
+        # The file ends with its owner.
+        self._file: Any = tempfile.SpooledTemporaryFile(max_size=_MEMORY, dir=str(folder) if folder else None)  # noqa: SIM115
         self.size = 0
 
     def write(self, text: bytes) -> None:
         """Append a piece of text."""
-        self._file.write(text)
+        try:
+            self._file.write(text)
+        except OSError as error:
+            raise StorageUnavailable from error
         self.size += len(text)
 
     def chunks(self, start: int, stop: int) -> Iterator[bytes]:

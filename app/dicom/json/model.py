@@ -9,6 +9,7 @@ its value, although JSON is UTF-8. The text of large elements is written to a te
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
@@ -71,13 +72,14 @@ class Description(NamedTuple):
         yield (separator + orjson.dumps(run)[1:-1] if run else b"") + b"}"
 
 
-def describe(part10: Part10) -> Description:
+def describe(part10: Part10, folder: Path | None = None) -> Description:
     """Return the JSON model of a dataset and check each value at every depth against its VR.
 
     Elements whose inside could not be read are problems too. Problems beyond `MAX_PROBLEMS` have no text. Raises
     `InvalidInstance` for more than `MAX_VALUES` values outside of large elements. `part10` must still have its file.
+    `folder` is for the temporary file of large elements (`LargeText`).
     """
-    conversion = _Conversion(part10.little)
+    conversion = _Conversion(part10.little, folder)
     dataset = conversion.dataset(part10.elements, DEFAULT, nested=False)
     for key in list(conversion.large):  # the last of repeated elements counts
         if not is_large(part10.by_tag[int(key, 16)]):
@@ -98,10 +100,11 @@ def first_text(dataset: JsonDataset, tag: int) -> str | None:
 class _Conversion:
     """Converts one dataset with its sequences and collects the problems."""
 
-    __slots__ = ("_little", "_values_left", "large", "large_text", "problems")
+    __slots__ = ("_folder", "_little", "_values_left", "large", "large_text", "problems")
 
-    def __init__(self, little: bool) -> None:
+    def __init__(self, little: bool, folder: Path | None) -> None:
         self._little = little
+        self._folder = folder
         self._values_left = MAX_VALUES
         self.problems: dict[int, ValueProblem] = {}
         self.large: dict[str, tuple[int, int]] = {}
@@ -151,7 +154,7 @@ class _Conversion:
     def _large(self, element: RawElement, key: str, text: Charset) -> JsonElement:
         """Write a large element of the top level. Return it with its first two values at most."""
         if self.large_text is None:
-            self.large_text = LargeText()
+            self.large_text = LargeText(self._folder)
         start = self.large_text.size
         writer = LargeWriter(self._little, self._small, self.report)
         shortened = writer.write(element, text, self.large_text, nested=False)

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from functools import partial
 from itertools import islice
+from pathlib import Path
 from typing import Any, BinaryIO, Final, NamedTuple, cast
 
 import orjson
@@ -82,7 +83,7 @@ class ExportOutcome(NamedTuple):
 
 
 class ExportTask:
-    """Runs exports. `openers` are by type of destination."""
+    """Runs exports. `openers` are by type of destination. `spool` is the folder for a large error log."""
 
     def __init__(
         self,
@@ -92,12 +93,14 @@ class ExportTask:
         openers: Mapping[str, Opener],
         lost: LostObjects,
         parallel: ParallelMap,
+        spool: Path | None,
     ) -> None:
         self._source = source
         self._manifest = manifest
         self._openers = openers
         self._lost = lost
         self._parallel = parallel
+        self._spool = spool
 
     def step(self, operation: Operation) -> Operation:
         """Export the next batch. The last step but one completes the error log, the last one removes the manifest."""
@@ -180,7 +183,7 @@ class ExportTask:
 
     def _write_log(self, destination: Destination, operation: str, parts: int) -> None:
         """Write the whole error log to the destination."""
-        with tempfile.SpooledTemporaryFile(_IN_MEMORY) as log:
+        with tempfile.SpooledTemporaryFile(_IN_MEMORY, dir=str(self._spool) if self._spool else None) as log:
             for part in self._manifest.log_parts(operation, parts):
                 log.write(part)
             log.seek(0)

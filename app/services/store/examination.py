@@ -8,6 +8,7 @@ from __future__ import annotations
 import mmap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import orjson
@@ -67,18 +68,25 @@ class ExaminedInstance:
 
 
 def examine(
-    data: bytes | mmap.mmap, study: str | None, policy: Policy, extended: ExtendedAttributes, *, full: bool
+    data: bytes | mmap.mmap,
+    study: str | None,
+    policy: Policy,
+    extended: ExtendedAttributes,
+    *,
+    full: bool,
+    folder: Path | None = None,
 ) -> ExaminedInstance | FailedInstance:
     """Return the instance in `data`, or why it is refused.
 
-    `study` is the UID in the URL of the request, `full` the setting for validating every element.
+    `study` is the UID in the URL of the request, `full` the setting for validating every element, `folder` the folder
+    for temporary files.
     """
     try:
         part10 = parse(data)
     except InvalidInstance as error:
         return _unreadable(error, error.elements)
     try:
-        description = describe(part10)
+        description = describe(part10, folder)
         dataset, problems = description.dataset, description.problems
         if not is_uid(part10.transfer_syntax.uid):
             return _refused(dataset, [_comment(TRANSFER_SYNTAX_UID, _NO_UID)])

@@ -128,7 +128,9 @@ class Store:
         for body in bodies:
             received = opened.enter_context(receive(body, self._max_instance, self._spool, FileDigest()))
             extended = self._extended() if extended is None else extended
-            examined = examine(received.buffer, report.study, report.policy, extended, full=self._full_validation)
+            examined = examine(
+                received.buffer, report.study, report.policy, extended, full=self._full_validation, folder=self._spool
+            )
             if isinstance(examined, FailedInstance):
                 log.info("instance refused", reason=examined.reason)
                 report.failed.append(examined)
