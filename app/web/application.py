@@ -20,7 +20,7 @@ from app.web.response.compression import compress
 from app.web.routes import health
 from app.web.routes.table import RESOURCES
 from app.web.routing import context, dispatch
-from app.web.routing.caching import protect_patient_data
+from app.web.routing.caching import set_cache_headers
 from app.web.routing.mount import mount
 from app.web.routing.paths import CanonicalPaths
 
@@ -66,7 +66,7 @@ def _ending(headers: Sequence[tuple[str, str]]) -> Callable[[Response], Response
 
     def end(response: Response) -> Response:
         response.headers.extend(headers)
-        protect_patient_data(response)
+        set_cache_headers(response)
         compress(response, request)
         access_log.end(response)
         drain_after(response, request)

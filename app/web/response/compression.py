@@ -20,6 +20,7 @@ MIN_BYTES: Final = 1024
 """A shorter body is sent as it is: compression would save no packet."""
 
 _TYPES: Final = frozenset({JSON, DICOM_JSON})
+"""The Content-Types of JSON answers. They have no parameters."""
 
 
 class Compressor(Protocol):
@@ -44,6 +45,11 @@ class Choice(NamedTuple):
     required: bool
 
 
+def is_negotiated(response: Response) -> bool:
+    """Return whether the content coding of an answer depends on the request."""
+    return response.headers.get("Content-Type") in _TYPES or response.status_code == 304
+
+
 def compress(response: Response, request: Request) -> None:
     """Compress a JSON answer if the request accepts it. A stream stays a stream.
 
@@ -51,12 +57,8 @@ def compress(response: Response, request: Request) -> None:
     §8.8.3.3). A 304 repeats the tag in the form that such a client has. If the client accepts none
     of the codings and refuses an answer without one too, the answer has no coding.
     """
-    if response.mimetype not in _TYPES and response.status_code != 304:
-        return
-    vary = response.headers.get("Vary")
-    response.headers["Vary"] = f"{vary}, Accept-Encoding" if vary else "Accept-Encoding"
     accepted = request.environ.get("HTTP_ACCEPT_ENCODING")
-    if not accepted or "Content-Encoding" in response.headers:
+    if not accepted or not is_negotiated(response) or "Content-Encoding" in response.headers:
         return
     choice = chosen(accepted)
     if choice.coding is None:
