@@ -117,6 +117,10 @@ class NotAcceptable(BulkheadError):
     public_message = None
 
 
+class ImageFailure(NotAcceptable):
+    """An image, or another object, cannot be decoded or shown. The message says why (conformance §4.10)."""
+
+
 class TooLarge(BulkheadError):
     """A body, a part of it or an instance exceeds its limit, in bytes (conformance §1.8)."""
 

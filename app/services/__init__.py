@@ -1,6 +1,6 @@
 """The use cases, one package or module each. `Services` gives them to the web and to the worker.
 
-May import `storage`, `dicom` and `errors`. Nothing here knows HTTP or an engine.
+May import `storage`, `imaging`, `dicom` and `errors`. Nothing here knows HTTP or an engine.
 """
 
 from __future__ import annotations

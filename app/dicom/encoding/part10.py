@@ -31,6 +31,8 @@ TRANSFER_SYNTAX_UID: Final = 0x00020010
 PIXEL_DATA: Final = 0x7FE00010
 FLOAT_PIXEL_DATA: Final = 0x7FE00008
 DOUBLE_FLOAT_PIXEL_DATA: Final = 0x7FE00009
+PIXEL_TAGS: Final = (PIXEL_DATA, FLOAT_PIXEL_DATA, DOUBLE_FLOAT_PIXEL_DATA)
+"""The elements that hold the pixels of an image. An image has one of them."""
 EXTENDED_OFFSET_TABLE: Final = 0x7FE00001
 EXTENDED_OFFSET_TABLE_LENGTHS: Final = 0x7FE00002
 
@@ -197,7 +199,7 @@ def _meta(data: Buffer) -> tuple[tuple[RawElement, ...], int, TransferSyntax]:
 
 
 def _pixel_data(by_tag: dict[int, RawElement]) -> PixelData | None:
-    for tag in (PIXEL_DATA, FLOAT_PIXEL_DATA, DOUBLE_FLOAT_PIXEL_DATA):
+    for tag in PIXEL_TAGS:
         element = by_tag.get(tag)
         if element is not None:
             break

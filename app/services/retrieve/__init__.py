@@ -1,4 +1,4 @@
-"""Retrieve: `service` finds instances and reads files and metadata, `frames` reads single frames.
+"""Retrieve: `service` finds instances and reads files and metadata, `frames` and `image_headers` read parts of files.
 
-May import other services, `storage`, `dicom` and `errors`.
+May import other services, `storage`, `imaging`, `dicom` and `errors`.
 """

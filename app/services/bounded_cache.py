@@ -1,0 +1,41 @@
+"""A cache of immutable values with a limit for their size."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Hashable
+from threading import Lock
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class BoundedCache(Generic[T]):
+    """Keeps the values that were used last, up to `limit` bytes in total. Threads may share it."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._size = 0
+        self._entries: OrderedDict[Hashable, tuple[T, int]] = OrderedDict()
+        self._lock = Lock()
+
+    def get(self, key: Hashable) -> T | None:
+        """Return the value of a key, None if it is not kept."""
+        with self._lock:
+            entry = self._entries.get(key)
+            if entry is None:
+                return None
+            self._entries.move_to_end(key)
+            return entry[0]
+
+    def put(self, key: Hashable, value: T, size: int) -> None:
+        """Keep a value of `size` bytes. A value that is larger than the limit is not kept."""
+        if size > self._limit:
+            return
+        with self._lock:
+            _, replaced = self._entries.pop(key, (None, 0))
+            self._entries[key] = (value, size)
+            self._size += size - replaced
+            while self._size > self._limit:
+                _, (_, removed) = self._entries.popitem(last=False)
+                self._size -= removed

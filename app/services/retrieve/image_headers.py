@@ -1,0 +1,80 @@
+"""The attributes of images, read without their pixels: one ranged read of the bytes before the pixel data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from app.dicom.encoding.attribute_reader import AttributeReader, before_pixels
+from app.dicom.encoding.elements import Buffer
+from app.dicom.encoding.frames import FrameTable
+from app.dicom.encoding.part10 import PIXEL_DATA, Part10, inflated, parse
+from app.errors import ImageFailure, InvalidInstance, NotAcceptable
+from app.imaging.pixels.description import PixelDescription
+from app.services.bounded_cache import BoundedCache
+from app.services.instance_files import InstanceFiles
+from app.services.retrieve.frames import MAX_TRANSCODED_BYTES, TOO_LARGE, FrameReader
+from app.storage.records.rows import InstanceRow
+
+_CACHED_BYTES: Final = 16 << 20
+"""The size of all headers that one process keeps, in bytes of their files."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageHeader:
+    """An image without its pixels: its attributes, the description of its pixels, and the places of its frames.
+
+    `data` is the bytes before the pixel data, and `part10` their layout. The header of a deflated file is inflated.
+    """
+
+    data: Buffer
+    part10: Part10
+    attributes: AttributeReader
+    description: PixelDescription
+    frames: FrameTable
+
+
+class ImageHeaders:
+    """Reads the headers of images and keeps those that were used last."""
+
+    def __init__(self, files: InstanceFiles, frames: FrameReader) -> None:
+        self._files = files
+        self._frames = frames
+        self._kept: BoundedCache[ImageHeader] = BoundedCache(_CACHED_BYTES)
+
+    def read(self, row: InstanceRow) -> ImageHeader:
+        """Return the header of an instance.
+
+        Raises `ImageFailure` if it has no frames or a description that no image has, `NotAcceptable` for a deflated
+        file that is too large, `LostData` if the file is lost.
+        """
+        header = self._kept.get(row.blob)
+        if header is None:
+            header = self._read(row)
+            self._kept.put(row.blob, header, len(header.data) + 4096)
+        return header
+
+    def _read(self, row: InstanceRow) -> ImageHeader:
+        table = self._frames.table(row)
+        if not table.frames:
+            raise ImageFailure("The instance has no frames that can be separated.")
+        try:
+            data, part10, tag = self._inflated(row) if table.deflated else self._before_pixels(row, table.start)
+        except InvalidInstance as error:
+            raise ImageFailure(str(error)) from error
+        attributes = AttributeReader.of(data, part10)
+        description = PixelDescription.of(attributes, row.transfer_syntax, tag)
+        return ImageHeader(data=data, part10=part10, attributes=attributes, description=description, frames=table)
+
+    def _before_pixels(self, row: InstanceRow, start: int) -> tuple[Buffer, Part10, int]:
+        with self._files.open(row, 0, start) as stream:
+            data = stream.read()
+        return data, *before_pixels(data)
+
+    def _inflated(self, row: InstanceRow) -> tuple[Buffer, Part10, int]:
+        if row.size > MAX_TRANSCODED_BYTES:
+            raise NotAcceptable(TOO_LARGE)
+        with self._files.open(row) as stream:
+            data = stream.read()
+        part10 = parse(data)
+        return inflated(data, part10.dataset_offset), part10, part10.pixel_data.tag if part10.pixel_data else PIXEL_DATA
