@@ -1,8 +1,7 @@
-"""Retrieve: files, frames and metadata; the service refuses to render (conformance §4.1, §4.10, PS3.18 §10.4)."""
+"""Retrieve: files, frames and metadata (conformance §4.1, PS3.18 §10.4)."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, Final
@@ -23,23 +22,16 @@ from app.web.negotiation.offers import (
     FILE,
     FILES,
     FRAMES,
-    JPEG,
     OCTETS,
-    PNG,
-    RENDERED,
     Offer,
     first_producible,
     offers_for,
 )
+from app.web.request.frame_list import frame_numbers
 from app.web.response import responses
 from app.web.response.responses import DICOM_JSON, BodyPart, related_type, typed
 from app.web.routing.context import PartitionContext
 from app.web.routing.route import Action, Resource
-
-FRAMES_RULE: Final = (
-    "The specified frames value is not valid. At least one frame must be present, "
-    "and all requested frames must have value greater than 0."
-)
 
 _STUDY: Final = "/studies/<study>"
 _SERIES: Final = "/studies/<study>/series/<series>"
@@ -56,12 +48,6 @@ _FRAMES: Final[dict[str, Any]] = {
         200: (OCTETS, *FRAME_MEDIA_TYPES, *map(related_type, (OCTETS, *FRAME_MEDIA_TYPES))),
         206: (OCTETS, *FRAME_MEDIA_TYPES),
     },
-    **_RETRIEVE,
-}
-_RENDERED: Final[dict[str, Any]] = {
-    "audit": "retrieve-rendered",
-    "representations": RENDERED,
-    "answers": {200: (JPEG, PNG)},
     **_RETRIEVE,
 }
 
@@ -116,7 +102,7 @@ def frames(
     context: PartitionContext, offers: Sequence[Offer], study: str, series: str, instance: str, frames: str
 ) -> Response:
     """The pixels of the frames, in the order of the request."""
-    numbers = _numbers(frames)
+    numbers = frame_numbers(frames)
     if len(numbers) > 1:
         offers = tuple(offer for offer in offers if offer.multipart)
         if not offers:
@@ -131,19 +117,6 @@ def frames(
         return _frames(retrieve.frames(row, numbers, syntax), offer)
 
     return first_producible(offers_for(offers, row.transfer_syntax), produce)
-
-
-@resource.route("GET", f"{_INSTANCE}/rendered", arguments={"frames": "1"}, **_RENDERED)
-@resource.route("GET", f"{_INSTANCE}/frames/<frames>/rendered", **_RENDERED)
-def rendered(
-    context: PartitionContext, offers: Sequence[Offer], study: str, series: str, instance: str, frames: str
-) -> Response:
-    """Refused, after the checks that a rendering needs."""
-    if len(_numbers(frames)) > 1:
-        raise InvalidRequest(FRAMES_RULE)
-    _check_quality(request.args.get("quality", "100"))
-    context.services.retrieve.instances(context.partition, study, series, instance)
-    raise NotAcceptable("An error was encountered when attempting to convert the dicom file into an image")
 
 
 def _files(retrieve: Retrieve, found: Sequence[InstanceRow], offer: Offer) -> Response:
@@ -224,15 +197,3 @@ def _original() -> bool:
 def _has_current(known: ETags, etag: str) -> bool:
     """Return whether If-None-Match names the tag: quoted or not, weak or not, in any letter case, or `*`."""
     return known.star_tag or etag.lower() in {each.lower() for each in known.as_set(include_weak=True)}
-
-
-def _numbers(frames: str) -> list[int]:
-    texts = frames.split(",")
-    if not all(re.fullmatch(r"0*[1-9][0-9]{0,17}", text.strip(), re.ASCII) for text in texts):
-        raise InvalidRequest(FRAMES_RULE)
-    return [int(text) for text in texts]
-
-
-def _check_quality(text: str) -> None:
-    if not (text.isascii() and text.isdecimal() and len(text) <= 3 and 1 <= int(text) <= 100):
-        raise InvalidRequest("Image quality must be between 1 and 100 inclusive")
