@@ -9,6 +9,7 @@ from typing import Final, Literal
 
 from app.dicom.encoding.charsets import DEFAULT, SPECIFIC_CHARACTER_SET, Charset, charset
 from app.dicom.encoding.elements import Buffer, Fragments, LargeValue, RawElement
+from app.dicom.encoding.limits import MAX_VALUE
 from app.dicom.encoding.part10 import PIXEL_TAGS, Part10, parse
 from app.dicom.encoding.transcode import swapped
 from app.dicom.encoding.vr import WORD_SIZE
@@ -58,27 +59,39 @@ class AttributeReader:
         element = self._by_tag.get(tag)
         return element.vr if element else ""
 
-    def data(self, tag: int) -> bytes:
-        """Return the bytes of a value in little endian. Empty for a sequence and for encapsulated data."""
+    def length(self, tag: int) -> int:
+        """Return the number of bytes of a value. 0 if it is absent, a sequence or encapsulated data."""
         element = self._by_tag.get(tag)
         if element is None or element.items is not None or isinstance(element.value, Fragments):
+            return 0
+        return element.length
+
+    def data(self, tag: int) -> bytes:
+        """Return the bytes of a value in little endian. Empty for a sequence and for encapsulated data."""
+        return self.part(tag, 0, self.length(tag))
+
+    def part(self, tag: int, start: int, stop: int) -> bytes:
+        """Return the bytes of a value from `start` to before `stop`, in little endian. Both lie between words."""
+        stop = min(stop, self.length(tag))
+        if start >= stop:
             return b""
+        element = self._by_tag[tag]
         if isinstance(element.value, LargeValue):
-            raw = element.value.read(0, element.length)
+            raw = element.value.read(start, stop)
         elif element.value is None:
-            raw = bytes(self._data[element.offset : element.offset + element.length])
+            raw = bytes(self._data[element.offset + start : element.offset + stop])
         else:
-            raw = bytes(element.value)  # type: ignore[arg-type]  # the other kinds of values are handled above
+            raw = bytes(element.value)[start:stop]  # type: ignore[arg-type]  # `length` is 0 for other kinds of values
         return raw if self._little else swapped(raw, WORD_SIZE.get(element.vr, 1))
 
     def texts(self, tag: int) -> list[str]:
-        """Return the values of an attribute as text, without padding."""
+        """Return the values of an attribute as text, without padding. A very long value ends at `MAX_VALUE` bytes."""
         element = self._by_tag.get(tag)
         if element is None:
             return []
         if element.vr in _CODES and element.vr != "UN":
             return [str(number) for number in self.numbers(tag)]
-        whole = self._charset.decode(self.data(tag), element.vr).strip("\0")
+        whole = self._charset.decode(self.part(tag, 0, MAX_VALUE), element.vr).strip("\0")
         values = [whole] if element.vr in ("LT", "ST", "UT", "UR") else whole.split("\\")
         return [value.strip(" \0") for value in values] if whole.strip(" \0") else []
 
@@ -87,11 +100,14 @@ class AttributeReader:
         return next(iter(self.texts(tag)), "")
 
     def numbers(self, tag: int) -> list[float]:
-        """Return the values of an attribute that are numbers: of DS and IS, and of the words of binary VRs."""
+        """Return the values of an attribute that are numbers: of DS and IS, and of the words of binary VRs.
+
+        A very long value ends at `MAX_VALUE` bytes. `part` has all its bytes.
+        """
         element = self._by_tag.get(tag)
         if element is None:
             return []
-        raw = self.data(tag)
+        raw = self.part(tag, 0, MAX_VALUE)
         code = _CODES.get(element.vr)
         if code is None:
             texts = raw.decode("latin-1").split("\\")

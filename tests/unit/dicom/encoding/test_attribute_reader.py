@@ -12,6 +12,7 @@ from pydicom.sequence import Sequence
 
 from app.dicom.encoding.attribute_reader import AttributeReader, before_pixels
 from app.dicom.encoding.frames import frame_table
+from app.dicom.encoding.limits import MAX_VALUE
 from app.dicom.encoding.part10 import parse
 from app.errors import InvalidInstance
 from tests.support.raw_elements import element, part10
@@ -97,3 +98,30 @@ def test_the_tag_of_the_pixels_within_a_value_is_not_the_pixel_data() -> None:
 def test_a_file_without_pixels_is_refused() -> None:
     with pytest.raises(InvalidInstance, match="its pixel data was not found"):
         before_pixels(part10(element(0x00280010, "US", b"\2\0")))
+
+
+def test_a_part_of_a_value_and_its_length() -> None:
+    read = reader(EncapsulatedDocument=b"0123456789", Rows=3)
+    assert read.length(0x00420011) == 10
+    assert read.part(0x00420011, 2, 5) == b"234"
+    assert read.part(0x00420011, 8, 50) == b"89"
+    assert read.part(0x00420011, 10, 5) == b""
+    assert (read.length(0x00281051), read.part(0x00281051, 0, 4)) == (0, b"")
+    assert reader(AnatomicRegionSequence=[Dataset()]).length(0x00082218) == 0
+
+
+def test_a_part_of_a_big_endian_value_has_its_words_reversed() -> None:
+    path = _FOLDER / "MR_small_bigendian.dcm"
+    data = path.read_bytes()
+    read = AttributeReader.of(data, parse(data))
+    pixels = dcmread(path).PixelData
+    assert read.part(0x7FE00010, 2, 6) == pixels[3:1:-1] + pixels[5:3:-1]
+
+
+def test_a_very_long_value_is_cut_where_numbers_and_text_are_made_of_it() -> None:
+    many = b"1\\" * MAX_VALUE
+    data = part10(element(0x00420010, "UC", b"a" * (MAX_VALUE + 2)) + element(0x00560003, "UC", many))
+    read = AttributeReader.of(data, parse(data))
+    assert read.text(0x00420010) == "a" * MAX_VALUE
+    assert len(read.numbers(0x00560003)) == MAX_VALUE // 2
+    assert read.length(0x00420010) == MAX_VALUE + 2
