@@ -31,6 +31,7 @@ from app.services.tags.service import ExtendedQueryTags
 from app.services.update.service import BulkUpdate
 from app.services.worklist import Worklist
 from app.settings import Settings, variable
+from app.storage.index.counts import InstanceCounts
 from app.storage.search.planner import SearchPlanner
 from app.storage.table import keys, layout
 from app.storage.worklist.search import WorklistSearch
@@ -69,7 +70,7 @@ def build_services(settings: Settings, engine: Engine, *, listening: float = 0) 
     table, blobs, queue, operations = archive.table, archive.blobs, engine.queue, archive.operations
     instances, documents, files = archive.instances, archive.documents, archive.files
     parallel_reads: ParallelMap = parallel.parallel_map if is_remote(settings) else map
-    newest = NewestInstances(instances, documents, parallel_reads)
+    newest, counts = NewestInstances(instances, documents, parallel_reads), InstanceCounts(table)
     runner = OperationRunner(
         operations,
         queue,
@@ -97,8 +98,14 @@ def build_services(settings: Settings, engine: Engine, *, listening: float = 0) 
             prefetch=read_ahead(settings),
         ),
         search=Search(
-            planner=SearchPlanner(table, instances, newest.metadata, parallel_reads),
-            instances=instances,
+            planner=SearchPlanner(
+                table=table,
+                instances=instances,
+                counts=counts,
+                newest_metadata=newest.metadata,
+                map_studies=parallel_reads,
+            ),
+            counts=counts,
             newest=newest,
             query_tags=archive.query_tags,
             parallel=parallel_reads,

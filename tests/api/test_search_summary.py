@@ -114,8 +114,35 @@ def test_the_number_of_frames_is_a_default_of_instances_and_the_image_type_is_no
         assert "00080008" not in row
 
 
-def test_the_study_list_of_ohif_reads_two_ranges_of_each_study(clinic: PartitionClient, faults: Faults) -> None:
-    """One query and one batched read find the studies. Of each study its series are read and its instances counted."""
+def test_the_study_list_of_ohif_reads_one_range_of_each_study(clinic: PartitionClient, faults: Faults) -> None:
+    """One query and one batched read find the studies. One query for each study reads its series and their counts."""
     faults.calls.clear()
     rows(clinic, OHIF_LIST)
-    assert faults.calls == {"table.get_many": 1, "table.query": 1 + 2, "table.count": 2}
+    assert faults.calls == {"table.get_many": 1, "table.query": 1 + 2}
+
+
+def test_a_search_by_modality_reads_the_series_of_each_study_once(clinic: PartitionClient, faults: Faults) -> None:
+    faults.calls.clear()
+    (found,) = rows(clinic, "/studies?ModalitiesInStudy=SR&includefield=00201208")
+    assert values(found, "00080061", "00201206", "00201208") == [["CT", "SR"], [2], [3]]
+    assert faults.calls == {"table.get_many": 1, "table.query": 1 + 1}
+
+
+def test_the_counts_of_the_series_of_a_study_are_one_query(clinic: PartitionClient, faults: Faults) -> None:
+    faults.calls.clear()
+    rows(clinic, f"/studies/{STUDY}/series?includefield=00201209")
+    assert faults.calls == {"table.get": 1, "table.query": 1 + 1}
+
+
+def test_counts_read_no_instance_rows(clinic: PartitionClient, faults: Faults) -> None:
+    """The reads do not grow with the number of instances of a series."""
+    read = []
+    for _ in range(2):
+        for _ in range(20):
+            clinic.stored(make_instance(study=STUDY, series=IMAGES, pixel=False))
+        faults.forget_reads()
+        rows(clinic, OHIF_LIST)
+        rows(clinic, f"/studies/{STUDY}/series?includefield=00201209")
+        read.append(faults.items_read)
+    assert read[0] == read[1]
+    assert values(rows(clinic, OHIF_LIST)[0], "00201206", "00201208") == [[2], [43]]

@@ -14,6 +14,7 @@ from app.storage.table.ports import (
     ALL,
     MAX_CHANGES,
     Absent,
+    Add,
     Delete,
     Expectation,
     Holds,
@@ -408,6 +409,27 @@ class TestRaces:
 
 
 class TestAdd:
+    def test_an_addition_within_a_write(self, table: Table) -> None:
+        key = Key("p", "s")
+        table.write(Add(key, "n", 12), Put(item("other", data=b"d")))
+        table.write(Add(key, "n", -20))
+        table.write(Add(Key("p", "other"), "m", 1), Delete(Key("p", "absent")))
+        assert list(table.query("p")) == [item("other", data=b"d", m=1), item("s", n=-8)]
+
+    def test_an_addition_of_a_write_that_conflicts_is_not_made(self, table: Table) -> None:
+        with pytest.raises(Conflict):
+            table.write(Add(Key("p", "s"), "n", 1), Put(item("absent"), Present()))
+        assert list(table.query("p")) == []
+
+    def test_an_addition_to_a_key_that_is_written_too(self, table: Table) -> None:
+        with pytest.raises(ValueError, match="name the key"):
+            table.write(Add(Key("p", "s"), "n", 1), Put(item("s")))
+
+    def test_additions_of_16_writers_all_count(self, table: Table) -> None:
+        at_once(16, lambda n: table.write(Put(item(f"{n:02d}")), Add(Key("p", "s"), "n", n)))
+        assert table.get(Key("p", "s")) == item("s", n=sum(range(16)))
+        assert table.count("p") == 17
+
     def test_a_missing_counter_starts_at_zero(self, table: Table) -> None:
         key = Key("p", "s")
         assert [table.add(key, "n", 1), table.add(key, "n", 20), table.add(key, "m", 5)] == [1, 21, 5]

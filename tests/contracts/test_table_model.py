@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from app.errors import Conflict
 from app.storage.table.ports import (
     Absent,
+    Add,
     Change,
     Delete,
     Expectation,
@@ -38,6 +39,7 @@ changes: st.SearchStrategy[Change] = st.one_of(
     st.builds(Put, items, st.none() | expectations),
     st.builds(Delete, items.map(lambda item: item.key), st.none() | expectations),
     st.builds(Require, items.map(lambda item: item.key), expectations),
+    st.builds(Add, items.map(lambda item: item.key), st.just("count"), st.integers(-3, 3).filter(bool)),
 )
 steps = st.one_of(
     st.lists(changes, min_size=1, max_size=4, unique_by=lambda change: change.key),
@@ -74,6 +76,8 @@ class Model:
                 self.items[change.key.sk] = change.item
             elif isinstance(change, Delete):
                 self.items.pop(change.key.sk, None)
+            elif isinstance(change, Add):
+                self.add(change.key.sk, change.by)
 
     def add(self, sk: str, by: int) -> int:
         found = self.items.get(sk, Item(Key(self.pk, sk), {}))
@@ -97,6 +101,8 @@ def in_pk(pk: str, change: Change) -> Change:
             return Put(item._replace(key=key), expect)
         case Delete(_, expect):
             return Delete(key, expect)
+        case Add(_, counter, by):
+            return Add(key, counter, by)
     return Require(key, change.expect)
 
 

@@ -1,10 +1,11 @@
 """The `Table` port on one DynamoDB table. An item of the port is an item of DynamoDB (`attributes.py`).
 
-A single change without an expectation is a plain PutItem or DeleteItem. The SDK may send it twice without harm.
+A single put or deletion without an expectation is a plain PutItem or DeleteItem. The SDK may send it twice.
 
 Every other write is a transaction with a request token, also a single conditional change. If the answer is lost, the
 SDK sends the request again. A conditional PutItem would then fail because of its own first attempt, and a read could
-not tell our item from an equal item of another writer. With the token, DynamoDB repeats its first answer.
+not tell our item from an equal item of another writer. An addition would count twice. With the token, DynamoDB repeats
+its first answer.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 from app.engines.aws import attributes
 from app.engines.aws.failures import Contended, retried, translated, unthrottled
 from app.engines.changes import check_keys, check_range, check_sizes, is_storable
-from app.storage.table.ports import ALL, Absent, Change, Delete, Expectation, Holds, Item, Key, Present, Put, Range
+from app.storage.table.ports import ALL, Absent, Add, Change, Delete, Expectation, Holds, Item, Key, Present, Put, Range
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -121,7 +122,7 @@ class DynamoTable:
         check_keys(changes)
         actions = [self._action(change) for change in changes]
         check_sizes([(change.key, attributes.size(change.item)) for change in changes if isinstance(change, Put)])
-        if len(changes) == 1 and changes[0].expect is None:
+        if len(changes) == 1 and isinstance(changes[0], Put | Delete) and changes[0].expect is None:
             self._write_plainly(*actions[0].items())
         elif changes:
             request = {"TransactItems": actions, "ClientRequestToken": str(uuid.uuid4())}
@@ -138,6 +139,8 @@ class DynamoTable:
                 return {"Put": {"TableName": self._name, "Item": attributes.of_item(item), **condition}}
             case Delete(key):
                 return {"Delete": {"TableName": self._name, "Key": attributes.of_key(key), **condition}}
+            case Add(key, counter, by):
+                return {"Update": {"TableName": self._name, "Key": attributes.of_key(key), **_addition(counter, by)}}
         return {"ConditionCheck": {"TableName": self._name, "Key": attributes.of_key(change.key), **condition}}
 
     def add(self, key: Key, counter: str, by: int) -> int:
@@ -145,12 +148,18 @@ class DynamoTable:
         request = {
             "TableName": self._name,
             "Key": attributes.of_key(key),
-            "UpdateExpression": "ADD #counter :by",
-            "ExpressionAttributeNames": {"#counter": counter},
-            "ExpressionAttributeValues": {":by": attributes.encoded(by)},
+            **_addition(counter, by),
             "ReturnValues": "UPDATED_NEW",
         }
         return int(retried(self._client.update_item, request)["Attributes"][counter]["N"])
+
+
+def _addition(counter: str, by: int) -> dict[str, Any]:
+    return {
+        "UpdateExpression": "ADD #counter :by",
+        "ExpressionAttributeNames": {"#counter": counter},
+        "ExpressionAttributeValues": {":by": attributes.encoded(by)},
+    }
 
 
 def _condition_on_key(pk: str, between: Range) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from app.engines.embedded.commits import GroupCommit
 from app.engines.embedded.connections import ReadConnections, connect
 from app.engines.embedded.directories import make_durably
 from app.errors import Conflict, StorageUnavailable
-from app.storage.table.ports import ALL, Absent, Change, Delete, Expectation, Holds, Item, Key, Present, Put, Range
+from app.storage.table.ports import ALL, Absent, Add, Change, Delete, Expectation, Holds, Item, Key, Present, Put, Range
 
 _CREATE: Final = """
 CREATE TABLE IF NOT EXISTS item (
@@ -121,10 +121,11 @@ class SqliteTable:
         puts = [_row(change.item) for change in changes if isinstance(change, Put)]
         check_sizes([(Key(pk, sk), len(fields) + len(data)) for pk, sk, fields, data in puts])
         deletes = [change.key for change in changes if isinstance(change, Delete)]
+        adds = [change for change in changes if isinstance(change, Add)]
         expected = [(change.key, change.expect) for change in changes if change.expect is not None]
         if changes:
             with _translated():
-                self._commits.run(partial(_apply, expected, puts, deletes), durable=True)
+                self._commits.run(partial(_apply, expected, puts, deletes, adds), durable=True)
 
     def add(self, key: Key, counter: str, by: int) -> int:
         """Add to the field and return its new value. No other caller in any process gets the same value."""
@@ -180,7 +181,11 @@ def _row(item: Item) -> _Row:
 
 
 def _apply(
-    expected: list[tuple[Key, Expectation]], puts: list[_Row], deletes: list[Key], connection: sqlite3.Connection
+    expected: list[tuple[Key, Expectation]],
+    puts: list[_Row],
+    deletes: list[Key],
+    adds: list[Add],
+    connection: sqlite3.Connection,
 ) -> int:
     for key, expectation in expected:
         row = connection.execute(_GET, key).fetchone()
@@ -188,7 +193,9 @@ def _apply(
             raise Conflict(key)
     connection.executemany(_PUT, puts)
     connection.executemany(_DELETE, deletes)
-    return len(puts) + len(deletes)
+    for change in adds:
+        _add(change.key, change.counter, change.by, connection)
+    return len(puts) + len(deletes) + len(adds)
 
 
 def _is_met(expectation: Expectation, fields: bytes | None) -> bool:

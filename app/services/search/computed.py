@@ -18,7 +18,8 @@ from app.dicom.validation.attributes import (
     Level,
 )
 from app.services.parallel import ParallelMap
-from app.storage.index.instances import Instances
+from app.storage.index.counts import InstanceCounts
+from app.storage.records.rows import SeriesRow
 from app.storage.search.matches import Match, modalities
 
 _NONE: Final = frozenset[str]()
@@ -49,8 +50,8 @@ def summary(level: Level, asked: frozenset[str], *, include_all: bool) -> frozen
 class ComputedAttributes:
     """Computes attributes of matches. `parallel` makes the reads of the matches."""
 
-    def __init__(self, instances: Instances, parallel: ParallelMap) -> None:
-        self._instances = instances
+    def __init__(self, counts: InstanceCounts, parallel: ParallelMap) -> None:
+        self._counts = counts
         self._parallel = parallel
 
     def of(self, level: Level, matches: Sequence[Match], wanted: frozenset[str]) -> Iterable[JsonDataset]:
@@ -61,13 +62,13 @@ class ComputedAttributes:
         if level is Level.STUDY:
             return self._parallel(partial(self._of_study, wanted), matches)
         if level is Level.SERIES:
-            return self._parallel(self._of_series, matches)
+            return self._of_series(matches)
         return map(_of_instance, matches)
 
     def _of_study(self, wanted: frozenset[str], match: Match) -> JsonDataset:
-        contents = self._instances.contents(match.study)
+        contents = match.contents or self._counts.contents(match.study)
         computed = {
-            STUDY_INSTANCE_COUNT: _number(contents.instances),
+            STUDY_INSTANCE_COUNT: _number(self._counts.of_study(contents)),
             STUDY_SERIES_COUNT: _number(len(contents.series)),
         }
         known = modalities(contents.series)
@@ -75,10 +76,14 @@ class ComputedAttributes:
             computed[MODALITIES_IN_STUDY] = computed[MODALITY] = {"vr": "CS", "Value": list(known)}
         return {tag: element for tag, element in computed.items() if tag in wanted}
 
-    def _of_series(self, match: Match) -> JsonDataset:
-        row = match.series
-        number = self._instances.count(row.partition, row.study, row.series) if row else 0
-        return {SERIES_INSTANCE_COUNT: _number(number)}
+    def _of_series(self, matches: Sequence[Match]) -> list[JsonDataset]:
+        """Return the number of instances of each series. This is one read for each study."""
+        by_study: dict[str, list[SeriesRow]] = {}
+        for row in (match.series for match in matches if match.series):
+            by_study.setdefault(row.study, []).append(row)
+        counted = zip(by_study.values(), self._parallel(self._counts.of_series, by_study.values()), strict=True)
+        numbers = {row.created: number for rows, found in counted for row, number in zip(rows, found, strict=True)}
+        return [{SERIES_INSTANCE_COUNT: _number(numbers[match.sequence])} for match in matches]
 
 
 def _of_instance(match: Match) -> JsonDataset:

@@ -27,7 +27,7 @@ from app.services.parallel import ParallelMap
 from app.services.policy import Policy
 from app.services.search.computed import COMPUTED, ComputedAttributes, summary
 from app.services.search.newest import NewestInstances
-from app.storage.index.instances import Instances
+from app.storage.index.counts import InstanceCounts
 from app.storage.search.matches import Match, attributes_of
 from app.storage.search.planner import SearchPlanner
 from app.storage.table.partitions import Partition
@@ -63,14 +63,14 @@ class SearchReport:
 class Search:
     """Answers searches of one partition, by the attributes of the standard and by extended query tags.
 
-    `parallel` makes the counts that each match of a page needs.
+    `parallel` makes the reads that each match of a page needs.
     """
 
     def __init__(
         self,
         *,
         planner: SearchPlanner,
-        instances: Instances,
+        counts: InstanceCounts,
         newest: NewestInstances,
         query_tags: QueryTagStore,
         parallel: ParallelMap = map,
@@ -78,7 +78,7 @@ class Search:
         self._planner = planner
         self._query_tags = query_tags
         self._newest = newest
-        self._computed = ComputedAttributes(instances, parallel)
+        self._computed = ComputedAttributes(counts, parallel)
 
     def __call__(
         self,

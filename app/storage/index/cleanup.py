@@ -8,6 +8,9 @@ removed, and the next caller continues with them.
 
 A store that is killed just after its write into a closing series leaves a hidden instance. The cleanup removes it too.
 A row can be closed as empty although a store has added a member in the meantime. The cleanup opens such a row again.
+
+The end of a cleanup removes the count shards of series that do not exist any more. A kill -9 before that leaves the
+deletion record, so the cleanup runs again.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ from typing import Final, NamedTuple
 
 from msgspec.structs import replace
 
-from app.storage.index import closing
+from app.storage.index import closing, counts
 from app.storage.index.removal_writer import RemovalWriter
 from app.storage.index.sweep import Deletion
 from app.storage.records.rows import DELETING, EMPTYING, InstanceRow, SeriesRow, StudyRow
@@ -61,6 +64,7 @@ class Cleanup:
         for _ in range(limit.pages):
             after = retry(partial(self._process_page, deletion))
             if after is None:
+                retry(partial(counts.remove_lost_shards, self._table, deletion.partition.key, deletion.study))
                 return None
             deletion = replace(deletion, after=after)
             if time.monotonic() >= deadline:

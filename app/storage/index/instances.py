@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Final
 
 from app.storage.records.rows import InstanceRow, SeriesRow, StudyRow, belongs_to, is_visible_series
 from app.storage.records.snapshot import Snapshot, Uids
@@ -28,13 +28,6 @@ class StudyView:
     study: StudyRow | None = None
     series: dict[str, SeriesRow] = field(default_factory=dict)
     instances: list[InstanceRow] = field(default_factory=list)
-
-
-class StudyContents(NamedTuple):
-    """What a study holds: its visible series, and the number of its instances."""
-
-    series: list[SeriesRow]
-    instances: int
 
 
 class Instances:
@@ -64,7 +57,7 @@ class Instances:
 
     def _items(self, partition: int, study: str, series: str | None) -> Iterable[Item]:
         pk = keys.study_items(partition, study)
-        if series is None:  # the study row comes last: "study" sorts after "instance/" and "series/"
+        if series is None:  # the study row comes last: "study" sorts after "instance/", "series/" and "shard/"
             return self._until_hidden(partition, study, series, self._table.query(pk))
         items = self._table.query(pk, keys.instances_of(series))
         instances = list(self._until_hidden(partition, study, series, items))
@@ -102,28 +95,6 @@ class Instances:
         rows = (SeriesRow.of(item, study.partition, study.study) for item in items)
         return [row.after_update(study.update_id) for row in rows if is_visible_series(study, row)]
 
-    def count(self, partition: int, study: str, series: str) -> int:
-        """Return the number of instances of a series that is visible, without reading their rows. This is one call.
-
-        A store that is killed just after its write, while its series is being deleted, leaves an instance that is
-        counted until the cleanup removes it, some minutes after the deletion.
-        """
-        return self._table.count(keys.study_items(partition, study), keys.instances_of(series))
-
-    def contents(self, study: StudyRow) -> StudyContents:
-        """Return the visible series of a visible study, given its row, and the number of its instances (see `count`).
-
-        These are two calls. While a series of the study is closing, one more for each visible series.
-        """
-        pk = keys.study_items(study.partition, study.study)
-        total = self._table.count(pk, keys.INSTANCES)
-        items = list(self._table.query(pk, keys.SERIES))
-        rows = (SeriesRow.of(item, study.partition, study.study) for item in items)
-        series = [row.after_update(study.update_id) for row in rows if is_visible_series(study, row)]
-        if any("closing" in item.fields for item in items):
-            total = sum(self.count(study.partition, study.study, each.series) for each in series)
-        return StudyContents(series, total)
-
     def find_many(self, partition: int, wanted: Iterable[Uids]) -> dict[Uids, InstanceRow]:
         """Return those of many instances that exist, by study, series and instance UID. This is one batched read."""
         snapshot = Snapshot.read(self._table, partition, wanted)
@@ -152,7 +123,7 @@ def _view_of(partition: int, uid: str, items: Iterable[Item]) -> StudyView:
         elif sk.startswith("series/"):
             row = SeriesRow.of(item, partition, uid)
             series[row.series] = row
-        else:
+        elif sk == "study":
             study = StudyRow.of(item, partition, uid)
     if study is None or study.closing:
         return StudyView()

@@ -16,7 +16,7 @@ from app.dicom.query import query_tag_values
 from app.dicom.query.canonical import canonical_values
 from app.dicom.validation.attributes import CORE, MODALITY, Level
 from app.storage.feed.entries import ITEMS_PER_ENTRY
-from app.storage.index import sweep
+from app.storage.index import counts, sweep
 from app.storage.index.removal_writer import removal_changes
 from app.storage.records import documents
 from app.storage.records.postings import postings
@@ -25,7 +25,7 @@ from app.storage.records.snapshot import Snapshot, Uids
 from app.storage.table import keys
 from app.storage.table.batch import Cost, fits
 from app.storage.table.partitions import Partition
-from app.storage.table.ports import Absent, Change, Delete, Holds, Key, Put
+from app.storage.table.ports import Absent, Add, Change, Delete, Holds, Key, Put
 from app.storage.tags.query_tags import QueryTags
 
 
@@ -90,8 +90,14 @@ class WritePlan:
         old_series, series = self._series(new_instance, number, study)
         if study is old_study and series.created == number:  # a new series; see storage/index/closing.py
             study = replace(study, revision=study.revision + 1)
-        row = _instance_row(new_instance, number, study, series)
         parts: dict[Key, dict[Key, Change]] = {}
+        is_written = series is not old_series or series.key in self._parts
+        if is_written and series.counted is not None:
+            series = counts.with_one_more(series)
+        else:
+            shard = self._shard(series, number)
+            parts[shard.key] = {shard.key: shard}
+        row = _instance_row(new_instance, number, study, series)
         if study is not old_study:
             parts[study.key] = self._row_changes(old_study, study)
         if series is not old_series:
@@ -174,12 +180,19 @@ class WritePlan:
                 created=number,
                 revision=first_revision(number),
                 attributes=merged({}, attributes),
+                counted=0,
             )
         now = old.after_update(study.update_id)
         union = merged(now.attributes, attributes)
         if union == now.attributes and not old.ending:
             return old, old
         return old, replace(now, attributes=union, ending=False, revision=old.revision + 1)
+
+    def _shard(self, series: SeriesRow, number: int) -> Add:
+        """Return the change that counts the instances of this plan, and one more, in one shard of their series."""
+        key = counts.shard(series, self.created[0][0] if self.created else number)
+        planned = self._parts.get(key, {}).get(key)
+        return Add(key, counts.FIELD, planned.by + 1 if isinstance(planned, Add) else 1)
 
     def _row_changes(self, old: StudyRow | SeriesRow | None, new: StudyRow | SeriesRow) -> dict[Key, Change]:
         """Return the put of a row and the difference of its postings to those of the row as it was read."""

@@ -27,7 +27,7 @@ from contextlib import suppress
 from functools import partial
 
 from app.errors import Conflict, NotFound, StorageUnavailable
-from app.storage.index import cleanup, closing, sweep
+from app.storage.index import cleanup, closing, counts, sweep
 from app.storage.index.removal_writer import RemovalWriter
 from app.storage.index.sweep import Deletion
 from app.storage.records.rows import DELETING, EMPTYING, InstanceRow, SeriesRow, StudyRow, is_visible_series
@@ -140,13 +140,14 @@ class InstanceRemoval:
             self._writer.remove(partition, [row])
             return None
         if self._has_others(partition.key, series, row.key, keys.instances_of(series.series)):
-            self._writer.remove(partition, [row], [closing.new_revision(series)])
+            self._writer.remove(partition, [row], [closing.new_revision(counts.with_one_less(series))])
             return None
         if not series.ending:
             self._table.write(closing.mark_ending(series))
             raise Conflict(series.key)  # look for other instances again, now that every store sees the mark
         deletion = sweep.deletion_of(partition, study.study, series.series)
-        self._writer.remove(partition, [row], self._closing_changes(deletion, study, series, EMPTYING))
+        closing_changes = self._closing_changes(deletion, study, counts.with_one_less(series), EMPTYING)
+        self._writer.remove(partition, [row], closing_changes)
         return deletion
 
     def _closing_changes(self, deletion: Deletion, study: StudyRow, series: SeriesRow, reason: str) -> list[Change]:

@@ -98,7 +98,8 @@ class SeriesRow(Record, frozen=True, kw_only=True):
     """A series of a study. `of_study` is the `created` number of the study row that it belongs to.
 
     `closing` and `revision` are as in `StudyRow`. `ending` says that a deletion is about to close the series as empty
-    (`index/closing.py`).
+    (`index/closing.py`). `counted` is a part of the number of its instances (`index/counts.py`), None in a row that
+    release 0.1.0 created.
     """
 
     partition: int
@@ -111,6 +112,7 @@ class SeriesRow(Record, frozen=True, kw_only=True):
     closing: str = ""
     pending: Pending | None = None
     ending: bool = False
+    counted: int | None = None
 
     level: ClassVar[Level] = Level.SERIES
 

@@ -15,6 +15,7 @@ from app.dicom.validation.attributes import (
     STUDY_UID,
     Level,
 )
+from app.storage.index.counts import StudyContents
 from app.storage.records.rows import InstanceRow, SeriesRow, StudyRow, is_visible_instance, is_visible_series
 from app.storage.records.snapshot import Snapshot
 
@@ -27,6 +28,8 @@ class Match(NamedTuple):
     instance: InstanceRow | None = None
     modalities: tuple[str, ...] | None = None
     """The Modalities of the series of the study; None unless the query filters by ModalitiesInStudy."""
+    contents: StudyContents | None = None
+    """The series of the study and their counts, if the search has read them."""
 
     @property
     def sequence(self) -> int:

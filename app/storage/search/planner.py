@@ -36,8 +36,9 @@ from typing import Final, NamedTuple
 
 from app.dicom.query.matching import Filter, OneOf, Query
 from app.dicom.validation.attributes import MODALITIES_IN_STUDY, UIDS, Level, Source
+from app.storage.index.counts import InstanceCounts, StudyContents
 from app.storage.index.instances import Instances
-from app.storage.records.rows import SeriesRow, StudyRow
+from app.storage.records.rows import StudyRow
 from app.storage.records.snapshot import Snapshot
 from app.storage.search.candidates import (
     LARGEST_CHUNK,
@@ -53,7 +54,7 @@ from app.storage.search.metadata_filters import NewestMetadata, matching_metadat
 from app.storage.table import keys
 from app.storage.table.ports import Item, Table
 
-MapSeries = Callable[[Callable[[StudyRow], list[SeriesRow]], Iterable[StudyRow]], Iterable[list[SeriesRow]]]
+MapStudies = Callable[[Callable[[StudyRow], StudyContents], Iterable[StudyRow]], Iterable[StudyContents]]
 """`map`, or a function like it that makes the calls on several threads."""
 
 _MAX_SINGLE_READS: Final = 10
@@ -79,16 +80,23 @@ class Page(NamedTuple):
 class SearchPlanner:
     """Answers queries on one partition, newest first.
 
-    `newest_metadata` reads what only metadata has. `map_series` reads the series of several studies.
+    `newest_metadata` reads what only metadata has. `map_studies` reads the contents of several studies.
     """
 
     def __init__(
-        self, table: Table, instances: Instances, newest_metadata: NewestMetadata, map_series: MapSeries = map
+        self,
+        *,
+        table: Table,
+        instances: Instances,
+        counts: InstanceCounts,
+        newest_metadata: NewestMetadata,
+        map_studies: MapStudies = map,
     ) -> None:
         self._table = table
         self._instances = instances
+        self._counts = counts
         self._newest_metadata = newest_metadata
-        self._map_series = map_series
+        self._map_studies = map_studies
 
     def run(self, partition: int, query: Query) -> Page:
         """Return the matches from `query.offset` on, at most `query.limit`, newest first.
@@ -209,11 +217,15 @@ class SearchPlanner:
         return matching_metadata(query, found, self._newest_metadata)
 
     def _with_modalities(self, found: list[Match]) -> list[Match]:
-        """Return the matches with the current Modalities of their studies."""
+        """Return the matches with the current Modalities of their studies, and with what was read for that."""
         studies = list({each.study.study: each.study for each in found}.values())
-        series_of = zip(studies, self._map_series(self._instances.visible_series, studies), strict=True)
-        current = {study.study: modalities(series) for study, series in series_of}
-        return [each._replace(modalities=current[each.study.study]) for each in found]
+        contents_of = zip(studies, self._map_studies(self._counts.contents, studies), strict=True)
+        current = {study.study: (modalities(contents.series), contents) for study, contents in contents_of}
+        return [
+            each._replace(modalities=found_modalities, contents=contents)
+            for each in found
+            for found_modalities, contents in (current[each.study.study],)
+        ]
 
 
 # --- planning -----------------------------------------------------------------------------------------------------

@@ -16,7 +16,8 @@ contain no control characters.
 | layout    | `layout` · `layout`                                | the layout version (`table/layout.py`)           |
 | partition | `partitions` · lower-cased name                    | the partitions; created on a condition           |
 | study     | `{p}/study/{S}` · `study`, `series/{Se}`,          | the rows of a study, for one query               |
-|           | `instance/{Se}/{I}`                                |                                                  |
+|           | `instance/{Se}/{I}`,                               |                                                  |
+|           | `shard/{series number}/{shard}`                    | numbers of instances (`index/counts.py`)         |
 | metadata  | `{p}/metadata/{S}` · `{n}`                         | DICOM JSON of each version of an instance        |
 | frames    | `{p}/frames/{S}` · `{n}`                           | positions of encapsulated frames in the file     |
 | workitem  | `{p}/workitem/{U}` · `workitem`                    | a workitem: row and dataset                      |
@@ -89,6 +90,8 @@ def partition(name: str) -> Key:
 
 SERIES: Final = starting("series/")
 INSTANCES: Final = starting("instance/")
+SHARDS: Final = starting("shard/")
+SERIES_AND_SHARDS: Final = Range(SERIES.low, SHARDS.high)
 
 
 def study_items(p: int, study: str) -> str:
@@ -105,6 +108,15 @@ def series(p: int, study: str, series: str) -> Key:
 
 def instance(p: int, study: str, series: str, instance: str) -> Key:
     return Key(f"{p}/study/{study}", f"instance/{series}/{instance}")
+
+
+def shard(p: int, study: str, series_number: int, shard: int) -> Key:
+    """Return the key of a count shard of the series row that has this `created` number."""
+    return Key(f"{p}/study/{study}", f"shard/{series_number}/{shard:02d}")
+
+
+def shards_of(series_number: int) -> Range:
+    return starting(f"shard/{series_number}/")
 
 
 def instances_of(series: str) -> Range:

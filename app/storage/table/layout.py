@@ -27,8 +27,8 @@ CURRENT: Final = 2
 """The layout that this release writes.
 
 1: release 0.1.0.
-2: sweep records may name postings, and fields with default values are not stored. Release 0.1.0 can read neither.
-   Items of layout 1 stay readable, so no migration rewrites them.
+2: sweep records may name postings, fields with default values are not stored, and series count their instances.
+   Release 0.1.0 can read none of these. Items of layout 1 stay readable, so no migration rewrites them.
 """
 
 FIRST: Final = 1

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, BinaryIO, Final, NamedTuple, Protocol
+from typing import Any, BinaryIO, ClassVar, Final, NamedTuple, Protocol
 
 MAX_CHANGES: Final = 100
 """The most changes in one write. It is the limit of DynamoDB's TransactWriteItems."""
@@ -108,7 +108,22 @@ class Require:
     expect: Expectation
 
 
-Change = Put | Delete | Require
+@dataclass(frozen=True, slots=True)
+class Add:
+    """Add `by` to the integer field `counter` of the item, and create the item if there is none.
+
+    A missing field counts as 0. The field may become negative. Two writes that add to one item at the same time both
+    take effect. On DynamoDB one of them may have to be repeated by the engine. An addition has no expectation.
+    """
+
+    key: Key
+    counter: str
+    by: int
+
+    expect: ClassVar[None] = None
+
+
+Change = Put | Delete | Require | Add
 
 
 class Table(Protocol):

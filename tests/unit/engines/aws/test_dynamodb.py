@@ -12,7 +12,7 @@ from botocore.stub import ANY
 from app.engines.aws.dynamodb import DynamoTable
 from app.engines.aws.failures import RETRY
 from app.errors import Conflict, StorageUnavailable
-from app.storage.table.ports import Absent, Change, Delete, Holds, Item, Key, Put, Range, Require
+from app.storage.table.ports import Absent, Add, Change, Delete, Holds, Item, Key, Put, Range, Require
 
 if TYPE_CHECKING:
     from botocore.stub import Stubber
@@ -50,6 +50,11 @@ class TestRequests:
 
     def test_anything_else_is_a_transaction(self, table: DynamoTable, dynamodb_stub: Stubber) -> None:
         there = {"ConditionExpression": "attribute_not_exists(pk)"}
+        added = {
+            "UpdateExpression": "ADD #counter :by",
+            "ExpressionAttributeNames": {"#counter": "n"},
+            "ExpressionAttributeValues": {":by": {"N": "2"}},
+        }
         held = {
             "ConditionExpression": "#field = :value",
             "ExpressionAttributeNames": {"#field": "state"},
@@ -64,11 +69,13 @@ class TestRequests:
                     {"Put": {"TableName": "t", "Item": ITEM, **there}},
                     {"Delete": {"TableName": "t", "Key": other}},
                     {"ConditionCheck": {"TableName": "t", "Key": other | {"sk": {"S": "u"}}, **held}},
+                    {"Update": {"TableName": "t", "Key": other | {"sk": {"S": "v"}}, **added}},
                 ],
                 "ClientRequestToken": ANY,
             },
         )
-        table.write(CREATE, Delete(Key("p", "t")), Require(Key("p", "u"), Holds("state", "open")))
+        required = Require(Key("p", "u"), Holds("state", "open"))
+        table.write(CREATE, Delete(Key("p", "t")), required, Add(Key("p", "v"), "n", 2))
 
     def test_reads_are_consistent(self, table: DynamoTable, dynamodb_stub: Stubber) -> None:
         dynamodb_stub.add_response("get_item", {}, {"TableName": "t", "Key": ITEM, "ConsistentRead": True})
@@ -77,7 +84,7 @@ class TestRequests:
         dynamodb_stub.add_response("batch_get_item", {"Responses": {"t": [ITEM]}}, {"RequestItems": wanted})
         assert table.get_many([KEY, KEY]) == [Item(KEY, {})] * 2
 
-    @pytest.mark.parametrize("change", [CREATE, Delete(KEY, Absent()), Require(KEY, Absent())])
+    @pytest.mark.parametrize("change", [CREATE, Delete(KEY, Absent()), Require(KEY, Absent()), Add(KEY, "n", 1)])
     def test_a_repeated_transaction_keeps_its_token(
         self, table: DynamoTable, dynamodb: DynamoDBClient, dynamodb_stub: Stubber, pauses: list[float], change: Change
     ) -> None:
