@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from struct import Struct
 from typing import Final, Literal
 
 from app.dicom.encoding.charsets import DEFAULT, SPECIFIC_CHARACTER_SET, Charset, charset
-from app.dicom.encoding.elements import Buffer, Fragments, LargeValue, RawElement
+from app.dicom.encoding.elements import Buffer, Fragments, LargeValue, RawElement, SequenceItem
 from app.dicom.encoding.limits import MAX_VALUE
 from app.dicom.encoding.part10 import PIXEL_TAGS, Part10, parse
 from app.dicom.encoding.transcode import swapped
@@ -129,11 +130,23 @@ class AttributeReader:
         """Yield the items of a sequence. Items of a very long sequence are read one at a time."""
         element = self._by_tag.get(tag)
         for item in (element.items if element else None) or ():
-            yield AttributeReader(self._data, item, little=self._little, text=self._charset)
+            yield self._nested(item)
 
-    def item(self, tag: int) -> AttributeReader | None:
-        """Return the first item of a sequence, None if there is none."""
-        return next(self.items(tag), None)
+    def item(self, tag: int, index: int = 0) -> AttributeReader | None:
+        """Return an item of a sequence, None if there is none. A very long sequence is read up to the item."""
+        element = self._by_tag.get(tag)
+        items = (element.items if element else None) or ()
+        if isinstance(items, tuple):
+            return self._nested(items[index]) if index < len(items) else None
+        return next((self._nested(item) for item in islice(items, index, None)), None)
+
+    def is_large(self, tag: int) -> bool:
+        """Return True for a sequence whose items are read from the file again each time."""
+        element = self._by_tag.get(tag)
+        return element is not None and element.items is not None and not isinstance(element.items, tuple)
+
+    def _nested(self, item: SequenceItem) -> AttributeReader:
+        return AttributeReader(self._data, item, little=self._little, text=self._charset)
 
 
 def before_pixels(data: bytes) -> tuple[Part10, int]:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
-Samples = NDArray[np.generic[Any]]
+Samples = NDArray[Any]
 """(rows, columns), or (rows, columns, samples per pixel) for colour. The values are the stored values of the pixels."""
 
 

@@ -1,0 +1,159 @@
+"""The grayscale pipeline: modality, values of interest, presentation (PS3.4 N.2.1)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import isfinite
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.dicom.encoding.attribute_reader import AttributeReader
+from app.imaging.pixels.description import PixelDescription
+from app.imaging.rendering.functional_groups import FrameValues
+from app.imaging.rendering.lookup_table import LookupTable, look_up, possible_values, read_table
+from app.imaging.rendering.padding import Padding
+from app.imaging.rendering.parameters import Window
+from app.imaging.rendering.window import Doubles, window_between, windowed
+
+_MODALITY_LUT_SEQUENCE: Final = 0x00283000
+_VOI_LUT_SEQUENCE: Final = 0x00283010
+_PRESENTATION_LUT_SEQUENCE: Final = 0x20500010
+_PRESENTATION_LUT_SHAPE: Final = 0x20500020
+
+_KEPT_TABLES: Final = 4
+"""How many tables of samples to shades one image keeps. A table has at most 64 KiB."""
+_BLOCK: Final = 1 << 18
+"""How many samples are computed at once, if no table can be used."""
+_MEASURED_SAMPLES: Final = 1 << 18
+"""How many samples of a frame an automatic window is computed from, at least a fourth of them."""
+_PERCENTILES: Final = (0.5, 99.5)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Modality:
+    """Turns stored values into modality values (PS3.3 C.11.1): with a table, or with a slope and an intercept."""
+
+    slope: float
+    intercept: float
+    table: LookupTable | None
+
+    @classmethod
+    def of(cls, values: FrameValues, table: LookupTable | None) -> Modality:
+        """Return the transform of a frame. A slope of 0, and numbers that are not finite, are ignored."""
+        slope, intercept = values.slope, values.intercept
+        return cls(
+            slope if slope is not None and slope != 0 and isfinite(slope) else 1.0,
+            intercept if intercept is not None and isfinite(intercept) else 0.0,
+            table,
+        )
+
+    def __call__(self, stored: Doubles) -> Doubles:
+        if self.table is not None:
+            return self.table.outputs(stored)
+        with np.errstate(all="ignore"):
+            return stored * self.slope + self.intercept
+
+
+class Grayscale:
+    """The pipeline of the frames of one instance.
+
+    It keeps the tables that it used last, so the same object should render all frames. Safe to use from several
+    threads.
+    """
+
+    def __init__(self, attributes: AttributeReader, description: PixelDescription) -> None:
+        self._description = description
+        self._padding = Padding.of(attributes, description)
+        self._modality_table = _first_table(attributes, _MODALITY_LUT_SEQUENCE, description.signed)
+        item = attributes.item(_VOI_LUT_SEQUENCE)
+        self._voi_item = item if item and read_table(item, signed=False) else None
+        self._presentation = _first_table(attributes, _PRESENTATION_LUT_SEQUENCE, False)
+        inverse = attributes.text(_PRESENTATION_LUT_SHAPE) == "INVERSE" or description.photometric == "MONOCHROME1"
+        self._inverse = inverse and self._presentation is None
+        self._tables: dict[object, NDArray[np.uint8]] = {}
+
+    def window(self, values: FrameValues) -> Window | None:
+        """Return the window that the attributes give for a frame; None if they have none, or a VOI LUT instead."""
+        return None if self._voi_item else values.window
+
+    def automatic_window(self, samples: NDArray[Any], values: FrameValues) -> Window:
+        """Return a window for a frame whose attributes have none.
+
+        It is the whole range of samples of up to 8 bits. For other samples it leaves out half a percent of the darkest
+        and of the brightest. Padding and values that are not finite do not count.
+        """
+        modality = Modality.of(values, self._modality_table)
+        if not self._description.floating and self._description.bits_stored <= 8:
+            ends = modality(np.array(self._range()))
+            return window_between(float(ends.min()), float(ends.max()))
+        step = max(1, int((samples.size / _MEASURED_SAMPLES) ** 0.5))
+        stored = samples[::step, ::step].astype(np.float64).reshape(-1)
+        counted = modality(stored[~self._padding.mask(stored)])
+        counted = counted[np.isfinite(counted)]
+        if not counted.size:
+            return window_between(0, 1)
+        low, high = np.percentile(counted, _PERCENTILES, method="nearest")
+        if low == high:
+            low, high = counted.min(), counted.max()
+        return window_between(float(low), float(high))
+
+    def shades(self, samples: NDArray[Any], values: FrameValues, window: Window | None) -> NDArray[np.uint8]:
+        """Return the shades of a frame: 0 is black, 255 is white. Padding is black.
+
+        `window` is None for the VOI LUT of the attributes.
+        """
+        modality = Modality.of(values, self._modality_table)
+        if samples.dtype.kind not in "iu" or samples.dtype.itemsize > 2:
+            return self._computed(samples, modality, window)
+        key = (samples.dtype.str, modality.slope, modality.intercept, window)
+        table = self._tables.get(key)
+        if table is None:
+            table = self._shades(possible_values(samples.dtype), modality, window)
+            if len(self._tables) >= _KEPT_TABLES:
+                self._tables = {}
+            self._tables[key] = table
+        return look_up(table, samples)
+
+    def has_voi_table(self) -> bool:
+        """Return True if the attributes have a VOI LUT Sequence with a table."""
+        return self._voi_item is not None
+
+    def _computed(self, samples: NDArray[Any], modality: Modality, window: Window | None) -> NDArray[np.uint8]:
+        flat = samples.reshape(-1)
+        shades = np.empty(flat.size, np.uint8)
+        for start in range(0, flat.size, _BLOCK):
+            block = flat[start : start + _BLOCK].astype(np.float64)
+            shades[start : start + _BLOCK] = self._shades(block, modality, window)
+        return shades.reshape(samples.shape)
+
+    def _shades(self, stored: Doubles, modality: Modality, window: Window | None) -> NDArray[np.uint8]:
+        """Return the shades of stored values."""
+        values = modality(stored)
+        shares = windowed(values, window) if window else self._voi_shares(values, modality)
+        if self._presentation is not None:
+            shares = self._presentation.spread(shares)
+        if self._inverse:
+            shares = 1 - shares
+        shades: NDArray[np.uint8] = np.rint(np.nan_to_num(shares) * 255).astype(np.uint8)
+        shades[self._padding.mask(stored) | np.isnan(stored)] = 0
+        return shades
+
+    def _voi_shares(self, values: Doubles, modality: Modality) -> Doubles:
+        lowest = float(modality(np.array(self._range())).min())
+        table = read_table(self._voi_item, signed=lowest < 0) if self._voi_item else None
+        if table is None:
+            ends = modality(np.array(self._range()))
+            return windowed(values, window_between(float(ends.min()), float(ends.max())))
+        return table.outputs(values) / table.largest
+
+    def _range(self) -> tuple[float, float]:
+        """The smallest and the largest stored value that the description permits."""
+        bits = min(self._description.bits_stored, 32)
+        return (-(2.0 ** (bits - 1)), 2.0 ** (bits - 1) - 1) if self._description.signed else (0.0, 2.0**bits - 1)
+
+
+def _first_table(attributes: AttributeReader, tag: int, signed: bool) -> LookupTable | None:
+    item = attributes.item(tag)
+    return read_table(item, signed=signed) if item else None
