@@ -1,0 +1,124 @@
+"""Rendered representations and thumbnails (conformance §4.10, PS3.18 §10.4.1.1.3, §10.4.1.1.4)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Final
+
+from app.dicom.encoding.uids import transfer_syntax
+from app.errors import ImageFailure
+from app.imaging.rendering.parameters import RenderingParameters, Viewport
+from app.services.retrieve.picture_cache import PictureCache
+from app.services.retrieve.renderers import Content, Renderer, RendererTable
+from app.storage.records.rows import InstanceRow
+
+FAILURE: Final = "An error was encountered when attempting to convert the dicom file into an image"
+"""The text that clients compare. A reason may follow it."""
+
+_RENDERING: Final = 1
+"""The version of the pictures. A release that renders otherwise has another number, so no cache gives old pictures."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rendition:
+    """One representation that a caller asks for. It is rendered when its content is read.
+
+    `frames` are numbers from 1; empty is the instance as a whole. `tag` is the entity tag without quotes: it changes
+    with the version of the instance and with everything that the picture depends on.
+    """
+
+    row: InstanceRow
+    renderer: Renderer
+    frames: tuple[int, ...]
+    media_type: str
+    parameters: RenderingParameters
+    is_thumbnail: bool
+    tag: str
+
+
+class Rendering:
+    """Renders instances and keeps the pictures that were used last."""
+
+    def __init__(self, renderers: RendererTable, cache: PictureCache) -> None:
+        self._renderers = renderers
+        self._cache = cache
+
+    def renderer(self, row: InstanceRow) -> Renderer:
+        """Return what renders an instance."""
+        return self._renderers.renderer(row)
+
+    def representative(self, rows: Sequence[InstanceRow], is_admitted: Callable[[InstanceRow], bool]) -> InstanceRow:
+        """Return the instance that stands for a study or a series.
+
+        It is the middle one, in the order of storing, of the series with most admitted instances. Instances with an
+        image come before other instances. Returns the first instance if none is admitted.
+        """
+        admitted = [row for row in rows if is_admitted(row)] or list(rows[:1])
+        candidates = [row for row in admitted if self._has_image(row)] or admitted
+        ((series, _),) = Counter(row.series for row in candidates).most_common(1)
+        members = [row for row in candidates if row.series == series]
+        return members[len(members) // 2]
+
+    def rendition(
+        self, row: InstanceRow, frames: Sequence[int], media_type: str, parameters: RenderingParameters
+    ) -> Rendition:
+        """Return the representation of an instance, or of some of its frames. Raises as `Renderer.variant`."""
+        return self._rendition(row, tuple(frames), media_type, parameters, is_thumbnail=False)
+
+    def thumbnail(self, row: InstanceRow, frame: int | None, media_type: str, viewport: Viewport | None) -> Rendition:
+        """Return the thumbnail of an instance or of a frame. Raises as `Renderer.variant`."""
+        frames = () if frame is None else (frame,)
+        return self._rendition(row, frames, media_type, RenderingParameters(viewport=viewport), is_thumbnail=True)
+
+    def content(self, rendition: Rendition) -> Content:
+        """Return the content, from the cache if it is there. Raises as `Renderer`."""
+        found = self._cache.get(rendition.tag)
+        if found is not None:
+            return Content.of(rendition.media_type, found)
+        try:
+            content = self._rendered(rendition)
+        except ImageFailure as failure:
+            raise ImageFailure(f"{FAILURE}: {failure}") from failure
+        if content.data is not None and content.content_type == rendition.media_type:
+            self._cache.put(rendition.tag, content.data)
+        return content
+
+    def _rendition(
+        self,
+        row: InstanceRow,
+        frames: tuple[int, ...],
+        media_type: str,
+        parameters: RenderingParameters,
+        *,
+        is_thumbnail: bool,
+    ) -> Rendition:
+        renderer = self._renderers.renderer(row)
+        try:
+            variant = renderer.variant(row)
+        except ImageFailure as failure:
+            raise ImageFailure(f"{FAILURE}: {failure}") from failure
+        depends_on = (_RENDERING, row.blob, frames, media_type, parameters, is_thumbnail, variant)
+        return Rendition(
+            row=row,
+            renderer=renderer,
+            frames=frames,
+            media_type=media_type,
+            parameters=parameters,
+            is_thumbnail=is_thumbnail,
+            tag=sha256(repr(depends_on).encode()).hexdigest()[:40],
+        )
+
+    def _rendered(self, rendition: Rendition) -> Content:
+        row, frames, media_type = rendition.row, rendition.frames, rendition.media_type
+        if rendition.is_thumbnail:
+            frame = frames[0] if frames else None
+            return rendition.renderer.thumbnail(row, frame, media_type, rendition.parameters.viewport)
+        return rendition.renderer.render(row, frames, media_type, rendition.parameters)
+
+    def _has_image(self, row: InstanceRow) -> bool:
+        if self._renderers.renderer(row) is not self._renderers.images:
+            return False
+        return bool(row.native) or transfer_syntax(row.transfer_syntax).encapsulated
