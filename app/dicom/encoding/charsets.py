@@ -21,10 +21,25 @@ LATIN: Final = "latin-1"
 _LATIN_9: Final = "iso8859_15"
 _CODECS: Final = {**python_encoding, "ISO_IR 203": _LATIN_9, "ISO 2022 IR 203": _LATIN_9}
 """Defined term -> codec. pydicom does not know Latin-9."""
-_CODECS_BY_ESCAPE: Final = {**CODES_TO_ENCODINGS, b"\x1b-b": _LATIN_9}
+_CODECS_BY_ESCAPE: Final = {**CODES_TO_ENCODINGS, b"\x1b-A": LATIN, b"\x1b-b": _LATIN_9}
 _ESCAPES: Final = {**ENCODINGS_TO_CODES, _LATIN_9: b"\x1b-b"}
 
 _TERM: Final = re.compile(r"ISO[ _-]?(2022[ _-])?IR[ _-]?(\d+)")
+_UNPUNCTUATED: Final = {
+    "UTF8": "ISO_IR 192",
+    "GB18030": "GB18030",
+    "GBK": "GBK",
+    "GB2312": "GBK",
+    **{
+        f"ISO8859{part}": f"ISO_IR {number}"
+        for part, number in enumerate((100, 101, 109, 110, 144, 127, 126, 138, 148), start=1)
+    },
+    "ISO885911": "ISO_IR 166",
+    "ISO885915": "ISO_IR 203",
+}
+"""Names of other standards that occur in place of defined terms, without punctuation."""
+_WHOLE: Final = frozenset({"ISO_IR 192", "GB18030", "GBK"})
+"""Defined terms that permit no code extensions. Such a term stands alone (PS3.3 C.12.1.1.2)."""
 _PIECES: Final = re.compile(rb"^[^\x1b]+|\x1b[^\x1b]*")
 _SINGLE: Final = frozenset({"LT", "ST", "UT"})
 """VRs that have one value. A backslash in it is an ordinary character (PS3.5 §6.2)."""
@@ -37,14 +52,15 @@ class Charset:
 
     __slots__ = ("_first", "_switches", "direct")
 
-    def __init__(self, encodings: tuple[str, ...]) -> None:
+    def __init__(self, encodings: tuple[str, ...], extended: bool) -> None:
         self._first = encodings[0]
         self._switches = {
             escape: codec
             for escape, codec in _CODECS_BY_ESCAPE.items()
             if codec in encodings or escape in (b"\x1b(B", b"\x1b(J")
         }
-        self.direct: str | None = self._first if self._first in (LATIN, "utf-8") and len(encodings) == 1 else None
+        fast = self._first in (LATIN, "utf-8") and len(encodings) == 1 and not extended
+        self.direct: str | None = self._first if fast else None
 
     def decode(self, raw: bytes, vr: str) -> str:
         """Return the text of `raw` without escape sequences. `vr` decides which characters end their effect."""
@@ -78,34 +94,44 @@ def _delimiters(vr: str) -> str:
 @lru_cache(maxsize=256)
 def charset(declared: bytes) -> Charset:
     """Return the character set that the raw value of (0008,0005) declares."""
-    terms = declared[:512].decode(LATIN).split("\\")
-    return _charset(tuple(_codec(term.strip(" \0")) for term in terms))
+    terms = _terms(declared)
+    return _charset(tuple(map(_codec, terms)), any("2022" in term for term in terms))
 
 
 @lru_cache(maxsize=256)
-def _charset(encodings: tuple[str, ...]) -> Charset:
-    return Charset(tuple(dict.fromkeys(encodings)))
+def _charset(encodings: tuple[str, ...], extended: bool) -> Charset:
+    return Charset(tuple(dict.fromkeys(encodings)), extended)
+
+
+def _terms(declared: bytes) -> list[str]:
+    """Return the defined terms of a raw value. Misspelt terms are corrected, unknown ones are as in the value.
+
+    Some writers put an empty value before a term that stands alone. The empty value is left out.
+    """
+    terms = [_defined(term.strip(" \0")) for term in declared[:512].decode(LATIN).split("\\")]
+    return terms[1:2] if terms[0] in _ASCII and len(terms) == 2 and terms[1] in _WHOLE else terms
 
 
 def _codec(term: str) -> str:
-    """Return Python's codec for a defined term. Accepts common misspellings of terms."""
-    name = _CODECS.get(_defined(term), LATIN)
+    """Return Python's codec for a defined term, that of Latin-1 for an unknown one."""
+    name = _CODECS.get(term, LATIN)
     normal = codecs.lookup(name).name
     return {"iso8859-1": LATIN, "utf-8": "utf-8"}.get(normal, name)
 
 
 def _defined(term: str) -> str:
     spelling = _TERM.fullmatch(term.upper())
-    return f"{'ISO 2022 IR' if spelling[1] else 'ISO_IR'} {spelling[2]}" if spelling else term
+    if spelling is None:
+        return _UNPUNCTUATED.get(re.sub("[ _-]", "", term.upper()), term)
+    return f"{'ISO 2022 IR' if spelling[1] and spelling[2] != '192' else 'ISO_IR'} {spelling[2]}"
 
 
+_ASCII: Final = frozenset({"", "ISO_IR 6", "ISO 2022 IR 6"})
+"""Terms of the default repertoire. Decoding takes it for Latin-1, encoding for ASCII."""
 DEFAULT: Final = charset(b"")
 
 
 # --- writing ----------------------------------------------------------------------------------------------------------
-
-_ASCII: Final = frozenset({"", "ISO_IR 6", "ISO 2022 IR 6"})
-"""Terms of the default repertoire. Decoding takes it for Latin-1, encoding for ASCII."""
 
 
 def encode(text: str, declared: bytes, vr: str) -> bytes | None:
@@ -115,7 +141,7 @@ def encode(text: str, declared: bytes, vr: str) -> bytes | None:
     """
     if text.isascii():
         return text.encode()
-    terms = [_defined(term.strip(" \0")) for term in declared[:512].decode(LATIN).split("\\")]
+    terms = _terms(declared)
     if any(term not in _CODECS for term in terms):
         return None
     first, *others = ("ascii" if term in _ASCII else _codec(term) for term in terms)

@@ -12,6 +12,7 @@ from typing import Final
 import zstandard
 
 from app.dicom.encoding.elements import Buffer, Fragments
+from app.dicom.encoding.encapsulated import STARTS_OF_IMAGE
 from app.dicom.encoding.part10 import Part10, PixelData
 from app.dicom.encoding.uids import ENCAPSULATED_UNCOMPRESSED, RLE_LOSSLESS, VIDEO
 from app.dicom.encoding.vr import WORD_SIZE
@@ -31,15 +32,6 @@ ONE_FRAGMENT: Final = frozenset({RLE_LOSSLESS, ENCAPSULATED_UNCOMPRESSED})
 """Transfer syntaxes in which each frame is one fragment (PS3.5 §A.4.2, §A.4.11)."""
 
 ITEM_HEADER: Final = 8
-STARTS_OF_IMAGE: Final = (
-    b"\xff\xd8",  # JPEG, JPEG-LS
-    b"\xff\x4f\xff\x51",  # JPEG 2000, HTJ2K codestream
-    b"\x00\x00\x00\x0cjP  ",  # JPEG 2000 file
-    b"\xff\x0a",  # JPEG XL codestream
-    b"\x00\x00\x00\x0cJXL ",  # JPEG XL file
-)
-"""The first bytes of the first fragment of a frame. They separate frames if there is no offset table."""
-
 _HEADER: Final = struct.Struct("<BQQQBBII")
 _VERSION: Final = 1
 

@@ -62,6 +62,16 @@ def continues(data: Any, start: int, length: int, end: int, tag: int, encoding: 
     return (encoding.explicit and (code in SHORT_FORM or code in LONG_FORM)) or following in KEYS
 
 
+def begins_element(data: Any, position: int, end: int, last: int, encoding: Encoding) -> bool:
+    """Tell whether the bytes at `position` are the header of an element with a later tag than `last`."""
+    if position + 8 > end or _tag(data, position, encoding) <= last:
+        return False
+    tag, code = _tag(data, position, encoding), bytes(data[position + 4 : position + 6])
+    if encoding.explicit:
+        return code in SHORT_FORM or code in LONG_FORM
+    return tag in KEYS or tag >> 16 & 1 == 1
+
+
 def begins_explicit(data: Any, start: int, end: int, encoding: Encoding) -> bool:
     """Tell whether the first element in the items at `start` has a VR."""
     while start + 16 <= end and _tag(data, start, encoding) == ITEM:

@@ -13,9 +13,9 @@ def only_zeros(data: Any, position: int, end: int) -> bool:
 
 
 def is_padding(data: Any, position: int, end: int) -> bool:
-    """Tell whether the bytes between two offsets repeat one byte of padding, or are ends of lines."""
+    """Tell whether the bytes between two offsets repeat one byte of padding, or are ends of lines or of text."""
     rest = bytes(data[position : min(end, position + _CHUNK)])
-    if not any(not rest.strip(each) for each in (b"\0", b"\xff", b" ", b"\r\n")):
+    if not any(not rest.strip(each) for each in (b"\0", b"\xff", b" ", b"\r\n", b"\x1a")):
         return False
     return all(
         bytes(data[start : min(start + _CHUNK, end)]) == rest[:1] * (min(start + _CHUNK, end) - start)

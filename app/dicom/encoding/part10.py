@@ -12,7 +12,7 @@ from typing import Final
 from app.dicom.encoding.elements import ENCODINGS, Buffer, Fragments, RawElement
 from app.dicom.encoding.headerless import likely_transfer_syntax
 from app.dicom.encoding.reader import ElementReader
-from app.dicom.encoding.uids import PADDING, TransferSyntax, transfer_syntax
+from app.dicom.encoding.uids import EXPLICIT_LITTLE, PADDING, TransferSyntax, transfer_syntax
 from app.errors import InvalidInstance
 
 PREAMBLE_LENGTH: Final = 128
@@ -23,7 +23,10 @@ INFLATE_LIMIT: Final = 104_857_600
 
 _INTEGER: Final = re.compile(rb"([+-]?[0-9]{1,12})(?:\.0*)?")
 """An integer string, also as `+2` and `2.0`, which some writers make of it."""
+_NUMBER_SIZES: Final = {"US": 2, "SS": 2, "UL": 4, "SL": 4}
+"""VR -> bytes of a number. The numbers that describe an image are positive, also where their VR has a sign."""
 _DEFLATED_CHUNK: Final = 1024  # up to a thousand times as much when inflated
+_EITHER_WRAPPER: Final = 32 + zlib.MAX_WBITS
 _INFLATING: Final = Lock()
 """Only one thread inflates at a time, because a small upload may need `INFLATE_LIMIT` bytes of memory."""
 
@@ -83,12 +86,12 @@ class Part10:
         return element.value if element is not None and isinstance(element.value, bytes) else b""
 
     def integer(self, tag: int, default: int = 0) -> int:
-        """Return the first value of a US, UL or IS element, `default` if it is absent or not a number."""
+        """Return the first value of an element, `default` if it is absent or not a whole number."""
         element = self.by_tag.get(tag)
         if element is None or not isinstance(element.value, bytes):
             return default
-        if element.vr in {"US", "UL"}:
-            size = 2 if element.vr == "US" else 4
+        if element.vr in _NUMBER_SIZES:
+            size = _NUMBER_SIZES[element.vr]
             first = element.value[:size]
             return int.from_bytes(first, "little" if self.little else "big") if len(first) == size else default
         text = _INTEGER.fullmatch(element.value.split(b"\\")[0].strip(b" \0"))
@@ -103,6 +106,8 @@ def parse(data: Buffer, *, inflate_limit: int = INFLATE_LIMIT) -> Part10:
     elements that were read.
     """
     meta, offset, syntax = _meta(data)
+    if syntax.deflated and likely_transfer_syntax(bytes(data[offset : offset + 8])) == EXPLICIT_LITTLE:
+        syntax = syntax._replace(deflated=False)  # some writers name the syntax and do not deflate
     try:
         if not syntax.deflated:
             return _layout(data, meta, offset, syntax)
@@ -173,11 +178,11 @@ def _inflating(data: Buffer, start: int, limit: int) -> Iterator[bytes]:
 
 
 def _window_bits(begin: bytes) -> int:
-    """Return the parameter of zlib for a deflated stream. Some writers put it into a zlib wrapper (RFC 1950)."""
+    """Return the parameter of zlib for a deflated stream. Some writers wrap it (zlib, RFC 1950, or gzip, RFC 1952)."""
     try:
         zlib.decompressobj(-zlib.MAX_WBITS).decompress(begin, _DEFLATED_CHUNK)
     except zlib.error:
-        return zlib.MAX_WBITS
+        return _EITHER_WRAPPER
     return -zlib.MAX_WBITS
 
 

@@ -31,14 +31,16 @@ from app.dicom.encoding.elements import (
     SequenceItem,
 )
 from app.dicom.encoding.encapsulated import read_fragments
-from app.dicom.encoding.headers import begins_explicit, best_reading
+from app.dicom.encoding.headers import begins_element, begins_explicit, best_reading
 from app.dicom.encoding.limits import LimitExceeded, limit_exceeded, refuse
 from app.dicom.encoding.padding import is_padding, only_zeros
 from app.dicom.encoding.vr import BULK, LONG_FORM, SHORT_FORM, implicit_vr, tag_text
 from app.errors import InvalidInstance
 
 PIXEL_GROUP: Final = 0x7FE0
+PIXEL_DATA: Final = 0x7FE00010
 PIXEL_REPRESENTATION: Final = 0x00280103
+IDENTIFICATION_GROUP: Final = 0x0008
 
 ODD_HEADER: Final = "The header of the element is invalid."
 ODD_SEQUENCE: Final = "The value is not a sequence of items."
@@ -78,34 +80,51 @@ class ElementReader:
         self.top: list[RawElement] = []
 
     def dataset(self, position: int, end: int, encoding: Encoding) -> tuple[RawElement, ...]:
-        """Return all elements between two offsets, in file order, without the padding after the last one."""
+        """Return all elements between two offsets, in file order.
+
+        Padding after the last element is left out, and bytes after the pixel data that are no element.
+        """
         self.top = []
         try:
             return self._elements(position, end, encoding, 0, False)[0]
         except LimitExceeded:
             raise
         except InvalidInstance:
+            last = self.top[-1].tag if self.top else 0
             if self.top:
                 position = self.top[-1].offset + self.top[-1].length
-            if not is_padding(self._data, position, end):
+            after_pixels = last == PIXEL_DATA and not begins_element(self._data, position, end, last, encoding)
+            if not after_pixels and not is_padding(self._data, position, end):
                 raise
             return tuple(self.top)
 
     def group(self, position: int, end: int, group: int) -> tuple[tuple[RawElement, ...], int]:
-        """Return the first elements of one group, in Explicit VR Little Endian, and the offset of the next group."""
+        """Return the first elements of one group, in explicit VRs, and the offset of the next group.
+
+        They are in little endian (PS3.10 §7.1). Some writers of big endian datasets use big endian here too.
+        """
+        little = bytes(self._data[position : position + 2]) != group.to_bytes(2, "big")
+        encoding, start = ENCODINGS[True, little], group.to_bytes(2, "little" if little else "big")
         elements: list[RawElement] = []
-        while position + 8 <= end and self._data[position : position + 2] == group.to_bytes(2, "little"):
-            stop = self._end_of_meta_element(position, end)
-            elements += self.dataset(position, stop, ENCODINGS[True, True])
+        while position + 8 <= end and bytes(self._data[position : position + 2]) == start:
+            stop = self._end_of_meta_element(position, end, encoding)
+            elements += self.dataset(position, stop, encoding)
             position = stop
         return tuple(elements), position
 
     def encoding(self, position: int, end: int, claimed: Encoding) -> Encoding:
-        """Return the encoding of the dataset at `position`: `claimed`, but explicit if the first element has a VR."""
+        """Return the encoding of the dataset at `position`: `claimed`, unless the first element shows another one.
+
+        The dataset is explicit if the element has a VR. The byte order is the other one if that makes the group at most
+        0008. Each instance has an element of group 0008, and groups ascend.
+        """
+        if position + 8 > end:
+            return claimed
         code = bytes(self._data[position + 4 : position + 6])
-        if not claimed.explicit and position + 8 <= end and (code in SHORT_FORM or code in LONG_FORM):
-            return ENCODINGS[True, claimed.little]
-        return claimed
+        explicit = claimed.explicit or code in SHORT_FORM or code in LONG_FORM
+        high, low = bytes(self._data[position : position + 2])[:: -1 if claimed.little else 1]
+        swapped = low == 0 and 0 < high <= IDENTIFICATION_GROUP
+        return ENCODINGS[explicit, claimed.little != swapped]
 
     def _elements(
         self, position: int, end: int, encoding: Encoding, depth: int, delimited: bool
@@ -148,10 +167,10 @@ class ElementReader:
                 if group == 0xFFFE:
                     if explicit:
                         (length,) = encoding.number.unpack_from(data, position + 4)
-                    if tag == ITEM or (length and not delimited):
-                        refuse(position, "an item lies outside of a sequence")
-                    if delimited:
+                    if delimited:  # the next item and the end of the sequence end an item too
                         return tuple(elements), start if tag == ITEM_END else position
+                    if tag == ITEM or length:
+                        refuse(position, "an item lies outside of a sequence")
                     position = start
                     continue
                 if not tag and not delimited and only_zeros(self._data, position, end):
@@ -366,9 +385,8 @@ class ElementReader:
         self._header_limit += stop - start - 8 * len(fragments.starts)
         return fragments, stop
 
-    def _end_of_meta_element(self, position: int, end: int) -> int:
+    def _end_of_meta_element(self, position: int, end: int, encoding: Encoding) -> int:
         """Return the offset at which an element of the file meta information ends."""
-        encoding = ENCODINGS[True, True]
         _group, _number, code, length = encoding.header.unpack_from(self._data, position)
         start = position + 8
         if code not in SHORT_FORM:

@@ -67,7 +67,8 @@ class FrameReader:
         table = self.table(row)
         ranges = {number: table.ranges(number) for number in numbers}
         if syntax_wanted in ("*", row.transfer_syntax):
-            syntax, little = row.transfer_syntax, table.word == 1
+            # Some big endian files name another transfer syntax. The frame has the byte order of the name.
+            syntax, little = row.transfer_syntax, table.word == 1 or transfer_syntax(row.transfer_syntax).little
         elif syntax_wanted == EXPLICIT_LITTLE and not transfer_syntax(row.transfer_syntax).encapsulated:
             syntax, little = EXPLICIT_LITTLE, True
         else:
