@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import textwrap
 from functools import lru_cache
-from typing import Final
+from io import BytesIO
+from typing import Any, Final
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from app.imaging.documents.kinds import ObjectKind, Source
 
 SIZE: Final = 256
 """The width and height of an icon that nobody asked to be smaller, in pixels."""
+
+FORMATS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
+    "image/jpeg": ("JPEG", {"quality": 90, "subsampling": 0}),
+    "image/png": ("PNG", {"optimize": True}),
+    "image/gif": ("GIF", {}),
+    "image/webp": ("WEBP", {"lossless": True}),
+    "image/jp2": ("JPEG2000", {}),
+}
+"""Media type -> the name of the format in Pillow and its options."""
 
 _SCALE: Final = 4
 """Shapes are drawn larger and reduced, because Pillow draws no smooth edges."""
@@ -37,15 +45,19 @@ _COLOURS: Final = {
 """The colour of the band, by the code of the kind or by its source. White text is readable on each."""
 
 
-def icon(kind: ObjectKind, columns: int = SIZE, rows: int = SIZE) -> NDArray[np.uint8]:
-    """Return the icon of a kind: (rows, columns, 3), RGB. It keeps its shape; the rest is background."""
+def icon_file(kind: ObjectKind, media_type: str, side: int = SIZE) -> bytes:
+    """Return the icon of a kind as a file of a media type of `FORMATS`. It has at most `side` pixels on each side."""
+    out = BytesIO()
+    name, options = FORMATS[media_type]
+    icon(kind, side).save(out, name, **options)
+    return out.getvalue()
+
+
+def icon(kind: ObjectKind, side: int = SIZE) -> Image.Image:
+    """Return the icon of a kind as a square of at most `side` pixels on each side, and at most of `SIZE`."""
     whole = _drawn(kind)
-    side = max(1, min(columns, rows))
-    if side != SIZE:
-        whole = whole.resize((side, side), Image.Resampling.LANCZOS)
-    canvas = Image.new("RGB", (columns, rows), _BACKGROUND)
-    canvas.paste(whole, ((columns - side) // 2, (rows - side) // 2))
-    return np.array(canvas)
+    side = max(1, min(side, SIZE))
+    return whole if side == SIZE else whole.resize((side, side), Image.Resampling.LANCZOS)
 
 
 @lru_cache(maxsize=64)

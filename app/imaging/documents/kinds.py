@@ -11,8 +11,6 @@ from typing import Final
 
 from pydicom._uid_dict import UID_dictionary
 
-from app.dicom.encoding.uids import VIDEO
-
 PDF: Final = "application/pdf"
 XML: Final = "text/xml"
 HTML: Final = "text/html"
@@ -44,6 +42,11 @@ class ObjectKind:
     name: str
     source: Source = Source.NOTHING
     media_types: tuple[str, ...] = ()
+
+    @property
+    def is_text(self) -> bool:
+        """Whether the content never ends with a NUL. A file of triangles (STL) may."""
+        return self.code != "STL"
 
 
 _FILES: Final = {
@@ -79,8 +82,9 @@ _EXACT: Final = {
     "481.6": "RTRECORD",
     "481.7": "RTRECORD",
     "481.9": "RTRECORD",
+    **dict.fromkeys((f"481.{number}" for number in (*range(10, 23), 25)), "RT"),
 }
-"""Codes of SOP classes without a picture."""
+"""Codes of SOP classes without a picture. RT images (481.1, .2, .23, .24) are images."""
 
 _PREFIXES: Final = (
     ("88.59", "KO", Source.CONTENT_TREE, (HTML,)),
@@ -97,34 +101,43 @@ _PREFIXES: Final = (
     ("78.", "EYE", Source.NOTHING, ()),
     ("80.", "EYE", Source.NOTHING, ()),
     ("200.", "PROTOCOL", Source.NOTHING, ()),
-    ("481.", "RT", Source.NOTHING, ()),
 )
 """The first row whose UID begins the SOP class counts."""
 
-_IMAGES: Final = ("481.1", "481.2", "481.23", "481.24")
-"""RT images and dose: not kinds of this table."""
 
+def kind_of(sop_class: str) -> ObjectKind | None:
+    """Return the kind of the objects of a SOP class, None for images and for classes that are not known.
 
-def kind_of(sop_class: str, transfer_syntax: str, *, has_frames: bool) -> ObjectKind | None:
-    """Return the kind of an object, None for an image.
-
-    `has_frames`: the object has pixel data in frames. A video has one, and is told by its transfer syntax.
+    Objects of these kinds have no frames that can be rendered, whatever else is in them.
     """
+    if not sop_class.startswith(_STORAGE):
+        return None
+    number = sop_class.removeprefix(_STORAGE)
     name = class_name(sop_class)
-    if transfer_syntax in VIDEO:
-        return ObjectKind(code="VIDEO", name=name, source=Source.STREAM)
-    number = sop_class.removeprefix(_STORAGE) if sop_class.startswith(_STORAGE) else "private"
     if number in _FILES:
         code, media_types = _FILES[number]
         return ObjectKind(code=code, name=name, source=Source.STORED_FILE, media_types=media_types)
-    if has_frames or number in _IMAGES:
-        return None
     if number in _EXACT:
         return ObjectKind(code=_EXACT[number], name=name)
     for prefix, code, source, media_types in _PREFIXES:
         if number.startswith(prefix):
             return ObjectKind(code=code, name=name, source=source, media_types=media_types)
-    return ObjectKind(code="DATA", name=name)
+    return None
+
+
+def video_kind(sop_class: str) -> ObjectKind:
+    """Return the kind of a video. The transfer syntax tells it from an image."""
+    return ObjectKind(code="VIDEO", name=class_name(sop_class), source=Source.STREAM)
+
+
+def unknown_kind(sop_class: str) -> ObjectKind:
+    """Return the kind of an object of which nothing is known but its SOP class."""
+    return ObjectKind(code="DATA", name=class_name(sop_class))
+
+
+def known_kinds() -> dict[str, ObjectKind]:
+    """Return the kind of each standard SOP class that has no images."""
+    return {uid: kind for uid in UID_dictionary if (kind := kind_of(uid)) is not None}
 
 
 def class_name(sop_class: str) -> str:

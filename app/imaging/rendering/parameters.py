@@ -43,6 +43,7 @@ class RenderingParameters:
     """What a caller asks for, apart from the media type. The default of each field is the picture as it is.
 
     `quality` is 1 to 100, and matters for lossy media types. `annotation` has `patient`, `technique`, both or neither.
+    `partition_url` is the URL below which a page links to other objects. It is empty for everything but pages.
     """
 
     quality: int = 100
@@ -50,3 +51,4 @@ class RenderingParameters:
     window: Window | None = None
     annotation: frozenset[str] = frozenset()
     icc_profile: ColourProfile | None = None
+    partition_url: str = ""

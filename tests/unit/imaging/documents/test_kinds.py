@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from app.imaging.documents.kinds import Source, kind_of
+from app.imaging.documents.kinds import kind_of, known_kinds, unknown_kind
 
 STORAGE = "1.2.840.10008.5.1.4.1.1."
-EXPLICIT = "1.2.840.10008.1.2.1"
 
 
 @pytest.mark.parametrize(
@@ -27,33 +26,23 @@ EXPLICIT = "1.2.840.10008.1.2.1"
     ],
 )
 def test_the_kind_of_a_sop_class(number: str, code: str, media_types: tuple[str, ...]) -> None:
-    kind = kind_of(STORAGE + number, EXPLICIT, has_frames=False)
+    kind = kind_of(STORAGE + number)
     assert kind is not None
     assert (kind.code, kind.media_types) == (code, media_types)
 
 
-def test_an_object_of_an_unknown_class_without_frames_is_data() -> None:
-    kind = kind_of("1.2.3", EXPLICIT, has_frames=False)
-    assert kind is not None
+@pytest.mark.parametrize("uid", [STORAGE + "2", STORAGE + "481.1", STORAGE + "77.1.1.1", "1.2.3", "9.1.1", "104.1", ""])
+def test_images_and_classes_that_are_not_known_have_no_kind(uid: str) -> None:
+    assert kind_of(uid) is None
+
+
+def test_an_object_of_which_nothing_is_known_is_data() -> None:
+    kind = unknown_kind("1.2.3")
     assert (kind.code, kind.name, kind.media_types) == ("DATA", "object of an unknown SOP class", ())
 
 
-@pytest.mark.parametrize("uid", ["9.1.1", "88.11", "104.1", "11.1"])
-def test_a_private_uid_that_looks_like_the_end_of_a_standard_one_is_data(uid: str) -> None:
-    kind = kind_of(uid, EXPLICIT, has_frames=False)
-    assert kind is not None
-    assert kind.code == "DATA"
-
-
-def test_an_object_with_frames_is_an_image_unless_its_syntax_is_a_video() -> None:
-    assert kind_of(STORAGE + "2", EXPLICIT, has_frames=True) is None
-    assert kind_of(STORAGE + "77.1.1.1", "1.2.840.10008.1.2.4.50", has_frames=True) is None
-    video = kind_of(STORAGE + "77.1.1.1", "1.2.840.10008.1.2.4.107.1", has_frames=True)
-    assert video is not None
-    assert (video.code, video.source) == ("VIDEO", Source.STREAM)
-
-
-def test_a_pdf_that_also_has_frames_is_a_pdf() -> None:
-    kind = kind_of(STORAGE + "104.1", EXPLICIT, has_frames=True)
-    assert kind is not None
-    assert kind.code == "PDF"
+def test_the_known_kinds_are_those_of_the_standard_classes() -> None:
+    kinds = known_kinds()
+    assert kinds[STORAGE + "88.77"].code == "SR"
+    assert len(kinds) > 80
+    assert not {"CT Image", "RT Dose", "Segmentation", "Parametric Map"} & {kind.name for kind in kinds.values()}
