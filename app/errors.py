@@ -101,7 +101,7 @@ class RangeNotSatisfiable(BulkheadError):
 
     def __init__(self, size: int) -> None:
         super().__init__("The requested range is not satisfiable.")
-        self.headers = {"Content-Range": f"bytes */{size}"}
+        self.headers = {"Accept-Ranges": "bytes", "Content-Range": f"bytes */{size}"}
 
 
 class UnsupportedCoding(UnsupportedContent):

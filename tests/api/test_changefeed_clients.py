@@ -81,3 +81,13 @@ def test_after_an_update_every_entry_names_the_new_file(serve: Serve, settings: 
     assert (created["action"], updated["action"]) == ("Create", "Update")
     assert created["filePath"] == updated["filePath"] != before["filePath"]
     assert b"NEW" in file_at(settings, updated)
+
+
+@pytest.mark.parametrize("path", ["/v1/changefeed", "/v2/changefeed", "/v2/extendedquerytags"])
+@pytest.mark.parametrize(
+    "limit, status",
+    [("5", 200), ("%2B5", 200), ("%205", 200), ("5%20", 200), ("005", 200), ("5_0", 400), ("5.0", 400), ("", 400),
+     ("%D9%A5", 400), ("--5", 400), ("%2B", 400), ("1e1", 400), ("0", 400), ("-1", 400), ("9" * 20, 400)],
+)  # fmt: skip
+def test_forms_of_a_limit(client: FlaskClient, path: str, limit: str, status: int) -> None:
+    assert client.get(f"{path}?limit={limit}").status_code == status

@@ -126,3 +126,10 @@ def test_configured_origins_may_frame(serve: Serve, origins: tuple[str, ...], an
     answer = serve(cors_origins=origins).get("/v2/nothing")
     assert answer.headers.getlist("Content-Security-Policy") == [f"frame-src 'self'; frame-ancestors {ancestors};"]
     assert "X-Frame-Options" not in answer.headers
+
+
+@pytest.mark.parametrize("origin", [None, VIEWER, STRANGER])
+@pytest.mark.parametrize("path", ["/studies", "/studies/x", "/nothing"])
+def test_a_cache_keeps_answers_to_pages_and_to_others_apart(named: FlaskClient, origin: str | None, path: str) -> None:
+    answer = PartitionClient(named).get(path, **({} if origin is None else {"Origin": origin}))
+    assert "origin" in {each.strip().lower() for each in answer.headers["Vary"].split(",")}

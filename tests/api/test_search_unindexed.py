@@ -211,3 +211,26 @@ def test_an_extended_query_tag_of_another_level_or_not_ready_changes_nothing(cli
     assert post_tags(clinic.client, {"path": "StudyID", "level": "Instance"}).status_code == 202
     for path, studies in (("/studies?StudyID=ID1", [S2, S1]), ("/instances?StudyID=ID1", [S2, S1, S1])):
         assert found(clinic, f"{path}&includefield=0020000D", "0020000D") == studies
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "RequestAttributesSequence",
+        "RequestAttributesSequence.RequestedProcedureID",
+        "00400275.00400009",
+        "RequestAttributesSequence.00400009",
+    ],
+)
+def test_includefield_of_an_attribute_in_a_sequence_returns_the_sequence(clinic: PartitionClient, name: str) -> None:
+    (row,) = clinic.get(f"/series?SeriesInstanceUID={S1}.1&includefield={name}").get_json(force=True)
+    assert [each["00400009"]["Value"] for each in row["00400275"]["Value"]] == [["STEP1"], ["STEP2"]]
+
+
+@pytest.mark.parametrize("name", ["RequestAttributesSequence.Nonsense", ".", "00400275.", ".00400009", "a.b"])
+def test_includefield_of_an_unknown_path_is_400(clinic: PartitionClient, name: str) -> None:
+    answer = clinic.get(f"/series?includefield={name}")
+    assert (answer.status_code, answer.text) == (
+        400,
+        f"Invalid query: IncludeField has unknown attribute '{name}'.",
+    )

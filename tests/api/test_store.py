@@ -142,10 +142,16 @@ def test_no_body_is_400(clinic: PartitionClient, content_type: str, length: str 
     assert (response.status_code, response.text) == (400, "The request body is missing.")
 
 
+CHUNKED = {"HTTP_TRANSFER_ENCODING": "chunked", "wsgi.input_terminated": True}
+
+
+@pytest.mark.parametrize("environ", [{"CONTENT_LENGTH": "0"}, CHUNKED], ids=["length", "chunked"])
 @pytest.mark.parametrize("version", ["v1", "v2"])
-def test_one_instance_with_a_length_of_zero_is_409(client: FlaskClient, version: str) -> None:
-    clinic = PartitionClient(client, f"/{version}/partitions/clinic-a")
-    response = without_body(clinic, "application/dicom", "0")
+def test_one_instance_of_no_bytes_is_409(client: FlaskClient, version: str, environ: dict[str, Any]) -> None:
+    """A chunked body without chunks says the same as a Content-Length of 0."""
+    response = client.post(
+        f"/{version}/partitions/clinic-a/studies", content_type="application/dicom", environ_overrides=environ
+    )
     assert response.status_code == 409
     assert [value(item, REASON) for item in items(dataset(response), FAILED)] == [43264]
 

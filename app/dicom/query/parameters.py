@@ -145,10 +145,10 @@ def _included(names: list[str]) -> tuple[frozenset[str], bool]:
         if name.lower() == "all":
             everything = True
             continue
-        tag = tag_of(name)
-        if tag is None:
+        path = path_of(name) if "." in name else tag_of(name)
+        if path is None:
             raise InvalidQuery(f"Invalid query: IncludeField has unknown attribute '{name}'.")
-        tags.add(tag)
+        tags.add(path.partition(".")[0])  # of an attribute in a sequence, the whole sequence is returned
     return frozenset(tags), everything
 
 

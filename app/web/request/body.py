@@ -33,13 +33,13 @@ class Body:
         self._received = 0
         self._first_chunk = b""
 
-    def begin(self) -> None:
-        """Raise `TooLarge` if the Content-Length exceeds the limit, `InvalidRequest` if the body is empty."""
+    def begin(self, *, may_be_empty: bool = False) -> None:
+        """Raise `TooLarge` for a Content-Length over the limit, `InvalidRequest` if it is empty and may not be."""
         if self._remaining is not None and self._remaining > self._limit:
             raise TooLarge(self._limit)
         if self._remaining is None:
             self._first_chunk = self._receive(CHUNK)
-        if not (self._remaining or self._first_chunk):
+        if not (self._remaining or self._first_chunk or may_be_empty):
             raise InvalidRequest("The request body is missing.")
 
     def read(self, size: int = -1) -> bytes:

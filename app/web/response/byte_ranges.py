@@ -9,7 +9,7 @@ from flask import Request
 
 from app.errors import RangeNotSatisfiable
 
-_RANGE: Final = re.compile(r"bytes\s*=\s*(?:(\d{1,18})\s*-\s*(\d{0,18})|-\s*(\d{1,18}))\s*", re.ASCII | re.IGNORECASE)
+_RANGE: Final = re.compile(r"bytes\s*=\s*(?:(\d{1,99})\s*-\s*(\d{0,99})|-\s*(\d{1,99}))\s*", re.ASCII | re.IGNORECASE)
 """One range. A list of ranges does not match."""
 
 

@@ -66,8 +66,10 @@ def _answer_preflight() -> Response | None:
 def _allow_embedding(response: Response) -> Response:
     """Let pages show the answer, unless the request names an origin that is not allowed.
 
-    The request of an `<img>` names no origin.
+    The request of an `<img>` names no origin. Without `Vary` a browser would give the answer to it from its cache to a
+    script, which may not read it.
     """
+    response.vary.add("Origin")
     if "Origin" not in request.headers or "Access-Control-Allow-Origin" in response.headers:
         response.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
     return response

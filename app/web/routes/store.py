@@ -74,8 +74,9 @@ def store(context: PartitionContext, body: Iterator[Body | Part], study: str | N
 
 def _single(request: Request, limit: int) -> Iterator[Body]:
     body = open_body(request, limit)
-    if request.content_length != 0:  # an announced length of 0 is one instance without bytes, which the report refuses
-        body.begin()
+    # A body of no bytes that the request announces is one instance without bytes, which the report refuses.
+    announced = request.content_length is not None or "Transfer-Encoding" in request.headers
+    body.begin(may_be_empty=announced)
     return iter((body,))
 
 

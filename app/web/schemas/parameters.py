@@ -17,6 +17,7 @@ LARGEST: Final = 2**63 - 1
 LARGEST_OFFSET: Final = 2**31 - 1
 
 _RFC_1123: Final = "%a, %d %b %Y %H:%M:%S GMT"
+_INTEGER: Final = re.compile(r"[+-]?[0-9]{1,39}")
 _SEVENTH_DIGIT: Final = re.compile(r"[.,][0-9]{6}([0-9])")
 
 
@@ -28,8 +29,7 @@ class IntegerParameter(fields.Field[int]):
         super().__init__(data_key=name, load_default=default, validate=Range(low, high, error=message))
 
     def _deserialize(self, value: str, attr: str | None, data: Any, **kwargs: Any) -> int:
-        digits = value.strip().removeprefix("-")
-        if not (digits.isascii() and digits.isdecimal() and len(digits) < 40):
+        if not _INTEGER.fullmatch(value.strip()):
             raise ValidationError(f"The value '{value}' is not valid for {self.data_key}.")
         return int(value)
 

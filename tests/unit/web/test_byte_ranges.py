@@ -38,7 +38,7 @@ def test_one_range(header: str, start: int, length: int) -> None:
 def test_a_range_without_a_byte(header: str) -> None:
     with pytest.raises(RangeNotSatisfiable, match=r"^The requested range is not satisfiable\.$") as error:
         wanted(header)
-    assert error.value.headers == {"Content-Range": "bytes */10"}
+    assert error.value.headers == {"Accept-Ranges": "bytes", "Content-Range": "bytes */10"}
 
 
 @pytest.mark.parametrize("header", ["bytes=0-", "bytes=-1"])
