@@ -42,11 +42,13 @@ class _Change(NamedTuple):
 class WorklistPage:
     """A page of matches, newest first: `documents` yields each as a DICOM JSON object.
 
-    `unreadable` is true if there are other matches, whose stored datasets are damaged.
+    `unreadable` is true if there are other matches, whose stored datasets are damaged. `more` is true if more workitems
+    match, beyond the page.
     """
 
     count: int
     unreadable: bool
+    more: bool
     documents: Iterator[bytes]
 
 
@@ -112,11 +114,12 @@ class Worklist:
     def search(self, partition: Partition, parameters: Iterable[tuple[str, str]]) -> WorklistPage:
         """Return the workitems that match decoded query pairs. Raises `InvalidQuery` and `InvalidParameter`."""
         query = parse_query(Level.INSTANCE, None, None, parameters, _CATALOGUE)
-        rows = self._search.run(partition.key, query)
+        rows, more = self._search.run(partition.key, query)
         intact = [row for row in rows if row.intact]
         return WorklistPage(
             count=len(intact),
             unreadable=len(intact) < len(rows),
+            more=more,
             documents=(_result(row, query) for row in intact),
         )
 

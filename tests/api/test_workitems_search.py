@@ -108,6 +108,28 @@ def test_what_is_found(worklist: WorklistClient, query: str, found: list[str]) -
     assert worklist.found(quote(query, safe="=&")) == found
 
 
+@pytest.mark.parametrize("blanks", [" ", "   ", " \t "])
+def test_blanks_around_a_value_do_not_count(worklist: WorklistClient, blanks: str) -> None:
+    """Neither in a query nor in a workitem: PS3.5 §6.2 permits spaces at both ends."""
+    assert worklist.found(quote(f"PatientID={blanks}P1{blanks}", safe="=")) == [A]
+    padded = workitem(T00100020=text("LO", "  P7 "), T00100010=name(" Jones^Tom "))
+    worklist.add("2.25.7", padded)
+    for query in ("PatientID=P7", f"PatientID={blanks}p7", "PatientID=P7*", "PatientName=jones^tom", "PatientName=Jo*"):
+        assert worklist.found(quote(query, safe="=")) == ["2.25.7"]
+    assert worklist.dataset("2.25.7")["00100020"]["Value"] == ["  P7 "]
+
+
+@pytest.mark.parametrize(
+    ("query", "more"),
+    [("limit=2", True), ("limit=3", False), ("limit=1&offset=1", True), ("PatientID=P1*&limit=1", True), ("", False)],
+)
+def test_a_full_page_warns_that_more_match(worklist: WorklistClient, query: str, more: bool) -> None:
+    warning = '299 pacs.example: "There are additional results that can be requested."'
+    response = worklist.get(f"?{query}", Host="pacs.example:8443")
+    assert response.status_code == 200
+    assert response.headers.getlist("Warning") == ([warning] if more else [])
+
+
 TAIL = (
     "If the parameter is an attribute keyword, check the casing as they are case-sensitive. "
     "The conformance statement has a list of supported query parameters, attributes and the levels."

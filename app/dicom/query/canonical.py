@@ -63,7 +63,7 @@ def canonical_values(
 
     Only the first value of an element finds it (conformance §3.8, "Multiple values"). ModalitiesInStudy and attributes
     within sequences are exceptions: each of their values does. The whole of a person name and each of its groups find
-    it.
+    it. A value with leading spaces is returned with them and without them. Release 0.1.0 filed it with them only.
     """
     values = element.get("Value") if element else None
     if not values:
@@ -78,6 +78,8 @@ def canonical_values(
         found = tuple(dict.fromkeys((form(vr, values[0]), *groups)))
     else:
         found = (form(vr, values[0]),)
+    if any(value.startswith(" ") for value in found):
+        found = tuple(dict.fromkeys((*found, *(value.lstrip(" ") for value in found))))
     return tuple(value for value in found if value)
 
 
@@ -85,7 +87,7 @@ def name_groups(element: JsonElement) -> tuple[str, ...]:
     """Return the canonical component groups of a name: alphabetic, ideographic, phonetic. A missing one is ""."""
     name = element["Value"][0]
     groups = [name.get(group, "") for group in NAME_GROUPS] if isinstance(name, dict) else str(name).split("=")
-    return tuple(canonical("PN", group) for group in groups)
+    return tuple(canonical("PN", group).lstrip(" ") for group in groups)
 
 
 def words(canonical_name: str) -> list[str]:

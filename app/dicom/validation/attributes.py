@@ -105,6 +105,7 @@ _UNINDEXED: Final = """
     study     00080030          StudyTime                                                TM metadata
     study     00200010          StudyID                                                  SH metadata
     series    00200011          SeriesNumber                                             IS metadata
+    series    00400245          PerformedProcedureStepStartTime                          TM metadata
     series    00400275.00400009 RequestAttributesSequence.ScheduledProcedureStepID       SH metadata
     series    00400275.00401001 RequestAttributesSequence.RequestedProcedureID           SH metadata
     instance  00080016          SOPClassUID                                              UI row

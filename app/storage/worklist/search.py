@@ -8,6 +8,7 @@ states what a query costs. All filters of a worklist are at the level of its res
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import islice
 from typing import Final, NamedTuple
 
@@ -35,24 +36,34 @@ class WorkitemCandidate(NamedTuple):
     workitem: str
 
 
+class WorkitemPage(NamedTuple):
+    """A page of matches, newest first, and whether more workitems match."""
+
+    rows: list[WorkitemRow]
+    more: bool
+
+
 class WorklistSearch:
     """Answers queries on the workitems of one partition."""
 
     def __init__(self, table: Table) -> None:
         self._table = table
 
-    def run(self, partition: int, query: Query) -> list[WorkitemRow]:
+    def run(self, partition: int, query: Query) -> WorkitemPage:
         """Return the matches from `query.offset` on, at most `query.limit`, newest first.
 
-        The datasets are not checked for damage (`WorkitemRow.intact`).
+        It looks for one match beyond the page, to find out whether there are more. The datasets are not checked for
+        damage (`WorkitemRow.intact`).
         """
+        beyond = replace(query, limit=query.limit + 1)
         matches = cheapest_plan(
-            self._verified(partition, query, self._newest_first(partition, query)),
+            self._verified(partition, beyond, self._newest_first(partition, beyond)),
             [self._range_scan(partition, each) for each in query.filters if not isinstance(each.indexed, OneOf)],
-            lambda candidates: self._verified(partition, query, candidates),
-            query.offset + query.limit,
+            lambda candidates: self._verified(partition, beyond, candidates),
+            beyond.offset + beyond.limit,
         )
-        return list(islice(matches, query.offset, query.offset + query.limit))
+        found = list(islice(matches, beyond.offset, beyond.offset + beyond.limit))
+        return WorkitemPage(found[: query.limit], len(found) > query.limit)
 
     def _newest_first(self, partition: int, query: Query) -> Iterator[WorkitemCandidate]:
         """Yield the workitems that satisfy all exact filters, or else all workitems, newest first."""

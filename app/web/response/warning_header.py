@@ -7,6 +7,9 @@ from typing import Final
 
 from flask import Request, Response
 
+MORE_RESULTS: Final = "There are additional results that can be requested."
+"""The text of the warning on a full page of a search (PS3.18 §10.6.3.2)."""
+
 _PORT: Final = re.compile(r":[0-9]*\Z", re.ASCII)
 _UNPRINTABLE: Final = re.compile(r"[^\x20-\x7e\xa0-\xff]")
 

@@ -8,14 +8,11 @@ from urllib.parse import parse_qsl
 from flask import Response, request
 
 from app.web.response.responses import DICOM_JSON, empty, json_array
-from app.web.response.warning_header import add_warning
+from app.web.response.warning_header import MORE_RESULTS, add_warning
 from app.web.routing.context import PartitionContext
 from app.web.routing.route import Action, Resource
 
 LevelName = Literal["study", "series", "instance"]
-
-MORE_RESULTS: Final = "There are additional results that can be requested."
-"""The text of the warning on a full page (PS3.18 §10.6.3.2)."""
 
 resource = Resource("search")
 

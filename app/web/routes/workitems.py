@@ -16,7 +16,7 @@ from app.errors import WorkitemRefused
 from app.settings import Settings
 from app.web.request.body_kinds import DatasetBody
 from app.web.response.responses import DICOM_JSON, dicom_json, empty, json_array
-from app.web.response.warning_header import add_warning
+from app.web.response.warning_header import MORE_RESULTS, add_warning
 from app.web.routing.context import PartitionContext
 from app.web.routing.route import Action, Resource
 
@@ -76,13 +76,18 @@ def add(context: PartitionContext, body: NewWorkitem) -> Response:
     answers={200: (DICOM_JSON,), 204: (), 206: (DICOM_JSON,)},
 )
 def search(context: PartitionContext) -> Response:
-    """200 with the matches, the newest first; 204 when there are none; 206 when some could not be read."""
+    """200 with the matches, the newest first; 204 when there are none; 206 when some could not be read.
+
+    A warning tells that more match.
+    """
     parameters = parse_qsl(request.environ.get("QUERY_STRING", ""), keep_blank_values=True)
     found = context.services.worklist.search(context.partition, parameters)
     if not found.count and not found.unreadable:
         return empty(204)
     response = json_array(found.documents)
     response.status_code = 206 if found.unreadable else 200
+    if found.more:
+        add_warning(response, request, MORE_RESULTS)
     return response
 
 
