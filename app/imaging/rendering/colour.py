@@ -11,6 +11,7 @@ from PIL import Image
 
 from app.errors import ImageFailure
 from app.imaging.pixels.description import PixelDescription
+from app.imaging.rendering.blocks import in_blocks
 from app.imaging.rendering.lookup_table import look_up, possible_values
 
 Bytes = NDArray[np.uint8]
@@ -41,8 +42,7 @@ def eight_bits(samples: NDArray[Any], description: PixelDescription) -> Bytes:
     if samples.dtype.kind not in "iu":
         raise ImageFailure("Colours that are floating point numbers are not supported.")
     if samples.dtype.itemsize > 2:
-        shifted: Bytes = np.clip(samples >> max(bits - 8, 0), 0, 255).astype(np.uint8)
-        return shifted
+        return in_blocks(samples, lambda block: np.clip(block >> max(bits - 8, 0), 0, 255).astype(np.uint8))
     scaled = possible_values(samples.dtype) * (255 / ((1 << bits) - 1))
     return look_up(np.rint(np.clip(scaled, 0, 255)).astype(np.uint8), samples)
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from app.dicom.encoding.attribute_reader import AttributeReader
 from app.imaging.pixels.description import PixelDescription
+from app.imaging.rendering.blocks import in_blocks
 from app.imaging.rendering.functional_groups import FrameValues
 from app.imaging.rendering.lookup_table import LookupTable, look_up, possible_values, read_table
 from app.imaging.rendering.padding import Padding
@@ -24,10 +25,8 @@ _PRESENTATION_LUT_SHAPE: Final = 0x20500020
 
 _KEPT_TABLES: Final = 4
 """How many tables of samples to shades one image keeps. A table has at most 64 KiB."""
-_BLOCK: Final = 1 << 18
-"""How many samples are computed at once, if no table can be used."""
-_MEASURED_SAMPLES: Final = 1 << 18
-"""How many samples of a frame an automatic window is computed from, at least a fourth of them."""
+_MEASURED_SAMPLES: Final = 1 << 16
+"""About how many samples of a frame an automatic window is computed from."""
 _PERCENTILES: Final = (0.5, 99.5)
 
 
@@ -84,20 +83,18 @@ class Grayscale:
         It is the whole range of samples of up to 8 bits. For other samples it leaves out half a percent of the darkest
         and of the brightest. Padding and values that are not finite do not count.
         """
-        modality = Modality.of(values, self._modality_table)
         if not self._description.floating and self._description.bits_stored <= 8:
-            ends = modality(np.array(self._range()))
+            ends = Modality.of(values, self._modality_table)(np.array(self._range()))
             return window_between(float(ends.min()), float(ends.max()))
-        step = max(1, int((samples.size / _MEASURED_SAMPLES) ** 0.5))
-        stored = samples[::step, ::step].astype(np.float64).reshape(-1)
-        counted = modality(stored[~self._padding.mask(stored)])
-        counted = counted[np.isfinite(counted)]
-        if not counted.size:
-            return window_between(0, 1)
+        counted = self._measured(samples, values)
         low, high = np.percentile(counted, _PERCENTILES, method="nearest")
         if low == high:
             low, high = counted.min(), counted.max()
         return window_between(float(low), float(high))
+
+    def largest_value(self, samples: NDArray[Any], values: FrameValues) -> float:
+        """Return the largest modality value of a frame, about."""
+        return float(self._measured(samples, values).max())
 
     def shades(self, samples: NDArray[Any], values: FrameValues, window: Window | None) -> NDArray[np.uint8]:
         """Return the shades of a frame: 0 is black, 255 is white. Padding is black.
@@ -120,13 +117,16 @@ class Grayscale:
         """Return True if the attributes have a VOI LUT Sequence with a table."""
         return self._voi_item is not None
 
+    def _measured(self, samples: NDArray[Any], values: FrameValues) -> Doubles:
+        """Return one or more modality values of a frame, without padding."""
+        step = max(1, int((samples.size / _MEASURED_SAMPLES) ** 0.5))
+        stored = samples[::step, ::step].astype(np.float64).reshape(-1)
+        counted = Modality.of(values, self._modality_table)(stored[~self._padding.mask(stored)])
+        counted = counted[np.isfinite(counted)]
+        return counted if counted.size else np.zeros(1)
+
     def _computed(self, samples: NDArray[Any], modality: Modality, window: Window | None) -> NDArray[np.uint8]:
-        flat = samples.reshape(-1)
-        shades = np.empty(flat.size, np.uint8)
-        for start in range(0, flat.size, _BLOCK):
-            block = flat[start : start + _BLOCK].astype(np.float64)
-            shades[start : start + _BLOCK] = self._shades(block, modality, window)
-        return shades.reshape(samples.shape)
+        return in_blocks(samples, lambda block: self._shades(block.astype(np.float64), modality, window))
 
     def _shades(self, stored: Doubles, modality: Modality, window: Window | None) -> NDArray[np.uint8]:
         """Return the shades of stored values."""

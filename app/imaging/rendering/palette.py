@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from app.dicom.encoding.attribute_reader import AttributeReader
 from app.errors import ImageFailure
+from app.imaging.rendering.blocks import in_blocks
 from app.imaging.rendering.lookup_table import Descriptor, look_up, possible_values, read_descriptor, read_entries
 from app.imaging.rendering.segmented_palette import expanded
 
@@ -55,9 +56,15 @@ class Palette:
         if samples.dtype.kind not in "iu":
             raise ImageFailure("A palette needs pixels that are integers.")
         if samples.dtype.itemsize > 2:
-            limits = (self.first, self.first + len(self.colours) - 1)
-            return look_up(self._table(np.arange(1 << 16)), (np.clip(samples, *limits) - self.first).astype(np.uint16))
+            return in_blocks(samples, lambda block: self._table(block.astype(np.float64) - self.first), 3)
         return look_up(self._table(possible_values(samples.dtype) - self.first), samples)
+
+    def over(self, shades: NDArray[np.uint8], samples: NDArray[Any]) -> NDArray[np.uint8]:
+        """Return (rows, columns, 3): colours for samples from the first entry on, shades of gray for those below it.
+
+        Supplemental palettes are made so (PS3.3 C.7.6.19).
+        """
+        return np.where((samples >= self.first)[..., None], self.rgb(samples), shades[..., None])
 
     def _table(self, places: NDArray[Any]) -> NDArray[np.uint8]:
         table: NDArray[np.uint8] = self.colours[np.clip(places, 0, len(self.colours) - 1).astype(np.intp)]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from functools import cached_property
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,12 +12,27 @@ from app.dicom.encoding.attribute_reader import AttributeReader
 from app.errors import ImageFailure
 from app.imaging.pixels.description import PixelDescription
 from app.imaging.pixels.frame import DecodedFrame
+from app.imaging.pixels.native import words
+from app.imaging.rendering.aspect import pixel_aspect
 from app.imaging.rendering.colour import rgb
+from app.imaging.rendering.colour_management import ColourManagement
+from app.imaging.rendering.dose import RT_DOSE, dose_colours, dose_values
 from app.imaging.rendering.functional_groups import FrameValues, FunctionalGroups
 from app.imaging.rendering.grayscale import Grayscale
+from app.imaging.rendering.lookup_table import look_up
+from app.imaging.rendering.overlays import Overlays, draw, every_step
 from app.imaging.rendering.palette import Palette
-from app.imaging.rendering.parameters import Window
+from app.imaging.rendering.parameters import ColourProfile, Window
 from app.imaging.rendering.picture import Picture
+from app.imaging.rendering.segmentation import Segmentation
+from app.imaging.rendering.window import window_between
+
+Bytes = NDArray[np.uint8]
+
+_SOP_CLASS_UID: Final = 0x00080016
+_PIXEL_PRESENTATION: Final = 0x00089205
+_KEPT_DETAIL: Final = 2
+"""How many times larger than the wanted picture a frame remains when rows and columns are left out."""
 
 
 class Renderer:
@@ -31,37 +47,98 @@ class Renderer:
         self._description = description
         self._groups = FunctionalGroups(attributes)
         self._grayscale = Grayscale(attributes, description)
+        self._overlays = Overlays(attributes, description)
         self._palette = Palette.of(attributes, signed=description.signed)
+        self._segmentation = Segmentation.of(attributes, description)
+        self._is_dose = attributes.text(_SOP_CLASS_UID) == RT_DOSE
+        self._supplemental = attributes.text(_PIXEL_PRESENTATION) in ("COLOR", "MIXED")
+
+    @cached_property
+    def _colours(self) -> ColourManagement:
+        return ColourManagement(self._attributes)
+
+    @property
+    def needs_native_data(self) -> bool:
+        """True if overlays are in bits of the pixel data that `DecodedFrame` does not have."""
+        return self._overlays.in_pixel_data
 
     def render(
-        self, frame: DecodedFrame, number: int = 1, *, window: Window | None = None, default: Window | None = None
+        self,
+        frame: DecodedFrame,
+        number: int = 1,
+        *,
+        window: Window | None = None,
+        default: Window | None = None,
+        icc_profile: ColourProfile | None = None,
+        native_data: bytes | None = None,
+        step: int = 1,
     ) -> Picture:
         """Return the picture of a frame. Frames are numbered from 1.
 
         `window` applies to modality values, instead of the window or VOI LUT of the attributes. `default` is for images
-        whose attributes have neither; without it such an image gets `automatic_window`. Raises `ImageFailure` if the
-        samples cannot be shown.
+        whose attributes have neither; without it such an image gets `automatic_window`. `native_data` is the bytes of
+        the frame, see `needs_native_data`. The picture has only each `step`th row and column, see `thumbnail_step`.
+        Raises `ImageFailure` if the samples cannot be shown.
         """
         samples = _plain(frame.samples)
-        values = self._groups.values(number)
-        if samples.ndim == 3:
-            pixels = rgb(samples, _colour(frame.photometric), self._description)
-        elif frame.photometric == "PALETTE COLOR":
-            if self._palette is None:
-                raise ImageFailure("The palette is missing.")
-            pixels = self._palette.rgb(samples)
-        else:
-            pixels = self._grayscale.shades(samples, values, self._window(samples, values, window, default))
-        return Picture(pixels=pixels)
+        picked = np.ascontiguousarray(samples[::step, ::step]) if step > 1 else samples
+        pixels = self._pixels(picked, frame.photometric, self._values(number), window, default)
+        pixels, profile = self._colours.converted(pixels, icc_profile)
+        stored = words(self._description, native_data) if native_data and self.needs_native_data else None
+        mask = self._overlays.mask(number, stored)
+        if mask is not None:
+            pixels = draw(pixels, every_step(mask, step))
+        return Picture(
+            pixels=pixels, pixel_aspect=pixel_aspect(self._attributes, self._groups.values(number)), icc=profile
+        )
 
     def needs_window(self, number: int = 1) -> bool:
-        """Return True if the attributes give neither a window nor a VOI LUT for a frame of shades of gray."""
-        gray = self._description.samples == 1 and self._description.photometric != "PALETTE COLOR"
-        return gray and not self._grayscale.has_voi_table() and self._groups.values(number).window is None
+        """Return True if a frame is shown with an automatic window, because its attributes have none and no VOI LUT."""
+        if self._description.samples > 1 or self._segmentation or self._description.photometric == "PALETTE COLOR":
+            return False
+        return not self._grayscale.has_voi_table() and self._values(number).window is None
 
     def automatic_window(self, frame: DecodedFrame, number: int = 1) -> Window:
-        """Return a window from the samples of a frame. Callers keep it, so that all frames of a series look alike."""
-        return self._grayscale.automatic_window(_plain(frame.samples), self._groups.values(number))
+        """Return a window from the samples of a frame. Callers keep it, so that all frames of a series look alike.
+
+        A frame from the middle of the series is the best one. The window of a dose begins at 0.
+        """
+        return self._automatic(_plain(frame.samples), self._values(number))
+
+    def thumbnail_step(self, width: int, height: int) -> int:
+        """Return how many rows and columns can be left out before a frame is scaled to a picture of this size.
+
+        What remains is at least twice as large as the picture, so the scaling still averages neighbours.
+        """
+        ratio = min(self._description.columns / max(width, 1), self._description.rows / max(height, 1))
+        return max(1, int(ratio / _KEPT_DETAIL))
+
+    def _values(self, number: int) -> FrameValues:
+        values = self._groups.values(number)
+        return dose_values(self._attributes, values) if self._is_dose else values
+
+    def _pixels(
+        self,
+        samples: NDArray[Any],
+        photometric: str,
+        values: FrameValues,
+        window: Window | None,
+        default: Window | None,
+    ) -> Bytes:
+        if samples.ndim == 3:
+            return rgb(samples, _colour(photometric), self._description)
+        if photometric == "PALETTE COLOR":
+            if self._palette is None:
+                raise ImageFailure("The palette is missing.")
+            return self._palette.rgb(samples)
+        if self._segmentation is not None:
+            return self._segmentation.rgb(samples, values)
+        shades = self._grayscale.shades(samples, values, self._window(samples, values, window, default))
+        if self._is_dose:
+            return look_up(dose_colours(), shades)
+        if self._supplemental and self._palette is not None:
+            return self._palette.over(shades, samples)
+        return shades
 
     def _window(
         self, samples: NDArray[Any], values: FrameValues, window: Window | None, default: Window | None
@@ -71,7 +148,12 @@ class Renderer:
             return window
         if self._grayscale.has_voi_table():
             return None
-        return values.window or default or self._grayscale.automatic_window(samples, values)
+        return values.window or default or self._automatic(samples, values)
+
+    def _automatic(self, samples: NDArray[Any], values: FrameValues) -> Window:
+        if self._is_dose:
+            return window_between(0, self._grayscale.largest_value(samples, values))
+        return self._grayscale.automatic_window(samples, values)
 
 
 def render(

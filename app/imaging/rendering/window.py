@@ -30,10 +30,10 @@ def usable(window: Window) -> bool:
 def window_between(low: float, high: float) -> Window:
     """Return the window that shows `low` as black and `high` as white.
 
-    If `high` is not above `low`, the window begins at 0 or ends 1 above it: 0 is black.
+    If `high` is not above `low`, the window lies between 0 and the value.
     """
     if not low < high:
-        low, high = min(low, 0.0), max(low, low + 1.0, 1.0)
+        low, high = (min(low, 0.0), max(low, 0.0)) if low else (0.0, 1.0)
     return Window(low / 2 + high / 2, high - low, "linear-exact")
 
 
