@@ -121,6 +121,14 @@ class ImageFailure(NotAcceptable):
     """An image, or another object, cannot be decoded or shown. The message says why (conformance §4.10)."""
 
 
+class DecoderUnavailable(BulkheadError):
+    """No process is free to decode a frame, or none can be started. The caller may try again (conformance §4.10)."""
+
+    status = 503
+    public_message = None
+    headers = MappingProxyType({"Retry-After": str(RETRY_AFTER_SECONDS)})
+
+
 class TooLarge(BulkheadError):
     """A body, a part of it or an instance exceeds its limit, in bytes (conformance §1.8)."""
 

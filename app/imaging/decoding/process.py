@@ -1,0 +1,114 @@
+"""The program of a decoding process. It reads requests from the socket that is its standard input.
+
+It has no secrets, no files and no network, and limits of memory and time. It ends when the server closes the socket.
+The server starts it with `command`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import struct
+import sys
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from socket import socket
+from typing import Final
+
+from app.errors import ImageFailure
+from app.imaging.decoding import messages
+from app.imaging.pixels.description import PixelDescription
+
+_START: Final = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from app.imaging.decoding.process import main; main()"
+)
+_NICENESS: Final = 5
+_MAX_FILES: Final = 32
+_GRACE_SECONDS: Final = 2.0
+"""How much later than the server the process ends itself."""
+_REASON_CHARACTERS: Final = 300
+_CODEC_ERRORS: Final = (RuntimeError, ValueError, TypeError, LookupError, ArithmeticError, struct.error)
+
+
+def command(memory: int) -> list[str]:
+    """Return the command that starts a decoding process. `memory` is the bytes that it may allocate.
+
+    The process finds modules where this process finds them. It loads nothing else: no user site, no `.pth` files.
+    """
+    root = str(Path(__file__).resolve().parents[3])
+    paths = [root, *(str(Path(path).absolute()) for path in sys.path if path)]
+    return [sys.executable, "-I", "-S", "-c", _START, json.dumps(paths), str(memory)]
+
+
+def environment() -> dict[str, str]:
+    """Return the environment of a decoding process: nothing of the server's but where libraries are."""
+    found = {"OPENBLAS_NUM_THREADS": "1"}
+    if "LD_LIBRARY_PATH" in os.environ:
+        found["LD_LIBRARY_PATH"] = os.environ["LD_LIBRARY_PATH"]
+    return found
+
+
+def main() -> None:
+    """Answer requests until the socket ends or a codec fails."""
+    import app.imaging.codecs.conversion  # noqa: F401 - loaded before the limits are set, and before READY
+
+    _limit(int(sys.argv[2]))
+    with socket(fileno=sys.stdin.fileno()) as connection, suppress(EOFError, OSError):
+        connection.sendall(messages.READY)
+        while _answer(connection):
+            pass
+
+
+def _limit(memory: int) -> None:
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    limits = {
+        resource.RLIMIT_AS: used + memory,
+        resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_FSIZE: 0,
+        resource.RLIMIT_NOFILE: _MAX_FILES,
+    }
+    for kind, limit in limits.items():
+        resource.setrlimit(kind, (limit, limit))
+    os.nice(_NICENESS)
+
+
+def _answer(connection: socket) -> bool:
+    """Answer one request. Returns whether the process can answer another one."""
+    size, length = messages.REQUEST.unpack(messages.read(connection, messages.REQUEST.size))
+    properties = json.loads(messages.read(connection, size))
+    signal.setitimer(signal.ITIMER_REAL, properties["seconds"] + _GRACE_SECONDS)
+    description = PixelDescription(**properties["description"])
+    status = messages.DONE
+    found: dict[str, object] = {}
+    frame = memoryview(b"")
+    try:
+        data = bytes(messages.read(connection, length))
+        found, frame = _converted(description, properties["target"], data)
+    except ImageFailure as failure:
+        status, found = messages.REFUSED, {"reason": str(failure)}
+    except MemoryError:
+        status, found = messages.DAMAGED, {"reason": "The frame cannot be decoded: it needs too much memory."}
+    except _CODEC_ERRORS as error:
+        reason = str(error).partition("\n")[0][:_REASON_CHARACTERS]
+        status, found = messages.DAMAGED, {"reason": f"The frame cannot be decoded: {reason}"}
+    connection.sendall(messages.answer(status, found, frame.nbytes))
+    connection.sendall(frame)
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    return status != messages.DAMAGED
+
+
+def _converted(description: PixelDescription, target: str | None, data: bytes) -> tuple[dict[str, object], memoryview]:
+    """Return what describes the converted frame, and its bytes."""
+    import numpy as np
+
+    from app.imaging.codecs import conversion
+
+    if target is None:
+        decoded = conversion.decode(description, data)
+        samples = np.ascontiguousarray(decoded.samples)
+        return {"photometric": decoded.photometric}, samples.data.cast("B")
+    encoded = asdict(conversion.transcode(description, data, target))
+    return encoded, memoryview(encoded.pop("data"))
