@@ -13,6 +13,7 @@ from typing import Final
 from app.bootstrap.archive import build_archive, is_remote, read_ahead
 from app.bootstrap.background import maintenance, tasks
 from app.bootstrap.engines import Engine, build_engine, create_stores
+from app.bootstrap.imaging import build_decoder
 from app.errors import ConfigurationError
 from app.services import Services, parallel
 from app.services.change_feed import ChangeFeed
@@ -130,6 +131,7 @@ def build_services(settings: Settings, engine: Engine, *, listening: float = 0) 
             optional={"queue": queue.check},
             lost_objects=lambda: archive.lost.count,
         ),
+        frame_decoder=build_decoder(settings),
         background=(runner.run_once, *maintenance(settings, archive)),
         release_leases=runner.release_leases,
     )

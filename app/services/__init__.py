@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from app.imaging.decoding.decoder import FrameDecoder
 from app.services.change_feed import ChangeFeed
 from app.services.export.service import Export
 from app.services.health import Health
@@ -47,6 +48,8 @@ class Services:
     query_tags: ExtendedQueryTags
     worklist: Worklist
     health: Health
+    frame_decoder: FrameDecoder
+    """Decodes the frames of all services. Its processes end with this process."""
     background: tuple[Callable[[], bool], ...]
     """The steps of the worker. Each does a small piece of work and returns whether there was any."""
     release_leases: Callable[[], None]

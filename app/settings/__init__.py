@@ -20,6 +20,7 @@ from app.settings.cors import CorsSettings
 from app.settings.declaration import PREFIX, SettingsGroup, variable
 from app.settings.engine import EngineSettings
 from app.settings.export import ExportSettings
+from app.settings.imaging import ImagingSettings
 from app.settings.monitoring import MonitoringSettings
 from app.settings.operations import OperationSettings
 from app.settings.serving import ServingSettings
@@ -36,6 +37,7 @@ class Settings(
     ChangeFeedSettings,
     ExportSettings,
     OperationSettings,
+    ImagingSettings,
     StoreSettings,
     EngineSettings,
     ServingSettings,
