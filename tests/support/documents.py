@@ -108,11 +108,11 @@ def report(*content: Dataset, title: str = "Report", **attributes: Any) -> bytes
     return make_instance(**(given | attributes))
 
 
-def channel(label: str, *, lead: str = "", **attributes: Any) -> Dataset:
+def channel(label: str, lead: str = "", **attributes: Any) -> Dataset:
     """Return a channel definition in microvolt. `lead` is the MDC code of the channel source."""
     given: dict[str, Any] = {
         "ChannelLabel": label,
-        "ChannelSourceSequence": [code(f"Lead {label}", lead or "5.6.3-9-1", "MDC" if lead else "SCPECG")],
+        "ChannelSourceSequence": [code("Source", lead or "SOURCE", "MDC" if lead else "99SOURCE")],
         "ChannelSensitivity": "1",
         "ChannelSensitivityUnitsSequence": [code("microvolt", "uV", "UCUM")],
         "ChannelSensitivityCorrectionFactor": "1",

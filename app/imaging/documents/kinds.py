@@ -16,6 +16,8 @@ XML: Final = "text/xml"
 HTML: Final = "text/html"
 SVG: Final = "image/svg+xml"
 PNG: Final = "image/png"
+JPEG: Final = "image/jpeg"
+_WAVEFORM_TYPES: Final = (SVG, PNG, JPEG)
 
 _STORAGE: Final = "1.2.840.10008.5.1.4.1.1."
 
@@ -90,13 +92,13 @@ _PREFIXES: Final = (
     ("88.59", "KO", Source.CONTENT_TREE, (HTML,)),
     ("79.1", "SR", Source.CONTENT_TREE, (HTML,)),
     ("88.", "SR", Source.CONTENT_TREE, (HTML,)),
-    ("9.1.", "ECG", Source.WAVEFORM, (SVG, PNG)),
-    ("9.4.", "AUDIO", Source.WAVEFORM, (SVG, PNG)),
-    ("9.7.1", "EEG", Source.WAVEFORM, (SVG, PNG)),
-    ("9.7.2", "EMG", Source.WAVEFORM, (SVG, PNG)),
-    ("9.7.3", "EOG", Source.WAVEFORM, (SVG, PNG)),
-    ("9.7.4", "EEG", Source.WAVEFORM, (SVG, PNG)),
-    ("9.", "WAVE", Source.WAVEFORM, (SVG, PNG)),
+    ("9.1.", "ECG", Source.WAVEFORM, _WAVEFORM_TYPES),
+    ("9.4.", "AUDIO", Source.WAVEFORM, _WAVEFORM_TYPES),
+    ("9.7.1", "EEG", Source.WAVEFORM, _WAVEFORM_TYPES),
+    ("9.7.2", "EMG", Source.WAVEFORM, _WAVEFORM_TYPES),
+    ("9.7.3", "EOG", Source.WAVEFORM, _WAVEFORM_TYPES),
+    ("9.7.4", "EEG", Source.WAVEFORM, _WAVEFORM_TYPES),
+    ("9.", "WAVE", Source.WAVEFORM, _WAVEFORM_TYPES),
     ("11.", "PR", Source.REFERENCES, (HTML,)),
     ("78.", "EYE", Source.NOTHING, ()),
     ("80.", "EYE", Source.NOTHING, ()),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from app.dicom.encoding.attribute_reader import AttributeReader
 from app.dicom.encoding.part10 import inflated, parse
 from app.errors import ImageFailure, InvalidInstance
-from app.imaging.documents.kinds import HTML, ObjectKind, Source, known_kinds
+from app.imaging.documents.kinds import HTML, SVG, ObjectKind, Source, known_kinds
 from app.services.instance_files import InstanceFiles
 from app.services.links import Link
 from app.services.retrieve.encapsulated_content import EncapsulatedContent
@@ -98,6 +98,30 @@ class PageRenderer(IconRenderer):
         return Content.of(_HTML_TYPE, data)
 
 
+class WaveformRenderer(IconRenderer):
+    """A waveform: its channels on ECG paper, as SVG or as a picture."""
+
+    def __init__(self, kind: ObjectKind, files: InstanceFiles) -> None:
+        super().__init__(kind)
+        self._files = files
+
+    def render(
+        self, row: InstanceRow, frames: tuple[int, ...], media_type: str, parameters: RenderingParameters
+    ) -> Content:
+        """Return the drawing. A picture fits into the viewport. Raises `ImageFailure` if there is nothing to draw."""
+        from app.imaging.documents.drawing_picture import picture
+        from app.imaging.documents.waveform_layout import waveform_drawing
+
+        self._refuse_frames(frames)
+        with attributes_of(self._files, row) as attributes:
+            drawing = waveform_drawing(attributes, self._kind.name, parameters.annotation)
+        if media_type == SVG:
+            return Content.of(media_type, drawing.svg())
+        viewport = parameters.viewport
+        size = {"width": viewport.width, "height": viewport.height} if viewport else {}
+        return Content.of(media_type, picture(drawing, media_type, quality=parameters.quality, **size))
+
+
 def document_renderers(files: InstanceFiles) -> dict[str, Renderer]:
     """Return the renderer of each SOP class that has no images."""
     contents = {is_text: EncapsulatedContent(files, is_text=is_text) for is_text in (True, False)}
@@ -105,6 +129,7 @@ def document_renderers(files: InstanceFiles) -> dict[str, Renderer]:
         Source.STORED_FILE: lambda kind: StoredFileRenderer(kind, files, contents[kind.is_text]),
         Source.CONTENT_TREE: lambda kind: PageRenderer(kind, files),
         Source.REFERENCES: lambda kind: PageRenderer(kind, files),
+        Source.WAVEFORM: lambda kind: WaveformRenderer(kind, files),
         Source.NOTHING: IconRenderer,
     }
     return {uid: makers[kind.source](kind) for uid, kind in known_kinds().items() if kind.source in makers}

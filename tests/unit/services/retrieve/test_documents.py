@@ -19,11 +19,14 @@ from tests.support.documents import (
     PRESENTATION_STATE,
     RTSTRUCT,
     STL_STORAGE,
+    channel,
     content_item,
     document,
     evidence,
+    multiplex_group,
     reference,
     report,
+    waveform,
 )
 from tests.support.instances import DEFLATED_LITTLE, EXPLICIT_BIG, EXPLICIT_LITTLE, IMPLICIT_LITTLE, make_instance
 from tests.support.raw_elements import element, item, part10
@@ -191,3 +194,21 @@ def test_the_thumbnail_is_an_icon_within_the_viewport(sop_class: str, viewport: 
 )
 def test_the_name_of_a_kind_has_an_article(name: str, expected: str) -> None:
     assert with_article(name) == expected
+
+
+@pytest.mark.parametrize("media_type", ["image/svg+xml", "image/png", "image/jpeg"])
+@pytest.mark.parametrize("syntax", SYNTAXES)
+def test_a_waveform_is_a_drawing(media_type: str, syntax: str) -> None:
+    group = multiplex_group([[1, 2, 3] * 100] * 2, [channel("A"), channel("B")])
+    stored = StoredInstance(waveform(group, transfer_syntax=syntax))
+    begins = {"image/svg+xml": b"<?xml", "image/png": b"\x89PNG", "image/jpeg": b"\xff\xd8\xff"}
+    found = renderer(stored)
+    assert media_type in found.media_types(stored.row)
+    content = found.render(stored.row, (), media_type, RenderingParameters(viewport=Viewport(100, 100)))
+    assert content.content_type == media_type
+    assert bytes_of(content).startswith(begins[media_type])
+
+
+def test_the_reason_why_a_waveform_has_no_drawing_is_said() -> None:
+    with pytest.raises(ImageFailure, match="no Waveform Sequence"):
+        rendered(StoredInstance(waveform()))
