@@ -15,6 +15,7 @@ from app.bootstrap.background import maintenance, tasks
 from app.bootstrap.engines import Engine, build_engine, create_stores
 from app.bootstrap.imaging import build_decoder
 from app.errors import ConfigurationError
+from app.imaging.decoding.decoder import FrameDecoder
 from app.services import Services, parallel
 from app.services.change_feed import ChangeFeed
 from app.services.export.service import Export
@@ -24,7 +25,9 @@ from app.services.operations.runner import OperationRunner
 from app.services.parallel import ParallelMap
 from app.services.partitions import PartitionDirectory
 from app.services.retrieve.frames import FrameReader
+from app.services.retrieve.image_headers import ImageHeaders
 from app.services.retrieve.service import Retrieve
+from app.services.retrieve.transcoding import Transcoder
 from app.services.search.newest import NewestInstances
 from app.services.search.service import Search
 from app.services.store.service import Store
@@ -72,6 +75,7 @@ def build_services(settings: Settings, engine: Engine, *, listening: float = 0) 
     instances, documents, files = archive.instances, archive.documents, archive.files
     parallel_reads: ParallelMap = parallel.parallel_map if is_remote(settings) else map
     newest, counts = NewestInstances(instances, documents, parallel_reads), InstanceCounts(table)
+    frames = FrameReader(documents, files, archive.lost)
     runner = OperationRunner(
         operations,
         queue,
@@ -95,7 +99,10 @@ def build_services(settings: Settings, engine: Engine, *, listening: float = 0) 
             instances=instances,
             documents=documents,
             files=files,
-            frames=FrameReader(documents, files, archive.lost),
+            frames=frames,
+            transcoder=Transcoder(
+                files=files, frames=frames, headers=ImageHeaders(files, frames), decoder=FrameDecoder()
+            ),
             prefetch=read_ahead(settings),
         ),
         search=Search(

@@ -35,18 +35,28 @@ def parallel_map(call: Callable[[T], R], items: Iterable[T], /) -> Iterable[R]:
     return map(call, todo) if len(todo) < 2 else _pool().map(call, todo)
 
 
-def prefetch(call: Callable[[T], R], items: Iterable[T], /) -> Generator[R, None, None]:
-    """Yield the result of `call` for each item in order, while the next few calls run. For stores with round trips.
+def prefetch(
+    call: Callable[[T], R],
+    items: Iterable[T],
+    /,
+    *,
+    ahead: int = PREFETCHED,
+    pool: Callable[[], ThreadPoolExecutor] | None = None,
+) -> Generator[R, None, None]:
+    """Yield the result of `call` for each item in order, while the next calls run, `ahead` at most.
 
-    A result is often an open stream. Results that the caller does not take are closed when the iterator is closed.
+    A result is often an open stream. Results that the caller does not take are closed when the iterator is closed. The
+    calls run on the threads of `pool`, None for those that wait for the store.
     """
+    threads = (pool or _pool)()
     remaining = iter(items)
-    running = deque(_pool().submit(call, item) for item in islice(remaining, PREFETCHED))
+    running = deque(threads.submit(call, item) for item in islice(remaining, ahead))
     try:
         while running:
             result = running.popleft().result()
-            running.extend(_pool().submit(call, item) for item in islice(remaining, 1))
+            running.extend(threads.submit(call, item) for item in islice(remaining, 1))
             yield result
+            del result  # the caller has it: it is not kept while the next one is awaited
     finally:
         for each in running:
             if not each.cancel():

@@ -7,8 +7,7 @@ import json
 import pytest
 from flask.testing import FlaskClient
 
-from app.dicom.editing.rewrite import IMPLEMENTATION_VERSION_NAME
-from app.dicom.encoding.uids import IMPLEMENTATION_CLASS_UID
+from app.dicom.encoding.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from tests.support.background import work
 from tests.support.bulk_update import (
     CHANGES,

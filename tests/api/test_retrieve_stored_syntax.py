@@ -128,15 +128,18 @@ def test_several_files_in_their_common_syntax(clinic: PartitionClient) -> None:
 @pytest.mark.parametrize("accept", ["{}; transfer-syntax={}", 'multipart/related; type="{}"; transfer-syntax={}'])
 def test_another_syntax_than_the_stored_one(clinic: PartitionClient, accept: str) -> None:
     clinic.stored(compressed(JPEG_BASELINE))
-    for syntax, text in ((JPEG_LS, UNACCEPTABLE), (JPEG_2000, UNSUPPORTED), (EXPLICIT_LITTLE, UNSUPPORTED)):
+    for syntax in (JPEG_LOSSLESS, IMPLICIT_LITTLE, EXPLICIT_BIG):
         response = clinic.get(PATHS["instance"], accept.format(DICOM, syntax))
-        assert (response.status_code, response.text) == (406, text)
+        assert (response.status_code, response.text) == (406, UNACCEPTABLE)
+    for syntax in (JPEG_LS, JPEG_2000, EXPLICIT_LITTLE, RLE):
+        response = clinic.get(PATHS["instance"], accept.format(DICOM, syntax))
+        assert (response.status_code, response.text.startswith(UNSUPPORTED)) == (406, True)
 
 
 def test_the_best_entry_that_the_file_can_answer(clinic: PartitionClient) -> None:
     file = compressed(JPEG_BASELINE)
     clinic.stored(file)
-    accept = f"{DICOM}; transfer-syntax={JPEG_LS}, {related(DICOM, JPEG_BASELINE)}; q=0.5, {DICOM}; q=0.1"
+    accept = f"{DICOM}; transfer-syntax={JPEG_LOSSLESS}, {related(DICOM, JPEG_BASELINE)}; q=0.5, {DICOM}; q=0.1"
     assert parts(clinic.get(PATHS["instance"], accept)) == [Part(f"{DICOM}; transfer-syntax={JPEG_BASELINE}", file)]
 
 
@@ -167,19 +170,20 @@ def test_a_range_of_media_types_is_answered_in_that_of_the_stored_syntax(clinic:
 @pytest.mark.parametrize(
     ("accept", "text"),
     [
-        (related("image/jls"), UNACCEPTABLE),
+        (related("image/jls", "1.2.840.10008.1.2.4.81"), UNACCEPTABLE),
         (related("image/jpeg", JPEG_LOSSLESS), UNACCEPTABLE),
         (related("image/jpeg", JPEG_LS), UNACCEPTABLE),
         (related(OCTETS, JPEG_LS), UNACCEPTABLE),
         (related("image/jp2"), UNSUPPORTED),
+        (related("image/jls"), UNSUPPORTED),
         (related(OCTETS), UNSUPPORTED),
         (f"{related('image/jls')}, {related(OCTETS)}", UNSUPPORTED),
     ],
 )
-def test_frames_that_would_need_a_codec(clinic: PartitionClient, accept: str, text: str) -> None:
+def test_frames_that_no_codec_reads(clinic: PartitionClient, accept: str, text: str) -> None:
     clinic.stored(compressed(JPEG_BASELINE))
     response = clinic.get(f"{FRAMES}/1", accept)
-    assert (response.status_code, response.text) == (406, text)
+    assert (response.status_code, response.text.startswith(text)) == (406, True)
 
 
 @pytest.mark.parametrize("syntax", [JPEG_BASELINE, JPEG_LS, EXPLICIT_LITTLE])

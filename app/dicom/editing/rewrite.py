@@ -30,9 +30,7 @@ from app.dicom.editing.patches import (
 from app.dicom.encoding.charsets import SPECIFIC_CHARACTER_SET, charset, encode
 from app.dicom.encoding.elements import ENCODINGS, Buffer
 from app.dicom.encoding.part10 import META_OFFSET, Part10, inflated
-from app.dicom.encoding.uids import IMPLEMENTATION_CLASS_UID
-
-IMPLEMENTATION_VERSION_NAME: Final = "BULKHEAD"
+from app.dicom.encoding.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
 _GROUP_LENGTH: Final = 0x00020000
 _WRITER: Final[Mapping[int, tuple[str, bytes]]] = {

@@ -1,18 +1,34 @@
-"""Rewrites uncompressed instances as Explicit VR Little Endian (PS3.5 Annex A, conformance §4.3)."""
+"""Rewrites instances with the dataset in Explicit VR Little Endian (PS3.5 Annex A, conformance §4.3).
+
+A whole file is rewritten if its pixels do not change. Otherwise the parts before and after the pixel data are rewritten
+here, and the caller writes the pixel data between them.
+"""
 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from itertools import takewhile
 from struct import Struct
 from typing import Final
 
-from app.dicom.encoding.elements import ITEM, ITEM_END, SEQUENCE_END, UNDEFINED, Buffer, Fragments, RawElement
+from app.dicom.encoding.elements import (
+    ENCODINGS,
+    ITEM,
+    ITEM_END,
+    SEQUENCE_END,
+    UNDEFINED,
+    Buffer,
+    Fragments,
+    RawElement,
+)
 from app.dicom.encoding.frames import FrameTable, pixel_word
-from app.dicom.encoding.part10 import PREAMBLE_LENGTH, TRANSFER_SYNTAX_UID, Part10, inflated
-from app.dicom.encoding.uids import EXPLICIT_LITTLE
-from app.dicom.encoding.vr import BULK, LONG_FORM, WORD_SIZE
-from app.errors import NotAcceptable
+from app.dicom.encoding.part10 import PIXEL_TAGS, PREAMBLE_LENGTH, TRANSFER_SYNTAX_UID, Part10, inflated
+from app.dicom.encoding.reader import ElementReader
+from app.dicom.encoding.uids import EXPLICIT_LITTLE, IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from app.dicom.encoding.vr import BULK, LONG_FORM, SHORT_FORM, WORD_SIZE, implicit_vr
+from app.errors import InvalidInstance, NotAcceptable
 
 UNSUPPORTED: Final = "The specified transcoding is not supported."
 CHUNK: Final = 1 << 20
@@ -25,6 +41,11 @@ _CODES: Final = {2: "H", 4: "I", 8: "Q"}
 _SMALL: Final = 1 << 16
 _NUL_PADDED: Final = BULK | {"UI"}
 META_GROUP_LENGTH: Final = 0x00020000
+_IMPLEMENTATION_CLASS_UID: Final = 0x00020012
+_IMPLEMENTATION_VERSION_NAME: Final = 0x00020013
+
+Changes = Mapping[int, tuple[str, bytes] | None]
+"""New values of top-level attributes by tag: VR and bytes in little endian. None leaves the attribute out."""
 
 
 def to_explicit_little(data: Buffer, part10: Part10) -> Iterator[bytes]:
@@ -40,6 +61,49 @@ def to_explicit_little(data: Buffer, part10: Part10) -> Iterator[bytes]:
     if part10.transfer_syntax.deflated:
         data = inflated(data, part10.dataset_offset)
     return _in_larger_chunks(_file_chunks(data, part10))
+
+
+def before_pixel_data(data: Buffer, part10: Part10, syntax: str, changes: Changes) -> Iterator[bytes]:
+    """Return the file up to its pixel data in chunks, with `changes`, in the transfer syntax `syntax`.
+
+    `data` is the bytes that `part10` was parsed from, or the inflated ones. The elements from the pixel data on are
+    left out.
+    """
+    yield bytes(PREAMBLE_LENGTH) + b"DICM" + _meta(data, part10, syntax)
+    before = takewhile(lambda element: element.tag not in PIXEL_TAGS, part10.elements)
+    yield from _Writer(data, part10).dataset(_changed(before, changes, part10.little))
+
+
+def after_pixel_data(data: Buffer, part10: Part10) -> Iterator[bytes]:
+    """Return the elements after the pixel data: padding and digital signatures, in chunks.
+
+    `data` is the bytes after the pixel data. If `part10` has the pixel data, `data` is all the bytes that it was parsed
+    from. Bytes that are no elements are left out.
+    """
+    if part10.pixel_data is None:
+        reader = ElementReader(data, len(data))
+        with suppress(InvalidInstance):  # some files have other bytes at their end
+            reader.dataset(0, len(data), ENCODINGS[part10.explicit, part10.little])
+        elements = tuple(reader.top)
+    else:
+        tags = [element.tag for element in part10.elements]
+        elements = part10.elements[tags.index(part10.pixel_data.tag) + 1 :]
+    yield from _Writer(data, part10).dataset(elements)
+
+
+def native_element(data: bytes, part10: Part10) -> tuple[int, str, int]:
+    """Return tag, VR and length of the native pixel data whose header ends where `data` ends.
+
+    `part10` is the layout of the elements before.
+    """
+    encoding, start = ENCODINGS[part10.explicit, part10.little], part10.size
+    group, number, _length = encoding.item.unpack_from(data, start)
+    tag, code = group << 16 | number, data[start + 4 : start + 6]
+    if part10.explicit and code in SHORT_FORM:
+        return tag, SHORT_FORM[code], encoding.header.unpack_from(data, start)[3]
+    (length,) = encoding.number.unpack_from(data, len(data) - 4)
+    vr = LONG_FORM.get(code, "UN") if len(data) - start == 12 else "UN"
+    return tag, implicit_vr(tag, length, signed=False) if vr == "UN" else vr, length
 
 
 def native_frame(table: FrameTable, number: int, covering: bytes, *, little: bool) -> bytes:
@@ -61,6 +125,18 @@ def swapped(words: bytes, size: int) -> bytes:
     return numbers.tobytes() + words[whole:]
 
 
+def swapped_chunks(chunks: Iterable[bytes], size: int) -> Iterator[bytes]:
+    """Yield the bytes of the chunks, the bytes of each word of `size` bytes reversed. A chunk may end within a word."""
+    rest = b""
+    for chunk in chunks:
+        words = rest + chunk if rest else chunk
+        whole = len(words) - len(words) % size
+        rest = words[whole:]
+        yield swapped(words[:whole], size) if rest else swapped(words, size)
+    if rest:
+        yield rest
+
+
 def _in_larger_chunks(pieces: Iterable[bytes]) -> Iterator[bytes]:
     """Yield the same bytes in fewer chunks: small chunks are joined up to 64 KiB."""
     small = bytearray()
@@ -77,25 +153,41 @@ def _in_larger_chunks(pieces: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def _file_chunks(data: Buffer, part10: Part10) -> Iterator[bytes]:
-    yield bytes(PREAMBLE_LENGTH) + b"DICM" + _meta(data, part10)
+    yield bytes(PREAMBLE_LENGTH) + b"DICM" + _meta(data, part10, EXPLICIT_LITTLE)
     yield from _Writer(data, part10).dataset(part10.elements)
 
 
-def _meta(data: Buffer, part10: Part10) -> bytes:
-    """Return the file meta information with the new transfer syntax and the new group length."""
+def _changed(elements: Iterable[RawElement], changes: Changes, little: bool) -> Iterator[RawElement]:
+    """Yield the elements with their new values. New attributes come before the first element with a greater tag."""
+    new = [
+        RawElement(tag, vr, value if little else swapped(value, WORD_SIZE.get(vr, 1)), -1, len(value))
+        for tag, (vr, value) in sorted((tag, change) for tag, change in changes.items() if change is not None)
+    ]
+    for element in elements:
+        while new and new[0].tag < element.tag:
+            yield new.pop(0)
+        if element.tag not in changes:
+            yield element
+    yield from new
+
+
+def _meta(data: Buffer, part10: Part10, syntax: str) -> bytes:
+    """Return the file meta information: new transfer syntax, this service as the writer, new group length."""
     group = b""
     values = {
         each.tag: (each.vr, bytes(data[each.offset : each.offset + each.length]))
         for each in part10.meta
         if each.tag != META_GROUP_LENGTH
     }
-    values[TRANSFER_SYNTAX_UID] = ("UI", EXPLICIT_LITTLE.encode())
+    values[TRANSFER_SYNTAX_UID] = ("UI", syntax.encode())
+    values[_IMPLEMENTATION_CLASS_UID] = ("UI", IMPLEMENTATION_CLASS_UID.encode())
+    values[_IMPLEMENTATION_VERSION_NAME] = ("SH", IMPLEMENTATION_VERSION_NAME.encode())
     for tag, (vr, value) in sorted(values.items()):
-        group += _header(tag, vr, len(value) + len(value) % 2) + value + b"\0" * (len(value) % 2)
-    return _header(META_GROUP_LENGTH, "UL", 4) + len(group).to_bytes(4, "little") + group
+        group += element_header(tag, vr, len(value) + len(value) % 2) + value + b"\0" * (len(value) % 2)
+    return element_header(META_GROUP_LENGTH, "UL", 4) + len(group).to_bytes(4, "little") + group
 
 
-def _header(tag: int, vr: str, length: int) -> bytes:
+def element_header(tag: int, vr: str, length: int) -> bytes:
     """Return a header in Explicit VR Little Endian. A value too long for the short form becomes UN (PS3.5 §6.2.2)."""
     code = vr.encode()
     if code not in LONG_FORM:
@@ -105,7 +197,8 @@ def _header(tag: int, vr: str, length: int) -> bytes:
     return _LONG(tag >> 16, tag & 0xFFFF, code, 0, length)
 
 
-def _item(tag: int, length: int = 0) -> bytes:
+def item_header(tag: int, length: int = 0) -> bytes:
+    """Return the header of an item or of a delimiter, in little endian (PS3.5 §7.5)."""
     return _ITEM(tag >> 16, tag & 0xFFFF, length)
 
 
@@ -133,26 +226,26 @@ class _Writer:
                 yield from self._plain(element)
 
     def _sequence(self, tag: int, items: Iterable[Iterable[RawElement]]) -> Iterator[bytes]:
-        yield _header(tag, "SQ", UNDEFINED)
+        yield element_header(tag, "SQ", UNDEFINED)
         for item in items:
-            yield _item(ITEM, UNDEFINED)
+            yield item_header(ITEM, UNDEFINED)
             yield from self.dataset(item)
-            yield _item(ITEM_END)
-        yield _item(SEQUENCE_END)
+            yield item_header(ITEM_END)
+        yield item_header(SEQUENCE_END)
 
     def _fragments(self, element: RawElement, fragments: Fragments) -> Iterator[bytes]:
         """Yield encapsulated data below the top level, an icon for example. Its fragments are not changed."""
-        yield _header(element.tag, element.vr, UNDEFINED)
-        yield _item(ITEM, fragments.table_length)
+        yield element_header(element.tag, element.vr, UNDEFINED)
+        yield item_header(ITEM, fragments.table_length)
         yield from self._bytes(fragments.table_offset, fragments.table_length, 4 if self._swaps else 1)
         for start, size in zip(fragments.starts, fragments.sizes, strict=True):
-            yield _item(ITEM, size)
+            yield item_header(ITEM, size)
             yield from self._bytes(start, size, 1)
-        yield _item(SEQUENCE_END)
+        yield item_header(SEQUENCE_END)
 
     def _plain(self, element: RawElement) -> Iterator[bytes]:
         tag, vr, value, offset, length = element
-        yield _header(tag, vr, length + length % 2)
+        yield element_header(tag, vr, length + length % 2)
         word = WORD_SIZE.get(vr, 1) if self._swaps else 1
         if self._swaps and self._part10.pixel_data and offset == self._part10.pixel_data.offset:
             word = self._pixel_word

@@ -14,10 +14,12 @@ EXPLICIT_BIG = "1.2.840.10008.1.2.2"
 ENCAPSULATED_UNCOMPRESSED = "1.2.840.10008.1.2.1.98"
 RLE_LOSSLESS = "1.2.840.10008.1.2.5"
 JPEG_BASELINE = "1.2.840.10008.1.2.4.50"
+JPEG_EXTENDED = "1.2.840.10008.1.2.4.51"
 JPEG_2000_LOSSLESS = "1.2.840.10008.1.2.4.90"
 
 IMPLEMENTATION_CLASS_UID = "2.25.295775631924253984506838547359574651670"
 """The UID of this program in the file meta information that it writes (PS3.10 §7.1)."""
+IMPLEMENTATION_VERSION_NAME = "BULKHEAD"
 
 PADDING = " \0"
 
@@ -68,7 +70,7 @@ _NATIVE = (
 _ENCAPSULATED = {
     ENCAPSULATED_UNCOMPRESSED: "Encapsulated Uncompressed Explicit VR Little Endian",
     JPEG_BASELINE: "JPEG Baseline (Process 1)",
-    "1.2.840.10008.1.2.4.51": "JPEG Extended (Process 2 & 4)",
+    JPEG_EXTENDED: "JPEG Extended (Process 2 & 4)",
     "1.2.840.10008.1.2.4.57": "JPEG Lossless, Non-Hierarchical (Process 14)",
     "1.2.840.10008.1.2.4.70": "JPEG Lossless, Non-Hierarchical, First-Order Prediction",
     "1.2.840.10008.1.2.4.80": "JPEG-LS Lossless",

@@ -18,7 +18,9 @@ from app.storage.records.losses import FRAME_TABLE, LostObjects
 from app.storage.records.rows import InstanceRow
 
 MAX_TRANSCODED_BYTES: Final = 104_857_600
-"""Largest file that is transcoded, or inflated for its frames (conformance §1.8)."""
+"""The largest deflated file that is read for its frames (conformance §1.8)."""
+MAX_FRAME_BYTES: Final = 268_435_456
+"""The largest frame that is decoded or encoded, as stored and decoded (conformance §1.8)."""
 
 UNSUPPORTED: Final = "The specified transcoding is not supported."
 TOO_LARGE: Final = (
@@ -32,7 +34,7 @@ Ranges = list[tuple[int, int]]
 
 
 class FramePart(NamedTuple):
-    """One frame: its length in bytes, and its bytes in chunks. The file is read when the first chunk is taken.
+    """One frame: its length in bytes, and its bytes in chunks. A stored frame is read with its first chunk.
 
     `read_range` takes the first byte and the number of bytes, and returns chunks that are read by byte range. It is
     None if the frame differs from the bytes in the file.
@@ -44,10 +46,13 @@ class FramePart(NamedTuple):
 
 
 class Frames(NamedTuple):
-    """Frames in the order of the request, all in one transfer syntax."""
+    """Frames in the order of the request, all in one transfer syntax.
+
+    A list, or an iterator that encodes each frame when it is taken.
+    """
 
     transfer_syntax: str
-    parts: Sequence[FramePart]
+    parts: list[FramePart] | Iterator[FramePart]
 
 
 class FrameReader:
@@ -58,21 +63,25 @@ class FrameReader:
         self._files = files
         self._lost = lost
 
+    def can_read(self, row: InstanceRow, syntax_wanted: str) -> bool:
+        """Return whether `read` gives frames in this transfer syntax (`*`: as stored). No codec is needed for them."""
+        return syntax_wanted in ("*", row.transfer_syntax) or (
+            syntax_wanted == EXPLICIT_LITTLE and not transfer_syntax(row.transfer_syntax).encapsulated
+        )
+
     def read(self, row: InstanceRow, numbers: Sequence[int], syntax_wanted: str) -> Frames:
         """Return frames by their numbers from 1, as stored (`*`) or in Explicit VR Little Endian.
 
-        Raises `NotFound` for a number beyond the frames, `NotAcceptable` for a transfer syntax that frames of this
-        instance cannot be given in, `LostData` if the frame table or the file is lost.
+        `can_read` says which transfer syntaxes are possible. Raises `NotFound` for a number beyond the frames,
+        `NotAcceptable` for a deflated file that is too large, `LostData` if the frame table or the file is lost.
         """
         table = self.table(row)
         ranges = {number: table.ranges(number) for number in numbers}
         if syntax_wanted in ("*", row.transfer_syntax):
             # Some big endian files name another transfer syntax. The frame has the byte order of the name.
             syntax, little = row.transfer_syntax, table.word == 1 or transfer_syntax(row.transfer_syntax).little
-        elif syntax_wanted == EXPLICIT_LITTLE and not transfer_syntax(row.transfer_syntax).encapsulated:
-            syntax, little = EXPLICIT_LITTLE, True
         else:
-            raise NotAcceptable(UNSUPPORTED)
+            syntax, little = EXPLICIT_LITTLE, True
         if table.deflated:
             return Frames(
                 syntax, self._inflated_frames(row, table, [(number, *ranges[number][0]) for number in numbers])
@@ -89,6 +98,18 @@ class FrameReader:
             return FrameTable(frames=frames, start=start, frame_bits=frame_bits, word=word)
         packed = self._documents.frames(row)
         return FrameTable.unpack(packed) if packed else self._table_of_file(row)
+
+    def frame(self, row: InstanceRow, table: FrameTable, number: int) -> bytes:
+        """Return the bytes of one frame of a file that is not deflated, as decoders take them.
+
+        A native frame is in little endian. The fragments of a compressed frame are joined. Raises `NotAcceptable`
+        if the frame has more than `MAX_FRAME_BYTES`.
+        """
+        ranges = table.ranges(number)
+        if sum(length for _, length in ranges) > MAX_FRAME_BYTES:
+            raise NotAcceptable(UNSUPPORTED)
+        covering = b"".join(self.chunks(row, ranges))
+        return transcode.native_frame(table, number, covering, little=True) if table.frame_bits else covering
 
     def _table_of_file(self, row: InstanceRow) -> FrameTable:
         """Return the frame table of a file that release 0.1.0 stored without one, because it found no frames.
@@ -110,19 +131,19 @@ class FrameReader:
         """Return one frame: streamed from the file, or read whole if its bits or bytes have to be moved."""
         if table.whole_words and little == (table.word == 1):
             read_range = partial(self._range, row, ranges)
-            return FramePart(sum(length for _, length in ranges), self._chunks(row, ranges), read_range)
+            return FramePart(sum(length for _, length in ranges), self.chunks(row, ranges), read_range)
         length = (table.frame_bits + 7) // 8
         if not little:
             length += -length % table.word
         return FramePart(length, self._moved(row, table, number, ranges, little))
 
     def _moved(self, row: InstanceRow, table: FrameTable, number: int, ranges: Ranges, little: bool) -> Iterator[bytes]:
-        yield transcode.native_frame(table, number, b"".join(self._chunks(row, ranges)), little=little)
+        yield transcode.native_frame(table, number, b"".join(self.chunks(row, ranges)), little=little)
 
     def _range(self, row: InstanceRow, ranges: Ranges, start: int, length: int) -> Iterator[bytes]:
-        return self._chunks(row, within(ranges, start, length))
+        return self.chunks(row, within(ranges, start, length))
 
-    def _chunks(self, row: InstanceRow, ranges: Iterable[tuple[int, int]]) -> Iterator[bytes]:
+    def chunks(self, row: InstanceRow, ranges: Iterable[tuple[int, int]]) -> Iterator[bytes]:
         """Yield the bytes of the ranges. Raises `StorageUnavailable` if the file ends before a range does."""
         for start, length in ranges:
             left = length

@@ -59,14 +59,18 @@ class ImageHeaders:
         if not table.frames:
             raise ImageFailure("The instance has no frames that can be separated.")
         try:
-            data, part10, tag = self._inflated(row) if table.deflated else self._before_pixels(row, table.start)
+            data, part10, tag = self._inflated(row) if table.deflated else self.before_pixels(row, table.start)
         except InvalidInstance as error:
             raise ImageFailure(str(error)) from error
         attributes = AttributeReader.of(data, part10)
         description = PixelDescription.of(attributes, row.transfer_syntax, tag)
         return ImageHeader(data=data, part10=part10, attributes=attributes, description=description, frames=table)
 
-    def _before_pixels(self, row: InstanceRow, start: int) -> tuple[Buffer, Part10, int]:
+    def before_pixels(self, row: InstanceRow, start: int) -> tuple[bytes, Part10, int]:
+        """Return the first `start` bytes of a file, their layout, and the tag of the pixel data that begins there.
+
+        Nothing is kept. Raises `InvalidInstance` if the header of the pixel data was not found, `LostData`.
+        """
         with self._files.open(row, 0, start) as stream:
             data = stream.read()
         return data, *before_pixels(data)

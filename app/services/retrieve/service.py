@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from typing import BinaryIO
 
-from app.dicom.encoding import transcode
-from app.dicom.encoding.part10 import parse
-from app.dicom.encoding.uids import transfer_syntax
-from app.errors import NotAcceptable, NotFound
+from app.errors import NotFound
 from app.services.instance_files import InstanceFiles
 from app.services.parallel import ParallelMap
-from app.services.retrieve.frames import MAX_TRANSCODED_BYTES, TOO_LARGE, UNSUPPORTED, FrameReader, Frames
+from app.services.retrieve.frames import FrameReader, Frames
+from app.services.retrieve.transcoding import TranscodedFile, Transcoder
 from app.storage.index.instances import Instances
 from app.storage.records.documents import Document, Documents
 from app.storage.records.rows import InstanceRow
@@ -42,12 +39,14 @@ class Retrieve:
         documents: Documents,
         files: InstanceFiles,
         frames: FrameReader,
+        transcoder: Transcoder,
         prefetch: ParallelMap = map,
     ) -> None:
         self._instances = instances
         self._documents = documents
         self._files = files
         self._frames = frames
+        self._transcoder = transcoder
         self._prefetch = prefetch
 
     def instances(
@@ -110,25 +109,19 @@ class Retrieve:
         documents = self._documents.of_study(returned) if series is None else self._documents.of(returned)
         return Metadata(etag + ("-o" if original else ""), documents)
 
-    def explicit_little(self, row: InstanceRow) -> Iterator[bytes]:
-        """Return the file in Explicit VR Little Endian, in chunks.
+    def is_lossy(self, row: InstanceRow) -> bool:
+        """Return whether a caller that names no transfer syntax gets the file as stored (`Transcoder.is_lossy`)."""
+        return self._transcoder.is_lossy(row)
 
-        Raises `NotAcceptable` for a file that is not transcoded: here, not with the first chunk. The file is read when
-        the first chunk is taken. Then it raises `StorageUnavailable` if the spool folder is full or missing, and
-        `LostData`.
-        """
-        if row.size > MAX_TRANSCODED_BYTES:
-            raise NotAcceptable(TOO_LARGE)
-        if transfer_syntax(row.transfer_syntax).encapsulated and self._frames.table(row).frames:
-            raise NotAcceptable(UNSUPPORTED)
-        chunks = self._transcoded(row)
-        # Without native frames the row does not say whether there is pixel data that only a codec reads. The file does.
-        return chunks if row.native else chain((next(chunks),), chunks)
-
-    def _transcoded(self, row: InstanceRow) -> Iterator[bytes]:
-        with self._files.copy(row, MAX_TRANSCODED_BYTES) as copy:
-            yield from transcode.to_explicit_little(copy.buffer, parse(copy.buffer))
+    def transcoded(self, row: InstanceRow, target: str) -> TranscodedFile:
+        """Return the file in another transfer syntax as `Transcoder.file` does."""
+        return self._transcoder.file(row, target)
 
     def frames(self, row: InstanceRow, numbers: Sequence[int], syntax_wanted: str) -> Frames:
-        """Return frames of an instance as `FrameReader.read` does."""
-        return self._frames.read(row, numbers, syntax_wanted)
+        """Return frames of an instance by their numbers from 1, as stored (`*`) or in a transfer syntax.
+
+        Raises as `FrameReader.read` and `Transcoder.frames` do.
+        """
+        if self._frames.can_read(row, syntax_wanted):
+            return self._frames.read(row, numbers, syntax_wanted)
+        return self._transcoder.frames(row, numbers, syntax_wanted)

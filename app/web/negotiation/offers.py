@@ -18,11 +18,17 @@ from app.web.negotiation.media import AcceptEntry, accept_entries
 
 AS_STORED: Final = "*"
 EXPLICIT_LITTLE: Final = "1.2.840.10008.1.2.1"
-JPEG_2000: Final = "1.2.840.10008.1.2.4.90"
+TARGETS: Final = (
+    EXPLICIT_LITTLE,
+    "1.2.840.10008.1.2.4.201",  # HTJ2K Lossless
+    "1.2.840.10008.1.2.5",  # RLE Lossless
+    "1.2.840.10008.1.2.4.80",  # JPEG-LS Lossless
+    "1.2.840.10008.1.2.4.90",  # JPEG 2000 Lossless
+)
+"""The transfer syntaxes that files and frames are transcoded to, the cheapest first."""
 
 DICOM: Final = "application/dicom"
 OCTETS: Final = "application/octet-stream"
-JP2: Final = "image/jp2"
 JPEG: Final = "image/jpeg"
 PNG: Final = "image/png"
 
@@ -60,11 +66,15 @@ class Representation:
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """One way to answer. `transfer_syntax` is a UID or `*` (as stored). `stated`: the caller named it."""
+    """One way to answer. `transfer_syntax` is a UID or `*` (as stored). `stated`: the caller named it.
+
+    `quality` is that of the entry (RFC 9110 §12.4.2).
+    """
 
     representation: Representation
     transfer_syntax: str
     stated: bool
+    quality: float
 
     @property
     def multipart(self) -> bool:
@@ -78,6 +88,10 @@ class Offer:
     def is_target(self) -> bool:
         """Whether what is stored in another transfer syntax may be transcoded for this offer."""
         return self.transfer_syntax in self.representation.targets
+
+    def cost(self, syntax: str) -> int:
+        """Return the rank of the work for what is stored in `syntax`: 0 if it is sent unchanged."""
+        return 0 if self.admits_stored(syntax) else 1 + TARGETS.index(self.transfer_syntax)
 
     def admits_stored(self, syntax: str) -> bool:
         """Return whether a file or a frame that is stored in `syntax` answers the offer unchanged.
@@ -113,7 +127,7 @@ def _row(
 
 
 def _files(default: str, **properties: Any) -> Representation:
-    return _row(DICOM, default, targets=frozenset({EXPLICIT_LITTLE, JPEG_2000}), **properties)
+    return _row(DICOM, default, targets=frozenset(TARGETS), **properties)
 
 
 def _octets(default: str, **properties: Any) -> Representation:
@@ -141,7 +155,7 @@ FRAMES: Final = (
             syntaxes[0],
             multipart=multipart,
             stored=frozenset(syntaxes),
-            targets=frozenset({JPEG_2000}) if multipart and media_type == JP2 else _NONE,
+            targets=frozenset(syntaxes).intersection(TARGETS),
         )
         for media_type, syntaxes in FRAME_MEDIA_TYPES.items()
         for multipart in (False, True)
@@ -167,7 +181,7 @@ def acceptable_offers(representations: tuple[Representation, ...], accept: str |
     Raises `NotAcceptable` when no entry matches.
     """
     ranked = [
-        (-entry.quality, offer.transfer_syntax != AS_STORED, offer)
+        (-offer.quality, offer.transfer_syntax != AS_STORED, offer)
         for entry in accept_entries(_ANYTHING if accept is None else accept)
         for offer in _offers(representations, entry)
     ]
@@ -179,12 +193,13 @@ def acceptable_offers(representations: tuple[Representation, ...], accept: str |
 def offers_for(offers: Sequence[Offer], syntax: str) -> Sequence[Offer]:
     """Return the offers that fit what is stored in the transfer syntax `syntax`, unchanged or transcoded.
 
-    Raises `NotAcceptable` when none fits.
+    The order is: highest quality first, then those for "as stored", then those that what is stored answers unchanged,
+    then those that cost the least work. Raises `NotAcceptable` when none fits.
     """
     fitting = [offer for offer in offers if offer.is_target or offer.admits_stored(syntax)]
     if not fitting:
         raise NotAcceptable(UNACCEPTABLE)
-    return fitting
+    return sorted(fitting, key=lambda offer: (-offer.quality, offer.transfer_syntax != AS_STORED, offer.cost(syntax)))
 
 
 def first_producible(offers: Sequence[Offer], produce: Callable[[Offer], T]) -> T:
@@ -220,7 +235,7 @@ def _offers(representations: tuple[Representation, ...], entry: AcceptEntry) -> 
             and _admits(wanted, each.accepts)
             and (syntax is None or _can_have(each, syntax))
         ):
-            yield Offer(each, each.default if syntax is None else syntax, syntax is not None)
+            yield Offer(each, each.default if syntax is None else syntax, syntax is not None, entry.quality)
 
 
 def _can_have(representation: Representation, syntax: str) -> bool:

@@ -11,14 +11,13 @@ from werkzeug.datastructures import ETags
 
 from app.dicom.encoding.uids import transfer_syntax
 from app.errors import InvalidRequest, NotAcceptable
-from app.services.retrieve.frames import UNSUPPORTED, Frames
+from app.services.retrieve.frames import Frames
 from app.services.retrieve.service import Retrieve
 from app.storage.records.rows import InstanceRow
 from app.web.negotiation.frame_media_types import FRAME_MEDIA_TYPES
 from app.web.negotiation.offers import (
     AS_STORED,
     DICOM,
-    EXPLICIT_LITTLE,
     FILE,
     FILES,
     FRAMES,
@@ -134,10 +133,13 @@ def _files(retrieve: Retrieve, found: Sequence[InstanceRow], offer: Offer) -> Re
 
 
 def _one_file(retrieve: Retrieve, row: InstanceRow, offer: Offer) -> Response:
-    """Return a transcoded file, or the stored file if it is compressed and the caller names no transfer syntax.
+    """Return a transcoded file. If the caller names no transfer syntax, return a file with lossy pixels as stored.
 
-    Without this exception a client that names no transfer syntax could read two compressed files and not one of them.
+    The same holds for a compressed file that no codec reads. Without this exception a client that names no transfer
+    syntax could read two compressed files and not one of them.
     """
+    if not offer.stated and retrieve.is_lossy(row):
+        return _stored_files(retrieve, [row], offer)
     try:
         return _transcoded_file(retrieve, row, offer)
     except NotAcceptable:
@@ -147,9 +149,8 @@ def _one_file(retrieve: Retrieve, row: InstanceRow, offer: Offer) -> Response:
 
 
 def _transcoded_file(retrieve: Retrieve, row: InstanceRow, offer: Offer) -> Response:
-    if offer.transfer_syntax != EXPLICIT_LITTLE:
-        raise NotAcceptable(UNSUPPORTED)
-    part = BodyPart(typed(DICOM, EXPLICIT_LITTLE), None, retrieve.explicit_little(row))
+    found = retrieve.transcoded(row, offer.transfer_syntax)
+    part = BodyPart(typed(DICOM, offer.transfer_syntax), found.length, found.chunks)
     return responses.related(DICOM, [part]) if offer.multipart else responses.single(part)
 
 
@@ -180,8 +181,8 @@ def _with_digest(response: Response, digest: str) -> Response:
 def _frames(found: Frames, offer: Offer) -> Response:
     content_type = typed(offer.media_type, found.transfer_syntax)
     if offer.multipart:
-        parts = [BodyPart(content_type, part.length, part.chunks) for part in found.parts]
-        return responses.related(offer.media_type, parts)
+        parts = (BodyPart(content_type, part.length, part.chunks) for part in found.parts)
+        return responses.related(offer.media_type, list(parts) if isinstance(found.parts, list) else parts)
     (frame,) = found.parts
     if frame.read_range:
         return responses.ranged(frame.read_range, content_type, frame.length)

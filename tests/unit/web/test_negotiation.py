@@ -25,6 +25,9 @@ EXPLICIT = "1.2.840.10008.1.2.1"
 JPEG_2000 = "1.2.840.10008.1.2.4.90"
 JPEG_BASELINE = "1.2.840.10008.1.2.4.50"
 JPEG_LOSSLESS = "1.2.840.10008.1.2.4.70"
+JPEG_LS = "1.2.840.10008.1.2.4.80"
+HTJ2K = "1.2.840.10008.1.2.4.201"
+RLE = "1.2.840.10008.1.2.5"
 DICOM = "application/dicom"
 OCTETS = "application/octet-stream"
 
@@ -156,7 +159,7 @@ def test_only_a_named_transfer_syntax_is_stated() -> None:
         (FRAMES, related("image/jpeg", "*"), JPEG_2000, False, False),
         (FRAMES, related("image/jpeg", JPEG_LOSSLESS), JPEG_BASELINE, False, False),
         (FRAMES, related("image/jp2"), JPEG_BASELINE, True, False),
-        (FRAMES, "image/jp2", JPEG_BASELINE, False, False),
+        (FRAMES, "image/jp2", JPEG_BASELINE, True, False),
         (FRAMES, "image/*", JPEG_2000, True, True),
         (FRAMES, "video/*", JPEG_2000, False, False),
     ],
@@ -169,8 +172,41 @@ def test_an_offer_fits_what_is_stored(
         with pytest.raises(NotAcceptable, match=r"^The request headers are not acceptable$"):
             offers_for(offers, syntax)
     else:
-        (offer,) = offers_for(offers, syntax)
-        assert offer.admits_stored(syntax) is unchanged
+        assert offers_for(offers, syntax)[0].admits_stored(syntax) is unchanged
+
+
+@pytest.mark.parametrize(
+    ("accept", "stored", "order"),
+    [
+        ("image/jp2, image/jphc, image/jls", JPEG_LS, [JPEG_LS, HTJ2K, JPEG_2000]),
+        ("image/jp2, image/jls, image/jphc, image/dicom-rle", EXPLICIT, [HTJ2K, RLE, JPEG_LS, JPEG_2000]),
+        (f"image/jp2, {OCTETS}", JPEG_BASELINE, [EXPLICIT, JPEG_2000]),
+        (f"image/jp2, {OCTETS}; q=0.9", JPEG_BASELINE, [JPEG_2000, EXPLICIT]),
+        (f"image/jls, {OCTETS}; transfer-syntax=*", JPEG_LS, ["*", JPEG_LS]),
+        (f"image/jls, {OCTETS}; transfer-syntax=*; q=0.9", JPEG_LS, [JPEG_LS, "*"]),
+        ("image/jls; q=0.2, image/jp2; q=0.3", JPEG_LS, [JPEG_2000, JPEG_LS]),
+        ("image/*", JPEG_2000, [JPEG_2000, HTJ2K, RLE, JPEG_LS]),
+    ],
+)
+def test_the_order_is_quality_then_unchanged_then_the_cheapest(accept: str, stored: str, order: list[str]) -> None:
+    found = offers_for(acceptable_offers(FRAMES, accept), stored)
+    assert [offer.transfer_syntax for offer in found] == order
+
+
+@pytest.mark.parametrize(
+    ("media_type", "target"),
+    [("image/jp2", JPEG_2000), ("image/jphc", HTJ2K), ("image/jls", JPEG_LS), ("image/dicom-rle", RLE)],
+)
+def test_frames_are_transcoded_to_the_default_of_a_media_type(media_type: str, target: str) -> None:
+    for accept in (media_type, related(media_type), f"{media_type}; transfer-syntax={target}"):
+        (offer,) = offers_for(acceptable_offers(FRAMES, accept), EXPLICIT)
+        assert (offer.transfer_syntax, offer.media_type) == (target, media_type)
+
+
+@pytest.mark.parametrize("target", [JPEG_2000, HTJ2K, JPEG_LS, RLE, EXPLICIT])
+def test_files_are_transcoded_to_each_target(target: str) -> None:
+    (offer,) = offers_for(acceptable_offers(FILE, f"{DICOM}; transfer-syntax={target}"), JPEG_BASELINE)
+    assert offer.transfer_syntax == target
 
 
 def test_an_offer_that_cannot_be_produced_is_followed_by_the_next() -> None:

@@ -15,16 +15,11 @@ from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
-from app.dicom.editing.rewrite import (
-    IMPLEMENTATION_VERSION_NAME,
-    NewValue,
-    RewrittenFile,
-    rewrite_file,
-)
+from app.dicom.editing.rewrite import NewValue, RewrittenFile, rewrite_file
 from app.dicom.encoding.elements import Buffer
 from app.dicom.encoding.frames import FrameTable, frame_table
 from app.dicom.encoding.part10 import inflated, parse
-from app.dicom.encoding.uids import IMPLEMENTATION_CLASS_UID
+from app.dicom.encoding.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from app.dicom.json.model import describe
 from app.errors import InvalidInstance
 from tests.support import instances
