@@ -15,7 +15,6 @@ from app.bootstrap.background import maintenance, tasks
 from app.bootstrap.engines import Engine, build_engine, create_stores
 from app.bootstrap.imaging import build_decoder
 from app.errors import ConfigurationError
-from app.imaging.decoding.decoder import FrameDecoder
 from app.services import Services, parallel
 from app.services.change_feed import ChangeFeed
 from app.services.export.service import Export
@@ -75,7 +74,7 @@ def build_services(settings: Settings, engine: Engine, *, listening: float = 0) 
     instances, documents, files = archive.instances, archive.documents, archive.files
     parallel_reads: ParallelMap = parallel.parallel_map if is_remote(settings) else map
     newest, counts = NewestInstances(instances, documents, parallel_reads), InstanceCounts(table)
-    frames = FrameReader(documents, files, archive.lost)
+    frames, decoder = FrameReader(documents, files, archive.lost), build_decoder(settings)
     runner = OperationRunner(
         operations,
         queue,
@@ -100,9 +99,7 @@ def build_services(settings: Settings, engine: Engine, *, listening: float = 0) 
             documents=documents,
             files=files,
             frames=frames,
-            transcoder=Transcoder(
-                files=files, frames=frames, headers=ImageHeaders(files, frames), decoder=FrameDecoder()
-            ),
+            transcoder=Transcoder(files=files, frames=frames, headers=ImageHeaders(files, frames), decoder=decoder),
             prefetch=read_ahead(settings),
         ),
         search=Search(
@@ -138,7 +135,7 @@ def build_services(settings: Settings, engine: Engine, *, listening: float = 0) 
             optional={"queue": queue.check},
             lost_objects=lambda: archive.lost.count,
         ),
-        frame_decoder=build_decoder(settings),
+        frame_decoder=decoder,
         background=(runner.run_once, *maintenance(settings, archive)),
         release_leases=runner.release_leases,
     )
