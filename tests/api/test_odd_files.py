@@ -218,3 +218,22 @@ def test_rows_of_another_vr(service: FlaskClient, rows: tuple[str, bytes]) -> No
     clinic.stored(file)
     assert clinic.get(f"{PATH}/frames/1", FRAME).data == WORDS
     clinic.delete("/studies/2.25.1")
+
+
+@pytest.mark.parametrize("size", [70_000, 2_000_000])
+def test_private_information_in_the_meta_group(service: FlaskClient, size: int) -> None:
+    """PS3.10 §7.1 permits private information of any size there."""
+    whole = part10(dataset(LITTLE))
+    start = whole.index(LITTLE.tag(0x00080016))
+    private = LITTLE.element(0x00020100, "UI", b"2.25.7") + LITTLE.element(0x00020102, "OB", bytes(size))
+    _item, metadata = check_stored(service, "v2", whole[:start] + private + whole[start:])
+    assert metadata["00180015"]["Value"] == ["HEAD"]
+
+
+def test_a_meta_group_over_its_limit_is_refused(service: FlaskClient) -> None:
+    whole = part10(dataset(LITTLE))
+    start = whole.index(LITTLE.tag(0x00080016))
+    private = LITTLE.element(0x00020102, "OB", bytes(16 << 20))
+    response = PartitionClient(service, "/v2/partitions/odd").store(whole[:start] + private + whole[start:])
+    assert response.status_code == 409
+    assert "the file meta information has more than 16777216 bytes" in response.text

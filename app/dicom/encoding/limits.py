@@ -12,6 +12,8 @@ MAX_ELEMENTS: Final = 500_000
 """The largest number of elements and items that are in memory at once."""
 MAX_TOTAL: Final = 32_000_000
 """The largest number of elements, items and fragments in one instance. It bounds the time."""
+MAX_META: Final = 16 << 20
+"""The largest size of the file meta information, in bytes. Private information may be in it (PS3.10 §7.1)."""
 MAX_VALUE: Final = 1 << 20
 """Bytes. The reader does not load a longer value, as if it were bulk data."""
 MAX_HEADER: Final = 32 << 20

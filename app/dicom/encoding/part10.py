@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from threading import Lock
 from typing import Final
 
+from app.dicom.encoding import limits
 from app.dicom.encoding.elements import ENCODINGS, Buffer, Fragments, RawElement
 from app.dicom.encoding.headerless import likely_transfer_syntax
 from app.dicom.encoding.reader import ElementReader
@@ -17,7 +18,6 @@ from app.errors import InvalidInstance
 
 PREAMBLE_LENGTH: Final = 128
 META_OFFSET: Final = 132
-META_LIMIT: Final = 1 << 16
 INFLATE_LIMIT: Final = 104_857_600
 """The largest size of an inflated dataset, in bytes (conformance §1.8: the largest file that is parsed as a whole)."""
 
@@ -190,7 +190,7 @@ def _meta(data: Buffer) -> tuple[tuple[RawElement, ...], int, TransferSyntax]:
     """Return group 0002, the offset of the dataset, and the transfer syntax. Does not trust the group length."""
     if len(data) < META_OFFSET or bytes(data[PREAMBLE_LENGTH:META_OFFSET]) != b"DICM":
         raise InvalidInstance("The DICOM instance is invalid: it is not a DICOM Part 10 file.")
-    end = min(len(data), META_OFFSET + META_LIMIT)
+    end = min(len(data), META_OFFSET + limits.MAX_META)
     meta, offset = ElementReader(data, len(data)).group(META_OFFSET, end, 0x0002)
     for element in meta:
         if element.tag == TRANSFER_SYNTAX_UID and isinstance(element.value, bytes):

@@ -393,6 +393,8 @@ class ElementReader:
             reading = best_reading(self._data, position, end, encoding, signed=False)
             start, length = (reading.start, reading.length) if reading else (start, end)
         if start + length > end:
+            if end < self._size:
+                raise limit_exceeded(position, f"the file meta information has more than {limits.MAX_META} bytes")
             refuse(position, "the file meta information is cut short")
         return int(start + length)
 
