@@ -55,12 +55,12 @@ class ChangeFeed:
         """Return the entries with a sequence in (offset, offset + limit]."""
         return self._views(self._log.by_sequence(offset, limit), metadata)
 
-    def by_time(self, start: str, end: str, offset: int, limit: int, metadata: bool) -> Iterator[FeedEntryView]:
+    def by_time(self, *, start: str, end: str, offset: int, limit: int, metadata: bool) -> Iterator[FeedEntryView]:
         """Return up to `limit` entries of start <= time < end, by time then sequence, after skipping `offset`.
 
         Times have the form that `storage/table/clock.py` writes; an empty time is an open end.
         """
-        return self._views(self._log.by_time(start, end, offset, limit), metadata)
+        return self._views(self._log.by_time(start=start, end=end, offset=offset, limit=limit), metadata)
 
     def latest(self, by_time: bool, metadata: bool) -> FeedEntryView | None:
         """Return the newest entry, None while the feed is empty."""

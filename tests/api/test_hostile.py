@@ -91,12 +91,12 @@ REFUSED: dict[str, bytes] = {
     "a UID with a slash": part10(uids("2.25/9") + REST),
     "a UID of two lines": part10(uids("2.25.9\n2.25.8") + REST),
     "a UID of a kilobyte": part10(uids("1." * 512) + REST),
-    "an instance of another byte order": part10(uids() + REST, "1.2.840.10008.1.2.2"),
-    "deflated by its header alone": part10(uids() + REST, DEFLATED_LITTLE),
 }
 
 EITHER: dict[str, bytes] = {
     "more names than an index row holds": part10(uids() + element(0x00080090, "PN", b"A\\" * 32_767) + REST),
+    "an instance of another byte order": part10(uids() + REST, "1.2.840.10008.1.2.2"),
+    "deflated by its header alone": part10(uids() + REST, DEFLATED_LITTLE),
     "implicit by its header, explicit in truth": part10(uids() + REST, IMPLICIT_LITTLE),
     "a transfer syntax that does not exist": part10(uids() + REST, "1.2.3.4.5.6.7.8.9"),
     "cut in the pixels": WHOLE[:-7],
@@ -144,9 +144,15 @@ EITHER: dict[str, bytes] = {
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> FlaskClient:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that holds the data folder of the archive and nothing else. Other archives are not in it."""
+    return tmp_path_factory.mktemp("hostile")
+
+
+@pytest.fixture(scope="module")
+def service(folder: Path) -> FlaskClient:
     """One embedded archive for all: each test has a partition."""
-    chosen = Settings(data_dir=tmp_path_factory.mktemp("archive"), log_level="error")
+    chosen = Settings(data_dir=folder / "data", log_level="error")
     bootstrap.initialise(chosen)
     return create_app(chosen, bootstrap.build_engine(chosen)).test_client()
 
@@ -413,11 +419,11 @@ def test_no_request_is_answered_with_a_500(
 
 
 @pytest.fixture(autouse=True, scope="module")
-def _no_files_outside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def _no_files_outside(folder: Path, service: FlaskClient) -> Iterator[None]:
     """No request writes outside the files of the archive."""
-    root: Path = tmp_path_factory.getbasetemp()
     yield
-    assert {each.name for each in root.glob("archive*/*")} <= {
+    assert [each.name for each in folder.iterdir()] == ["data"]
+    assert {each.name for each in (folder / "data").iterdir()} <= {
         "blobs", "bulkhead.json", "exports",
         "index.sqlite", "index.sqlite-wal", "index.sqlite-shm", "index.sqlite.lock",
     }  # fmt: skip

@@ -2,32 +2,19 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 
 import pytest
 from pydicom.uid import ImplicitVRLittleEndian
 
-from tests.conftest import Serve
 from tests.support.dicomweb import PartitionClient
 from tests.support.instances import make_instance
+from tests.support.spool_folder import folder, spooling
+
+__all__ = ["folder", "spooling"]  # fixtures
 
 METADATA = "/studies/2.25.1/series/2.25.2/instances/2.25.3/metadata"
 ORIENTATION = "00189089"
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    folder = tmp_path / "spool"
-    folder.mkdir()
-    return folder
-
-
-@pytest.fixture
-def clinic(serve: Serve, folder: Path, monkeypatch: pytest.MonkeyPatch) -> PartitionClient:
-    """A client of a service whose spool folder alone takes temporary files."""
-    monkeypatch.setattr(tempfile, "tempdir", str(folder / "nowhere"))
-    return PartitionClient(serve(spool_dir=folder))
 
 
 @pytest.fixture(scope="module")
@@ -43,16 +30,18 @@ def instance() -> bytes:
     )
 
 
-def test_large_elements_are_written_in_the_spool_folder(clinic: PartitionClient, folder: Path, instance: bytes) -> None:
+def test_large_elements_are_written_in_the_spool_folder(
+    spooling: PartitionClient, folder: Path, instance: bytes
+) -> None:
     assert len(instance) < 1024 * 1024
-    clinic.stored(instance)
-    (dataset,) = clinic.get(METADATA).get_json(force=True)
+    spooling.stored(instance)
+    (dataset,) = spooling.get(METADATA).get_json(force=True)
     assert len(dataset[ORIENTATION]["Value"]) == 100_000
     assert not list(folder.iterdir())
 
 
-def test_a_spool_folder_that_is_gone_is_503(clinic: PartitionClient, folder: Path, instance: bytes) -> None:
+def test_a_spool_folder_that_is_gone_is_503(spooling: PartitionClient, folder: Path, instance: bytes) -> None:
     folder.rmdir()
-    assert clinic.store(instance).status_code == 503
+    assert spooling.store(instance).status_code == 503
     folder.mkdir()
-    assert clinic.store(instance).status_code in (200, 202)
+    assert spooling.store(instance).status_code in (200, 202)

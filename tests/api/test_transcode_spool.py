@@ -5,16 +5,17 @@ The embedded engine maps its own files and copies none. Files with pixels are re
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import IO, Any
 
 import pytest
 from werkzeug.test import TestResponse
 
-from tests.conftest import Serve
 from tests.support.dicomweb import PartitionClient
 from tests.support.instances import EXPLICIT_BIG, make_instance, read
+from tests.support.spool_folder import folder, spooling
+
+__all__ = ["folder", "spooling"]  # fixtures
 
 pytestmark = pytest.mark.parametrize("settings", ["moto"], indirect=True)
 
@@ -24,18 +25,9 @@ ACCEPT = 'application/dicom; transfer-syntax="1.2.840.10008.1.2.1"'
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    folder = tmp_path / "spool"
-    folder.mkdir()
-    return folder
-
-
-@pytest.fixture
-def clinic(serve: Serve, folder: Path, monkeypatch: pytest.MonkeyPatch) -> PartitionClient:
+def clinic(spooling: PartitionClient) -> PartitionClient:
     """A client of a service that holds an instance of 2 MiB. Only its spool folder takes temporary files."""
-    monkeypatch.setattr(tempfile, "tempdir", str(folder / "nowhere"))
-    clinic = PartitionClient(serve(spool_dir=folder))
-    clinic.stored(
+    spooling.stored(
         make_instance(
             study="2.25.1",
             series="2.25.2",
@@ -45,7 +37,7 @@ def clinic(serve: Serve, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Parti
             EncapsulatedDocument=DOCUMENT,
         )
     )
-    return clinic
+    return spooling
 
 
 def transcoded(clinic: PartitionClient) -> TestResponse:

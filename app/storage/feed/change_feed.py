@@ -173,7 +173,7 @@ class FeedLog:
 
     # --- reading by time (v2) ---
 
-    def by_time(self, start: str, end: str, offset: int, limit: int) -> list[FeedEntry]:
+    def by_time(self, *, start: str, end: str, offset: int, limit: int) -> list[FeedEntry]:
         """Return entries with `start` <= time < `end` (timestamps, empty for open), by time, then by sequence.
 
         The first `offset` entries are skipped: whole hours are counted and not read. No entry appears later in a window

@@ -65,7 +65,7 @@ class Feed:
         return [entry.sequence for entry in self.feed.by_sequence(after, limit)]
 
     def read_by_time(self, offset: int = 0, limit: int = 100_000) -> list[int]:
-        return [entry.sequence for entry in self.feed.by_time("", "", offset, limit)]
+        return [entry.sequence for entry in self.feed.by_time(start="", end="", offset=offset, limit=limit)]
 
     def latest(self) -> list[int | None]:
         found: list[FeedEntry | None] = [self.feed.latest(), self.feed.latest_by_time()]
@@ -164,12 +164,12 @@ def test_no_entry_appears_in_a_window_that_was_read_after_its_end(
             table.write(*changes[1])
 
     monkeypatch.setattr(time, "sleep", sleep)
-    window = [[entry.sequence for entry in Feed(table).feed.by_time("", end, 0, 100)]]
+    window = [[entry.sequence for entry in Feed(table).feed.by_time(start="", end=end, offset=0, limit=100)]]
     assert window == [[2]]
     assert sum(waited) == pytest.approx(GRACE_SECONDS)
     with pytest.raises(Conflict):
         table.write(*changes[0])
-    window.append([entry.sequence for entry in Feed(table).feed.by_time("", end, 0, 100)])
+    window.append([entry.sequence for entry in Feed(table).feed.by_time(start="", end=end, offset=0, limit=100)])
     assert window == [[2], [2]]
     assert sum(waited) == pytest.approx(GRACE_SECONDS)
 
