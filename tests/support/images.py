@@ -14,7 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.dicom.encoding.attribute_reader import AttributeReader
-from app.dicom.encoding.part10 import DOUBLE_FLOAT_PIXEL_DATA, FLOAT_PIXEL_DATA, PIXEL_DATA, parse
+from app.dicom.encoding.frames import frame_table
+from app.dicom.encoding.part10 import DOUBLE_FLOAT_PIXEL_DATA, FLOAT_PIXEL_DATA, PIXEL_DATA, inflated, parse
+from app.dicom.encoding.transcode import swapped
 from app.imaging.pixels.description import PixelDescription
 from tests.support.instances import EXPLICIT_LITTLE, encapsulated, make_instance
 
@@ -188,6 +190,21 @@ def description_of(kind: ImageKind, transfer_syntax: str = EXPLICIT_LITTLE) -> P
     data = make_image(kind)
     reader = AttributeReader.of(data, parse(data))
     return PixelDescription.of(reader, transfer_syntax, _TAGS[_element(kind)])
+
+
+def stored_frames(data: bytes) -> tuple[PixelDescription, list[bytes]]:
+    """Return the description and the frames of a file, read as the service reads them: native ones in little endian."""
+    part10 = parse(data)
+    table = frame_table(data, part10)
+    if table.deflated:
+        data = bytes(inflated(data, part10.dataset_offset))
+    frames = []
+    for number in range(1, table.frames + 1):
+        stored = b"".join(data[offset : offset + length] for offset, length in table.ranges(number))
+        frames.append(table.cut(number, swapped(stored, table.word)))
+    tag = part10.pixel_data.tag if part10.pixel_data else PIXEL_DATA
+    reader = AttributeReader(data, part10.elements, little=part10.little)
+    return PixelDescription.of(reader, part10.transfer_syntax.uid, tag), frames
 
 
 def _element(kind: ImageKind) -> str:

@@ -1,6 +1,7 @@
 """The headers of codestreams, read before a codec sees them: size, samples, precision and colour.
 
-A codec allocates what the codestream asks for. So the size is compared with the description of the image first.
+A codec allocates what the codestream asks for. So the size is compared with the description of the image first. Some
+codecs return a grey or damaged image for a codestream that is cut off. So the marker of its end must be there.
 """
 
 from __future__ import annotations
@@ -16,12 +17,12 @@ _JPEG_FRAMES: Final = frozenset({*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC})
 """The markers that start a frame of JPEG (SOF0 to SOF15) or JPEG-LS (SOF55)."""
 _JPEG_WITHOUT_LENGTH: Final = frozenset({0x01, *range(0xD0, 0xD9)})
 _SCAN: Final = 0xDA
+_END: Final = b"\xff\xd9"
+"""The last marker of a codestream: End of Image, End of Codestream. Entropy-coded data never contains it."""
 _JFIF: Final = 0xE0
 _ADOBE: Final = 0xEE
 
 _SIZ: Final = Struct(">HHH8IH")
-_COD: Final = 0xFF52
-_START_OF_TILE: Final = 0xFF90
 _BOX: Final = Struct(">I4s")
 _MAX_TILES: Final = 65535
 _MAX_MARKERS: Final = 10_000
@@ -77,8 +78,15 @@ def jpeg(data: bytes) -> Codestream:
         elif code == _ADOBE and segment[:5] == b"Adobe" and len(segment) >= 12:
             adobe = segment[11]
         elif code in _JPEG_FRAMES:
+            _check_end(data, position)
             return _jpeg_frame(segment, jfif, adobe)
     raise ImageFailure("The frame is not a JPEG codestream.")
+
+
+def _check_end(data: bytes, header: int) -> None:
+    """Raise `ImageFailure` if the codestream has no end. `header` is the offset of bytes after its first header."""
+    if data.rfind(_END) < header:
+        raise ImageFailure("The codestream is cut off: it has no end marker.")
 
 
 def _jpeg_frame(segment: bytes, jfif: bool, adobe: int | None) -> Codestream:
@@ -136,6 +144,7 @@ def jpeg_2000(data: bytes) -> Codestream:
     components = data[42 : 42 + 3 * samples]
     if len(components) < 3 * samples or not samples:
         raise ImageFailure("The header of the JPEG 2000 codestream is cut off.")
+    _check_end(data, 42 + len(components))
     if components[:3] * samples != components or components[1:3] != b"\x01\x01":
         raise ImageFailure("The components of the JPEG 2000 codestream have different sizes or precisions.")
     tile_columns, tile_rows, tile_left, tile_top = tiles

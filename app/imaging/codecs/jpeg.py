@@ -7,7 +7,7 @@ from typing import Final
 import imagecodecs
 
 from app.imaging.codecs import codestreams
-from app.imaging.codecs.signs import with_signs
+from app.imaging.codecs.integers import samples_of
 from app.imaging.pixels import native
 from app.imaging.pixels.description import PixelDescription
 from app.imaging.pixels.frame import DecodedFrame
@@ -27,6 +27,6 @@ def decode(description: PixelDescription, data: bytes) -> DecodedFrame:
     colours = _COLOUR_SPACES[description.samples]
     decoded = imagecodecs.jpeg8_decode(data, colorspace=colours, outcolorspace=colours)
     return DecodedFrame(
-        samples=with_signs(description, decoded, codestream.precision),
+        samples=samples_of(description, decoded, codestream.precision),
         photometric=codestream.photometric or native.decoded_photometric(description),
     )

@@ -9,7 +9,7 @@ import imagecodecs
 import numpy as np
 
 from app.imaging.codecs import codestreams
-from app.imaging.codecs.signs import needed_bits, with_signs
+from app.imaging.codecs.integers import needed_bits, samples_of
 from app.imaging.pixels import native
 from app.imaging.pixels.description import PixelDescription
 from app.imaging.pixels.frame import DecodedFrame, EncodedFrame, Samples
@@ -36,7 +36,7 @@ def _decoded(description: PixelDescription, data: bytes, codec: Callable[..., An
     decoded = codec(data, planar=False)
     photometric = native.decoded_photometric(description)
     return DecodedFrame(
-        samples=with_signs(description, decoded, codestream.precision),
+        samples=samples_of(description, decoded, codestream.precision),
         photometric="RGB" if photometric in _COLOUR_TRANSFORMS else photometric,
     )
 

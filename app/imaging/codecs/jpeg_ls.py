@@ -5,7 +5,7 @@ from __future__ import annotations
 import imagecodecs
 
 from app.imaging.codecs import codestreams
-from app.imaging.codecs.signs import unsigned, with_signs
+from app.imaging.codecs.integers import samples_of, unsigned
 from app.imaging.pixels import native
 from app.imaging.pixels.description import PixelDescription
 from app.imaging.pixels.frame import DecodedFrame, EncodedFrame
@@ -20,7 +20,7 @@ def decode(description: PixelDescription, data: bytes) -> DecodedFrame:
     codestream.check(description)
     decoded = imagecodecs.jpegls_decode(data)
     return DecodedFrame(
-        samples=with_signs(description, decoded, codestream.precision),
+        samples=samples_of(description, decoded, codestream.precision),
         photometric=native.decoded_photometric(description),
     )
 

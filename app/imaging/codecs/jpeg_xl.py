@@ -6,7 +6,7 @@ import imagecodecs
 
 from app.errors import ImageFailure
 from app.imaging.codecs import jpeg_xl_header
-from app.imaging.codecs.signs import with_signs
+from app.imaging.codecs.integers import samples_of
 from app.imaging.pixels import native
 from app.imaging.pixels.description import PixelDescription
 from app.imaging.pixels.frame import DecodedFrame
@@ -24,6 +24,6 @@ def decode(description: PixelDescription, data: bytes) -> DecodedFrame:
     if decoded.shape != native.shape(description):
         raise ImageFailure(f"The codestream has the shape {decoded.shape}; the image has {native.shape(description)}.")
     return DecodedFrame(
-        samples=with_signs(description, decoded, 8 * decoded.dtype.itemsize),
+        samples=samples_of(description, decoded, 8 * decoded.dtype.itemsize),
         photometric="RGB" if description.samples == 3 else description.photometric,
     )

@@ -33,7 +33,8 @@ def decode(description: PixelDescription, data: bytes) -> DecodedFrame:
     decoded = imagecodecs.dicomrle_decode(data, kind.newbyteorder("=").str, out=planes)
     if len(decoded) != len(planes):
         raise ImageFailure(f"The RLE frame has {len(decoded)} bytes; {len(planes)} are needed.")
-    samples = np.frombuffer(planes, kind).reshape(description.samples, description.rows, description.columns)
+    words = native.stored_bits(description, np.frombuffer(planes, kind))
+    samples = words.reshape(description.samples, description.rows, description.columns)
     return DecodedFrame(
         samples=np.ascontiguousarray(np.moveaxis(samples, 0, -1)).reshape(native.shape(description)),
         photometric=native.decoded_photometric(description),

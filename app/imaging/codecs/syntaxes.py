@@ -11,8 +11,9 @@ Frames are decoded from every syntax of `SYNTAXES`, and encoded into those that 
 | HTJ2K Lossless | integers, Bits Allocated 8 or 16 | RGB: YBR_RCT; else as decoded |
 
 "As decoded": YBR_FULL_422 becomes YBR_FULL, because each pixel gets its own colour samples. YBR_RCT and YBR_ICT become
-RGB. Single bits, float and double samples go into native frames only. Colour is never transformed with a loss. The
-JPEG 2000 encoder is exact up to 24 bits. Common decoders of HTJ2K read no codestream that was made from 32-bit words.
+RGB. Only native frames hold single bits, float and double samples. Only RLE and native frames hold four samples per
+pixel. Colour is never transformed with a loss. The JPEG 2000 encoder is exact up to 24 bits. Common decoders of HTJ2K
+read no codestream that was made from 32-bit words.
 """
 
 from __future__ import annotations
@@ -59,9 +60,9 @@ class Syntax:
 
 
 _RLE: Final = Encoding(bits_allocated=(8, 16, 32, 64), bits_stored=MappingProxyType({1: 64, 3: 32, 4: 16}))
-_JPEG_LS: Final = Encoding(bits_allocated=(8, 16), bits_stored=MappingProxyType({1: 16, 3: 16, 4: 16}))
-_JPEG_2000: Final = Encoding(bits_allocated=(8, 16, 32), bits_stored=MappingProxyType({1: 24, 3: 16, 4: 16}))
-_HTJ2K: Final = Encoding(bits_allocated=(8, 16), bits_stored=MappingProxyType({1: 16, 3: 16, 4: 16}))
+_JPEG_LS: Final = Encoding(bits_allocated=(8, 16), bits_stored=MappingProxyType({1: 16, 3: 16}))
+_JPEG_2000: Final = Encoding(bits_allocated=(8, 16, 32), bits_stored=MappingProxyType({1: 24, 3: 16}))
+_HTJ2K: Final = Encoding(bits_allocated=(8, 16), bits_stored=MappingProxyType({1: 16, 3: 16}))
 
 SYNTAXES: Final[Mapping[str, Syntax]] = MappingProxyType(
     {

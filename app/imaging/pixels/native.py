@@ -57,7 +57,7 @@ def decode(description: PixelDescription, data: bytes) -> DecodedFrame:
 
     `data` is in little endian, and packed bits start with the least significant bit. Bytes after the frame are ignored.
     """
-    stored = _stored_bits(description, words(description, data))
+    stored = stored_bits(description, words(description, data))
     if _is_halved(description, data):
         return DecodedFrame(samples=_full_colour(description, stored), photometric=decoded_photometric(description))
     if description.planar and description.samples > 1:
@@ -83,8 +83,8 @@ def _check_length(data: bytes, expected: int) -> None:
         raise ImageFailure(f"The frame has {len(data)} bytes. Its description needs {expected}.")
 
 
-def _stored_bits(description: PixelDescription, stored: Samples) -> Samples:
-    """Return the values of Bits Stored. The other bits of a word may hold anything, e.g. an overlay."""
+def stored_bits(description: PixelDescription, stored: Samples) -> Samples:
+    """Return the values of Bits Stored in words. The other bits of a word may hold anything, e.g. an overlay."""
     allocated, bits, high = description.bits_allocated, description.bits_stored, description.high_bit
     if description.floating or bits >= allocated:
         return stored

@@ -82,6 +82,7 @@ def test_what_each_target_refuses() -> None:
         "float": ["5", "80", "90", "201"],
         "double": ["5", "80", "90", "201"],
         "RGB 32 bit": ["80", "90", "201"],
+        "CMYK": ["80", "90", "201"],
     }
 
 

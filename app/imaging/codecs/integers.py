@@ -1,21 +1,24 @@
-"""The signs of decoded samples. A codestream may say nothing of signs, or something else than the image."""
+"""From what a codec returns to samples. A codestream may say nothing of signs, or something else than the image."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from app.errors import ImageFailure
+from app.imaging.codecs.syntaxes import syntax
 from app.imaging.pixels import native
 from app.imaging.pixels.description import PixelDescription
 from app.imaging.pixels.frame import Samples
 
 
-def with_signs(description: PixelDescription, decoded: Samples, precision: int) -> Samples:
-    """Return the samples of a codestream of `precision` bits in the type that the description gives them.
+def samples_of(description: PixelDescription, decoded: Samples, precision: int) -> Samples:
+    """Return the samples of a codestream of `precision` bits, in the type that the description gives them.
 
-    The samples are integers. If only the description is signed, the samples are two's complement numbers of `precision`
-    bits, or of Bits Stored if that is less. If only the codestream is signed, `precision` bits of each sample are kept.
-    Raises `ImageFailure` if the samples need more bits than Bits Allocated.
+    A lossless codestream with more bits than Bits Stored has whole words: the bits that are not stored are removed. A
+    lossy one keeps values that are a little larger than Bits Stored allows, unless High Bit says that it has words.
+    If only the description is signed, the samples are two's complement numbers of `precision` bits. If only the
+    codestream is signed, `precision` bits of each sample are kept. Raises `ImageFailure` if the samples need more bits
+    than Bits Allocated.
     """
     kind = native.container(description)
     if decoded.dtype.kind not in "iu" or decoded.dtype.itemsize > kind.itemsize:
@@ -24,6 +27,9 @@ def with_signs(description: PixelDescription, decoded: Samples, precision: int) 
             f"Bits Allocated is {description.bits_allocated}."
         )
     samples = decoded.astype(kind, copy=False)
+    has_words = precision > description.high_bit >= description.bits_stored
+    if has_words or (precision > description.bits_stored and not syntax(description.transfer_syntax).lossy):
+        return native.stored_bits(description, samples)
     if (decoded.dtype.kind == "i") == (kind.kind == "i"):
         return samples
     if kind.kind == "i":
