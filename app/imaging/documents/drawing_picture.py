@@ -83,4 +83,4 @@ def _draw_grid(draw: ImageDraw.ImageDraw, grid: Grid, scale: float) -> None:
 
 def _drawable(value: str) -> str:
     """Return text in one line, in the characters of the font. Others become a question mark."""
-    return "".join(each if each.isprintable() and ord(each) < 0x250 else "?" for each in value)
+    return "".join(each if (each.isprintable() and ord(each) < 0x250) or each == "…" else "?" for each in value)

@@ -25,7 +25,9 @@ _PAPER: Final = 250.0
 """The width of the traces: ten seconds."""
 _RIGHT: Final = _LEFT + _PAPER
 _LEAD_ROW: Final = 30.0
-_CHANNEL_ROW: Final = 20.0
+_CHANNEL_ROW: Final = 25.0
+_LABEL_BAND: Final = 5.0
+"""The top of the row of a channel. No trace is drawn there."""
 _BINS_PER_MM: Final = 10
 _LINE: Final = 5.0
 _LONGEST_LABEL: Final = 120
@@ -127,14 +129,15 @@ def _draw_channels(drawing: Drawing, group: MultiplexGroup) -> None:
     drawing.grids.append(Grid(_LEFT - 10, top, _RIGHT, bottom))
     x = _LEFT + times * speed
     for number, channel in enumerate(group.channels):
-        middle = top + _CHANNEL_ROW * (number + 0.5)
+        row = top + _CHANNEL_ROW * number
+        middle = row + (_LABEL_BAND + _CHANNEL_ROW) / 2
         least, greatest = _range(values[:, number])
-        gain = (_CHANNEL_ROW - 6) / (greatest - least)
+        gain = (_CHANNEL_ROW - _LABEL_BAND - 2) / (greatest - least)
         y = middle - (values[:, number].astype(np.float64) - (least + greatest) / 2) * gain
         _trace(drawing, x, y, top, bottom)
-        drawing.labels.append(Label(_LEFT - 9, middle - _CHANNEL_ROW / 2 + 3.5, _channel_label(channel), 2.8, True))
+        drawing.labels.append(Label(_LEFT - 9, row + 3.8, _channel_label(channel), 2.8, True))
         scale = f"{value_text.number(_rounded(least))} to {value_text.number(_rounded(greatest))} {channel.unit}"
-        drawing.labels.append(Label(_RIGHT - 42, middle - _CHANNEL_ROW / 2 + 3.5, scale, 2.4))
+        drawing.labels.append(Label(_RIGHT - 60, row + 3.8, scale, 2.6))
     drawing.height = bottom + 2
 
 

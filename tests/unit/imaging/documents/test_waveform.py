@@ -191,7 +191,7 @@ def test_other_channels_are_drawn_below_each_other_at_their_own_scale() -> None:
     drawing = drawn(multiplex_group(samples, [channel("Aorta", **unit), channel("Flat", **unit)]))
     assert labels(drawing)[2:] == ["Aorta", "0 to 1000 mm[Hg]", "Flat", "4 to 6 mm[Hg]"]
     first, second = drawing.traces
-    assert np.ptp(first.points[:, 1]) == pytest.approx(14)
+    assert np.ptp(first.points[:, 1]) == pytest.approx(18)
     assert np.ptp(second.points[:, 1]) == 0
     assert (first.points[:, 1] < second.points[:, 1].min()).all()
 
