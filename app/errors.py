@@ -122,7 +122,7 @@ class ImageFailure(NotAcceptable):
 
 
 class DecoderUnavailable(BulkheadError):
-    """No process is free to decode a frame, or none can be started. The caller may try again (conformance §4.10)."""
+    """No process is free to decode a frame, or none can be started. The caller may try again (conformance §4.12)."""
 
     status = 503
     public_message = None
