@@ -19,7 +19,6 @@ from app.imaging.rendering.parameters import Window
 from app.imaging.rendering.window import Doubles, window_between, windowed
 
 _MODALITY_LUT_SEQUENCE: Final = 0x00283000
-_VOI_LUT_SEQUENCE: Final = 0x00283010
 _PRESENTATION_LUT_SEQUENCE: Final = 0x20500010
 _PRESENTATION_LUT_SHAPE: Final = 0x20500020
 
@@ -66,16 +65,10 @@ class Grayscale:
         self._description = description
         self._padding = Padding.of(attributes, description)
         self._modality_table = _first_table(attributes, _MODALITY_LUT_SEQUENCE, description.signed)
-        item = attributes.item(_VOI_LUT_SEQUENCE)
-        self._voi_item = item if item and read_table(item, signed=False) else None
         self._presentation = _first_table(attributes, _PRESENTATION_LUT_SEQUENCE, False)
         inverse = attributes.text(_PRESENTATION_LUT_SHAPE) == "INVERSE" or description.photometric == "MONOCHROME1"
         self._inverse = inverse and self._presentation is None
         self._tables: dict[object, NDArray[np.uint8]] = {}
-
-    def window(self, values: FrameValues) -> Window | None:
-        """Return the window that the attributes give for a frame; None if they have none, or a VOI LUT instead."""
-        return None if self._voi_item else values.window
 
     def automatic_window(self, samples: NDArray[Any], values: FrameValues) -> Window:
         """Return a window for a frame whose attributes have none.
@@ -99,23 +92,20 @@ class Grayscale:
     def shades(self, samples: NDArray[Any], values: FrameValues, window: Window | None) -> NDArray[np.uint8]:
         """Return the shades of a frame: 0 is black, 255 is white. Padding is black.
 
-        `window` is None for the VOI LUT of the attributes.
+        Without `window` the VOI LUT of the frame is used, or the whole range if it has none.
         """
         modality = Modality.of(values, self._modality_table)
+        voi = window or self._own_voi(values, modality)
         if samples.dtype.kind not in "iu" or samples.dtype.itemsize > 2:
-            return self._computed(samples, modality, window)
-        key = (samples.dtype.str, modality.slope, modality.intercept, window)
+            return in_blocks(samples, lambda block: self._shades(block.astype(np.float64), modality, voi))
+        key = (samples.dtype.str, modality.slope, modality.intercept, voi if isinstance(voi, Window) else voi.key)
         table = self._tables.get(key)
         if table is None:
-            table = self._shades(possible_values(samples.dtype), modality, window)
+            table = self._shades(possible_values(samples.dtype), modality, voi)
             if len(self._tables) >= _KEPT_TABLES:
                 self._tables = {}
             self._tables[key] = table
         return look_up(table, samples)
-
-    def has_voi_table(self) -> bool:
-        """Return True if the attributes have a VOI LUT Sequence with a table."""
-        return self._voi_item is not None
 
     def _measured(self, samples: NDArray[Any], values: FrameValues) -> Doubles:
         """Return one or more modality values of a frame, without padding."""
@@ -125,28 +115,23 @@ class Grayscale:
         counted = counted[np.isfinite(counted)]
         return counted if counted.size else np.zeros(1)
 
-    def _computed(self, samples: NDArray[Any], modality: Modality, window: Window | None) -> NDArray[np.uint8]:
-        return in_blocks(samples, lambda block: self._shades(block.astype(np.float64), modality, window))
-
-    def _shades(self, stored: Doubles, modality: Modality, window: Window | None) -> NDArray[np.uint8]:
+    def _shades(self, stored: Doubles, modality: Modality, voi: Window | LookupTable) -> NDArray[np.uint8]:
         """Return the shades of stored values."""
         values = modality(stored)
-        shares = windowed(values, window) if window else self._voi_shares(values, modality)
+        shares = windowed(values, voi) if isinstance(voi, Window) else voi.outputs(values) / voi.largest
         if self._presentation is not None:
             shares = self._presentation.spread(shares)
         if self._inverse:
             shares = 1 - shares
-        shades: NDArray[np.uint8] = np.rint(np.nan_to_num(shares) * 255).astype(np.uint8)
+        shades = np.rint(np.nan_to_num(shares) * 255).astype(np.uint8)
         shades[self._padding.mask(stored) | np.isnan(stored)] = 0
         return shades
 
-    def _voi_shares(self, values: Doubles, modality: Modality) -> Doubles:
-        lowest = float(modality(np.array(self._range())).min())
-        table = read_table(self._voi_item, signed=lowest < 0) if self._voi_item else None
-        if table is None:
-            ends = modality(np.array(self._range()))
-            return windowed(values, window_between(float(ends.min()), float(ends.max())))
-        return table.outputs(values) / table.largest
+    def _own_voi(self, values: FrameValues, modality: Modality) -> Window | LookupTable:
+        """Return the VOI LUT of a frame, whose first input is signed if modality values can be negative."""
+        ends = modality(np.array(self._range()))
+        table = read_table(values.voi_lut, signed=bool(ends.min() < 0)) if values.voi_lut else None
+        return table or window_between(float(ends.min()), float(ends.max()))
 
     def _range(self) -> tuple[float, float]:
         """The smallest and the largest stored value that the description permits."""

@@ -31,6 +31,11 @@ class LookupTable:
     bits: int
 
     @property
+    def key(self) -> tuple[int, int, bytes]:
+        """Equal for equal tables."""
+        return self.first, self.bits, self.entries.tobytes()
+
+    @property
     def largest(self) -> int:
         """The largest output that the bits of the table permit."""
         return (1 << self.bits) - 1

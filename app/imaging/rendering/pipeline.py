@@ -80,23 +80,22 @@ class Renderer:
         the frame, see `needs_native_data`. The picture has only each `step`th row and column, see `thumbnail_step`.
         Raises `ImageFailure` if the samples cannot be shown.
         """
-        samples = _plain(frame.samples)
+        samples, values = _plain(frame.samples), self._values(number)
         picked = np.ascontiguousarray(samples[::step, ::step]) if step > 1 else samples
-        pixels = self._pixels(picked, frame.photometric, self._values(number), window, default)
+        pixels = self._pixels(picked, frame.photometric, values, window, default)
         pixels, profile = self._colours.converted(pixels, icc_profile)
         stored = words(self._description, native_data) if native_data and self.needs_native_data else None
         mask = self._overlays.mask(number, stored)
         if mask is not None:
             pixels = draw(pixels, every_step(mask, step))
-        return Picture(
-            pixels=pixels, pixel_aspect=pixel_aspect(self._attributes, self._groups.values(number)), icc=profile
-        )
+        return Picture(pixels=pixels, pixel_aspect=pixel_aspect(self._attributes, values), icc=profile)
 
     def needs_window(self, number: int = 1) -> bool:
         """Return True if a frame is shown with an automatic window, because its attributes have none and no VOI LUT."""
         if self._description.samples > 1 or self._segmentation or self._description.photometric == "PALETTE COLOR":
             return False
-        return not self._grayscale.has_voi_table() and self._values(number).window is None
+        values = self._values(number)
+        return values.window is None and values.voi_lut is None
 
     def automatic_window(self, frame: DecodedFrame, number: int = 1) -> Window:
         """Return a window from the samples of a frame. Callers keep it, so that all frames of a series look alike.
@@ -114,6 +113,8 @@ class Renderer:
         return max(1, int(ratio / _KEPT_DETAIL))
 
     def _values(self, number: int) -> FrameValues:
+        if self._description.samples > 1:
+            return self._groups.common
         values = self._groups.values(number)
         return dose_values(self._attributes, values) if self._is_dose else values
 
@@ -144,10 +145,8 @@ class Renderer:
         self, samples: NDArray[Any], values: FrameValues, window: Window | None, default: Window | None
     ) -> Window | None:
         """Return the window of a frame, None for the VOI LUT."""
-        if window is not None:
+        if window is not None or values.voi_lut is not None:
             return window
-        if self._grayscale.has_voi_table():
-            return None
         return values.window or default or self._automatic(samples, values)
 
     def _automatic(self, samples: NDArray[Any], values: FrameValues) -> Window:

@@ -85,3 +85,31 @@ def test_each_frame_is_shown_with_its_own_values() -> None:
     dataset = image(samples, PerFrameFunctionalGroupsSequence=[group(slope=1, center=50), group(slope=2, center=50)])
     assert rendered(samples, dataset, 1).pixels.tolist() == [[0, 128, 255]]
     assert rendered(samples, dataset, 2).pixels.tolist() == [[0, 255, 255]]
+
+
+def lut_group(*entries: int) -> Dataset:
+    """Return a functional group with a VOI LUT and a window, of which the LUT counts."""
+    found = Dataset()
+    table = sequence_item(LUTDescriptor=[len(entries), 0, 8], LUTData=bytes(entries))
+    found.FrameVOILUTSequence = sequence_item(VOILUTSequence=table, WindowCenter=1, WindowWidth=1)
+    return found
+
+
+@pytest.mark.parametrize("large", [0, limits.LARGE])
+def test_a_frame_may_have_a_voi_lut_of_its_own(large: int) -> None:
+    """Frame VOI LUT With LUT macro (PS3.3 C.7.6.16.2.10b)."""
+    samples = np.array([[0, 1]], np.uint16)
+    window = group(center=0.5)
+    window.FrameVOILUTSequence[0].WindowWidth = 1
+    dataset = image(samples, PerFrameFunctionalGroupsSequence=[lut_group(7, 9), lut_group(90, 80), window, Dataset()])
+    dataset.VOILUTSequence = sequence_item(LUTDescriptor=[2, 0, 8], LUTData=bytes([1, 2]))
+    with patch.object(limits, "LARGE", large):
+        pictures = [rendered(samples, dataset, number).pixels.tolist() for number in (1, 2, 3, 4)]
+    assert pictures == [[[7, 9]], [[90, 80]], [[0, 255]], [[1, 2]]]
+
+
+def test_colour_images_do_not_read_the_groups_of_frames() -> None:
+    samples = np.zeros((1, 1, 3), np.uint8)
+    dataset = image(samples, "RGB", PerFrameFunctionalGroupsSequence=[group(spacing=[1, 2])])
+    dataset.SharedFunctionalGroupsSequence = [group(spacing=[2, 1])]
+    assert rendered(samples, dataset).pixel_aspect == (2, 1)
