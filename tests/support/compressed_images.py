@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 import imagecodecs
@@ -39,29 +39,31 @@ class SourceSyntax:
     """A transfer syntax that images are stored in. `kinds` are those of `KINDS` that it holds.
 
     `encode` makes the bytes of a frame, None for an uncompressed syntax. `decode` gives the samples of these bytes if
-    the syntax is lossy. `attributes` replace those of the kind.
+    the syntax is lossy.
     """
 
     uid: str
     kinds: tuple[str, ...]
     encode: Callable[[ImageKind, Samples], bytes] | None = None
     decode: Callable[[bytes], Samples] | None = None
-    attributes: Mapping[str, Any] = field(default_factory=dict)
 
     def file(self, kind: ImageKind, **attributes: Any) -> bytes:
         """Return an instance of the kind as Part 10 bytes."""
         if self.encode is None:
             return _native(kind, self.uid, attributes)
-        frames = [self.encode(kind, samples_of(kind, number)) for number in range(kind.frames)]
         more = {"PlanarConfiguration": 0} if len(kind.shape) == 3 else {}
-        return make_compressed(kind, frames, self.uid, **(more | dict(self.attributes) | attributes))
+        return make_compressed(kind, self.frames(kind), self.uid, **(more | attributes))
+
+    def frames(self, kind: ImageKind) -> list[bytes]:
+        """Return the frames of an image of the kind in this compressed syntax."""
+        assert self.encode
+        return [self.encode(kind, samples_of(kind, number)) for number in range(kind.frames)]
 
     def samples(self, kind: ImageKind) -> Samples:
         """Return the samples of all frames that a reader of the file gets."""
-        frames = [samples_of(kind, number) for number in range(kind.frames)]
-        if self.decode and self.encode:
-            frames = [self.decode(self.encode(kind, each)) for each in frames]
-        return np.stack(frames)
+        if self.decode:
+            return np.stack([self.decode(frame) for frame in self.frames(kind)])
+        return np.stack([samples_of(kind, number) for number in range(kind.frames)])
 
 
 def _native(kind: ImageKind, uid: str, attributes: Mapping[str, Any]) -> bytes:
