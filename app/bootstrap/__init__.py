@@ -14,6 +14,7 @@ from app.bootstrap.archive import build_archive, is_remote, read_ahead
 from app.bootstrap.background import maintenance, tasks
 from app.bootstrap.engines import Engine, build_engine, create_stores
 from app.bootstrap.imaging import build_decoder
+from app.bootstrap.rendering import build_rendering
 from app.errors import ConfigurationError
 from app.services import Services, parallel
 from app.services.change_feed import ChangeFeed
@@ -74,7 +75,8 @@ def build_services(settings: Settings, engine: Engine, *, listening: float = 0) 
     instances, documents, files = archive.instances, archive.documents, archive.files
     parallel_reads: ParallelMap = parallel.parallel_map if is_remote(settings) else map
     newest, counts = NewestInstances(instances, documents, parallel_reads), InstanceCounts(table)
-    frames, decoder = FrameReader(documents, files, archive.lost), build_decoder(settings)
+    frames = FrameReader(documents, files, archive.lost)
+    headers, decoder = ImageHeaders(files, frames), build_decoder(settings)
     runner = OperationRunner(
         operations,
         queue,
@@ -99,9 +101,10 @@ def build_services(settings: Settings, engine: Engine, *, listening: float = 0) 
             documents=documents,
             files=files,
             frames=frames,
-            transcoder=Transcoder(files=files, frames=frames, headers=ImageHeaders(files, frames), decoder=decoder),
+            transcoder=Transcoder(files=files, frames=frames, headers=headers, decoder=decoder),
             prefetch=read_ahead(settings),
         ),
+        rendering=build_rendering(settings, archive, frames=frames, headers=headers, decoder=decoder),
         search=Search(
             planner=SearchPlanner(
                 table=table,

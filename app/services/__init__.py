@@ -15,6 +15,7 @@ from app.services.export.service import Export
 from app.services.health import Health
 from app.services.operations.directory import OperationDirectory
 from app.services.partitions import PartitionDirectory
+from app.services.retrieve.rendering import Rendering
 from app.services.retrieve.service import Retrieve
 from app.services.search.service import Search
 from app.services.store.service import Store
@@ -39,6 +40,7 @@ class Services:
     partitions: PartitionDirectory
     store: Store
     retrieve: Retrieve
+    rendering: Rendering
     search: Search
     delete: DeleteInstances
     bulk_update: BulkUpdate

@@ -23,6 +23,7 @@ from app.settings.export import ExportSettings
 from app.settings.imaging import ImagingSettings
 from app.settings.monitoring import MonitoringSettings
 from app.settings.operations import OperationSettings
+from app.settings.rendering import RenderingSettings
 from app.settings.serving import ServingSettings
 from app.settings.store import StoreSettings
 
@@ -38,6 +39,7 @@ class Settings(
     ExportSettings,
     OperationSettings,
     ImagingSettings,
+    RenderingSettings,
     StoreSettings,
     EngineSettings,
     ServingSettings,

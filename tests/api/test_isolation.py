@@ -79,6 +79,14 @@ CALLS: dict[str, Call] = {
     "GET /studies/<study>/series/<series>/instances/<instance>/frames/<frames>/rendered": Call(
         "GET", f"{I}/frames/1/rendered", (404,), accept="image/jpeg"
     ),
+    "GET /studies/<study>/rendered": Call("GET", f"{S}/rendered", (404,)),
+    "GET /studies/<study>/series/<series>/rendered": Call("GET", f"{SE}/rendered", (404,)),
+    "GET /studies/<study>/thumbnail": Call("GET", f"{S}/thumbnail", (404,)),
+    "GET /studies/<study>/series/<series>/thumbnail": Call("GET", f"{SE}/thumbnail", (404,)),
+    "GET /studies/<study>/series/<series>/instances/<instance>/thumbnail": Call("GET", f"{I}/thumbnail", (404,)),
+    "GET /studies/<study>/series/<series>/instances/<instance>/frames/<frames>/thumbnail": Call(
+        "GET", f"{I}/frames/1/thumbnail", (404,)
+    ),
     "POST /studies": stored("/studies"),
     "POST /studies/<study>": stored(S),
     "DELETE /studies/<study>": Call("DELETE", S, (404,)),

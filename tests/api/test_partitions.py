@@ -33,6 +33,12 @@ READS = [
     "/studies/1.2/series/1.3/instances/1.4/frames/1",
     "/studies/1.2/series/1.3/instances/1.4/rendered",
     "/studies/1.2/series/1.3/instances/1.4/frames/1/rendered",
+    "/studies/1.2/rendered",
+    "/studies/1.2/series/1.3/rendered",
+    "/studies/1.2/thumbnail",
+    "/studies/1.2/series/1.3/thumbnail",
+    "/studies/1.2/series/1.3/instances/1.4/thumbnail",
+    "/studies/1.2/series/1.3/instances/1.4/frames/1/thumbnail",
 ]
 BASE_ONLY = ["/changefeed", "/changefeed/latest", "/partitions"]
 

@@ -294,40 +294,6 @@ def test_a_file_that_is_lost_is_503_before_the_answer_begins(
     assert clinic.get(PATHS["instance"] + "/metadata").status_code == 200
 
 
-# --- rendering ----------------------------------------------------------------------------------------------------
-
-RENDERED = PATHS["instance"] + "/rendered"
-
-
-@pytest.mark.parametrize("path", [RENDERED, PATHS["instance"] + "/frames/1/rendered"])
-@pytest.mark.parametrize("accept", [None, "image/jpeg", "image/png", "*/*", "image/*", "image/gif, image/png"])
-def test_rendering_is_406(clinic: PartitionClient, path: str, accept: str | None) -> None:
-    clinic.stored(make_instance(**UIDS))
-    response = clinic.get(path, accept)
-    text = "An error was encountered when attempting to convert the dicom file into an image"
-    assert (response.status_code, response.text) == (406, text)
-
-
-@pytest.mark.parametrize("accept", ["image/gif", "application/dicom"])
-def test_rendering_to_something_else_is_406(clinic: PartitionClient, accept: str) -> None:
-    clinic.stored(make_instance(**UIDS))
-    response = clinic.get(RENDERED, accept)
-    assert (response.status_code, response.text) == (406, UNACCEPTABLE)
-
-
-@pytest.mark.parametrize("quality", ["0", "101", "-1", "high", "", "1e2"])
-def test_rendering_at_a_quality_out_of_range_is_400(clinic: PartitionClient, quality: str) -> None:
-    clinic.stored(make_instance(**UIDS))
-    response = clinic.get(f"{RENDERED}?quality={quality}")
-    assert (response.status_code, response.text) == (400, "Image quality must be between 1 and 100 inclusive")
-
-
-def test_rendering_frame_0_is_400_and_a_missing_instance_is_404(clinic: PartitionClient) -> None:
-    clinic.stored(make_instance())
-    assert clinic.get(PATHS["instance"] + "/frames/0/rendered").status_code == 400
-    assert clinic.get(RENDERED).status_code == 404
-
-
 def test_retrieve_works_without_partitions(serve: Serve) -> None:
     base = PartitionClient(serve(enable_data_partitions=False), "")
     file = make_instance(**UIDS)

@@ -37,7 +37,12 @@ PARTITIONED = [
     SampleRoute("GET", f"{S}/{SE}/instances"),
     *(SampleRoute(method, path) for method in ("GET", "DELETE") for path in (S, f"{S}/{SE}", f"{S}/{SE}/{I}")),
     *(SampleRoute("GET", f"{path}/metadata") for path in (S, f"{S}/{SE}", f"{S}/{SE}/{I}")),
-    *(SampleRoute("GET", f"{S}/{SE}/{I}/{rest}") for rest in ("frames", "frames/1", "frames/1/rendered", "rendered")),
+    *(SampleRoute("GET", f"{S}/{SE}/{I}/{rest}") for rest in ("frames", "frames/1")),
+    *(
+        SampleRoute("GET", f"{path}/{rest}")
+        for path in (S, f"{S}/{SE}", f"{S}/{SE}/{I}", f"{S}/{SE}/{I}/frames/1")
+        for rest in ("rendered", "thumbnail")
+    ),
     SampleRoute("POST", "workitems?2.25.9", creates=True),
     SampleRoute("GET", "workitems"),
     SampleRoute("GET", "workitems/2.25.9"),

@@ -49,7 +49,7 @@ class IconRenderer:
         side = min(viewport.width, viewport.height) if viewport else SIZE
         return Content.of(media_type, icon_file(self._kind, media_type, side))
 
-    def variant(self, row: InstanceRow) -> str:
+    def variant(self, row: InstanceRow, frames: tuple[int, ...]) -> str:
         """Return "": the rendering depends on the version of the instance alone."""
         return ""
 

@@ -25,6 +25,9 @@ JP2: Final = "image/jp2"
 IMAGE_TYPES: Final = (JPEG, PNG, GIF, WEBP, JP2)
 """The media types of rendered images, the default first."""
 
+PROFILED_TYPES: Final = frozenset({JPEG, PNG, WEBP})
+"""The media types in which an ICC profile can be embedded."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Content:
@@ -85,10 +88,11 @@ class Renderer(Protocol):
         """
         ...
 
-    def variant(self, row: InstanceRow) -> str:
+    def variant(self, row: InstanceRow, frames: tuple[int, ...]) -> str:
         """Return what the rendering depends on apart from the version of the instance and the parameters.
 
-        It becomes a part of the entity tag. Usually it is empty.
+        It becomes a part of the entity tag. Usually it is empty. Raises `NotFound` for a frame that does not exist, so
+        that a list of frames is refused before its answer begins.
         """
         ...
 

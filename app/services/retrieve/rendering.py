@@ -46,9 +46,13 @@ class Rendering:
         self._renderers = renderers
         self._cache = cache
 
-    def renderer(self, row: InstanceRow) -> Renderer:
-        """Return what renders an instance."""
-        return self._renderers.renderer(row)
+    def kind(self, row: InstanceRow) -> str:
+        """Return what an instance is, with its article."""
+        return self._renderers.renderer(row).kind
+
+    def media_types(self, row: InstanceRow) -> tuple[str, ...]:
+        """Return the media types that an instance can be rendered in, the default first."""
+        return self._renderers.renderer(row).media_types(row)
 
     def representative(self, rows: Sequence[InstanceRow], is_admitted: Callable[[InstanceRow], bool]) -> InstanceRow:
         """Return the instance that stands for a study or a series.
@@ -61,6 +65,10 @@ class Rendering:
         ((series, _),) = Counter(row.series for row in candidates).most_common(1)
         members = [row for row in candidates if row.series == series]
         return members[len(members) // 2]
+
+    def check_frames(self, row: InstanceRow, frames: Sequence[int]) -> None:
+        """Raise `NotFound` for a frame that does not exist, before anything is rendered. Raises as `Renderer` too."""
+        self._variant(self._renderers.renderer(row), row, tuple(frames))
 
     def rendition(
         self, row: InstanceRow, frames: Sequence[int], media_type: str, parameters: RenderingParameters
@@ -96,10 +104,7 @@ class Rendering:
         is_thumbnail: bool,
     ) -> Rendition:
         renderer = self._renderers.renderer(row)
-        try:
-            variant = renderer.variant(row)
-        except ImageFailure as failure:
-            raise ImageFailure(f"{FAILURE}: {failure}") from failure
+        variant = self._variant(renderer, row, frames)
         depends_on = (_RENDERING, row.blob, frames, media_type, parameters, is_thumbnail, variant)
         return Rendition(
             row=row,
@@ -110,6 +115,12 @@ class Rendering:
             is_thumbnail=is_thumbnail,
             tag=sha256(repr(depends_on).encode()).hexdigest()[:40],
         )
+
+    def _variant(self, renderer: Renderer, row: InstanceRow, frames: tuple[int, ...]) -> str:
+        try:
+            return renderer.variant(row, frames)
+        except ImageFailure as failure:
+            raise ImageFailure(f"{FAILURE}: {failure}") from failure
 
     def _rendered(self, rendition: Rendition) -> Content:
         row, frames, media_type = rendition.row, rendition.frames, rendition.media_type

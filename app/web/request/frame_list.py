@@ -11,6 +11,9 @@ FRAMES_RULE: Final = (
     "The specified frames value is not valid. At least one frame must be present, "
     "and all requested frames must have value greater than 0."
 )
+SINGLE_PART_RULE: Final = (
+    "The accept header is supported for single frame retrieval, use multi-part accept header instead."
+)
 
 
 def frame_numbers(text: str) -> list[int]:

@@ -26,11 +26,12 @@ _FIRST_JSON_CHUNK: Final = 1024 * 1024
 
 
 class BodyPart(NamedTuple):
-    """A part of an answer: its Content-Type, its size in bytes (None if unknown), and its bytes."""
+    """A part of an answer: its Content-Type, its size in bytes (None if unknown), its bytes, and perhaps its URL."""
 
     content_type: str
     length: int | None
     chunks: Iterable[bytes]
+    location: str = ""
 
 
 def typed(media_type: str, transfer_syntax: str) -> str:
@@ -98,13 +99,15 @@ def file(open_file: Callable[[int, int | None], BinaryIO], content_type: str, si
     return response
 
 
-def ranged(read: Callable[[int, int], Iterator[bytes]], content_type: str, size: int) -> Response:
+def ranged(
+    read: Callable[[int, int], Iterator[bytes]], content_type: str, size: int, etag: str | None = None
+) -> Response:
     """Return content of `size` bytes, or the byte range that the request asks for (conformance §4.4).
 
-    `read` takes the first byte and the number of bytes, and returns chunks. An error before the first chunk is raised
-    here, while it can be answered. Raises `RangeNotSatisfiable` too.
+    `read` takes the first byte and the number of bytes, and returns chunks. `etag` comes without quotes. An error
+    before the first chunk is raised here, while it can be answered. Raises `RangeNotSatisfiable` too.
     """
-    wanted = requested_range(request, size)
+    wanted = requested_range(request, size, etag)
     response = _ranged(wanted, content_type, size)
     if not _is_head():
         response.response = _started(read(wanted.start, wanted.length) if wanted else read(0, size))
@@ -180,7 +183,8 @@ def _multipart(boundary: str, parts: Iterable[BodyPart]) -> Iterator[bytes]:
 
 def _head(boundary: str, part: BodyPart) -> bytes:
     length = "" if part.length is None else f"Content-Length: {part.length}\r\n"
-    return f"\r\n--{boundary}\r\nContent-Type: {part.content_type}\r\n{length}\r\n".encode()
+    location = f"Content-Location: {part.location}\r\n" if part.location else ""
+    return f"\r\n--{boundary}\r\nContent-Type: {part.content_type}\r\n{length}{location}\r\n".encode()
 
 
 def _tail(boundary: str) -> bytes:

@@ -7,7 +7,6 @@ from functools import partial
 from typing import Any, Final
 
 from flask import Response, request
-from werkzeug.datastructures import ETags
 
 from app.dicom.encoding.uids import transfer_syntax
 from app.errors import InvalidRequest, NotAcceptable
@@ -26,8 +25,9 @@ from app.web.negotiation.offers import (
     first_producible,
     offers_for,
 )
-from app.web.request.frame_list import frame_numbers
+from app.web.request.frame_list import SINGLE_PART_RULE, frame_numbers
 from app.web.response import responses
+from app.web.response.entity_tags import has_current
 from app.web.response.responses import DICOM_JSON, BodyPart, related_type, typed
 from app.web.routing.context import PartitionContext
 from app.web.routing.route import Action, Resource
@@ -87,7 +87,7 @@ def files(
 def metadata(context: PartitionContext, study: str, series: str | None = None, instance: str | None = None) -> Response:
     """The datasets without bulk data as an array; 304 if the caller has them already (conformance §4.8)."""
     found = context.services.retrieve.metadata(context.partition, study, series, instance, original=_original())
-    if _has_current(request.if_none_match, found.etag):
+    if has_current(request.if_none_match, found.etag):
         response = responses.empty(304)
     else:
         response = responses.json_array(found.documents)
@@ -105,9 +105,7 @@ def frames(
     if len(numbers) > 1:
         offers = tuple(offer for offer in offers if offer.multipart)
         if not offers:
-            raise InvalidRequest(
-                "The accept header is supported for single frame retrieval, use multi-part accept header instead."
-            )
+            raise InvalidRequest(SINGLE_PART_RULE)
     retrieve = context.services.retrieve
     (row,) = retrieve.instances(context.partition, study, series, instance)
 
@@ -193,8 +191,3 @@ def _original() -> bool:
     """Return whether the caller asks for the first version of each file (conformance §4.9)."""
     first = request.headers.get("msdicom-request-original", "").partition(",")[0]
     return first.strip().lower() == "true"
-
-
-def _has_current(known: ETags, etag: str) -> bool:
-    """Return whether If-None-Match names the tag: quoted or not, weak or not, in any letter case, or `*`."""
-    return known.star_tag or etag.lower() in {each.lower() for each in known.as_set(include_weak=True)}

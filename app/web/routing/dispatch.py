@@ -49,11 +49,14 @@ def dispatch(route: Route, version: ApiVersion, values: dict[str, Any]) -> Respo
     if route.requires_json:
         require_json(request.headers.get("Accept"))
     offers = acceptable_offers(route.representations, request.headers.get("Accept")) if route.representations else ()
+    accepted = route.read_accept(request.headers.get("Accept")) if route.read_accept else None
     for name in values.keys() & _UIDS.keys():
         values[name] = clean_uid(values[name], _UIDS[name])
     arguments = {**values, **route.arguments}
     if offers:
         arguments["offers"] = offers
+    if accepted is not None:
+        arguments["accepted"] = accepted
     read_body = route.body.open(request, settings) if route.body else None
     if route.creates_partition:
         arguments |= _input(route, read_body)

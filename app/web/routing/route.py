@@ -91,6 +91,9 @@ class Route:
     """The Accept header must admit DICOM JSON (conformance §1.7)."""
     representations: tuple[Representation, ...] = ()
     """What the Accept header chooses from. The handler gets the acceptable ones as `offers`, the best first."""
+    read_accept: Callable[[str | None], Any] | None = None
+    """Reads the Accept header where the object decides what can be answered. The handler gets the result as `accepted`.
+    """
     query: Schema | None = None
     """The schema of the query parameters. The handler gets their values as `parameters`."""
     body: RequestBody | None = None

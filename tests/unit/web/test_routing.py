@@ -69,6 +69,7 @@ def test_a_handler_takes_what_dispatch_gives(route: Route) -> None:
     taken = inspect.signature(route.handler).parameters
     given = {"context", *route.arguments}
     given |= {"offers"} if route.representations else set()
+    given |= {"accepted"} if route.read_accept else set()
     given |= {"parameters"} if route.query else set()
     given |= {"body"} if route.body else set()
     for path in route.paths:

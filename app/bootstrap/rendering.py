@@ -1,0 +1,37 @@
+"""Builds the rendering: what renders each kind of object, and the cache of pictures."""
+
+from __future__ import annotations
+
+from app.bootstrap.archive import Archive
+from app.imaging.decoding.decoder import FrameDecoder
+from app.services.retrieve.documents import document_renderers
+from app.services.retrieve.frames import FrameReader
+from app.services.retrieve.image_headers import ImageHeaders
+from app.services.retrieve.image_renderer import ImageRenderer
+from app.services.retrieve.picture_cache import PictureCache
+from app.services.retrieve.picture_folder import PictureFolder
+from app.services.retrieve.renderers import RendererTable
+from app.services.retrieve.rendering import Rendering
+from app.services.retrieve.series_windows import SeriesWindows
+from app.services.retrieve.videos import VideoRenderer
+from app.settings import Settings
+
+
+def build_rendering(
+    settings: Settings, archive: Archive, *, frames: FrameReader, headers: ImageHeaders, decoder: FrameDecoder
+) -> Rendering:
+    """Return the use case that renders instances and frames."""
+    folder = settings.picture_cache_dir
+    return Rendering(
+        RendererTable(
+            images=ImageRenderer(
+                headers=headers, frames=frames, decoder=decoder, windows=SeriesWindows(archive.instances)
+            ),
+            videos=VideoRenderer(archive.files, frames),
+            by_sop_class=document_renderers(archive.files),
+        ),
+        PictureCache(
+            settings.picture_cache_bytes,
+            PictureFolder(folder, settings.picture_cache_dir_bytes) if folder else None,
+        ),
+    )

@@ -1,0 +1,25 @@
+"""Settings of rendered pictures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from app.settings.declaration import Folder, SettingsGroup, setting, whole_number
+
+
+@dataclass(frozen=True, kw_only=True)
+class RenderingSettings(SettingsGroup):
+    """Where rendered pictures are kept for the next request."""
+
+    picture_cache_bytes: int = setting(
+        33_554_432, whole_number(0), "Memory of each server process for rendered pictures. `0` keeps none."
+    )
+    picture_cache_dir: Path | None = setting(  # noqa: RUF009 - a field
+        None,
+        Folder(),
+        "Folder for rendered pictures, shared by the server processes. They show patients. Default: memory only.",
+    )
+    picture_cache_dir_bytes: int = setting(
+        1_073_741_824, whole_number(1), "Size of the folder for rendered pictures. The oldest ones are removed."
+    )
