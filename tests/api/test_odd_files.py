@@ -20,6 +20,7 @@ from tests.api.test_odd_elements import (
     file_of,
     service,
 )
+from tests.support.bulk_update import update
 from tests.support.dicomweb import PartitionClient
 from tests.support.instances import DEFLATED_LITTLE, EXPLICIT_BIG, EXPLICIT_LITTLE, IMPLICIT_LITTLE, JPEG_BASELINE
 from tests.support.raw_elements import UNDEFINED, part10
@@ -237,3 +238,36 @@ def test_a_meta_group_over_its_limit_is_refused(service: FlaskClient) -> None:
     response = PartitionClient(service, "/v2/partitions/odd").store(whole[:start] + private + whole[start:])
     assert response.status_code == 409
     assert "the file meta information has more than 16777216 bytes" in response.text
+
+
+ODD_FORMS = {
+    "big endian that claims little endian": part10(dataset(BIG), EXPLICIT_LITTLE),
+    "little endian that claims big endian": part10(dataset(LITTLE), EXPLICIT_BIG),
+    "implicit that claims big endian": part10(dataset(IMPLICIT), EXPLICIT_BIG),
+    "not deflated as it claims": part10(dataset(LITTLE), DEFLATED_LITTLE),
+    "gzip": file_of("deflated", b"", nested=False, wrap=31),
+    "a meta group in big endian": (
+        bytes(128) + b"DICM" + BIG.element(0x00020010, "UI", EXPLICIT_BIG.encode() + b"\0") + dataset(BIG)
+    ),
+    "bytes after the pixel data": part10(
+        dataset(LITTLE, image(LITTLE)) + LITTLE.element(0x7FE00010, "OW", WORDS) + b"GARBAGE!"
+    ),
+}
+
+
+@pytest.mark.parametrize("settings", ["embedded"], indirect=True)
+@pytest.mark.parametrize("form", ODD_FORMS)
+def test_a_bulk_update_of_an_odd_file(clinic: PartitionClient, form: str) -> None:
+    """The updated file is read as the old one is, in the same partition and after a store in another one."""
+    clinic.stored(ODD_FORMS[form])
+    before = clinic.get(f"{PATH}/metadata").get_json(force=True)[0]
+    for name in ("New^Name", "Ñew^名"):
+        done = update(clinic, "2.25.1", PatientName={"vr": "PN", "Value": [{"Alphabetic": name}]})
+        assert done["status"] == "succeeded", done
+        after = clinic.get(f"{PATH}/metadata").get_json(force=True)[0]
+        assert after["00100010"]["Value"] == [{"Alphabetic": name}]
+        changed = {tag for tag in before | after if before.get(tag) != after.get(tag)}
+        assert changed <= {"00100010", "00080005"}
+        other = PartitionClient(clinic.client, f"/v2/partitions/again{len(name)}")
+        other.stored(clinic.get(PATH, AS_STORED).data)
+        assert other.get(f"{PATH}/metadata").get_json(force=True)[0] == after

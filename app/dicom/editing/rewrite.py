@@ -97,10 +97,19 @@ def rewrite_file(data: Buffer, part10: Part10, values: Mapping[int, NewValue]) -
 
 
 def _meta(data: Buffer, part10: Part10) -> bytes:
-    """Return the file meta information with this service as the writer and the new group length."""
+    """Return the file meta information with this service as the writer and the new group length.
+
+    It is in little endian, as PS3.10 §7.1 wants. The group of the old file is in big endian if its first tag is.
+    """
     encoding = ENCODINGS[True, True]
+    little = bytes(data[META_OFFSET : META_OFFSET + 2]) == b"\2\0"
     kept = [
-        (each.tag, bytes(data[header_start(data, each, encoding) : each.offset + each.length]))
+        (
+            each.tag,
+            bytes(data[header_start(data, each, encoding) : each.offset + each.length])
+            if little
+            else written_element(encoding, each.tag, each.vr, bytes(data[each.offset : each.offset + each.length])),
+        )
         for each in part10.meta
         if each.tag not in _WRITER and each.tag != _GROUP_LENGTH
     ]
