@@ -1,4 +1,7 @@
-"""The rendering pipeline: the samples of a frame and the attributes of its instance become a picture (PS3.4 N.2)."""
+"""The rendering pipeline: the samples of a frame and the attributes of its instance become a picture.
+
+PS3.4 N.2, conformance §4.13.
+"""
 
 from __future__ import annotations
 
