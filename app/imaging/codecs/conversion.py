@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final
 
+import imagecodecs
+
 from app.imaging.codecs import deflate, jpeg, jpeg_2000, jpeg_ls, jpeg_xl, rle
 from app.imaging.codecs.syntaxes import SYNTAXES, check_target, syntax
 from app.imaging.pixels import native
@@ -34,6 +36,18 @@ ENCODERS: Final[Mapping[str, Encode]] = MappingProxyType(
         f"{_PREFIX}.5": rle.encode,
     }
 )
+
+
+_CODECS: Final = (
+    *("jpeg8_decode", "jpegls_decode", "jpegls_encode", "jpeg2k_decode", "jpeg2k_encode", "htj2k_decode"),
+    *("htj2k_encode", "jpegxl_decode", "dicomrle_decode", "packbits_encode"),
+)
+
+
+def load_codecs() -> None:
+    """Load the libraries of all codecs. imagecodecs loads each of them when it is first used."""
+    for name in _CODECS:
+        getattr(imagecodecs, name)
 
 
 def decode(description: PixelDescription, data: bytes) -> DecodedFrame:

@@ -26,7 +26,7 @@ _START: Final = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from app.imaging.decoding.process import main; main()"
 )
 _NICENESS: Final = 5
-_MAX_FILES: Final = 32
+_FIRST_TO_END: Final = "1000"
 _GRACE_SECONDS: Final = 2.0
 """How much later than the server the process ends itself."""
 _REASON_CHARACTERS: Final = 300
@@ -53,8 +53,9 @@ def environment() -> dict[str, str]:
 
 def main() -> None:
     """Answer requests until the socket ends or a codec fails."""
-    import app.imaging.codecs.conversion  # noqa: F401 - loaded before the limits are set, and before READY
+    from app.imaging.codecs import conversion
 
+    conversion.load_codecs()
     _limit(int(sys.argv[2]))
     with socket(fileno=sys.stdin.fileno()) as connection, suppress(EOFError, OSError):
         connection.sendall(messages.READY)
@@ -63,12 +64,20 @@ def main() -> None:
 
 
 def _limit(memory: int) -> None:
+    """Take away what a codec does not need. A frame that takes the process over can then do little harm.
+
+    Files that are open stay open, and nothing else can be opened: no file, no connection. (Only for root, processes can
+    still be started.) If the machine has too little memory, the kernel ends this process before the server.
+    """
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text(_FIRST_TO_END)
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     limits = {
         resource.RLIMIT_AS: used + memory,
         resource.RLIMIT_CORE: 0,
         resource.RLIMIT_FSIZE: 0,
-        resource.RLIMIT_NOFILE: _MAX_FILES,
+        resource.RLIMIT_NOFILE: 0,
+        resource.RLIMIT_NPROC: 0,
     }
     for kind, limit in limits.items():
         resource.setrlimit(kind, (limit, limit))

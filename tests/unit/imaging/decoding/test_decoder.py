@@ -22,6 +22,7 @@ from app.imaging.codecs.syntaxes import SYNTAXES
 from app.imaging.decoding import connection, pool, process
 from app.imaging.decoding.decoder import FrameDecoder
 from app.imaging.pixels.description import PixelDescription
+from tests.support.codestreams import NAMES, compressed_frame
 from tests.support.images import KINDS, description_of, native_frame, samples_of
 
 RLE = "1.2.840.10008.1.2.5"
@@ -84,6 +85,13 @@ def test_a_compressed_frame_is_decoded(shared: FrameDecoder, target: str) -> Non
     np.testing.assert_array_equal(decoded.samples, SAMPLES)
     assert decoded.samples.dtype == np.int16
     assert decoded.photometric == "MONOCHROME2"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_frames_of_every_syntax_are_decoded_within_the_limits_of_a_process(shared: FrameDecoder, name: str) -> None:
+    frame = compressed_frame(name)
+    decoded = shared.decode(frame.description, frame.data)
+    np.testing.assert_array_equal(decoded.samples, conversion.decode(frame.description, frame.data).samples)
 
 
 @pytest.mark.parametrize("target", TARGETS)
@@ -249,7 +257,10 @@ def test_a_process_has_no_secrets_and_no_files(decoder: FrameDecoder, monkeypatc
     limits = folder.joinpath("limits").read_text()
     assert "Max core file size        0 " in limits
     assert "Max file size             0 " in limits
+    assert "Max open files            0 " in limits
+    assert "Max processes             0 " in limits
     assert "Max address space         unlimited" not in limits
+    assert folder.joinpath("oom_score_adj").read_text() == "1000\n"
 
 
 def test_closing_ends_the_processes_and_fails_the_frames() -> None:
