@@ -271,3 +271,16 @@ def test_a_bulk_update_of_an_odd_file(clinic: PartitionClient, form: str) -> Non
         other = PartitionClient(clinic.client, f"/v2/partitions/again{len(name)}")
         other.stored(clinic.get(PATH, AS_STORED).data)
         assert other.get(f"{PATH}/metadata").get_json(force=True)[0] == after
+
+
+@pytest.mark.parametrize("code", [b"da", b"??", b"\0\0", b"  "])
+@pytest.mark.parametrize("version", ["v1", "v2"])
+def test_an_odd_header_of_a_search_attribute(service: FlaskClient, version: str, code: bytes) -> None:
+    """The attribute is absent from metadata and index. It does not cost the instance, in v1 neither."""
+    odd = LITTLE.short(0x00080020, code, b"20240101")
+    whole = part10(dataset(LITTLE))
+    start = whole.index(LITTLE.tag(0x00100020))
+    item, metadata = check_stored(service, version, whole[:start] + odd + whole[start:])
+    assert "00080020" not in metadata
+    assert metadata["00180015"]["Value"] == ["HEAD"]
+    assert ("00081196" in item) == (version == "v2")

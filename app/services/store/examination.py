@@ -112,10 +112,16 @@ def _faults(
     *,
     full: bool,
 ) -> list[ValueProblem]:
-    """Return the problems for which this version of the API refuses the instance."""
+    """Return the problems for which this version of the API refuses the instance.
+
+    An attribute whose inside or header cannot be read counts as absent, except one of the required ones.
+    """
     faults = check_indexed(part10, REQUIRED, lenient=not policy.strict)
     if policy.strict and not faults:
-        faults = check_indexed(part10, _INDEXED | _expected(dataset, extended), lenient=False)
+        unreadable = {tag for tag, (_rule, is_nested) in part10.oddities.items() if not is_nested}
+        expected = _INDEXED | _expected(dataset, extended)
+        readable = {tag: vr for tag, vr in expected.items() if tag not in unreadable}
+        faults = check_indexed(part10, readable, lenient=False)
         if full:
             faults += [each for each in problems if not each.nested]
     return faults
