@@ -37,13 +37,14 @@ from app.services.worklist import Worklist
 from app.settings import Settings, variable
 from app.storage.index.counts import InstanceCounts
 from app.storage.search.planner import SearchPlanner
+from app.storage.search.unposted import last_unposted, record_last_unposted
 from app.storage.table import keys, layout
 from app.storage.worklist.search import WorklistSearch
 from app.storage.worklist.workitems import Workitems
 
 __all__ = ["Engine", "build_engine", "build_services", "initialise"]
 
-_MIGRATIONS: Final[Mapping[int, layout.Migration]] = {}
+_MIGRATIONS: Final[Mapping[int, layout.Migration]] = {2: record_last_unposted}
 """The steps from an older layout to the next one (`storage/table/layout.py`)."""
 
 _PROBE: Final = "health/probe"
@@ -112,6 +113,7 @@ def build_services(settings: Settings, engine: Engine, *, listening: float = 0) 
                 counts=counts,
                 newest_metadata=newest.metadata,
                 map_studies=parallel_reads,
+                last_unposted=last_unposted(table),
             ),
             counts=counts,
             newest=newest,

@@ -29,6 +29,7 @@ from app.errors import NotFound
 from app.services import Services
 from app.services.policy import V2
 from app.settings import Settings
+from app.storage.records import posted_values
 from app.storage.search import candidates, planner
 from app.storage.table.partitions import Partition
 from tests.support.instances import make_instance
@@ -68,7 +69,8 @@ VALUES: dict[str, list[str | None]] = {
     "ManufacturerModelName": [None, "Scanner 64", "Scanner 32"],
     "PerformedProcedureStepStartDate": [None, "20240115", "20240301"],
     "StudyTime": [None, "1015", "101500.0", "235959"],
-    "StudyID": [None, "ID1", "id1 ", "ID2"],
+    "StudyID": [None, "ID1", "id1 ", " ID2"],
+    "PerformedProcedureStepStartTime": [None, "1015", "235959"],
     "SeriesNumber": [None, "1", "01", "2"],
     "RequestedProcedureID": [None, "RP1", "RP2"],
     "ScheduledProcedureStepID": [None, "SPS1"],
@@ -258,7 +260,7 @@ def asked(keyword: str) -> st.SearchStrategy[str]:
     if keyword.endswith("Date"):
         return asked_dates
     keyword = keyword.rpartition(".")[2]
-    if keyword == "StudyTime":
+    if keyword in ("StudyTime", "PerformedProcedureStepStartTime"):
         return st.sampled_from(["1015", "101500", "23-", "-12", "10-235958", "*", ""])
     if keyword in ("SOPClassUID", "InstanceNumber", "SeriesNumber"):
         return st.sampled_from([value for value in VALUES[keyword] if value] + ["*", ""])
@@ -331,6 +333,7 @@ def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(candidates, "LARGEST_CHUNK", 3)
     monkeypatch.setattr(planner, "LARGEST_CHUNK", 3)
     monkeypatch.setattr(candidates, "_MAX_SCANNED", 5)
+    monkeypatch.setattr(posted_values, "MAX_VALUES", 2)
 
 
 def opened(chosen: Settings) -> Archive:

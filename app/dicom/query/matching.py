@@ -16,7 +16,7 @@ from itertools import chain, repeat
 from app.dicom.json.dataset import JsonAttributes
 from app.dicom.query.canonical import canonical_values, compared, name_groups, words
 from app.dicom.query.moments import EARLIEST, LATEST, shifted
-from app.dicom.validation.attributes import Attribute, Level, Source
+from app.dicom.validation.attributes import Attribute, Level
 
 # --- conditions ---------------------------------------------------------------------------------------------------
 
@@ -188,7 +188,7 @@ class Query:
 
     def matches_row(self, attributes: JsonAttributes) -> bool:
         """Tell whether an object matches every filter but those whose values only metadata has."""
-        return all(each.matches(attributes) for each in self.filters if each.attribute.source is not Source.METADATA)
+        return all(each.matches(attributes) for each in self.filters if not each.attribute.in_metadata)
 
     def tags(self) -> Iterator[str]:
         """Yield the tags of all filters, also of those that match universally."""

@@ -37,6 +37,9 @@ class Source(Enum):
     METADATA = "metadata"
     """Only metadata has the value: that of the instance, or of the newest instance of the study or series."""
 
+    POSTED_METADATA = "posted"
+    """As METADATA. Postings lead to the study or series from the value of each of its instances."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attribute:
@@ -58,6 +61,11 @@ class Attribute:
     def key(self) -> str:
         """The key of values in the index. A tag that was deleted and added again has another key."""
         return f"{self.tag}#{self.number}" if self.number else self.tag
+
+    @property
+    def in_metadata(self) -> bool:
+        """Whether only metadata has the value."""
+        return self.source in (Source.METADATA, Source.POSTED_METADATA)
 
     @property
     def many(self) -> bool:
@@ -103,11 +111,11 @@ _CORE: Final = """
 
 _UNINDEXED: Final = """
     study     00080030          StudyTime                                                TM metadata
-    study     00200010          StudyID                                                  SH metadata
+    study     00200010          StudyID                                                  SH posted
     series    00200011          SeriesNumber                                             IS metadata
     series    00400245          PerformedProcedureStepStartTime                          TM metadata
-    series    00400275.00400009 RequestAttributesSequence.ScheduledProcedureStepID       SH metadata
-    series    00400275.00401001 RequestAttributesSequence.RequestedProcedureID           SH metadata
+    series    00400275.00400009 RequestAttributesSequence.ScheduledProcedureStepID       SH posted
+    series    00400275.00401001 RequestAttributesSequence.RequestedProcedureID           SH posted
     instance  00080016          SOPClassUID                                              UI row
     instance  00200013          InstanceNumber                                           IS metadata
 """
@@ -131,7 +139,10 @@ CORE: Final[Mapping[str, Attribute]] = _attributes(_CORE)
 """Tag -> searchable core attribute that the index has (conformance §5.3)."""
 
 UNINDEXED: Final[Mapping[str, Attribute]] = _attributes(_UNINDEXED)
-"""Tag or path -> searchable attribute without postings (PS3.18 Table 10.6.1-5, conformance §5.3)."""
+"""Tag or path -> searchable attribute whose values are not in the index (PS3.18 Table 10.6.1-5, conformance §5.3)."""
+
+POSTED: Final = tuple(each for each in UNINDEXED.values() if each.source is Source.POSTED_METADATA)
+"""Attributes of studies and series that have postings, although only metadata has their values."""
 
 PATH_OF_LEAF: Final = {path.rpartition(".")[2]: path for path in UNINDEXED if "." in path}
 """Tag of an attribute within a sequence -> the path that a search by this tag alone means."""

@@ -27,6 +27,7 @@ from app.errors import IDENTIFIER_RULE, InvalidInstance
 from app.services.policy import Policy
 from app.services.store.report import DATASET_MISMATCH, INVALID, INVALID_ATTRIBUTES, FailedInstance
 from app.storage.records import documents
+from app.storage.records.posted_values import PostedValues, posted_values
 
 _SOP_CLASS: Final = 0x00080016
 _STUDY: Final = 0x0020000D
@@ -47,9 +48,9 @@ _WRONG_STUDY: Final = "The StudyInstanceUid in the payload does not match the sp
 class ExaminedInstance:
     """An instance that may be stored.
 
-    `attributes` are what the index keeps. `tags` are the keys of the extended query tags that it was examined for.
-    `metadata` (DICOM JSON) and `frames` (the frame table, empty if the file needs none) are packed documents. `native`
-    is as in `InstanceRow`.
+    `attributes` are what the index keeps. `posted` is as in `records/posted_values.py`. `tags` are the keys of the
+    extended query tags that it was examined for. `metadata` (DICOM JSON) and `frames` (the frame table, empty if the
+    file needs none) are packed documents. `native` is as in `InstanceRow`.
     """
 
     study: str
@@ -59,6 +60,7 @@ class ExaminedInstance:
     transfer_syntax: str
     attributes: Mapping[Level, JsonAttributes]
     tags: frozenset[str]
+    posted: Mapping[Level, PostedValues]
     metadata: bytes
     frames: bytes
     native: tuple[int, ...]
@@ -181,6 +183,7 @@ def _examined(
             for level in Level
         },
         tags=frozenset(each.key for level in extended.values() for each in level),
+        posted=posted_values(dataset),
         metadata=documents.pack_large(orjson.dumps(dataset), description.large_texts()),
         frames=table.pack() if table and table.frames and not native else b"",
         native=native,

@@ -254,6 +254,7 @@ def _new_instance(candidate: _Candidate, intent: Key) -> NewInstance:
         intent=intent,
         native=examined.native,
         tags=examined.tags,
+        posted=examined.posted,
         frames=examined.frames,
     )
 

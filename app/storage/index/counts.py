@@ -18,9 +18,9 @@ same time conflict, and one is repeated. The shard follows from the first waterm
 the same time have watermarks near each other, so they use different shards, up to `SHARDS` of them. `SHARDS` is a
 prime number above the number of instances in one write. So the shards of successive full writes differ too.
 
-Release 0.1.0 counted nothing. A series row that it created has no `counted`. The first search that needs the number
-counts the rows and keeps it (`InstanceCounts`). The shards of such a series count from the first store of a newer
-release on.
+Earlier layouts counted nothing. A series row of such a layout has no `counted`. The first search that needs the number
+counts the rows and keeps it (`InstanceCounts`). The shards of such a series count from the first store by this layout
+on.
 
 A count that is read while instances are stored and deleted may mix states, because its items are read one after the
 other. It is exact for each write that ended before, and may include a write that has not ended.
@@ -113,7 +113,7 @@ class InstanceCounts:
         return self._count_rows(row) if row.counted is None else row.counted + in_shards.get(row.created, 0)
 
     def _count_rows(self, row: SeriesRow) -> int:
-        """Return the number of instances of a series that release 0.1.0 created, and keep it in the series row.
+        """Return the number of instances of a series of an earlier layout, and keep it in the series row.
 
         This reads all instance rows, once for each series. The number is not kept if the series row was written
         meanwhile, or if a store has changed the shards. A kill -9 before the write leaves the row as it was, and the

@@ -19,6 +19,7 @@ from app.storage.feed.entries import ITEMS_PER_ENTRY
 from app.storage.index import counts, sweep
 from app.storage.index.removal_writer import removal_changes
 from app.storage.records import documents
+from app.storage.records.posted_values import PostedValues, united
 from app.storage.records.postings import postings
 from app.storage.records.rows import InstanceRow, SeriesRow, StudyRow, first_revision, is_visible_series, merged
 from app.storage.records.snapshot import Snapshot, Uids
@@ -35,7 +36,7 @@ class NewInstance(msgspec.Struct, frozen=True, kw_only=True):
     `size` in bytes. `digest` as in `FileVersion`. `metadata` and `frames` are packed documents
     (`storage/records/documents.py`); `frames` is empty if there is no frame table. `native` as in `InstanceRow`.
     `intent` is the key of the record that was written before the blob. `attributes` holds the searchable attributes by
-    level, and `tags` the keys of the extended query tags that they include.
+    level, and `tags` the keys of the extended query tags that they include. `posted` is as in `posted_values`.
     """
 
     version: sweep.InstanceVersion
@@ -49,6 +50,7 @@ class NewInstance(msgspec.Struct, frozen=True, kw_only=True):
     frames: bytes = b""
     native: tuple[int, ...] = ()
     tags: frozenset[str] = frozenset()
+    posted: Mapping[Level, PostedValues] = {}
 
     @property
     def uids(self) -> Uids:
@@ -148,6 +150,7 @@ class WritePlan:
         uid = new_instance.version.study
         attributes = new_instance.attributes[Level.STUDY]
         modality = canonical_values(CORE[MODALITY], new_instance.attributes[Level.SERIES].get(MODALITY))
+        posted = new_instance.posted.get(Level.STUDY, {})
         old = self._snapshot.studies.get(uid)
         if old is None:
             new = StudyRow(
@@ -157,19 +160,22 @@ class WritePlan:
                 revision=first_revision(number),
                 attributes=merged({}, attributes),
             )
-            return None, replace(new, modalities=modality)
+            return None, replace(new, modalities=modality, posted=united({}, posted))
         union = merged(old.attributes, attributes)
+        posted = united(old.posted, posted)
         modalities = tuple(sorted({*old.modalities, *modality}))
         # While a bulk update writes new versions, every store writes the study row. So the update learns of each
         # store before it publishes the new versions.
-        if union == old.attributes and modalities == old.modalities and not old.writing:
+        if (union, modalities, posted) == (old.attributes, old.modalities, old.posted) and not old.writing:
             return old, old
-        return old, replace(old, attributes=union, modalities=modalities, revision=old.revision + 1)
+        revision = old.revision + 1
+        return old, replace(old, attributes=union, modalities=modalities, posted=posted, revision=revision)
 
     def _series(self, new_instance: NewInstance, number: int, study: StudyRow) -> tuple[SeriesRow | None, SeriesRow]:
         """Return the series row as read and as it is after the store. It is the same object if nothing changes."""
         uid = new_instance.version.series
         attributes = new_instance.attributes[Level.SERIES]
+        posted = new_instance.posted.get(Level.SERIES, {})
         old = self._snapshot.series.get((study.study, uid))
         if old is None or not is_visible_series(study, old):
             return old, SeriesRow(
@@ -181,12 +187,14 @@ class WritePlan:
                 revision=first_revision(number),
                 attributes=merged({}, attributes),
                 counted=0,
+                posted=united({}, posted),
             )
         now = old.after_update(study.update_id)
         union = merged(now.attributes, attributes)
-        if union == now.attributes and not old.ending:
+        posted = united(old.posted, posted)
+        if (union, posted) == (now.attributes, old.posted) and not old.ending:
             return old, old
-        return old, replace(now, attributes=union, ending=False, revision=old.revision + 1)
+        return old, replace(now, attributes=union, posted=posted, ending=False, revision=old.revision + 1)
 
     def _shard(self, series: SeriesRow, number: int) -> Add:
         """Return the change that counts the instances of this plan, and one more, in one shard of their series."""

@@ -11,6 +11,7 @@ from typing import Final
 from app.dicom.json.dataset import JsonElement
 from app.dicom.query.canonical import MAX_CANONICAL, canonical_values, words
 from app.dicom.validation.attributes import CORE, INSTANCE_UID, MODALITIES_IN_STUDY, SERIES_UID, Attribute, Level
+from app.storage.records.posted_values import posting_keys
 from app.storage.records.rows import IndexRow, InstanceRow, SeriesRow, StudyRow
 from app.storage.table import keys
 from app.storage.table.ports import Item, Key
@@ -34,6 +35,8 @@ def _postings(row: IndexRow) -> dict[Key, Item]:
         found.append(value_key(row, uid_tag, _uid(row)))
     if isinstance(row, StudyRow):
         found += [value_key(row, MODALITIES_IN_STUDY, value) for value in row.modalities]
+    if not isinstance(row, InstanceRow):
+        found += posting_keys(row.partition, row.level.word, row.created, row.posted)
     for key, element in row.attributes.items():
         found += attribute_keys(row, CORE.get(key) or _extended(key, element["vr"], row.level), element)
     fields = locator(row)

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Final
 
+import msgspec
 import orjson
 from msgspec.structs import replace
 
@@ -60,7 +61,7 @@ class StudyRow(Record, frozen=True, kw_only=True):
     """A study of a partition. `revision` grows with each write of the row, and each write expects the one it read.
 
     `closing` is empty, `EMPTYING` or `DELETING`. `modalities` are all that the series of the study ever had: the study
-    has a posting for each. Its present modalities are in its series rows.
+    has a posting for each. Its present modalities are in its series rows. `posted` is as in `posted_values`.
     `update_id` is the last bulk update that readers see. No instance of that update has a watermark above
     `last_watermark`. `writing` is an update that is writing new versions. `finishing` is an update that readers see and
     that is making its versions current, row by row.
@@ -73,6 +74,7 @@ class StudyRow(Record, frozen=True, kw_only=True):
     attributes: Attributes = EMPTY
     closing: str = ""
     modalities: tuple[str, ...] = ()
+    posted: dict[str, tuple[str, ...]] = msgspec.field(default_factory=dict)
     update_id: str = stored_as("epoch", default="")
     writing: str = ""
     finishing: str = stored_as("settling", default="")
@@ -98,8 +100,8 @@ class SeriesRow(Record, frozen=True, kw_only=True):
     """A series of a study. `of_study` is the `created` number of the study row that it belongs to.
 
     `closing` and `revision` are as in `StudyRow`. `ending` says that a deletion is about to close the series as empty
-    (`index/closing.py`). `counted` is a part of the number of its instances (`index/counts.py`), None in a row that
-    release 0.1.0 created.
+    (`index/closing.py`). `posted` is as in `posted_values`. `counted` is a part of the number of its instances
+    (`index/counts.py`), None in a row of an earlier layout.
     """
 
     partition: int
@@ -113,6 +115,7 @@ class SeriesRow(Record, frozen=True, kw_only=True):
     pending: Pending | None = None
     ending: bool = False
     counted: int | None = None
+    posted: dict[str, tuple[str, ...]] = msgspec.field(default_factory=dict)
 
     level: ClassVar[Level] = Level.SERIES
 

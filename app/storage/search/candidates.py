@@ -94,15 +94,25 @@ class PostingList(Generic[CandidateT]):
     """One posting list, newest first, read in chunks.
 
     `chunk` is the size of the first chunk; each following chunk has twice the size, up to `LARGEST_CHUNK`.
-    `read` converts a posting to a candidate.
+    `read` converts a posting to a candidate. Candidates with a number above `highest` are left out.
     """
 
-    def __init__(self, table: Table, *, pk: str, prefix: str, chunk: int, read: Callable[[Item], CandidateT]) -> None:
+    def __init__(
+        self,
+        table: Table,
+        *,
+        pk: str,
+        prefix: str,
+        chunk: int,
+        read: Callable[[Item], CandidateT],
+        highest: int = keys.NEWEST,
+    ) -> None:
         self._table = table
         self._pk = pk
         self._prefix = prefix
         self._size = min(chunk, LARGEST_CHUNK)
         self._read = read
+        self._highest = highest
         self._chunk: list[CandidateT] = []
         self._position = 0
         self._at_end = False
@@ -119,7 +129,9 @@ class PostingList(Generic[CandidateT]):
             self._position += 1
         if self._at_end:
             return None
-        between = Range(self._prefix + keys.newest(sequence), self._prefix + "g")  # "g" sorts after every hex digit
+        between = Range(
+            self._prefix + keys.newest(min(sequence, self._highest)), self._prefix + "g"
+        )  # "g" sorts after every hex digit
         self._chunk = [self._read(each) for each in self._table.query(self._pk, between, limit=self._size)]
         self._position = 0
         self._at_end = len(self._chunk) < self._size

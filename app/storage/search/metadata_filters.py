@@ -1,7 +1,7 @@
 """Filters whose values only metadata has: matches are verified on the metadata of newest instances (conformance §5.3).
 
-The index has no postings for these attributes, so they select no candidates. All other filters are verified before, on
-rows. So metadata is read only of objects that satisfy all other filters.
+All other filters are verified before, on rows. So metadata is read only of objects that satisfy all other filters. Some
+of these attributes have postings (`records/posted_values.py`). The others select no candidates.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from app.dicom.json.dataset import JsonDataset
 from app.dicom.query.dataset_values import element_of
 from app.dicom.query.matching import Filter, Query
-from app.dicom.validation.attributes import Level, Source
+from app.dicom.validation.attributes import Level
 from app.storage.search.matches import Match
 
 NewestMetadata = Callable[[int, Sequence[Match]], Iterable[JsonDataset | None]]
@@ -37,7 +37,7 @@ def matching_metadata(query: Query, found: Sequence[Match], newest_metadata: New
 
 
 def _reads_metadata(wanted: Filter) -> bool:
-    return wanted.attribute.source is Source.METADATA
+    return wanted.attribute.in_metadata
 
 
 def _satisfies(dataset: JsonDataset, filters: Sequence[Filter]) -> bool:

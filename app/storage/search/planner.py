@@ -20,6 +20,8 @@ The cost of a query:
 | attributes without postings                     | the candidates of the other filters; of those that match, the      |
 |                                                 | metadata of the newest instance. Without another filter the newest |
 |                                                 | objects are read until the page is full                            |
+| posted attributes (`records/posted_values.py`)  | as with postings, and the metadata of the newest instance of each  |
+|                                                 | candidate. Objects of earlier layouts are candidates too           |
 | ModalitiesInStudy                               | in addition, the series of each study that satisfies all other     |
 |                                                 | filters                                                            |
 
@@ -34,40 +36,23 @@ from dataclasses import replace
 from itertools import chain, islice
 from typing import Final, NamedTuple
 
-from app.dicom.query.matching import Filter, OneOf, Query
-from app.dicom.validation.attributes import MODALITIES_IN_STUDY, UIDS, Level, Source
+from app.dicom.query.matching import OneOf, Query
+from app.dicom.validation.attributes import MODALITIES_IN_STUDY, UIDS, Level
 from app.storage.index.counts import InstanceCounts, StudyContents
 from app.storage.index.instances import Instances
 from app.storage.records.rows import StudyRow
 from app.storage.records.snapshot import Snapshot
-from app.storage.search.candidates import (
-    LARGEST_CHUNK,
-    PostingList,
-    cheapest_plan,
-    exact_lists,
-    intersect_newest_first,
-    scan_postings,
-    sequence_of,
-)
+from app.storage.search.candidates import LARGEST_CHUNK, cheapest_plan
 from app.storage.search.matches import Match, attributes_of, match_in, modalities
 from app.storage.search.metadata_filters import NewestMetadata, matching_metadata
-from app.storage.table import keys
-from app.storage.table.ports import Item, Table
+from app.storage.search.sources import Candidate, CandidateSources
+from app.storage.table.ports import Table
 
 MapStudies = Callable[[Callable[[StudyRow], StudyContents], Iterable[StudyRow]], Iterable[StudyContents]]
 """`map`, or a function like it that makes the calls on several threads."""
 
 _MAX_SINGLE_READS: Final = 10
 """Up to so many SOP Instance UIDs, it costs less to read each instance than to read its whole study."""
-
-
-class Candidate(NamedTuple):
-    """An object that may match: its sequence number, and its UIDs down to the result level."""
-
-    sequence: int
-    study: str
-    series: str = ""
-    instance: str = ""
 
 
 class Page(NamedTuple):
@@ -80,7 +65,8 @@ class Page(NamedTuple):
 class SearchPlanner:
     """Answers queries on one partition, newest first.
 
-    `newest_metadata` reads what only metadata has. `map_studies` reads the contents of several studies.
+    `newest_metadata` reads what only metadata has. `map_studies` reads the contents of several studies. `last_unposted`
+    is as in `unposted`.
     """
 
     def __init__(
@@ -91,12 +77,14 @@ class SearchPlanner:
         counts: InstanceCounts,
         newest_metadata: NewestMetadata,
         map_studies: MapStudies = map,
+        last_unposted: int = 0,
     ) -> None:
         self._table = table
         self._instances = instances
         self._counts = counts
         self._newest_metadata = newest_metadata
         self._map_studies = map_studies
+        self._sources = CandidateSources(table, last_unposted)
 
     def run(self, partition: int, query: Query) -> Page:
         """Return the matches from `query.offset` on, at most `query.limit`, newest first.
@@ -110,12 +98,12 @@ class SearchPlanner:
     def _matches(self, partition: int, query: Query) -> Iterator[Match]:
         studies, instances = _named(query, Level.STUDY), _named(query, Level.INSTANCE)
         if instances and len(instances) <= _MAX_SINGLE_READS:
-            return chain.from_iterable(self._verified(partition, query, self._newest_first(partition, query)))
+            return chain.from_iterable(self._verified(partition, query, self._sources.newest_first(partition, query)))
         if studies is not None:
             return self._in_studies(partition, query, studies)
         return cheapest_plan(
-            self._verified(partition, query, self._newest_first(partition, query)),
-            [self._range_scan(partition, query, each) for each in query.filters if _is_scanned(query, each)],
+            self._verified(partition, query, self._sources.newest_first(partition, query)),
+            self._sources.scans(partition, query),
             lambda candidates: self._verified(partition, query, candidates),
             query.offset + query.limit,
         )
@@ -141,47 +129,6 @@ class SearchPlanner:
         return [
             Match(view.study, view.series[row.series], row) for view in views if view.study for row in view.instances
         ]
-
-    # --- candidates ---
-
-    def _newest_first(self, partition: int, query: Query) -> Iterator[Candidate]:
-        """Yield the objects that satisfy all exact filters of the result level, or else all objects, newest first."""
-        chunk = query.offset + query.limit
-        lists = [
-            [
-                PostingList(self._table, pk=pk, prefix=prefix, chunk=chunk, read=_candidate)
-                for pk, prefix in exact_lists(partition, query.level.word, each)
-            ]
-            for each in query.filters
-            if _has_posting_lists(query, each)
-        ]
-        newest = keys.newest_of(partition, query.level.word)
-        return intersect_newest_first(
-            lists or [[PostingList(self._table, pk=newest, prefix="", chunk=chunk, read=_candidate)]]
-        )
-
-    def _range_scan(self, partition: int, query: Query, wanted: Filter) -> Iterator[Candidate | None]:
-        """Yield every object of the result level that may satisfy one filter, unordered. None as in `scan_postings`."""
-        level = wanted.attribute.level
-        for posting in scan_postings(self._table, partition, level.word, wanted):
-            candidate = posting and _candidate(posting)
-            if candidate is None or level is query.level:
-                yield candidate
-            else:
-                yield from self._members_of(partition, query.level, candidate)
-
-    def _members_of(self, partition: int, level: Level, above: Candidate) -> Iterator[Candidate]:
-        """Yield the members of a study or series at a lower level, from the keys of their rows."""
-        at = keys.study_items(partition, above.study)
-        if level is Level.SERIES:
-            for item in self._table.query(at, keys.SERIES):
-                yield Candidate(item.fields["created"], above.study, item.key.sk.split("/")[1])
-            return
-        between = keys.instances_of(above.series) if above.series else keys.INSTANCES
-        for item in self._table.query(at, between):
-            _, series, instance = item.key.sk.split("/")
-            first = item.fields.get("original", item.fields)
-            yield Candidate(first["watermark"], above.study, series, instance)
 
     # --- verification ---
 
@@ -246,23 +193,3 @@ def _in_url(query: Query, found: Match) -> bool:
     """Return whether an object is in the study and series of the URL."""
     of_url = (query.study, query.series)
     return all(named in (None, uid) for named, uid in zip(of_url, found.uids, strict=False))
-
-
-def _has_posting_lists(query: Query, wanted: Filter) -> bool:
-    """Return whether a filter is exact and of the result level, so that its postings are ordered newest first."""
-    return _has_postings(wanted) and wanted.attribute.level is query.level and isinstance(wanted.indexed, OneOf)
-
-
-def _is_scanned(query: Query, wanted: Filter) -> bool:
-    """Return whether a scan of the postings of a filter finds candidates, in no order."""
-    return _has_postings(wanted) and not _has_posting_lists(query, wanted)
-
-
-def _has_postings(wanted: Filter) -> bool:
-    return wanted.attribute.source is Source.POSTINGS
-
-
-def _candidate(posting: Item) -> Candidate:
-    """Return the object that a posting names."""
-    fields = posting.fields
-    return Candidate(sequence_of(posting), fields["study"], fields.get("series", ""), fields.get("instance", ""))

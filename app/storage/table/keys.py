@@ -13,7 +13,8 @@ contain no control characters.
 |-----------|----------------------------------------------------|--------------------------------------------------|
 | counter   | `counters` · `partition`, `sequence`,              | partition keys; watermarks and feed sequence;    |
 |           | `settled`, `workitem/{p}`                          | end of the complete feed; order of workitems     |
-| layout    | `layout` · `layout`                                | the layout version (`table/layout.py`)           |
+| layout    | `layout` · `layout`, `unposted`                    | the layout version (`table/layout.py`); the last |
+|           |                                                    | object without all postings                      |
 | partition | `partitions` · lower-cased name                    | the partitions; created on a condition           |
 | study     | `{p}/study/{S}` · `study`, `series/{Se}`,          | the rows of a study, for one query               |
 |           | `instance/{Se}/{I}`,                               |                                                  |
@@ -80,6 +81,7 @@ PARTITION_COUNTER: Final = Key("counters", "partition")
 SEQUENCE_COUNTER: Final = Key("counters", "sequence")
 FEED_COMPLETE: Final = Key("counters", "settled")
 LAYOUT: Final = Key("layout", "layout")
+LAST_UNPOSTED: Final = Key("layout", "unposted")
 
 
 def partition(name: str) -> Key:

@@ -23,12 +23,15 @@ from app.storage.table.codec import Record, decode, encode
 from app.storage.table.ports import Absent, Holds, Item, Put, Table
 from app.storage.table.retry import retry
 
-CURRENT: Final = 2
+CURRENT: Final = 3
 """The layout that this release writes.
 
 1: release 0.1.0.
-2: sweep records may name postings, fields with default values are not stored, and series count their instances.
-   Release 0.1.0 can read none of these. Items of layout 1 stay readable, so no migration rewrites them.
+2: sweep records may name postings, and fields with default values are not stored. Release 0.1.0 can read neither.
+   Items of layout 1 stay readable, so no migration rewrites them.
+3: series count their instances, and some values that only metadata has have postings. A release that does not know
+   this would not keep the counts and postings complete. Rows of layout 2 stay as they are. The migration records which
+   ones they are (`search/unposted.py`).
 """
 
 FIRST: Final = 1
