@@ -28,8 +28,9 @@ class ColourManagement:
     """Converts the pictures of one instance. An ICC profile that cannot be used is ignored: the colours are sRGB."""
 
     def __init__(self, attributes: AttributeReader) -> None:
+        self._attributes = attributes
         data = _profile_of(attributes)
-        self._source = data if data and _transform(data, icc_profile("srgb")) else None
+        self._has_profile = data is not None and _transform(data, icc_profile("srgb")) is not None
         self._transforms: dict[Space, Any] = {}
 
     def converted(self, pixels: Bytes, wanted: ColourProfile | None) -> tuple[Bytes, bytes | None]:
@@ -43,17 +44,22 @@ class ColourManagement:
         if pixels.ndim == 2:
             pixels = np.repeat(pixels[..., None], 3, axis=2)
         if wanted == "yes":
-            return pixels, self._source or icc_profile("srgb")
+            return pixels, self._source()
         return self._in_space(pixels, wanted), icc_profile(wanted)
 
     def _in_space(self, pixels: Bytes, space: Space) -> Bytes:
-        if space == "srgb" and self._source is None:
+        if space == "srgb" and not self._has_profile:
             return pixels
         if space not in self._transforms:
-            transform = _transform(self._source or icc_profile("srgb"), icc_profile(space))
+            transform = _transform(self._source(), icc_profile(space))
             self._transforms[space] = transform if transform and not _changes_nothing(transform) else None
         transform = self._transforms[space]
         return pixels if transform is None else _applied(transform, pixels)
+
+    def _source(self) -> bytes:
+        """Return the profile of the stored colours. It is read again: it may have 2 MiB."""
+        own = _profile_of(self._attributes) if self._has_profile else None
+        return own or icc_profile("srgb")
 
 
 def _profile_of(attributes: AttributeReader) -> bytes | None:

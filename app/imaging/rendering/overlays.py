@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.dicom.encoding.attribute_reader import AttributeReader
+from app.dicom.encoding.uids import transfer_syntax
 from app.imaging.pixels.description import PixelDescription
 
 _GROUPS: Final = range(0x60000000, 0x60200000, 0x20000)
@@ -66,7 +67,9 @@ class Overlays:
 
     @property
     def in_pixel_data(self) -> bool:
-        """True if an overlay is in bits of the pixel data that the samples do not use (retired in 2004)."""
+        """True if an overlay is in bits of native pixel data that the samples do not use (retired in 2004)."""
+        if transfer_syntax(self._description.transfer_syntax).encapsulated:
+            return False
         return any(overlay.bit is not None for overlay in self._overlays)
 
     def mask(self, number: int, words: NDArray[Any] | None) -> Mask | None:
@@ -100,6 +103,8 @@ class Overlays:
             bits = self._bits(overlay, index * overlay.rows + row, min(step, last - row))
             place = mask[row + overlay.top : row + overlay.top + len(bits), left + overlay.left : right + overlay.left]
             place |= bits[:, left:right]
+            if len(bits) < min(step, last - row):
+                break  # the data ends here
 
     def _bits(self, overlay: _Overlay, row: int, count: int) -> Mask:
         """Return whole rows of Overlay Data: `count`, or fewer if the data ends before."""

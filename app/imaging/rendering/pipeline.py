@@ -155,6 +155,9 @@ class Renderer:
     def _automatic(self, samples: NDArray[Any], values: FrameValues) -> Window:
         if self._is_dose:
             return window_between(0, self._grayscale.largest_value(samples, values))
+        if self._supplemental and self._palette is not None and samples.dtype.kind in "iu":
+            # The samples that the palette colours are no grays. One row of the others is enough.
+            samples = samples[samples < self._palette.first].reshape(1, -1)
         return self._grayscale.automatic_window(samples, values)
 
 

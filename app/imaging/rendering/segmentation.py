@@ -73,6 +73,6 @@ class Segmentation:
 
 
 def _colour(segment: AttributeReader) -> tuple[int, Rgb | None]:
-    """Return the number of a segment and its colour, None if it states none."""
-    lab = segment.numbers(_RECOMMENDED_DISPLAY_CIELAB_VALUE)
-    return segment.integer(_SEGMENT_NUMBER, 0), rgb_of_lab(lab[:3]) if len(lab) >= 3 else None
+    """Return the number of a segment and its colour, None if it states none, or black: nobody could see that."""
+    lab = segment.numbers(_RECOMMENDED_DISPLAY_CIELAB_VALUE)[:3]
+    return segment.integer(_SEGMENT_NUMBER, 0), rgb_of_lab(lab) if len(lab) == 3 and lab[0] > 0 else None

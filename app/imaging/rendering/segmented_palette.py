@@ -19,6 +19,8 @@ def expanded(data: bytes, descriptor: Descriptor) -> NDArray[np.uint16]:
 
     Segments from the first one that is damaged are left out. Segments are bytes if an entry has 8 bits.
     """
+    # A segment makes one entry at least and needs no more than four words, so longer data has segments without entries.
+    data = data[: descriptor.entries * 8]
     if descriptor.bits <= 8:
         words = np.frombuffer(data, np.uint8).astype(np.uint16)
     else:

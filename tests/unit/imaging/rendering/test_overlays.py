@@ -7,10 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 from pydicom.dataset import Dataset
+from pydicom.uid import RLELossless
 
+from app.imaging.pixels.description import PixelDescription
 from app.imaging.pixels.frame import DecodedFrame
 from app.imaging.rendering.overlays import every_step
-from tests.unit.imaging.rendering.images import image, rendered, renderer
+from app.imaging.rendering.pipeline import Renderer
+from tests.unit.imaging.rendering.images import image, reader, rendered, renderer
 
 BLACK = np.zeros((3, 4), np.uint8)
 
@@ -111,6 +114,16 @@ def test_an_overlay_in_bits_that_the_samples_do_not_use() -> None:
     frame = DecodedFrame(samples=words & 0xFFF, photometric="MONOCHROME2")
     assert pictures.render(frame, native_data=words.tobytes()).pixels.tolist() == [[0, 255], [255, 255]]
     assert pictures.render(frame).pixels.tolist() == [[0, 0], [0, 0]]
+
+
+def test_compressed_pixel_data_has_no_overlay() -> None:
+    words = np.zeros((2, 2), np.uint16)
+    dataset = image(words, BitsStored=12, HighBit=11)
+    for element, value in ((0x0010, 2), (0x0011, 2), (0x0100, 16), (0x0102, 15)):
+        dataset.add_new(0x60000000 | element, "US", value)
+    attributes = reader(dataset)
+    description = PixelDescription.of(attributes, RLELossless)
+    assert not Renderer(attributes, description).needs_native_data
 
 
 def test_a_line_stays_when_rows_and_columns_are_left_out() -> None:

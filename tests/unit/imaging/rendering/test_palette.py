@@ -152,6 +152,11 @@ def test_damaged_segments_end_the_palette(data: bytes) -> None:
     assert expanded(data, Descriptor(4, 0, 16)).tolist() in ([], [5])
 
 
+def test_segments_without_entries_are_not_read_for_ever() -> None:
+    """The entry behind a thousand indirect segments of no segments is left out."""
+    assert expanded(words(0, 1, 7) + words(2, 0, 0, 0) * 1000 + words(0, 1, 9), Descriptor(100, 0, 16)).tolist() == [7]
+
+
 def test_no_more_entries_than_described() -> None:
     assert expanded(words(0, 1, 0, 1, 60000, 9, 2, 60000, 6, 0), Descriptor(100, 0, 16)).size == 100
 
@@ -165,6 +170,13 @@ def test_a_supplemental_palette_colours_the_samples_above_its_first_entry() -> N
     dataset.WindowCenter, dataset.WindowWidth, dataset.VOILUTFunction = 50, 100, "LINEAR_EXACT"
     found = rendered(samples, dataset).pixels.reshape(-1, 3).tolist()
     assert found == [[0] * 3, [128] * 3, [252] * 3, [1, 3, 5], [2, 4, 6], [2, 4, 6]]
+
+
+def test_the_automatic_window_of_a_supplemental_palette_leaves_out_its_samples() -> None:
+    samples = np.array([[0, 100, 1000, 1001]], np.uint16)
+    dataset = with_palette(samples, [2, 1000, 8], [bytes([1, 2])] * 3, photometric="MONOCHROME2")
+    dataset.PixelPresentation = "COLOR"
+    assert [red for red, _, _ in rendered(samples, dataset).pixels[0].tolist()] == [0, 255, 1, 2]
 
 
 def test_a_grayscale_image_with_a_palette_that_is_not_supplemental_stays_gray() -> None:

@@ -71,6 +71,13 @@ def test_each_frame_of_a_binary_segmentation_has_the_colour_of_its_segment() -> 
     assert [second[1], third[1]] == numbered_colours(np.array([5.0, 9.0])).tolist()
 
 
+def test_a_segment_whose_colour_is_black_has_the_colour_of_its_number() -> None:
+    assert (
+        colours(BITS, segmentation(BITS, "BINARY", [segment(1, 0, 0, 0)]))[1]
+        == numbered_colours(np.ones(1))[0].tolist()
+    )
+
+
 def test_a_fractional_segmentation_is_darker_for_smaller_values() -> None:
     samples = np.array([[0, 50, 100, 200]], np.uint8)
     dataset = segmentation(samples, "FRACTIONAL", [segment(1, 65535, 32896, 32896)], MaximumFractionalValue=100)
