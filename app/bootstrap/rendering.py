@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from app.bootstrap.archive import Archive
 from app.imaging.decoding.decoder import FrameDecoder
-from app.services.retrieve.documents import document_renderers
+from app.imaging.documents.kinds import unknown_kind
+from app.services.retrieve.documents import IconRenderer, document_renderers
 from app.services.retrieve.frames import FrameReader
 from app.services.retrieve.image_headers import ImageHeaders
 from app.services.retrieve.image_renderer import ImageRenderer
@@ -27,6 +28,7 @@ def build_rendering(
             images=ImageRenderer(
                 headers=headers, frames=frames, decoder=decoder, windows=SeriesWindows(archive.instances)
             ),
+            icons=lambda sop_class: IconRenderer(unknown_kind(sop_class)),
             videos=VideoRenderer(archive.files, frames),
             by_sop_class=document_renderers(archive.files),
         ),

@@ -32,6 +32,7 @@ UNACCEPTABLE = "The request headers are not acceptable"
 FAILURE = "An error was encountered when attempting to convert the dicom file into an image"
 FRAME = gradient(40, 60)
 JPEG, PNG, GIF, WEBP, JP2 = "image/jpeg", "image/png", "image/gif", "image/webp", "image/jp2"
+RT_PLAN = "1.2.840.10008.5.1.4.1.1.481.5"
 MULTIPART = 'multipart/related; type="image/png"'
 
 on_one_engine = pytest.mark.parametrize("settings", ["embedded"], indirect=True)
@@ -519,6 +520,13 @@ def test_a_thumbnail_shows_the_middle_frame_and_is_not_enlarged(clinic: Partitio
     clinic.stored(gray_image(*frames, **UIDS))
     assert np.array_equal(picture(clinic.get(f"{PATH}/thumbnail", PNG)), frames[2])
     assert np.array_equal(picture(clinic.get(f"{PATH}/frames/5/thumbnail", PNG)), frames[4])
+
+
+@on_one_engine
+def test_the_thumbnail_of_an_object_without_an_image_is_an_icon(clinic: PartitionClient) -> None:
+    clinic.stored(make_instance(**UIDS, pixel=False), make_instance(study=STUDY, SOPClassUID=RT_PLAN, pixel=False))
+    for path in (f"{PATH}/thumbnail", f"/studies/{STUDY}/thumbnail"):
+        assert picture(clinic.get(f"{path}?viewport=64,64", PNG)).shape[:2] == (64, 64)
 
 
 @on_one_engine

@@ -99,9 +99,13 @@ class Renderer(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RendererTable:
-    """The renderer of each kind. `videos` serves the transfer syntaxes of videos. `images` serves everything else."""
+    """The renderer of each kind. `videos` serves the transfer syntaxes of videos. `images` serves everything else.
+
+    `icons` gives the thumbnails of objects of a SOP class that should have an image and have none.
+    """
 
     images: Renderer
+    icons: Callable[[str], Renderer]
     videos: Renderer | None = None
     by_sop_class: Mapping[str, Renderer] = field(default_factory=dict)
 

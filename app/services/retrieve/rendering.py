@@ -74,12 +74,22 @@ class Rendering:
         self, row: InstanceRow, frames: Sequence[int], media_type: str, parameters: RenderingParameters
     ) -> Rendition:
         """Return the representation of an instance, or of some of its frames. Raises as `Renderer.variant`."""
-        return self._rendition(row, tuple(frames), media_type, parameters, is_thumbnail=False)
+        renderer = self._renderers.renderer(row)
+        return self._rendition(renderer, row, tuple(frames), media_type, parameters, is_thumbnail=False)
 
     def thumbnail(self, row: InstanceRow, frame: int | None, media_type: str, viewport: Viewport | None) -> Rendition:
-        """Return the thumbnail of an instance or of a frame. Raises as `Renderer.variant`."""
+        """Return the thumbnail of an instance or of a frame: an icon if it has no image. Raises `NotFound`, `LostData`.
+
+        The frame must exist if the instance has an image.
+        """
         frames = () if frame is None else (frame,)
-        return self._rendition(row, frames, media_type, RenderingParameters(viewport=viewport), is_thumbnail=True)
+        parameters = RenderingParameters(viewport=viewport)
+        renderer = self._renderers.renderer(row)
+        try:
+            return self._rendition(renderer, row, frames, media_type, parameters, is_thumbnail=True)
+        except ImageFailure:
+            icons = self._renderers.icons(row.sop_class)
+            return self._rendition(icons, row, frames, media_type, parameters, is_thumbnail=True)
 
     def content(self, rendition: Rendition) -> Content:
         """Return the content, from the cache if it is there. Raises as `Renderer`."""
@@ -96,6 +106,7 @@ class Rendering:
 
     def _rendition(
         self,
+        renderer: Renderer,
         row: InstanceRow,
         frames: tuple[int, ...],
         media_type: str,
@@ -103,7 +114,6 @@ class Rendering:
         *,
         is_thumbnail: bool,
     ) -> Rendition:
-        renderer = self._renderers.renderer(row)
         variant = self._variant(renderer, row, frames)
         depends_on = (_RENDERING, row.blob, frames, media_type, parameters, is_thumbnail, variant)
         return Rendition(

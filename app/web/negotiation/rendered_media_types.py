@@ -29,6 +29,8 @@ RENDERED_TYPES: Final = (
     "video/mp4",
     "video/mpeg",
     "video/H265",
+    "video/mp2t",
+    "video/quicktime",
 )
 """Every media type that an object can be rendered in."""
 
