@@ -25,6 +25,7 @@ from app.web.negotiation.rendered_media_types import (
 )
 from app.web.request.frame_list import FRAMES_RULE, SINGLE_PART_RULE, frame_numbers
 from app.web.response import responses
+from app.web.response.content_policy import restrict_content
 from app.web.response.entity_tags import has_current
 from app.web.response.responses import BodyPart, related_type
 from app.web.response.warning_header import add_warning
@@ -38,6 +39,7 @@ _INSTANCE: Final = "/studies/<study>/series/<series>/instances/<instance>"
 _TEXT: Final = "text/plain; charset=utf-8"
 
 resource = Resource("rendered")
+resource.after_request = restrict_content
 
 _COMMON: Final[dict[str, Any]] = {"action": Action.READ, "audit": "retrieve-rendered", "patient_data": True}
 _RENDERED: Final[dict[str, Any]] = {
