@@ -284,3 +284,14 @@ def test_an_odd_header_of_a_search_attribute(service: FlaskClient, version: str,
     assert "00080020" not in metadata
     assert metadata["00180015"]["Value"] == ["HEAD"]
     assert ("00081196" in item) == (version == "v2")
+
+
+@pytest.mark.parametrize("nested", [False, True], ids=["top", "nested"])
+@pytest.mark.parametrize("value", [bytes(8), bytes(16), b"\2" + bytes(7)], ids=["zeros", "more zeros", "a number"])
+@pytest.mark.parametrize("vr", ["SV", "UV", "OV", "OL", "OD", "OF", "OB", "OW", "UC", "UR", "UT", "UN", "SQ"])
+def test_a_long_vr_with_a_length_of_16_bits(service: FlaskClient, vr: str, value: bytes, nested: bool) -> None:
+    """Older releases of fo-dicom write SV and UV so. Zeros in the value are no end of the dataset."""
+    odd = LITTLE.short(0x00181030, vr.encode(), value)
+    _item, metadata = check_stored(service, "v2", file_of("explicit", odd, nested=nested))
+    beside = metadata["00189346"]["Value"][0] if nested else metadata
+    assert (beside["00180015"]["Value"], beside["00185100"]["Value"]) == (["HEAD"], ["FFS"])

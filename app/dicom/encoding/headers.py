@@ -36,17 +36,21 @@ def best_reading(data: Any, position: int, end: int, encoding: Encoding, *, sign
         for each in _readings(data, position, end, encoding, (tag, code, short_length), signed=signed)
         if each.length == UNDEFINED or each.start + each.length <= end
     ]
-    for each in possible:
-        if continues(data, each.start, each.length, end, tag, encoding):
-            return each
+    # Zeros after a value are padding, or they belong to the value. So readings that an element follows come first.
+    for may_be_padded in (False, True):
+        for each in possible:
+            if continues(data, each.start, each.length, end, tag, encoding, may_be_padded=may_be_padded):
+                return each
     # A short form of length 0 is only the right one if the dataset continues after it: the file may be cut short.
     return next((each for each in possible if 0 < each.length < UNDEFINED), None)
 
 
-def continues(data: Any, start: int, length: int, end: int, tag: int, encoding: Encoding) -> bool:
+def continues(
+    data: Any, start: int, length: int, end: int, tag: int, encoding: Encoding, *, may_be_padded: bool
+) -> bool:
     """Tell whether a value of `length` bytes at `start` is followed by the end, a delimiter, or a later element.
 
-    A value of undefined length must begin with an item.
+    Zeros may follow if `may_be_padded`. A value of undefined length must begin with an item.
     """
     if length == UNDEFINED:
         return start + 8 <= end and _tag(data, start, encoding) in (ITEM, SEQUENCE_END)
@@ -57,7 +61,7 @@ def continues(data: Any, start: int, length: int, end: int, tag: int, encoding: 
     if following in (ITEM_END, SEQUENCE_END):
         return True
     if following <= tag or following >> 16 == 0xFFFF:
-        return following == 0
+        return may_be_padded and following == 0
     code = bytes(data[stop + 4 : stop + 6])
     return (encoding.explicit and (code in SHORT_FORM or code in LONG_FORM)) or following in KEYS
 
