@@ -26,6 +26,9 @@ from typing import Final
 from app.errors import ImageFailure
 from app.imaging.pixels.description import PixelDescription
 
+_HALVED_ONLY: Final = ("YBR_PARTIAL_422", "YBR_PARTIAL_420")
+"""Photometric interpretations that have no counterpart in which every pixel has its own colour samples."""
+
 _PREFIX: Final = "1.2.840.10008.1.2"
 
 
@@ -105,9 +108,11 @@ def check_target(description: PixelDescription, target: str) -> None:
 
     The transfer syntax that they are stored in now must be one of `SYNTAXES` too.
     """
-    syntax(description.transfer_syntax)
+    source = syntax(description.transfer_syntax)
     found = SYNTAXES.get(target)
     if found is None or not (found.native or found.encoding):
         raise ImageFailure(f"Frames cannot be encoded in the transfer syntax {target}.")
+    if description.photometric in _HALVED_ONLY and not (source.native and found.native):
+        raise ImageFailure(f"There is no photometric interpretation for decoded {description.photometric} pixels.")
     if found.encoding:
         found.encoding.check(description, found.name)

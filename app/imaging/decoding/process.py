@@ -90,6 +90,7 @@ def _answer(connection: socket) -> bool:
     properties = json.loads(messages.read(connection, size))
     signal.setitimer(signal.ITIMER_REAL, properties["seconds"] + _GRACE_SECONDS)
     description = PixelDescription(**properties["description"])
+    done = "decoded" if properties["target"] is None else "transcoded"
     status = messages.DONE
     found: dict[str, object] = {}
     frame = memoryview(b"")
@@ -99,10 +100,10 @@ def _answer(connection: socket) -> bool:
     except ImageFailure as failure:
         status, found = messages.REFUSED, {"reason": str(failure)}
     except MemoryError:
-        status, found = messages.DAMAGED, {"reason": "The frame cannot be decoded: it needs too much memory."}
+        status, found = messages.DAMAGED, {"reason": f"The frame cannot be {done}: it needs too much memory."}
     except _CODEC_ERRORS as error:
         reason = str(error).partition("\n")[0][:_REASON_CHARACTERS]
-        status, found = messages.DAMAGED, {"reason": f"The frame cannot be decoded: {reason}"}
+        status, found = messages.DAMAGED, {"reason": f"The frame cannot be {done}: {reason}"}
     connection.sendall(messages.answer(status, found, frame.nbytes))
     connection.sendall(frame)
     signal.setitimer(signal.ITIMER_REAL, 0)

@@ -102,6 +102,13 @@ def test_the_photometric_interpretation_of_rgb_after_encoding(target: str, photo
     assert _encoded(KINDS["RGB"], target)[0].photometric == photometric
 
 
+def test_ybr_partial_422_is_not_encoded() -> None:
+    description = replace(description_of(KINDS["YBR_FULL_422"]), photometric="YBR_PARTIAL_422")
+    with pytest.raises(ImageFailure, match="There is no photometric interpretation for decoded YBR_PARTIAL_422 pixels"):
+        check_target(description, RLE)
+    check_target(description, EXPLICIT_LITTLE)
+
+
 @pytest.mark.parametrize("target", TARGETS)
 def test_ybr_full_is_not_transformed(target: str) -> None:
     assert _encoded(KINDS["YBR_FULL_422"], target)[0].photometric == "YBR_FULL"
