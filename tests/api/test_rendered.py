@@ -123,6 +123,9 @@ def test_a_list_of_frames(clinic: PartitionClient) -> None:
     assert single.status_code == 400
     assert "use multi-part accept header instead" in single.text
     assert clinic.get(f"{PATH}/frames/3,5/rendered", MULTIPART).status_code == 404
+    assert [part.headers["Content-Type"] for part in picture_parts(clinic.get(f"{PATH}/frames/3,1/rendered"))] == [
+        JPEG
+    ] * 2
     animation = Image.open(io.BytesIO(clinic.get(f"{PATH}/frames/3,1/rendered", GIF).data))
     assert animation.n_frames == 2  # type: ignore[attr-defined]  # GIF files have it
 

@@ -2,6 +2,7 @@
  * Calls a DICOMweb service with dicomweb-client for JavaScript and prints the answers as one line of JSON.
  *
  * node javascript_client.js URL STUDY SERIES INSTANCE [MEDIA_TYPE TRANSFER_SYNTAX] < FILE
+ * node javascript_client.js URL STUDY SERIES INSTANCE pictures < FILE
  *
  * FILE is the instance to store. Its frames are retrieved in this media type and transfer syntax, or in the default of
  * the client. NODE_PATH is the folder of the packages. Bytes are printed as base64.
@@ -50,9 +51,26 @@ class Request {
 }
 
 globalThis.XMLHttpRequest = Request;
+console.debug = () => {}; // the answer is the only line
 const { api } = require("dicomweb-client");
 
 const base64 = (buffer) => Buffer.from(buffer).toString("base64");
+
+const picture = ([buffer]) => base64(buffer);
+
+/* The picture of the instance and of frame 2, and their thumbnails. */
+async function pictures(client, uids) {
+  const frame = { ...uids, frameNumbers: [2] };
+  const png = [{ mediaType: "image/png" }];
+  const queryParams = { viewport: "30,20", windowCenter: 128, windowWidth: 256 };
+  return {
+    rendered: picture(await client.retrieveInstanceRendered({ ...uids, mediaTypes: png })),
+    scaled: picture(await client.retrieveInstanceRendered({ ...uids, mediaTypes: png, queryParams })),
+    frame: picture(await client.retrieveInstanceFramesRendered({ ...frame, mediaTypes: png })),
+    thumbnail: picture(await client.retrieveInstanceThumbnail(uids)),
+    frameThumbnail: picture(await client.retrieveInstanceFramesThumbnail(frame)),
+  };
+}
 
 async function main(url, studyInstanceUID, seriesInstanceUID, sopInstanceUID, mediaType, transferSyntaxUID) {
   const client = new api.DICOMwebClient({ url });
@@ -60,6 +78,11 @@ async function main(url, studyInstanceUID, seriesInstanceUID, sopInstanceUID, me
   const uids = { studyInstanceUID, seriesInstanceUID, sopInstanceUID };
   const mediaTypes = mediaType && [{ mediaType, transferSyntaxUID }];
 
+  if (mediaType === "pictures") {
+    await client.storeInstances({ datasets: [file.buffer] });
+    console.log(JSON.stringify(await pictures(client, uids)));
+    return;
+  }
   const stored = await client.storeInstances({ datasets: [file.buffer] });
   const result = {
     stored: JSON.parse(stored),

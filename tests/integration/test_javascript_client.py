@@ -1,4 +1,4 @@
-"""dicomweb-client for JavaScript, in node: store, search, retrieve instance, frames and metadata."""
+"""dicomweb-client for JavaScript, in node: store, search, retrieve instance, frames, metadata and pictures."""
 
 from __future__ import annotations
 
@@ -10,12 +10,18 @@ from base64 import b64decode
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.support.dicomweb import value
 from tests.support.instances import JPEG_BASELINE, encapsulated, frame, make_instance
+from tests.support.pictures import gradient, gray_image, pixels_of
 
-pytestmark = pytest.mark.integration
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.skipif(shutil.which("node") is None, reason="node is missing (Debian: nodejs)"),
+    pytest.mark.skipif(shutil.which("npm") is None, reason="npm is missing (Debian: npm)"),
+]
 
 SCRIPT = Path(__file__).with_name("javascript_client.js")
 UIDS = ("2.25.1", "2.25.2", "2.25.3")
@@ -50,8 +56,6 @@ def call(packages: Path, url: str, file: bytes, media_type: tuple[str, ...]) -> 
     return result
 
 
-@pytest.mark.skipif(shutil.which("node") is None, reason="node is missing (Debian: nodejs)")
-@pytest.mark.skipif(shutil.which("npm") is None, reason="npm is missing (Debian: npm)")
 @pytest.mark.parametrize(
     ("file", "media_type", "frames"),
     [
@@ -75,3 +79,15 @@ def test_the_client_stores_searches_and_retrieves(
     assert b64decode(got["instance"]) == file
     assert [b64decode(each) for each in got["study"]] == [file]
     assert [b64decode(each) for each in got["frames"]] == frames[::-1]
+
+
+def test_the_client_gets_pictures(clinic: str, packages: Path) -> None:
+    first, second = gradient(40, 60), gradient(40, 60, 50)
+    file = gray_image(first, second, study=UIDS[0], series=UIDS[1], instance=UIDS[2])
+    got = {name: pixels_of(b64decode(data)) for name, data in call(packages, clinic, file, ("pictures",)).items()}
+    assert np.array_equal(got["rendered"], first)
+    assert np.array_equal(got["frame"], second)
+    assert np.abs(got["scaled"] - first.reshape(20, 2, 30, 2).mean(axis=(1, 3))).max() <= 3
+    for name in ("thumbnail", "frameThumbnail"):
+        assert got[name].shape == second.shape
+        assert np.abs(got[name] - second).mean() < 3

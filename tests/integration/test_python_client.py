@@ -1,7 +1,8 @@
-"""dicomweb-client for Python: store, retrieve, frames and search."""
+"""dicomweb-client for Python: store, retrieve, frames, search and pictures."""
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from dicomweb_client import DICOMwebClient
 from pydicom import Dataset
@@ -9,6 +10,7 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.uid import UID
 
 from tests.support.instances import CT_STORAGE, EXPLICIT_LITTLE, JPEG_BASELINE, encapsulated, read, uid
+from tests.support.pictures import gradient, gray_image, pixels_of
 
 pytestmark = pytest.mark.integration
 
@@ -71,3 +73,23 @@ def test_frames_are_retrieved_in_the_stored_transfer_syntax(client: DICOMwebClie
     for media_type in (("image/jpeg", JPEG_BASELINE), ("application/octet-stream", "*")):
         frames = client.retrieve_instance_frames(*uids, frame_numbers=[2, 1], media_types=(media_type,))
         assert frames == [b"second frame", b"first frame!"]
+
+
+def test_pictures_of_an_instance_its_frames_and_its_series(client: DICOMwebClient) -> None:
+    first, second = gradient(40, 60), gradient(40, 60, 50)
+    uids = ("2.25.1", "2.25.2", "2.25.3")
+    client.store_instances([read(gray_image(first, second, study=uids[0], series=uids[1], instance=uids[2]))])
+    png = ("image/png",)
+
+    assert np.array_equal(pixels_of(client.retrieve_instance_rendered(*uids, media_types=png)), first)
+    assert np.array_equal(pixels_of(client.retrieve_series_rendered(*uids[:2], media_types=png)), first)
+    assert np.array_equal(pixels_of(client.retrieve_instance_frames_rendered(*uids, [2], media_types=png)), second)
+    assert np.abs(pixels_of(client.retrieve_instance_rendered(*uids)) - first).max() <= 3  # a JPEG
+    scaled = client.retrieve_instance_rendered(
+        *uids, media_types=png, params={"viewport": "30,20", "window": "128,256,linear", "quality": 50}
+    )
+    assert np.abs(pixels_of(scaled) - first.reshape(20, 2, 30, 2).mean(axis=(1, 3))).max() <= 3
+    animation = client.retrieve_instance_rendered(*uids, media_types=("image/gif",))
+    assert animation.startswith(b"GIF89a")
+    several = client.retrieve_instance_frames_rendered(*uids, [2, 1])
+    assert several.count(b"Content-Type: image/jpeg") == 2

@@ -52,6 +52,11 @@ class AcceptedTypes:
 
     entries: tuple[AcceptEntry, ...]
 
+    @property
+    def anything(self) -> bool:
+        """Whether every media type is accepted, so that several parts are too."""
+        return any(entry.name == "*/*" for entry in self.entries)
+
     def choice(self, media_types: Sequence[str], *, multipart: bool | None = None) -> Choice | None:
         """Return the best way to answer with one of these media types, None if none is accepted.
 

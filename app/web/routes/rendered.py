@@ -94,7 +94,7 @@ def rendered_frames(
     rendering, wanted = context.services.rendering, parameters["rendering"]
     (row,) = context.services.retrieve.instances(context.partition, study, series, instance)
     choice = _choice(rendering, accepted, row)
-    if choice.multipart:
+    if choice.multipart or (len(numbers) > 1 and choice.media_type != GIF and accepted.anything):
         rendering.check_frames(row, numbers)
         renditions = (partial(_rendition, context, row, (number,), choice, wanted) for number in numbers)
         response = _multipart(context, choice.media_type, renditions)
