@@ -176,6 +176,7 @@ def test_a_viewer_of_another_origin_may_frame_a_pdf(serve: Serve) -> None:
     assert "frame-ancestors 'self' https://viewer.example" in policies(response)
     assert "X-Frame-Options" not in response.headers
     assert response.headers["Cross-Origin-Resource-Policy"] == "cross-origin"
+    assert response.headers["Cross-Origin-Embedder-Policy"] == "require-corp"
 
 
 # --- made by the service ------------------------------------------------------------------------------------------

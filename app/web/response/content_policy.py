@@ -13,6 +13,7 @@ from flask import Response
 from app.imaging.documents.page import STYLE_HASH
 
 POLICY: Final = "Content-Security-Policy"
+EMBEDDER_POLICY: Final = "Cross-Origin-Embedder-Policy"
 
 _NOTHING: Final = "default-src 'none'; sandbox"
 _PDF: Final = "default-src 'none'; object-src 'self'; style-src 'unsafe-inline'"
@@ -39,8 +40,13 @@ _POLICIES: Final = {
 
 
 def restrict_content(response: Response) -> Response:
-    """Add the policy of the media type of an answer. The policies that every answer has apply too."""
+    """Add the policy of the media type of an answer. The policies that every answer has apply too.
+
+    A page that is isolated from other origins shows an answer in a frame only if the answer names the same embedder
+    policy (HTML §7.1.4). Viewers isolate their pages, because they share memory between threads.
+    """
     policy = _POLICIES.get(response.mimetype or "")
     if policy:
         response.headers.add(POLICY, policy)
+    response.headers[EMBEDDER_POLICY] = "require-corp"
     return response

@@ -28,6 +28,12 @@ def test_a_pdf_is_shown_by_the_viewer_of_the_browser() -> None:
     assert policy.startswith("default-src 'none'")
 
 
+@pytest.mark.parametrize("media_type", ["application/pdf", "text/html", "image/jpeg", "text/plain"])
+def test_a_page_that_is_isolated_may_show_any_answer_in_a_frame(media_type: str) -> None:
+    response = restrict_content(Response(b"", content_type=media_type))
+    assert response.headers["Cross-Origin-Embedder-Policy"] == "require-corp"
+
+
 @pytest.mark.parametrize("media_type", ["image/jpeg", "image/png", "video/mp4", "application/dicom"])
 def test_pictures_and_videos_have_no_policy_of_their_own(media_type: str) -> None:
     response = restrict_content(Response(b"", content_type=media_type))
