@@ -32,7 +32,7 @@ class Source(Enum):
     """Postings lead from a value to the objects that have it. The rows of the objects have the value too."""
 
     ROW = "row"
-    """Only the row of the object has the value."""
+    """The row of the instance has the value. Postings lead from it to the series of the instance."""
 
     METADATA = "metadata"
     """Only metadata has the value: that of the instance, or of the newest instance of the study or series."""
@@ -66,6 +66,18 @@ class Attribute:
     def in_metadata(self) -> bool:
         """Whether only metadata has the value."""
         return self.source in (Source.METADATA, Source.POSTED_METADATA)
+
+    @property
+    def posted_at(self) -> Level | None:
+        """The level of the objects to which postings of the attribute lead, None if it has no postings."""
+        if self.source is Source.METADATA:
+            return None
+        return Level.SERIES if self.source is Source.ROW else self.level
+
+    @property
+    def keeps_former_values(self) -> bool:
+        """Whether there are postings of former values too, and none in rows of earlier layouts."""
+        return self.source in (Source.POSTED_METADATA, Source.ROW)
 
     @property
     def many(self) -> bool:

@@ -183,7 +183,7 @@ def _examined(
             for level in Level
         },
         tags=frozenset(each.key for level in extended.values() for each in level),
-        posted=posted_values(dataset),
+        posted=posted_values(dataset, sop_class.rstrip(PADDING)),
         metadata=documents.pack_large(orjson.dumps(dataset), description.large_texts()),
         frames=table.pack() if table and table.frames and not native else b"",
         native=native,

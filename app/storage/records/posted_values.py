@@ -1,8 +1,11 @@
-"""Values of a study or series that only metadata has, and that have postings all the same: identifiers of requests.
+"""Values that rows of studies and series do not show, and that have postings all the same.
 
-The value that counts is that of the newest instance (conformance §5.3). The newest instance can be deleted, so the row
-keeps the values of all instances that were ever stored, and has a posting for each. A search verifies the metadata of
-the newest instance. So a posting of a former value does no harm.
+* Identifiers of studies and requests. The value that counts is that in the metadata of the newest instance
+  (conformance §5.3). The newest instance can be deleted, so the row keeps the values of all instances that were ever
+  stored, and has a posting for each.
+* The SOP classes of the instances of a series. A posting for each instance would cost as much as its row.
+
+A search verifies each candidate. So a posting of a former value does no harm.
 
 A row keeps up to `MAX_VALUES` values of an attribute. After that it keeps `ANY_VALUE` alone, and a search by this
 attribute always takes the object as a candidate.
@@ -14,9 +17,9 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from app.dicom.json.dataset import JsonDataset
-from app.dicom.query.canonical import MAX_CANONICAL, canonical_values
+from app.dicom.query.canonical import MAX_CANONICAL, canonical, canonical_values
 from app.dicom.query.dataset_values import element_of
-from app.dicom.validation.attributes import POSTED, Level
+from app.dicom.validation.attributes import POSTED, SOP_CLASS, Level
 from app.storage.table import keys
 from app.storage.table.ports import Key
 
@@ -29,9 +32,11 @@ ANY_VALUE: Final = ""
 """No attribute has this canonical value."""
 
 
-def posted_values(dataset: JsonDataset) -> dict[Level, PostedValues]:
-    """Return the values of an instance, by the level of the attribute."""
+def posted_values(dataset: JsonDataset, sop_class: str) -> dict[Level, PostedValues]:
+    """Return the values of an instance, by the level of the row that keeps them."""
     found: dict[Level, dict[str, tuple[str, ...]]] = {}
+    if sop_class:
+        found[Level.SERIES] = {SOP_CLASS: (canonical("UI", sop_class),)}
     for each in POSTED:
         values = canonical_values(each, element_of(dataset, each))
         if values:

@@ -22,6 +22,8 @@ The cost of a query:
 |                                                 | objects are read until the page is full                            |
 | posted attributes (`records/posted_values.py`)  | as with postings, and the metadata of the newest instance of each  |
 |                                                 | candidate. Objects of earlier layouts are candidates too           |
+| SOPClassUID                                     | the smaller of two: the members of all series that have the class, |
+|                                                 | or the newest instances until the page is full                     |
 | ModalitiesInStudy                               | in addition, the series of each study that satisfies all other     |
 |                                                 | filters                                                            |
 

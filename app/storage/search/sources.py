@@ -7,7 +7,7 @@ from itertools import chain
 from typing import NamedTuple
 
 from app.dicom.query.matching import Filter, OneOf, Query
-from app.dicom.validation.attributes import Level, Source
+from app.dicom.validation.attributes import Level
 from app.storage.records.posted_values import ANY_VALUE
 from app.storage.search.candidates import (
     PostingList,
@@ -52,7 +52,7 @@ class CandidateSources:
         """Return the lists that together have every object that may satisfy an exact filter."""
         kind = query.level.word
         lists = [self._posting_list(query, pk, prefix) for pk, prefix in exact_lists(partition, kind, wanted)]
-        if wanted.attribute.source is Source.POSTED_METADATA:
+        if wanted.attribute.keeps_former_values:
             pk = keys.values(partition, kind, wanted.attribute.key)
             lists.append(self._posting_list(query, pk, keys.entries(ANY_VALUE)))
             if self._last_unposted:
@@ -67,21 +67,22 @@ class CandidateSources:
 
     def _scan(self, partition: int, query: Query, wanted: Filter) -> Iterator[Candidate | None]:
         """Yield every object of the result level that may satisfy one filter, unordered. None as in `scan_postings`."""
-        level = wanted.attribute.level
-        for posting in chain(
-            scan_postings(self._table, partition, level.word, wanted), self._unknown(partition, wanted)
-        ):
+        level = wanted.attribute.posted_at
+        if level is None:
+            return
+        known = scan_postings(self._table, partition, level.word, wanted)
+        for posting in chain(known, self._unknown(partition, level.word, wanted)):
             candidate = posting and _candidate(posting)
             if candidate is None or level is query.level:
                 yield candidate
             else:
                 yield from self._members_of(partition, query.level, candidate)
 
-    def _unknown(self, partition: int, wanted: Filter) -> Iterator[Item]:
-        """Yield postings of the objects whose values of a posted attribute are not known, in no order."""
-        kind, attribute = wanted.attribute.level.word, wanted.attribute
-        if attribute.source is Source.POSTED_METADATA:
-            yield from self._table.query(keys.values(partition, kind, attribute.key), starting(keys.entries(ANY_VALUE)))
+    def _unknown(self, partition: int, kind: str, wanted: Filter) -> Iterator[Item]:
+        """Yield postings of the objects whose values of an attribute are not all known, in no order."""
+        if wanted.attribute.keeps_former_values:
+            pk = keys.values(partition, kind, wanted.attribute.key)
+            yield from self._table.query(pk, starting(keys.entries(ANY_VALUE)))
             if self._last_unposted:
                 since = Range(keys.newest(self._last_unposted))
                 yield from self._table.query(keys.newest_of(partition, kind), since)
@@ -102,16 +103,12 @@ class CandidateSources:
 
 def _has_posting_lists(query: Query, wanted: Filter) -> bool:
     """Return whether a filter is exact and of the result level, so that its postings are ordered newest first."""
-    return _has_postings(wanted) and wanted.attribute.level is query.level and isinstance(wanted.indexed, OneOf)
+    return wanted.attribute.posted_at is query.level and isinstance(wanted.indexed, OneOf)
 
 
 def _is_scanned(query: Query, wanted: Filter) -> bool:
     """Return whether a scan of the postings of a filter finds candidates, in no order."""
-    return _has_postings(wanted) and not _has_posting_lists(query, wanted)
-
-
-def _has_postings(wanted: Filter) -> bool:
-    return wanted.attribute.source in (Source.POSTINGS, Source.POSTED_METADATA)
+    return wanted.attribute.posted_at is not None and not _has_posting_lists(query, wanted)
 
 
 def _candidate(posting: Item) -> Candidate:

@@ -12,9 +12,11 @@ from app.storage.records.posted_values import ANY_VALUE, MAX_VALUES, united
 from app.storage.table import keys
 from app.storage.table.ports import Delete, Item, Put
 from tests.support.archive import Archive
-from tests.support.instances import make_instance
+from tests.support.instances import CT_STORAGE, make_instance
 
 STUDY_ID: Final = "00200010"
+SOP_CLASS: Final = "00080016"
+VOLUME: Final = "1.2.840.10008.5.1.4.1.1.77.1.6"
 STEP: Final = "00400275.00400009"
 
 
@@ -47,7 +49,7 @@ def found(archive: Archive, level: str = "study", **parameters: str) -> list[int
 def make_older(archive: Archive) -> Archive:
     """Make the archive one of layout 2, whose rows have no posted values, and open it with this release."""
     table = archive.table
-    for level, key in (("study", STUDY_ID), ("series", STEP), ("series", "00400275.00401001")):
+    for level, key in (("study", STUDY_ID), ("series", STEP), ("series", "00400275.00401001"), ("series", SOP_CLASS)):
         for item in table.query(keys.values(archive.partition.key, level, key)):
             table.write(Delete(item.key))
     for posting in table.query(keys.newest_of(archive.partition.key, "study")):
@@ -78,6 +80,24 @@ def test_a_rare_value_alone_does_not_read_the_partition(archive: Archive, level:
     archive.faults.forget_reads()
     assert found(archive, level, limit="2", **{name: value}) == [7]
     assert archive.faults.items_read < 40
+
+
+def test_a_rare_class_of_instances_does_not_read_the_partition(archive: Archive) -> None:
+    for number in range(1, 61):
+        store(archive, number, SOPClassUID=VOLUME if number == 7 else CT_STORAGE)
+    archive.faults.forget_reads()
+    assert found(archive, "instance", SOPClassUID=VOLUME, limit="2") == [7]
+    assert archive.faults.items_read < 40
+    assert found(archive, "instance", SOPClassUID=CT_STORAGE, limit="2") == [60, 59]
+    assert found(archive, "instance", SOPClassUID=f"{VOLUME},{CT_STORAGE}", offset="52", limit="2") == [8, 7]
+
+
+def test_the_class_of_each_instance_counts(archive: Archive) -> None:
+    store(archive, 1, 1, SOPClassUID=VOLUME)
+    store(archive, 1, 2, SOPClassUID=CT_STORAGE)
+    assert len(found(archive, "instance", SOPClassUID=VOLUME)) == 1
+    archive.delete("2.25.1", "2.25.1.1", "2.25.1.1.1")
+    assert found(archive, "instance", SOPClassUID=VOLUME) == []
 
 
 def test_a_common_value_reads_one_page(archive: Archive) -> None:
@@ -153,6 +173,7 @@ def test_objects_of_an_earlier_layout_are_found(archive: Archive) -> None:
         assert found(reopened, "series", StudyID="A", ScheduledProcedureStepID="S1") == [4, 3]
         assert found(reopened, "series", ScheduledProcedureStepID="S*", limit="2", offset="1") == [4, 3]
         assert found(reopened, "instance", StudyID="B") == [5, 2]
+        assert found(reopened, "instance", SOPClassUID=CT_STORAGE) == [5, 1, 4, 3, 2, 1]
     archive.delete("2.25.1", "2.25.1.1", "2.25.1.1.2")
     assert found(archive, StudyID="A") == [4, 3, 1]
 
