@@ -13,9 +13,12 @@ import pytest
 from flask.testing import FlaskClient
 
 from app import bootstrap, create_app
+from app.bootstrap.imaging import build_decoder
 from app.engines.aws import clients
 from app.engines.embedded import commits
+from app.imaging.decoding.decoder import FrameDecoder
 from app.settings import Settings
+from app.settings.imaging import ImagingSettings
 from tests.support.aws import mocked_aws
 from tests.support.faulty_engine import Faults
 from tests.support.selection import ENGINES
@@ -47,6 +50,23 @@ def no_disk_sync(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     monkeypatch.setattr(os, "fsync", lambda _: None)
     monkeypatch.setattr(commits, "_SYNCHRONOUS", dict.fromkeys((True, False), "PRAGMA synchronous = OFF"))
+
+
+_DECODER = FrameDecoder()
+
+
+@pytest.fixture(autouse=True)
+def one_decoder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All services share one decoder, since its processes take tenths of a second to start. It keeps nothing."""
+    defaults = Settings()
+
+    def shared(settings: Settings) -> FrameDecoder:
+        changed = any(
+            getattr(settings, each.name) != getattr(defaults, each.name) for each in dataclasses.fields(ImagingSettings)
+        )
+        return build_decoder(settings) if changed else _DECODER
+
+    monkeypatch.setattr("app.bootstrap.build_decoder", shared)
 
 
 @pytest.fixture(scope="session")
