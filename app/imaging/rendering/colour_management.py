@@ -73,11 +73,8 @@ def _profile_of(attributes: AttributeReader) -> bytes | None:
 def _transform(source: bytes, target: bytes) -> Any:
     """Return the conversion between two profiles of RGB, None if one is damaged or of other colours."""
     try:
-        profile = ImageCms.ImageCmsProfile(BytesIO(source))
-        if profile.profile.xcolor_space.strip() != "RGB":
-            return None
         return ImageCms.buildTransform(
-            profile,
+            ImageCms.ImageCmsProfile(BytesIO(source)),
             ImageCms.ImageCmsProfile(BytesIO(target)),
             "RGB",
             "RGB",

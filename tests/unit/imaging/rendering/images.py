@@ -21,11 +21,11 @@ from app.imaging.rendering.pipeline import Renderer
 EXPLICIT = ExplicitVRLittleEndian
 
 
-def reader(dataset: Dataset) -> AttributeReader:
-    """Return the reader of a dataset that is written in Explicit VR Little Endian."""
+def reader(dataset: Dataset, transfer_syntax: UID = EXPLICIT) -> AttributeReader:
+    """Return the reader of a dataset that is written in a transfer syntax."""
     buffer = BytesIO()
     dataset.file_meta = FileMetaDataset()
-    dataset.file_meta.TransferSyntaxUID = EXPLICIT
+    dataset.file_meta.TransferSyntaxUID = transfer_syntax
     dataset.file_meta.MediaStorageSOPClassUID = UID(dataset.get("SOPClassUID", "1.2.840.10008.5.1.4.1.1.7"))
     dataset.file_meta.MediaStorageSOPInstanceUID = UID("1.2.3")
     dataset.save_as(buffer, enforce_file_format=True)

@@ -43,9 +43,10 @@ def test_partial_ybr_has_black_at_16_and_white_at_235() -> None:
 
 def test_reversible_ybr() -> None:
     """Y = floor((R + 2G + B) / 4), Cb = B - G, Cr = R - G (ISO 15444-1 G.2), with 128 added to Cb and Cr."""
-    red, green, blue = 100, 50, 20
-    samples = np.array([[[(red + 2 * green + blue) // 4, blue - green + 128, red - green + 128]]], np.uint8)
-    assert rendered(samples, image(samples, "YBR_RCT")).pixels.tolist() == [[[red, green, blue]]]
+    colours = RANDOM.integers(60, 180, (5, 5, 3))
+    red, green, blue = np.moveaxis(colours, 2, 0)
+    samples = np.stack([(red + 2 * green + blue) // 4, blue - green + 128, red - green + 128], axis=2).astype(np.uint8)
+    assert np.array_equal(rendered(samples, image(samples, "YBR_RCT")).pixels, colours)
 
 
 def test_argb_and_cmyk() -> None:

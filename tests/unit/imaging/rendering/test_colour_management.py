@@ -5,6 +5,7 @@ from __future__ import annotations
 from io import BytesIO
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pydicom
@@ -63,8 +64,11 @@ def test_the_profile_of_an_optical_path_is_applied() -> None:
 
 
 def test_a_profile_of_srgb_changes_nothing() -> None:
-    found = picture(COLOURS, image(COLOURS, "RGB", ICCProfile=icc_profile("srgb")))
+    """Only some colours are converted, to see that."""
+    with patch.object(ImageCms, "applyTransform", side_effect=ImageCms.applyTransform) as applied:
+        found = picture(COLOURS, image(COLOURS, "RGB", ICCProfile=icc_profile("srgb")))
     assert found.pixels.tolist() == COLOURS.tolist()
+    assert applied.call_count == 1
 
 
 def test_yes_returns_the_stored_colours_with_their_profile() -> None:

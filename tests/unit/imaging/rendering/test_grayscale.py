@@ -123,7 +123,9 @@ def test_presentation(attributes: dict[str, str], expected: list[int]) -> None:
 
 def test_a_presentation_lut_spreads_over_the_output_of_the_window() -> None:
     table = sequence_item(LUTDescriptor=[3, 0, 8], LUTData=bytes([255, 0, 51]))
-    assert shades([0, 128, 255], "uint8", PresentationLUTSequence=table) == [255, 0, 51]
+    for photometric in ("MONOCHROME1", "MONOCHROME2"):
+        found = shades([0, 128, 255], "uint8", PresentationLUTSequence=table, PhotometricInterpretation=photometric)
+        assert found == [255, 0, 51]
 
 
 def test_padding_is_black() -> None:
@@ -148,6 +150,21 @@ def test_an_automatic_window_leaves_out_padding() -> None:
     assert found == pytest.approx([value * 2.55 for value in range(101)], abs=0.51)
 
 
+def test_an_automatic_window_leaves_out_values_that_are_not_finite() -> None:
+    found = shades([np.nan] * 9 + [np.inf] * 9 + [-np.inf] * 9 + [0, 5, 10], "float32")
+    assert found == [0] * 9 + [255] * 9 + [0] * 9 + [0, 128, 255]
+
+
+def test_an_automatic_window_of_a_frame_with_few_values_reaches_from_the_smallest_to_the_largest() -> None:
+    assert shades([0] * 1000 + [5, 10])[-2:] == [128, 255]
+
+
+def test_a_value_that_is_no_number_is_black_with_any_presentation() -> None:
+    table = sequence_item(LUTDescriptor=[2, 0, 8], LUTData=bytes([255, 51]))
+    found = shades([np.nan, 0, 1], "float64", PresentationLUTSequence=table, window=Window(0.5, 1, "linear-exact"))
+    assert found == [0, 255, 51]
+
+
 def test_an_automatic_window_leaves_out_a_few_extremes() -> None:
     found = shades([30000, *range(1000), -30000])
     assert (found[1], found[500], found[1000]) == (0, 127, 255)
@@ -165,6 +182,7 @@ def test_samples_of_few_bits_are_shown_in_their_whole_range() -> None:
 
 def test_samples_of_8_bits_are_shown_as_they_are_with_any_positive_slope() -> None:
     assert shades([0, 100, 255], "uint8", RescaleSlope=3.7, RescaleIntercept=-5) == [0, 100, 255]
+    assert shades([100, 110], "uint8") == [100, 110]
 
 
 def test_a_negative_slope_inverts() -> None:
@@ -177,6 +195,11 @@ def test_a_slope_that_makes_no_sense_is_ignored(slope: str) -> None:
     assert shades([0, 50, 100], window=Window(50, 100, "linear-exact"), **dataset_values) == [0, 128, 255]
 
 
+def test_an_intercept_that_makes_no_sense_is_ignored() -> None:
+    found = shades([0, 50, 100], window=Window(50, 100, "linear-exact"), RescaleIntercept="1e999", RescaleSlope="1")
+    assert found == [0, 128, 255]
+
+
 @pytest.mark.parametrize("width", [0, -5])
 def test_a_window_that_makes_no_sense_is_ignored(width: int) -> None:
     assert shades([0, 50, 255], "uint8", WindowCenter=40, WindowWidth=width) == [0, 50, 255]
@@ -184,6 +207,8 @@ def test_a_window_that_makes_no_sense_is_ignored(width: int) -> None:
 
 def test_a_window_one_wide_is_a_threshold() -> None:
     assert shades([4, 5, 6], WindowCenter=5, WindowWidth=1) == [0, 255, 255]
+    found = shades([5, 6], WindowCenter=5.5, WindowWidth=1, PhotometricInterpretation="MONOCHROME1")
+    assert found == [255, 0]
 
 
 def test_a_narrow_window_of_fractions_is_exact() -> None:

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 from pydicom.dataset import Dataset
-from pydicom.uid import RLELossless
+from pydicom.uid import ExplicitVRBigEndian, RLELossless
 
 from app.imaging.pixels.description import PixelDescription
 from app.imaging.pixels.frame import DecodedFrame
-from app.imaging.rendering.overlays import every_step
+from app.imaging.rendering.overlays import Overlays, every_step
 from app.imaging.rendering.pipeline import Renderer
 from tests.unit.imaging.rendering.images import image, reader, rendered, renderer
 
@@ -82,6 +82,19 @@ def test_an_overlay_of_several_frames_begins_at_its_image_frame(number: int, exp
     assert np.argwhere(found).tolist() == {0: [], 1: [[0, 0]], 2: [[2, 3]]}[expected]
 
 
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_words_of_overlays_in_big_endian(number: int) -> None:
+    """Frames of 15 bits begin within a word."""
+    bits = np.zeros((3, 3, 5), np.uint8)
+    bits[0, 0, 0] = bits[1, 2, 3] = bits[2, 1, 2] = 1
+    dataset = add_overlay(image(BLACK), bits, frames=3)
+    dataset[0x60003000].value = np.frombuffer(dataset[0x60003000].value, "<u2").byteswap().tobytes()
+    attributes = reader(dataset, ExplicitVRBigEndian)
+    mask = Overlays(attributes, PixelDescription.of(attributes, ExplicitVRBigEndian)).mask(number, None)
+    assert mask is not None
+    assert np.argwhere(mask).tolist() == [{1: [0, 0], 2: [2, 3], 3: [1, 2]}[number]]
+
+
 def test_an_overlay_of_several_frames_begins_at_the_first_image_frame_without_an_origin() -> None:
     assert drawn(1, bits=[[[1]], [[0]]], frames=2)[0][0] == 1
     assert drawn(2, bits=[[[1]], [[0]]], frames=2)[0][0] == 0
@@ -102,7 +115,7 @@ def test_overlays_are_white_on_colours() -> None:
 
 
 def test_an_overlay_in_bits_that_the_samples_do_not_use() -> None:
-    words = np.array([[0x0001, 0x8002], [0x1003, 0x9004]], np.uint16)
+    words = np.array([[0x0801, 0x8002], [0x1003, 0x9004]], np.uint16)
     dataset = image(words, BitsStored=12, HighBit=11, WindowCenter=2048, WindowWidth=4096)
     for group, bit in ((0x6000, 15), (0x6002, 12), (0x6004, 11), (0x6006, 99)):
         dataset.add_new(group << 16 | 0x0010, "US", 2)
@@ -112,8 +125,8 @@ def test_an_overlay_in_bits_that_the_samples_do_not_use() -> None:
     pictures = renderer(words, dataset)
     assert pictures.needs_native_data
     frame = DecodedFrame(samples=words & 0xFFF, photometric="MONOCHROME2")
-    assert pictures.render(frame, native_data=words.tobytes()).pixels.tolist() == [[0, 255], [255, 255]]
-    assert pictures.render(frame).pixels.tolist() == [[0, 0], [0, 0]]
+    assert pictures.render(frame, native_data=words.tobytes()).pixels.tolist() == [[128, 255], [255, 255]]
+    assert pictures.render(frame).pixels.tolist() == [[128, 0], [0, 0]]
 
 
 def test_compressed_pixel_data_has_no_overlay() -> None:
