@@ -124,7 +124,7 @@ def _results(
     with ExitStack() as stack:
         archives = [Archive(stack.enter_context(running(kind)), corpus, kind.name) for kind in kinds]
         for scenario in groups[Versus.PEER]:
-            yield measure(scenario, corpus, archives, pairs, seconds)
+            yield measure(scenario, corpus, archives[-1:] if scenario.alone else archives, pairs, seconds)
         if groups[Versus.FEW]:
             judged = archives[-1]
             sides = [few(stack.enter_context(running(kinds[-1])), corpus), judged]

@@ -18,6 +18,8 @@ from tests.benchmarks.servers import Server
 JSON: Final = "application/dicom+json"
 FILES: Final = 'multipart/related; type="application/dicom"; transfer-syntax=*'
 FRAMES: Final = 'multipart/related; type="application/octet-stream"; transfer-syntax=*'
+DECODED_FRAMES: Final = FRAMES.replace("*", "1.2.840.10008.1.2.1")
+DECODED_FILES: Final = FILES.replace("*", "1.2.840.10008.1.2.1")
 BOUNDARY: Final = "bulkhead-bench-8d1f0c"
 PREAMBLE: Final = 128
 STORED, REFUSED = "00081199", "00081198"
@@ -96,6 +98,16 @@ def series(images: Sequence[Image]) -> Call:
 def frame(image: Image, number: int, frames: int = 1) -> Call:
     """Retrieve one frame, from 1, of an image of so many frames."""
     return Call(f"{_path(image)}/frames/{number}", FRAMES, _pixels, [_digest(image.frame(number, frames))])
+
+
+def decoded_frame(image: Image, pixels: bytes) -> Call:
+    """Retrieve the only frame of a compressed image in Explicit VR Little Endian."""
+    return Call(f"{_path(image)}/frames/1", DECODED_FRAMES, _pixels, [_digest(pixels)])
+
+
+def decoded_file(image: Image, pixels: int) -> Call:
+    """Retrieve a compressed file in Explicit VR Little Endian. It has so many bytes of pixels at its end."""
+    return Call(_path(image), DECODED_FILES, lambda response: response.size > pixels, expected=True)
 
 
 def study_metadata(images: Sequence[Image]) -> Call:

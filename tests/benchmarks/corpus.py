@@ -7,19 +7,23 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from functools import cached_property
 from typing import Any, Final
 
+import imagecodecs
 import numpy as np
+from pydicom.pixels.encoders.base import RLELosslessEncoder
 
-from tests.support.instances import ct, make_instance, multiframe
+from tests.support.instances import JPEG_2000, RLE, ct, encapsulated, make_instance, multiframe
 
 SLICES: Final = 400
 SLICES_PER_SERIES: Final = 200
 FRAMES: Final = 300
+COMPRESSED: Final = 20
+LONG_FRAMES: Final = 3_600
 RADIOGRAPHS: Final = 10
 STUDIES: Final = 3_000
 FEW_STUDIES: Final = 300
@@ -111,6 +115,26 @@ class Corpus:
         return [self._radiograph(number) for number in range(RADIOGRAPHS)]
 
     @cached_property
+    def slices_in_jpeg_2000(self) -> list[Image]:
+        """The first 20 slices as studies of one image each, in JPEG 2000 Lossless."""
+        return [self._compressed("jpeg-2000", number, JPEG_2000, _jpeg_2000) for number in range(COMPRESSED)]
+
+    @cached_property
+    def slices_in_rle(self) -> list[Image]:
+        """The same slices in RLE Lossless."""
+        return [self._compressed("rle", number, RLE, _rle) for number in range(COMPRESSED)]
+
+    def pixels_of_slice(self, number: int) -> bytes:
+        """Return the uncompressed pixels of a slice."""
+        return _noise(random.Random(f"{self.seed}/ct/{number}"), SIDE, SIDE)
+
+    def long_film(self, turn: str) -> Image:
+        """Return a multi-frame image of 3,600 frames in JPEG 2000 Lossless, 1 GB. Eight frames repeat."""
+        frames = [[_jpeg_2000(self.pixels_of_slice(number))] for number in range(8)] * (LONG_FRAMES // 8)
+        names = self._names(f"long film {turn}", 0, 0)
+        return Image(*names, encapsulated(frames, transfer_syntax=JPEG_2000, rows=SIDE, columns=SIDE, **_uids(names)))
+
+    @cached_property
     def studies(self) -> list[SmallStudy]:
         """3,000 small studies over fifteen years; the first 30 in January 2009."""
         chance = random.Random(f"{self.seed}/studies")
@@ -142,13 +166,18 @@ class Corpus:
         depth = f"{-250 + 1.25 * position:.2f}"
         data = ct(
             **_uids(names),
-            pixel=_noise(random.Random(f"{self.seed}/ct/{number}"), SIDE, SIDE),
+            pixel=self.pixels_of_slice(number),
             SeriesNumber=str(series + 1),
             InstanceNumber=str(position + 1),
             ImagePositionPatient=["-180.0", "-180.0", depth],
             SliceLocation=depth,
         )
         return Image(*names, data)
+
+    def _compressed(self, kind: str, number: int, syntax: str, encode: Callable[[bytes], bytes]) -> Image:
+        names = self._names(kind, number, 0)
+        frame = encode(self.pixels_of_slice(number))
+        return Image(*names, encapsulated([[frame]], transfer_syntax=syntax, rows=SIDE, columns=SIDE, **_uids(names)))
 
     def _radiograph(self, number: int) -> Image:
         names = self._names("radiograph", number, 0)
@@ -181,6 +210,29 @@ def batches(images: Sequence[Image], size: int) -> list[Sequence[Image]]:
 
 def _uids(names: tuple[str, str, str]) -> dict[str, Any]:
     return dict(zip(("study", "series", "instance"), names, strict=True))
+
+
+def _jpeg_2000(pixels: bytes) -> bytes:
+    samples = np.frombuffer(pixels, "<u2").reshape(SIDE, SIDE)
+    return bytes(imagecodecs.jpeg2k_encode(samples, level=0, codecformat="j2k", reversible=True, bitspersample=12))
+
+
+def _rle(pixels: bytes) -> bytes:
+    return bytes(
+        RLELosslessEncoder.encode(
+            pixels,
+            encoding_plugin="pydicom",
+            rows=SIDE,
+            columns=SIDE,
+            samples_per_pixel=1,
+            number_of_frames=1,
+            bits_allocated=16,
+            bits_stored=12,
+            pixel_representation=0,
+            photometric_interpretation="MONOCHROME2",
+            pixel_keyword="PixelData",
+        )
+    )
 
 
 def _noise(chance: random.Random, rows: int, columns: int) -> bytes:

@@ -14,7 +14,6 @@ from tests.benchmarks.corpus import FEW_STUDIES, Corpus, Image, batches
 from tests.benchmarks.scenarios import Batch, Scenario, Versus
 from tests.benchmarks.servers import Kind, Server, running
 
-FILM_STORES: Final = 5
 PER_LOAD: Final = 20
 
 
@@ -137,7 +136,7 @@ def measure(scenario: Scenario, corpus: Corpus, archives: Sequence[Archive], pai
 
 def measure_memory(scenario: Scenario, corpus: Corpus, kinds: Sequence[Kind]) -> Result:
     """Measure the memory of new servers above their idle memory. Each has stored a few slices before."""
-    return Result(scenario, [_memory_of(kind, scenario, corpus) for kind in kinds])
+    return Result(scenario, [_memory_of(kind, scenario, corpus) for kind in (kinds[-1:] if scenario.alone else kinds)])
 
 
 def _memory_of(kind: Kind, scenario: Scenario, corpus: Corpus) -> Side:
@@ -146,8 +145,9 @@ def _memory_of(kind: Kind, scenario: Scenario, corpus: Corpus) -> Side:
         warm = [[calls.store([image]) for image in corpus.slices[client:24:8]] for client in range(8)]
         _audit(server, Batch(warm), _lap(server, Batch(warm), None), None)
         idle = processes.resident(server.pid)
-        for number in range(FILM_STORES):
+        for number in range(scenario.turns):
             batch = scenario.plan(corpus, f"{scenario.name}/{number}")
+            check(server, batch.before)
             processes.forget_peak(server.pid)
             run = _lap(server, batch, None)
             side.peak = max(side.peak, processes.peak(server.pid))

@@ -10,7 +10,18 @@ from typing import Final
 
 from tests.benchmarks import calls
 from tests.benchmarks.calls import Call
-from tests.benchmarks.corpus import FRAMES, SHARED, SHARED_DATES, SLICES_PER_SERIES, Corpus, Image, batches, uid
+from tests.benchmarks.corpus import (
+    FRAME_BYTES,
+    FRAMES,
+    LONG_FRAMES,
+    SHARED,
+    SHARED_DATES,
+    SLICES_PER_SERIES,
+    Corpus,
+    Image,
+    batches,
+    uid,
+)
 
 
 class Versus(Enum):
@@ -31,15 +42,19 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """The calls of each client, and calls that check the result afterwards."""
+    """The calls of each client, calls that prepare them and are not measured, and calls that check the result."""
 
     clients: Sequence[Sequence[Call]]
     afterwards: Sequence[Call] = ()
+    before: Sequence[Call] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """One row of the table. `plan` returns the batch of a lap: new images for a store, the same calls for a read."""
+    """One row of the table. `plan` returns the batch of a lap: new images for a store, the same calls for a read.
+
+    A scenario of memory runs `turns` times. `alone`: the peer does not run it.
+    """
 
     name: str
     title: str
@@ -48,6 +63,8 @@ class Scenario:
     needs: tuple[str, ...] = ()
     stores: bool = False
     versus: Versus = Versus.PEER
+    turns: int = 5
+    alone: bool = False
 
 
 def _store(requests: int, per_request: int, clients: int, source: str = "slices") -> Callable[[Corpus, str], Batch]:
@@ -86,6 +103,15 @@ def _read(make: Callable[[Corpus], Sequence[Call]], clients: int = 1) -> Callabl
 
 def _instances(corpus: Corpus) -> list[Call]:
     return [calls.instance(image) for image in corpus.slices]
+
+
+def _decoded_frames(corpus: Corpus, images: Sequence[Image]) -> list[Call]:
+    return [calls.decoded_frame(image, corpus.pixels_of_slice(number)) for number, image in enumerate(images)]
+
+
+def _long_film(corpus: Corpus, turn: str) -> Batch:
+    image = corpus.long_film(turn)
+    return Batch([[calls.decoded_file(image, LONG_FRAMES * FRAME_BYTES)]], before=[calls.store([image])])
 
 
 def _patients(corpus: Corpus) -> list[Call]:
@@ -151,6 +177,20 @@ SCENARIOS: Final = (
         ("films",),
     ),
     Scenario(
+        "frame-jpeg-2000",
+        "JPEG 2000 frame -> Explicit VR LE",
+        _read(lambda corpus: _decoded_frames(corpus, corpus.slices_in_jpeg_2000)),
+        needs=("slices_in_jpeg_2000",),
+        alone=True,  # Orthanc needs a plugin for JPEG 2000, with which it crashes (orthanc-gdcm 1.5, Debian 12)
+    ),
+    Scenario(
+        "frame-rle",
+        "RLE frame -> Explicit VR LE",
+        _read(lambda corpus: _decoded_frames(corpus, corpus.slices_in_rle)),
+        Bar(1.5, 3),
+        ("slices_in_rle",),
+    ),
+    Scenario(
         "study-metadata",
         "study metadata, 400 instances",
         _read(lambda corpus: [calls.study_metadata(corpus.slices)]),
@@ -192,5 +232,14 @@ SCENARIOS: Final = (
         Bar(100, 40),
         versus=Versus.IDLE,
         stores=True,
+    ),
+    Scenario(
+        "memory-jpeg-2000",
+        "JPEG 2000 multi-frame of 1 GB -> Explicit VR LE",
+        _long_film,
+        Bar(150, 80),
+        versus=Versus.IDLE,
+        turns=1,
+        alone=True,  # it does not begin to answer within the timeout
     ),
 )

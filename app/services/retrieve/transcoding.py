@@ -41,7 +41,7 @@ MAX_AROUND: Final = 33_554_432
 """The largest size of what is before or after the pixel data if it is rewritten in memory, in bytes."""
 AHEAD: Final = 4
 """Frames of a request that are decoded at the same time, if they are small."""
-AHEAD_BYTES: Final = 33_554_432
+AHEAD_BYTES: Final = 16_777_216
 """The largest size of the frames of a request that are decoded before they are sent, in bytes."""
 
 
