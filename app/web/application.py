@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Final
 
 from flask import Flask, Response, request
 from werkzeug.exceptions import NotFound
@@ -23,6 +23,13 @@ from app.web.routing import context, dispatch
 from app.web.routing.caching import set_cache_headers
 from app.web.routing.mount import mount
 from app.web.routing.paths import CanonicalPaths
+
+_ADDRESS: Final = {
+    "HTTP_HOST": (context.HOST, "Host header"),
+    "wsgi.url_scheme": (context.SCHEME, "scheme of the request"),
+    "SCRIPT_NAME": (context.PREFIX, "path prefix of the request"),
+}
+"""The parts of generated URLs that come from headers, also from a trusted proxy: form, and name in messages."""
 
 
 def application(services: Services, settings: Settings) -> Flask:
@@ -56,9 +63,10 @@ def _begin(_endpoint: str | None, _values: dict[str, Any] | None) -> None:
         raise NotFound
     if query and ("<" in query or "%3c" in query.lower()):
         raise InvalidRequest("The query string included invalid characters.")
-    host = environ.get("HTTP_HOST")
-    if host and not context.HOST.fullmatch(host):
-        raise InvalidRequest(f"The Host header '{host}' is invalid.")
+    for variable, (form, name) in _ADDRESS.items():
+        text = environ.get(variable)
+        if text and not form.fullmatch(text):
+            raise InvalidRequest(f"The {name} '{text}' is invalid.")
 
 
 def _ending(headers: Sequence[tuple[str, str]]) -> Callable[[Response], Response]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 import imagecodecs
+import numpy as np
 
 from app.imaging.codecs import codestreams
 from app.imaging.codecs.integers import samples_of
@@ -24,8 +25,10 @@ def decode(description: PixelDescription, data: bytes) -> DecodedFrame:
     """
     codestream = codestreams.jpeg(data)
     codestream.check(description)
+    # A codec that misses an error leaves samples as they were. Memory that is not cleared may hold another image.
+    cleared = np.zeros(native.shape(description), np.uint8 if codestream.precision <= 8 else np.uint16)
     colours = _COLOUR_SPACES[description.samples]
-    decoded = imagecodecs.jpeg8_decode(data, colorspace=colours, outcolorspace=colours)
+    decoded = imagecodecs.jpeg8_decode(data, colorspace=colours, outcolorspace=colours, out=cleared)
     return DecodedFrame(
         samples=samples_of(description, decoded, codestream.precision),
         photometric=codestream.photometric or native.decoded_photometric(description),

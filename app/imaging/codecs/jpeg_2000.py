@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 import imagecodecs
@@ -26,19 +28,47 @@ def decode(description: PixelDescription, data: bytes) -> DecodedFrame:
 
 def decode_high_throughput(description: PixelDescription, data: bytes) -> DecodedFrame:
     """Return the samples of an HTJ2K codestream. The codec undoes the colour transform: samples are RGB then."""
-    return _decoded(description, data, imagecodecs.htj2k_decode)
+    with _ignored_errors() as errors:
+        decoded = _decoded(description, data, imagecodecs.htj2k_decode)
+    if errors:
+        raise RuntimeError(str(errors[0]))
+    return decoded
 
 
 def _decoded(description: PixelDescription, data: bytes, codec: Callable[..., Any]) -> DecodedFrame:
     data = codestreams.jpeg_2000_codestream(data)
     codestream = codestreams.jpeg_2000(data)
     codestream.check(description)
-    decoded = codec(data, planar=False)
+    decoded = codec(data, planar=False, out=_zeros(description, codestream))
     photometric = native.decoded_photometric(description)
     return DecodedFrame(
         samples=samples_of(description, decoded, codestream.precision),
         photometric="RGB" if photometric in _COLOUR_TRANSFORMS else photometric,
     )
+
+
+@contextmanager
+def _ignored_errors() -> Iterator[list[BaseException | None]]:
+    """Yield a list that collects the errors that Python prints and ignores.
+
+    imagecodecs ignores an error of OpenJPH in the middle of a frame. It returns the rows before the error.
+    """
+    errors: list[BaseException | None] = []
+    previous = sys.unraisablehook
+    sys.unraisablehook = lambda ignored: errors.append(ignored.exc_value)
+    try:
+        yield errors
+    finally:
+        sys.unraisablehook = previous
+
+
+def _zeros(description: PixelDescription, codestream: codestreams.Codestream) -> Samples:
+    """Return the array that a codec decodes into.
+
+    A codec that misses an error leaves samples as they were. Memory that is not cleared may hold another image.
+    """
+    size = next(size for size in (1, 2, 4) if codestream.precision <= 8 * size)
+    return np.zeros(native.shape(description), f"{'i' if codestream.signed else 'u'}{size}")
 
 
 def encode(description: PixelDescription, frame: DecodedFrame) -> EncodedFrame:

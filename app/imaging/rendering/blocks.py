@@ -1,4 +1,4 @@
-"""Computing a frame block by block, so that intermediate numbers need little memory."""
+"""Computing a frame block by block. Intermediate numbers need little memory, and fit into the cache of a processor."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _BLOCK: Final = 1 << 16
-"""How many samples a block has."""
+"""How many samples, or pixels of several colours, a block has."""
 
 
 def in_blocks(
@@ -25,3 +25,15 @@ def in_blocks(
     for start in range(0, flat.size, _BLOCK):
         found[start : start + _BLOCK] = convert(flat[start : start + _BLOCK])
     return found.reshape(*samples.shape, *shape)
+
+
+def pixels_in_blocks(
+    samples: NDArray[np.uint8], convert: Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
+) -> NDArray[np.uint8]:
+    """Return `convert` of all pixels: (rows, columns, 3). It gets (pixels, samples), and returns (pixels, 3)."""
+    rows, columns, count = samples.shape
+    pixels = samples.reshape(-1, count)
+    found = np.empty((len(pixels), 3), np.uint8)
+    for start in range(0, len(pixels), _BLOCK):
+        found[start : start + _BLOCK] = convert(pixels[start : start + _BLOCK])
+    return found.reshape(rows, columns, 3)

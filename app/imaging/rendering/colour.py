@@ -11,13 +11,11 @@ from PIL import Image
 
 from app.errors import ImageFailure
 from app.imaging.pixels.description import PixelDescription
-from app.imaging.rendering.blocks import in_blocks
+from app.imaging.rendering.blocks import in_blocks, pixels_in_blocks
 from app.imaging.rendering.lookup_table import look_up, possible_values
 
 Bytes = NDArray[np.uint8]
 
-_BLOCK: Final = 1 << 16
-"""How many pixels are computed at once, for conversions that need numbers with a fraction."""
 _PARTIAL: Final = ((1.1644, 0.0, 1.5960), (1.1644, -0.3917, -0.8130), (1.1644, 2.0173, 0.0))
 
 
@@ -53,14 +51,12 @@ def _from_rgb(samples: Bytes) -> Bytes:
 
 def _from_full(samples: Bytes) -> Bytes:
     """From YBR_FULL. Pillow has the equations of JFIF, which are the same."""
-    pixels = np.ascontiguousarray(samples[..., :3])
-    size = (pixels.shape[1], pixels.shape[0])
-    return np.asarray(Image.frombuffer("YCbCr", size, pixels, "raw", "YCbCr", 0, 1).convert("RGB"))
+    return _by_pillow(samples[..., :3], "YCbCr")
 
 
 def _from_partial(samples: Bytes) -> Bytes:
     """From YBR_PARTIAL_420 and YBR_PARTIAL_422: black is 16, white is 235."""
-    return _in_blocks(samples, lambda ybr: (ybr - (16, 128, 128)) @ np.array(_PARTIAL).T)
+    return _computed(samples, lambda ybr: (ybr - (16, 128, 128)) @ np.array(_PARTIAL).T)
 
 
 def _from_reversible(samples: Bytes) -> Bytes:
@@ -71,17 +67,7 @@ def _from_reversible(samples: Bytes) -> Bytes:
         green = ybr[:, 0] - np.floor((blue + red) / 4)
         return np.stack([red + green, green, blue + green], axis=1)
 
-    return _in_blocks(samples, convert)
-
-
-def _in_blocks(samples: Bytes, convert: Callable[[NDArray[np.float64]], NDArray[np.float64]]) -> Bytes:
-    """Return the colours of all pixels. `convert` turns (pixels, 3) into (pixels, 3) on the scale 0 to 255."""
-    pixels = samples[..., :3].reshape(-1, 3)
-    colours = np.empty_like(pixels)
-    for start in range(0, len(pixels), _BLOCK):
-        block = convert(pixels[start : start + _BLOCK].astype(np.float64))
-        colours[start : start + _BLOCK] = np.rint(np.clip(block, 0, 255)).astype(np.uint8)
-    return colours.reshape(*samples.shape[:2], 3)
+    return _computed(samples, convert)
 
 
 def _from_argb(samples: Bytes) -> Bytes:
@@ -93,9 +79,28 @@ def _from_cmyk(samples: Bytes) -> Bytes:
     """From CMYK (retired). 0 is no ink."""
     if samples.shape[2] < 4:
         raise ImageFailure("The photometric interpretation CMYK needs four samples per pixel.")
-    pixels = np.ascontiguousarray(samples)
-    size = (pixels.shape[1], pixels.shape[0])
-    return np.asarray(Image.frombuffer("CMYK", size, pixels, "raw", "CMYK", 0, 1).convert("RGB"))
+    return _by_pillow(samples, "CMYK")
+
+
+def _by_pillow(samples: Bytes, mode: str) -> Bytes:
+    """Return RGB of pixels in a mode of Pillow."""
+
+    def convert(block: Bytes) -> Bytes:
+        source = Image.frombuffer(mode, (len(block), 1), np.ascontiguousarray(block), "raw", mode, 0, 1)
+        converted: Bytes = np.asarray(source.convert("RGB"))[0]
+        return converted
+
+    return pixels_in_blocks(samples, convert)
+
+
+def _computed(samples: Bytes, convert: Callable[[NDArray[np.float64]], NDArray[np.float64]]) -> Bytes:
+    """Return RGB of pixels. `convert` turns (pixels, 3) into (pixels, 3) on the scale 0 to 255."""
+
+    def rounded(block: Bytes) -> Bytes:
+        colours: Bytes = np.rint(np.clip(convert(block[:, :3].astype(np.float64)), 0, 255)).astype(np.uint8)
+        return colours
+
+    return pixels_in_blocks(samples, rounded)
 
 
 _CONVERSIONS: Final[dict[str, Callable[[Bytes], Bytes]]] = {

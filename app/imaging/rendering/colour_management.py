@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
 from app.dicom.encoding.attribute_reader import AttributeReader
+from app.imaging.rendering.blocks import pixels_in_blocks
 from app.imaging.rendering.icc_profiles import Space, icc_profile
 from app.imaging.rendering.parameters import ColourProfile
 
@@ -86,8 +87,12 @@ def _transform(source: bytes, target: bytes) -> Any:
 
 
 def _applied(transform: Any, pixels: Bytes) -> Bytes:
-    image = Image.fromarray(np.ascontiguousarray(pixels))
-    return np.asarray(ImageCms.applyTransform(image, transform))
+    def convert(block: Bytes) -> Bytes:
+        image = Image.frombuffer("RGB", (len(block), 1), np.ascontiguousarray(block), "raw", "RGB", 0, 1)
+        converted: Bytes = np.asarray(ImageCms.applyTransform(image, transform))[0]
+        return converted
+
+    return pixels_in_blocks(pixels, convert)
 
 
 def _changes_nothing(transform: Any) -> bool:

@@ -17,6 +17,9 @@ from app.storage.table.partitions import Partition
 
 HOST: Final = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?", re.ASCII)
 """A valid Host header. Underscores are valid: containers and upstreams of proxies have such names."""
+SCHEME: Final = re.compile("https?")
+PREFIX: Final = re.compile(r"(?:/[A-Za-z0-9._~%-]+)*/?", re.ASCII)
+"""A valid base path. It begins with a slash, so it never continues the host of a URL."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,6 +68,22 @@ def test_a_codestream_that_is_cut_off_is_refused(name: str, part: float) -> None
         conversion.decode(frame.description, frame.data[: int(len(frame.data) * part)])
 
 
+def test_an_error_in_the_middle_of_an_htj2k_frame_is_not_ignored() -> None:
+    frame = compressed_frame("HTJ2K, RGB")
+    damaged = frame.data[: len(frame.data) // 2] + frame.data[len(frame.data) // 2 + 9 :]
+    with pytest.raises(RuntimeError, match="ojph error"):
+        conversion.decode(frame.description, damaged)
+
+
+@pytest.mark.parametrize("name", ["HTJ2K", "HTJ2K, RGB", "JPEG baseline", "JPEG lossless", "JPEG 2000"])
+def test_codecs_decode_into_cleared_memory(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a codec does not write is 0, and never a part of another image."""
+    frame = compressed_frame(name)
+    for codec in ("htj2k_decode", "jpeg8_decode", "jpeg2k_decode"):
+        monkeypatch.setattr(imagecodecs, codec, lambda data, out, **options: out)
+    assert not conversion.decode(frame.description, frame.data).samples.any()
+
+
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("factor", [(200, 1), (1, 200)])
 def test_a_frame_of_another_size_is_refused(name: str, factor: tuple[int, int]) -> None:
