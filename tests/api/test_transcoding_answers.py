@@ -29,8 +29,6 @@ from tests.support.instances import (
     read,
 )
 
-pytestmark = pytest.mark.usefixtures("shared_decoder")
-
 UIDS = {"study": "2.25.1", "series": "2.25.2", "instance": "2.25.3"}
 PATH = "/studies/2.25.1/series/2.25.2/instances/2.25.3"
 DICOM = "application/dicom"
