@@ -18,6 +18,8 @@ FIRST_OF_ACCESS_UNIT: Final = frozenset({6, SPS, PPS, ACCESS_UNIT_DELIMITER, 14,
 _WITH_CHROMA_FORMAT: Final = frozenset({44, 83, 86, 100, 110, 118, 122, 128, 134, 135, 138, 139, 244})
 """profile_idc of the sequence parameter sets that name a chroma format."""
 _LARGEST: Final = 1 << 16
+_SLICE_HEADER: Final = 40
+"""Bytes of a slice that hold what is read of its header."""
 
 
 class BitReader:
@@ -112,7 +114,7 @@ class SliceHeader:
     @classmethod
     def of(cls, nal_unit: bytes, parameters: SequenceParameters) -> SliceHeader:
         """Return the header. Raises `ImageFailure` for one that cannot be read."""
-        read = BitReader(nal_unit[:64])
+        read = BitReader(nal_unit[:_SLICE_HEADER])
         first_block = read.golomb()
         read.golomb()
         read.golomb()

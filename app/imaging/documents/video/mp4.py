@@ -6,6 +6,7 @@ The file is a head, which is in memory, and the NAL units of the stream, each af
 from __future__ import annotations
 
 import struct
+import sys
 from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
@@ -21,6 +22,9 @@ _MATRIX: Final = struct.pack(">9I", 0x10000, 0, 0, 0, 0x10000, 0, 0, 0, 0x400000
 _LENGTH: Final = 4
 """Bytes of the length before each NAL unit."""
 _PIECE: Final = 1 << 20
+_LARGEST_NUMBER: Final = 0xFFFFFFFF
+_MEDIA_HEADER: Final = 16
+"""Bytes of the header of the box with the samples."""
 
 ReadStream = Callable[[int, int], Iterator[bytes]]
 """Takes the first byte and the number of bytes, and returns the bytes of the stream in chunks."""
@@ -35,8 +39,10 @@ class Mp4File:
         # The place of each unit after the head, and at last the place of the end.
         self._places = array("Q", accumulate((size + _LENGTH for size in samples.sizes), initial=0))
         media = self._places[-1]
-        head = _head(samples, duration, 0)
-        self._head = _head(samples, duration, len(head) + 16) + struct.pack(">I4sQ", 1, b"mdat", media + 16)
+        head = _head(samples, duration)
+        place = struct.pack(">Q", len(head) + _MEDIA_HEADER)
+        self._head = head.replace(_CHUNK_OFFSET, _CHUNK_OFFSET[:-8] + place, 1)
+        self._head += struct.pack(">I4sQ", 1, b"mdat", media + _MEDIA_HEADER)
         self.size = len(self._head) + media
         """The bytes of the file."""
         self.memory = len(self._head) + 20 * len(samples.offsets)
@@ -84,9 +90,14 @@ def _full_box(kind: bytes, *content: bytes, version: int = 0, flags: int = 0) ->
     return _box(kind, struct.pack(">I", version << 24 | flags), *content)
 
 
-def _head(samples: StreamSamples, duration: int, media: int) -> bytes:
-    """Return the boxes before the samples, which begin at the byte `media`. The length does not depend on it."""
+_CHUNK_OFFSET: Final = _full_box(b"co64", struct.pack(">IQ", 1, 0))
+"""The box that says where the samples begin. The place is known when the head is complete."""
+
+
+def _head(samples: StreamSamples, duration: int) -> bytes:
+    """Return the boxes before the samples."""
     delays, begin = _delays(samples)
+    duration = min(duration, _LARGEST_NUMBER // (max(delays) + 1))
     total = len(samples.unit_counts) * duration
     size = struct.pack(">II", samples.parameters.width << 16, samples.parameters.height << 16)
     header = struct.pack(">QQIQ", 0, 0, TIMESCALE, total)
@@ -98,25 +109,25 @@ def _head(samples: StreamSamples, duration: int, media: int) -> bytes:
     media_header = _full_box(b"mdhd", header, struct.pack(">HH", 0x55C4, 0), version=1)
     handler = _full_box(b"hdlr", struct.pack(">I4s12x", 0, b"vide"), b"Video\0")
     source = _box(b"dinf", _full_box(b"dref", struct.pack(">I", 1), _full_box(b"url ", flags=1)))
-    table = _sample_table(samples, duration, delays, media)
+    table = _sample_table(samples, duration, delays)
     information = _box(b"minf", _full_box(b"vmhd", bytes(8), flags=1), source, table)
     whole_track = _box(b"trak", track, edit, _box(b"mdia", media_header, handler, information))
     return _box(b"ftyp", b"isom\0\0\2\0isomiso2avc1mp41") + _box(b"moov", movie, whole_track)
 
 
-def _sample_table(samples: StreamSamples, duration: int, delays: list[int], media: int) -> bytes:
+def _sample_table(samples: StreamSamples, duration: int, delays: array[int]) -> bytes:
     count = len(samples.unit_counts)
     boxes = [
         _full_box(b"stsd", struct.pack(">I", 1), _sample_entry(samples)),
         _full_box(b"stts", struct.pack(">III", 1, count, duration)),
         _full_box(b"stsc", struct.pack(">IIII", 1, 1, count, 1)),
+        _CHUNK_OFFSET,
         _full_box(b"stsz", struct.pack(">II", 0, count), _big_endian(samples.sample_sizes)),
-        _full_box(b"co64", struct.pack(">IQ", 1, media)),
         _full_box(b"stss", struct.pack(">I", len(samples.sync) or 1), _big_endian(samples.sync or array("I", [1]))),
     ]
     if any(delays):
-        entries = b"".join(struct.pack(">II", 1, delay * duration) for delay in delays)
-        boxes.append(_full_box(b"ctts", struct.pack(">I", count), entries))
+        entries = array("I", (number for delay in delays for number in (1, delay * duration)))
+        boxes.append(_full_box(b"ctts", struct.pack(">I", count), _big_endian(entries)))
     return _box(b"stbl", *boxes)
 
 
@@ -144,15 +155,23 @@ def _sample_entry(samples: StreamSamples) -> bytes:
     )
 
 
-def _delays(samples: StreamSamples) -> tuple[list[int], int]:
+def _delays(samples: StreamSamples) -> tuple[array[int], int]:
     """Return how many frames after its decoding each picture is shown, and when the first one is shown."""
-    order = sorted(range(len(samples.orders)), key=lambda each: (samples.sequences[each], samples.orders[each], each))
-    shown = [0] * len(order)
-    for place, sample in enumerate(order):
-        shown[sample] = place
+    count = len(samples.orders)
+    shown = array("q", bytes(8 * count))
+    first = 0
+    while first < count:
+        last = bisect_right(samples.sequences, samples.sequences[first], first)
+        for place, sample in enumerate(sorted(range(first, last), key=samples.orders.__getitem__), first):
+            shown[sample] = place
+        first = last
     begin = max((sample - place for sample, place in enumerate(shown)), default=0)
-    return [place - sample + begin for sample, place in enumerate(shown)], begin
+    return array("q", (place - sample + begin for sample, place in enumerate(shown))), begin
 
 
 def _big_endian(numbers: array[int]) -> bytes:
-    return struct.pack(f">{len(numbers)}I", *numbers)
+    """Return numbers of 32 bits, the most significant byte first."""
+    swapped = array("I", numbers)
+    if sys.byteorder == "little":
+        swapped.byteswap()
+    return swapped.tobytes()

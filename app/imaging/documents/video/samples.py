@@ -20,7 +20,7 @@ from app.imaging.documents.video.h264 import (
 )
 from app.imaging.documents.video.nal_units import BEGIN, nal_units
 
-MAX_UNITS: Final = 4_000_000
+MAX_UNITS: Final = 1_000_000
 """The largest number of NAL units of a stream. It bounds memory."""
 _MAX_PARAMETER_SETS: Final = 31
 

@@ -115,6 +115,16 @@ def test_pictures_are_shown_in_the_order_of_their_counts() -> None:
     assert table(found[b"stss"]) == [2, 1, 6]
 
 
+def test_the_time_of_a_frame_is_shortened_if_a_delay_would_not_fit() -> None:
+    """Nine pictures of the greatest time each come before the second one in the display."""
+    slices = [slice_unit(order=0, idr=True), slice_unit(order=14, number=1)]
+    slices += [slice_unit(order=order, number=2, reference=False) for order in range(7, 14)]
+    data = file_of(sequence_parameters(order_type=0) + picture_parameters() + b"".join(slices), 0xFFFFFFFF)
+    found = {kind: content for kind, content, _ in boxes(data)}
+    assert max(table(found[b"ctts"])[2::2]) <= 0xFFFFFFFF
+    assert 0 < table(found[b"stts"])[2] < 0xFFFFFFFF
+
+
 def test_slices_of_one_picture_are_one_sample() -> None:
     slices = [slice_unit(order=0, idr=True), slice_unit(order=0, idr=True, first=3), slice_unit(order=2, number=1)]
     found = {
