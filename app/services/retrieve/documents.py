@@ -12,6 +12,7 @@ from app.errors import ImageFailure, InvalidInstance
 from app.imaging.documents.kinds import HTML, SVG, ObjectKind, Source, known_kinds
 from app.services.instance_files import InstanceFiles
 from app.services.links import Link
+from app.services.memory_budget import MemoryBudget
 from app.services.retrieve.encapsulated_content import EncapsulatedContent
 from app.services.retrieve.renderers import Content, Renderer
 from app.services.retrieve.stored_bytes import stored_content
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
     from app.imaging.rendering.parameters import RenderingParameters, Viewport
 
 _HTML_TYPE: Final = f"{HTML}; charset=utf-8"
+_PAGE_BYTES: Final = 64 << 20
+_DRAWING_BYTES: Final = 64 << 20
+_BUDGET: Final = 128 << 20
+"""The memory for one page, for one drawing, and for all that are made at once, at most."""
 _VOWELS: Final = ("A", "E", "I", "O", "U", "RT ", "SR", "MR", "X-Ray")
 """Beginnings of names that take the article `an`."""
 
@@ -80,9 +85,10 @@ class StoredFileRenderer(IconRenderer):
 class PageRenderer(IconRenderer):
     """A report or a presentation state: an HTML page."""
 
-    def __init__(self, kind: ObjectKind, files: InstanceFiles) -> None:
+    def __init__(self, kind: ObjectKind, files: InstanceFiles, budget: MemoryBudget) -> None:
         super().__init__(kind)
         self._files = files
+        self._budget = budget
 
     def render(
         self, row: InstanceRow, frames: tuple[int, ...], media_type: str, parameters: RenderingParameters
@@ -93,7 +99,7 @@ class PageRenderer(IconRenderer):
         self._refuse_frames(frames)
         is_report = self._kind.source is Source.CONTENT_TREE
         page = report.report_page if is_report else report.presentation_page
-        with attributes_of(self._files, row) as attributes:
+        with self._budget.use(min(_PAGE_BYTES, 16 * row.size)), attributes_of(self._files, row) as attributes:
             data = page(attributes, self._kind.name, link_below(parameters.partition_url))
         return Content.of(_HTML_TYPE, data)
 
@@ -101,9 +107,10 @@ class PageRenderer(IconRenderer):
 class WaveformRenderer(IconRenderer):
     """A waveform: its channels on ECG paper, as SVG or as a picture."""
 
-    def __init__(self, kind: ObjectKind, files: InstanceFiles) -> None:
+    def __init__(self, kind: ObjectKind, files: InstanceFiles, budget: MemoryBudget) -> None:
         super().__init__(kind)
         self._files = files
+        self._budget = budget
 
     def render(
         self, row: InstanceRow, frames: tuple[int, ...], media_type: str, parameters: RenderingParameters
@@ -113,23 +120,25 @@ class WaveformRenderer(IconRenderer):
         from app.imaging.documents.waveform_layout import waveform_drawing
 
         self._refuse_frames(frames)
-        with attributes_of(self._files, row) as attributes:
-            drawing = waveform_drawing(attributes, self._kind.name, parameters.annotation)
-        if media_type == SVG:
-            return Content.of(media_type, drawing.svg())
-        viewport = parameters.viewport
-        size = {"width": viewport.width, "height": viewport.height} if viewport else {}
-        return Content.of(media_type, picture(drawing, media_type, quality=parameters.quality, **size))
+        with self._budget.use(_DRAWING_BYTES):
+            with attributes_of(self._files, row) as attributes:
+                drawing = waveform_drawing(attributes, self._kind.name, parameters.annotation)
+            if media_type == SVG:
+                return Content.of(media_type, drawing.svg())
+            viewport = parameters.viewport
+            size = {"width": viewport.width, "height": viewport.height} if viewport else {}
+            return Content.of(media_type, picture(drawing, media_type, quality=parameters.quality, **size))
 
 
 def document_renderers(files: InstanceFiles) -> dict[str, Renderer]:
     """Return the renderer of each SOP class that has no images."""
+    budget = MemoryBudget(_BUDGET)
     contents = {is_text: EncapsulatedContent(files, is_text=is_text) for is_text in (True, False)}
     makers: dict[Source, Callable[[ObjectKind], Renderer]] = {
         Source.STORED_FILE: lambda kind: StoredFileRenderer(kind, files, contents[kind.is_text]),
-        Source.CONTENT_TREE: lambda kind: PageRenderer(kind, files),
-        Source.REFERENCES: lambda kind: PageRenderer(kind, files),
-        Source.WAVEFORM: lambda kind: WaveformRenderer(kind, files),
+        Source.CONTENT_TREE: lambda kind: PageRenderer(kind, files, budget),
+        Source.REFERENCES: lambda kind: PageRenderer(kind, files, budget),
+        Source.WAVEFORM: lambda kind: WaveformRenderer(kind, files, budget),
         Source.NOTHING: IconRenderer,
     }
     return {uid: makers[kind.source](kind) for uid, kind in known_kinds().items() if kind.source in makers}

@@ -14,6 +14,7 @@ from app.imaging.documents.kinds import video_kind
 from app.imaging.documents.video.container import NEEDED, Container, container
 from app.services.bounded_cache import BoundedCache
 from app.services.instance_files import InstanceFiles
+from app.services.memory_budget import MemoryBudget
 from app.services.retrieve.documents import IconRenderer
 from app.services.retrieve.frames import FrameReader, Ranges
 from app.services.retrieve.renderers import Content
@@ -33,6 +34,8 @@ _DISPLAY_RATE: Final = 0x00082144
 _USUAL_RATE: Final = 25.0
 _CACHED_BYTES: Final = 16 << 20
 _ENTRY_BYTES: Final = 128
+_INDEX_BYTES: Final = 96 << 20
+"""The memory that the places of the pictures of one raw stream need at most. One stream is read at a time."""
 
 
 class VideoRenderer(IconRenderer):
@@ -43,6 +46,7 @@ class VideoRenderer(IconRenderer):
         self.kind = "a video"
         self._files = files
         self._frames = frames
+        self._budget = MemoryBudget(_INDEX_BYTES)
         self._containers: BoundedCache[Container] = BoundedCache(_CACHED_BYTES)
         self._mp4_files: BoundedCache[Mp4File] = BoundedCache(_CACHED_BYTES)
 
@@ -111,8 +115,9 @@ class VideoRenderer(IconRenderer):
                 f"The pixel data is {Container.H264.description} of {size} bytes. "
                 f"One of at most {LARGEST_RAW_STREAM} bytes becomes an MP4 file."
             )
-        samples = stream_samples(self._read(row, ranges, 0, size))
-        return Mp4File(samples, max(1, round(TIMESCALE * self._frame_seconds(row, ranges[0][0]))))
+        with self._budget.use(_INDEX_BYTES):
+            samples = stream_samples(self._read(row, ranges, 0, size))
+            return Mp4File(samples, max(1, round(TIMESCALE * self._frame_seconds(row, ranges[0][0]))))
 
     def _frame_seconds(self, row: InstanceRow, first: int) -> float:
         """Return how long a frame is shown. `first` is where the first fragment begins in the file."""
