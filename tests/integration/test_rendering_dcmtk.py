@@ -22,7 +22,7 @@ from app.dicom.encoding.part10 import parse
 from app.dicom.encoding.transcode import native_frame
 from app.imaging.pixels import native
 from app.imaging.pixels.description import PixelDescription
-from app.imaging.rendering.pipeline import Renderer
+from app.imaging.rendering.pipeline import RenderingPipeline
 
 pytestmark = [
     pytest.mark.integration,
@@ -109,7 +109,7 @@ def by_the_pipeline(data: bytes) -> NDArray[np.int64]:
     stored = native_frame(
         table, 1, b"".join(data[start : start + size] for start, size in table.ranges(1)), little=True
     )
-    picture = Renderer(attributes, description).render(native.decode(description, stored), native_data=stored)
+    picture = RenderingPipeline(attributes, description).render(native.decode(description, stored), native_data=stored)
     return picture.pixels.astype(np.int64)
 
 

@@ -18,7 +18,7 @@ from app.imaging.pixels.description import PixelDescription
 from app.imaging.pixels.frame import DecodedFrame
 from app.imaging.rendering.icc_profiles import icc_profile
 from app.imaging.rendering.parameters import ColourProfile, Window
-from app.imaging.rendering.pipeline import Renderer
+from app.imaging.rendering.pipeline import RenderingPipeline
 from tests.support.selection import thorough
 
 NUMBERS = (
@@ -173,11 +173,11 @@ def test_any_attributes_give_a_picture_or_an_image_failure(
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         try:
-            renderer = Renderer(attributes, description)
-            renderer.needs_window(number)
+            pipeline = RenderingPipeline(attributes, description)
+            pipeline.needs_window(number)
             if description.samples == 1:
-                renderer.automatic_window(decoded, number)
-            picture = renderer.render(
+                pipeline.automatic_window(decoded, number)
+            picture = pipeline.render(
                 decoded, number, window=window, icc_profile=profile, native_data=stored.tobytes(), step=step
             )
         except ImageFailure:

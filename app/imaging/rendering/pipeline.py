@@ -38,7 +38,7 @@ _KEPT_DETAIL: Final = 2
 """How many times larger than the wanted picture a frame remains when rows and columns are left out."""
 
 
-class Renderer:
+class RenderingPipeline:
     """Renders the frames of one instance.
 
     It reads the attributes once and keeps lookup tables. The same object should render all frames of the instance, and
@@ -159,17 +159,6 @@ class Renderer:
             # The samples that the palette colours are no grays. One row of the others is enough.
             samples = samples[samples < self._palette.first].reshape(1, -1)
         return self._grayscale.automatic_window(samples, values)
-
-
-def render(
-    frame: DecodedFrame,
-    attributes: AttributeReader,
-    description: PixelDescription,
-    number: int = 1,
-    window: Window | None = None,
-) -> Picture:
-    """Return the picture of one frame. See `Renderer`, which is faster for several."""
-    return Renderer(attributes, description).render(frame, number, window=window)
 
 
 def _plain(samples: NDArray[Any]) -> NDArray[Any]:

@@ -21,7 +21,7 @@ from app.storage.records.rows import InstanceRow
 if TYPE_CHECKING:  # numpy and the codecs are imported with the first picture
     from app.imaging.pixels.frame import DecodedFrame
     from app.imaging.rendering.picture import Picture
-    from app.imaging.rendering.pipeline import Renderer as PipelineRenderer
+    from app.imaging.rendering.pipeline import RenderingPipeline
 
 THUMBNAIL_SIZE: Final = Viewport(256, 256)
 """The usual size of a thumbnail. A smaller image is not enlarged."""
@@ -61,7 +61,7 @@ class ImageRenderer:
         self._decoder = decoder
         self._windows = windows
         self._budget = MemoryBudget(_BUDGET)
-        self._pipelines: BoundedCache[PipelineRenderer] = BoundedCache(_KEPT_BYTES)
+        self._pipelines: BoundedCache[RenderingPipeline] = BoundedCache(_KEPT_BYTES)
 
     def media_types(self, row: InstanceRow) -> tuple[str, ...]:
         """Return the media types of images."""
@@ -161,12 +161,12 @@ class ImageRenderer:
         (part,) = self._frames.read(row, [number], EXPLICIT_LITTLE).parts
         return b"".join(part.chunks)
 
-    def _pipeline(self, row: InstanceRow, header: ImageHeader) -> PipelineRenderer:
+    def _pipeline(self, row: InstanceRow, header: ImageHeader) -> RenderingPipeline:
         from app.imaging.rendering import pipeline
 
         found = self._pipelines.get(row.blob)
         if found is None:
-            found = pipeline.Renderer(header.attributes, header.description)
+            found = pipeline.RenderingPipeline(header.attributes, header.description)
             self._pipelines.put(row.blob, found, _PIPELINE_BYTES)
         return found
 

@@ -16,7 +16,7 @@ from app.imaging.pixels.description import PixelDescription
 from app.imaging.pixels.frame import DecodedFrame
 from app.imaging.rendering.parameters import Window
 from app.imaging.rendering.picture import Picture
-from app.imaging.rendering.pipeline import Renderer
+from app.imaging.rendering.pipeline import RenderingPipeline
 
 EXPLICIT = ExplicitVRLittleEndian
 
@@ -55,17 +55,17 @@ def sequence_item(**attributes: Any) -> list[Dataset]:
     return [item]
 
 
-def renderer(samples: NDArray[Any], dataset: Dataset) -> Renderer:
-    """Return the renderer of a dataset. Floating samples are those of Float Pixel Data."""
+def pipeline(samples: NDArray[Any], dataset: Dataset) -> RenderingPipeline:
+    """Return the pipeline of a dataset. Floating samples are those of Float Pixel Data."""
     attributes = reader(dataset)
     tag = {"f4": 0x7FE00008, "f8": 0x7FE00009}.get(samples.dtype.str[1:], 0x7FE00010)
-    return Renderer(attributes, PixelDescription.of(attributes, EXPLICIT, tag))
+    return RenderingPipeline(attributes, PixelDescription.of(attributes, EXPLICIT, tag))
 
 
 def rendered(samples: NDArray[Any], dataset: Dataset, number: int = 1, window: Window | None = None) -> Picture:
     """Return the picture of samples whose photometric interpretation is that of the dataset."""
     frame = DecodedFrame(samples=samples, photometric=dataset.PhotometricInterpretation)
-    return renderer(samples, dataset).render(frame, number, window=window)
+    return pipeline(samples, dataset).render(frame, number, window=window)
 
 
 def shades(values: Any, dtype: str = "int16", **attributes: Any) -> list[int]:

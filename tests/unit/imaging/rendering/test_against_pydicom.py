@@ -17,7 +17,7 @@ from app.dicom.encoding.attribute_reader import AttributeReader
 from app.dicom.encoding.part10 import parse
 from app.imaging.pixels.description import PixelDescription
 from app.imaging.pixels.frame import DecodedFrame
-from app.imaging.rendering.pipeline import Renderer
+from app.imaging.rendering.pipeline import RenderingPipeline
 
 ROOT: Final = Path(pydicom.__file__).parent / "data" / "test_files"
 WINDOWED: Final = ("MR_small.dcm", "MR_small_implicit.dcm", "MR_small_bigendian.dcm", "MR_small_RLE.dcm")
@@ -37,7 +37,7 @@ def read(name: str) -> tuple[Dataset, NDArray[Any], NDArray[np.int64]]:
     samples = pixel_array(dataset, index=0, raw=True)
     frame = DecodedFrame(samples=samples, photometric=dataset.PhotometricInterpretation)
     description = PixelDescription.of(attributes, part10.transfer_syntax.uid)
-    return dataset, samples, Renderer(attributes, description).render(frame).pixels.astype(np.int64)
+    return dataset, samples, RenderingPipeline(attributes, description).render(frame).pixels.astype(np.int64)
 
 
 def windowed(samples: NDArray[Any], dataset: Dataset) -> NDArray[np.float64]:

@@ -16,7 +16,7 @@ from pydicom.dataset import Dataset
 from app.imaging.pixels.frame import DecodedFrame
 from app.imaging.rendering.icc_profiles import Space, icc_profile
 from app.imaging.rendering.picture import Picture
-from tests.unit.imaging.rendering.images import image, renderer, sequence_item
+from tests.unit.imaging.rendering.images import image, pipeline, sequence_item
 
 COLOURS = np.array(
     [[[200, 30, 40], [20, 180, 60], [10, 20, 220], [128, 128, 128], [0, 0, 0], [255, 255, 255]]], np.uint8
@@ -27,7 +27,7 @@ CRAYONS = Path(pydicom.__file__).parent / "data" / "test_files" / "crayons.icc"
 
 def picture(samples: Any, dataset: Dataset, icc_profile: Any = None) -> Picture:
     frame = DecodedFrame(samples=samples, photometric=dataset.PhotometricInterpretation)
-    return renderer(samples, dataset).render(frame, icc_profile=icc_profile)
+    return pipeline(samples, dataset).render(frame, icc_profile=icc_profile)
 
 
 def lab(picture_: Picture) -> Any:

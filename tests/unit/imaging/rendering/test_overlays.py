@@ -12,8 +12,8 @@ from pydicom.uid import ExplicitVRBigEndian, RLELossless
 from app.imaging.pixels.description import PixelDescription
 from app.imaging.pixels.frame import DecodedFrame
 from app.imaging.rendering.overlays import Overlays, every_step
-from app.imaging.rendering.pipeline import Renderer
-from tests.unit.imaging.rendering.images import image, reader, rendered, renderer
+from app.imaging.rendering.pipeline import RenderingPipeline
+from tests.unit.imaging.rendering.images import image, pipeline, reader, rendered
 
 BLACK = np.zeros((3, 4), np.uint8)
 
@@ -122,7 +122,7 @@ def test_an_overlay_in_bits_that_the_samples_do_not_use() -> None:
         dataset.add_new(group << 16 | 0x0011, "US", 2)
         dataset.add_new(group << 16 | 0x0100, "US", 16)
         dataset.add_new(group << 16 | 0x0102, "US", bit)
-    pictures = renderer(words, dataset)
+    pictures = pipeline(words, dataset)
     assert pictures.needs_native_data
     frame = DecodedFrame(samples=words & 0xFFF, photometric="MONOCHROME2")
     assert pictures.render(frame, native_data=words.tobytes()).pixels.tolist() == [[128, 255], [255, 255]]
@@ -136,7 +136,7 @@ def test_compressed_pixel_data_has_no_overlay() -> None:
         dataset.add_new(0x60000000 | element, "US", value)
     attributes = reader(dataset)
     description = PixelDescription.of(attributes, RLELossless)
-    assert not Renderer(attributes, description).needs_native_data
+    assert not RenderingPipeline(attributes, description).needs_native_data
 
 
 def test_a_line_stays_when_rows_and_columns_are_left_out() -> None:
