@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from io import BytesIO
 from typing import Any, Final
 
+from PIL import Image as Picture
 from pydicom import dcmread
 
 from tests.benchmarks.client import Connection, Response, Wire
@@ -120,6 +121,21 @@ def instance_metadata(image: Image) -> Call:
     return _metadata(_path(image), [image])
 
 
+def series_metadata(images: Sequence[Image]) -> Call:
+    """Retrieve the metadata of the series that consists of these files."""
+    return _metadata(f"/studies/{images[0].study}/series/{images[0].series}", images)
+
+
+def series_of(study: str, number: int) -> Call:
+    """Search the series of a study as OHIF does, expecting so many."""
+    return Call(f"/studies/{study}/series?includefield=00080021,0008103E", JSON, _rows, number)
+
+
+def rendered(image: Image, frame: int, side: int, query: str = "") -> Call:
+    """Render a frame as JPEG. The picture has `side` rows and columns, and it is not one flat shade."""
+    return Call(f"{_path(image)}/frames/{frame}/rendered{query}", "image/jpeg", _picture, ("JPEG", (side, side), True))
+
+
 def search(query: str, studies: Iterable[str]) -> Call:
     """Search studies, expecting exactly these."""
     return Call(f"/studies?limit=100&{query}", JSON, _uids(STUDY), frozenset(studies))
@@ -189,6 +205,13 @@ def _parts(response: Response) -> list[bytes]:
     boundary = response.content_type.partition("boundary=")[2].split(";")[0].strip('" ')
     pieces = (b"\r\n" + response.body).split(f"\r\n--{boundary}".encode())
     return [piece.partition(b"\r\n\r\n")[2] for piece in pieces[1:-1]]
+
+
+def _picture(response: Response) -> tuple[str | None, tuple[int, int], bool]:
+    """Return format, size, and whether there are several shades."""
+    picture = Picture.open(BytesIO(response.body))
+    darkest, brightest = picture.convert("L").getextrema()
+    return picture.format, picture.size, darkest != brightest
 
 
 def _digests(files: Iterable[bytes]) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from itertools import islice
 from typing import Final
@@ -16,6 +16,7 @@ from tests.benchmarks.corpus import (
     LONG_FRAMES,
     SHARED,
     SHARED_DATES,
+    SIDE,
     SLICES_PER_SERIES,
     Corpus,
     Image,
@@ -114,6 +115,33 @@ def _long_film(corpus: Corpus, turn: str) -> Batch:
     return Batch([[calls.decoded_file(image, LONG_FRAMES * FRAME_BYTES)]], before=[calls.store([image])])
 
 
+def _first_image(corpus: Corpus) -> list[Call]:
+    """The requests of OHIF 3 until the first image of a study of 400 is shown. Together they count as one."""
+    images = corpus.slices
+    study, all_series = images[0].study, batches(images, SLICES_PER_SERIES)
+    requests = [
+        calls.search(f"StudyInstanceUID={study}&includefield=00081030,00080060", [study]),
+        calls.series_of(study, len(all_series)),
+        *map(calls.series_metadata, all_series),
+    ]
+    return [*(replace(request, units=0) for request in requests), calls.frame(images[0], 1)]
+
+
+def _pictures(
+    clients: int = 1, side: int = SIDE, query: str = "?quality=90", source: str = "slices"
+) -> Callable[[Corpus, str], Batch]:
+    """Render CT slices. 90 is the default quality of the peer.
+
+    A thumbnail is a small picture here, because not every server has the resource of that name.
+    """
+
+    def requests(corpus: Corpus) -> list[Call]:
+        images: Sequence[Image] = getattr(corpus, source)
+        return [calls.rendered(image, 1, side, query) for image in images[:100]]
+
+    return _read(requests, clients)
+
+
 def _patients(corpus: Corpus) -> list[Call]:
     return [calls.search(f"PatientID={s.patient_id}", [s.study]) for s in corpus.studies[SHARED:300:9]]
 
@@ -176,6 +204,30 @@ SCENARIOS: Final = (
         Bar(100, 400),
         ("films",),
     ),
+    Scenario("rendered", "rendered JPEG of a CT", _pictures(), Bar(2, 4), ("slices",)),
+    Scenario("rendered-8", "rendered JPEG of a CT, 8 clients", _pictures(8), Bar(2, 4), ("slices",)),
+    Scenario(
+        "rendered-jpeg-2000",
+        "rendered JPEG of a JPEG 2000 CT",
+        _pictures(source="slices_in_jpeg_2000"),
+        Bar(1.5, 3),
+        ("slices_in_jpeg_2000",),
+    ),
+    Scenario(
+        "rendered-150",
+        "rendered frame 150 of the multi-frame",
+        _read(lambda corpus: [calls.rendered(corpus.film, 150, SIDE, "?quality=90")]),
+        Bar(50, 300),
+        ("films",),
+    ),
+    Scenario(
+        "thumbnail",
+        "picture of a CT in 256 by 256",
+        _pictures(1, 256, "?viewport=256,256&quality=90"),
+        Bar(2, 5),
+        ("slices",),
+    ),
+    Scenario("first-image", "first image of a study of 400", _read(_first_image), Bar(3, 6), ("slices",)),
     Scenario(
         "frame-jpeg-2000",
         "JPEG 2000 frame -> Explicit VR LE",

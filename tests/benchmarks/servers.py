@@ -126,15 +126,21 @@ def bulkhead(checkout: Path, name: str) -> Kind:
     if not Path(imported).is_relative_to(checkout):
         raise RuntimeError(f"{python} imports {imported} instead of {checkout}/app")
     module, function = _entry_point(checkout)
+    # Each picture is measured as if it were asked for the first time. Earlier releases do not know the setting.
+    has_cache = (checkout / "app" / "settings" / "rendering.py").exists()
 
     def environment(folder: Path, port: int) -> dict[str, str]:
-        return place | {
-            "BULKHEAD_ENGINE": "embedded",
-            "BULKHEAD_DATA_DIR": str(folder / "data"),
-            "BULKHEAD_HOST": "127.0.0.1",
-            "BULKHEAD_PORT": str(port),
-            "BULKHEAD_LOG_LEVEL": "warning",
-        }
+        return (
+            place
+            | {
+                "BULKHEAD_ENGINE": "embedded",
+                "BULKHEAD_DATA_DIR": str(folder / "data"),
+                "BULKHEAD_HOST": "127.0.0.1",
+                "BULKHEAD_PORT": str(port),
+                "BULKHEAD_LOG_LEVEL": "warning",
+            }
+            | ({"BULKHEAD_PICTURE_CACHE_BYTES": "0"} if has_cache else {})
+        )
 
     return Kind(
         name=name,

@@ -5,7 +5,7 @@ Pixels that are not square are drawn in their true shape.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +15,8 @@ from app.errors import InvalidParameter
 from app.imaging.rendering.parameters import Viewport
 from app.imaging.rendering.picture import Picture
 
-_FINE, _FAST = 2.0, 1.0
-"""A picture is first averaged by whole numbers to at least this many times the size, which is fast, then resampled."""
+_REDUCING_GAP: Final = 1.0
+"""A picture is first averaged by whole numbers to one to two times its size, then resampled. Averaging is fast."""
 
 
 class _Region(NamedTuple):
@@ -26,7 +26,7 @@ class _Region(NamedTuple):
     bottom: float
 
 
-def apply_viewport(picture: Picture, viewport: Viewport, *, reducing_gap: float = _FINE) -> Picture:
+def apply_viewport(picture: Picture, viewport: Viewport) -> Picture:
     """Return the region of the picture, as large as possible within the viewport, in square pixels.
 
     A region beyond an edge ends at the edge. Raises `InvalidParameter` if no pixel is in the region.
@@ -37,7 +37,7 @@ def apply_viewport(picture: Picture, viewport: Viewport, *, reducing_gap: float 
     if region == (0, 0, columns, rows) and size == (columns, rows):
         pixels = picture.pixels
     else:
-        pixels = _resampled(picture, region, size, reducing_gap)
+        pixels = _resampled(picture, region, size)
     if viewport.mirror_horizontally:
         pixels = pixels[:, ::-1]
     if viewport.mirror_vertically:
@@ -51,7 +51,7 @@ def fit(picture: Picture, width: int, height: int) -> Picture:
     vertical, horizontal = _aspect(picture)
     if rows * vertical <= height and columns * horizontal <= width:
         width, height = max(1, round(columns * horizontal)), max(1, round(rows * vertical))
-    return apply_viewport(picture, Viewport(width, height), reducing_gap=_FAST)
+    return apply_viewport(picture, Viewport(width, height))
 
 
 def _region(viewport: Viewport, rows: int, columns: int) -> _Region:
@@ -81,6 +81,6 @@ def _fitting(picture: Picture, region: _Region, width: int, height: int) -> tupl
     return min(width, max(1, round(shown_width * scale))), min(height, max(1, round(shown_height * scale)))
 
 
-def _resampled(picture: Picture, region: _Region, size: tuple[int, int], reducing_gap: float) -> NDArray[np.uint8]:
+def _resampled(picture: Picture, region: _Region, size: tuple[int, int]) -> NDArray[np.uint8]:
     image = Image.fromarray(np.ascontiguousarray(picture.pixels))
-    return np.asarray(image.resize(size, Image.Resampling.BILINEAR, box=region, reducing_gap=reducing_gap))
+    return np.asarray(image.resize(size, Image.Resampling.BILINEAR, box=region, reducing_gap=_REDUCING_GAP))
