@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from socket import SO_RCVBUF, SO_SNDBUF, SOL_SOCKET, socketpair
 from time import monotonic
@@ -81,7 +82,8 @@ class DecodingProcess:
             self._wait(deadline)
             if not self._ready:
                 self._ready = messages.read(self._socket, 1) == messages.READY
-            self._send(request, frame, deadline)
+            with suppress(ConnectionError):  # a process that has too little memory answers before it has read the frame
+                self._send(request, frame, deadline)
             return self._receive(deadline, accepts)
         except TimeoutError as error:
             raise ProcessFailure(f"Decoding of the frame takes longer than {seconds:g} seconds.") from error

@@ -31,7 +31,7 @@ class FrameDecoder:
         A request waits for a free process up to `seconds`, and it is decoded within `seconds`. `memory` is the bytes
         that each process may allocate.
         """
-        count = processes or min(len(os.sched_getaffinity(0)), _MOST_BY_DEFAULT)
+        count = processes or min(_usable_cpus(), _MOST_BY_DEFAULT)
         self._pool = DecodingPool(processes=count, seconds=seconds, memory=memory)
 
     def decode(self, description: PixelDescription, data: bytes) -> DecodedFrame:
@@ -82,6 +82,11 @@ class FrameDecoder:
     def close(self) -> None:
         """End the decoding processes. Frames that are being decoded fail."""
         self._pool.close()
+
+
+def _usable_cpus() -> int:
+    # The affinity mask is what a container may use; not every system has one.
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _largest(description: PixelDescription) -> int:

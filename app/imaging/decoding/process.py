@@ -27,6 +27,7 @@ _START: Final = (
 )
 _NICENESS: Final = 5
 _FIRST_TO_END: Final = "1000"
+_ADDRESS_SPACE: Final = 1 << 30
 _GRACE_SECONDS: Final = 2.0
 """How much later than the server the process ends itself."""
 _REASON_CHARACTERS: Final = 300
@@ -71,17 +72,25 @@ def _limit(memory: int) -> None:
     """
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text(_FIRST_TO_END)
-    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     limits = {
-        resource.RLIMIT_AS: used + memory,
+        resource.RLIMIT_AS: _address_space() + memory,
         resource.RLIMIT_CORE: 0,
         resource.RLIMIT_FSIZE: 0,
         resource.RLIMIT_NOFILE: 0,
         resource.RLIMIT_NPROC: 0,
     }
     for kind, limit in limits.items():
-        resource.setrlimit(kind, (limit, limit))
+        _, most = resource.getrlimit(kind)
+        allowed = limit if most == resource.RLIM_INFINITY else min(limit, most)
+        resource.setrlimit(kind, (allowed, allowed))
     os.nice(_NICENESS)
+
+
+def _address_space() -> int:
+    """Return the bytes of memory that the process has reserved. Only Linux tells it."""
+    with suppress(OSError):
+        return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    return _ADDRESS_SPACE
 
 
 def _answer(connection: socket) -> bool:
