@@ -83,7 +83,8 @@ class DecodingProcess:
             if not self._ready:
                 self._ready = messages.read(self._socket, 1) == messages.READY
             with suppress(ConnectionError):  # a process that has too little memory answers before it has read the frame
-                self._send(request, frame, deadline)
+                self._wait(deadline)
+                messages.send(self._socket, request, frame)
             return self._receive(deadline, accepts)
         except TimeoutError as error:
             raise ProcessFailure(f"Decoding of the frame takes longer than {seconds:g} seconds.") from error
@@ -99,11 +100,6 @@ class DecodingProcess:
         self._socket.close()
         self._process.kill()
         self._process.wait()
-
-    def _send(self, request: bytes, frame: bytes, deadline: float) -> None:
-        for part in (request, frame):
-            self._wait(deadline)
-            self._socket.sendall(part)
 
     def _receive(self, deadline: float, accepts: Callable[[int], bool]) -> Answer:
         self._wait(deadline)

@@ -76,6 +76,14 @@ def reason(packed: bytes) -> str:
             raise ValueError("The answer has no reason.")
 
 
+def send(connection: socket, head: bytes, frame: bytes | memoryview) -> None:
+    """Send a message: what `request` or `answer` returned, and the bytes of the frame."""
+    sent = connection.sendmsg([head, frame])  # in one call, so that the other side wakes up once
+    if sent < len(head):
+        connection.sendall(head[sent:])
+    connection.sendall(memoryview(frame)[max(0, sent - len(head)) :])
+
+
 def read(connection: socket, length: int) -> bytearray:
     """Return the next bytes from a socket. Raises `EOFError` if it ends before."""
     data = bytearray(length)

@@ -45,8 +45,11 @@ def command(memory: int) -> list[str]:
 
 
 def environment() -> dict[str, str]:
-    """Return the environment of a decoding process: nothing of the server's but where libraries are."""
-    found = {"OPENBLAS_NUM_THREADS": "1"}
+    """Return the environment of a decoding process: nothing of the server's but where libraries are.
+
+    glibc keeps a few MB of freed memory for the next frame. To get them anew costs as much as to decode a small frame.
+    """
+    found = {"OPENBLAS_NUM_THREADS": "1", "MALLOC_MMAP_THRESHOLD_": "4194304", "MALLOC_TRIM_THRESHOLD_": "8388608"}
     if "LD_LIBRARY_PATH" in os.environ:
         found["LD_LIBRARY_PATH"] = os.environ["LD_LIBRARY_PATH"]
     return found
@@ -113,8 +116,7 @@ def _answer(connection: socket) -> bool:
     except _CODEC_ERRORS as error:
         reason = str(error).partition("\n")[0][:_REASON_CHARACTERS]
         status, found = messages.DAMAGED, {"reason": f"The frame cannot be {done}: {reason}"}
-    connection.sendall(messages.answer(status, found, frame.nbytes))
-    connection.sendall(frame)
+    messages.send(connection, messages.answer(status, found, frame.nbytes), frame)
     signal.setitimer(signal.ITIMER_REAL, 0)
     return status != messages.DAMAGED
 
