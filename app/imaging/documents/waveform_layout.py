@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from app.dicom.encoding.attribute_reader import AttributeReader
 from app.imaging.documents import value_text
 from app.imaging.documents.drawing import Drawing, Grid, Label, Trace
-from app.imaging.documents.waveform import Channel, MultiplexGroup, multiplex_groups
+from app.imaging.documents.waveform import MultiplexGroup, multiplex_groups
+from app.imaging.documents.waveform_channel import Channel
 
 ROWS: Final = (("I", "aVR", "V1", "V4"), ("II", "aVL", "V2", "V5"), ("III", "aVF", "V3", "V6"))
 RHYTHM: Final = "II"
