@@ -16,7 +16,7 @@ from app.imaging.rendering.parameters import ColourProfile
 
 _ICC_PROFILE: Final = 0x00282000
 _OPTICAL_PATH_SEQUENCE: Final = 0x00480105
-_LARGEST_PROFILE: Final = 16 << 20
+_LARGEST_PROFILE: Final = 4 << 20
 """Larger profiles are ignored, in bytes. Profiles of scanners have up to about 2 MiB."""
 _PARTS: Final = np.arange(0, 256, 51, dtype=np.uint8)
 _SAMPLE_COLOURS: Final = np.stack(np.meshgrid(_PARTS, _PARTS, _PARTS), axis=-1).reshape(6, 36, 3)
