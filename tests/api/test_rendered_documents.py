@@ -128,6 +128,23 @@ def test_any_accept_header_that_admits_the_object_gives_it(
 
 
 @on_one_engine
+@pytest.mark.parametrize(
+    ("instance", "media_type"),
+    [
+        (document(CDA, CDA_STORAGE, **UIDS), "application/xml"),
+        (document(b"solid", STL_STORAGE, **UIDS), "application/sla"),
+        (ecg(), "image/png"),
+    ],
+    ids=["cda", "stl", "ecg"],
+)
+def test_another_media_type_of_an_object_is_answered_under_that_name(
+    clinic: PartitionClient, instance: bytes, media_type: str
+) -> None:
+    clinic.stored(instance)
+    assert clinic.get(RENDERED, media_type).content_type == media_type
+
+
+@on_one_engine
 def test_a_browser_that_opens_an_object_gets_it(clinic: PartitionClient) -> None:
     for instance, media_type in ((document(PDF, **UIDS), "application/pdf"), (video(MP4, study="2.25.1"), "video/mp4")):
         (stored,) = clinic.stored(instance)["00081199"]["Value"]

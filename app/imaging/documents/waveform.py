@@ -141,14 +141,15 @@ def _group(item: AttributeReader) -> MultiplexGroup:
     stored = item.integer(_CHANNELS, len(definitions))
     if not 1 <= stored <= _LONGEST_MOMENT:
         raise ImageFailure(f"The waveform has {stored} channels.")
-    channels = [*definitions[:stored], *(Channel.unknown(number) for number in range(len(definitions) + 1, stored + 1))]
+    shown = min(stored, MAX_CHANNELS)
+    channels = [*definitions[:shown], *(Channel.unknown(number) for number in range(len(definitions) + 1, shown + 1))]
     moments = item.length(_DATA) // (bits // 8 * stored)
     moments = min(moments, max(0, item.integer(_SAMPLES, moments)))
     if not moments:
         raise ImageFailure("The waveform has no samples.")
     return MultiplexGroup(
         label=item.text(_GROUP_LABEL),
-        channels=tuple(channels[:MAX_CHANNELS]),
+        channels=tuple(channels),
         frequency=frequency,
         moments=max(1, min(moments, MAX_VALUES // stored)),
         stored_moments=moments,
