@@ -7,7 +7,8 @@ import pytest
 from pydicom.pixels.processing import convert_color_space
 
 from app.errors import ImageFailure
-from tests.unit.imaging.rendering.images import image, rendered
+from app.imaging.pixels.frame import DecodedFrame
+from tests.unit.imaging.rendering.images import image, pipeline, rendered
 
 RANDOM = np.random.default_rng(7)
 
@@ -86,3 +87,10 @@ def test_cmyk_of_three_samples_is_an_image_failure() -> None:
     samples = np.zeros((1, 1, 3), np.uint8)
     with pytest.raises(ImageFailure, match=r"^The photometric interpretation CMYK needs four samples per pixel\.$"):
         rendered(samples, image(samples, "CMYK"))
+
+
+def test_colours_of_two_samples_are_an_image_failure() -> None:
+    samples = np.zeros((1, 1, 2), np.uint8)
+    pictures = pipeline(samples, image(np.zeros((1, 1, 3), np.uint8), "RGB"))
+    with pytest.raises(ImageFailure, match=r"^The photometric interpretation RGB needs three samples per pixel\.$"):
+        pictures.render(DecodedFrame(samples=samples, photometric="RGB"))

@@ -101,9 +101,9 @@ def test_a_lut_shorter_than_its_descriptor_says_uses_the_entries_that_there_are(
 
 
 def test_a_lut_without_entries_is_ignored() -> None:
-    table = sequence_item(LUTDescriptor=[4, 0, 8], LUTData=b"")
-    found = shades([0, 100], "uint16", VOILUTSequence=table, WindowCenter=50, WindowWidth=100)
-    assert found == [0, 255]
+    for table in (sequence_item(LUTDescriptor=[4, 0, 8], LUTData=b""), sequence_item(LUTExplanation="none"), []):
+        found = shades([0, 100], "uint16", VOILUTSequence=table, WindowCenter=50, WindowWidth=100)
+        assert found == [0, 255]
 
 
 @pytest.mark.parametrize(

@@ -95,6 +95,11 @@ def test_samples_of_32_bits(dtype: str, first: int) -> None:
     assert [red for red, _, _ in found] == ([50, 60, 60] if first != -1 else [60, 60, 60])
 
 
+def test_a_palette_for_floating_point_samples_is_an_image_failure() -> None:
+    with pytest.raises(ImageFailure, match=r"^A palette needs pixels that are integers\.$"):
+        colours([0], [2, 0, 8], [bytes([1, 2])] * 3, dtype="float32")
+
+
 def test_a_palette_is_that_of_pydicom() -> None:
     random = np.random.default_rng(5)
     samples = random.integers(0, 256, (9, 11)).astype(np.uint8)
