@@ -18,6 +18,9 @@ _BUFFER_BYTES: Final = 1 << 20
 _NOT_STARTED: Final = "No decoding process can be started."
 
 
+_SIGNALS: Final = {each.value: each.name for each in signal.Signals}
+
+
 class ProcessFailure(ImageFailure):
     """A frame ended its decoding process: the codec crashed, took too long, or the process was killed."""
 
@@ -33,7 +36,7 @@ class Answer:
 class DecodingProcess:
     """A decoding process that runs. One thread at a time may use it.
 
-    `idle_since` is the time of its last answer, in seconds of the monotonic clock.
+    `idle_since` is the time of its last request, in seconds of the monotonic clock.
     """
 
     def __init__(self, memory: int) -> None:
@@ -79,9 +82,8 @@ class DecodingProcess:
         """
         deadline = monotonic() + seconds
         try:
-            self._wait(deadline)
             if not self._ready:
-                self._ready = messages.read(self._socket, 1) == messages.READY
+                self._ready = self._read(1, deadline) == messages.READY
             with suppress(ConnectionError):  # a process that has too little memory answers before it has read the frame
                 self._wait(deadline)
                 messages.send(self._socket, request, frame)
@@ -102,25 +104,20 @@ class DecodingProcess:
         self._process.wait()
 
     def _receive(self, deadline: float, accepts: Callable[[int], bool]) -> Answer:
-        self._wait(deadline)
-        status, size, length = messages.ANSWER.unpack(messages.read(self._socket, messages.ANSWER.size))
+        status, size, length = messages.ANSWER.unpack(self._read(messages.ANSWER.size, deadline))
         if size > messages.MAX_ANSWER_PROPERTIES or (status == messages.DONE and not accepts(length)):
             raise ValueError(f"{size}, {length}")  # no process answers this unless a frame took it over
-        packed = bytes(messages.read(self._socket, size))
+        packed = bytes(self._read(size, deadline))
         if status == messages.DAMAGED:
             raise ProcessFailure(messages.reason(packed))
         if status != messages.DONE:
             raise ImageFailure(messages.reason(packed))
         properties = messages.frame_properties(packed)
-        data = bytearray(length)
-        rest = memoryview(data)
-        while rest:
-            self._wait(deadline)
-            part = rest[:_BUFFER_BYTES]
-            messages.read_into(self._socket, part)
-            rest = rest[len(part) :]
-        self.idle_since = monotonic()
-        return Answer(properties, data)
+        return Answer(properties, self._read(length, deadline))
+
+    def _read(self, length: int, deadline: float) -> bytearray:
+        """Return the next bytes of the process. A process that sends them one by one gets no more time."""
+        return messages.read(self._socket, length, before=lambda: self._wait(deadline))
 
     def _wait(self, deadline: float) -> None:
         """Let the next use of the socket wait until the deadline."""
@@ -135,4 +132,4 @@ class DecodingProcess:
             code = self._process.wait(timeout=1)
         except subprocess.TimeoutExpired:
             return "it closed its socket"
-        return f"{signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+        return _SIGNALS.get(-code, f"exit code {code}")

@@ -7,6 +7,7 @@ answer, again and again. A message is a header, a JSON object with names and num
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from socket import socket
 from struct import Struct
@@ -84,17 +85,14 @@ def send(connection: socket, head: bytes, frame: bytes | memoryview) -> None:
     connection.sendall(memoryview(frame)[max(0, sent - len(head)) :])
 
 
-def read(connection: socket, length: int) -> bytearray:
-    """Return the next bytes from a socket. Raises `EOFError` if it ends before."""
+def read(connection: socket, length: int, before: Callable[[], object] = bool) -> bytearray:
+    """Return the next bytes from a socket. `before` is called before each wait. Raises `EOFError` at its end."""
     data = bytearray(length)
-    read_into(connection, memoryview(data))
-    return data
-
-
-def read_into(connection: socket, target: memoryview) -> None:
-    """Fill `target` with the next bytes from a socket. Raises `EOFError` if it ends before."""
-    while target:
-        count = connection.recv_into(target)
+    rest = memoryview(data)
+    while rest:
+        before()
+        count = connection.recv_into(rest)
         if not count:
             raise EOFError
-        target = target[count:]
+        rest = rest[count:]
+    return data

@@ -118,6 +118,7 @@ class DecodingPool:
     def _give_back(self, process: DecodingProcess, *, usable: bool) -> None:
         with self._changed:
             known = process in self._running
+            process.idle_since = monotonic()
             if known and usable:
                 self._idle.append(process)
             elif known:

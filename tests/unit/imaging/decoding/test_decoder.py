@@ -174,6 +174,21 @@ def test_a_process_that_hangs_is_killed_after_its_time() -> None:
     decoder.close()
 
 
+def test_a_process_that_answers_slowly_gets_no_more_time(
+    decoder: FrameDecoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that a frame has taken over could send its answer byte by byte."""
+    slow = "import socket, time; s = socket.socket(fileno=0)\nwhile True: s.send(b'\\x01'); time.sleep(0.05)"
+    frame = encoded(RLE)
+    decoder._pool.seconds = 0.5
+    with monkeypatch.context() as patch:
+        patch.setattr(process, "command", lambda memory: [sys.executable, "-I", "-S", "-c", slow])
+        with pytest.raises(ImageFailure, match=r"takes longer than 0\.5 seconds"):
+            decoder.decode(*frame)
+    decoder._pool.seconds = 60
+    np.testing.assert_array_equal(decoder.decode(*frame).samples, SAMPLES)
+
+
 def test_a_process_that_was_killed_while_it_was_idle_fails_no_frame(decoder: FrameDecoder) -> None:
     frame = encoded(RLE)
     decoder.decode(*frame)
