@@ -15,6 +15,7 @@ from app.bootstrap.background import maintenance, tasks
 from app.bootstrap.engines import Engine, build_engine, create_stores
 from app.bootstrap.imaging import build_decoder
 from app.bootstrap.rendering import build_rendering
+from app.dicom.json.model import Inline
 from app.errors import ConfigurationError
 from app.services import Services, parallel
 from app.services.change_feed import ChangeFeed
@@ -24,6 +25,7 @@ from app.services.operations.directory import OperationDirectory
 from app.services.operations.runner import OperationRunner
 from app.services.parallel import ParallelMap
 from app.services.partitions import PartitionDirectory
+from app.services.retrieve.bulk_data import BulkDataReader
 from app.services.retrieve.frames import FrameReader
 from app.services.retrieve.image_headers import ImageHeaders
 from app.services.retrieve.service import Retrieve
@@ -96,6 +98,7 @@ def build_services(settings: Settings, engine: Engine, *, listening: float = 0) 
             spool=settings.spool_dir,
             full_validation=settings.enable_full_validation,
             identical_is_success=settings.identical_store == "success",
+            inline=Inline(settings.inline_binary_bytes, settings.inline_value_bytes),
         ),
         retrieve=Retrieve(
             instances=instances,
@@ -106,6 +109,7 @@ def build_services(settings: Settings, engine: Engine, *, listening: float = 0) 
             prefetch=read_ahead(settings),
         ),
         rendering=build_rendering(settings, archive, frames=frames, headers=headers, decoder=decoder),
+        bulk_data=BulkDataReader(documents, files, frames),
         search=Search(
             planner=SearchPlanner(
                 table=table,

@@ -15,6 +15,7 @@ from app.services.export.service import Export
 from app.services.health import Health
 from app.services.operations.directory import OperationDirectory
 from app.services.partitions import PartitionDirectory
+from app.services.retrieve.bulk_data import BulkDataReader
 from app.services.retrieve.rendering import Rendering
 from app.services.retrieve.service import Retrieve
 from app.services.search.service import Search
@@ -41,6 +42,7 @@ class Services:
     store: Store
     retrieve: Retrieve
     rendering: Rendering
+    bulk_data: BulkDataReader
     search: Search
     delete: DeleteInstances
     bulk_update: BulkUpdate

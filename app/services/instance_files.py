@@ -7,14 +7,16 @@ import mmap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 from app.dicom.encoding.elements import Buffer
-from app.errors import BlobMissing
+from app.errors import BlobMissing, StorageUnavailable
 from app.services.store.spool import MEMORY_BYTES, Spooled, receive
 from app.storage.records.losses import FILE, LostObjects
 from app.storage.records.rows import InstanceRow
 from app.storage.table.ports import BlobStore
+
+_CHUNK: Final = 1024 * 1024
 
 
 class InstanceFiles:
@@ -35,6 +37,19 @@ class InstanceFiles:
         except BlobMissing:
             self._lost.current_row(row, FILE)
             raise
+
+    def chunks(self, row: InstanceRow, start: int, length: int) -> Iterator[bytes]:
+        """Yield `length` bytes of the file from the byte `start`, by one ranged read. Raises as `open`.
+
+        Raises `StorageUnavailable` if the file ends before.
+        """
+        with self.open(row, start, length) as stream:
+            while length:
+                chunk = stream.read(min(length, _CHUNK))
+                if not chunk:
+                    raise StorageUnavailable
+                length -= len(chunk)
+                yield chunk
 
     def copy(self, row: InstanceRow, limit: int) -> Spooled:
         """Return a copy of the file, in memory or in the spool folder. Raises as `open`, and `TooLarge`."""

@@ -26,6 +26,8 @@ class Policy:
     """The change feed is read by time; otherwise by sequence (conformance §10.2)."""
     lists_warnings: bool
     """The answer of a store lists the warnings of each stored instance, also if there are none (conformance §3.3)."""
+    names_bulk_data: bool
+    """Metadata has the URLs of bulk data and short binary values, unless a setting differs (conformance §4.14)."""
     warning_status: int
     """The status of a store that stored all instances, some with warnings (conformance §3.2)."""
     succeeded: str
@@ -40,6 +42,7 @@ V1: Final = Policy(
     computed_links=False,
     feed_by_time=False,
     lists_warnings=False,
+    names_bulk_data=False,
     warning_status=200,
     succeeded="completed",
 )
@@ -51,6 +54,7 @@ V2: Final = Policy(
     computed_links=True,
     feed_by_time=True,
     lists_warnings=True,
+    names_bulk_data=True,
     warning_status=202,
     succeeded="succeeded",
 )

@@ -15,6 +15,7 @@ from typing import Any, Final
 from marshmallow import EXCLUDE, Schema, ValidationError
 
 from app.errors import ConfigurationError
+from app.settings.bulk_data import BulkDataSettings
 from app.settings.change_feed import ChangeFeedSettings
 from app.settings.cors import CorsSettings
 from app.settings.declaration import PREFIX, SettingsGroup, variable
@@ -36,6 +37,7 @@ class Settings(
     MonitoringSettings,
     CorsSettings,
     ChangeFeedSettings,
+    BulkDataSettings,
     ExportSettings,
     OperationSettings,
     ImagingSettings,

@@ -22,6 +22,7 @@ VALUES = {
     "frames": "1",
     "workitem": "2.25.4",
     "path": "PatientAge",
+    "path:element": "7FE00010",
     "operation": "0" * 32,
 }
 CALLS = [(route, path) for route in ROUTES for path in route.paths]
@@ -41,6 +42,13 @@ WITH_PATIENT_DATA = {
     "GET /studies/<study>/metadata",
     "GET /studies/<study>/series/<series>/metadata",
     "GET /studies/<study>/series/<series>/instances/<instance>/metadata",
+    "GET /studies/<study>/bulkdata",
+    "GET /studies/<study>/series/<series>/bulkdata",
+    "GET /studies/<study>/series/<series>/instances/<instance>/bulkdata",
+    "GET /studies/<study>/pixeldata",
+    "GET /studies/<study>/series/<series>/pixeldata",
+    "GET /studies/<study>/series/<series>/instances/<instance>/pixeldata",
+    "GET /studies/<study>/series/<series>/instances/<instance>/bulkdata/<path:element>",
     "GET /studies/<study>/series/<series>/instances/<instance>/frames",
     "GET /studies/<study>/series/<series>/instances/<instance>/frames/<frames>",
     "GET /studies/<study>/series/<series>/instances/<instance>/rendered",

@@ -71,6 +71,15 @@ CALLS: dict[str, Call] = {
     "GET /studies/<study>/metadata": Call("GET", f"{S}/metadata", (404,)),
     "GET /studies/<study>/series/<series>/metadata": Call("GET", f"{SE}/metadata", (404,)),
     "GET /studies/<study>/series/<series>/instances/<instance>/metadata": Call("GET", f"{I}/metadata", (404,)),
+    "GET /studies/<study>/bulkdata": Call("GET", f"{S}/bulkdata", (404,)),
+    "GET /studies/<study>/series/<series>/bulkdata": Call("GET", f"{SE}/bulkdata", (404,)),
+    "GET /studies/<study>/series/<series>/instances/<instance>/bulkdata": Call("GET", f"{I}/bulkdata", (404,)),
+    "GET /studies/<study>/pixeldata": Call("GET", f"{S}/pixeldata", (404,)),
+    "GET /studies/<study>/series/<series>/pixeldata": Call("GET", f"{SE}/pixeldata", (404,)),
+    "GET /studies/<study>/series/<series>/instances/<instance>/pixeldata": Call("GET", f"{I}/pixeldata", (404,)),
+    "GET /studies/<study>/series/<series>/instances/<instance>/bulkdata/<path:element>": Call(
+        "GET", f"{I}/bulkdata/7FE00010", (404,)
+    ),
     "GET /studies/<study>/series/<series>/instances/<instance>/frames": Call("GET", f"{I}/frames", (400, 404)),
     "GET /studies/<study>/series/<series>/instances/<instance>/frames/<frames>": Call("GET", f"{I}/frames/1", (404,)),
     "GET /studies/<study>/series/<series>/instances/<instance>/rendered": Call(

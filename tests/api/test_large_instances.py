@@ -105,14 +105,14 @@ def test_all_frames_of_many_functional_groups(clinic: PartitionClient) -> None:
     assert len(metadata["52009230"]["Value"]) == frames
 
 
-def test_a_value_over_a_mebibyte_is_in_the_metadata(clinic: PartitionClient) -> None:
+def test_a_value_over_a_mebibyte_is_in_the_metadata_of_version_1(clinic: PartitionClient) -> None:
     text = b"x" * (2 << 20)
     numbers = struct.pack("<300000f", *range(300_000))
     file = file_with(element(0x0040A160, "UT", text), element(0x00660016, "OF", numbers))
     clinic.stored(file)
     assert clinic.get(PATH, AS_STORED).data == file
-    (metadata,) = clinic.get(f"{PATH}/metadata").get_json(force=True)
-    assert metadata["0040A160"]["Value"] == [text.decode()]
+    (metadata,) = PartitionClient(clinic.client, "/v1/partitions/clinic-a").get(f"{PATH}/metadata").get_json(force=True)
+    assert metadata["0040A160"] == {"vr": "UT", "Value": [text.decode()]}
     assert "00660016" not in metadata, "bulk data"
 
 

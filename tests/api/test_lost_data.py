@@ -265,7 +265,7 @@ def delete_before_the_documents_are_read(archive: LossyArchive, monkeypatch: pyt
     """Let another request delete the instance after the rows are read and before its document is."""
     read = documents.Documents._packed_documents
 
-    def late(self: documents.Documents, items: Iterator[documents.RowItem]) -> Iterator[bytes | None]:
+    def late(self: documents.Documents, items: Iterator[documents.RowItem]) -> Iterator[documents.RowDocument]:
         assert archive.clinic.delete(PATHS).status_code == 204
         return read(self, items)
 
@@ -279,7 +279,7 @@ def test_an_instance_updated_meanwhile_has_its_new_metadata(
     update(archive, "041Y")
     read = documents.Documents._packed_documents
 
-    def late(self: documents.Documents, rows: Iterator[documents.RowItem]) -> Iterator[bytes | None]:
+    def late(self: documents.Documents, rows: Iterator[documents.RowItem]) -> Iterator[documents.RowDocument]:
         monkeypatch.setattr(documents.Documents, "_packed_documents", read)
         replaced = archive.row()
         update(archive, "042Y")

@@ -36,13 +36,18 @@ PARTITIONED = [
     SampleRoute("GET", f"{S}/instances"),
     SampleRoute("GET", f"{S}/{SE}/instances"),
     *(SampleRoute(method, path) for method in ("GET", "DELETE") for path in (S, f"{S}/{SE}", f"{S}/{SE}/{I}")),
-    *(SampleRoute("GET", f"{path}/metadata") for path in (S, f"{S}/{SE}", f"{S}/{SE}/{I}")),
     *(SampleRoute("GET", f"{S}/{SE}/{I}/{rest}") for rest in ("frames", "frames/1")),
     *(
         SampleRoute("GET", f"{path}/{rest}")
         for path in (S, f"{S}/{SE}", f"{S}/{SE}/{I}", f"{S}/{SE}/{I}/frames/1")
         for rest in ("rendered", "thumbnail")
     ),
+    *(
+        SampleRoute("GET", f"{path}/{rest}")
+        for path in (S, f"{S}/{SE}", f"{S}/{SE}/{I}")
+        for rest in ("metadata", "bulkdata", "pixeldata")
+    ),
+    SampleRoute("GET", f"{S}/{SE}/{I}/bulkdata/54000100/0/54001010"),
     SampleRoute("POST", "workitems?2.25.9", creates=True),
     SampleRoute("GET", "workitems"),
     SampleRoute("GET", "workitems/2.25.9"),
@@ -162,6 +167,7 @@ def _template(route: SampleRoute, templates: set[tuple[str, str]]) -> tuple[str,
     matching = [
         (method, template)
         for method, template in templates
-        if method == route.method and re.fullmatch(re.sub(r"<\w+>", "[^/]+", template).replace("$", r"\$"), path)
+        if method == route.method
+        and re.fullmatch(re.sub(r"<\w+>", "[^/]+", re.sub(r"<path:\w+>", ".+", template)).replace("$", r"\$"), path)
     ]
     return min(matching, key=lambda each: each[1].count("<"))

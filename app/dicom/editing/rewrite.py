@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import io
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from typing import BinaryIO, Final, NamedTuple, cast
@@ -69,6 +70,19 @@ class RewrittenFile:
         else:
             dataset = _deflated(_chunks(inflated(data, self.deflated_from), self.pieces))
         return cast(BinaryIO, _ChunkStream(chain((self.head,), dataset)))
+
+    def new_offsets(self) -> Callable[[int], int]:
+        """Return a function from the offset of a byte in the old file to its offset in the new one, both inflated.
+
+        The byte must lie in a span that the new file keeps, as all binary values do.
+        """
+        starts, shifts, position = [0], [0], len(self.head)
+        for piece in self.pieces:
+            if isinstance(piece, Span):
+                starts.append(piece.start)
+                shifts.append(position - piece.start)
+            position += size_of(piece)
+        return lambda offset: offset + shifts[bisect_right(starts, offset) - 1]
 
 
 def rewrite_file(data: Buffer, part10: Part10, values: Mapping[int, NewValue]) -> RewrittenFile:

@@ -157,6 +157,21 @@ def inflated(data: Buffer, dataset_offset: int, *, limit: int = INFLATE_LIMIT) -
     return whole
 
 
+def inflated_range(data: Buffer, start: int, length: int) -> Iterator[bytes]:
+    """Yield `length` bytes from the byte `start` of a deflated file, inflated as `inflated` does, in small chunks.
+
+    `start` is in the dataset. Raises `InvalidInstance` as `inflated` does.
+    """
+    _meta_elements, position, _syntax = _meta(data)
+    for piece in _inflating(data, position, INFLATE_LIMIT):
+        chunk = piece[max(0, start - position) : max(0, start + length - position)]
+        position += len(piece)
+        if chunk:
+            yield chunk
+        if position >= start + length:
+            return
+
+
 def _inflating(data: Buffer, start: int, limit: int) -> Iterator[bytes]:
     """Yield the inflated bytes of a dataset in chunks of at most about 1 MiB."""
     stream = zlib.decompressobj(_window_bits(bytes(data[start : start + _DEFLATED_CHUNK])))

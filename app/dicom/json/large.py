@@ -1,6 +1,7 @@
 """Writes elements that are too large for memory as DICOM JSON, piece by piece (PS3.18 §F.2).
 
 The text goes into a temporary file beyond 1 MiB. Only one item of a sequence, or one piece of a value, is in memory.
+It consists of lines, which `bulk_data` describes.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import orjson
 from app.dicom.encoding.charsets import SPECIFIC_CHARACTER_SET, Charset, charset
 from app.dicom.encoding.elements import LargeSequence, LargeValue, RawElement, SequenceItem
 from app.dicom.encoding.vr import BULK, WORD_SIZE
+from app.dicom.json.bulk_data import LONG_VALUE_VRS, BulkElements
 from app.dicom.json.dataset import JsonDataset, JsonElement
 from app.dicom.json.values import convert
 from app.errors import StorageUnavailable
@@ -34,8 +36,8 @@ _IN_PIECES: Final = frozenset({"AE", "AS", "CS", "DA", "DS", "DT", "IS", "TM", "
 
 Report = Callable[[int, str, str, bool], None]
 """Records a broken rule: tag, VR, text, and whether the element lies within a sequence."""
-Small = Callable[[SequenceItem, Charset], JsonDataset]
-"""Returns the dataset of elements of a sequence that are all small."""
+Small = Callable[[SequenceItem, Charset, str], JsonDataset]
+"""Returns the dataset of elements of a sequence that are all small. The text is the path of their item."""
 
 
 class LargeText:
@@ -78,33 +80,46 @@ def is_large(element: RawElement) -> bool:
 
 
 class LargeWriter:
-    """Writes large elements. `small` converts the small elements of their items, `report` records broken rules."""
+    """Writes large elements.
 
-    def __init__(self, little: bool, small: Small, report: Report) -> None:
+    `small` converts the small elements of their items, `report` records broken rules. A value of more than
+    `inline_value_bytes` gets a place, which `bulk` makes.
+    """
+
+    def __init__(
+        self, little: bool, small: Small, report: Report, bulk: BulkElements, *, inline_value_bytes: int
+    ) -> None:
         self._little = little
         self._small = small
         self._report = report
+        self._bulk = bulk
+        self._inline_value_bytes = inline_value_bytes
 
-    def write(self, element: RawElement, text: Charset, out: LargeText, *, nested: bool) -> JsonElement:
-        """Write a large element. Return it with its first two values at most."""
+    def write(self, element: RawElement, text: Charset, out: LargeText, path: str = "") -> JsonElement:
+        """Write a large element. Return it with its first two values at most.
+
+        `path` is the path of its item with a slash at the end, empty at the top level.
+        """
         items = element.items
         if items is None:
-            return self._value(element, text, out, nested)
-        self._sequence(items, text, out)
+            return self._value(element, text, out, path)
+        self._sequence(items, text, out, f"{path}{element.tag:08X}/")
         return {"vr": "SQ"}
 
-    def _sequence(self, items: LargeSequence | tuple[SequenceItem, ...], text: Charset, out: LargeText) -> None:
+    def _sequence(
+        self, items: LargeSequence | tuple[SequenceItem, ...], text: Charset, out: LargeText, path: str
+    ) -> None:
         separator = b'{"vr":"SQ","Value":['
-        for item in items:
+        for number, item in enumerate(items):
             out.write(separator)
-            self._item(item, text, out)
-            separator = b","
+            self._item(item, text, out, f"{path}{number}/")
+            separator = b"\n,"
         out.write(b"]}")
 
-    def _item(self, item: SequenceItem, text: Charset, out: LargeText) -> None:
+    def _item(self, item: SequenceItem, text: Charset, out: LargeText, path: str) -> None:
         large = [each for each in item if is_large(each) and each.vr not in BULK]
         if not large:
-            out.write(orjson.dumps(self._small(item, text)))
+            out.write(orjson.dumps(self._small(item, text, path)))
             return
         separator, run = b"{", []
         for element in item:
@@ -113,45 +128,49 @@ class LargeWriter:
             if element not in large:
                 run.append(element)
                 continue
-            separator = self._run(run, text, out, separator)
+            separator = self._run(run, text, out, separator, path)
             run = []
             out.write(separator + f'"{element.tag:08X}":'.encode())
             separator = b","
-            self.write(element, text, out, nested=True)
-        self._run(run, text, out, separator)
+            self.write(element, text, out, path)
+        self._run(run, text, out, separator, path)
         out.write(b"}")
 
-    def _run(self, elements: list[RawElement], text: Charset, out: LargeText, separator: bytes) -> bytes:
+    def _run(self, elements: list[RawElement], text: Charset, out: LargeText, separator: bytes, path: str) -> bytes:
         """Write small elements that follow each other. Return the separator of the next element."""
-        members = orjson.dumps(self._small(tuple(elements), text))[1:-1]
+        members = orjson.dumps(self._small(tuple(elements), text, path))[1:-1]
         if not members:
             return separator
         out.write(separator + members)
         return b","
 
-    def _value(self, element: RawElement, text: Charset, out: LargeText, nested: bool) -> JsonElement:
-        tag, vr = element.tag, element.vr
-        first: JsonElement | None = None
-        fault = None
-        separator = b""
+    def _value(self, element: RawElement, text: Charset, out: LargeText, path: str) -> JsonElement:
+        tag, vr, nested = element.tag, element.vr, bool(path)
+        shortened: JsonElement = {"vr": vr}
+        begin = b"\n"
+        if vr in LONG_VALUE_VRS and element.length > self._inline_value_bytes:
+            place = (element.offset, element.length)
+            shortened = self._bulk.with_place(vr, place, f"{path}{tag:08X}")
+            begin = b"\n\t"
+        out.write(orjson.dumps(shortened)[:-1])
+        fault, separator = None, b',"Value":['
         for piece in self._pieces(element):
             converted, _count, reason = convert(vr, piece, text, self._little)
             fault = fault or reason
             values = converted.get("Value", [])
-            if first is None:
-                first = {"vr": vr, "Value": values[:2]} if values else {"vr": vr}
-                out.write(f'{{"vr":"{vr}","Value":['.encode())
+            if values and "Value" not in shortened:
+                shortened["Value"] = values[:2]
             if values:
-                out.write(separator + orjson.dumps(values)[1:-1])
+                out.write(begin + separator + orjson.dumps(values)[1:-1])
                 separator = b","
-        if first is None:
-            self._report(tag, vr, TOO_LONG, nested)
-            out.write(f'{{"vr":"{vr}"}}'.encode())
-            return {"vr": vr}
-        out.write(b"]}")
+        if "Value" in shortened:
+            out.write(begin + b"]")
+        elif element.length > MAX_TEXT and "BulkDataURI" not in shortened and vr not in _IN_PIECES:
+            fault = TOO_LONG
+        out.write(b"\n}")
         if fault is not None:
             self._report(tag, vr, fault, nested)
-        return first
+        return shortened
 
     def _pieces(self, element: RawElement) -> Iterator[bytes]:
         """Yield the bytes of a value in pieces that can be converted alone; none if it is too long for that."""

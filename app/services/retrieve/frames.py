@@ -11,7 +11,7 @@ from app.dicom.encoding.elements import Buffer
 from app.dicom.encoding.frames import FrameTable, frame_table, is_frame_number_right
 from app.dicom.encoding.part10 import inflated, parse
 from app.dicom.encoding.uids import EXPLICIT_LITTLE, transfer_syntax
-from app.errors import NotAcceptable, StorageUnavailable
+from app.errors import NotAcceptable
 from app.services.instance_files import InstanceFiles
 from app.storage.records.documents import Documents
 from app.storage.records.losses import FRAME_TABLE, LostObjects
@@ -27,8 +27,6 @@ TOO_LARGE: Final = (
     f"Requested DICOM instance size is above the supported limit of {MAX_TRANSCODED_BYTES}. The entire instance can "
     "be retrieved with the original transfer syntax by specifying 'transfer-syntax=*' in the Accept header."
 )
-_CHUNK: Final = 1024 * 1024
-
 Ranges = list[tuple[int, int]]
 """(offset, length) of bytes in a file."""
 
@@ -146,14 +144,7 @@ class FrameReader:
     def chunks(self, row: InstanceRow, ranges: Iterable[tuple[int, int]]) -> Iterator[bytes]:
         """Yield the bytes of the ranges. Raises `StorageUnavailable` if the file ends before a range does."""
         for start, length in ranges:
-            left = length
-            with self._files.open(row, start, length) as stream:
-                while left:
-                    chunk = stream.read(min(left, _CHUNK))
-                    if not chunk:
-                        raise StorageUnavailable
-                    left -= len(chunk)
-                    yield chunk
+            yield from self._files.chunks(row, start, length)
 
     def _inflated_frames(
         self, row: InstanceRow, table: FrameTable, wanted: Sequence[tuple[int, int, int]]

@@ -8,6 +8,7 @@ from typing import BinaryIO
 
 from app.errors import NotFound
 from app.services.instance_files import InstanceFiles
+from app.services.links import Link
 from app.services.parallel import ParallelMap
 from app.services.retrieve.frames import FrameReader, Frames
 from app.services.retrieve.transcoding import TranscodedFile, Transcoder
@@ -96,8 +97,11 @@ class Retrieve:
         instance: str | None = None,
         *,
         original: bool = False,
+        link: Link | None = None,
     ) -> Metadata:
         """Return the metadata of a study, a series or an instance. Raises `NotFound` with the level.
+
+        With `link` it has the URLs of bulk data, otherwise no bulk data.
 
         The ETag is computed from the current versions, also when the original metadata is returned. The suffix `-o`
         marks an answer with original metadata. A lost document raises `LostData` while `documents` is read.
@@ -106,7 +110,8 @@ class Retrieve:
         newest = max(row.watermark for row in rows)
         etag = f"{newest}" if instance else f"{newest}-{len(rows)}"
         returned = [row.with_original_file for row in rows] if original else rows
-        documents = self._documents.of_study(returned) if series is None else self._documents.of(returned)
+        of = self._documents.of_study if series is None else self._documents.of
+        documents = of(returned, link)
         return Metadata(etag + ("-o" if original else ""), documents)
 
     def is_lossy(self, row: InstanceRow) -> bool:

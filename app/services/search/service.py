@@ -9,6 +9,7 @@ from typing import Final
 
 import orjson
 
+from app.dicom.json.bulk_data import without_bulk_data
 from app.dicom.json.dataset import JsonDataset, JsonElement
 from app.dicom.query.matching import Query
 from app.dicom.query.parameters import OPTIONS, Catalogue, parse_query
@@ -101,7 +102,7 @@ class Search:
         computed = self._computed.of(query.level, matches, wanted)
         datasets = self._datasets(partition.key, query.level, matches, wanted, policy)
         documents = (
-            orjson.dumps(_result(match, dataset, counts, wanted, policy, link))
+            without_bulk_data(orjson.dumps(_result(match, dataset, counts, wanted, policy, link)))
             for match, dataset, counts in zip(matches, datasets, computed, strict=True)
             if dataset is not None
         )

@@ -19,7 +19,7 @@ from app.dicom.encoding.part10 import TRANSFER_SYNTAX_UID, Part10, parse
 from app.dicom.encoding.uids import IMPLICIT_LITTLE, PADDING, is_uid
 from app.dicom.encoding.vr import tag_text
 from app.dicom.json.dataset import JsonAttributes, JsonDataset, first_of
-from app.dicom.json.model import Description, describe, first_text
+from app.dicom.json.model import Description, Inline, describe, first_text
 from app.dicom.query import query_tag_values
 from app.dicom.validation.attributes import INDEXED, UIDS, Attribute, ExtendedAttributes, Level
 from app.dicom.validation.instance_rules import REQUIRED, ValueProblem, check_indexed, check_required
@@ -77,18 +77,19 @@ def examine(
     *,
     full: bool,
     folder: Path | None = None,
+    inline: Inline = Inline(),  # noqa: B008 - it is immutable
 ) -> ExaminedInstance | FailedInstance:
     """Return the instance in `data`, or why it is refused.
 
     `study` is the UID in the URL of the request, `full` the setting for validating every element, `folder` the folder
-    for temporary files.
+    for temporary files. `inline` has the sizes of the largest values that are inline in metadata.
     """
     try:
         part10 = parse(data)
     except InvalidInstance as error:
         return _unreadable(error, error.elements)
     try:
-        description = describe(part10, folder)
+        description = describe(part10, folder, data=data, inline=inline)
         dataset, problems = description.dataset, description.problems
         if not is_uid(part10.transfer_syntax.uid):
             return _refused(dataset, [_comment(TRANSFER_SYNTAX_UID, _NO_UID)])

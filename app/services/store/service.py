@@ -18,6 +18,7 @@ from typing import Final
 
 import structlog
 
+from app.dicom.json.model import Inline
 from app.dicom.validation.attributes import ExtendedAttributes
 from app.errors import StorageError
 from app.services.digest import FileDigest
@@ -68,6 +69,7 @@ class Store:
     `extended` returns the attributes of the extended query tags. `max_instance` is in bytes. `spool` is the folder for
     large bodies, None for the one of the system. `full_validation` is the setting for validating every element.
     `identical_is_success` says whether an instance counts as stored if the same bytes are stored under its UIDs.
+    `inline` is as in `examine`.
     """
 
     def __init__(
@@ -81,6 +83,7 @@ class Store:
         spool: Path | None = None,
         full_validation: bool = False,
         identical_is_success: bool = False,
+        inline: Inline = Inline(),  # noqa: B008 - it is immutable
     ) -> None:
         self._index_writer = index_writer
         self._blobs = blobs
@@ -90,6 +93,7 @@ class Store:
         self._spool = spool
         self._full_validation = full_validation
         self._identical_is_success = identical_is_success
+        self._inline = inline
 
     def __call__(
         self, partition: Partition, bodies: Iterable[Readable], study: str | None, policy: Policy
@@ -129,7 +133,13 @@ class Store:
             received = opened.enter_context(receive(body, self._max_instance, self._spool, FileDigest()))
             extended = self._extended() if extended is None else extended
             examined = examine(
-                received.buffer, report.study, report.policy, extended, full=self._full_validation, folder=self._spool
+                received.buffer,
+                report.study,
+                report.policy,
+                extended,
+                full=self._full_validation,
+                folder=self._spool,
+                inline=self._inline,
             )
             if isinstance(examined, FailedInstance):
                 log.info("instance refused", reason=examined.reason)

@@ -16,7 +16,6 @@ from threading import Lock
 from typing import Any, BinaryIO, Final, NamedTuple
 
 import msgspec
-import orjson
 
 from app.dicom.editing.patches import UTF_8
 from app.dicom.editing.requested_changes import RequestedChanges
@@ -25,6 +24,8 @@ from app.dicom.encoding.elements import Buffer
 from app.dicom.encoding.frames import FrameTable, frame_table, is_frame_number_right
 from app.dicom.encoding.part10 import Part10, parse
 from app.dicom.encoding.uids import transfer_syntax
+from app.dicom.json.bulk_data import move_places
+from app.dicom.json.dataset import JsonDataset
 from app.errors import BlobMissing, InvalidInstance, LostData, StorageError
 from app.services.digest import digest_of
 from app.services.instance_files import InstanceFiles
@@ -130,7 +131,8 @@ class NewVersions:
             size = self._blobs.put(source.version.blob, _body(new, buffer))
         with self._parsing:
             change = partial(_new_metadata, changes=changes, new=new)
-            metadata = documents.repack(packed, change, whole_document=new.converted)
+            shift_of = partial(_shift, part10, new.new_offsets())
+            metadata = documents.repack(packed, change, shift_of, whole_document=new.converted)
         if documents.spills(metadata):
             self._blobs.put(keys.spilled_metadata(source.version.blob), io.BytesIO(metadata))
         if documents.spills(frames):
@@ -170,12 +172,19 @@ def _body(new: RewrittenFile, buffer: Buffer) -> BinaryIO:
     return io.BytesIO(stream.read()) if len(buffer) <= MEMORY_BYTES else stream
 
 
-def _new_metadata(document: bytes, changes: RequestedChanges, new: RewrittenFile) -> bytes:
-    dataset: dict[str, Any] = {**orjson.loads(document), **changes.elements}
+def _new_metadata(dataset: JsonDataset, changes: RequestedChanges, new: RewrittenFile) -> JsonDataset:
+    dataset = {**dataset, **changes.elements}
     if new.converted:
         _declare_utf_8(dataset)
         dataset[_CHARACTER_SET] = {"vr": "CS", "Value": [UTF_8.decode()]}
-    return orjson.dumps(dict(sorted(dataset.items())))
+    move_places(dataset, new.new_offsets())
+    return dict(sorted(dataset.items()))
+
+
+def _shift(part10: Part10, new_offset: Callable[[int], int], tag: str) -> int:
+    """Return the number of bytes by which an element lies later in the new file."""
+    element = part10.get(int(tag, 16))
+    return new_offset(element.offset) - element.offset if element else 0
 
 
 def _declare_utf_8(dataset: Mapping[str, Any]) -> None:

@@ -7,6 +7,7 @@ reading more bytes. A compressed document that is too large for an item lies in 
 from __future__ import annotations
 
 import threading
+from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Final, NamedTuple
@@ -14,7 +15,15 @@ from typing import Final, NamedTuple
 import orjson
 import zstandard
 
-from app.dicom.json.dataset import JsonDataset
+from app.dicom.json.bulk_data import (
+    move_places,
+    stored_text,
+    uri_positions,
+    with_bulk_data_uris,
+    with_uris_at,
+    without_bulk_data,
+)
+from app.dicom.json.dataset import JsonDataset, JsonElement
 from app.errors import BlobMissing, InvalidInstance
 from app.storage.records import large_documents
 from app.storage.records.losses import FRAME_TABLE, METADATA, LostObjects
@@ -31,13 +40,21 @@ BATCH: Final = 25
 _LEVEL: Final = 1
 _ITEM_OVERHEAD: Final = 10_000
 _SPILLED: Final = {"spilled": True}
+_POSITIONS_MARK: Final = b"\x93URIS\r\n"
+_MAX_POSITIONS: Final = 255
 _local = threading.local()
 
 Document = bytes | Iterator[bytes]
 """Metadata of an instance as DICOM JSON: whole, or in chunks if it is very large."""
 
+InstanceUrl = Callable[[str, str, str], str]
+"""Returns the URL of an instance, from its study, series and instance UID."""
+
 RowItem = tuple[InstanceRow, Item | None]
 """An instance, and the item of one of its documents; None if there is no such item."""
+
+RowDocument = tuple[InstanceRow, bytes | None]
+"""An instance, and one of its packed documents; None if it was deleted meanwhile."""
 
 ReadAhead = Callable[[Callable[[RowItem], bytes | None], Iterable[RowItem]], Iterable[bytes | None]]
 """`map`, or a function like it that makes the next few calls on other threads."""
@@ -53,29 +70,63 @@ def pack(document: bytes) -> bytes:
     return packed
 
 
+def _pack_dataset(text: bytes) -> bytes:
+    """Compress a stored dataset. The positions of its URLs follow, so that a read does not search for them."""
+    positions = uri_positions(text)
+    packed = pack(text)
+    if not 0 < len(positions) <= _MAX_POSITIONS:
+        return packed
+    return b"".join((packed, array("I", positions).tobytes(), bytes((len(positions),)), _POSITIONS_MARK))
+
+
+def _positions_in(packed: bytes) -> array[int]:
+    positions = array("I")
+    if packed.endswith(_POSITIONS_MARK):
+        end = len(packed) - len(_POSITIONS_MARK) - 1
+        positions.frombytes(packed[end - positions.itemsize * packed[end] : end])
+    return positions
+
+
 def pack_large(small: bytes, texts: Iterable[tuple[str, Iterable[bytes]]]) -> bytes:
     """Compress a document with large elements, which come by tag as chunks of JSON text. Raises as `pack` does.
 
     `small` is the dataset with a shortened form of each large element. Only compressed texts are in memory.
     """
     try:
-        return large_documents.packed_with(pack(small), texts, level=_LEVEL, limit=MAX_DOCUMENT_BYTES)
+        return large_documents.packed_with(_pack_dataset(small), texts, level=_LEVEL, limit=MAX_DOCUMENT_BYTES)
     except large_documents.TooMuchText:
         raise InvalidInstance(f"The metadata of the instance exceeds {MAX_DOCUMENT_BYTES} bytes.") from None
 
 
-def repack(packed: bytes, change: Callable[[bytes], bytes], *, whole_document: bool) -> bytes:
+def repack(
+    packed: bytes, change: Callable[[JsonDataset], JsonDataset], shift_of: Callable[[str], int], *, whole_document: bool
+) -> bytes:
     """Return a document after a change of its dataset. Large elements that the change keeps are not unpacked.
 
-    `whole_document`: the change needs the large elements too.
+    `shift_of` returns the number of bytes by which the element of a tag lies later in the new file. `whole_document`:
+    the change needs the large elements too.
     """
     places = large_documents.places_in(packed)
-    if whole_document or not places:
-        return pack(change(whole(_streamed(packed))))
-    before = unpack(packed)
-    after = change(before)
-    old, new = orjson.loads(before), orjson.loads(after)
-    return large_documents.with_small_part(packed, pack(after), [tag for tag in places if old[tag] == new.get(tag)])
+    before: JsonDataset = orjson.loads(unpack(packed))
+    if whole_document:
+        return _pack_dataset(stored_text(change(before | {tag: _large_element(packed, tag) for tag in places})))
+    after = change(dict(before))
+    kept = [tag for tag in places if tag in after and _has_same_value(before[tag], after[tag])]
+    small = _pack_dataset(stored_text(after, kept))
+    return large_documents.with_small_part(packed, small, {tag: shift_of(tag) for tag in kept}) if kept else small
+
+
+def _has_same_value(one: JsonElement, other: JsonElement) -> bool:
+    return bool(one["vr"] == other["vr"] and one.get("Value") == other.get("Value"))
+
+
+def _large_element(packed: bytes, tag: str) -> JsonElement:
+    """Return a large element as a whole, with the places of bulk data in the current file."""
+    place = large_documents.places_in(packed)[tag]
+    dataset: JsonDataset = {tag: orjson.loads(b"".join(large_documents.text_of(packed, place)))}
+    if place.shift:
+        move_places(dataset, lambda offset: offset + place.shift)
+    return dataset[tag]
 
 
 def unpack(packed: bytes) -> bytes:
@@ -91,18 +142,24 @@ def whole(document: Document) -> bytes:
     return document if isinstance(document, bytes) else b"".join(document)
 
 
-def _streamed(packed: bytes) -> Document:
-    if not large_documents.places_in(packed):
-        return unpack(packed)
-    return large_documents.whole_text(packed, orjson.loads(unpack(packed)))
+def _served(row: InstanceRow, packed: bytes, url_of: InstanceUrl | None) -> Document:
+    """Return a document as it is served: with the URLs of bulk data, or without bulk data if there is no `url_of`."""
+    text: Document = unpack(packed)
+    if isinstance(text, bytes) and url_of is not None and (positions := _positions_in(packed)):
+        return with_uris_at(text, positions, url_of(row.study, row.series, row.instance))
+    if large_documents.places_in(packed):
+        text = large_documents.whole_text(packed, orjson.loads(whole(text)), values=url_of is None)
+    if url_of is None:
+        return without_bulk_data(text)
+    return with_bulk_data_uris(text, url_of(row.study, row.series, row.instance))
 
 
 def _dataset(packed: bytes, wanted: frozenset[str]) -> JsonDataset:
     """Return the dataset of a document. Large elements are whole if they are wanted, else absent."""
     dataset: JsonDataset = orjson.loads(unpack(packed))
-    for tag, place in large_documents.places_in(packed).items():
+    for tag in large_documents.places_in(packed):
         if tag in wanted:
-            dataset[tag] = orjson.loads(b"".join(large_documents.text_of(packed, place)))
+            dataset[tag] = _large_element(packed, tag)
         else:
             dataset.pop(tag, None)
     return dataset
@@ -150,30 +207,35 @@ class Documents:
     # --- metadata ---
 
     def each(self, rows: Iterable[InstanceRow]) -> Iterator[bytes | None]:
-        """Yield the metadata of each instance as DICOM JSON, None for one that was deleted meanwhile.
+        """Yield the metadata of each instance without bulk data, None for one that was deleted meanwhile.
 
         One document at a time is in memory, beside the packed documents of one batch.
         """
         packed = self._packed_documents(self.items(rows))
-        return (None if each is None else whole(_streamed(each)) for each in packed)
+        return (None if each is None else whole(_served(row, each, None)) for row, each in packed)
 
     def datasets(self, rows: Iterable[InstanceRow], wanted: frozenset[str]) -> Iterator[JsonDataset | None]:
-        """Yield the metadata of each instance, None for one that was deleted meanwhile.
+        """Yield the stored dataset of each instance, None for one that was deleted meanwhile.
 
-        Large elements are left out if their tag is not wanted.
+        Large elements are left out if their tag is not wanted. `dicom/json/bulk_data.py` describes the elements of bulk
+        data.
         """
         packed = self._packed_documents(self.items(rows))
-        return (None if each is None else _dataset(each, wanted) for each in packed)
+        return (None if each is None else _dataset(each, wanted) for _, each in packed)
 
-    def of(self, rows: Iterable[InstanceRow]) -> Iterator[Document]:
-        """Yield the metadata of instances, newest first."""
+    def of(self, rows: Iterable[InstanceRow], url_of: InstanceUrl | None = None) -> Iterator[Document]:
+        """Yield the metadata of instances, newest first. Without `url_of`, bulk data is left out."""
         packed = self._packed_documents(self.items(sorted(rows, key=lambda row: -row.watermark)))
-        return (_streamed(each) for each in packed if each is not None)
+        return (_served(row, each, url_of) for row, each in packed if each is not None)
 
-    def of_study(self, rows: Iterable[InstanceRow]) -> Iterator[Document]:
-        """Yield the metadata of all instances of one study, newest first: one query instead of one read each."""
+    def of_study(self, rows: Iterable[InstanceRow], url_of: InstanceUrl | None = None) -> Iterator[Document]:
+        """Yield the metadata of all instances of one study as `of` does: one query instead of one read each."""
         packed = self._packed_documents(self._items_of_study(list(rows)))
-        return (_streamed(each) for each in packed if each is not None)
+        return (_served(row, each, url_of) for row, each in packed if each is not None)
+
+    def packed(self, row: InstanceRow) -> bytes | None:
+        """Return the packed metadata of an instance, None if the instance was deleted meanwhile."""
+        return self._packed_metadata((row, self._table.get(keys.metadata(row.partition, row.study, row.watermark))))
 
     def items(self, rows: Iterable[InstanceRow]) -> Iterator[RowItem]:
         """Yield each instance with the item of its metadata, which `read` makes a document of."""
@@ -214,15 +276,17 @@ class Documents:
                 return  # the rest are documents of original versions
         yield from ((row, None) for row in missing.values())
 
-    def _packed_documents(self, items: Iterator[RowItem]) -> Iterator[bytes | None]:
+    def _packed_documents(self, items: Iterator[RowItem]) -> Iterator[RowDocument]:
         while batch := list(islice(items, BATCH)):
             in_blobs = any(item is not None and "spilled" in item.fields for _, item in batch)
             # Threads only help to wait for a blob store. The content of an item is in memory already.
             read = self._read_ahead if in_blobs else map
-            yield from read(self._packed_metadata, batch)
+            yield from zip((row for row, _ in batch), read(self._packed_metadata, batch), strict=True)
 
     def _packed_metadata(self, given: RowItem) -> bytes | None:
         row, item = given
+        if item is not None and "spilled" not in item.fields:
+            return item.data
         packed = self._packed(item, keys.spilled_metadata(row.blob))
         while packed is None:
             now = self._lost.current_row(row, METADATA)

@@ -31,6 +31,8 @@ DICOM: Final = "application/dicom"
 OCTETS: Final = "application/octet-stream"
 JPEG: Final = "image/jpeg"
 PNG: Final = "image/png"
+BULK_DATA_TYPES: Final = ("application/pdf", "application/vnd.iccprofile", "model/mtl", "model/obj", "model/stl")
+"""Media types that the content of an element of bulk data is known to have."""
 
 UNACCEPTABLE: Final = "The request headers are not acceptable"
 
@@ -62,6 +64,10 @@ class Representation:
     """The transfer syntaxes that what is stored in another one is transcoded to, if a codec can do it."""
     stored: frozenset[str] | None
     """The stored transfer syntaxes that this media type can carry unchanged. None: every one."""
+
+    @property
+    def accepts_anything(self) -> bool:
+        return self.accepts == _ANYTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +175,32 @@ RENDERED: Final = (
     _row(JPEG, AS_STORED, stored=_NONE, accepts=_ANYTHING),
 )
 """A rendered frame."""
+
+_CARRIED: Final = (
+    *((media_type, None) for media_type in BULK_DATA_TYPES),
+    *((media_type, frozenset(syntaxes)) for media_type, syntaxes in FRAME_MEDIA_TYPES.items()),
+)
+
+BULK_DATA: Final = (
+    _row(OCTETS, AS_STORED),
+    _row(OCTETS, AS_STORED, multipart=True),
+    _row(OCTETS, AS_STORED, multipart=True, accepts=_ANYTHING),
+    _row(OCTETS, AS_STORED, accepts=_ANYTHING),
+    _row(OCTETS, AS_STORED, multipart=True, accepts=_ANYTHING, accepts_multipart=False),
+    *(
+        _row(media_type, AS_STORED, multipart=multipart, stored=stored)
+        for media_type, stored in _CARRIED
+        for multipart in (False, True)
+    ),
+)
+"""One element of bulk data. A media type of frames is for compressed pixel data, each other one for its content."""
+
+BULK_DATA_OF_ALL: Final = (
+    _row(OCTETS, AS_STORED, multipart=True),
+    _row(OCTETS, AS_STORED, multipart=True, accepts=_ANYTHING),
+    _row(OCTETS, AS_STORED, multipart=True, accepts=_ANYTHING, accepts_multipart=False),
+)
+"""The bulk data or the pixel data of an instance, a series or a study."""
 
 _JSON: Final = frozenset({"application/dicom+json", "application/json", "application/*", _ANYTHING})
 

@@ -26,9 +26,11 @@ from app.web.negotiation.offers import (
     offers_for,
 )
 from app.web.request.frame_list import SINGLE_PART_RULE, frame_numbers
+from app.web.request.original_version import is_original_wanted
 from app.web.response import responses
 from app.web.response.entity_tags import has_current
 from app.web.response.responses import DICOM_JSON, BodyPart, related_type, typed
+from app.web.routes.bulk_data import names_bulk_data
 from app.web.routing.context import PartitionContext
 from app.web.routing.route import Action, Resource
 
@@ -68,7 +70,7 @@ def files(
 ) -> Response:
     """The files as stored, or one of them in another transfer syntax."""
     retrieve = context.services.retrieve
-    found = retrieve.instances(context.partition, study, series, instance, original=_original())
+    found = retrieve.instances(context.partition, study, series, instance, original=is_original_wanted(request))
     if len(found) == 1:
         offers = offers_for(offers, found[0].transfer_syntax)
     return first_producible(offers, partial(_files, retrieve, found))
@@ -85,8 +87,11 @@ def files(
     **_RETRIEVE,
 )
 def metadata(context: PartitionContext, study: str, series: str | None = None, instance: str | None = None) -> Response:
-    """The datasets without bulk data as an array; 304 if the caller has them already (conformance §4.8)."""
-    found = context.services.retrieve.metadata(context.partition, study, series, instance, original=_original())
+    """The datasets as an array, bulk data by its URLs; 304 if the caller has them already (conformance §4.8)."""
+    link = context.links.resource if names_bulk_data(context) else None
+    found = context.services.retrieve.metadata(
+        context.partition, study, series, instance, original=is_original_wanted(request), link=link
+    )
     if has_current(request.if_none_match, found.etag):
         response = responses.empty(304)
     else:
@@ -185,9 +190,3 @@ def _frames(found: Frames, offer: Offer) -> Response:
     if frame.read_range:
         return responses.ranged(frame.read_range, content_type, frame.length)
     return responses.single(BodyPart(content_type, frame.length, frame.chunks))
-
-
-def _original() -> bool:
-    """Return whether the caller asks for the first version of each file (conformance §4.9)."""
-    first = request.headers.get("msdicom-request-original", "").partition(",")[0]
-    return first.strip().lower() == "true"

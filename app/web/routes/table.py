@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from app.web.routes import (
+    bulk_data,
     bulk_update,
     change_feed,
     delete,
@@ -26,6 +27,7 @@ RESOURCES: Final[tuple[Resource, ...]] = (
     search.resource,
     retrieve.resource,
     rendered.resource,
+    bulk_data.resource,
     delete.resource,
     bulk_update.resource,
     export.resource,

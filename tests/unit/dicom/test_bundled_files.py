@@ -22,6 +22,7 @@ from app.dicom.encoding.part10 import Part10, inflated, parse
 from app.dicom.encoding.reader import ODD_SEQUENCE
 from app.dicom.encoding.transcode import to_explicit_little
 from app.dicom.encoding.vr import BULK
+from app.dicom.json.bulk_data import without_bulk_data
 from app.dicom.json.model import describe
 from app.errors import InvalidInstance, NotAcceptable
 
@@ -102,8 +103,7 @@ def _compare(ours: dict[str, Any], theirs: dict[str, Any]) -> None:
 @pytest.mark.parametrize("path", FILES, ids=_id)
 def test_the_json_model_equals_that_of_pydicom(path: Path) -> None:
     _data, found, dataset = _read(path)
-    ours = describe(found).dataset
-    assert orjson.loads(orjson.dumps(ours)) == ours
+    ours = orjson.loads(without_bulk_data(orjson.dumps(describe(found).dataset)))
     if path.name not in NOT_DECODED:
         _compare(ours, dataset.to_json_dict())
 

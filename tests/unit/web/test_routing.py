@@ -13,7 +13,8 @@ from app.web.routing.route import Action, Route, Scope
 
 METHODS_OF_ACTIONS = {Action.READ: {"GET"}, Action.DELETE: {"DELETE"}, Action.EXPORT: {"POST"}}
 AUDIT_EVENTS = {
-    "partition", "store", "retrieve", "retrieve-metadata", "retrieve-rendered", "query", "delete", "change-feed",
+    "partition", "store", "retrieve", "retrieve-metadata", "retrieve-bulk-data", "retrieve-pixel-data",
+    "retrieve-rendered", "query", "delete", "change-feed",
     "export", "operation", "update-study", "add-extended-query-tag", "remove-extended-query-tag",
     "get-extended-query-tag", "get-all-extended-query-tag", "get-extended-query-tag-errors",
     "update-extended-query-tag", "add-workitem", "retrieve-workitem", "query-workitem", "update-workitem",
@@ -73,6 +74,6 @@ def test_a_handler_takes_what_dispatch_gives(route: Route) -> None:
     given |= {"parameters"} if route.query else set()
     given |= {"body"} if route.body else set()
     for path in route.paths:
-        names = given | set(re.findall(r"<(\w+)>", path))
+        names = given | set(re.findall(r"<(?:\w+:)?(\w+)>", path))
         required = {name for name, parameter in taken.items() if parameter.default is parameter.empty}
         assert required <= names <= taken.keys()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 
+import orjson
 import pytest
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
@@ -13,6 +14,7 @@ from pydicom.sequence import Sequence
 from app.dicom.encoding.frames import frame_table
 from app.dicom.encoding.part10 import parse
 from app.dicom.encoding.transcode import native_frame, swapped, to_explicit_little
+from app.dicom.json.bulk_data import without_bulk_data
 from app.dicom.json.model import describe
 from app.errors import NotAcceptable
 from tests.support import instances
@@ -35,7 +37,8 @@ def test_the_dataset_does_not_change(syntax: str) -> None:
     assert result.file_meta.FileMetaInformationGroupLength == after.index(b"\x08\x00\x05\x00CS") - 144
     assert set(before.keys()) == set(result.keys())
     if syntax == instances.IMPLICIT_LITTLE:
-        assert describe(parse(after)).dataset == describe(parse(data)).dataset
+        before_json, after_json = (orjson.dumps(describe(parse(file)).dataset) for file in (data, after))
+        assert without_bulk_data(after_json) == without_bulk_data(before_json)
     else:
         pixels = before.pop("PixelData"), result.pop("PixelData")
         assert before == result

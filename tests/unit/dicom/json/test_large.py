@@ -14,6 +14,7 @@ from app.dicom.encoding.elements import LargeValue
 from app.dicom.encoding.part10 import parse
 from app.dicom.encoding.transcode import to_explicit_little
 from app.dicom.json import large
+from app.dicom.json.bulk_data import without_bulk_data
 from app.dicom.json.model import describe
 from tests.support.instances import EXPLICIT_BIG, IMPLICIT_LITTLE, ct
 from tests.support.raw_elements import SEQUENCE_END, UNDEFINED, element, item, part10
@@ -79,7 +80,7 @@ def test_an_odd_element_in_a_large_sequence_is_reported(small_limits: None) -> N
     odd = item(element(0x00081140, "SQ", b"text") + element(0x00080100, "SH", b"code"))
     description = describe(parse(part10(element(0x00081115, "SQ", odd * 10))))
     assert [(each.tag, each.nested) for each in description.problems] == [(0x00081140, True)]
-    found = orjson.loads(b"".join(description.text()))
+    found = orjson.loads(b"".join(without_bulk_data(description.text())))
     assert found["00081115"]["Value"] == [{"00080100": {"vr": "SH", "Value": ["code"]}}] * 10
 
 
@@ -89,13 +90,20 @@ def test_an_invalid_value_in_a_large_sequence_is_reported(small_limits: None) ->
     assert (problem.tag, problem.nested, "2O240115" in problem.text) == (0x00080020, True, True)
 
 
-def test_a_text_that_is_too_long_for_metadata_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("tag", "vr", "too_long"), [(0x0040A160, "UT", False), (0x00081190, "UR", True)])
+def test_a_text_that_is_too_long_for_metadata_has_a_place_or_is_a_problem(
+    tag: int, vr: str, too_long: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PS3.18 §F.2.2 permits no BulkDataURI for UR."""
     monkeypatch.setattr(large, "MAX_TEXT", 1 << 20)
-    file = part10(element(0x0040A160, "UT", b"x" * ((1 << 20) + 2)))
+    size = (1 << 20) + 2
+    file = part10(element(tag, vr, b"x" * size))
     assert isinstance(parse(file).elements[0].value, LargeValue)
-    (problem,) = describe(parse(file)).problems
-    assert problem.text == large.TOO_LONG
-    assert text_of(file)["0040A160"] == {"vr": "UT"}
+    description = describe(parse(file))
+    assert [each.text for each in description.problems] == ([large.TOO_LONG] if too_long else [])
+    offset = len(file) - size
+    places = {} if too_long else {"BulkDataURI": f"{tag:08X}?{offset},{size}"}
+    assert text_of(file)[f"{tag:08X}"] == {"vr": vr} | places
 
 
 def test_the_last_of_repeated_elements_counts() -> None:

@@ -86,21 +86,35 @@ def test_empty_values_have_no_value(vr: str) -> None:
         assert entry(0x00091001, vr, b"  ") == {"vr": vr}
 
 
-def test_bulk_and_group_lengths_are_left_out_at_every_depth() -> None:
-    bulk = b"".join(element(0x00091001 + n, vr, bytes(8)) for n, vr in enumerate(BULK))
-    inner = element(0x00080000, "UL", bytes(4)) + bulk + element(0x00100020, "LO", b"P1")
-    dataset = dataset_json(parse(part10(inner + element(0x00081140, "SQ", item(inner)))))
-    patient = {"00100020": {"vr": "LO", "Value": ["P1"]}}
-    assert dataset == patient | {"00081140": {"vr": "SQ", "Value": [patient]}}
+def test_group_lengths_are_left_out_at_every_depth_and_bulk_data_has_its_place() -> None:
+    bulk = [element(0x00091001 + n, vr, bytes(8)) for n, vr in enumerate(sorted(BULK))]
+    inner = element(0x00080000, "UL", bytes(4)) + b"".join(bulk) + element(0x00100020, "LO", b"P1")
+    file = part10(inner + element(0x00081140, "SQ", item(inner)))
+
+    def expected(path: str, start: int) -> dict[str, Any]:
+        """The first value begins after a group length of 12 bytes and a header of 12 bytes."""
+        return {
+            f"{0x00091001 + n:08X}": {
+                "vr": vr,
+                "BulkDataURI": f"{path}{0x00091001 + n:08X}?{start + 24 + n * len(bulk[0])},8",
+            }
+            for n, vr in enumerate(sorted(BULK))
+        } | {"00100020": {"vr": "LO", "Value": ["P1"]}}
+
+    top, nested = file.index(inner), file.rindex(inner)
+    items = [expected("00081140/0/", nested)]
+    assert dataset_json(parse(file)) == expected("", top) | {"00081140": {"vr": "SQ", "Value": items}}
 
 
 def test_file_meta_information_is_not_part_of_it() -> None:
     assert not any(key.startswith("0002") for key in dataset_json(parse(instances.make_instance())))
 
 
-def test_private_attributes_of_implicit_files_are_left_out() -> None:
+def test_private_attributes_of_implicit_files_are_binary() -> None:
     data = part10(implicit(0x00090010, b"ACME") + implicit(0x00091001, b"xx") + implicit(0x00100020, b"P1"), IMPLICIT)
-    assert set(dataset_json(parse(data))) == {"00090010", "00100020"}
+    dataset = describe(parse(data), data=data).dataset
+    assert dataset.pop("00091001") == {"vr": "UN", "InlineBinary": "eHg="}
+    assert set(dataset) == {"00090010", "00100020"}
 
 
 @pytest.mark.parametrize(
