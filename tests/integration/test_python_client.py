@@ -93,3 +93,28 @@ def test_pictures_of_an_instance_its_frames_and_its_series(client: DICOMwebClien
     assert animation.startswith(b"GIF89a")
     several = client.retrieve_instance_frames_rendered(*uids, [2, 1])
     assert several.count(b"Content-Type: image/jpeg") == 2
+
+
+def reachable(client: DICOMwebClient, uri: str) -> str:
+    """Return a BulkDataURI with the host and the port of the service.
+
+    The client sends the host without a port, and so the URLs have none. BULKHEAD_PUBLIC_URL mends that.
+    """
+    return f"{client.base_url}/studies/{uri.partition('/studies/')[2]}"
+
+
+def test_bulk_data_is_read_by_the_urls_of_metadata(client: DICOMwebClient) -> None:
+    dataset = in_memory("2.25.1", "P1")
+    values = {"00281201": bytes(range(256)) * 4, "00282000": bytes(range(255, -1, -1)) * 8}
+    dataset.RedPaletteColorLookupTableData, dataset.ICCProfile = values.values()
+    image = compressed("2.25.1")
+    client.store_instances([dataset, image])
+    found = {each["00080018"]["Value"][0]: each for each in client.retrieve_study_metadata("2.25.1")}
+
+    for tag, value in values.items():
+        uri = reachable(client, found[dataset.SOPInstanceUID][tag]["BulkDataURI"])
+        assert client.retrieve_bulkdata(uri) == [value]
+        assert list(client.iter_bulkdata(uri, media_types=("application/octet-stream",))) == [value]
+        assert client.retrieve_bulkdata(uri, byte_range=(10, 29)) == [value[10:30]]
+    frames = client.retrieve_bulkdata(reachable(client, found[image.SOPInstanceUID]["7FE00010"]["BulkDataURI"]))
+    assert frames == [b"first frame!", b"second frame"]
