@@ -157,6 +157,10 @@ class BulkElements:
 # --- texts for answers --------------------------------------------------------------------------------------------
 
 
+@overload
+def with_bulk_data_uris(text: bytes, instance_url: str) -> bytes: ...
+@overload
+def with_bulk_data_uris(text: Iterator[bytes], instance_url: str) -> Iterator[bytes]: ...
 def with_bulk_data_uris(text: Text, instance_url: str) -> Text:
     """Return the text of an instance with absolute URLs of its bulk data, below the URL of the instance."""
     root = f"{instance_url}/bulkdata/".encode()
