@@ -21,6 +21,9 @@ FINE_WIDTH: Final = 0.08
 GRID_WIDTH: Final = 0.16
 TRACE_WIDTH: Final = 0.26
 
+_STEPS: Final = 100
+"""Steps of one millimetre that the points of traces are rounded to. Whole numbers make a short file."""
+
 
 @dataclass(frozen=True, slots=True)
 class Grid:
@@ -89,10 +92,10 @@ class Drawing:
         for grid in self.grids:
             pieces.append(_lines(grid.lines(1, skipped=5), FINE_GRID, FINE_WIDTH))
             pieces.append(_lines(grid.lines(5), GRID, GRID_WIDTH))
-        paths = "".join(f"{_path(piece)}" for trace in self.traces for piece in trace.pieces())
+        paths = "".join(_path(piece) for trace in self.traces for piece in trace.pieces())
         pieces.append(
-            f'<path d="{paths}" fill="none" stroke="{INK}" stroke-width="{TRACE_WIDTH}" '
-            'stroke-linejoin="round" stroke-linecap="round"/>\n'
+            f'<path transform="scale({1 / _STEPS:g})" d="{paths}" fill="none" stroke="{INK}" '
+            f'stroke-width="{TRACE_WIDTH * _STEPS:g}" stroke-linejoin="round" stroke-linecap="round"/>\n'
         )
         pieces.append(f'<g fill="{LABEL}" font-family="Arial, Helvetica, sans-serif">\n')
         for label in self.labels:
@@ -108,6 +111,9 @@ def _lines(lines: Iterator[tuple[float, float, float, float]], colour: str, widt
 
 
 def _path(points: NDArray[np.float64]) -> str:
-    """Return the commands of a line. A single point becomes a dot."""
-    (x, y), *rest = np.round(points, 2).tolist()
-    return f"M{x:g} {y:g}" + ("".join(f"L{x:g} {y:g}" for x, y in rest) or "h0")
+    """Return the commands of a line in whole steps, each from the point before. A single point becomes a dot."""
+    steps = np.rint(points * _STEPS).astype(np.int64)
+    x, y = steps[0].tolist()
+    moves = np.diff(steps, axis=0)
+    moves = moves[moves.any(axis=1)].tolist()
+    return f"M{x} {y}l" + (" ".join(f"{across} {down}" for across, down in moves) or "0 0")

@@ -26,7 +26,7 @@ _PAGE_BYTES: Final = 64 << 20
 _DRAWING_BYTES: Final = 64 << 20
 _BUDGET: Final = 128 << 20
 """The memory for one page, for one drawing, and for all that are made at once, at most."""
-_VOWELS: Final = ("A", "E", "I", "O", "U", "RT ", "SR", "MR", "X-Ray")
+_VOWELS: Final = ("A", "E", "I", "O", "U", "RT ", "SR", "MR", "X-Ray", "XA")
 """Beginnings of names that take the article `an`."""
 
 

@@ -355,6 +355,22 @@ def test_a_presentation_state_lists_its_images() -> None:
     assert "Creator Roe, R" in shown(document)
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_hostile_text_in_a_presentation_state_is_text() -> None:
+    bad = dataset(SeriesInstanceUID=HOSTILE, ReferencedImageSequence=[reference(HOSTILE, HOSTILE)])
+    data = make_instance(
+        pixel=False,
+        SOPClassUID=PRESENTATION_STATE,
+        PatientName=HOSTILE.encode(),
+        ContentLabel=HOSTILE.encode(),
+        ContentDescription=HOSTILE.encode(),
+        ReferencedSeriesSequence=[bad],
+    )
+    document = presentation_page(attributes_of(data), HOSTILE, link)
+    assert structure(document).links == []
+    assert b"&lt;script&gt;" in document
+
+
 def test_the_hash_is_that_of_the_style_sheet_in_the_page() -> None:
     import base64
     import hashlib

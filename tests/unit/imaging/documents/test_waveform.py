@@ -218,7 +218,7 @@ def test_svg_is_well_formed_whatever_the_labels_are() -> None:
     texts = [element.text or "" for element in root.iter("{http://www.w3.org/2000/svg}text")]
     assert any("<script>" in each for each in texts)
     allowed = {"d", "fill", "stroke", "stroke-width", "stroke-linejoin", "stroke-linecap", "width", "height", "x", "y"}
-    allowed |= {"viewBox", "font-family", "font-size", "font-weight"}
+    allowed |= {"transform", "viewBox", "font-family", "font-size", "font-weight"}
     assert {name for element in root.iter() for name in element.attrib} <= allowed
 
 
@@ -227,8 +227,15 @@ def test_the_svg_of_a_real_ecg_draws_its_grid_and_each_lead() -> None:
     drawing = waveform_drawing(AttributeReader.of(data, parse(data)), "12-lead ECG Waveform", NOBODY)
     svg = drawing.svg().decode()
     assert ET.fromstring(svg).attrib["width"] == "270mm"
-    assert len(re.findall(r"M[\d.]+ [\d.]+L", svg.split('stroke="#111111"')[0].rpartition("<path")[2])) == 34
-    assert len(svg) < 500_000
+    (path,) = re.findall(r'scale\(0\.01\)" d="([^"]*)"', svg)
+    lines = [
+        np.cumsum(np.array(line.replace("l", " ").split(), int).reshape(-1, 2), axis=0) / 100
+        for line in path.split("M")[1:]
+    ]
+    assert len(lines) == len(drawing.traces) == 34
+    for line, trace in zip(lines, drawing.traces, strict=True):
+        assert np.allclose(line[[0, -1]], trace.points[[0, -1]], atol=0.006), "rounding does not add up"
+    assert len(svg) < 250_000
 
 
 @pytest.mark.parametrize(("media_type", "kind"), [("image/png", "PNG"), ("image/jpeg", "JPEG")])
