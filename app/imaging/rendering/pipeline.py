@@ -51,10 +51,11 @@ class RenderingPipeline:
         self._groups = FunctionalGroups(attributes)
         self._grayscale = Grayscale(attributes, description)
         self._overlays = Overlays(attributes, description)
-        self._palette = Palette.of(attributes, signed=description.signed)
         self._segmentation = Segmentation.of(attributes, description)
         self._is_dose = attributes.text(_SOP_CLASS_UID) == RT_DOSE
         self._supplemental = attributes.text(_PIXEL_PRESENTATION) in ("COLOR", "MIXED")
+        has_palette = self._supplemental or description.photometric == "PALETTE COLOR"
+        self._palette = Palette.of(attributes, signed=description.signed) if has_palette else None
 
     @cached_property
     def _colours(self) -> ColourManagement:

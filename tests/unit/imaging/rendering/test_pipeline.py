@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from unittest.mock import patch
 
@@ -13,7 +14,8 @@ from pydicom.dataset import Dataset
 from app.errors import ImageFailure
 from app.imaging.pixels.description import PixelDescription
 from app.imaging.pixels.frame import DecodedFrame
-from app.imaging.rendering.parameters import Window
+from app.imaging.rendering.icc_profiles import icc_profile
+from app.imaging.rendering.parameters import ColourProfile, Window
 from app.imaging.rendering.pipeline import RenderingPipeline
 from app.imaging.rendering.window import windowed
 from tests.unit.imaging.rendering.images import EXPLICIT, image, pipeline, reader, sequence_item
@@ -126,3 +128,21 @@ def test_a_dataset_without_values_has_a_picture() -> None:
     dataset = Dataset()
     dataset.Rows, dataset.Columns, dataset.BitsAllocated = 1, 2, 8
     assert pipeline(samples, dataset).render(gray(samples, "uint8")).pixels.tolist() == [[0, 255]]
+
+
+def test_threads_share_a_pipeline() -> None:
+    """Each gets the picture of its window and its colour space, although the tables replace each other."""
+    samples = np.arange(64, dtype=np.int16).reshape(8, 8)
+    grays = pipeline(samples, image(samples))
+    colours = np.arange(192, dtype=np.uint8).reshape(8, 8, 3)
+    pictures = pipeline(colours, image(colours, "RGB", ICCProfile=icc_profile("adobergb")))
+    spaces: tuple[ColourProfile, ...] = ("no", "yes", "srgb", "rommrgb")
+
+    def render(number: int) -> tuple[bytes, bytes]:
+        shown = grays.render(gray(samples), window=Window(number % 16, 20))
+        colour = pictures.render(DecodedFrame(samples=colours, photometric="RGB"), icc_profile=spaces[number % 4])
+        return shown.pixels.tobytes(), colour.pixels.tobytes()
+
+    expected = [render(number) for number in range(16)]
+    with ThreadPoolExecutor(8) as threads:
+        assert list(threads.map(render, range(96))) == [expected[number % 16] for number in range(96)]
