@@ -16,12 +16,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from app.bootstrap.imaging import build_decoder
 from app.errors import DecoderUnavailable, ImageFailure
 from app.imaging.codecs import conversion
 from app.imaging.codecs.syntaxes import SYNTAXES
-from app.imaging.decoding import connection, pool, process
+from app.imaging.decoding import connection, messages, pool, process
 from app.imaging.decoding.decoder import FrameDecoder
 from app.imaging.pixels.description import PixelDescription
+from app.settings import Settings
 from tests.support.codestreams import NAMES, compressed_frame
 from tests.support.images import KINDS, description_of, native_frame, samples_of
 
@@ -326,11 +328,16 @@ def test_processes_end_with_the_server() -> None:
     wait_until(lambda: not running.exists() or "Z" in running.joinpath("stat").read_text().split(")")[1][:3])
 
 
+def test_the_settings_of_a_decoder() -> None:
+    settings = Settings(decoding_processes=3, decoding_seconds=7, decoding_memory_bytes=100 << 20)
+    found = build_decoder(settings)._pool
+    assert (found._limit, found.seconds, found._memory) == (3, 7, 100 << 20)
+    assert 1 <= build_decoder(Settings())._pool._limit <= 4
+
+
 def test_an_answer_of_another_length_is_not_trusted(decoder: FrameDecoder) -> None:
     request, data = encoded(RLE)
     taken = decoder._pool._take()
-    from app.imaging.decoding import messages
-
     head = messages.request(request, None, 10, len(data))
     with pytest.raises(connection.ProcessFailure, match="The decoding process gave a wrong answer"):
         taken.ask(head, data, 10, lambda length: False)
