@@ -186,6 +186,15 @@ def test_content_of_a_file_runs_no_script(clinic: PartitionClient, instance: byt
 
 
 @on_one_engine
+def test_a_document_that_is_read_as_bulk_data_runs_no_script_either(clinic: PartitionClient) -> None:
+    clinic.stored(document(PDF, **UIDS))
+    for accept, expected in (("application/pdf", "object-src 'self'"), ("application/octet-stream", "sandbox")):
+        response = clinic.get(f"{PATH}/bulkdata/00420011", accept)
+        assert response.status_code == 200, response.text
+        assert expected in policies(response)
+
+
+@on_one_engine
 def test_a_viewer_of_another_origin_may_frame_a_pdf(serve: Serve) -> None:
     clinic = PartitionClient(serve(cors_origins=("https://viewer.example",)))
     clinic.stored(document(PDF, **UIDS))

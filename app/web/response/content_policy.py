@@ -1,4 +1,4 @@
-"""What a browser may do with content that comes from files of strangers (CSP Level 3, conformance §1.3).
+"""What a browser may do with content that comes from files of strangers (CSP Level 3, conformance §1.3, §4.10).
 
 A document that is opened directly would otherwise run its scripts with the rights of a page of this service. Header
 `X-Content-Type-Options` keeps a browser from taking one media type for another.

@@ -27,6 +27,7 @@ from app.web.negotiation.offers import (
 from app.web.request.original_version import is_original_wanted
 from app.web.response import responses
 from app.web.response.byte_ranges import requested_range
+from app.web.response.content_policy import restrict_content
 from app.web.response.responses import BodyPart, related_type, typed
 from app.web.routing.context import PartitionContext
 from app.web.routing.route import Action, Resource
@@ -50,6 +51,7 @@ _ALL: Final[dict[str, Any]] = {
 }
 
 resource = Resource("bulk-data")
+resource.after_request = restrict_content
 
 
 def names_bulk_data(context: PartitionContext) -> bool:
