@@ -14,6 +14,7 @@ from app.services.retrieve.picture_folder import PictureFolder
 from app.services.retrieve.renderers import RendererTable
 from app.services.retrieve.rendering import Rendering
 from app.services.retrieve.series_windows import SeriesWindows
+from app.services.retrieve.slides import SlideImages
 from app.services.retrieve.videos import VideoRenderer
 from app.settings import Settings
 
@@ -32,6 +33,7 @@ def build_rendering(
             videos=VideoRenderer(archive.files, frames),
             by_sop_class=document_renderers(archive.files),
         ),
+        SlideImages(headers),
         PictureCache(
             settings.picture_cache_bytes,
             PictureFolder(folder, settings.picture_cache_dir_bytes) if folder else None,

@@ -32,6 +32,7 @@ UNACCEPTABLE = "The request headers are not acceptable"
 FAILURE = "An error was encountered when attempting to convert the dicom file into an image"
 FRAME = gradient(40, 60)
 JPEG, PNG, GIF, WEBP, JP2 = "image/jpeg", "image/png", "image/gif", "image/webp", "image/jp2"
+WHOLE_SLIDE = "1.2.840.10008.5.1.4.1.1.77.1.6"
 RT_PLAN = "1.2.840.10008.5.1.4.1.1.481.5"
 MULTIPART = 'multipart/related; type="image/png"'
 
@@ -523,6 +524,20 @@ def test_a_thumbnail_shows_the_middle_frame_and_is_not_enlarged(clinic: Partitio
     clinic.stored(gray_image(*frames, **UIDS))
     assert np.array_equal(picture(clinic.get(f"{PATH}/thumbnail", PNG)), frames[2])
     assert np.array_equal(picture(clinic.get(f"{PATH}/frames/5/thumbnail", PNG)), frames[4])
+
+
+@on_one_engine
+def test_a_slide_is_shown_by_its_thumbnail_or_its_coarsest_level_and_not_by_its_label(clinic: PartitionClient) -> None:
+    kinds = [("VOLUME", 4000), ("LABEL", 50), ("VOLUME", 1000), ("OVERVIEW", 90)]
+    for number, (kind, columns) in enumerate(kinds):
+        described = {"ImageType": ["ORIGINAL", "PRIMARY", kind, "NONE"], "TotalPixelMatrixColumns": columns}
+        slide = {"study": STUDY, "series": SERIES, "SOPClassUID": WHOLE_SLIDE, **described}
+        clinic.stored(gray_image(gradient(9, 9, number), **slide))
+    assert np.array_equal(picture(clinic.get(f"{SERIES_PATH}/thumbnail", PNG)), gradient(9, 9, 2))
+    slide["ImageType"] = ["ORIGINAL", "PRIMARY", "THUMBNAIL", "RESAMPLED"]
+    clinic.stored(gray_image(gradient(9, 9, 7), **slide))
+    assert np.array_equal(picture(clinic.get(f"/studies/{STUDY}/thumbnail", PNG)), gradient(9, 9, 7))
+    assert np.array_equal(picture(clinic.get(f"{SERIES_PATH}/rendered", PNG)), gradient(9, 9, 7))
 
 
 @on_one_engine

@@ -13,6 +13,7 @@ from app.errors import ImageFailure
 from app.imaging.rendering.parameters import RenderingParameters, Viewport
 from app.services.retrieve.picture_cache import PictureCache
 from app.services.retrieve.renderers import Content, Renderer, RendererTable
+from app.services.retrieve.slides import WHOLE_SLIDE, SlideImages
 from app.storage.records.rows import InstanceRow
 
 FAILURE: Final = "An error was encountered when attempting to convert the dicom file into an image"
@@ -42,8 +43,9 @@ class Rendition:
 class Rendering:
     """Renders instances and keeps the pictures that were used last."""
 
-    def __init__(self, renderers: RendererTable, cache: PictureCache) -> None:
+    def __init__(self, renderers: RendererTable, slides: SlideImages, cache: PictureCache) -> None:
         self._renderers = renderers
+        self._slides = slides
         self._cache = cache
 
     def kind(self, row: InstanceRow) -> str:
@@ -58,13 +60,17 @@ class Rendering:
         """Return the instance that stands for a study or a series.
 
         It is the middle one, in the order of storing, of the series with most admitted instances. Instances with an
-        image come before other instances. Returns the first instance if none is admitted.
+        image come before other instances. A slide is shown by its thumbnail or its coarsest level. Returns the first
+        instance if none is admitted.
         """
         admitted = [row for row in rows if is_admitted(row)] or list(rows[:1])
         candidates = [row for row in admitted if self._has_image(row)] or admitted
         ((series, _),) = Counter(row.series for row in candidates).most_common(1)
         members = [row for row in candidates if row.series == series]
-        return members[len(members) // 2]
+        middle = members[len(members) // 2]
+        if len(members) > 1 and middle.sop_class == WHOLE_SLIDE:
+            return self._slides.best(members) or middle
+        return middle
 
     def check_frames(self, row: InstanceRow, frames: Sequence[int]) -> None:
         """Raise `NotFound` for a frame that does not exist, before anything is rendered. Raises as `Renderer` too."""
