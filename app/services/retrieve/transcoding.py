@@ -85,7 +85,7 @@ class Transcoder:
         """
         table = self._frames.table(row)
         if not self._keeps_pixels(row, table, target):
-            return self._encoded_file(row, self._image(row, target), target)
+            return self._encoded_file(row, self._image(row, table, target), target)
         if table.frames and not table.deflated and table.start <= MAX_AROUND:
             found = self._native_file(row, table)
             if found:
@@ -101,7 +101,7 @@ class Transcoder:
         table = self._frames.table(row)
         for number in numbers:
             table.ranges(number)
-        first, others = self._encoded(row, self._image(row, target), numbers, target)
+        first, others = self._encoded(row, self._image(row, table, target), numbers, target)
         encoded = chain((first,), others)
         if target != EXPLICIT_LITTLE:
             return Frames(target, (FramePart(len(each.data), iter((each.data,))) for each in encoded))
@@ -113,9 +113,8 @@ class Transcoder:
             return False
         return not table.frames or not transfer_syntax(row.transfer_syntax).encapsulated
 
-    def _image(self, row: InstanceRow, target: str) -> ImageHeader:
+    def _image(self, row: InstanceRow, table: FrameTable, target: str) -> ImageHeader:
         """Return the header of an image that can be transcoded, as far as its header tells."""
-        table = self._frames.table(row)
         is_native = not transfer_syntax(row.transfer_syntax).encapsulated
         if not table.frames or is_native != bool(table.frame_bits) or table.start > MAX_AROUND:
             raise NotAcceptable(UNSUPPORTED)
