@@ -95,7 +95,9 @@ def pixels_of(data: bytes, dataset: Dataset) -> list[bytes]:
         return [value[number * size : (number + 1) * size] for number in range(count)]
     assert dataset["PixelData"].VR == "OB"
     assert data.endswith(b"\xfe\xff\xdd\xe0\0\0\0\0")
-    return list(generate_frames(value, number_of_frames=count))
+    frames = list(generate_frames(value, number_of_frames=count))
+    assert all(len(frame) % 2 == 0 for frame in frames)
+    return frames
 
 
 def check_samples(source: SourceSyntax, kind: ImageKind, result: Dataset) -> None:

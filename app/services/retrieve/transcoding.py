@@ -158,8 +158,6 @@ class Transcoder:
         that does not have the form of the first one.
         """
         described = header.description
-        if header.frames.frame_bits:
-            described = described.stored_as(EXPLICIT_LITTLE)
         read = self._reader_of_frames(row, header)
 
         def encode(number: int) -> EncodedFrame:
