@@ -14,7 +14,7 @@ from flask.testing import FlaskClient
 
 from app.services.policy import V2
 from app.services.store import service
-from app.storage.records import documents
+from app.storage.records import documents, packed_documents
 from tests.support.dicomweb import PartitionClient, comments, items
 from tests.support.instances import make_instance
 
@@ -92,7 +92,7 @@ def test_packed_documents_are_read_in_small_batches(client: FlaskClient) -> None
     partition = PartitionClient(client)
     for seed in range(count):
         partition.stored(make_instance(TextValue=letters(seed, size)))
-    packed = len(documents.pack(letters(0, size).encode()))
+    packed = len(packed_documents.pack(letters(0, size).encode()))
     assert not documents.spills(b"x" * packed)
     held = peak(lambda: read_all(client, f"{partition.prefix}/instances?includefield=OperatorsName"))
     assert held < count * packed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -10,8 +11,8 @@ from flask.testing import FlaskClient
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 
-from app.dicom.json.bulk_data import without_bulk_data
-from app.storage.records import documents
+from app.dicom.json.bulk_data_texts import without_bulk_data
+from app.storage.records import packed_documents
 from tests.conftest import Serve
 from tests.support.bulk_data import binary_elements, bytes_of, located_parts
 from tests.support.dicomweb import PartitionClient, in_little_endian
@@ -241,6 +242,26 @@ def test_the_path_in_any_letter_case_and_as_a_head(palette: PartitionClient) -> 
 @one_engine
 def test_a_slash_at_the_end_does_not_count(palette: PartitionClient) -> None:
     assert palette.get(f"{PATH}/bulkdata/00281202/", OCTETS).data == LONG
+
+
+@pytest.mark.parametrize("syntax", [EXPLICIT_LITTLE, EXPLICIT_BIG, DEFLATED_LITTLE])
+@one_engine
+def test_a_large_value_is_never_whole_in_memory(clinic: PartitionClient, syntax: str) -> None:
+    size = 24 << 20
+    pixels = bytes(range(256)) * (size >> 8)
+    clinic.stored(make_instance(**UIDS, rows=2048, columns=2048, frames=3, pixel=pixels, transfer_syntax=syntax))
+    path = f"{clinic.prefix}{PATH}/bulkdata/7FE00010"
+    received = 0
+    tracemalloc.start()
+    try:
+        with clinic.client.get(path, headers={"Accept": OCTETS}, buffered=False) as response:
+            for chunk in response.iter_encoded():
+                received += len(chunk)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert received == size
+    assert peak < size / 3
 
 
 # --- errors -----------------------------------------------------------------------------------------------------------
@@ -480,7 +501,8 @@ def test_long_values_in_search_results_have_their_values(structures: PartitionCl
 def earlier(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> FlaskClient:
     """A service whose store writes documents without bulk data, as earlier releases did."""
     with monkeypatch.context() as patched:
-        patched.setattr(documents, "pack_large", lambda small, _: documents.pack(without_bulk_data(small)))
+        pack = packed_documents.pack
+        patched.setattr(packed_documents, "pack_large", lambda small, _: pack(without_bulk_data(small)))
         client = serve()
         PartitionClient(client).stored(
             with_elements(bulk_elements(), EXPLICIT_BIG, nested=True),

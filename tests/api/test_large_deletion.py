@@ -20,7 +20,7 @@ from app.bootstrap import Engine
 from app.settings import Settings
 from app.storage.feed.change_feed import FeedLog
 from app.storage.index import cleanup, instances, sweep, sweep_worker
-from app.storage.records import documents
+from app.storage.records import documents, packed_documents
 from app.storage.records.instance_row import InstanceRow
 from app.storage.records.postings import postings
 from app.storage.records.rows import IndexRow, SeriesRow, StudyRow, first_revision
@@ -112,7 +112,7 @@ def fill_study(engine: Engine, size: int, series_uids: Sequence[str] = (SERIES,)
         rows += _instances(series, [number, *((next(reserved) for _ in range(size - 1)) if number == first else ())])
     items = [item for row in rows for item in (row.item, *postings(row).values())]
     stored = [row for row in rows if isinstance(row, InstanceRow)]
-    items += [documents.metadata_item(row, documents.pack(b"{}")) for row in stored]
+    items += [documents.metadata_item(row, packed_documents.pack(b"{}")) for row in stored]
     entries = feed.changes(partition, [(row.watermark, row) for row in stored], "Create")
     changes = [*map(Put, items), *entries]
     for start in range(0, len(changes), MAX_CHANGES):

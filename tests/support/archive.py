@@ -18,7 +18,7 @@ from app import bootstrap
 from app.services.change_feed import FeedEntryView
 from app.services.policy import V2
 from app.settings import Settings
-from app.storage.records.documents import whole
+from app.storage.records.packed_documents import whole
 from app.storage.table.ports import Key, Table
 from tests.support.faulty_engine import Faults, FaultyBlobStore, FaultyTable
 from tests.support.instances import make_instance

@@ -12,8 +12,8 @@ from app.dicom.encoding.part10 import parse
 from app.dicom.validation.attributes import Level
 from app.services.update.service import UpdateRequest
 from app.storage.operations.operations import Operation
-from app.storage.records.documents import whole
 from app.storage.records.instance_row import InstanceRow
+from app.storage.records.packed_documents import whole
 from app.storage.tags.query_tags import QueryTag
 from tests.support.archive import Archive, Uids
 from tests.support.instances import encapsulated, make_instance

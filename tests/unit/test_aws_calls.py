@@ -60,6 +60,11 @@ class Archive(NamedTuple):
         found = self.services.retrieve.frames(row, [number], "*")
         return sum(len(chunk) for part in found.parts for chunk in part.chunks)
 
+    def bulk_data(self, study: str, series: str, instance: str, *, path: str) -> int:
+        (row,) = self.services.retrieve.instances(self.clinic, study, series, instance)
+        found = self.services.bulk_data.find(row, path)
+        return sum(len(chunk) for part in found.parts() for chunk in part.read(0, part.length))
+
     def delete(self, *uids: str) -> None:
         self.services.delete(self.clinic, *uids)
 
@@ -132,6 +137,10 @@ CALLS: dict[str, Operation] = {
     "one frame of a compressed image": Operation(
         lambda a: a.frames(PICTURES, f"{PICTURES}.1", f"{PICTURES}.1.1", number=2),
         {"BatchGetItem": 1, "GetItem": 1, "GetObject": 2},
+    ),
+    "bulk data of an attribute": Operation(
+        lambda a: a.bulk_data(FRAMES, f"{FRAMES}.1", f"{FRAMES}.1.1", path="7FE00010"),
+        {"BatchGetItem": 1, "GetItem": 1, "GetObject": 1},
     ),
     "metadata of an instance": Operation(
         lambda a: a.metadata(SMALL, f"{SMALL}.1", f"{SMALL}.1.0"), {"BatchGetItem": 2}

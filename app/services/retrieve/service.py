@@ -13,7 +13,8 @@ from app.services.parallel import ParallelMap
 from app.services.retrieve.frames import FrameReader, Frames
 from app.services.retrieve.transcoding import TranscodedFile, Transcoder
 from app.storage.index.instances import Instances
-from app.storage.records.documents import Document, Documents
+from app.storage.records.documents import Documents
+from app.storage.records.packed_documents import Document
 from app.storage.records.rows import InstanceRow
 from app.storage.table.partitions import Partition
 

@@ -9,7 +9,7 @@ from typing import Final
 
 import orjson
 
-from app.dicom.json.bulk_data import without_bulk_data
+from app.dicom.json.bulk_data_texts import without_bulk_data
 from app.dicom.json.dataset import JsonDataset, JsonElement
 from app.dicom.query.matching import Query
 from app.dicom.query.parameters import OPTIONS, Catalogue, parse_query

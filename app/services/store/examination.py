@@ -26,7 +26,7 @@ from app.dicom.validation.instance_rules import REQUIRED, ValueProblem, check_in
 from app.errors import IDENTIFIER_RULE, InvalidInstance
 from app.services.policy import Policy
 from app.services.store.report import DATASET_MISMATCH, INVALID, INVALID_ATTRIBUTES, FailedInstance
-from app.storage.records import documents
+from app.storage.records import packed_documents
 from app.storage.records.posted_values import PostedValues, posted_values
 
 _SOP_CLASS: Final = 0x00080016
@@ -185,7 +185,7 @@ def _examined(
         },
         tags=frozenset(each.key for level in extended.values() for each in level),
         posted=posted_values(dataset, sop_class.rstrip(PADDING)),
-        metadata=documents.pack_large(orjson.dumps(dataset), description.large_texts()),
+        metadata=packed_documents.pack_large(orjson.dumps(dataset), description.large_texts()),
         frames=table.pack() if table and table.frames and not native else b"",
         native=native,
         warning=_warning(part10, bool(warnings)),

@@ -34,6 +34,7 @@ from app.services.store.spool import MEMORY_BYTES
 from app.storage.index import sweep
 from app.storage.records import documents
 from app.storage.records.losses import FRAME_TABLE, LostObjects
+from app.storage.records.packed_documents import repack
 from app.storage.records.rows import InstanceRow
 from app.storage.table import keys
 from app.storage.table.ports import BlobStore, Item, Key
@@ -132,7 +133,7 @@ class NewVersions:
         with self._parsing:
             change = partial(_new_metadata, changes=changes, new=new)
             shift_of = partial(_shift, part10, new.new_offsets())
-            metadata = documents.repack(packed, change, shift_of, whole_document=new.converted)
+            metadata = repack(packed, change, shift_of, whole_document=new.converted)
         if documents.spills(metadata):
             self._blobs.put(keys.spilled_metadata(source.version.blob), io.BytesIO(metadata))
         if documents.spills(frames):

@@ -19,6 +19,7 @@ from app.storage.feed.entries import ITEMS_PER_ENTRY
 from app.storage.index import counts, sweep
 from app.storage.index.removal_writer import removal_changes
 from app.storage.records import documents
+from app.storage.records.packed_documents import unpack
 from app.storage.records.posted_values import PostedValues, united
 from app.storage.records.postings import postings
 from app.storage.records.rows import InstanceRow, SeriesRow, StudyRow, first_revision, is_visible_series, merged
@@ -61,7 +62,7 @@ def with_tags(new_instance: NewInstance, tags: QueryTags) -> NewInstance:
     """Return the instance with its values of these extended query tags, if it was examined for other ones."""
     if new_instance.tags == tags.keys:
         return new_instance
-    dataset = orjson.loads(documents.unpack(new_instance.metadata))
+    dataset = orjson.loads(unpack(new_instance.metadata))
     attributes = {
         level: {tag: element for tag, element in new_instance.attributes[level].items() if tag in CORE}
         | query_tag_values.indexed_values(dataset, tags.extended[level])

@@ -6,46 +6,23 @@ reading more bytes. A compressed document that is too large for an item lies in 
 
 from __future__ import annotations
 
-import threading
-from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Final, NamedTuple
 
-import orjson
-import zstandard
-
-from app.dicom.json.bulk_data import (
-    move_places,
-    stored_text,
-    uri_positions,
-    with_bulk_data_uris,
-    with_uris_at,
-    without_bulk_data,
-)
-from app.dicom.json.dataset import JsonDataset, JsonElement
-from app.errors import BlobMissing, InvalidInstance
-from app.storage.records import large_documents
+from app.dicom.json.dataset import JsonDataset
+from app.errors import BlobMissing
 from app.storage.records.losses import FRAME_TABLE, METADATA, LostObjects
+from app.storage.records.packed_documents import Document, served, stored_dataset, unpack, whole
 from app.storage.records.rows import InstanceRow
 from app.storage.table import keys
 from app.storage.table.ports import MAX_ITEM_BYTES, BlobStore, Item, Key, Table
 
-MAX_DOCUMENT_BYTES: Final = 256 * 1024 * 1024
-"""Size of one document before compression. A store refuses an instance with a larger one."""
-
 BATCH: Final = 25
 """Items that one read fetches. They are held together: at most 25 times `MAX_ITEM_BYTES`, about 9 MB."""
 
-_LEVEL: Final = 1
 _ITEM_OVERHEAD: Final = 10_000
 _SPILLED: Final = {"spilled": True}
-_POSITIONS_MARK: Final = b"\x93URIS\r\n"
-_MAX_POSITIONS: Final = 255
-_local = threading.local()
-
-Document = bytes | Iterator[bytes]
-"""Metadata of an instance as DICOM JSON: whole, or in chunks if it is very large."""
 
 InstanceUrl = Callable[[str, str, str], str]
 """Returns the URL of an instance, from its study, series and instance UID."""
@@ -58,111 +35,6 @@ RowDocument = tuple[InstanceRow, bytes | None]
 
 ReadAhead = Callable[[Callable[[RowItem], bytes | None], Iterable[RowItem]], Iterable[bytes | None]]
 """`map`, or a function like it that makes the next few calls on other threads."""
-
-
-def pack(document: bytes) -> bytes:
-    """Compress a document. Raises `InvalidInstance` if it is larger than `MAX_DOCUMENT_BYTES`."""
-    if len(document) > MAX_DOCUMENT_BYTES:
-        raise InvalidInstance(f"The metadata of the instance exceeds {MAX_DOCUMENT_BYTES} bytes.")
-    if not hasattr(_local, "compressor"):  # threads cannot share a compressor
-        _local.compressor = zstandard.ZstdCompressor(level=_LEVEL)
-    packed: bytes = _local.compressor.compress(document)
-    return packed
-
-
-def _pack_dataset(text: bytes) -> bytes:
-    """Compress a stored dataset. The positions of its URLs follow, so that a read does not search for them."""
-    positions = uri_positions(text)
-    packed = pack(text)
-    if not 0 < len(positions) <= _MAX_POSITIONS:
-        return packed
-    return b"".join((packed, array("I", positions).tobytes(), bytes((len(positions),)), _POSITIONS_MARK))
-
-
-def _positions_in(packed: bytes) -> array[int]:
-    positions = array("I")
-    if packed.endswith(_POSITIONS_MARK):
-        end = len(packed) - len(_POSITIONS_MARK) - 1
-        positions.frombytes(packed[end - positions.itemsize * packed[end] : end])
-    return positions
-
-
-def pack_large(small: bytes, texts: Iterable[tuple[str, Iterable[bytes]]]) -> bytes:
-    """Compress a document with large elements, which come by tag as chunks of JSON text. Raises as `pack` does.
-
-    `small` is the dataset with a shortened form of each large element. Only compressed texts are in memory.
-    """
-    try:
-        return large_documents.packed_with(_pack_dataset(small), texts, level=_LEVEL, limit=MAX_DOCUMENT_BYTES)
-    except large_documents.TooMuchText:
-        raise InvalidInstance(f"The metadata of the instance exceeds {MAX_DOCUMENT_BYTES} bytes.") from None
-
-
-def repack(
-    packed: bytes, change: Callable[[JsonDataset], JsonDataset], shift_of: Callable[[str], int], *, whole_document: bool
-) -> bytes:
-    """Return a document after a change of its dataset. Large elements that the change keeps are not unpacked.
-
-    `shift_of` returns the number of bytes by which the element of a tag lies later in the new file. `whole_document`:
-    the change needs the large elements too.
-    """
-    places = large_documents.places_in(packed)
-    before: JsonDataset = orjson.loads(unpack(packed))
-    if whole_document:
-        return _pack_dataset(stored_text(change(before | {tag: _large_element(packed, tag) for tag in places})))
-    after = change(dict(before))
-    kept = [tag for tag in places if tag in after and _has_same_value(before[tag], after[tag])]
-    small = _pack_dataset(stored_text(after, kept))
-    return large_documents.with_small_part(packed, small, {tag: shift_of(tag) for tag in kept}) if kept else small
-
-
-def _has_same_value(one: JsonElement, other: JsonElement) -> bool:
-    return bool(one["vr"] == other["vr"] and one.get("Value") == other.get("Value"))
-
-
-def _large_element(packed: bytes, tag: str) -> JsonElement:
-    """Return a large element as a whole, with the places of bulk data in the current file."""
-    place = large_documents.places_in(packed)[tag]
-    dataset: JsonDataset = {tag: orjson.loads(b"".join(large_documents.text_of(packed, place)))}
-    if place.shift:
-        move_places(dataset, lambda offset: offset + place.shift)
-    return dataset[tag]
-
-
-def unpack(packed: bytes) -> bytes:
-    """Return the document that `pack` compressed, or the small part of one that `pack_large` compressed."""
-    if not hasattr(_local, "decompressor"):
-        _local.decompressor = zstandard.ZstdDecompressor()
-    document: bytes = _local.decompressor.decompress(packed, max_output_size=MAX_DOCUMENT_BYTES)
-    return document
-
-
-def whole(document: Document) -> bytes:
-    """Return a document in one piece."""
-    return document if isinstance(document, bytes) else b"".join(document)
-
-
-def _served(row: InstanceRow, packed: bytes, url_of: InstanceUrl | None) -> Document:
-    """Return a document as it is served: with the URLs of bulk data, or without bulk data if there is no `url_of`."""
-    text: Document = unpack(packed)
-    if isinstance(text, bytes) and url_of is not None and (positions := _positions_in(packed)):
-        return with_uris_at(text, positions, url_of(row.study, row.series, row.instance))
-    if large_documents.places_in(packed):
-        text = large_documents.whole_text(packed, orjson.loads(whole(text)), values=url_of is None)
-    if url_of is None:
-        return without_bulk_data(text)
-    return with_bulk_data_uris(text, url_of(row.study, row.series, row.instance))
-
-
-def _dataset(packed: bytes, wanted: frozenset[str]) -> JsonDataset:
-    """Return the dataset of a document. Large elements are whole if they are wanted, else absent."""
-    dataset: JsonDataset = orjson.loads(unpack(packed))
-    for tag in large_documents.places_in(packed):
-        if tag in wanted:
-            dataset[tag] = _large_element(packed, tag)
-        else:
-            dataset.pop(tag, None)
-    return dataset
 
 
 def spills(packed: bytes) -> bool:
@@ -212,7 +84,7 @@ class Documents:
         One document at a time is in memory, beside the packed documents of one batch.
         """
         packed = self._packed_documents(self.items(rows))
-        return (None if each is None else whole(_served(row, each, None)) for row, each in packed)
+        return (None if each is None else whole(served(each, None)) for _, each in packed)
 
     def datasets(self, rows: Iterable[InstanceRow], wanted: frozenset[str]) -> Iterator[JsonDataset | None]:
         """Yield the stored dataset of each instance, None for one that was deleted meanwhile.
@@ -221,17 +93,17 @@ class Documents:
         data.
         """
         packed = self._packed_documents(self.items(rows))
-        return (None if each is None else _dataset(each, wanted) for _, each in packed)
+        return (None if each is None else stored_dataset(each, wanted) for _, each in packed)
 
     def of(self, rows: Iterable[InstanceRow], url_of: InstanceUrl | None = None) -> Iterator[Document]:
         """Yield the metadata of instances, newest first. Without `url_of`, bulk data is left out."""
         packed = self._packed_documents(self.items(sorted(rows, key=lambda row: -row.watermark)))
-        return (_served(row, each, url_of) for row, each in packed if each is not None)
+        return (served(each, _url(row, url_of)) for row, each in packed if each is not None)
 
     def of_study(self, rows: Iterable[InstanceRow], url_of: InstanceUrl | None = None) -> Iterator[Document]:
         """Yield the metadata of all instances of one study as `of` does: one query instead of one read each."""
         packed = self._packed_documents(self._items_of_study(list(rows)))
-        return (_served(row, each, url_of) for row, each in packed if each is not None)
+        return (served(each, _url(row, url_of)) for row, each in packed if each is not None)
 
     def packed(self, row: InstanceRow) -> bytes | None:
         """Return the packed metadata of an instance, None if the instance was deleted meanwhile."""
@@ -328,6 +200,10 @@ class Documents:
                 return stream.read()
         except BlobMissing:
             return None
+
+
+def _url(row: InstanceRow, url_of: InstanceUrl | None) -> str | None:
+    return url_of(row.study, row.series, row.instance) if url_of is not None else None
 
 
 def keys_of(row: InstanceRow) -> tuple[Key, Key]:

@@ -11,7 +11,7 @@ import orjson
 from app.dicom.json.bulk_data import NotedElement, noted_element, noted_elements
 from app.dicom.json.dataset import JsonDataset, JsonElement
 from app.storage.records import large_documents
-from app.storage.records.documents import unpack
+from app.storage.records.packed_documents import unpack
 
 
 class NotedElements:

@@ -21,7 +21,7 @@ from msgspec.structs import replace
 from app.dicom.json.dataset import JsonDataset, ordered
 from app.dicom.worklist.search_attributes import FILTERS, search_values
 from app.errors import InvalidWorkitem, StorageUnavailable, TooLarge
-from app.storage.records.documents import pack, unpack
+from app.storage.records.packed_documents import pack, unpack
 from app.storage.records.postings import keys_of
 from app.storage.table import keys
 from app.storage.table.batch import write_atomically

@@ -22,7 +22,7 @@ from app.dicom.encoding.part10 import Part10, inflated, parse
 from app.dicom.encoding.reader import ODD_SEQUENCE
 from app.dicom.encoding.transcode import to_explicit_little
 from app.dicom.encoding.vr import BULK
-from app.dicom.json.bulk_data import without_bulk_data
+from app.dicom.json.bulk_data_texts import without_bulk_data
 from app.dicom.json.model import describe
 from app.errors import InvalidInstance, NotAcceptable
 

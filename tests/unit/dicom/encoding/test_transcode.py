@@ -14,7 +14,7 @@ from pydicom.sequence import Sequence
 from app.dicom.encoding.frames import frame_table
 from app.dicom.encoding.part10 import parse
 from app.dicom.encoding.transcode import native_frame, swapped, to_explicit_little
-from app.dicom.json.bulk_data import without_bulk_data
+from app.dicom.json.bulk_data_texts import without_bulk_data
 from app.dicom.json.model import describe
 from app.errors import NotAcceptable
 from tests.support import instances

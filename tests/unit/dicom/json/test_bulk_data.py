@@ -10,16 +10,8 @@ import pytest
 from app.dicom.encoding.bulk_data import BulkPlace
 from app.dicom.encoding.part10 import parse
 from app.dicom.json import bulk_data
-from app.dicom.json.bulk_data import (
-    NotedElement,
-    move_places,
-    noted_elements,
-    stored_text,
-    uri_positions,
-    with_bulk_data_uris,
-    with_uris_at,
-    without_bulk_data,
-)
+from app.dicom.json.bulk_data import NotedElement, move_places, noted_elements, stored_text
+from app.dicom.json.bulk_data_texts import uri_positions, with_bulk_data_uris, with_uris_at, without_bulk_data
 from app.dicom.json.model import describe
 from tests.support.raw_elements import element, part10
 

@@ -14,7 +14,7 @@ from app.dicom.encoding.elements import LargeValue
 from app.dicom.encoding.part10 import parse
 from app.dicom.encoding.transcode import to_explicit_little
 from app.dicom.json import large
-from app.dicom.json.bulk_data import without_bulk_data
+from app.dicom.json.bulk_data_texts import without_bulk_data
 from app.dicom.json.model import describe
 from tests.support.instances import EXPLICIT_BIG, IMPLICIT_LITTLE, ct
 from tests.support.raw_elements import SEQUENCE_END, UNDEFINED, element, item, part10

@@ -14,7 +14,7 @@ import orjson
 from pydicom.dataelem import DataElement
 
 from app.services.policy import V1
-from app.storage.records.documents import whole
+from app.storage.records.packed_documents import whole
 from app.storage.records.rows import InstanceRow
 from app.storage.table import keys
 from app.web.schemas.body import load_body
