@@ -715,17 +715,17 @@ def test_the_preamble_is_set_to_zeros_and_nothing_else_changes(clinic: Partition
     assert parts(clinic.get("/studies/2.25.1", AS_STORED))[0].body == bytes(128) + file[128:]
 
 
-def test_the_metadata_lacks_bulk_data_and_private_data_of_implicit_files(clinic: PartitionClient) -> None:
+def test_the_metadata_of_version_1_lacks_bulk_data_and_private_data_of_implicit_files(strict: PartitionClient) -> None:
     private = [DataElement(0x00090010, "LO", "ACME"), DataElement(0x00091001, "LO", "kept")]
     explicit, implicit = uid(), uid()
-    clinic.stored(
+    strict.stored(
         make_instance(study=explicit, extra=private),
         make_instance(study=implicit, extra=private, transfer_syntax=IMPLICIT_LITTLE),
     )
-    (found,) = clinic.get(f"/studies/{explicit}/metadata").get_json(force=True)
+    (found,) = strict.get(f"/studies/{explicit}/metadata").get_json(force=True)
     assert found["00091001"] == {"vr": "LO", "Value": ["kept"]}
     assert not {"7FE00010", "00020010"} & found.keys()
-    (found,) = clinic.get(f"/studies/{implicit}/metadata").get_json(force=True)
+    (found,) = strict.get(f"/studies/{implicit}/metadata").get_json(force=True)
     assert "00091001" not in found
 
 
