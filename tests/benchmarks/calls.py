@@ -26,7 +26,7 @@ PREAMBLE: Final = 128
 STORED, REFUSED = "00081199", "00081198"
 STUDY, INSTANCE = "0020000D", "00080018"
 BULKY: Final = {"OB", "OD", "OF", "OL", "OV", "OW", "UN"}
-"""Value representations that metadata does not include (conformance §4.7)."""
+"""Value representations whose values metadata may leave out (conformance §4.14)."""
 
 
 class Mismatch(Exception):
