@@ -14,7 +14,7 @@ from app.bootstrap.archive import build_archive, is_remote, read_ahead
 from app.bootstrap.background import maintenance, tasks
 from app.bootstrap.engines import Engine, build_engine, create_stores
 from app.bootstrap.imaging import build_decoder
-from app.bootstrap.rendering import build_rendering
+from app.bootstrap.rendering import build_rendering, thumbnail_steps
 from app.dicom.json.model import Inline
 from app.errors import ConfigurationError
 from app.services import Services, parallel
@@ -80,6 +80,7 @@ def build_services(settings: Settings, engine: Engine, *, listening: float = 0) 
     newest, counts = NewestInstances(instances, documents, parallel_reads), InstanceCounts(table)
     frames = FrameReader(documents, files, archive.lost)
     headers, decoder = ImageHeaders(files, frames), build_decoder(settings)
+    rendering = build_rendering(settings, archive, frames=frames, headers=headers, decoder=decoder)
     runner = OperationRunner(
         operations,
         queue,
@@ -108,7 +109,7 @@ def build_services(settings: Settings, engine: Engine, *, listening: float = 0) 
             transcoder=Transcoder(files=files, frames=frames, headers=headers, decoder=decoder),
             prefetch=read_ahead(settings),
         ),
-        rendering=build_rendering(settings, archive, frames=frames, headers=headers, decoder=decoder),
+        rendering=rendering,
         bulk_data=BulkDataReader(documents, files, frames),
         search=Search(
             planner=SearchPlanner(
@@ -145,6 +146,6 @@ def build_services(settings: Settings, engine: Engine, *, listening: float = 0) 
             lost_objects=lambda: archive.lost.count,
         ),
         frame_decoder=decoder,
-        background=(runner.run_once, *maintenance(settings, archive)),
+        background=(runner.run_once, *maintenance(settings, archive), *thumbnail_steps(settings, archive, rendering)),
         release_leases=runner.release_leases,
     )

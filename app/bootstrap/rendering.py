@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from app.bootstrap.archive import Archive
 from app.imaging.decoding.decoder import FrameDecoder
 from app.imaging.documents.kinds import unknown_kind
@@ -9,6 +11,7 @@ from app.services.retrieve.documents import IconRenderer, document_renderers
 from app.services.retrieve.frames import FrameReader
 from app.services.retrieve.image_headers import ImageHeaders
 from app.services.retrieve.image_renderer import ImageRenderer
+from app.services.retrieve.new_thumbnails import NewThumbnails
 from app.services.retrieve.picture_cache import PictureCache
 from app.services.retrieve.picture_folder import PictureFolder
 from app.services.retrieve.renderers import RendererTable
@@ -39,3 +42,10 @@ def build_rendering(
             PictureFolder(folder, settings.picture_cache_dir_bytes) if folder else None,
         ),
     )
+
+
+def thumbnail_steps(settings: Settings, archive: Archive, rendering: Rendering) -> tuple[Callable[[], bool], ...]:
+    """Return the step of the worker that makes thumbnails, if the operator wants them."""
+    if not settings.make_thumbnails:
+        return ()
+    return (NewThumbnails(archive.feed, archive.instances, rendering).run_once,)

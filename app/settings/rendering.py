@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from app.settings.declaration import Folder, SettingsGroup, setting, whole_number
+from marshmallow.fields import Boolean
+
+from app.settings.declaration import Folder, SettingsGroup, setting, variable, whole_number
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,3 +26,13 @@ class RenderingSettings(SettingsGroup):
     picture_cache_dir_bytes: int = setting(
         1_073_741_824, whole_number(1), "Size of the folder for rendered pictures. The oldest ones are removed."
     )
+    make_thumbnails: bool = setting(
+        False,
+        Boolean(),
+        "Make the thumbnails of new series in the background. They are kept in the folder of pictures.",
+    )
+
+    def contradictions(self) -> Iterator[str]:
+        """Yield a line when thumbnails have no folder: the worker and the servers share nothing else."""
+        if self.make_thumbnails and self.picture_cache_dir is None:
+            yield f"{variable('make_thumbnails')}: It needs {variable('picture_cache_dir')}."

@@ -47,11 +47,11 @@ class IconRenderer:
         """Raise `ImageFailure`, which says what the object is."""
         raise ImageFailure(f"The instance is {self.kind}. It has no picture.")
 
-    def thumbnail(self, row: InstanceRow, frame: int | None, media_type: str, viewport: Viewport | None) -> Content:
+    def thumbnail(self, row: InstanceRow, frame: int | None, media_type: str, viewport: Viewport) -> Content:
         """Return the icon of the kind. The file is not read."""
-        from app.imaging.documents.icon import SIZE, icon_file
+        from app.imaging.documents.icon import icon_file
 
-        side = min(viewport.width, viewport.height) if viewport else SIZE
+        side = min(viewport.width, viewport.height)
         return Content.of(media_type, icon_file(self._kind, media_type, side))
 
     def variant(self, row: InstanceRow, frames: tuple[int, ...]) -> str:

@@ -23,9 +23,6 @@ if TYPE_CHECKING:  # numpy and the codecs are imported with the first picture
     from app.imaging.rendering.picture import Picture
     from app.imaging.rendering.pipeline import RenderingPipeline
 
-THUMBNAIL_SIZE: Final = Viewport(256, 256)
-"""The usual size of a thumbnail. A smaller image is not enlarged."""
-
 _THUMBNAIL_QUALITY: Final = 85
 _BYTES_PER_SAMPLE: Final = 16
 """What rendering needs for each sample: the frame, numbers with a fraction, the picture, and its scaled copy."""
@@ -98,7 +95,7 @@ class ImageRenderer:
             icc = picture.icc if parameters.icc_profile not in (None, "no") else None
             return Content.of(media_type, encode(picture, media_type, parameters.quality, icc))
 
-    def thumbnail(self, row: InstanceRow, frame: int | None, media_type: str, viewport: Viewport | None) -> Content:
+    def thumbnail(self, row: InstanceRow, frame: int | None, media_type: str, viewport: Viewport) -> Content:
         """Return a picture of at most the size of the viewport, without any text.
 
         Without a frame it is the middle frame of the instance. Raises as `Renderer`.
@@ -108,10 +105,10 @@ class ImageRenderer:
 
         header = self._headers.read(row)
         number = frame or header.frames.frames // 2 + 1
-        size = viewport or THUMBNAIL_SIZE
         with self._memory(header, viewport):
-            step = self._pipeline(row, header).thumbnail_step(size.width, size.height)
-            picture = fit(self._rendered(row, header, number, RenderingParameters(), step), size.width, size.height)
+            step = self._pipeline(row, header).thumbnail_step(viewport.width, viewport.height)
+            picture = self._rendered(row, header, number, RenderingParameters(), step)
+            picture = fit(picture, viewport.width, viewport.height)
             return Content.of(media_type, encode(picture, media_type, _THUMBNAIL_QUALITY))
 
     def _animation(

@@ -8,13 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import Final, Protocol
 
 from app.dicom.encoding.uids import VIDEO
+from app.imaging.rendering.parameters import RenderingParameters, Viewport
 from app.storage.records.rows import InstanceRow
-
-if TYPE_CHECKING:
-    from app.imaging.rendering.parameters import RenderingParameters, Viewport
 
 JPEG: Final = "image/jpeg"
 PNG: Final = "image/png"
@@ -27,6 +25,10 @@ IMAGE_TYPES: Final = (JPEG, PNG, GIF, WEBP, JP2)
 
 PROFILED_TYPES: Final = frozenset({JPEG, PNG, WEBP})
 """The media types in which an ICC profile can be embedded."""
+
+
+THUMBNAIL_SIZE: Final = Viewport(256, 256)
+"""The usual size of a thumbnail."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,10 +83,10 @@ class Renderer(Protocol):
         """
         ...
 
-    def thumbnail(self, row: InstanceRow, frame: int | None, media_type: str, viewport: Viewport | None) -> Content:
+    def thumbnail(self, row: InstanceRow, frame: int | None, media_type: str, viewport: Viewport) -> Content:
         """Return a small picture in a media type of `IMAGE_TYPES`, of a frame or of the instance.
 
-        It has at most the size of the viewport; None is the usual size.
+        It has at most the size of the viewport.
         """
         ...
 

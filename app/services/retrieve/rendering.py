@@ -12,7 +12,7 @@ from app.dicom.encoding.uids import transfer_syntax
 from app.errors import ImageFailure
 from app.imaging.rendering.parameters import RenderingParameters, Viewport
 from app.services.retrieve.picture_cache import PictureCache
-from app.services.retrieve.renderers import Content, Renderer, RendererTable
+from app.services.retrieve.renderers import THUMBNAIL_SIZE, Content, Renderer, RendererTable
 from app.services.retrieve.slides import WHOLE_SLIDE, SlideImages
 from app.storage.records.rows import InstanceRow
 
@@ -86,10 +86,10 @@ class Rendering:
     def thumbnail(self, row: InstanceRow, frame: int | None, media_type: str, viewport: Viewport | None) -> Rendition:
         """Return the thumbnail of an instance or of a frame: an icon if it has no image. Raises `NotFound`, `LostData`.
 
-        The frame must exist if the instance has an image.
+        Without a viewport it has the usual size. The frame must exist if the instance has an image.
         """
         frames = () if frame is None else (frame,)
-        parameters = RenderingParameters(viewport=viewport)
+        parameters = RenderingParameters(viewport=viewport or THUMBNAIL_SIZE)
         renderer = self._renderers.renderer(row)
         try:
             return self._rendition(renderer, row, frames, media_type, parameters, is_thumbnail=True)
@@ -142,7 +142,8 @@ class Rendering:
         row, frames, media_type = rendition.row, rendition.frames, rendition.media_type
         if rendition.is_thumbnail:
             frame = frames[0] if frames else None
-            return rendition.renderer.thumbnail(row, frame, media_type, rendition.parameters.viewport)
+            viewport = rendition.parameters.viewport or THUMBNAIL_SIZE
+            return rendition.renderer.thumbnail(row, frame, media_type, viewport)
         return rendition.renderer.render(row, frames, media_type, rendition.parameters)
 
     def _has_image(self, row: InstanceRow) -> bool:

@@ -70,7 +70,7 @@ class VideoRenderer(IconRenderer):
             return self._mp4_content(row)
         return stored_content(self._files, row, media_type, self._ranges(row))
 
-    def thumbnail(self, row: InstanceRow, frame: int | None, media_type: str, viewport: Viewport | None) -> Content:
+    def thumbnail(self, row: InstanceRow, frame: int | None, media_type: str, viewport: Viewport) -> Content:
         """Return the icon of a video, with the name of the SOP class."""
         return IconRenderer(video_kind(row.sop_class)).thumbnail(row, frame, media_type, viewport)
 

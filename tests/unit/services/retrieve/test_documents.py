@@ -169,13 +169,15 @@ def test_an_object_without_a_picture_says_what_it_is_and_has_an_icon() -> None:
     assert found.media_types(stored.row) == ()
     with pytest.raises(ImageFailure, match=r"The instance is an RT Structure Set\. It has no picture\."):
         found.render(stored.row, (), "image/jpeg", PARAMETERS)
-    assert found.thumbnail(stored.row, None, "image/jpeg", None).data is not None
+    assert found.thumbnail(stored.row, None, "image/jpeg", Viewport(256, 256)).data is not None
     assert stored.blobs.reads == []
 
 
 @pytest.mark.parametrize("sop_class", [PDF_STORAGE, KEY_OBJECTS, RTSTRUCT])
-@pytest.mark.parametrize(("viewport", "side"), [(None, 256), (Viewport(64, 100), 64), (Viewport(8192, 8192), 256)])
-def test_the_thumbnail_is_an_icon_within_the_viewport(sop_class: str, viewport: Viewport | None, side: int) -> None:
+@pytest.mark.parametrize(
+    ("viewport", "side"), [(Viewport(256, 256), 256), (Viewport(64, 100), 64), (Viewport(8192, 8192), 256)]
+)
+def test_the_thumbnail_is_an_icon_within_the_viewport(sop_class: str, viewport: Viewport, side: int) -> None:
     stored = StoredInstance(make_instance(SOPClassUID=sop_class, pixel=False))
     content = renderer(stored).thumbnail(stored.row, None, "image/png", viewport)
     assert content.content_type == "image/png"

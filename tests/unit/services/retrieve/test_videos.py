@@ -8,7 +8,7 @@ import pytest
 
 from app.dicom.encoding.frames import FrameTable
 from app.errors import ImageFailure
-from app.imaging.rendering.parameters import RenderingParameters
+from app.imaging.rendering.parameters import RenderingParameters, Viewport
 from app.services.retrieve import videos
 from app.services.retrieve.frames import FrameReader
 from app.services.retrieve.videos import VideoRenderer
@@ -136,7 +136,7 @@ def test_a_stream_that_is_no_video_says_so(stream: bytes, reason: str) -> None:
 def test_an_unknown_stream_has_no_media_type_and_an_icon() -> None:
     stored = StoredVideo(video(b"unknown stream"))
     assert stored.renderer.media_types(stored.row) == ()
-    icon = stored.renderer.thumbnail(stored.row, None, "image/png", None)
+    icon = stored.renderer.thumbnail(stored.row, None, "image/png", Viewport(256, 256))
     assert bytes_of(icon).startswith(b"\x89PNG")
 
 
