@@ -165,6 +165,8 @@ SAMPLES: list[tuple[errors.BulkheadError, int, str]] = [
     (errors.UnsupportedContent("why"), 415, "why"),
     (errors.UnsupportedCoding("why"), 415, "why"),
     (errors.NotAcceptable("why"), 406, "why"),
+    (errors.ImageFailure("why"), 406, "why"),
+    (errors.DecoderUnavailable("why"), 503, "why"),
     (errors.RangeNotSatisfiable(7), 416, "The requested range is not satisfiable."),
     (errors.NotAcceptable(""), 406, ""),
     (errors.TooLarge(7), 413, "The request exceeded the allowed limit of 7 bytes."),

@@ -34,7 +34,7 @@ def test_one_range(header: str, start: int, length: int) -> None:
     assert found.content_range == f"bytes {start}-{start + length - 1}/10"
 
 
-@pytest.mark.parametrize("header", ["bytes=10-", "bytes=10-20", "bytes=999999999999999999-", "bytes=-0"])
+@pytest.mark.parametrize("header", ["bytes=10-", "bytes=10-20", "bytes=9999999999999999999-", "bytes=-0"])
 def test_a_range_without_a_byte(header: str) -> None:
     with pytest.raises(RangeNotSatisfiable, match=r"^The requested range is not satisfiable\.$") as error:
         wanted(header)
@@ -51,7 +51,7 @@ def test_empty_content_has_no_range(header: str) -> None:
     "header",
     [
         *("", "bytes", "bytes=", "bytes=-", "bytes=4-2", "bytes=a-b", "bytes=1_0-", "bytes=0-1,3-4", "bytes=-1,-2"),
-        *("items=0-1", "bytes=\u0661-", "bytes=+1-2", "bytes=1.0-", f"bytes={'9' * 19}-", "bytes:0-1", "0-1"),
+        *("items=0-1", "bytes=\u0661-", "bytes=+1-2", "bytes=1.0-", f"bytes={'9' * 100}-", "bytes:0-1", "0-1"),
     ],
 )
 def test_what_is_no_single_range_is_ignored(header: str) -> None:
