@@ -59,6 +59,8 @@ WITH_PATIENT_DATA = {
     "GET /studies/<study>/series/<series>/thumbnail",
     "GET /studies/<study>/series/<series>/instances/<instance>/thumbnail",
     "GET /studies/<study>/series/<series>/instances/<instance>/frames/<frames>/thumbnail",
+    "GET ",
+    "GET /wado",
     "POST /workitems",
     "GET /workitems",
     "GET /workitems/<workitem>",

@@ -30,6 +30,7 @@ S = f"/studies/{STUDY}"
 SE = f"{S}/series/{SERIES}"
 I = f"{SE}/instances/{INSTANCE}"  # noqa: E741  # the letters of conformance §1.2
 HERE, THERE = "/v2/partitions/clinic-a", "/v2/partitions/clinic-b"
+WADO = f"requestType=WADO&studyUID={STUDY}&seriesUID={SERIES}&objectUID={INSTANCE}"
 FORM = 'multipart/related; type="application/dicom"; boundary=b1'
 
 
@@ -96,6 +97,8 @@ CALLS: dict[str, Call] = {
     "GET /studies/<study>/series/<series>/instances/<instance>/frames/<frames>/thumbnail": Call(
         "GET", f"{I}/frames/1/thumbnail", (404,)
     ),
+    "GET ": Call("GET", f"?{WADO}", (404,)),
+    "GET /wado": Call("GET", f"/wado?{WADO}&contentType=application/dicom", (404,)),
     "POST /studies": stored("/studies"),
     "POST /studies/<study>": stored(S),
     "DELETE /studies/<study>": Call("DELETE", S, (404,)),

@@ -128,7 +128,7 @@ def test_two_empty_segments_lead_nowhere(stored: FlaskClient, path: str) -> None
 @pytest.mark.parametrize("path", ["/v2/partitions//studies", "/partitions//studies", "/v2/partitions//workitems"])
 def test_a_partition_without_a_name_is_not_created(client: FlaskClient, path: str) -> None:
     body = {"data": make_instance(), "content_type": "application/dicom"}
-    assert client.post(f"http://localhost{path}", **body).status_code == 404
+    assert client.post(f"http://localhost{path}", **body).status_code == 405
     assert len(client.get("/v2/partitions").get_json()) == 1
 
 

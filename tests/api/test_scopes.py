@@ -48,6 +48,8 @@ PARTITIONED = [
         for rest in ("metadata", "bulkdata", "pixeldata")
     ),
     SampleRoute("GET", f"{S}/{SE}/{I}/bulkdata/54000100/0/54001010"),
+    SampleRoute("GET", "?requestType=WADO"),
+    SampleRoute("GET", "wado"),
     SampleRoute("POST", "workitems?2.25.9", creates=True),
     SampleRoute("GET", "workitems"),
     SampleRoute("GET", "workitems/2.25.9"),
@@ -163,7 +165,7 @@ def test_every_route_of_the_table_is_in_these_lists() -> None:
 
 def _template(route: SampleRoute, templates: set[tuple[str, str]]) -> tuple[str, str]:
     """The method and the template of the route table that a route of these lists matches."""
-    path = "/" + route.path.partition("?")[0]
+    path = f"/{route.path}".partition("?")[0].rstrip("/")
     matching = [
         (method, template)
         for method, template in templates

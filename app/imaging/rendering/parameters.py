@@ -25,7 +25,8 @@ class Window:
 class Viewport:
     """The region of the image to be shown, and the largest size of the picture (PS3.18 §8.3.5.1.3), in pixels.
 
-    A region without `region_width` or `region_height` extends to the right or bottom edge.
+    A region without `region_width` or `region_height` extends to the right or bottom edge. `is_relative`: the region is
+    in fractions of the image, 0 to 1. Without `enlarges` no picture has more pixels than its region.
     """
 
     width: int
@@ -36,6 +37,8 @@ class Viewport:
     region_height: float | None = None
     mirror_horizontally: bool = False
     mirror_vertically: bool = False
+    is_relative: bool = False
+    enlarges: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -33,7 +33,7 @@ def apply_viewport(picture: Picture, viewport: Viewport) -> Picture:
     """
     rows, columns = picture.pixels.shape[:2]
     region = _region(viewport, rows, columns)
-    size = _fitting(picture, region, viewport.width, viewport.height)
+    size = _fitting(picture, region, viewport)
     if region == (0, 0, columns, rows) and size == (columns, rows):
         pixels = picture.pixels
     else:
@@ -55,9 +55,10 @@ def fit(picture: Picture, width: int, height: int) -> Picture:
 
 
 def _region(viewport: Viewport, rows: int, columns: int) -> _Region:
-    left, top = viewport.left, viewport.top
-    width = columns if viewport.region_width is None else viewport.region_width
-    height = rows if viewport.region_height is None else viewport.region_height
+    across, down = (columns, rows) if viewport.is_relative else (1, 1)
+    left, top = viewport.left * across, viewport.top * down
+    width = columns if viewport.region_width is None else viewport.region_width * across
+    height = rows if viewport.region_height is None else viewport.region_height * down
     region = _Region(left, top, min(left + width, columns), min(top + height, rows))
     if not (region.left < region.right and region.top < region.bottom):
         raise InvalidParameter(
@@ -72,12 +73,15 @@ def _aspect(picture: Picture) -> tuple[float, float]:
     return max(1.0, vertical / horizontal), max(1.0, horizontal / vertical)
 
 
-def _fitting(picture: Picture, region: _Region, width: int, height: int) -> tuple[int, int]:
+def _fitting(picture: Picture, region: _Region, viewport: Viewport) -> tuple[int, int]:
     """Return the columns and rows of the largest picture of a region that fits."""
+    width, height = viewport.width, viewport.height
     vertical, horizontal = _aspect(picture)
     shown_width = (region.right - region.left) * horizontal
     shown_height = (region.bottom - region.top) * vertical
     scale = min(width / shown_width, height / shown_height)
+    if not viewport.enlarges:
+        scale = min(scale, 1.0)
     return min(width, max(1, round(shown_width * scale))), min(height, max(1, round(shown_height * scale)))
 
 

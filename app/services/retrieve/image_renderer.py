@@ -186,8 +186,10 @@ class ImageRenderer:
     def _memory(self, header: ImageHeader, viewport: Viewport | None) -> AbstractContextManager[None]:
         described = header.description
         samples = described.rows * described.columns
-        if viewport is not None:
+        if viewport is not None and viewport.enlarges:
             samples += viewport.width * viewport.height
+        elif viewport is not None:
+            samples *= 2
         return self._budget.use(samples * described.samples * _BYTES_PER_SAMPLE)
 
 

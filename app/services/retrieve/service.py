@@ -123,6 +123,10 @@ class Retrieve:
         """Return the file in another transfer syntax as `Transcoder.file` does."""
         return self._transcoder.file(row, target)
 
+    def number_of_frames(self, row: InstanceRow) -> int:
+        """Return how many frames an instance has, 0 for one without pixel data. Raises as `FrameReader.table` does."""
+        return self._frames.table(row).frames
+
     def frames(self, row: InstanceRow, numbers: Sequence[int], syntax_wanted: str) -> Frames:
         """Return frames of an instance by their numbers from 1, as stored (`*`) or in a transfer syntax.
 

@@ -129,6 +129,18 @@ def thumbnail(
     return _single(rendering, rendering.thumbnail(row, numbers[0], choice.media_type, parameters["viewport"]))
 
 
+def one_rendition(
+    context: PartitionContext,
+    row: InstanceRow,
+    frames: tuple[int, ...],
+    media_type: str,
+    parameters: dict[str, Any],
+) -> Response:
+    """Return an instance, or some of its frames, in one media type. The caller chose it: `media_types` names it."""
+    rendition = _rendition(context, row, frames, Choice(media_type, multipart=False), parameters["rendering"])
+    return _with_warning(_single(context.services.rendering, rendition), parameters)
+
+
 def _choice(rendering: Rendering, accepted: AcceptedTypes, row: InstanceRow) -> Choice:
     """Return how an instance is rendered. Raises `NotAcceptable`, with what the instance is, if it cannot be."""
     types = rendering.media_types(row)

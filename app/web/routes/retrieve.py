@@ -71,6 +71,11 @@ def files(
     """The files as stored, or one of them in another transfer syntax."""
     retrieve = context.services.retrieve
     found = retrieve.instances(context.partition, study, series, instance, original=is_original_wanted(request))
+    return files_offered(retrieve, found, offers)
+
+
+def files_offered(retrieve: Retrieve, found: Sequence[InstanceRow], offers: Sequence[Offer]) -> Response:
+    """Return the files in the first way that is possible. Raises `NotAcceptable` if none is."""
     if len(found) == 1:
         offers = offers_for(offers, found[0].transfer_syntax)
     return first_producible(offers, partial(_files, retrieve, found))

@@ -18,6 +18,7 @@ from app.web.routes import (
     retrieve,
     search,
     store,
+    wado_uri,
     workitems,
 )
 from app.web.routing.route import Resource, Route
@@ -28,6 +29,7 @@ RESOURCES: Final[tuple[Resource, ...]] = (
     retrieve.resource,
     rendered.resource,
     bulk_data.resource,
+    wado_uri.resource,
     delete.resource,
     bulk_update.resource,
     export.resource,

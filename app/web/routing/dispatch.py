@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from flask import Response, current_app, g, request
+from werkzeug.exceptions import NotFound
 
 from app.dicom.encoding.uids import clean_uid
 from app.services import Services
@@ -18,7 +19,7 @@ from app.web.routing.context import ANONYMOUS, Context, Links, PartitionContext,
 from app.web.routing.paths import VERSION_PREFIX
 from app.web.routing.route import Route, Scope
 from app.web.routing.versions import ApiVersion
-from app.web.schemas.parameters import load_parameters
+from app.web.schemas.parameters import has_parameter, load_parameters
 
 SERVICES: Final = "bulkhead"
 SETTINGS: Final = "bulkhead.settings"
@@ -36,12 +37,14 @@ _UIDS: Final = {
 def dispatch(route: Route, version: ApiVersion, values: dict[str, Any]) -> Response:
     """Answer a request whose path and method matched the route. `values` are the path parameters.
 
-    The order of the steps is: feature switched on, Accept (the query parameter or the header), UIDs of the path,
-    Content-Type, partition, query parameters, body, handler (conformance §2.5). A route that creates its partition
-    reads query and body first, so that a request with a fault in them creates nothing.
+    The order of the steps is: the parameter that selects the route, feature switched on, Accept (the query parameter or
+    the header), UIDs of the path, Content-Type, partition, query parameters, body, handler (conformance §2.5). A route
+    that creates its partition reads query and body first, so that a request with a fault in them creates nothing.
     """
     g.route = route
     use_accept_parameter(request.environ)
+    if route.selected_by and not has_parameter(request.environ.get("QUERY_STRING", ""), route.selected_by):
+        raise NotFound
     services, settings = _wiring()
     if route.check_enabled:
         route.check_enabled(settings)

@@ -75,6 +75,8 @@ class CanonicalPaths:
         The path of a versioned route begins with the canonical name of the version, also where the URL has none.
         """
         segments = _without_one_empty_segment(path.split("/")[1:])
+        if segments == [""]:
+            return "", f"/{UNVERSIONED.name}"
         version = BY_SPELLING.get(segments[0].lower()) if segments else None
         if version is not None:
             return f"/{version.name}", "/" + "/".join([version.name, *self._versioned.canonical(segments[1:])])

@@ -98,6 +98,8 @@ class Route:
     """The schema of the query parameters. The handler gets their values as `parameters`."""
     body: RequestBody | None = None
     """How the body is read. The handler gets the result as `body`."""
+    selected_by: str = ""
+    """The query parameter that the route is for. Without it the path has no resource: 404. Empty: none is needed."""
     check_enabled: Callable[[Settings], None] | None = None
     """Raises the error of a feature that the operator switched off."""
     arguments: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))

@@ -30,7 +30,7 @@ def _lines(rows: dict[tuple[str, str], list[Route]]) -> Iterator[str]:
         answers = sorted({status for route in routes for status in route.answers})
         action = f"`{first.action.value}`" if first.action else ""
         yield (
-            f"| {method} | `{path}` | {_SCOPES[first.scope]} | {_versions(routes)} | {action} "
+            f"| {method} | `{path or '/'}` | {_SCOPES[first.scope]} | {_versions(routes)} | {action} "
             f"| {', '.join(map(str, answers))} |"
         )
 

@@ -112,6 +112,11 @@ PAGE: Final = PageParameters(unknown=EXCLUDE)
 BY_TIME: Final = TimeParameters(unknown=EXCLUDE)
 
 
+def has_parameter(query: str, name: str) -> bool:
+    """Return whether a query string has a parameter of this name, also an empty one."""
+    return any(each.lower() == name.lower() for each, _ in parse_qsl(query, keep_blank_values=True))
+
+
 def load_parameters(schema: Schema, query: str) -> dict[str, Any]:
     """Return the values of the parameters in a query string. Unknown names are ignored; the first of a name counts.
 

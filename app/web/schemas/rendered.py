@@ -39,7 +39,7 @@ class Annotation(NamedTuple):
     unknown: tuple[str, ...]
 
 
-class _QualityParameter(fields.Field[int]):
+class QualityParameter(fields.Field[int]):
     """1 to 100."""
 
     def _deserialize(self, value: str, attr: str | None, data: Any, **kwargs: Any) -> int:
@@ -55,7 +55,7 @@ class _SizeParameter(fields.Field[Viewport]):
         numbers = value.split(",")
         if len(numbers) != 2:
             raise ValidationError(f"The value '{value}' is not a width and a height.")
-        return Viewport(_extent(numbers[0]), _extent(numbers[1]))
+        return Viewport(extent_of(numbers[0]), extent_of(numbers[1]))
 
 
 class _ViewportParameter(fields.Field[Viewport]):
@@ -65,12 +65,12 @@ class _ViewportParameter(fields.Field[Viewport]):
         numbers = [number.strip() for number in value.split(",")]
         if not 2 <= len(numbers) <= 6:
             raise ValidationError(f"The value '{value}' has not 2 to 6 numbers.")
-        left, top, width, height = (_decimal(number) for number in (numbers[2:] + [""] * 4)[:4])
+        left, top, width, height = (decimal_of(number) for number in (numbers[2:] + [""] * 4)[:4])
         if 0 in (width, height):
             raise ValidationError(f"The value '{value}' has a region without pixels.")
         return Viewport(
-            width=_extent(numbers[0]),
-            height=_extent(numbers[1]),
+            width=extent_of(numbers[0]),
+            height=extent_of(numbers[1]),
             left=abs(left or 0),
             top=abs(top or 0),
             region_width=None if width is None else abs(width),
@@ -89,19 +89,19 @@ class _WindowParameter(fields.Field[Window]):
             raise ValidationError(
                 f"The value '{value}' is not a center, a width and one of linear, linear-exact and sigmoid."
             )
-        return _window(values[0], values[1], _FUNCTIONS[values[2].lower()])
+        return window_of(values[0], values[1], _FUNCTIONS[values[2].lower()])
 
 
-class _DecimalParameter(fields.Field[str]):
+class DecimalParameter(fields.Field[str]):
     """A decimal number, as it was written."""
 
     def _deserialize(self, value: str, attr: str | None, data: Any, **kwargs: Any) -> str:
-        if _decimal(value.strip()) is None:
+        if decimal_of(value.strip()) is None:
             raise ValidationError("A value is needed.")
         return value.strip()
 
 
-class _AnnotationParameter(fields.Field[Annotation]):
+class AnnotationParameter(fields.Field[Annotation]):
     """A list of keywords (PS3.18 §8.3.5.1.1)."""
 
     def _deserialize(self, value: str, attr: str | None, data: Any, **kwargs: Any) -> Annotation:
@@ -112,7 +112,7 @@ class _AnnotationParameter(fields.Field[Annotation]):
         return Annotation(_ANNOTATIONS & frozenset(keywords), unknown)
 
 
-class _ProfileParameter(fields.Field[ColourProfile]):
+class ProfileParameter(fields.Field[ColourProfile]):
     """One of five words (PS3.18 §8.3.5.1.5)."""
 
     def _deserialize(self, value: str, attr: str | None, data: Any, **kwargs: Any) -> ColourProfile:
@@ -125,13 +125,13 @@ class _ProfileParameter(fields.Field[ColourProfile]):
 class RenderedParameters(Schema):
     """`rendered`. The result has `rendering`, and `unknown_annotations`, the keywords that the service ignores."""
 
-    quality = _QualityParameter(data_key="quality", load_default=100)
+    quality = QualityParameter(data_key="quality", load_default=100)
     viewport = _ViewportParameter(data_key="viewport", load_default=None)
     window = _WindowParameter(data_key="window", load_default=None)
-    window_center = _DecimalParameter(data_key="windowCenter", load_default=None)
-    window_width = _DecimalParameter(data_key="windowWidth", load_default=None)
-    annotation = _AnnotationParameter(data_key="annotation", load_default=Annotation(frozenset(), ()))
-    icc_profile = _ProfileParameter(data_key="iccprofile", load_default=None)
+    window_center = DecimalParameter(data_key="windowCenter", load_default=None)
+    window_width = DecimalParameter(data_key="windowWidth", load_default=None)
+    annotation = AnnotationParameter(data_key="annotation", load_default=Annotation(frozenset(), ()))
+    icc_profile = ProfileParameter(data_key="iccprofile", load_default=None)
 
     @post_load
     def combine(self, values: dict[str, Any], **_: Any) -> dict[str, Any]:
@@ -143,7 +143,7 @@ class RenderedParameters(Schema):
                 "windowCenter and windowWidth need each other.", "windowWidth" if width is None else "windowCenter"
             )
         if window is None and center is not None:
-            window = _window(center, width, "linear", "windowWidth")
+            window = window_of(center, width, "linear", "windowWidth")
         return {
             "rendering": RenderingParameters(
                 quality=values["quality"],
@@ -166,15 +166,16 @@ RENDERED_PARAMETERS: Final = RenderedParameters(unknown=EXCLUDE)
 THUMBNAIL_PARAMETERS: Final = ThumbnailParameters(unknown=EXCLUDE)
 
 
-def _extent(text: str) -> int:
+def extent_of(text: str) -> int:
+    """Return a number of rows or columns. Raises `ValidationError` for text that is none."""
     text = text.strip()
     if not (text.isascii() and text.isdecimal() and len(text) <= 8 and 1 <= int(text) <= LARGEST_VIEWPORT):
         raise ValidationError(f"The width or height '{text}' is not a number from 1 to {LARGEST_VIEWPORT}.")
     return int(text)
 
 
-def _decimal(text: str) -> float | None:
-    """Return a number, None for an empty text."""
+def decimal_of(text: str) -> float | None:
+    """Return a number, None for an empty text. Raises `ValidationError` for text that is none."""
     if not text:
         return None
     if len(text) > _LONGEST_DECIMAL or not _DECIMAL.fullmatch(text):
@@ -182,8 +183,9 @@ def _decimal(text: str) -> float | None:
     return float(text)
 
 
-def _window(center: str, width: str, function: WindowFunction, name: str = "window") -> Window:
-    middle, extent = _decimal(center), _decimal(width)
+def window_of(center: str, width: str, function: WindowFunction, name: str = "window") -> Window:
+    """Return a window. Raises `ValidationError`, with the parameter `name`, for one that no image has."""
+    middle, extent = decimal_of(center), decimal_of(width)
     lowest = 1 if function == "linear" else 0
     if middle is None or extent is None:
         raise ValidationError(f"The value '{center},{width}' has not two numbers.", name)
