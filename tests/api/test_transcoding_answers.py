@@ -11,7 +11,7 @@ from pydicom.encaps import parse_basic_offsets
 
 from app.imaging.decoding.decoder import FrameDecoder
 from app.services.retrieve import frames as frame_module
-from app.services.retrieve import transcoding
+from app.services.retrieve import pixel_data, transcoding
 from tests.support.background import work
 from tests.support.compressed_images import FRAME_TYPES, SOURCES, TARGETS
 from tests.support.dicomweb import PartitionClient, parts
@@ -272,6 +272,19 @@ def test_a_frame_over_the_limit_is_406(clinic: PartitionClient, monkeypatch: pyt
             monkeypatch.setattr(module, "MAX_FRAME_BYTES", limit)
         assert clinic.get(PATH, to(RLE)).status_code == status
         assert clinic.get(f"{PATH}/frames/1", "image/dicom-rle").status_code == status
+
+
+def test_pixels_that_do_not_fit_one_value_are_406(clinic: PartitionClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Uncompressed pixel data has a length of 32 bits. Its frames are given one by one."""
+    clinic.stored(SOURCES["JPEG-LS"].file(THREE, **UIDS))
+    size = 3 * 16 * 20 * 2
+    for limit, status in ((size, 200), (size - 1, 406)):
+        monkeypatch.setattr(pixel_data, "MAX_VALUE_BYTES", limit)
+        for method in (clinic.client.get, clinic.client.head):
+            response = method(clinic.prefix + PATH, headers={"Accept": to(EXPLICIT_LITTLE)})
+            assert response.status_code == status
+    assert clinic.get(PATH, to(RLE)).status_code == 200
+    assert clinic.get(f"{PATH}/frames/3", OCTETS).status_code == 200
 
 
 @pytest.mark.parametrize("source", ["Implicit LE", "JPEG-LS"])

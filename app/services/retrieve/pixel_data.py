@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from app.dicom.encoding import transcode
 from app.dicom.encoding.elements import ITEM, SEQUENCE_END
@@ -14,14 +14,23 @@ if TYPE_CHECKING:
     from app.imaging.pixels.frame import EncodedFrame
 
 
+MAX_VALUE_BYTES: Final = 0xFFFFFFFE
+"""The largest length of a value. 0xFFFFFFFF is the undefined length, and lengths are even (PS3.5 §7.1.1)."""
+
+
 def native_bytes(description: PixelDescription) -> int:
     """Return the bytes of one frame in Explicit VR Little Endian, with all samples of each pixel."""
     return (_bits(description) + 7) // 8
 
 
-def fills_bytes(description: PixelDescription) -> bool:
-    """Return whether a native frame ends at the end of a byte."""
-    return _bits(description) % 8 == 0
+def fits_one_value(description: PixelDescription, count: int) -> bool:
+    """Return whether native pixel data can hold `count` frames that are written one by one.
+
+    Its length has 32 bits (PS3.5 §7.1). Frames of packed bits have no gaps between them (PS3.5 §8.1.1). So each of
+    several frames must end with a byte.
+    """
+    ends_with_a_byte = count == 1 or _bits(description) % 8 == 0
+    return ends_with_a_byte and native_bytes(description) * count <= MAX_VALUE_BYTES
 
 
 def _bits(description: PixelDescription) -> int:

@@ -26,7 +26,7 @@ from app.services.retrieve.frames import MAX_FRAME_BYTES, UNSUPPORTED, FramePart
 from app.services.retrieve.image_headers import ImageHeader, ImageHeaders
 from app.services.retrieve.pixel_data import (
     encapsulated_value,
-    fills_bytes,
+    fits_one_value,
     native_bytes,
     native_pixel_data,
     native_value,
@@ -129,8 +129,8 @@ class Transcoder:
 
     def _encoded_file(self, row: InstanceRow, header: ImageHeader, target: str) -> TranscodedFile:
         count = header.frames.frames
-        if target == EXPLICIT_LITTLE and count > 1 and not fills_bytes(header.description):
-            raise NotAcceptable(UNSUPPORTED)  # native frames of packed bits have no gaps between them (PS3.5 §8.1.1)
+        if target == EXPLICIT_LITTLE and not fits_one_value(header.description, count):
+            raise NotAcceptable(UNSUPPORTED)
         first, others = self._encoded(row, header, range(1, count + 1), target)
         changes = result_attributes(header, first, stored_bytes=sum(header.frames.sizes))
         head = b"".join(transcode.before_pixel_data(header.data, header.part10, target, changes))
