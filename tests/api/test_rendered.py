@@ -495,6 +495,33 @@ def test_images_of_a_series_without_a_window_share_one(clinic: PartitionClient) 
 
 
 @on_one_engine
+def test_the_tag_changes_with_the_window_of_the_series(clinic: PartitionClient) -> None:
+    def store(instance: str, highest: int) -> None:
+        values = np.linspace(0, highest, 900).astype("<u2").tobytes()
+        uids = {"study": STUDY, "series": SERIES, "instance": instance}
+        clinic.stored(make_instance(**uids, rows=30, columns=30, pixel=values, WindowCenter=None, WindowWidth=None))
+
+    store(INSTANCE, 1000)
+    first = clinic.get(RENDERED, PNG)
+    for number in range(2):
+        store(f"2.25.7{number}", 2000)
+    assert clinic.get(RENDERED, PNG).headers["ETag"] == first.headers["ETag"]  # the window is kept for a minute
+    images = clinic.client.application.extensions["bulkhead"].rendering._renderers.images
+    images._windows._clock = lambda: 1e12
+    later = clinic.get(RENDERED, PNG, If_None_Match=first.headers["ETag"])
+    assert later.status_code == 200
+    assert picture(later).max() < 140 < picture(first).max()
+
+
+@on_one_engine
+def test_a_page_from_the_cache_has_its_content_type(clinic: PartitionClient) -> None:
+    clinic.stored(make_instance(**UIDS, SOPClassUID="1.2.840.10008.5.1.4.1.1.88.11", pixel=False))
+    first, second = (clinic.get(RENDERED) for _ in range(2))
+    assert first.headers["Content-Type"] == second.headers["Content-Type"] == "text/html; charset=utf-8"
+    assert first.data == second.data
+
+
+@on_one_engine
 def test_partitions_do_not_see_the_pictures_of_each_other(clinic: PartitionClient) -> None:
     other = PartitionClient(clinic.client, "/v2/partitions/clinic-b")
     clinic.stored(gray_image(FRAME, **UIDS))
@@ -528,12 +555,12 @@ def test_a_thumbnail_shows_the_middle_frame_and_is_not_enlarged(clinic: Partitio
 
 @on_one_engine
 def test_a_slide_is_shown_by_its_thumbnail_or_its_coarsest_level_and_not_by_its_label(clinic: PartitionClient) -> None:
-    kinds = [("VOLUME", 4000), ("LABEL", 50), ("VOLUME", 1000), ("OVERVIEW", 90)]
+    kinds = [("VOLUME", 1000), ("LABEL", 50), ("VOLUME", 4000), ("OVERVIEW", 90)]
     for number, (kind, columns) in enumerate(kinds):
         described = {"ImageType": ["ORIGINAL", "PRIMARY", kind, "NONE"], "TotalPixelMatrixColumns": columns}
         slide = {"study": STUDY, "series": SERIES, "SOPClassUID": WHOLE_SLIDE, **described}
         clinic.stored(gray_image(gradient(9, 9, number), **slide))
-    assert np.array_equal(picture(clinic.get(f"{SERIES_PATH}/thumbnail", PNG)), gradient(9, 9, 2))
+    assert np.array_equal(picture(clinic.get(f"{SERIES_PATH}/thumbnail", PNG)), gradient(9, 9, 0))
     slide["ImageType"] = ["ORIGINAL", "PRIMARY", "THUMBNAIL", "RESAMPLED"]
     clinic.stored(gray_image(gradient(9, 9, 7), **slide))
     assert np.array_equal(picture(clinic.get(f"/studies/{STUDY}/thumbnail", PNG)), gradient(9, 9, 7))
