@@ -6,8 +6,7 @@ A stored text names bulk data by its path and its place in the file, because it 
 
 The path is as in `app/dicom/encoding/bulk_data.py`. Offset and length of the value follow, in bytes; they are absent if
 the value consists of fragments. A third number is the size of its words in big endian. A `z` at the end says that the
-file is deflated. A short binary value has `InlineBinary` instead, and an empty one an empty
-`InlineBinary`.
+file is deflated. A short binary value has `InlineBinary` instead. It is empty if the value is empty.
 
 The text of a large element consists of lines. An element of bulk data is never split over lines, and neither are the
 characters before and after it. A long value of numbers or text has both forms. Each line of its values begins with a
@@ -55,7 +54,6 @@ PIXELS: Final = frozenset(f"{tag:08X}" for tag in PIXEL_TAGS)
 
 _ELEMENT: Final = re.compile(rb'"vr":"..","BulkDataURI":"([^"]*)"')
 _PLACE: Final = re.compile(r"(\d+),(\d+)(?:,(\d))?(z?)", re.ASCII)
-
 
 Text = bytes | Iterator[bytes]
 """The JSON text of a dataset: whole, or in chunks if it is very large."""
