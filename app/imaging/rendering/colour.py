@@ -20,7 +20,7 @@ _PARTIAL: Final = ((1.1644, 0.0, 1.5960), (1.1644, -0.3917, -0.8130), (1.1644, 2
 
 
 def rgb(samples: NDArray[Any], photometric: str, description: PixelDescription) -> Bytes:
-    """Return (rows, columns, 3) in RGB.
+    """Return (rows, columns, 3) in RGB, as one block of memory, because encoders read nothing else.
 
     `photometric` is that of the samples. Raises `ImageFailure` for one that cannot be shown.
     """
@@ -29,7 +29,7 @@ def rgb(samples: NDArray[Any], photometric: str, description: PixelDescription) 
         raise ImageFailure(f"The photometric interpretation {photometric[:16]!r} is not supported.")
     if samples.ndim != 3 or samples.shape[2] < 3:
         raise ImageFailure(f"The photometric interpretation {photometric} needs three samples per pixel.")
-    return convert(eight_bits(samples, description))
+    return np.ascontiguousarray(convert(eight_bits(samples, description)))
 
 
 def eight_bits(samples: NDArray[Any], description: PixelDescription) -> Bytes:

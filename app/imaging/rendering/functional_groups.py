@@ -8,6 +8,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from math import isnan, nan
 from typing import Final
 
@@ -15,6 +16,9 @@ from app.dicom.encoding.attribute_reader import AttributeReader
 from app.imaging.rendering.lookup_table import read_table
 from app.imaging.rendering.parameters import Window
 from app.imaging.rendering.window import window_of
+
+MOST_KEPT: Final = 1 << 18
+"""The largest number of frames whose values are kept, 64 bytes each. The file does not choose how much memory it is."""
 
 SHARED_FUNCTIONAL_GROUPS: Final = 0x52009229
 PER_FRAME_FUNCTIONAL_GROUPS: Final = 0x52009230
@@ -63,9 +67,9 @@ class FrameValues:
 class FunctionalGroups:
     """Returns the values of each frame of an instance.
 
-    A very long per-frame sequence is read once, and its values are kept: 64 bytes for each frame. Frames with a VOI LUT
-    of their own are read again. In other sequences a frame costs the reading of one item. Safe to use from several
-    threads.
+    A very long per-frame sequence is read once, and its values are kept: 64 bytes for each of the first `MOST_KEPT`
+    frames. Later frames, and frames with a VOI LUT of their own, are read again. In other sequences a frame costs the
+    reading of one item. Safe to use from several threads.
     """
 
     def __init__(self, attributes: AttributeReader) -> None:
@@ -91,11 +95,11 @@ class FunctionalGroups:
     def _from_large(self, index: int) -> FrameValues | None:
         if self._kept is None:
             kept = array("d")
-            for group in self._attributes.items(PER_FRAME_FUNCTIONAL_GROUPS):
+            for group in islice(self._attributes.items(PER_FRAME_FUNCTIONAL_GROUPS), MOST_KEPT):
                 kept.extend(_packed(_group_values(group)))
             self._kept = kept
         row = self._kept[index * _PACKED : (index + 1) * _PACKED]
-        if row and row[_FUNCTION] == _HAS_VOI_LUT:
+        if index >= MOST_KEPT or (row and row[_FUNCTION] == _HAS_VOI_LUT):
             return self._from_item(index)
         return _unpacked(row) if row else None
 

@@ -28,8 +28,11 @@ _BYTES_PER_SAMPLE: Final = 16
 """What rendering needs for each sample: the frame, numbers with a fraction, the picture, and its scaled copy."""
 _BUDGET: Final = 256 << 20
 _PIPELINE_BYTES: Final = 1 << 20
+_GROUPS_BYTES: Final = 16 << 20
+"""The memory that a pipeline needs at most, beside the header that it keeps; and that for a long list of groups."""
 _KEPT_BYTES: Final = 32 * _PIPELINE_BYTES
 
+_PER_FRAME_FUNCTIONAL_GROUPS: Final = 0x52009230
 _FRAME_TIME: Final = 0x00181063
 _FRAME_TIME_VECTOR: Final = 0x00181065
 _CINE_RATE: Final = 0x00180040
@@ -164,7 +167,7 @@ class ImageRenderer:
         found = self._pipelines.get(row.blob)
         if found is None:
             found = pipeline.RenderingPipeline(header.attributes, header.description)
-            self._pipelines.put(row.blob, found, _PIPELINE_BYTES)
+            self._pipelines.put(row.blob, found, _pipeline_bytes(header))
         return found
 
     def _series_window(self, row: InstanceRow, header: ImageHeader, number: int) -> Window | None:
@@ -191,6 +194,12 @@ class ImageRenderer:
         elif viewport is not None:
             samples *= 2
         return self._budget.use(samples * described.samples * _BYTES_PER_SAMPLE)
+
+
+def _pipeline_bytes(header: ImageHeader) -> int:
+    """Return the memory that a pipeline takes while it is kept. It keeps the header too."""
+    is_large = header.attributes.is_large(_PER_FRAME_FUNCTIONAL_GROUPS)
+    return _PIPELINE_BYTES + header.memory + (_GROUPS_BYTES if is_large else 0)
 
 
 def durations(attributes: AttributeReader, numbers: Iterable[int]) -> Iterator[int]:

@@ -17,6 +17,7 @@ from app.services.instance_files import InstanceFiles
 from app.services.memory_budget import MemoryBudget
 from app.services.retrieve.documents import IconRenderer
 from app.services.retrieve.frames import FrameReader, Ranges
+from app.services.retrieve.image_headers import MAX_BEFORE_PIXELS
 from app.services.retrieve.renderers import Content
 from app.services.retrieve.stored_bytes import read_ranges, stored_content
 from app.storage.records.rows import InstanceRow
@@ -121,6 +122,8 @@ class VideoRenderer(IconRenderer):
 
     def _frame_seconds(self, row: InstanceRow, first: int) -> float:
         """Return how long a frame is shown. `first` is where the first fragment begins in the file."""
+        if first > MAX_BEFORE_PIXELS:
+            raise ImageFailure(f"There are {first} bytes before the pixel data. At most {MAX_BEFORE_PIXELS} are read.")
         with self._files.open(row, 0, first) as stream:
             head = stream.read(first)
         try:

@@ -11,6 +11,7 @@ from pydicom.dataset import Dataset
 
 from app.dicom.encoding import limits
 from app.dicom.encoding.attribute_reader import AttributeReader
+from app.imaging.rendering import functional_groups
 from app.imaging.rendering.functional_groups import FunctionalGroups
 from app.imaging.rendering.parameters import Window
 from tests.unit.imaging.rendering.images import image, reader, rendered, sequence_item
@@ -85,6 +86,16 @@ def test_each_frame_is_shown_with_its_own_values() -> None:
     dataset = image(samples, PerFrameFunctionalGroupsSequence=[group(slope=1, center=50), group(slope=2, center=50)])
     assert rendered(samples, dataset, 1).pixels.tolist() == [[0, 128, 255]]
     assert rendered(samples, dataset, 2).pixels.tolist() == [[0, 255, 255]]
+
+
+def test_frames_beyond_those_that_are_kept_have_their_values() -> None:
+    samples = np.array([[0, 50, 100]], np.uint16)
+    groups = [group(slope=slope, center=50) for slope in (1, 2, 4)]
+    dataset = image(samples, PerFrameFunctionalGroupsSequence=groups)
+    with patch.object(limits, "LARGE", 0), patch.object(functional_groups, "MOST_KEPT", 1):
+        values = FunctionalGroups(reader(dataset))
+        assert [values.values(number).slope for number in (1, 2, 3, 4)] == [1, 2, 4, None]
+        assert len(values._kept or ()) == 8
 
 
 def lut_group(*entries: int) -> Dataset:
