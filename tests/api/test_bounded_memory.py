@@ -129,7 +129,7 @@ def test_a_batch_is_committed_when_its_documents_are_large(
 def test_metadata_that_is_too_large_fails_its_instance_alone(
     clinic_of_no_instances: PartitionClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(documents, "MAX_DOCUMENT_BYTES", 100_000)
+    monkeypatch.setattr(packed_documents, "MAX_DOCUMENT_BYTES", 100_000)
     response = clinic_of_no_instances.store(make_instance(), make_instance(TextValue="x" * 200_000), make_instance())
     assert response.status_code == 202
     report = response.get_json(force=True)
