@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Final, NamedTuple
 
+from app.dicom.encoding.uids import VIDEO
 from app.dicom.json.dataset import JsonDataset
 from app.errors import BlobMissing
 from app.storage.records.losses import FRAME_TABLE, METADATA, LostObjects
-from app.storage.records.packed_documents import Document, served, stored_dataset, unpack, whole
+from app.storage.records.packed_documents import Document, served, stored_dataset, unpack, whole, with_transfer_syntax
 from app.storage.records.rows import InstanceRow
 from app.storage.table import keys
 from app.storage.table.ports import MAX_ITEM_BYTES, BlobStore, Item, Key, Table
@@ -96,14 +97,17 @@ class Documents:
         return (None if each is None else stored_dataset(each, wanted) for _, each in packed)
 
     def of(self, rows: Iterable[InstanceRow], url_of: InstanceUrl | None = None) -> Iterator[Document]:
-        """Yield the metadata of instances, newest first. Without `url_of`, bulk data is left out."""
+        """Yield the metadata of instances, newest first.
+
+        With `url_of` it has URLs of bulk data, and the metadata of a video names its transfer syntax.
+        """
         packed = self._packed_documents(self.items(sorted(rows, key=lambda row: -row.watermark)))
-        return (served(each, _url(row, url_of)) for row, each in packed if each is not None)
+        return (_served(row, each, url_of) for row, each in packed if each is not None)
 
     def of_study(self, rows: Iterable[InstanceRow], url_of: InstanceUrl | None = None) -> Iterator[Document]:
         """Yield the metadata of all instances of one study as `of` does: one query instead of one read each."""
         packed = self._packed_documents(self._items_of_study(list(rows)))
-        return (served(each, _url(row, url_of)) for row, each in packed if each is not None)
+        return (_served(row, each, url_of) for row, each in packed if each is not None)
 
     def packed(self, row: InstanceRow) -> bytes | None:
         """Return the packed metadata of an instance, None if the instance was deleted meanwhile."""
@@ -200,6 +204,13 @@ class Documents:
                 return stream.read()
         except BlobMissing:
             return None
+
+
+def _served(row: InstanceRow, packed: bytes, url_of: InstanceUrl | None) -> Document:
+    document = served(packed, _url(row, url_of))
+    if url_of is None or row.transfer_syntax not in VIDEO:
+        return document
+    return with_transfer_syntax(whole(document), row.transfer_syntax)
 
 
 def _url(row: InstanceRow, url_of: InstanceUrl | None) -> str | None:

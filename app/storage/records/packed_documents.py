@@ -16,6 +16,7 @@ import zstandard
 from app.dicom.json.bulk_data import move_places, stored_text
 from app.dicom.json.bulk_data_texts import uri_positions, with_bulk_data_uris, with_uris_at, without_bulk_data
 from app.dicom.json.dataset import JsonDataset, JsonElement
+from app.dicom.validation.attributes import AVAILABLE_TRANSFER_SYNTAX
 from app.errors import InvalidInstance
 from app.storage.records import large_documents
 
@@ -122,6 +123,15 @@ def served(packed: bytes, instance_url: str | None) -> Document:
         return without_bulk_data(text) if instance_url is None else with_bulk_data_uris(text, instance_url)
     lines = large_documents.whole_text(packed, orjson.loads(text), values=instance_url is None)
     return without_bulk_data(lines) if instance_url is None else with_bulk_data_uris(lines, instance_url)
+
+
+def with_transfer_syntax(document: bytes, syntax: str) -> bytes:
+    """Return a document that names the transfer syntax of the file as AvailableTransferSyntaxUID (0008,3002).
+
+    A viewer knows a video by it. An element of the file stays as it is.
+    """
+    element = {AVAILABLE_TRANSFER_SYNTAX: {"vr": "UI", "Value": [syntax]}}
+    return orjson.dumps(element | orjson.loads(document), option=orjson.OPT_SORT_KEYS)
 
 
 def stored_dataset(packed: bytes, wanted: frozenset[str]) -> JsonDataset:
