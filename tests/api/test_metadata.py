@@ -55,7 +55,7 @@ def test_the_metadata_of_a_large_study_is_streamed(clinic: PartitionClient) -> N
 
 
 @pytest.mark.parametrize(
-    "accept", ["application/dicom", "text/html", "application/dicom+xml", 'multipart/related; type="x/y"']
+    "accept", ["application/dicom", "text/html", "application/xml", 'multipart/related; type="x/y"']
 )
 def test_another_accept_is_406(clinic: PartitionClient, accept: str) -> None:
     clinic.stored(make_instance(**UIDS))

@@ -1,4 +1,4 @@
-"""Compresses JSON answers for clients that accept it (RFC 9110 §8.4, §12.5.3, conformance §1.12).
+"""Compresses JSON and XML answers for clients that accept it (RFC 9110 §8.4, §12.5.3, conformance §1.12).
 
 Files, frames and rendered images are never compressed: most are compressed already, and a stored file is sent by the
 system without passing through this process.
@@ -14,13 +14,15 @@ import zstandard
 from flask import Request, Response
 
 from app.web.negotiation import media
-from app.web.response.responses import DICOM_JSON, JSON
+from app.web.response.responses import DICOM_JSON, DICOM_XML, JSON, related_type
 
 MIN_BYTES: Final = 1024
 """A shorter body is sent as it is: compression would save no packet."""
 
-_TYPES: Final = frozenset({JSON, DICOM_JSON})
-"""The Content-Types of JSON answers. They have no parameters."""
+_TYPES: Final = frozenset({JSON, DICOM_JSON, DICOM_XML})
+"""The Content-Types of JSON and XML answers. They have no parameters."""
+_PARTS: Final = f"{related_type(DICOM_XML)};"
+"""The beginning of the Content-Type of XML in parts."""
 
 
 class Compressor(Protocol):
@@ -47,7 +49,12 @@ class Choice(NamedTuple):
 
 def is_negotiated(response: Response) -> bool:
     """Return whether the content coding of an answer depends on the request."""
-    return response.headers.get("Content-Type") in _TYPES or response.status_code == 304
+    return response.status_code == 304 or _is_text(response)
+
+
+def _is_text(response: Response) -> bool:
+    content_type = response.headers.get("Content-Type", "")
+    return content_type in _TYPES or content_type.startswith(_PARTS)
 
 
 def compress(response: Response, request: Request) -> None:

@@ -13,9 +13,10 @@ from werkzeug.wsgi import wrap_file
 
 from app.dicom.encoding.uids import is_uid
 from app.errors import StorageUnavailable
+from app.web.negotiation.dataset_media_types import DICOM_JSON as DICOM_JSON
+from app.web.negotiation.dataset_media_types import DICOM_XML as DICOM_XML
 from app.web.response.byte_ranges import ByteRange, requested_range
 
-DICOM_JSON: Final = "application/dicom+json"
 JSON: Final = "application/json"
 CHUNK: Final = 1024 * 1024
 """Bytes that are read from a file and passed to the server at once."""

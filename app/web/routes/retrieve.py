@@ -13,6 +13,7 @@ from app.errors import InvalidRequest, NotAcceptable
 from app.services.retrieve.frames import Frames
 from app.services.retrieve.service import Retrieve
 from app.storage.records.rows import InstanceRow
+from app.web.negotiation.dataset_media_types import DatasetForm, accepted_dataset_form
 from app.web.negotiation.frame_media_types import FRAME_MEDIA_TYPES
 from app.web.negotiation.offers import (
     AS_STORED,
@@ -28,8 +29,9 @@ from app.web.negotiation.offers import (
 from app.web.request.frame_list import SINGLE_PART_RULE, frame_numbers
 from app.web.request.original_version import is_original_wanted
 from app.web.response import responses
+from app.web.response.datasets import datasets
 from app.web.response.entity_tags import has_current
-from app.web.response.responses import DICOM_JSON, BodyPart, related_type, typed
+from app.web.response.responses import DICOM_JSON, DICOM_XML, BodyPart, related_type, typed
 from app.web.routes.bulk_data import names_bulk_data
 from app.web.routing.context import PartitionContext
 from app.web.routing.route import Action, Resource
@@ -87,21 +89,28 @@ def files_offered(retrieve: Retrieve, found: Sequence[InstanceRow], offers: Sequ
     f"{_SERIES}/metadata",
     f"{_INSTANCE}/metadata",
     audit="retrieve-metadata",
-    requires_json=True,
-    answers={200: (DICOM_JSON,), 304: ()},
+    read_accept=accepted_dataset_form,
+    answers={200: (DICOM_JSON, DICOM_XML, related_type(DICOM_XML)), 304: ()},
     **_RETRIEVE,
 )
-def metadata(context: PartitionContext, study: str, series: str | None = None, instance: str | None = None) -> Response:
-    """The datasets as an array, bulk data by its URLs; 304 if the caller has them already (conformance §4.8)."""
+def metadata(
+    context: PartitionContext,
+    accepted: DatasetForm,
+    study: str,
+    series: str | None = None,
+    instance: str | None = None,
+) -> Response:
+    """The datasets, bulk data by its URLs; 304 if the caller has them already (conformance §4.7, §4.8)."""
     link = context.links.resource if names_bulk_data(context) else None
     found = context.services.retrieve.metadata(
         context.partition, study, series, instance, original=is_original_wanted(request), link=link
     )
-    if has_current(request.if_none_match, found.etag):
+    etag = f"{found.etag}-xml" if accepted.media_type == DICOM_XML else found.etag
+    if has_current(request.if_none_match, etag):
         response = responses.empty(304)
     else:
-        response = responses.json_array(found.documents)
-    response.set_etag(found.etag)
+        response = datasets(accepted, found.documents, is_one=instance is not None)
+    response.set_etag(etag)
     return response
 
 

@@ -7,7 +7,9 @@ from urllib.parse import parse_qsl
 
 from flask import Response, request
 
-from app.web.response.responses import DICOM_JSON, empty, json_array
+from app.web.negotiation.dataset_media_types import DatasetForm, accepted_dataset_form
+from app.web.response.datasets import datasets
+from app.web.response.responses import DICOM_JSON, DICOM_XML, empty, related_type
 from app.web.response.warning_header import MORE_RESULTS, add_warning
 from app.web.routing.context import PartitionContext
 from app.web.routing.route import Action, Resource
@@ -20,8 +22,8 @@ _SEARCH: Final[dict[str, Any]] = {
     "action": Action.READ,
     "audit": "query",
     "patient_data": True,
-    "requires_json": True,
-    "answers": {200: (DICOM_JSON,), 204: ()},
+    "read_accept": accepted_dataset_form,
+    "answers": {200: (DICOM_JSON, related_type(DICOM_XML)), 204: ()},
 }
 
 
@@ -36,14 +38,18 @@ _SEARCH: Final[dict[str, Any]] = {
 @resource.route("GET", "/series", "/studies/<study>/series", arguments={"level": "series"}, **_SEARCH)
 @resource.route("GET", "/studies", arguments={"level": "study"}, **_SEARCH)
 def search(
-    context: PartitionContext, level: LevelName, study: str | None = None, series: str | None = None
+    context: PartitionContext,
+    accepted: DatasetForm,
+    level: LevelName,
+    study: str | None = None,
+    series: str | None = None,
 ) -> Response:
     """200 with the matches, the newest first; 204 when there are none. A warning tells that more match."""
     parameters = parse_qsl(request.environ.get("QUERY_STRING", ""), keep_blank_values=True)
     report = context.services.search(
         context.partition, level, study, series, parameters, context.policy, context.links.resource
     )
-    response = json_array(report.documents) if report.count else empty(204)
+    response = datasets(accepted, report.documents) if report.count else empty(204)
     if report.erroneous:
         response.headers["erroneous-dicom-attributes"] = ",".join(report.erroneous)
     if report.more:
