@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -17,6 +18,9 @@ _DIGEST: Final = 32
 _UNFINISHED: Final = ".part"
 _OLD_SECONDS: Final = 600
 """Age at which an unfinished file has no writer any more."""
+_OWN_FOLDER: Final = re.compile(r"[0-9a-f]{2}")
+_OWN_FILE: Final = re.compile(rf"[0-9a-f]{{40}}(-[0-9]+-[0-9]+{re.escape(_UNFINISHED)})?")
+"""The names that this module gives. Other files and links in the folder are not its own: it leaves them alone."""
 _SHARE: Final = 16
 """A process looks at the size of the folder after it wrote this part of the limit."""
 
@@ -61,6 +65,8 @@ class PictureFolder:
         unfinished = path.with_name(f"{tag}-{os.getpid()}-{next(self._numbers)}{_UNFINISHED}")
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if path.parent.is_symlink():
+                return  # pictures of patients stay in the folder
             descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(descriptor, "wb") as file:
                 file.write(sha256(data).digest() + data)
@@ -92,10 +98,13 @@ class PictureFolder:
 
     def _files(self) -> Iterator[_File]:
         for folder in _entries(self._folder):
-            for entry in _entries(folder.path) if len(folder.name) == 2 else ():
+            if not _OWN_FOLDER.fullmatch(folder.name) or not folder.is_dir(follow_symlinks=False):
+                continue
+            for entry in _entries(folder.path):
                 with suppress(OSError):
                     status = entry.stat(follow_symlinks=False)
-                    yield _File(status.st_mtime, status.st_size, entry.path)
+                    if _OWN_FILE.fullmatch(entry.name):
+                        yield _File(status.st_mtime, status.st_size, entry.path)
 
 
 def _entries(folder: Path | str) -> list[os.DirEntry[str]]:

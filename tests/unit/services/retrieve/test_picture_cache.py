@@ -94,3 +94,19 @@ def test_memory_is_bounded_and_filled_from_the_folder(tmp_path: Path) -> None:
     (tmp_path / TAGS[5][:2] / TAGS[5]).unlink()
     assert cache.get(TAGS[5]) == bytes(10)
     assert PictureCache(0).get(TAGS[5]) is None
+
+
+def test_files_and_links_of_others_stay_as_they_are(tmp_path: Path) -> None:
+    folder, outside = tmp_path / "pictures", tmp_path / "outside"
+    foreign = [outside / TAGS[1], folder / "de" / "letter", folder / "00" / "note", folder / "ab"]
+    for path in foreign:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(bytes(5000))
+    (folder / TAGS[5][:2]).symlink_to(outside)
+    pictures = PictureFolder(folder, 1600)
+    for tag in TAGS[2:12]:
+        pictures.put(tag, bytes(60))
+    assert all(path.stat().st_size == 5000 for path in foreign)
+    assert list(outside.iterdir()) == [outside / TAGS[1]]
+    assert pictures.get(TAGS[5]) is None
+    assert pictures.get(TAGS[11]) is not None
