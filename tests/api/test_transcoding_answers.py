@@ -35,6 +35,8 @@ DICOM = "application/dicom"
 OCTETS = "application/octet-stream"
 RELATED_OCTETS = 'multipart/related; type="application/octet-stream"'
 UNSUPPORTED = "The specified transcoding is not supported."
+NO_ROWS = "The image has 0 rows and 20 columns."
+AROUND = "More than 33554432 bytes are before or after the pixel data."
 JPEG_LS = "1.2.840.10008.1.2.4.80"
 MPEG2 = "1.2.840.10008.1.2.4.100"
 THREE = KINDS["16 bit, 3 frames"]
@@ -231,28 +233,38 @@ def test_float_pixels_are_given_uncompressed_only(clinic: PartitionClient, synta
         clinic.stored(make_image(KINDS["float"], transfer_syntax=syntax, **UIDS))
     result = read(clinic.get(PATH, to(EXPLICIT_LITTLE)).data)
     assert result.FloatPixelData == samples_of(KINDS["float"]).tobytes()
-    for target in (RLE, JPEG_2000):
+    for target, name in ((RLE, "RLE Lossless"), (JPEG_2000, "JPEG 2000 Lossless")):
         response = clinic.get(PATH, to(target))
-        assert (response.status_code, response.text) == (406, UNSUPPORTED)
+        reason = f"{name} holds no floating point samples."
+        assert (response.status_code, response.text) == (406, f"{UNSUPPORTED} {reason}")
 
 
 # --- what cannot be transcoded ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    "make",
+    ("make", "reason"),
     [
-        lambda: encapsulated([[b"a video"]], transfer_syntax=MPEG2, **UIDS),
-        lambda: make_compressed(KINDS["8 bit"], [b"\xff\xd8"], JPEG_BASELINE, extra=OVERLAY_IN_PIXELS, **UIDS),
-        lambda: encapsulated([[b"a"], [b"b"], [b"c"]], table="none", **(UIDS | {"NumberOfFrames": "2"})),
-        lambda: make_compressed(KINDS["8 bit"], [b"\xff\xd8"], JPEG_BASELINE, **UIDS, Rows=0),
+        (
+            lambda: encapsulated([[b"a video"]], transfer_syntax=MPEG2, **UIDS),
+            f"Frames of the transfer syntax {MPEG2} cannot be decoded.",
+        ),
+        (
+            lambda: make_compressed(KINDS["8 bit"], [b"\xff\xd8"], JPEG_BASELINE, extra=OVERLAY_IN_PIXELS, **UIDS),
+            "An overlay is in bits of the pixels that samples do not use.",
+        ),
+        (
+            lambda: encapsulated([[b"a"], [b"b"], [b"c"]], table="none", **(UIDS | {"NumberOfFrames": "2"})),
+            "The instance has no frames that can be separated.",
+        ),
+        (lambda: make_compressed(KINDS["8 bit"], [b"\xff\xd8"], JPEG_BASELINE, **UIDS, Rows=0), NO_ROWS),
     ],
 )
-def test_what_cannot_be_transcoded_is_406(clinic: PartitionClient, make: Callable[[], bytes]) -> None:
+def test_what_cannot_be_transcoded_is_406(clinic: PartitionClient, make: Callable[[], bytes], reason: str) -> None:
     file = stored(clinic, make())
     for target in TARGETS.values():
         response = clinic.get(PATH, to(target))
-        assert (response.status_code, response.text) == (406, UNSUPPORTED)
+        assert (response.status_code, response.text) == (406, f"{UNSUPPORTED} {reason}")
     assert clinic.get(PATH, DICOM).data == file
 
 
@@ -261,7 +273,8 @@ def test_packed_bits_are_not_compressed(clinic: PartitionClient, target: str) ->
     clinic.stored(make_image(KINDS["1 bit odd, 3 frames"], **UIDS))
     for path, accept in ((PATH, to(TARGETS[target])), (f"{PATH}/frames/2", FRAME_TYPES[target])):
         response = clinic.get(path, accept)
-        assert (response.status_code, response.text) == (406, UNSUPPORTED)
+        reason = f"{target} Lossless holds no samples of 1 bits."
+        assert (response.status_code, response.text) == (406, f"{UNSUPPORTED} {reason}")
 
 
 def test_a_frame_over_the_limit_is_406(clinic: PartitionClient, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -297,7 +310,7 @@ def test_what_is_around_the_pixels_over_the_limit(
         monkeypatch.setattr(transcoding, "MAX_AROUND", limit)
         response = clinic.get(PATH, to(EXPLICIT_LITTLE))
         if source == "JPEG-LS":
-            assert (response.status_code, response.text) == (406, UNSUPPORTED)
+            assert (response.status_code, response.text) == (406, f"{UNSUPPORTED} {AROUND}")
         else:
             assert "Content-Length" not in response.headers
             assert read(response.data).PixelData == SOURCES[source].samples(THREE).tobytes()

@@ -57,7 +57,7 @@ def to_explicit_little(data: Buffer, part10: Part10) -> Iterator[bytes]:
     """
     pixels = part10.pixel_data
     if pixels is not None and (part10.transfer_syntax.encapsulated or pixels.fragments is not None):
-        raise NotAcceptable(UNSUPPORTED)
+        raise NotAcceptable(f"{UNSUPPORTED} The instance has no frames that can be separated.")
     if part10.transfer_syntax.deflated:
         data = inflated(data, part10.dataset_offset)
     return _in_larger_chunks(_file_chunks(data, part10))

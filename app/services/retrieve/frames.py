@@ -105,7 +105,7 @@ class FrameReader:
         """
         ranges = table.ranges(number)
         if sum(length for _, length in ranges) > MAX_FRAME_BYTES:
-            raise NotAcceptable(UNSUPPORTED)
+            raise NotAcceptable(f"{UNSUPPORTED} A frame has more than {MAX_FRAME_BYTES} bytes.")
         covering = b"".join(self.chunks(row, ranges))
         return transcode.native_frame(table, number, covering, little=True) if table.frame_bits else covering
 

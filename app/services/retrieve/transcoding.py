@@ -39,6 +39,7 @@ if TYPE_CHECKING:  # numpy is imported with the first frame that is decoded
 
 MAX_AROUND: Final = 33_554_432
 """The largest size of what is before or after the pixel data if it is rewritten in memory, in bytes."""
+_MUCH_AROUND: Final = f"More than {MAX_AROUND} bytes are before or after the pixel data."
 AHEAD: Final = 4
 """Frames of a request that are decoded at the same time, if they are small."""
 AHEAD_BYTES: Final = 16_777_216
@@ -116,21 +117,25 @@ class Transcoder:
     def _image(self, row: InstanceRow, table: FrameTable, target: str) -> ImageHeader:
         """Return the header of an image that can be transcoded, as far as its header tells."""
         is_native = not transfer_syntax(row.transfer_syntax).encapsulated
-        if not table.frames or is_native != bool(table.frame_bits) or table.start > MAX_AROUND:
-            raise NotAcceptable(UNSUPPORTED)
+        if table.frames and is_native != bool(table.frame_bits):
+            raise _refusal("The pixel data has another form than its transfer syntax says.")
+        if table.start > MAX_AROUND:
+            raise _refusal(_MUCH_AROUND)
         try:
             header = self._headers.read(row)
             check_target(header.description, target)
         except ImageFailure as error:
-            raise NotAcceptable(UNSUPPORTED) from error
-        if native_bytes(header.description) > MAX_FRAME_BYTES or hides_overlay(header.attributes):
-            raise NotAcceptable(UNSUPPORTED)
+            raise _refusal(error) from error
+        if native_bytes(header.description) > MAX_FRAME_BYTES:
+            raise _refusal(f"A frame has more than {MAX_FRAME_BYTES} bytes.")
+        if hides_overlay(header.attributes):
+            raise _refusal("An overlay is in bits of the pixels that samples do not use.")
         return header
 
     def _encoded_file(self, row: InstanceRow, header: ImageHeader, target: str) -> TranscodedFile:
         count = header.frames.frames
         if target == EXPLICIT_LITTLE and not fits_one_value(header.description, count):
-            raise NotAcceptable(UNSUPPORTED)
+            raise _refusal("One value cannot hold the decoded frames. They can be retrieved one by one.")
         first, others = self._encoded(row, header, range(1, count + 1), target)
         changes = result_attributes(header, first, stored_bytes=sum(header.frames.sizes))
         head = b"".join(transcode.before_pixel_data(header.data, header.part10, target, changes))
@@ -164,7 +169,7 @@ class Transcoder:
             try:
                 return self._decoder.transcode(described, read(number), target)
             except ImageFailure as error:
-                raise NotAcceptable(f"{UNSUPPORTED} {error}") from error
+                raise _refusal(error) from error
 
         first = encode(numbers[0])
         form = _form(first, target)
@@ -174,7 +179,7 @@ class Transcoder:
             ahead = min(AHEAD, len(rest), AHEAD_BYTES // native_bytes(described))
             for frame in map(encode, rest) if ahead < 2 else prefetch(encode, rest, ahead=ahead, pool=_threads):
                 if _form(frame, target) != form:
-                    raise NotAcceptable(f"{UNSUPPORTED} The frames have different forms.")
+                    raise _refusal("The frames have different forms.")
                 yield frame
                 del frame  # it is not kept while the next one is awaited
 
@@ -222,7 +227,7 @@ class Transcoder:
         else:
             end = table.start + sum(table.sizes) + 8 * len(table.sizes)  # with the delimiter, without the first header
         if row.size - end > MAX_AROUND:
-            raise NotAcceptable(UNSUPPORTED)
+            raise _refusal(_MUCH_AROUND)
         return self._rewritten(row, part10, end)
 
     def _rewritten(self, row: InstanceRow, part10: Part10, start: int) -> Iterator[bytes]:
@@ -238,6 +243,11 @@ class Transcoder:
         """Yield the chunks from a mapped file, or from a copy in the spool folder."""
         with self._files.mapped(row) as data:
             yield from transcode.to_explicit_little(data, parse(data))
+
+
+def _refusal(reason: object) -> NotAcceptable:
+    """Return the error that says why an image is not transcoded."""
+    return NotAcceptable(f"{UNSUPPORTED} {reason}")
 
 
 def _form(frame: EncodedFrame, target: str) -> tuple[str, bool, int]:
