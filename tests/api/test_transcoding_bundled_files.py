@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from io import BytesIO
-from pathlib import Path
 
 import numpy as np
 import pydicom
@@ -14,58 +13,20 @@ from pydicom.pixels.utils import pixel_array
 
 from app import bootstrap, create_app
 from app.settings import Settings
+from tests.support.bundled_files import complete, images
 from tests.support.compressed_images import TARGETS
 from tests.support.dicomweb import PartitionClient
 
 pytestmark = [pytest.mark.thorough, pytest.mark.filterwarnings("ignore")]
 
-FOLDER = Path(pydicom.__file__).parent / "data" / "test_files"
 UNSUPPORTED = "The specified transcoding is not supported."
-PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
-MISSING = {
-    "SOPClassUID": "1.2.840.10008.5.1.4.1.1.7",
-    "StudyInstanceUID": "2.25.1",
-    "SeriesInstanceUID": "2.25.2",
-    "SOPInstanceUID": "2.25.3",
-    "PatientID": "P1",
-}
-"""What some of the files lack, and the service needs."""
 ALL = frozenset(TARGETS)
 BROKEN = {
     "JPEG2000-embedded-sequence-delimiter.dcm": ALL,  # its codestream names more than a million tiles
 }
 """The files whose pixels nobody can decode."""
-TRUNCATED = {"MR_truncated.dcm"}
-"""The files that the service refuses."""
 NO_PYDICOM = {"JPEG-lossy.dcm", "JPGExtended.dcm", "SC_rgb_jpeg_gdcm.dcm", "badVR.dcm"}
 """The files that pydicom does not decode with the plugins that are installed."""
-
-
-def files() -> list[str]:
-    """Return the names of the files with pixels that pydicom can read and write."""
-    return sorted(path.name for path in FOLDER.glob("*.dcm") if path.name not in TRUNCATED and _is_image(path))
-
-
-def _is_image(path: Path) -> bool:
-    dataset = pydicom.dcmread(path, force=True, specific_tags=[*PIXELS, "Rows"], defer_size=1024)
-    return (
-        "Rows" in dataset
-        and any(name in dataset for name in PIXELS)
-        and hasattr(dataset.file_meta, "TransferSyntaxUID")
-    )
-
-
-def complete(path: Path) -> bytes:
-    """Return the file, with the attributes that it lacks."""
-    dataset = pydicom.dcmread(path)
-    lacking = {keyword: value for keyword, value in MISSING.items() if keyword not in dataset}
-    if not lacking:
-        return path.read_bytes()
-    for keyword, value in lacking.items():
-        setattr(dataset, keyword, value)
-    written = BytesIO()
-    dataset.save_as(written, enforce_file_format=True)
-    return written.getvalue()
 
 
 def refused(name: str, dataset: Dataset) -> frozenset[str]:
@@ -88,9 +49,9 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PartitionClient
     app.extensions["bulkhead"].frame_decoder.close()
 
 
-@pytest.mark.parametrize("name", files())
+@pytest.mark.parametrize("name", images())
 def test_a_file_in_each_target(client: PartitionClient, name: str) -> None:
-    data = complete(FOLDER / name)
+    data = complete(name)
     client.stored(data)
     stored = pydicom.dcmread(BytesIO(data))
     path = f"/studies/{stored.StudyInstanceUID}/series/{stored.SeriesInstanceUID}/instances/{stored.SOPInstanceUID}"
@@ -109,4 +70,4 @@ def test_a_file_in_each_target(client: PartitionClient, name: str) -> None:
 
 
 def test_there_are_files() -> None:
-    assert len(files()) > 60
+    assert len(images()) > 60
