@@ -38,7 +38,7 @@ types: $(INSTALLED)  ## Check the types
 imports: $(INSTALLED)  ## Check which module may import which
 	$(BIN)/lint-imports
 
-integration: $(SERVERS)  ## Run the tests with real servers and clients, which need Java, npm and nginx; with Orthanc if it is installed
+integration: $(SERVERS)  ## Run the tests with real servers and clients, which need Java, npm and nginx; with Orthanc and Chromium if installed
 	$(BIN)/pytest --quiet $(ARGS) tests/integration
 
 bench: $(INSTALLED)  ## Measure the speed, beside Orthanc if it is installed; ARGS="--beside DIR" compares with another checkout
@@ -68,6 +68,9 @@ $(SERVERS): $(INSTALLED)
 	need npm 'npm (Debian: npm)'; \
 	need nginx 'nginx (Debian: nginx-light)'; \
 	test -z "$$missing"
-	npm install --silent --no-fund --no-audit --prefix .integration amplify-dynamodb-simulator dicomweb-client@0.11
+	npm install --silent --no-fund --no-audit --prefix .integration amplify-dynamodb-simulator dicomweb-client@0.11 playwright-core@1.49.1
+	mkdir -p .integration/ohif
+	npm pack --silent --pack-destination .integration/ohif @ohif/app@3.13.2
+	tar -xzf .integration/ohif/ohif-app-3.13.2.tgz -C .integration/ohif
 	$(PIP) --editable '.[dev,integration]'
 	@touch $@

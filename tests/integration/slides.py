@@ -6,7 +6,7 @@ from io import BytesIO
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageCms
 from pydicom import Dataset
 from pydicom.dataset import FileMetaDataset
 from pydicom.encaps import encapsulate
@@ -70,7 +70,15 @@ def _level(number: int, tiles: int, frame_of_reference: str) -> bytes:
         FocusMethod="AUTO",
         ExtendedDepthOfField="NO",
         ImageOrientationSlide=[0, -1, 0, -1, 0, 0],
-        OpticalPathSequence=[_dataset(OpticalPathIdentifier="1")],
+        OpticalPathSequence=[
+            _dataset(
+                OpticalPathIdentifier="1",
+                IlluminationTypeCodeSequence=[
+                    _dataset(CodeValue="111744", CodingSchemeDesignator="DCM", CodeMeaning="Brightfield illumination")
+                ],
+                ICCProfile=ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes(),
+            )
+        ],
         NumberOfOpticalPaths=1,
         TotalPixelMatrixFocalPlanes=1,
         SharedFunctionalGroupsSequence=[
