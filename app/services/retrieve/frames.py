@@ -22,7 +22,7 @@ MAX_TRANSCODED_BYTES: Final = 104_857_600
 MAX_FRAME_BYTES: Final = 268_435_456
 """The largest frame that is decoded or encoded, as stored and decoded (conformance §1.8)."""
 
-UNSUPPORTED: Final = "The specified transcoding is not supported."
+UNSUPPORTED: Final = transcode.UNSUPPORTED
 TOO_LARGE: Final = (
     f"Requested DICOM instance size is above the supported limit of {MAX_TRANSCODED_BYTES}. The entire instance can "
     "be retrieved with the original transfer syntax by specifying 'transfer-syntax=*' in the Accept header."

@@ -11,6 +11,7 @@ from flask import Response, request
 from app.dicom.encoding.bulk_data import checked_path
 from app.errors import NotAcceptable, NotFound
 from app.services.retrieve.bulk_data import BulkData, BulkDataPart
+from app.services.retrieve.frames import UNSUPPORTED
 from app.storage.records.rows import InstanceRow
 from app.web.negotiation.frame_media_types import FRAME_MEDIA_TYPES
 from app.web.negotiation.offers import (
@@ -34,8 +35,6 @@ from app.web.routing.route import Action, Resource
 
 _MEASURED_PARTS: Final = 1000
 """The largest number of parts of an answer with a Content-Length. They are in memory together, without their bytes."""
-
-UNSUPPORTED: Final = "The specified transcoding is not supported."
 
 _STUDY: Final = "/studies/<study>"
 _SERIES: Final = f"{_STUDY}/series/<series>"
