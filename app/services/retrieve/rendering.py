@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Final
 
@@ -121,7 +121,7 @@ class Rendering:
         is_thumbnail: bool,
     ) -> Rendition:
         variant = self._variant(renderer, row, frames)
-        depends_on = (_RENDERING, row.blob, frames, media_type, parameters, is_thumbnail, variant)
+        depends_on = (_RENDERING, row.blob, frames, media_type, _text(parameters), is_thumbnail, variant)
         return Rendition(
             row=row,
             renderer=renderer,
@@ -150,3 +150,8 @@ class Rendering:
         if self._renderers.renderer(row) is not self._renderers.images:
             return False
         return bool(row.native) or transfer_syntax(row.transfer_syntax).encapsulated
+
+
+def _text(parameters: RenderingParameters) -> str:
+    """Return the parameters as text that is the same in each process. The order of a set is not."""
+    return repr((replace(parameters, annotation=frozenset()), sorted(parameters.annotation)))
