@@ -93,8 +93,10 @@ class ImageRenderer:
             )
         from app.imaging.rendering.output import encode
 
+        number = frames[0] if frames else 1
+        default = self._series_window(row, header, number)
         with self._memory(header, parameters.viewport):
-            picture = self._picture(row, header, frames[0] if frames else 1, parameters)
+            picture = self._picture(row, header, number, parameters, default)
             icc = picture.icc if parameters.icc_profile not in (None, "no") else None
             return Content.of(media_type, encode(picture, media_type, parameters.quality, icc))
 
@@ -108,9 +110,10 @@ class ImageRenderer:
 
         header = self._headers.read(row)
         number = frame or header.frames.frames // 2 + 1
+        default = self._series_window(row, header, number)
         with self._memory(header, viewport):
             step = self._pipeline(row, header).thumbnail_step(viewport.width, viewport.height)
-            picture = self._rendered(row, header, number, RenderingParameters(), step)
+            picture = self._rendered(row, header, number, RenderingParameters(), default, step)
             picture = fit(picture, viewport.width, viewport.height)
             return Content.of(media_type, encode(picture, media_type, _THUMBNAIL_QUALITY))
 
@@ -121,18 +124,26 @@ class ImageRenderer:
 
         def pictures() -> Iterator[Picture]:
             for number in numbers:
+                default = self._series_window(row, header, number)
                 with self._memory(header, parameters.viewport):
-                    picture = self._picture(row, header, number, parameters)
+                    picture = self._picture(row, header, number, parameters, default)
                 yield picture  # without the memory: a slow client holds up nobody
 
         yield from gif(pictures(), durations(header.attributes, numbers))
 
-    def _picture(self, row: InstanceRow, header: ImageHeader, number: int, parameters: RenderingParameters) -> Picture:
-        """Return the picture of a frame as the caller wants it."""
+    def _picture(
+        self,
+        row: InstanceRow,
+        header: ImageHeader,
+        number: int,
+        parameters: RenderingParameters,
+        default: Window | None,
+    ) -> Picture:
+        """Return the picture of a frame as the caller wants it. `default` is the window of its series."""
         from app.imaging.rendering.annotation import annotate
         from app.imaging.rendering.viewport import apply_viewport
 
-        picture = self._rendered(row, header, number, parameters)
+        picture = self._rendered(row, header, number, parameters, default)
         if parameters.viewport is not None:
             picture = apply_viewport(picture, parameters.viewport)
         if parameters.annotation:
@@ -140,7 +151,13 @@ class ImageRenderer:
         return picture
 
     def _rendered(
-        self, row: InstanceRow, header: ImageHeader, number: int, parameters: RenderingParameters, step: int = 1
+        self,
+        row: InstanceRow,
+        header: ImageHeader,
+        number: int,
+        parameters: RenderingParameters,
+        default: Window | None,
+        step: int = 1,
     ) -> Picture:
         """Return the picture of a frame at its own size, or of each `step`th row and column."""
         pipeline = self._pipeline(row, header)
@@ -149,7 +166,7 @@ class ImageRenderer:
             self._decoder.decode(header.description, data),
             number,
             window=parameters.window,
-            default=self._series_window(row, header, number),
+            default=default,
             icc_profile=parameters.icc_profile,
             native_data=data if pipeline.needs_native_data and header.frames.frame_bits else None,
             step=step,
@@ -171,7 +188,11 @@ class ImageRenderer:
         return found
 
     def _series_window(self, row: InstanceRow, header: ImageHeader, number: int) -> Window | None:
-        """Return the window that all images of a series share, None if the image has its own."""
+        """Return the window that all images of a series share, None if the image has its own.
+
+        The caller must hold no memory of the budget: a frame of the series may need some. Two threads that hold a part
+        and wait for more would wait for ever.
+        """
         if not self._pipeline(row, header).needs_window(number):
             return None
         return self._windows.window(row, self._automatic_window)
@@ -183,8 +204,9 @@ class ImageRenderer:
         pipeline = self._pipeline(row, header)
         if not pipeline.needs_window(number):
             return None
-        frame = self._decoder.decode(header.description, self._frame_bytes(row, header, number))
-        return pipeline.automatic_window(frame, number)
+        with self._memory(header, None):
+            frame = self._decoder.decode(header.description, self._frame_bytes(row, header, number))
+            return pipeline.automatic_window(frame, number)
 
     def _memory(self, header: ImageHeader, viewport: Viewport | None) -> AbstractContextManager[None]:
         described = header.description
