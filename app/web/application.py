@@ -17,8 +17,8 @@ from app.web.headers import headers_for
 from app.web.request.body import drain_after
 from app.web.response import cors
 from app.web.response.compression import compress
-from app.web.routes import health
-from app.web.routes.table import RESOURCES
+from app.web.routes import capabilities, health
+from app.web.routes.table import RESOURCES, ROUTES
 from app.web.routing import context, dispatch
 from app.web.routing.caching import set_cache_headers
 from app.web.routing.mount import mount
@@ -40,6 +40,7 @@ def application(services: Services, settings: Settings) -> Flask:
     app.extensions[dispatch.SERVICES] = services
     app.extensions[dispatch.SETTINGS] = settings
     app.extensions[health.REPORT] = health.HealthReport(settings.health_exclude)
+    app.extensions[capabilities.ROUTES] = ROUTES
     mount(app, RESOURCES)
     app.wsgi_app = CanonicalPaths(app.wsgi_app, RESOURCES)  # type: ignore[method-assign]  # as Flask documents it
     app.url_value_preprocessor(_begin)

@@ -90,7 +90,11 @@ def stored(client: FlaskClient) -> FlaskClient:
 def test_every_route_protects_its_patient_data(stored: FlaskClient, route: Route, path: str) -> None:
     for name, text in VALUES.items():
         path = path.replace(f"<{name}>", text)
-    root = {Scope.PARTITION: "/partitions/clinic-a", Scope.BASE: "", Scope.UNVERSIONED: ""}[route.scope]
+    root = {
+        **dict.fromkeys((Scope.PARTITION, Scope.BELOW_PARTITION), "/partitions/clinic-a"),
+        Scope.BASE: "",
+        Scope.UNVERSIONED: "",
+    }[route.scope]
     version = "" if route.scope is Scope.UNVERSIONED else f"/{route.versions[0].name}"
     response = stored.open(version + root + path, method=route.method, data=b"x" if route.body else None)
     cache_control, vary = response.headers.get("Cache-Control"), response.headers.get("Vary", "")

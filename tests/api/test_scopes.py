@@ -158,7 +158,10 @@ def test_the_list_of_partitions(serve: Serve, client: FlaskClient) -> None:
 
 
 def test_every_route_of_the_table_is_in_these_lists() -> None:
-    for scope, routes in ((Scope.PARTITION, PARTITIONED), (Scope.BASE, [*BASE, SampleRoute("GET", "partitions")])):
+    for scope, routes in (
+        (Scope.PARTITION, PARTITIONED),
+        (Scope.BASE, [*BASE, SampleRoute("GET", "partitions"), SampleRoute("OPTIONS", "")]),
+    ):
         templates = {(route.method, path) for route in ROUTES if route.scope is scope for path in route.paths}
         assert {_template(route, templates) for route in routes} == templates
 

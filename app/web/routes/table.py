@@ -7,6 +7,7 @@ from typing import Final
 from app.web.routes import (
     bulk_data,
     bulk_update,
+    capabilities,
     change_feed,
     delete,
     export,
@@ -38,6 +39,7 @@ RESOURCES: Final[tuple[Resource, ...]] = (
     change_feed.resource,
     extended_query_tags.resource,
     operations.resource,
+    capabilities.resource,
     health.resource,
 )
 ROUTES: Final[tuple[Route, ...]] = tuple(route for resource in RESOURCES for route in resource.routes)

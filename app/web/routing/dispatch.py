@@ -77,7 +77,7 @@ def _wiring() -> tuple[Services, Settings]:
 
 def _partition(route: Route, services: Services, name: str | None) -> Partition | None:
     """Return the partition of the URL; None for a route without one. Raises `PartitionError` (conformance §2.4)."""
-    if route.scope is not Scope.PARTITION:
+    if route.scope not in (Scope.PARTITION, Scope.BELOW_PARTITION):
         return None
     partition: Partition = services.partitions.resolve(name, create=route.creates_partition)
     g.partition = partition

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any, Final
 
 from flask import Blueprint, Flask, Response
@@ -15,6 +15,7 @@ from app.web.routing.versions import BY_NAME, UNVERSIONED, VERSION_SEGMENT
 
 _ROOTS: Final = {
     Scope.PARTITION: (VERSION_SEGMENT, VERSION_SEGMENT + PARTITION_PREFIX),
+    Scope.BELOW_PARTITION: (VERSION_SEGMENT + PARTITION_PREFIX,),
     Scope.BASE: (VERSION_SEGMENT,),
     Scope.UNVERSIONED: ("",),
 }
@@ -22,13 +23,24 @@ _ROOTS: Final = {
 
 def mount(app: Flask, resources: Iterable[Resource]) -> None:
     """Register the resources on the application."""
+    resources = tuple(resources)
+    described = frozenset(
+        (root, path)
+        for resource in resources
+        for route in resource.routes
+        if route.method == "OPTIONS"
+        for root in _ROOTS[route.scope]
+        for path in route.paths
+    )
     for resource in resources:
-        for blueprint in blueprints(resource):
+        for blueprint in blueprints(resource, described):
             app.register_blueprint(blueprint)
 
 
-def blueprints(resource: Resource) -> Iterator[Blueprint]:
+def blueprints(resource: Resource, described: Collection[tuple[str, str]] = ()) -> Iterator[Blueprint]:
     """Yield the blueprints of a resource: one for its base form, one for its form below a partition.
+
+    Flask answers OPTIONS, except on the roots and paths in `described`, which have a route for it.
 
     The versions share the rules and differ in the view that answers. A rule of its own for each version would cost a
     quarter of a millisecond at the start of every process, and a literal segment of one version could lose against a
@@ -42,7 +54,13 @@ def blueprints(resource: Resource) -> Iterator[Blueprint]:
     for number, (root, rules) in enumerate(roots.items()):
         blueprint = _blueprint(resource, f"{resource.name}-{number}", root)
         for (method, path), routes in rules.items():
-            blueprint.add_url_rule(path, f"{method} {path}".replace(".", " "), _view(routes), methods=[method])
+            blueprint.add_url_rule(
+                path,
+                f"{method} {path}".replace(".", " "),
+                _view(routes),
+                methods=[method],
+                provide_automatic_options=False if (root, path) in described else None,
+            )
         yield blueprint
 
 

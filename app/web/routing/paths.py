@@ -60,9 +60,9 @@ class CanonicalPaths:
             for segments in (path.split("/")[1:] for path in route.paths):
                 if route.scope is Scope.UNVERSIONED:
                     self._unversioned.add(segments)
-                else:
+                elif route.scope is not Scope.BELOW_PARTITION:
                     self._versioned.add(segments)
-                if route.scope is Scope.PARTITION:
+                if route.scope in (Scope.PARTITION, Scope.BELOW_PARTITION):
                     self._versioned.add(PARTITION_PREFIX.split("/")[1:] + segments)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:

@@ -50,6 +50,8 @@ class Scope(Enum):
 
     PARTITION = "partition"
     """Below a partition. The base form exists too: it serves while partitions are off (conformance §2.4)."""
+    BELOW_PARTITION = "below partition"
+    """Below a partition, without a base form."""
     BASE = "base"
     """Without a partition."""
     UNVERSIONED = "unversioned"

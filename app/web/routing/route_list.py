@@ -7,7 +7,12 @@ from collections.abc import Iterable, Iterator
 from app.web.routing import versions
 from app.web.routing.route import Route, Scope
 
-_SCOPES = {Scope.PARTITION: "partition", Scope.BASE: "base", Scope.UNVERSIONED: "no version"}
+_SCOPES = {
+    Scope.PARTITION: "partition",
+    Scope.BELOW_PARTITION: "below a partition",
+    Scope.BASE: "base",
+    Scope.UNVERSIONED: "no version",
+}
 
 
 def routes_table(routes: Iterable[Route]) -> str:

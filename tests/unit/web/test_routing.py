@@ -11,10 +11,10 @@ from app.web.routes.table import RESOURCES, ROUTES
 from app.web.routing import versions
 from app.web.routing.route import Action, Route, Scope
 
-METHODS_OF_ACTIONS = {Action.READ: {"GET"}, Action.DELETE: {"DELETE"}, Action.EXPORT: {"POST"}}
+METHODS_OF_ACTIONS = {Action.READ: {"GET", "OPTIONS"}, Action.DELETE: {"DELETE"}, Action.EXPORT: {"POST"}}
 AUDIT_EVENTS = {
     "partition", "store", "retrieve", "retrieve-metadata", "retrieve-bulk-data", "retrieve-pixel-data",
-    "retrieve-rendered", "query", "delete", "change-feed",
+    "retrieve-capabilities", "retrieve-rendered", "query", "delete", "change-feed",
     "export", "operation", "update-study", "add-extended-query-tag", "remove-extended-query-tag",
     "get-extended-query-tag", "get-all-extended-query-tag", "get-extended-query-tag-errors",
     "update-extended-query-tag", "add-workitem", "retrieve-workitem", "query-workitem", "update-workitem",
