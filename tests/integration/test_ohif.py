@@ -144,16 +144,24 @@ def test_a_slide_is_drawn(viewer: Viewer, uids: dict[str, str]) -> None:
     assert corners[1, 1] > corners[2, 1] + 80
 
 
-@pytest.mark.parametrize("thumbnails", ["wadors", "thumbnail", "thumbnailDirect", "rendered"])
-def test_thumbnails_are_shown(viewer: Viewer, uids: dict[str, str], thumbnails: str) -> None:
-    viewer.thumbnails = thumbnails
+@pytest.mark.parametrize(
+    "thumbnails, request_by",
+    [
+        *((each, "bulkDataRetrieve") for each in ("wadors", "thumbnail", "thumbnailDirect", "rendered")),
+        *((each, "fetch") for each in ("thumbnail", "rendered")),
+    ],
+)
+def test_thumbnails_are_shown(viewer: Viewer, uids: dict[str, str], thumbnails: str, request_by: str) -> None:
+    viewer.thumbnails, viewer.request = thumbnails, request_by
     try:
         names = ("CT", "Palette", "JPEG of 12 bits")
         pages = viewer.open(*((f"/viewer?StudyInstanceUIDs={uids[name]}", "probe.thumbnail()") for name in names))
     finally:
-        viewer.thumbnails = "wadors"
+        viewer.thumbnails, viewer.request = "wadors", "bulkDataRetrieve"
     for page in pages:
         assert page.result, page.errors
         if thumbnails != "wadors":
             kind = "rendered" if thumbnails == "rendered" else "thumbnail"
-            assert {(each["status"], each["type"]) for each in page.answers_to(f"/{kind}")} == {(200, "image/jpeg")}
+            answers = page.answers_to(f"/{kind}?")
+            assert {(each["status"], each["type"]) for each in answers} == {(200, "image/jpeg")}
+            assert all(("viewport=256" in each["url"]) == (request_by == "fetch") for each in answers)

@@ -45,13 +45,17 @@ class Page:
 
 @dataclass(slots=True, kw_only=True)
 class Viewer:
-    """OHIF on `url`. Its data source is the partition `clinic`; `thumbnails` is where its thumbnails come from."""
+    """OHIF on `url`. Its data source is the partition `clinic`; `thumbnails` is where its thumbnails come from.
+
+    `request` is how it asks for thumbnails, `fetch` or `bulkDataRetrieve`.
+    """
 
     folder: Path
     repository: Path
     url: str = ""
     clinic: str = ""
     thumbnails: str = "wadors"
+    request: str = "bulkDataRetrieve"
     screenshots: int = field(default=0)
 
     def open(self, *pages: tuple[str, str]) -> list[Page]:
@@ -86,6 +90,7 @@ class Viewer:
             "qidoSupportsIncludeField": True,
             "imageRendering": "wadors",
             "thumbnailRendering": self.thumbnails,
+            "thumbnailRequestStrategy": self.request,
             "enableStudyLazyLoad": True,
             "supportsFuzzyMatching": True,
             "supportsWildcard": True,
