@@ -104,10 +104,24 @@ class FrameReader:
         if the frame has more than `MAX_FRAME_BYTES`.
         """
         ranges = table.ranges(number)
-        if sum(length for _, length in ranges) > MAX_FRAME_BYTES:
+        size = sum(length for _, length in ranges)
+        if size > MAX_FRAME_BYTES:
             raise NotAcceptable(f"{UNSUPPORTED} A frame has more than {MAX_FRAME_BYTES} bytes.")
-        covering = b"".join(self.chunks(row, ranges))
+        covering = self._bytes(row, ranges, size)
         return transcode.native_frame(table, number, covering, little=True) if table.frame_bits else covering
+
+    def _bytes(self, row: InstanceRow, ranges: Ranges, size: int) -> bytes:
+        """Return the bytes of the ranges, `size` in total.
+
+        No list of chunks is joined: the allocator keeps the memory of many chunks for its thread, and a server process
+        would keep as many large frames as it has threads.
+        """
+        data = bytearray(size)
+        position = 0
+        for chunk in self.chunks(row, ranges):
+            data[position : position + len(chunk)] = chunk
+            position += len(chunk)
+        return bytes(data)
 
     def _table_of_file(self, row: InstanceRow) -> FrameTable:
         """Return the frame table of a file that release 0.1.0 stored without one, because it found no frames.
