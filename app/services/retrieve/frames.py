@@ -140,11 +140,13 @@ class FrameReader:
         return table
 
     def _part(self, row: InstanceRow, table: FrameTable, number: int, ranges: Ranges, little: bool) -> FramePart:
-        """Return one frame: streamed from the file, or read whole if its bits or bytes have to be moved."""
+        """Return one frame: streamed from the file, or read whole if it begins or ends within a word."""
         if table.whole_words and little == (table.word == 1):
             read_range = partial(self._range, row, ranges)
             return FramePart(sum(length for _, length in ranges), self.chunks(row, ranges), read_range)
         length = (table.frame_bits + 7) // 8
+        if table.whole_words and little:
+            return FramePart(length, transcode.swapped_chunks(self.chunks(row, ranges), table.word))
         if not little:
             length += -length % table.word
         return FramePart(length, self._moved(row, table, number, ranges, little))
