@@ -44,6 +44,8 @@ def test_the_walk_through_works_as_printed(tmp_path: Path) -> None:
     assert [line for line in lines if line.isdigit()] == ["204", "404", "200"]
     assert "45070" not in printed
     assert '"partitionName":"clinic-a"' in printed
+    assert (tmp_path / "picture.jpg").read_bytes().startswith(b"\xff\xd8")
+    assert (tmp_path / "window.png").read_bytes().startswith(b"\x89PNG")
     assert sum("CompressedSamples^CT1" in line for line in lines) == 3
     assert '"00201208":{"vr":"IS","Value":[1]}' in printed
     assert printed.count('"action":"Create"') == 2
