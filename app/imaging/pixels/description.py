@@ -28,6 +28,8 @@ _BITS_STORED: Final = 0x00280101
 _HIGH_BIT: Final = 0x00280102
 _PIXEL_REPRESENTATION: Final = 0x00280103
 
+_CODE_CHARACTERS: Final = 16
+"""The largest size of a value of VR CS (PS3.5 §6.2)."""
 _BITS: Final = {PIXEL_DATA: (1, 8, 16, 32, 64), FLOAT_PIXEL_DATA: (32,), DOUBLE_FLOAT_PIXEL_DATA: (64,)}
 """The values of Bits Allocated that each element of pixel data may have."""
 
@@ -81,13 +83,15 @@ class PixelDescription:
         return found
 
     def check(self, pixel_tag: int = PIXEL_DATA) -> None:
-        """Raise `ImageFailure` for numbers that no image has, or for a frame that is too large to be decoded."""
+        """Raise `ImageFailure` for values that no image has, or for a frame that is too large to be decoded."""
         if not (0 < self.rows <= 0xFFFF and 0 < self.columns <= 0xFFFF):
             raise ImageFailure(f"The image has {self.rows} rows and {self.columns} columns.")
         if self.samples not in (1, 3, 4):
             raise ImageFailure(f"Samples per Pixel is {self.samples}; 1, 3 and 4 are supported.")
         if self.bits_allocated not in _BITS[pixel_tag]:
             raise ImageFailure(f"Bits Allocated is {self.bits_allocated}.")
+        if len(self.photometric) > _CODE_CHARACTERS:
+            raise ImageFailure(f"Photometric Interpretation is longer than {_CODE_CHARACTERS} characters.")
         if self.rows * self.columns * self.samples > MAX_FRAME_SAMPLES:
             raise ImageFailure(f"A frame has more than {MAX_FRAME_SAMPLES} samples.")
 
