@@ -15,6 +15,7 @@ from app.storage.table.ports import (
     MAX_CHANGES,
     Absent,
     Add,
+    Change,
     Delete,
     Expectation,
     Holds,
@@ -420,6 +421,14 @@ class TestAdd:
         with pytest.raises(Conflict):
             table.write(Add(Key("p", "s"), "n", 1), Put(item("absent"), Present()))
         assert list(table.query("p")) == []
+
+    def test_a_write_that_conflicts_does_not_change_a_counter_that_is_there(self, table: Table) -> None:
+        table.add(Key("p", "s"), "n", 5)
+        for order in (1, -1):
+            changes: list[Change] = [Add(Key("p", "s"), "n", 1), Put(item("a")), Put(item("absent"), Present())]
+            with pytest.raises(Conflict):
+                table.write(*changes[::order])
+        assert list(table.query("p")) == [item("s", n=5)]
 
     def test_an_addition_to_a_key_that_is_written_too(self, table: Table) -> None:
         with pytest.raises(ValueError, match="name the key"):
