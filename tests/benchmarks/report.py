@@ -122,6 +122,8 @@ def _row(side: Side) -> str:
 
 
 def _percentiles(seconds: Sequence[float]) -> tuple[float, float, float]:
+    if len(seconds) == 1:  # `quantiles` of Python before 3.13 needs two
+        return seconds[0], seconds[0], seconds[0]
     cuts = quantiles(seconds, n=100, method="inclusive")
     return cuts[49], cuts[94], cuts[98]
 
