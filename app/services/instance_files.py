@@ -18,6 +18,9 @@ from app.storage.table.ports import BlobStore
 
 _CHUNK: Final = 1024 * 1024
 
+Ranges = list[tuple[int, int]]
+"""(offset, length) of bytes in a file."""
+
 
 class InstanceFiles:
     """Opens the files of instances. `spool` is the folder for copies of files that are not on this machine."""
@@ -51,6 +54,11 @@ class InstanceFiles:
                 length -= len(chunk)
                 yield chunk
 
+    def joined_chunks(self, row: InstanceRow, ranges: Ranges, start: int, length: int) -> Iterator[bytes]:
+        """Yield `length` bytes from byte `start` of the joined ranges of the file. Raises as `chunks`."""
+        for offset, size in within(ranges, start, length):
+            yield from self.chunks(row, offset, size)
+
     def copy(self, row: InstanceRow, limit: int) -> Spooled:
         """Return a copy of the file, in memory or in the spool folder. Raises as `open`, and `TooLarge`."""
         with self.open(row) as stream:
@@ -66,3 +74,13 @@ class InstanceFiles:
                 return
             with receive(stream, row.size, self._spool) as spooled:
                 yield spooled.buffer
+
+
+def within(ranges: Ranges, start: int, length: int) -> Iterator[tuple[int, int]]:
+    """Yield the byte ranges of a file that hold `length` bytes from byte `start` of the joined ranges."""
+    for offset, size in ranges:
+        skipped = min(start, size)
+        taken = min(size - skipped, length)
+        start, length = start - skipped, length - taken
+        if taken:
+            yield offset + skipped, taken

@@ -13,8 +13,8 @@ from app.dicom.encoding.part10 import INFLATE_LIMIT, inflated_range, parse
 from app.dicom.encoding.uids import EXPLICIT_LITTLE
 from app.dicom.json.bulk_data import PIXELS, NotedElement
 from app.errors import BlobMissing, NotAcceptable, NotFound
-from app.services.instance_files import InstanceFiles
-from app.services.retrieve.frames import TOO_LARGE, FrameReader, Ranges, within
+from app.services.instance_files import InstanceFiles, Ranges, within
+from app.services.retrieve.frames import TOO_LARGE, FrameReader
 from app.storage.records.documents import Documents
 from app.storage.records.noted_elements import NotedElements
 from app.storage.records.rows import InstanceRow

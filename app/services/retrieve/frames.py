@@ -12,7 +12,7 @@ from app.dicom.encoding.frames import FrameTable, frame_table, is_frame_number_r
 from app.dicom.encoding.part10 import inflated, parse
 from app.dicom.encoding.uids import EXPLICIT_LITTLE, transfer_syntax
 from app.errors import NotAcceptable
-from app.services.instance_files import InstanceFiles
+from app.services.instance_files import InstanceFiles, Ranges
 from app.storage.records.documents import Documents
 from app.storage.records.losses import FRAME_TABLE, LostObjects
 from app.storage.records.rows import InstanceRow
@@ -27,8 +27,6 @@ TOO_LARGE: Final = (
     f"Requested DICOM instance size is above the supported limit of {MAX_TRANSCODED_BYTES}. The entire instance can "
     "be retrieved with the original transfer syntax by specifying 'transfer-syntax=*' in the Accept header."
 )
-Ranges = list[tuple[int, int]]
-"""(offset, length) of bytes in a file."""
 
 
 class FramePart(NamedTuple):
@@ -142,7 +140,7 @@ class FrameReader:
     def _part(self, row: InstanceRow, table: FrameTable, number: int, ranges: Ranges, little: bool) -> FramePart:
         """Return one frame: streamed from the file, or read whole if it begins or ends within a word."""
         if table.whole_words and little == (table.word == 1):
-            read_range = partial(self._range, row, ranges)
+            read_range = partial(self._files.joined_chunks, row, ranges)
             return FramePart(sum(length for _, length in ranges), self.chunks(row, ranges), read_range)
         length = (table.frame_bits + 7) // 8
         if table.whole_words and little:
@@ -153,9 +151,6 @@ class FrameReader:
 
     def _moved(self, row: InstanceRow, table: FrameTable, number: int, ranges: Ranges, little: bool) -> Iterator[bytes]:
         yield transcode.native_frame(table, number, b"".join(self.chunks(row, ranges)), little=little)
-
-    def _range(self, row: InstanceRow, ranges: Ranges, start: int, length: int) -> Iterator[bytes]:
-        return self.chunks(row, within(ranges, start, length))
 
     def chunks(self, row: InstanceRow, ranges: Iterable[tuple[int, int]]) -> Iterator[bytes]:
         """Yield the bytes of the ranges. Raises `StorageUnavailable` if the file ends before a range does."""
@@ -179,13 +174,3 @@ class FrameReader:
             yield table.cut(number, bytes(whole()[start : start + length]))
 
         return [FramePart((table.frame_bits + 7) // 8, cut(*each)) for each in wanted]
-
-
-def within(ranges: Ranges, start: int, length: int) -> Iterator[tuple[int, int]]:
-    """Yield the byte ranges of a file that hold `length` bytes from byte `start` of the joined ranges."""
-    for offset, size in ranges:
-        skipped = min(start, size)
-        taken = min(size - skipped, length)
-        start, length = start - skipped, length - taken
-        if taken:
-            yield offset + skipped, taken

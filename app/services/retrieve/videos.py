@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -13,13 +12,13 @@ from app.errors import ImageFailure, InvalidInstance
 from app.imaging.documents.kinds import video_kind
 from app.imaging.documents.video.container import NEEDED, Container, container
 from app.services.bounded_cache import BoundedCache
-from app.services.instance_files import InstanceFiles
+from app.services.instance_files import InstanceFiles, Ranges
 from app.services.memory_budget import MemoryBudget
 from app.services.retrieve.documents import IconRenderer
-from app.services.retrieve.frames import FrameReader, Ranges
+from app.services.retrieve.frames import FrameReader
 from app.services.retrieve.image_headers import MAX_BEFORE_PIXELS
 from app.services.retrieve.renderers import Content
-from app.services.retrieve.stored_bytes import read_ranges, stored_content
+from app.services.retrieve.stored_bytes import stored_content
 from app.storage.records.rows import InstanceRow
 
 if TYPE_CHECKING:
@@ -78,7 +77,7 @@ class VideoRenderer(IconRenderer):
     def _container(self, row: InstanceRow) -> Container:
         found = self._containers.get(row.blob)
         if found is None:
-            begin = b"".join(self._read(row, self._ranges(row), 0, NEEDED))
+            begin = b"".join(self._files.joined_chunks(row, self._ranges(row), 0, NEEDED))
             found = container(begin, row.transfer_syntax)
             if found is None:
                 raise ImageFailure("The pixel data is no video that the service knows.")
@@ -91,9 +90,6 @@ class VideoRenderer(IconRenderer):
             raise ImageFailure("The pixel data of the video is empty.")
         return ranges
 
-    def _read(self, row: InstanceRow, ranges: Ranges, start: int, length: int) -> Iterator[bytes]:
-        return read_ranges(self._files, row, ranges, start, length)
-
     def _mp4_content(self, row: InstanceRow) -> Content:
         ranges = self._ranges(row)
         file = self._mp4_files.get(row.blob)
@@ -103,7 +99,7 @@ class VideoRenderer(IconRenderer):
         return Content(
             content_type=Container.H264.media_type,
             length=file.size,
-            read=partial(file.read, partial(self._read, row, ranges)),
+            read=partial(file.read, partial(self._files.joined_chunks, row, ranges)),
         )
 
     def _mp4_file(self, row: InstanceRow, ranges: Ranges) -> Mp4File:
@@ -117,7 +113,7 @@ class VideoRenderer(IconRenderer):
                 f"One of at most {LARGEST_RAW_STREAM} bytes becomes an MP4 file."
             )
         with self._budget.use(_INDEX_BYTES):
-            samples = stream_samples(self._read(row, ranges, 0, size))
+            samples = stream_samples(self._files.joined_chunks(row, ranges, 0, size))
             return Mp4File(samples, max(1, round(TIMESCALE * self._frame_seconds(row, ranges[0][0]))))
 
     def _frame_seconds(self, row: InstanceRow, first: int) -> float:
