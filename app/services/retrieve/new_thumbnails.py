@@ -69,8 +69,7 @@ class NewThumbnails:
         if series is None or self._clock() < changed + _QUIET_SECONDS:
             return False
         del self._waiting[series]
-        view = self._instances.view(series.partition, series.study, series.series)
-        rows = sorted((row for row in view.instances if row.series == series.series), key=lambda row: row.created)
+        rows = self._instances.view(series.partition, series.study, series.series).in_order
         if rows:
             try:
                 row = self._rendering.representative(rows, lambda _: True)

@@ -44,8 +44,7 @@ class SeriesWindows:
         return window
 
     def _middle_window(self, row: InstanceRow, window_of: Callable[[InstanceRow], Window | None]) -> Window | None:
-        found = self._instances.view(row.partition, row.study, row.series).instances
-        members = sorted((each for each in found if each.series == row.series), key=lambda each: each.created)
+        members = self._instances.view(row.partition, row.study, row.series).in_order
         if not members:
             return None  # deleted meanwhile
         try:

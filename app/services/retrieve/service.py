@@ -76,7 +76,7 @@ class Retrieve:
         view = self._instances.view(partition.key, study, series)
         if view.study is None or not view.instances or (series and series not in view.series):
             raise NotFound("series" if series else "study")
-        return sorted(view.instances, key=lambda row: row.created)
+        return view.in_order
 
     def open(self, row: InstanceRow, start: int = 0, length: int | None = None) -> BinaryIO:
         """Return a stream over the stored file, preamble included; the caller closes it.

@@ -29,6 +29,11 @@ class StudyView:
     series: dict[str, SeriesRow] = field(default_factory=dict)
     instances: list[InstanceRow] = field(default_factory=list)
 
+    @property
+    def in_order(self) -> list[InstanceRow]:
+        """The instances in the order of storing."""
+        return sorted(self.instances, key=lambda row: row.created)
+
 
 class Instances:
     """Finds the visible studies, series and instances of a partition."""

@@ -14,7 +14,7 @@ from app.errors import ImageFailure
 from app.imaging.rendering.parameters import Window
 from app.services.retrieve.image_renderer import durations
 from app.services.retrieve.series_windows import SeriesWindows
-from app.storage.index.instances import Instances
+from app.storage.index.instances import Instances, StudyView
 from app.storage.records.rows import InstanceRow
 from tests.support.instances import make_instance
 
@@ -52,8 +52,8 @@ class Archive:
     def __init__(self, *created: int) -> None:
         self.created = list(created)
 
-    def view(self, partition: int, study: str, series: str) -> Any:
-        return SimpleNamespace(instances=[self.row(each) for each in self.created])
+    def view(self, partition: int, study: str, series: str) -> StudyView:
+        return StudyView(instances=[self.row(each) for each in self.created])
 
     def row(self, created: int) -> InstanceRow:
         named = SimpleNamespace(partition=1, study="1", series="2", of_series=3, created=created)
