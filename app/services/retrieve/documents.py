@@ -82,13 +82,17 @@ class StoredFileRenderer(IconRenderer):
         return stored_content(self._files, row, media_type, [(place.offset, place.length)])
 
 
-class PageRenderer(IconRenderer):
-    """A report or a presentation state: an HTML page."""
+class _BudgetedRenderer(IconRenderer):
+    """The base of renderers that read the attributes of the file and make the rendering in memory, within a budget."""
 
     def __init__(self, kind: ObjectKind, files: InstanceFiles, budget: MemoryBudget) -> None:
         super().__init__(kind)
         self._files = files
         self._budget = budget
+
+
+class PageRenderer(_BudgetedRenderer):
+    """A report or a presentation state: an HTML page."""
 
     def render(
         self, row: InstanceRow, frames: tuple[int, ...], media_type: str, parameters: RenderingParameters
@@ -104,13 +108,8 @@ class PageRenderer(IconRenderer):
         return Content.of(_HTML_TYPE, data)
 
 
-class WaveformRenderer(IconRenderer):
+class WaveformRenderer(_BudgetedRenderer):
     """A waveform: its channels on ECG paper, as SVG or as a picture."""
-
-    def __init__(self, kind: ObjectKind, files: InstanceFiles, budget: MemoryBudget) -> None:
-        super().__init__(kind)
-        self._files = files
-        self._budget = budget
 
     def render(
         self, row: InstanceRow, frames: tuple[int, ...], media_type: str, parameters: RenderingParameters
