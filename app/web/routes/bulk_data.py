@@ -31,15 +31,12 @@ from app.web.response.byte_ranges import requested_range
 from app.web.response.content_policy import restrict_content
 from app.web.response.responses import BodyPart, related_type, typed
 from app.web.routing.context import PartitionContext
-from app.web.routing.route import Action, Resource
+from app.web.routing.route import INSTANCE_PATH, SERIES_PATH, STUDY_PATH, Action, Resource
 
 _MEASURED_PARTS: Final = 1000
 """The largest number of parts of an answer with a Content-Length. They are in memory together, without their bytes."""
 
-_STUDY: Final = "/studies/<study>"
-_SERIES: Final = f"{_STUDY}/series/<series>"
-_INSTANCE: Final = f"{_SERIES}/instances/<instance>"
-_LEVELS: Final = (_STUDY, _SERIES, _INSTANCE)
+_LEVELS: Final = (STUDY_PATH, SERIES_PATH, INSTANCE_PATH)
 
 _ONE_TYPES: Final = (OCTETS, *BULK_DATA_TYPES, *FRAME_MEDIA_TYPES)
 _ALL: Final[dict[str, Any]] = {
@@ -61,7 +58,7 @@ def names_bulk_data(context: PartitionContext) -> bool:
 
 @resource.route(
     "GET",
-    f"{_INSTANCE}/bulkdata/<path:element>",
+    f"{INSTANCE_PATH}/bulkdata/<path:element>",
     action=Action.READ,
     audit="retrieve-bulk-data",
     patient_data=True,

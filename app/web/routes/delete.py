@@ -6,16 +6,16 @@ from flask import Response
 
 from app.web.response.responses import empty
 from app.web.routing.context import PartitionContext
-from app.web.routing.route import Action, Resource
+from app.web.routing.route import INSTANCE_PATH, SERIES_PATH, STUDY_PATH, Action, Resource
 
 resource = Resource("delete")
 
 
 @resource.route(
     "DELETE",
-    "/studies/<study>",
-    "/studies/<study>/series/<series>",
-    "/studies/<study>/series/<series>/instances/<instance>",
+    STUDY_PATH,
+    SERIES_PATH,
+    INSTANCE_PATH,
     action=Action.DELETE,
     audit="delete",
     answers={204: ()},

@@ -30,12 +30,9 @@ from app.web.response.entity_tags import has_current
 from app.web.response.responses import BodyPart, related_type
 from app.web.response.warning_header import add_warning
 from app.web.routing.context import PartitionContext
-from app.web.routing.route import Action, Resource
+from app.web.routing.route import INSTANCE_PATH, SERIES_PATH, STUDY_PATH, Action, Resource
 from app.web.schemas.rendered import RENDERED_PARAMETERS, THUMBNAIL_PARAMETERS
 
-_STUDY: Final = "/studies/<study>"
-_SERIES: Final = "/studies/<study>/series/<series>"
-_INSTANCE: Final = "/studies/<study>/series/<series>/instances/<instance>"
 _TEXT: Final = "text/plain; charset=utf-8"
 
 resource = Resource("rendered")
@@ -56,7 +53,7 @@ _THUMBNAIL: Final[dict[str, Any]] = {
 }
 
 
-@resource.route("GET", f"{_STUDY}/rendered", f"{_SERIES}/rendered", f"{_INSTANCE}/rendered", **_RENDERED)
+@resource.route("GET", f"{STUDY_PATH}/rendered", f"{SERIES_PATH}/rendered", f"{INSTANCE_PATH}/rendered", **_RENDERED)
 def rendered(
     context: PartitionContext,
     accepted: AcceptedTypes,
@@ -79,7 +76,7 @@ def rendered(
     return _with_warning(response, parameters)
 
 
-@resource.route("GET", f"{_INSTANCE}/frames/<frames>/rendered", **_RENDERED)
+@resource.route("GET", f"{INSTANCE_PATH}/frames/<frames>/rendered", **_RENDERED)
 def rendered_frames(
     context: PartitionContext,
     accepted: AcceptedTypes,
@@ -105,8 +102,10 @@ def rendered_frames(
     return _with_warning(response, parameters)
 
 
-@resource.route("GET", f"{_STUDY}/thumbnail", f"{_SERIES}/thumbnail", f"{_INSTANCE}/thumbnail", **_THUMBNAIL)
-@resource.route("GET", f"{_INSTANCE}/frames/<frames>/thumbnail", **_THUMBNAIL)
+@resource.route(
+    "GET", f"{STUDY_PATH}/thumbnail", f"{SERIES_PATH}/thumbnail", f"{INSTANCE_PATH}/thumbnail", **_THUMBNAIL
+)
+@resource.route("GET", f"{INSTANCE_PATH}/frames/<frames>/thumbnail", **_THUMBNAIL)
 def thumbnail(
     context: PartitionContext,
     accepted: AcceptedTypes,

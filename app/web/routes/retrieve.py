@@ -34,11 +34,7 @@ from app.web.response.entity_tags import has_current
 from app.web.response.responses import DICOM_JSON, DICOM_XML, BodyPart, related_type, typed
 from app.web.routes.bulk_data import names_bulk_data
 from app.web.routing.context import PartitionContext
-from app.web.routing.route import Action, Resource
-
-_STUDY: Final = "/studies/<study>"
-_SERIES: Final = "/studies/<study>/series/<series>"
-_INSTANCE: Final = "/studies/<study>/series/<series>/instances/<instance>"
+from app.web.routing.route import INSTANCE_PATH, SERIES_PATH, STUDY_PATH, Action, Resource
 
 resource = Resource("retrieve")
 
@@ -55,10 +51,10 @@ _FRAMES: Final[dict[str, Any]] = {
 }
 
 
-@resource.route("GET", _STUDY, _SERIES, representations=FILES, answers={200: (related_type(DICOM),)}, **_FILES)
+@resource.route("GET", STUDY_PATH, SERIES_PATH, representations=FILES, answers={200: (related_type(DICOM),)}, **_FILES)
 @resource.route(
     "GET",
-    _INSTANCE,
+    INSTANCE_PATH,
     representations=FILE,
     answers={200: (DICOM, related_type(DICOM)), 206: (DICOM,)},
     **_FILES,
@@ -85,9 +81,9 @@ def files_offered(retrieve: Retrieve, found: Sequence[InstanceRow], offers: Sequ
 
 @resource.route(
     "GET",
-    f"{_STUDY}/metadata",
-    f"{_SERIES}/metadata",
-    f"{_INSTANCE}/metadata",
+    f"{STUDY_PATH}/metadata",
+    f"{SERIES_PATH}/metadata",
+    f"{INSTANCE_PATH}/metadata",
     audit="retrieve-metadata",
     read_accept=accepted_dataset_form,
     answers={200: (DICOM_JSON, DICOM_XML, related_type(DICOM_XML)), 304: ()},
@@ -114,8 +110,8 @@ def metadata(
     return response
 
 
-@resource.route("GET", f"{_INSTANCE}/frames", arguments={"frames": ""}, **_FRAMES)
-@resource.route("GET", f"{_INSTANCE}/frames/<frames>", **_FRAMES)
+@resource.route("GET", f"{INSTANCE_PATH}/frames", arguments={"frames": ""}, **_FRAMES)
+@resource.route("GET", f"{INSTANCE_PATH}/frames/<frames>", **_FRAMES)
 def frames(
     context: PartitionContext, offers: Sequence[Offer], study: str, series: str, instance: str, frames: str
 ) -> Response:

@@ -41,6 +41,10 @@ class Action(Enum):
     READ_AUDIT = "readAudit"
 
 
+STUDY_PATH: Final = "/studies/<study>"
+SERIES_PATH: Final = f"{STUDY_PATH}/series/<series>"
+INSTANCE_PATH: Final = f"{SERIES_PATH}/instances/<instance>"
+"""The paths of a study, a series and an instance."""
 PARTITION_PREFIX: Final = "/partitions/<partition>"
 """The part of a path between the version and the path of a partition's route."""
 
