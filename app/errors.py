@@ -285,6 +285,10 @@ class StorageUnavailable(StorageError):
         super().__init__(UNAVAILABLE)
 
 
+class Throttled(StorageUnavailable):
+    """The data store gets more calls than it accepts. It did nothing of this call, so the same call can be repeated."""
+
+
 # --- faults of the operator ---------------------------------------------------------------------------------------
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 
@@ -11,10 +12,12 @@ import pytest
 from app.engines.embedded.files import FileBlobs
 from app.engines.embedded.sqlite import SqliteTable
 from app.engines.table_queue import TableQueue
-from app.errors import BlobMissing, Conflict, StorageUnavailable
+from app.errors import BlobMissing, Conflict, StorageUnavailable, Throttled
+from app.storage.table import clock
 from app.storage.table.ports import ALL, Absent, Delete, Item, Key, Put
 from tests.contracts.test_blobs import TestDelete, TestOpen, TestPut
 from tests.contracts.test_table import TestAdd, TestConditions, TestGetMany, TestItems, TestQuery, TestWrite
+from tests.support.clock import shift_clock
 from tests.support.faults import (
     AFTER,
     ANY,
@@ -22,6 +25,7 @@ from tests.support.faults import (
     MUTATIONS,
     Killed,
     Rule,
+    break_off,
     conflict,
     contention,
     delay,
@@ -31,8 +35,10 @@ from tests.support.faults import (
     nothing,
     run,
     throttle,
+    truncate,
 )
 from tests.support.faulty_engine import Faults, FaultyBlobStore, FaultyQueue, FaultyTable
+from tests.support.random_faults import Fault, RandomFaults
 
 __all__ = [  # the suites of the contracts run in this module too, on the fixtures below
     "TestAdd",
@@ -173,7 +179,7 @@ def test_a_key_takes_so_many_units_a_second(table: FaultyTable, plain: SqliteTab
     def accepted(*changes: Put) -> bool:
         try:
             table.write(*changes)
-        except StorageUnavailable:
+        except Throttled:
             return False
         return True
 
@@ -197,6 +203,107 @@ def test_a_throttled_write_to_two_keys_is_whole_or_absent(table: FaultyTable, fa
     assert table.get(B) is None
     table.write(put(B))
     table.write(put(B))
+
+
+def test_the_stream_of_a_blob_breaks_off_or_ends_early(blobs: FaultyBlobStore, faults: Faults) -> None:
+    blobs.put("a/b", BytesIO(bytes(range(100))))
+    faults.add(Rule(break_off(10), operation="blobs.open", stage=AFTER))
+    with blobs.open("a/b") as stream, pytest.raises(StorageUnavailable):
+        stream.read()
+    faults.add(Rule(truncate(10), operation="blobs.open", stage=AFTER))
+    with blobs.open("a/b", 5) as stream:
+        assert stream.read() == bytes(range(5, 15))
+        with pytest.raises(OSError, match="fileno"):
+            stream.fileno()
+    faults.add(Rule(break_off(10), operation="blobs.open", stage=AFTER))
+    with blobs.open("a/b", 5, 10) as stream:
+        assert stream.read() == bytes(range(5, 15)), "a stream that is no longer does not break"
+
+
+def test_a_body_that_breaks_off_is_not_stored(blobs: FaultyBlobStore, faults: Faults) -> None:
+    faults.add(Rule(break_off(3), operation="blobs.put"))
+    body = BytesIO(b"12345")
+    with pytest.raises(StorageUnavailable):
+        blobs.put("a/b", body)
+    assert body.read() == b"45", "a part of it was read"
+    with pytest.raises(BlobMissing):
+        blobs.open("a/b")
+
+
+# --- at random ----------------------------------------------------------------------------------------------------
+
+
+def drawn_faults(table: FaultyTable, faults: Faults, seed: int) -> tuple[list[str], RandomFaults]:
+    """Return the outcomes of 200 writes and 200 reads, and the faults that they met."""
+    rates = {Fault.FAIL_BEFORE: 0.1, Fault.FAIL_AFTER: 0.1, Fault.CONFLICT: 0.1, Fault.THROTTLE: 0.1, Fault.DELAY: 0.1}
+    drawn = RandomFaults(seed, rates, longest_delay=0)
+    faults.clear()
+    faults.add(drawn.rule())
+    outcomes = []
+    for number in range(200):
+        key = Key(f"{seed}/{number}", "a")
+        acts: list[Callable[[], object]] = [partial(table.write, put(key)), partial(table.get, key)]
+        for act in acts:
+            try:
+                act()
+                outcomes.append("")
+            except StorageUnavailable as error:
+                outcomes.append(type(error).__name__)
+            except Conflict as error:
+                assert error.key is None
+                outcomes.append("Conflict")
+    return outcomes, drawn
+
+
+def test_a_seed_draws_the_same_faults_again(table: FaultyTable, faults: Faults) -> None:
+    outcomes, first = drawn_faults(table, faults, seed=1)
+    again, second = drawn_faults(table, faults, seed=1)
+    other, _ = drawn_faults(table, faults, seed=2)
+    assert (outcomes, first.counts) == (again, second.counts)
+    assert outcomes != other
+    assert set(outcomes) == {"", "Conflict", "Throttled", "StorageUnavailable"}
+    assert {fault for fault, operation in first.counts if operation == "table.write"} == {
+        *(Fault.FAIL_BEFORE, Fault.FAIL_AFTER, Fault.CONFLICT, Fault.THROTTLE, Fault.DELAY)
+    }
+    assert {fault for fault, operation in first.counts if operation == "table.get"} == {
+        *(Fault.FAIL_BEFORE, Fault.THROTTLE, Fault.DELAY)
+    }
+
+
+def test_a_call_that_meets_a_random_fault_takes_effect_only_if_it_failed_afterwards(
+    table: FaultyTable, plain: SqliteTable, faults: Faults
+) -> None:
+    for fault, written in ((Fault.FAIL_BEFORE, False), (Fault.FAIL_AFTER, True)):
+        faults.clear()
+        faults.add(RandomFaults(1, {fault: 1}).rule())
+        key = Key(fault.value, "a")
+        with pytest.raises(StorageUnavailable):
+            table.write(put(key))
+        assert (plain.get(key) is not None) == written
+
+
+def test_random_faults_cut_blobs(blobs: FaultyBlobStore, faults: Faults) -> None:
+    content = bytes(1000)
+    for number in range(40):
+        blobs.put(f"a/{number}", BytesIO(content))
+    drawn = RandomFaults(1, {Fault.BREAK_OFF: 0.3, Fault.TRUNCATE: 0.3})
+    faults.add(drawn.rule())
+    outcomes = set()
+    for number in range(40):
+        try:
+            with blobs.open(f"a/{number}") as stream:
+                outcomes.add("whole" if stream.read() == content else "short")
+        except StorageUnavailable:
+            outcomes.add("broken")
+    assert outcomes == {"whole", "short", "broken"}
+
+
+def test_a_process_may_have_a_clock_that_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = clock.now()
+    shift_clock(monkeypatch, 60)
+    assert 59 < clock.now() - before < 120
+    shift_clock(monkeypatch, -60)
+    assert -60 <= clock.now() - before < 0
 
 
 # --- addresses ----------------------------------------------------------------------------------------------------

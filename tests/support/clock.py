@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 import pytest
@@ -24,6 +25,14 @@ def stop_clock(monkeypatch: pytest.MonkeyPatch) -> AdvanceClock:
 
     monkeypatch.setattr(clock, "now", lambda: now)
     return advance
+
+
+def shift_clock(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    """Let the archive's clock in this process run ahead of the true time by `seconds`, behind it if they are negative.
+
+    Each process of a fault campaign may have an offset of its own, like machines whose clocks disagree.
+    """
+    monkeypatch.setattr(clock, "now", lambda: time.time() + seconds)
 
 
 class ManualClock:

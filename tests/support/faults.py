@@ -20,7 +20,7 @@ from enum import Enum
 from fnmatch import fnmatchcase
 from typing import Final, TypeVar
 
-from app.errors import Conflict, StorageUnavailable
+from app.errors import Conflict, StorageUnavailable, Throttled
 from app.storage.table.ports import Key
 
 T = TypeVar("T")
@@ -34,6 +34,19 @@ MUTATIONS: Final = ("table.write", "table.add", "blobs.put", "blobs.delete")
 
 class Killed(BaseException):
     """The process ends here, like after kill -9. It is no `Exception`, so that no error handling continues after it."""
+
+
+class Truncation(Exception):
+    """A blob is read only up to `after` bytes. `FaultyBlobStore` catches this and never lets a caller see it.
+
+    A stream that is `broken` raises StorageUnavailable there. Another one ends there, like a damaged file. A body that
+    is put is never stored.
+    """
+
+    def __init__(self, after: int, *, broken: bool) -> None:
+        super().__init__()
+        self.after = after
+        self.broken = broken
 
 
 class Stage(Enum):
@@ -137,6 +150,24 @@ def delay(seconds: float) -> Effect:
     return lambda _: time.sleep(seconds)
 
 
+def break_off(after: int) -> Effect:
+    """Let the reading of a blob fail after so many bytes. Use it with blobs.put, or with blobs.open and `AFTER`."""
+
+    def effect(_: Call) -> None:
+        raise Truncation(after, broken=True)
+
+    return effect
+
+
+def truncate(after: int) -> Effect:
+    """Let the stream of a blob end after so many bytes. Use it with blobs.open and `AFTER`."""
+
+    def effect(_: Call) -> None:
+        raise Truncation(after, broken=False)
+
+    return effect
+
+
 def nothing() -> Effect:
     """Do nothing. The `matched` of a rule with this effect counts its calls."""
     return lambda _: None
@@ -152,7 +183,7 @@ def run(act: Callable[[], object]) -> Effect:
 
 
 def throttle(units_per_second: float, *, burst_seconds: float = 1, now: Callable[[], float] = time.monotonic) -> Effect:
-    """Raise `StorageUnavailable` when a partition key gets more units than its token bucket holds.
+    """Raise `Throttled` when a partition key gets more units than its token bucket holds.
 
     There is one bucket for each partition key of a table and one for each blob key. A bucket is full at first: it
     holds the units of `burst_seconds`, and it is filled with `units_per_second`. A call which is refused takes no
@@ -175,7 +206,7 @@ def throttle(units_per_second: float, *, burst_seconds: float = 1, now: Callable
                 filled[bucket] = min(capacity, level + (moment - since) * units_per_second)
             taken = min(call.units / len(buckets), capacity)
             if any(level < taken for level in filled.values()):
-                raise StorageUnavailable
+                raise Throttled
             levels.update({bucket: (level - taken, moment) for bucket, level in filled.items()})
 
     return effect

@@ -20,21 +20,27 @@
     # Each partition key of the table takes ten units a second, like DynamoDB.
     faults.add(Rule(throttle(10), operation="table.*", times=FOR_EVER))
 
-The names of operations and the patterns of keys are in `faults.py`. In tests with the fixture `engine`, `client` or
-`serve`, the fixture `faults` is the `Faults` of that engine.
+    # One of 50 writes conflicts, one of 100 calls fails. The same seed draws the same faults.
+    drawn = RandomFaults(7, {Fault.CONFLICT: 0.02, Fault.FAIL_BEFORE: 0.01})
+    faults.add(drawn.rule())
+
+The names of operations and the patterns of keys are in `faults.py`, `RandomFaults` is in `random_faults.py`. In tests
+with the fixture `engine`, `client` or `serve`, the fixture `faults` is the `Faults` of that engine.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import io
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import BinaryIO, TypeVar
+from typing import BinaryIO, TypeVar, cast
 
 from app import bootstrap
+from app.errors import StorageUnavailable
 from app.storage.table.ports import ALL, BlobStore, Change, Item, Key, Message, Put, Queue, Range, Table
-from tests.support.faults import Call, Killed, Rule, Stage
+from tests.support.faults import Call, Killed, Rule, Stage, Truncation
 
 T = TypeVar("T")
 
@@ -189,14 +195,53 @@ class FaultyBlobStore:
         self._faults = faults
 
     def put(self, key: str, body: BinaryIO) -> int:
-        return self._faults.around("blobs.put", (key,), lambda: self._blobs.put(key, body))
+        try:
+            return self._faults.around("blobs.put", (key,), lambda: self._blobs.put(key, body))
+        except Truncation as truncation:
+            body.read(truncation.after)
+            raise StorageUnavailable from truncation
 
     def open(self, key: str, start: int = 0, length: int | None = None) -> BinaryIO:
-        return self._faults.around("blobs.open", (key,), lambda: self._blobs.open(key, start, length))
+        call = Call("blobs.open", (key,), Stage.BEFORE)
+        self._faults.meet(call)
+        stream = self._blobs.open(key, start, length)
+        try:
+            self._faults.meet(dataclasses.replace(call, stage=Stage.AFTER))
+        except Truncation as truncation:
+            return cast(BinaryIO, io.BufferedReader(TruncatedStream(stream, truncation)))
+        except BaseException:
+            stream.close()
+            raise
+        return stream
 
     def delete(self, keys: Iterable[str]) -> None:
         given = list(keys)
         self._faults.around("blobs.delete", given, lambda: self._blobs.delete(given))
+
+
+class TruncatedStream(io.RawIOBase):
+    """The first bytes of another stream. It has no file descriptor, so a server cannot send it with sendfile."""
+
+    def __init__(self, stream: BinaryIO, truncation: Truncation) -> None:
+        super().__init__()
+        self._stream = stream
+        self._left = truncation.after
+        self._broken = truncation.broken
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: bytearray | memoryview, /) -> int:  # type: ignore[override]  # a buffer has no type
+        if not self._left and self._broken and self._stream.read(1):
+            raise StorageUnavailable
+        chunk = self._stream.read(min(len(buffer), self._left))
+        self._left -= len(chunk)
+        buffer[: len(chunk)] = chunk
+        return len(chunk)
+
+    def close(self) -> None:
+        self._stream.close()
+        super().close()
 
 
 class FaultyQueue:
