@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Final, NamedTuple
 
 from app.errors import StorageError
@@ -34,17 +35,24 @@ class Health:
     def __init__(
         self, *, required: Mapping[str, Probe], optional: Mapping[str, Probe], lost_objects: Callable[[], int]
     ) -> None:
-        self._required = required
-        self._optional = optional
         self._lost_objects = lost_objects
+        self.on_failure: Final[Mapping[str, str]] = {
+            **dict.fromkeys(required, "Unhealthy"),
+            **dict.fromkeys(optional, "Degraded"),
+        }
+        """The status of each backend that does not answer, in the order of the checks."""
+        self.checks: Final[Mapping[str, Callable[[], HealthCheck]]] = {
+            **{
+                name: partial(_result, name, probe, self.on_failure[name])
+                for name, probe in {**required, **optional}.items()
+            },
+            LOST_DATA: self._stored_data,
+        }
+        """Each check by its name. A check of a backend may take as long as the backend takes."""
 
     def __call__(self) -> list[HealthCheck]:
         """Return the result of each check."""
-        return [
-            *(_result(name, probe, "Unhealthy") for name, probe in self._required.items()),
-            *(_result(name, probe, "Degraded") for name, probe in self._optional.items()),
-            self._stored_data(),
-        ]
+        return [check() for check in self.checks.values()]
 
     def _stored_data(self) -> HealthCheck:
         count = self._lost_objects()

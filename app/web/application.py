@@ -11,6 +11,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from app.errors import InvalidRequest
 from app.services import Services
+from app.services.health_report import HealthReport
 from app.settings import Settings
 from app.web import access_log, problems
 from app.web.headers import headers_for
@@ -39,7 +40,7 @@ def application(services: Services, settings: Settings) -> Flask:
     app.url_map.merge_slashes = False
     app.extensions[dispatch.SERVICES] = services
     app.extensions[dispatch.SETTINGS] = settings
-    app.extensions[health.REPORT] = health.HealthReport(settings.health_exclude)
+    app.extensions[health.REPORT] = HealthReport(services.health, settings.health_exclude)
     app.extensions[capabilities.ROUTES] = ROUTES
     mount(app, RESOURCES)
     app.wsgi_app = CanonicalPaths(app.wsgi_app, RESOURCES)  # type: ignore[method-assign]  # as Flask documents it

@@ -11,7 +11,6 @@ import structlog
 from flask.testing import FlaskClient
 
 from app import errors
-from app.services.health import HealthCheck
 from app.services.update.service import ChangesRefused
 from app.storage.table.retry import RetriesExhausted
 from tests.conftest import Serve
@@ -105,6 +104,7 @@ def test_encoded_slashes_lead_to_no_route(client: FlaskClient, path: str) -> Non
         ("/v3/studies", 400),
         ("/nothing", 404),
         ("/health/check", 200),
+        ("/health/live", 200),
         ("/v2/partitions?a=<", 400),
     ],
 )
@@ -356,16 +356,6 @@ def test_an_excluded_check_does_not_count(serve: Serve, faults: Faults) -> None:
     response = client.get("/health/check")
     assert response.status_code == 200
     assert "table" not in {check["name"] for check in response.get_json()["details"]}
-
-
-@pytest.mark.parametrize(("worst", "status"), [("Degraded", 200), ("Unhealthy", 503)])
-@pytest.mark.parametrize("settings", ["embedded"], indirect=True)
-def test_the_worst_check_decides(serve: Serve, worst: str, status: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    client = serve()
-    checks = [HealthCheck("a", "Healthy", ""), HealthCheck("b", worst, "why")]
-    monkeypatch.setattr(type(client.application.extensions["bulkhead"].health), "__call__", lambda _: checks)
-    response = client.get("/health/check")
-    assert (response.status_code, response.get_json()["overallStatus"]) == (status, worst)
 
 
 # --- CORS ---------------------------------------------------------------------------------------------------------

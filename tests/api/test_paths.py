@@ -36,6 +36,8 @@ def raw(client: FlaskClient, path: str, method: str = "GET") -> TestResponse:
         "/PARTITIONS",
         "/Health/Check",
         "/HEALTH/CHECK",
+        "/Health/Live",
+        "/health/READY",
         "/v2/ChangeFeed",
         "/V1/CHANGEFEED/LATEST",
         "/v2/ExtendedQueryTags",

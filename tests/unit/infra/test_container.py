@@ -59,7 +59,7 @@ def test_it_writes_only_to_its_volumes() -> None:
 def test_its_port_and_its_health_check() -> None:
     assert arguments_of("EXPOSE") == [str(Settings().port)]
     (check,) = arguments_of("HEALTHCHECK")
-    assert "/health/check" in check
+    assert "/health/live" in check
 
 
 def test_the_build_context_has_the_copied_files() -> None:

@@ -223,9 +223,10 @@ def test_both_tasks_have_the_same_environment() -> None:
     assert web == worker
 
 
-def test_the_load_balancer_checks_the_health(stack: Stack) -> None:
+def test_the_load_balancer_asks_whether_the_process_answers(stack: Stack) -> None:
+    """No backend is part of that answer. With one, an outage of AWS would let ECS replace every task."""
     (group,) = boto3.client("elbv2").describe_target_groups(TargetGroupArns=[stack.names["Targets"]])["TargetGroups"]
-    assert group["HealthCheckPath"] == "/health/check"
+    assert group["HealthCheckPath"] == "/health/live"
     assert (group["Port"], group["TargetType"]) == (8080, "ip")
 
 
