@@ -72,6 +72,37 @@ class PartitionError(InvalidRequest):
     """The partition of the URL is missing, misspelt, unknown or not allowed (conformance §2.4)."""
 
 
+class Unauthenticated(BulkheadError):
+    """Base of the refusals of a request whose caller is not known (conformance §13.1)."""
+
+    status = 401
+    public_message = None
+
+
+class NoCredentials(Unauthenticated):
+    """The request has no credentials."""
+
+    def __init__(self) -> None:
+        super().__init__("The request has no credentials.")
+
+
+class InvalidCredentials(Unauthenticated):
+    """The credentials are not valid. The message never says which check failed, beyond that they expired."""
+
+    def __init__(self, *, expired: bool = False) -> None:
+        super().__init__("The credentials have expired." if expired else "The credentials are invalid.")
+
+
+class AuthorizationFailed(BulkheadError):
+    """The caller is known and has no right to make the call (conformance §13.4)."""
+
+    status = 403
+    public_message = None
+
+    def __init__(self) -> None:
+        super().__init__("Authorization failed.")
+
+
 class OperationsDisabled(InvalidRequest):
     """The operator does not let clients start operations (conformance §1.9)."""
 

@@ -10,6 +10,7 @@ import os
 from collections.abc import Mapping
 from typing import Final
 
+from app.bootstrap.access import build_authentication
 from app.bootstrap.archive import build_archive, is_remote, read_ahead
 from app.bootstrap.background import maintenance, tasks
 from app.bootstrap.engines import Engine, build_engine, create_stores
@@ -89,6 +90,7 @@ def build_services(settings: Settings, engine: Engine, *, listening: float = 0) 
         rest_ratio=0 if is_remote(settings) else _REST_RATIO,
     )
     return Services(
+        authentication=build_authentication(settings),
         partitions=PartitionDirectory(archive.partitions, enabled=settings.enable_data_partitions),
         store=Store(
             index_writer=archive.index_writer,

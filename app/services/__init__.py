@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from app.imaging.decoding.decoder import FrameDecoder
+from app.services.access.authentication import Authentication
 from app.services.change_feed import ChangeFeed
 from app.services.export.service import Export
 from app.services.health import Health
@@ -38,6 +39,8 @@ class DeleteInstances(Protocol):
 class Services:
     """All use cases on one engine."""
 
+    authentication: Authentication | None
+    """Checks the credentials of callers. None: every caller may make every call."""
     partitions: PartitionDirectory
     store: Store
     retrieve: Retrieve

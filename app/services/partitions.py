@@ -34,21 +34,37 @@ class PartitionDirectory:
             raise PartitionError(DISABLED)
         return self._partitions.listed()
 
-    def resolve(self, name: str | None, *, create: bool) -> Partition:
-        """Return the partition that a URL names; `name` is None in the base form of a URL.
+    def name_of(self, name: str | None) -> str:
+        """Return the name of the partition that a URL means; `name` is None in the base form of a URL.
 
-        `create` makes a partition that does not exist yet. Raises `PartitionError` if the form of the URL does not fit
-        the setting, if the name is not allowed, or if there is no such partition.
+        Raises `PartitionError` if the form of the URL does not fit the setting, or if the name is not allowed. Nothing
+        is read.
         """
         if name is None:
             if self.enabled:
                 raise PartitionError(MISSING)
-            return self._default
+            return self._default.name
         if not self.enabled:
             raise PartitionError(DISABLED)
         if not is_name(name):
             raise PartitionError(INVALID)
-        partition = self._partitions.ensure(name) if create else self._partitions.find(name)
+        return name
+
+    def resolve(self, name: str | None, *, create: bool) -> Partition:
+        """Return the partition that a URL names; `name` is None in the base form of a URL.
+
+        `create` makes a partition that does not exist yet. Raises `PartitionError` as `name_of`, and if there is no
+        such partition.
+        """
+        meant = self.name_of(name)
+        if meant == self._default.name:
+            return self._default
+        partition = self._partitions.ensure(meant) if create else self._partitions.find(meant)
         if partition is None:
-            raise PartitionError(UNKNOWN.format(name=name))
+            raise unknown(meant)
         return partition
+
+
+def unknown(name: str) -> PartitionError:
+    """Return the error for a partition that does not exist. `name` is as the request spells it."""
+    return PartitionError(UNKNOWN.format(name=name))

@@ -15,6 +15,7 @@ from typing import Any, Final
 from marshmallow import EXCLUDE, Schema, ValidationError
 
 from app.errors import ConfigurationError
+from app.settings.access import AccessSettings
 from app.settings.bulk_data import BulkDataSettings
 from app.settings.change_feed import ChangeFeedSettings
 from app.settings.cors import CorsSettings
@@ -44,6 +45,7 @@ class Settings(
     RenderingSettings,
     StoreSettings,
     EngineSettings,
+    AccessSettings,
     ServingSettings,
 ):
     """What the operator chose. `Settings()` has every default. Sizes are in bytes, times in seconds."""

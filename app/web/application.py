@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from flask import Flask, Response, request
+from flask import Flask, Response, current_app, g, request
 from werkzeug.exceptions import NotFound
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from app.errors import InvalidRequest
 from app.services import Services
+from app.services.access.caller import NOBODY
 from app.services.health_report import HealthReport
 from app.settings import Settings
 from app.web import access_log, problems
@@ -21,6 +22,7 @@ from app.web.response.compression import compress
 from app.web.routes import capabilities, health
 from app.web.routes.table import RESOURCES, ROUTES
 from app.web.routing import context, dispatch
+from app.web.routing.access import authenticate
 from app.web.routing.caching import set_cache_headers
 from app.web.routing.mount import mount
 from app.web.routing.paths import CanonicalPaths
@@ -52,10 +54,13 @@ def application(services: Services, settings: Settings) -> Flask:
     return app
 
 
-def _begin(_endpoint: str | None, _values: dict[str, Any] | None) -> None:
+def _begin(endpoint: str | None, _values: dict[str, Any] | None) -> None:
     access_log.begin()
+    g.caller = NOBODY
     if cors.is_preflight(request):  # with CORS it is answered for every path and query
         return
+    if not getattr(current_app.view_functions.get(endpoint or ""), "public", False):
+        g.caller = authenticate(request, current_app.extensions[dispatch.SERVICES].authentication)
     environ = request.environ
     query, raw = environ.get("QUERY_STRING", ""), environ.get("RAW_URI", "")
     # Decoded, an encoded slash would separate segments: the path would mean another resource to a proxy's rules.

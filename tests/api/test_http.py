@@ -160,6 +160,11 @@ SAMPLES: list[tuple[errors.BulkheadError, int, str]] = [
     (errors.InvalidParameter("X", "why"), 400, "The query parameter 'X' is invalid. why"),
     (errors.InvalidQuery("why"), 400, "why"),
     (errors.PartitionError("why"), 400, "why"),
+    (errors.Unauthenticated("why"), 401, "why"),
+    (errors.NoCredentials(), 401, "The request has no credentials."),
+    (errors.InvalidCredentials(), 401, "The credentials are invalid."),
+    (errors.InvalidCredentials(expired=True), 401, "The credentials have expired."),
+    (errors.AuthorizationFailed(), 403, "Authorization failed."),
     (errors.OperationsDisabled(), 400, "Asynchronous operations are temporarily disabled. Please try again later."),
     (errors.ResourceDisabled(), 404, ""),
     (errors.UnsupportedContent("why"), 415, "why"),
@@ -251,6 +256,8 @@ def test_a_failing_store_is_503(client: FlaskClient, faults: Faults) -> None:
 def test_every_error_class_declares_a_status_of_the_conformance_statement() -> None:
     assert {kind.status for kind in _families(errors.BulkheadError)} <= {
         400,
+        401,
+        403,
         404,
         406,
         409,

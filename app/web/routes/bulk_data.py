@@ -10,6 +10,7 @@ from flask import Response, request
 
 from app.dicom.encoding.bulk_data import checked_path
 from app.errors import NotAcceptable, NotFound
+from app.services.access.rights import Action
 from app.services.retrieve.bulk_data import BulkData, BulkDataPart
 from app.services.retrieve.frames import UNSUPPORTED
 from app.storage.records.rows import InstanceRow
@@ -31,7 +32,7 @@ from app.web.response.byte_ranges import requested_range
 from app.web.response.content_policy import restrict_content
 from app.web.response.responses import BodyPart, related_type, typed
 from app.web.routing.context import PartitionContext
-from app.web.routing.route import INSTANCE_PATH, SERIES_PATH, STUDY_PATH, Action, Resource
+from app.web.routing.route import INSTANCE_PATH, SERIES_PATH, STUDY_PATH, Resource
 
 _MEASURED_PARTS: Final = 1000
 """The largest number of parts of an answer with a Content-Length. They are in memory together, without their bytes."""

@@ -6,12 +6,13 @@ from typing import Final
 
 from flask import Response
 
+from app.services.access.rights import Action
 from app.services.update.service import ChangesRefused, UpdateRequest
 from app.web.request.body_kinds import JsonBody
 from app.web.response.responses import DICOM_JSON, JSON, accepted, dicom_json
 from app.web.routing.context import PartitionContext
 from app.web.routing.features import require_operations
-from app.web.routing.route import Action, Resource
+from app.web.routing.route import Resource
 from app.web.routing.versions import V2
 from app.web.schemas.bulk_update import UPDATE
 

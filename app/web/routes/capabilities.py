@@ -8,12 +8,13 @@ import orjson
 from flask import Response, current_app
 
 from app.errors import NotAcceptable
+from app.services.access.rights import Action
 from app.web.negotiation.media import accept_entries
 from app.web.negotiation.offers import UNACCEPTABLE
 from app.web.response.responses import JSON
 from app.web.routing.capabilities import described_routes, description, wadl
 from app.web.routing.context import Context, PartitionContext
-from app.web.routing.route import Action, Resource, Scope
+from app.web.routing.route import Resource, Scope
 from app.web.routing.versions import BY_NAME, UNVERSIONED
 
 ROUTES: Final = "bulkhead.routes"

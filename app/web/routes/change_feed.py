@@ -8,10 +8,11 @@ from typing import Any
 import orjson
 from flask import Response
 
+from app.services.access.rights import Action
 from app.services.change_feed import FeedEntryView
 from app.web.response.responses import JSON, empty, json, json_array
 from app.web.routing.context import Context
-from app.web.routing.route import Action, Resource, Scope
+from app.web.routing.route import Resource, Scope
 from app.web.routing.versions import V1, V1_PRERELEASE, V2
 from app.web.schemas.parameters import BY_SEQUENCE, BY_TIME, LATEST
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from flask import Response
 
+from app.services.access.rights import Action
 from app.web.response.responses import empty
 from app.web.routing.context import PartitionContext
-from app.web.routing.route import INSTANCE_PATH, SERIES_PATH, STUDY_PATH, Action, Resource
+from app.web.routing.route import INSTANCE_PATH, SERIES_PATH, STUDY_PATH, Resource
 
 resource = Resource("delete")
 

@@ -6,12 +6,13 @@ from typing import Final
 
 from flask import Response
 
+from app.services.access.rights import Action
 from app.services.export.service import ExportRequest
 from app.web.request.body_kinds import JsonBody
 from app.web.response.responses import JSON, accepted
 from app.web.routing.context import PartitionContext
 from app.web.routing.features import require_exports
-from app.web.routing.route import Action, Resource
+from app.web.routing.route import Resource
 from app.web.routing.versions import RELEASED
 from app.web.schemas.export import EXPORT
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 from flask import Response
 
 from app.errors import OperationActive
+from app.services.access.rights import Action
 from app.services.tags.rules import TagRequest
 from app.services.tags.service import QueryTagEntry
 from app.storage.tags.query_tags import ADDING, TagError
@@ -16,7 +17,7 @@ from app.web.response.responses import JSON, accepted, empty, json
 from app.web.routes.operations import utc
 from app.web.routing.context import Context
 from app.web.routing.features import require_operations
-from app.web.routing.route import Action, Resource, Scope
+from app.web.routing.route import Resource, Scope
 from app.web.schemas.extended_query_tags import QUERY_STATUS, TAGS
 from app.web.schemas.parameters import PAGE
 

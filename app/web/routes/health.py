@@ -27,6 +27,7 @@ resource = Resource("health")
     liveness.PATH,
     scope=Scope.UNVERSIONED,
     action=None,
+    public=True,
     audit=None,
     answers={200: (JSON,)},
 )
@@ -40,6 +41,7 @@ def live(context: Context) -> Response:
     "/health/ready",
     scope=Scope.UNVERSIONED,
     action=None,
+    public=True,
     audit=None,
     answers={200: (JSON,), 503: (JSON,)},
 )
@@ -57,6 +59,7 @@ def ready(context: Context) -> Response:
     "/health/check",
     scope=Scope.UNVERSIONED,
     action=None,
+    public=True,
     audit=None,
     answers={200: (JSON,), 503: (JSON,)},
 )

@@ -8,10 +8,11 @@ from typing import Any, Final
 from flask import Response
 
 from app.errors import InvalidRequest
+from app.services.access.rights import Action
 from app.storage.operations.operations import SUCCEEDED, Operation
 from app.web.response.responses import JSON, empty, json
 from app.web.routing.context import Context
-from app.web.routing.route import Action, Resource, Scope
+from app.web.routing.route import Resource, Scope
 
 RETRY_AFTER: Final = "5"
 """Seconds to wait before the next request."""

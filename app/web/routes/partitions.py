@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from flask import Response
 
+from app.services.access.rights import Action
 from app.web.response.responses import JSON, empty, json
 from app.web.routing.context import Context
-from app.web.routing.route import Action, Resource, Scope
+from app.web.routing.route import Resource, Scope
 
 resource = Resource("partitions")
 

@@ -12,6 +12,7 @@ from flask import Response, request
 from app.errors import ImageFailure, InvalidParameter, InvalidRequest, NotAcceptable
 from app.imaging.documents.kinds import HTML
 from app.imaging.rendering.parameters import RenderingParameters
+from app.services.access.rights import Action
 from app.services.retrieve.renderers import GIF, IMAGE_TYPES, JPEG, PROFILED_TYPES
 from app.services.retrieve.rendering import Rendering, Rendition
 from app.storage.records.rows import InstanceRow
@@ -30,7 +31,7 @@ from app.web.response.entity_tags import has_current
 from app.web.response.responses import BodyPart, related_type
 from app.web.response.warning_header import add_warning
 from app.web.routing.context import PartitionContext
-from app.web.routing.route import INSTANCE_PATH, SERIES_PATH, STUDY_PATH, Action, Resource
+from app.web.routing.route import INSTANCE_PATH, SERIES_PATH, STUDY_PATH, Resource
 from app.web.schemas.rendered import RENDERED_PARAMETERS, THUMBNAIL_PARAMETERS
 
 _TEXT: Final = "text/plain; charset=utf-8"

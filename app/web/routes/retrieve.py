@@ -10,6 +10,7 @@ from flask import Response, request
 
 from app.dicom.encoding.uids import transfer_syntax
 from app.errors import InvalidRequest, NotAcceptable
+from app.services.access.rights import Action
 from app.services.retrieve.frames import Frames
 from app.services.retrieve.service import Retrieve
 from app.storage.records.rows import InstanceRow
@@ -34,7 +35,7 @@ from app.web.response.entity_tags import has_current
 from app.web.response.responses import DICOM_JSON, DICOM_XML, BodyPart, related_type, typed
 from app.web.routes.bulk_data import names_bulk_data
 from app.web.routing.context import PartitionContext
-from app.web.routing.route import INSTANCE_PATH, SERIES_PATH, STUDY_PATH, Action, Resource
+from app.web.routing.route import INSTANCE_PATH, SERIES_PATH, STUDY_PATH, Resource
 
 resource = Resource("retrieve")
 

@@ -7,12 +7,13 @@ from urllib.parse import parse_qsl
 
 from flask import Response, request
 
+from app.services.access.rights import Action
 from app.web.negotiation.dataset_media_types import DatasetForm, accepted_dataset_form
 from app.web.response.datasets import datasets
 from app.web.response.responses import DICOM_JSON, DICOM_XML, empty, related_type
 from app.web.response.warning_header import MORE_RESULTS, add_warning
 from app.web.routing.context import PartitionContext
-from app.web.routing.route import Action, Resource
+from app.web.routing.route import Resource
 
 LevelName = Literal["study", "series", "instance"]
 

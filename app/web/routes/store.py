@@ -10,6 +10,7 @@ from typing import Final
 from flask import Request, Response, request
 
 from app.errors import InvalidRequest, UnsupportedContent
+from app.services.access.rights import Action
 from app.settings import Settings
 from app.web.negotiation import media
 from app.web.negotiation.offers import DICOM
@@ -18,7 +19,7 @@ from app.web.request.multipart import MultipartReader, Part
 from app.web.response.responses import DICOM_JSON, dicom_json, empty, related_type
 from app.web.response.warning_header import add_warning
 from app.web.routing.context import PartitionContext
-from app.web.routing.route import Action, Resource
+from app.web.routing.route import Resource
 
 MULTIPLE_VALUES: Final = "One or more indexed Dicom tag(s) have multiple values, only first value is indexed."
 

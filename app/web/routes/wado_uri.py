@@ -9,6 +9,7 @@ from flask import Response, request
 
 from app.errors import InvalidParameter, NotAcceptable, NotFound
 from app.imaging.documents.kinds import HTML
+from app.services.access.rights import Action
 from app.storage.records.rows import InstanceRow
 from app.web.negotiation.media import AcceptEntry, accept_entries
 from app.web.negotiation.offers import DICOM, FILE, UNACCEPTABLE, Offer, acceptable_offers
@@ -17,7 +18,7 @@ from app.web.response.content_policy import restrict_content
 from app.web.routes.rendered import one_rendition
 from app.web.routes.retrieve import files_offered
 from app.web.routing.context import PartitionContext
-from app.web.routing.route import Action, Resource
+from app.web.routing.route import Resource
 from app.web.schemas.wado_uri import WADO_URI_PARAMETERS
 
 resource = Resource("wado-uri")

@@ -13,12 +13,13 @@ from app.dicom.encoding.uids import clean_uid
 from app.dicom.json.dataset import JsonDataset
 from app.dicom.worklist.states import instance_uid
 from app.errors import WorkitemRefused
+from app.services.access.rights import Action
 from app.settings import Settings
 from app.web.request.body_kinds import DatasetBody
 from app.web.response.responses import DICOM_JSON, dicom_json, empty, json_array
 from app.web.response.warning_header import MORE_RESULTS, add_warning
 from app.web.routing.context import PartitionContext
-from app.web.routing.route import Action, Resource
+from app.web.routing.route import Resource
 
 resource = Resource("workitems")
 

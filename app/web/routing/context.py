@@ -11,6 +11,7 @@ from typing import Final
 from flask import Request
 
 from app.services import Services
+from app.services.access.caller import Caller
 from app.services.policy import Policy
 from app.settings import Settings
 from app.storage.table.partitions import Partition
@@ -20,17 +21,6 @@ HOST: Final = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})
 SCHEME: Final = re.compile("https?")
 PREFIX: Final = re.compile(r"(?:/[A-Za-z0-9._~%-]+)*/?", re.ASCII)
 """A valid base path. It begins with a slash, so it never continues the host of a URL."""
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """Who sent the request."""
-
-    subject: str
-
-
-ANONYMOUS: Final = Caller("anonymous")
-"""Every caller, as long as the service does not authenticate."""
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,10 @@ from app.settings import Settings
 from app.storage.table.partitions import Partition
 from app.web.negotiation.accept_parameter import use_accept_parameter
 from app.web.negotiation.offers import acceptable_offers, require_json
-from app.web.routing.context import ANONYMOUS, Context, Links, PartitionContext, address
+from app.web.routing.access import authorize
+from app.web.routing.context import Context, Links, PartitionContext, address
 from app.web.routing.paths import VERSION_PREFIX
-from app.web.routing.route import Route, Scope
+from app.web.routing.route import PARTITION_SCOPES, Route
 from app.web.routing.versions import ApiVersion
 from app.web.schemas.parameters import has_parameter, load_parameters
 
@@ -37,9 +38,10 @@ _UIDS: Final = {
 def dispatch(route: Route, version: ApiVersion, values: dict[str, Any]) -> Response:
     """Answer a request whose path and method matched the route. `values` are the path parameters.
 
-    The order of the steps is: the parameter that selects the route, feature switched on, Accept (the query parameter or
-    the header), UIDs of the path, Content-Type, partition, query parameters, body, handler (conformance §2.5). A route
-    that creates its partition reads query and body first, so that a request with a fault in them creates nothing.
+    The caller is known before. The order of the steps is: the parameter that selects the route, feature switched on,
+    Content-Type, name of the partition, rights of the caller, Accept (the query parameter or the header), UIDs of the
+    path, partition, query parameters, body, handler (conformance §2.4). A route that creates its partition reads query
+    and body first, so that a request with a fault in them creates nothing.
     """
     g.route = route
     use_accept_parameter(request.environ)
@@ -48,7 +50,12 @@ def dispatch(route: Route, version: ApiVersion, values: dict[str, Any]) -> Respo
     services, settings = _wiring()
     if route.check_enabled:
         route.check_enabled(settings)
+    read_body = route.body.open(request, settings) if route.body else None
     partition_name = values.pop("partition", None)
+    if route.scope in PARTITION_SCOPES:
+        authorize(route, g.caller, services.partitions.name_of(partition_name), named=partition_name is not None)
+    else:
+        authorize(route, g.caller, None, named=False)
     if route.requires_json:
         require_json(request.headers.get("Accept"))
     offers = acceptable_offers(route.representations, request.headers.get("Accept")) if route.representations else ()
@@ -60,13 +67,11 @@ def dispatch(route: Route, version: ApiVersion, values: dict[str, Any]) -> Respo
         arguments["offers"] = offers
     if accepted is not None:
         arguments["accepted"] = accepted
-    read_body = route.body.open(request, settings) if route.body else None
     if route.creates_partition:
         arguments |= _input(route, read_body)
     partition = _partition(route, services, partition_name)
     if not route.creates_partition:
         arguments |= _input(route, read_body)
-    # Every request to every route passes here before its handler sees it: the place for the rights of the caller.
     return route.handler(_context(version.policy, services, settings, partition, partition_name), **arguments)
 
 
@@ -77,7 +82,7 @@ def _wiring() -> tuple[Services, Settings]:
 
 def _partition(route: Route, services: Services, name: str | None) -> Partition | None:
     """Return the partition of the URL; None for a route without one. Raises `PartitionError` (conformance §2.4)."""
-    if route.scope not in (Scope.PARTITION, Scope.BELOW_PARTITION):
+    if route.scope not in PARTITION_SCOPES:
         return None
     partition: Partition = services.partitions.resolve(name, create=route.creates_partition)
     g.partition = partition
@@ -104,7 +109,7 @@ def _context(
         partition=partition.name if partition and partition_name is not None else None,
     )
     common: dict[str, Any] = {
-        "caller": ANONYMOUS,
+        "caller": g.caller,
         "policy": policy,
         "links": links,
         "request_id": g.request_id,

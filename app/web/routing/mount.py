@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from flask import Blueprint, Flask, Response
@@ -57,7 +57,7 @@ def blueprints(resource: Resource, described: Collection[tuple[str, str]] = ()) 
             blueprint.add_url_rule(
                 path,
                 f"{method} {path}".replace(".", " "),
-                _view(routes),
+                RouteView(routes),
                 methods=[method],
                 provide_automatic_options=False if (root, path) in described else None,
             )
@@ -73,12 +73,14 @@ def _blueprint(resource: Resource, name: str, root: str) -> Blueprint:
     return blueprint
 
 
-def _view(routes: Iterable[Route]) -> Callable[..., Response]:
-    """Return the view that answers by the route of the version. A version without a route gets 404 without a text."""
-    by_version = {version.name: route for route in routes for version in route.versions}
+class RouteView:
+    """The view of a rule. It answers by the route of the version; a version without a route gets 404 without a text."""
 
-    def view(version: str = UNVERSIONED.name, **values: Any) -> Response:
-        route = by_version.get(version)
+    def __init__(self, routes: Sequence[Route]) -> None:
+        self._by_version = {version.name: route for route in routes for version in route.versions}
+        self.public: Final = all(route.public for route in routes)
+        """Whether a request needs no credentials, whatever its version."""
+
+    def __call__(self, version: str = UNVERSIONED.name, **values: Any) -> Response:
+        route = self._by_version.get(version)
         return empty(404) if route is None else dispatch(route, BY_NAME[version], values)
-
-    return view

@@ -19,26 +19,13 @@ from typing import Any, Final, Protocol, TypeVar
 from flask import Request, Response
 from marshmallow import Schema
 
+from app.services.access.rights import Action
 from app.settings import Settings
 from app.web.negotiation.offers import Representation
 from app.web.routing import versions
 from app.web.routing.versions import ApiVersion
 
 Handler = TypeVar("Handler", bound=Callable[..., Response])
-
-
-class Action(Enum):
-    """What a caller does with the data. The values are the names in role definitions (Microsoft's six, then ours)."""
-
-    READ = "read"
-    WRITE = "write"
-    DELETE = "delete"
-    EXPORT = "export"
-    MANAGE_EXTENDED_QUERY_TAGS = "manageExtendedQueryTags"
-    ALL = "*"
-    MANAGE_PARTITIONS = "managePartitions"
-    MANAGE_ACCESS = "manageAccess"
-    READ_AUDIT = "readAudit"
 
 
 STUDY_PATH: Final = "/studies/<study>"
@@ -62,6 +49,10 @@ class Scope(Enum):
     """Without a partition and without a version."""
 
 
+PARTITION_SCOPES: Final = frozenset({Scope.PARTITION, Scope.BELOW_PARTITION})
+"""The scopes of routes that serve one partition."""
+
+
 class RequestBody(Protocol):
     """How a route reads the request body."""
 
@@ -82,11 +73,14 @@ class Route:
     """Templates below version and partition, e.g. `/studies/<study>`."""
     handler: Callable[..., Response]
     action: Action | None
-    """The right that the caller needs. None: nobody needs a right."""
+    """The right that the caller needs: in the partition of the URL; on a route without one, `read` in any partition,
+    and every other action in all partitions. None: no caller needs a right."""
     audit: str | None
     """The name of the audit event. None: the call is not audited."""
     scope: Scope = Scope.PARTITION
     versions: tuple[ApiVersion, ...] = versions.ALL
+    public: bool = False
+    """A request needs no credentials."""
     creates_partition: bool = False
     """A partition that does not exist is created, after every check that needs no partition."""
     patient_data: bool = False

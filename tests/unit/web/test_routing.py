@@ -7,9 +7,10 @@ import re
 
 import pytest
 
+from app.services.access.rights import Action
 from app.web.routes.table import RESOURCES, ROUTES
 from app.web.routing import versions
-from app.web.routing.route import Action, Route, Scope
+from app.web.routing.route import Route, Scope
 
 METHODS_OF_ACTIONS = {Action.READ: {"GET", "OPTIONS"}, Action.DELETE: {"DELETE"}, Action.EXPORT: {"POST"}}
 AUDIT_EVENTS = {

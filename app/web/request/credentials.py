@@ -1,0 +1,32 @@
+"""The credentials of a request: its Authorization header (RFC 6750 §2.1, RFC 7617, conformance §13.1)."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+
+from app.errors import InvalidCredentials, NoCredentials
+from app.services.access.authentication import Credentials
+
+
+def read_credentials(header: str | None) -> Credentials:
+    """Return the credentials. Raises `NoCredentials` without a header, `InvalidCredentials` if it cannot be read."""
+    if not header:
+        raise NoCredentials
+    scheme, _, value = header.partition(" ")
+    match scheme.lower():
+        case "bearer":
+            return Credentials(scheme="bearer", secret=value.strip())
+        case "basic":
+            return Credentials(scheme="basic", secret=_password(value.strip()))
+    raise InvalidCredentials
+
+
+def _password(value: str) -> str:
+    try:
+        _, colon, password = base64.b64decode(value, validate=True).decode("utf-8").partition(":")
+    except (binascii.Error, ValueError) as error:
+        raise InvalidCredentials from error
+    if not colon:
+        raise InvalidCredentials
+    return password
