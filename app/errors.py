@@ -93,6 +93,17 @@ class InvalidCredentials(Unauthenticated):
         super().__init__("The credentials have expired." if expired else "The credentials are invalid.")
 
 
+class IssuerUnavailable(BulkheadError):
+    """The keys of an issuer of JWTs cannot be read, so nobody can say whether a JWT is valid (conformance §13.1)."""
+
+    status = 503
+    public_message = None
+    headers = MappingProxyType({"Retry-After": str(RETRY_AFTER_SECONDS)})
+
+    def __init__(self) -> None:
+        super().__init__("The keys of the issuer of the credentials cannot be read.")
+
+
 class AuthorizationFailed(BulkheadError):
     """The caller is known and has no right to make the call (conformance §13.4)."""
 

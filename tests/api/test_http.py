@@ -164,6 +164,7 @@ SAMPLES: list[tuple[errors.BulkheadError, int, str]] = [
     (errors.NoCredentials(), 401, "The request has no credentials."),
     (errors.InvalidCredentials(), 401, "The credentials are invalid."),
     (errors.InvalidCredentials(expired=True), 401, "The credentials have expired."),
+    (errors.IssuerUnavailable(), 503, "The keys of the issuer of the credentials cannot be read."),
     (errors.AuthorizationFailed(), 403, "Authorization failed."),
     (errors.OperationsDisabled(), 400, "Asynchronous operations are temporarily disabled. Please try again later."),
     (errors.ResourceDisabled(), 404, ""),

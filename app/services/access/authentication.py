@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import hashlib
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final, Protocol
 
 from app.errors import InvalidCredentials
 from app.services.access.caller import Caller
-
-Verify = Callable[[str], Caller]
-"""Returns the caller that a credential names. Raises `InvalidCredentials`, and `StorageError` if it cannot be read."""
+from app.services.access.rights import Rights
+from app.services.bounded_cache import BoundedCache
 
 TOKEN_PREFIX: Final = "bh_"  # noqa: S105 - it marks tokens and is none
 """The first characters of each token of our own. No JWT begins with them."""
+
+CACHE_SECONDS: Final = 30.0
+"""How long a caller is remembered. A revoked token and a removed grant count for this long at most."""
+
+_CACHE_BYTES: Final = 32 << 20
+_BYTES_FOR_EACH_CHARACTER: Final = 16
+"""Memory of a caller for each character of its credentials. Grants of a JWT take more memory than their JSON text."""
+_SMALLEST_ENTRY: Final = 2048
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,12 +34,52 @@ class Credentials:
     secret: str = field(repr=False)
 
 
-class Authentication:
-    """Checks credentials. `verify_jwt` and `verify_token` are None for a kind that the operator does not accept."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verified:
+    """The caller that valid credentials name.
 
-    def __init__(self, *, verify_jwt: Verify | None = None, verify_token: Verify | None = None) -> None:
+    `valid_until` is the time when the credentials stop being valid, in seconds since 1970. None: never.
+    """
+
+    caller: Caller
+    valid_until: float | None = None
+
+
+Verify = Callable[[str], Verified]
+"""Checks a credential. Raises `InvalidCredentials`, `IssuerUnavailable` and `StorageError`."""
+
+
+class StoredGrants(Protocol):
+    """The grants that administrators stored for the callers of an issuer."""
+
+    def of(self, issuer: str, claims: Mapping[str, Any]) -> Rights:
+        """Return the rights of a caller. `claims` are all claims of its verified JWT. Raises `StorageError`.
+
+        `jwt_claims.claim_values` returns the values of one claim.
+        """
+        ...
+
+
+class Authentication:
+    """Checks credentials. `verify_jwt` and `verify_token` are None for a kind that the operator does not accept.
+
+    Callers are remembered for up to 30 seconds, and never after their credentials expire. The same credentials then
+    cost no check of a signature and no read of the table. Refused credentials are not remembered.
+    """
+
+    def __init__(
+        self,
+        *,
+        verify_jwt: Verify | None = None,
+        verify_token: Verify | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+        now: Callable[[], float] = time.time,
+    ) -> None:
         self._verify_jwt = verify_jwt
         self._verify_token = verify_token
+        self._monotonic = monotonic
+        self._now = now
+        self._cache: BoundedCache[tuple[Verified, float]] = BoundedCache(_CACHE_BYTES)
 
     def identify(self, credentials: Credentials) -> Caller:
         """Return the caller. Raises `InvalidCredentials` for every fault of the credentials."""
@@ -38,4 +87,15 @@ class Authentication:
         verify = self._verify_token if is_token else self._verify_jwt
         if verify is None:
             raise InvalidCredentials
-        return verify(credentials.secret)
+        key = hashlib.sha256(credentials.secret.encode("utf-8", "surrogatepass")).digest()
+        remembered = self._cache.get(key)
+        if remembered is not None and self._monotonic() < remembered[1]:
+            verified = remembered[0]
+        else:
+            forgotten_at = self._monotonic() + CACHE_SECONDS  # the age counts from before the table is read
+            verified = verify(credentials.secret)
+            size = max(_SMALLEST_ENTRY, _BYTES_FOR_EACH_CHARACTER * len(credentials.secret))
+            self._cache.put(key, (verified, forgotten_at), size)
+        if verified.valid_until is not None and self._now() >= verified.valid_until:
+            raise InvalidCredentials(expired=True)
+        return verified.caller

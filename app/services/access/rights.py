@@ -52,7 +52,12 @@ class Grant:
 
     def covers(self, name: str) -> bool:
         """Return whether the grant is for the partition with this name."""
-        return any(_matches(pattern.lower(), name.lower()) for pattern in self.partitions)
+        return covers(self.partitions, name)
+
+
+def covers(patterns: Iterable[str], name: str) -> bool:
+    """Return whether one of the patterns is for the partition with this name (`Grant.partitions`)."""
+    return any(_matches(pattern.lower(), name.lower()) for pattern in patterns)
 
 
 def _matches(pattern: str, name: str) -> bool:
