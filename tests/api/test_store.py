@@ -15,8 +15,6 @@ from werkzeug.test import TestResponse
 from app.errors import IDENTIFIER_RULE, ConfigurationError
 from tests.conftest import Serve
 from tests.support.dicomweb import AS_STORED, DICOM_JSON, PartitionClient, comments, items, parts, related, value
-from tests.support.faults import Rule, fail
-from tests.support.faulty_engine import Faults
 from tests.support.instances import CT_STORAGE, IMPLICIT_LITTLE, ct, make_instance, uid
 from tests.support.raw_elements import element, item, part10
 
@@ -439,16 +437,6 @@ def test_an_instance_can_be_stored_again_after_its_delete(clinic: PartitionClien
     assert clinic.delete("/studies/2.25.1").status_code == 204
     clinic.stored(file)
     assert parts(clinic.get("/studies/2.25.1", AS_STORED))[0].body == file
-
-
-def test_a_failing_data_store_is_272_and_the_store_can_be_repeated(clinic: PartitionClient, faults: Faults) -> None:
-    file = make_instance(instance="2.25.3")
-    faults.add(Rule(fail(), operation="blobs.put"))
-    response = clinic.store(file)
-    assert response.status_code == 409
-    (item,) = items(dataset(response), FAILED)
-    assert (value(item, REASON), value(item, "00081155")) == (272, "2.25.3")
-    clinic.stored(file)
 
 
 def test_implicit_files_carry_45063_before_1(clinic: PartitionClient, strict: PartitionClient) -> None:

@@ -1,4 +1,5 @@
-"""Store: `service` stores instances, `examination` checks them, `report` is the answer, `spool` receives bodies.
+"""Store: `service` stores instances, `examination` checks them, `candidate` is one that is to be stored, `report` is
+the answer, `spool` receives bodies.
 
 May import other services, `storage`, `dicom` and `errors`.
 """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -49,6 +50,13 @@ class StoreReport:
     failed: list[FailedInstance] = field(default_factory=list)
     multiple_values: bool = False
     """An indexed attribute had several values. Only the first one can be searched for."""
+    unavailable: bool = False
+    """The data store failed for one of the instances at least."""
+
+    def fail(self, failed: Iterable[FailedInstance]) -> None:
+        """Add instances that were not stored, or perhaps not, because the data store failed."""
+        self.failed += failed
+        self.unavailable = True
 
     @property
     def empty(self) -> bool:

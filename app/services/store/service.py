@@ -3,16 +3,17 @@
 Bodies are received one after another. Only their headers are parsed. Instances are committed in batches: first their
 files, in parallel, then one write for as many instances as fit. `storage/index/writer.py` says what a crash leaves
 behind. A fault of one instance becomes a line in the report and never affects the other instances.
+
+If the data store fails, the instances that it affects fail with 272. If nothing was stored, there is nothing to report:
+the request fails as a whole, and the client sends it again (conformance §3.2).
 """
 
 from __future__ import annotations
 
 import contextlib
 import io
-import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -20,21 +21,20 @@ import structlog
 
 from app.dicom.json.model import Inline
 from app.dicom.validation.attributes import ExtendedAttributes
-from app.errors import StorageError
+from app.errors import StorageError, StorageUnavailable
 from app.services.digest import FileDigest
 from app.services.parallel import ParallelMap
 from app.services.policy import Policy
+from app.services.store.candidate import Candidate, add_existing, add_outcome, failed_instance, new_candidate
 from app.services.store.examination import ExaminedInstance, examine
-from app.services.store.report import EXISTS, FAILED, FailedInstance, StoredInstance, StoreReport
+from app.services.store.report import FAILED, FailedInstance, StoreReport
 from app.services.store.spool import Readable, Spooled, receive
 from app.storage.index import sweep
-from app.storage.index.plan import NewInstance
 from app.storage.index.writer import CommitOutcome, IndexWriter, Refusal
 from app.storage.records import documents
-from app.storage.records.snapshot import Uids
 from app.storage.table import keys
 from app.storage.table.partitions import Partition
-from app.storage.table.ports import BlobStore, Key
+from app.storage.table.ports import BlobStore
 
 log = structlog.get_logger()
 
@@ -43,24 +43,6 @@ BATCH_INSTANCES: Final = 12
 
 BATCH_BYTES: Final = 16 * 1024 * 1024
 """Bytes of bodies, metadata and frame tables in memory at which a batch is committed."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Candidate:
-    """An examined instance that is to be stored."""
-
-    examined: ExaminedInstance
-    body: Spooled
-    version: sweep.InstanceVersion
-
-    @property
-    def uids(self) -> Uids:
-        return self.examined.study, self.examined.series, self.examined.instance
-
-    @property
-    def bytes_in_memory(self) -> int:
-        body = self.body.size if self.body.in_memory else 0
-        return body + len(self.examined.metadata) + len(self.examined.frames)
 
 
 class Store:
@@ -101,23 +83,26 @@ class Store:
         """Store one instance from each body. `study` is the UID in the URL of the request, if there is one.
 
         Raises `TooLarge` for a body beyond the limit, and every error of reading a body. The instances of the bodies
-        before it are stored.
+        before it are stored. Raises `StorageUnavailable` when the data store fails before an instance is stored. The
+        bodies after that are not read. Instances may exist whose write has lost its answer.
         """
         report = StoreReport(study, policy)
         remaining = iter(bodies)
         more = True
         while more:
-            batch: list[_Candidate] = []
+            batch: list[Candidate] = []
             with ExitStack() as opened:
                 try:
                     more = self._fill(batch, partition, remaining, report, opened)
                 finally:
                     self._commit(partition, batch, report)
+            if report.unavailable and not report.stored:
+                raise StorageUnavailable
         return report
 
     def _fill(
         self,
-        batch: list[_Candidate],
+        batch: list[Candidate],
         partition: Partition,
         bodies: Iterator[Readable],
         report: StoreReport,
@@ -125,35 +110,57 @@ class Store:
     ) -> bool:
         """Receive and examine bodies until the batch is full. Refused instances go into the report.
 
-        Returns whether there may be more bodies.
+        Returns whether there may be more bodies. A batch without tags ends at once: it cannot be stored.
         """
         in_memory = 0
         extended: ExtendedAttributes | None = None
         for body in bodies:
-            received = opened.enter_context(receive(body, self._max_instance, self._spool, FileDigest()))
-            extended = self._extended() if extended is None else extended
-            examined = examine(
-                received.buffer,
-                report.study,
-                report.policy,
-                extended,
-                full=self._full_validation,
-                folder=self._spool,
-                inline=self._inline,
-            )
+            if extended is None:
+                extended = self._read_extended()
+            try:
+                received = opened.enter_context(receive(body, self._max_instance, self._spool, FileDigest()))
+                examined = self._examine(received, report, extended or {})
+            except StorageUnavailable:
+                log.exception("a body was not spooled")
+                report.fail([FailedInstance(reason=FAILED)])
+                continue
             if isinstance(examined, FailedInstance):
                 log.info("instance refused", reason=examined.reason)
                 report.failed.append(examined)
                 continue
+            if extended is None:
+                report.fail([failed_instance(examined, FAILED)])
+                return True
             report.multiple_values |= examined.multiple_values
-            candidate = _Candidate(examined, received, _new_version(partition, examined))
+            candidate = new_candidate(partition, examined, received)
             batch.append(candidate)
             in_memory += candidate.bytes_in_memory
             if len(batch) >= BATCH_INSTANCES or in_memory >= BATCH_BYTES:
                 return True
         return False
 
-    def _commit(self, partition: Partition, batch: Sequence[_Candidate], report: StoreReport) -> None:
+    def _read_extended(self) -> ExtendedAttributes | None:
+        """Return the attributes of the extended query tags, None if the data store fails."""
+        try:
+            return self._extended()
+        except StorageError:
+            log.exception("the extended query tags were not read")
+            return None
+
+    def _examine(
+        self, received: Spooled, report: StoreReport, extended: ExtendedAttributes
+    ) -> ExaminedInstance | FailedInstance:
+        return examine(
+            received.buffer,
+            report.study,
+            report.policy,
+            extended,
+            full=self._full_validation,
+            folder=self._spool,
+            inline=self._inline,
+        )
+
+    def _commit(self, partition: Partition, batch: Sequence[Candidate], report: StoreReport) -> None:
         """Store a batch and report on each instance. A failing data store fails the instances that it affects."""
         if not batch:
             return
@@ -163,31 +170,35 @@ class Store:
             intents = self._index_writer.record_intents([each.version for each in fresh])
             written = self._parallel(self._write_files, fresh)
             ready = [(each, intent) for each, intent, done in zip(fresh, intents, written, strict=True) if done]
-            new_instances = [_new_instance(each, intent) for each, intent in ready]
+            new_instances = [each.new_instance(intent) for each, intent in ready]
             results = self._index_writer.commit(partition, new_instances, snapshot)
         except StorageError:
             log.exception("store failed")
-            report.failed += [_failed(each, FAILED) for each in batch]
+            report.fail([failed_instance(each.examined, FAILED) for each in batch])
             return
-        outcomes = {each.version: outcome for (each, _), outcome in zip(ready, results, strict=True)}
+        outcomes: dict[sweep.InstanceVersion, CommitOutcome] = {
+            each.version: outcome for (each, _), outcome in zip(ready, results, strict=True)
+        }
         attempted = {each.version for each in fresh}
         existing = [
             each for each in batch if each.version not in attempted or outcomes.get(each.version) is Refusal.EXISTS
         ]
+        present = {each.version for each in existing}
         identical = self._identical(partition, existing)
         for each in batch:
-            if each.version in attempted:
-                self._report(each, outcomes.get(each.version), report, identical=each.version in identical)
-            elif each.version in identical:
-                report.stored.append(_stored(each))
+            outcome = outcomes.get(each.version)
+            if each.version in present:
+                add_existing(each, identical, report)
             else:
-                report.failed.append(_failed(each, EXISTS))
+                add_outcome(each, outcome, report)
+            if isinstance(outcome, Refusal) and outcome is not Refusal.UNKNOWN:
+                self._discard(each)
 
-    def _identical(self, partition: Partition, existing: Sequence[_Candidate]) -> set[sweep.InstanceVersion]:
+    def _identical(self, partition: Partition, existing: Sequence[Candidate]) -> set[sweep.InstanceVersion] | None:
         """Return those of the candidates whose bytes are stored under their UIDs, if such a store is a success.
 
-        The rows are read again, because another request may have stored or deleted an instance meanwhile. A failing
-        data store gives no candidate: what is stored was read before, so the answer is the conflict.
+        The rows are read again, because another request may have stored or deleted an instance meanwhile. None: the
+        data store fails, so it is not known whether the bytes are the same.
         """
         if not (self._identical_is_success and existing):
             return set()
@@ -195,30 +206,14 @@ class Store:
             snapshot = self._index_writer.read_rows(partition, [each.uids for each in existing])
         except StorageError:
             log.exception("the rows of existing instances were not read")
-            return set()
+            return None
         return {
             each.version
             for each in existing
             if snapshot.exists(each.uids) and snapshot.visible_instance(each.uids).digest == each.body.digest
         }
 
-    def _report(
-        self, candidate: _Candidate, outcome: CommitOutcome | None, report: StoreReport, *, identical: bool
-    ) -> None:
-        """Add the outcome of an instance to the report; None means that its file could not be written."""
-        if identical:
-            report.stored.append(_stored(candidate))
-        elif outcome is Refusal.EXISTS:
-            report.failed.append(_failed(candidate, EXISTS))
-        elif outcome is None or isinstance(outcome, Refusal):
-            log.warning("instance not stored", reason=outcome.value if outcome else "its file could not be written")
-            report.failed.append(_failed(candidate, FAILED))
-        else:
-            report.stored.append(_stored(candidate))
-        if isinstance(outcome, Refusal) and outcome is not Refusal.UNKNOWN:
-            self._discard(candidate)
-
-    def _write_files(self, candidate: _Candidate) -> bool:
+    def _write_files(self, candidate: Candidate) -> bool:
         """Write the file and the documents that are too large for items; return whether all are written.
 
         A kill -9 leaves files that no row names. The intent was recorded before, so the sweep removes them.
@@ -235,52 +230,7 @@ class Store:
             return False
         return True
 
-    def _discard(self, candidate: _Candidate) -> None:
+    def _discard(self, candidate: Candidate) -> None:
         """Remove the files of a refused instance. If that fails, the sweep removes them when their intent is due."""
         with contextlib.suppress(StorageError):
             self._blobs.delete(keys.files(candidate.version.blob))
-
-
-def _new_version(partition: Partition, examined: ExaminedInstance) -> sweep.InstanceVersion:
-    return sweep.InstanceVersion(
-        partition=partition.key,
-        study=examined.study,
-        series=examined.series,
-        instance=examined.instance,
-        version=uuid.uuid4().hex,
-    )
-
-
-def _new_instance(candidate: _Candidate, intent: Key) -> NewInstance:
-    examined = candidate.examined
-    return NewInstance(
-        version=candidate.version,
-        sop_class=examined.sop_class,
-        transfer_syntax=examined.transfer_syntax,
-        size=candidate.body.size,
-        digest=candidate.body.digest,
-        attributes=examined.attributes,
-        metadata=examined.metadata,
-        intent=intent,
-        native=examined.native,
-        tags=examined.tags,
-        posted=examined.posted,
-        frames=examined.frames,
-    )
-
-
-def _stored(candidate: _Candidate) -> StoredInstance:
-    examined = candidate.examined
-    return StoredInstance(
-        study=examined.study,
-        series=examined.series,
-        instance=examined.instance,
-        sop_class=examined.sop_class,
-        warning=examined.warning,
-        comments=examined.comments,
-    )
-
-
-def _failed(candidate: _Candidate, reason: int) -> FailedInstance:
-    examined = candidate.examined
-    return FailedInstance(reason=reason, sop_class=examined.sop_class, instance=examined.instance)

@@ -1,0 +1,114 @@
+"""An examined instance on its way into the archive, and how its outcome is reported."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import structlog
+
+from app.services.store.examination import ExaminedInstance
+from app.services.store.report import EXISTS, FAILED, FailedInstance, StoredInstance, StoreReport
+from app.services.store.spool import Spooled
+from app.storage.index import sweep
+from app.storage.index.plan import NewInstance
+from app.storage.index.writer import CommitOutcome, Refusal
+from app.storage.records.snapshot import Uids
+from app.storage.table.partitions import Partition
+from app.storage.table.ports import Key
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """An examined instance that is to be stored."""
+
+    examined: ExaminedInstance
+    body: Spooled
+    version: sweep.InstanceVersion
+
+    @property
+    def uids(self) -> Uids:
+        return self.examined.study, self.examined.series, self.examined.instance
+
+    @property
+    def bytes_in_memory(self) -> int:
+        body = self.body.size if self.body.in_memory else 0
+        return body + len(self.examined.metadata) + len(self.examined.frames)
+
+    def new_instance(self, intent: Key) -> NewInstance:
+        """Return what the index stores of it. `intent` is the key of the record that was written before its files."""
+        examined = self.examined
+        return NewInstance(
+            version=self.version,
+            sop_class=examined.sop_class,
+            transfer_syntax=examined.transfer_syntax,
+            size=self.body.size,
+            digest=self.body.digest,
+            attributes=examined.attributes,
+            metadata=examined.metadata,
+            intent=intent,
+            native=examined.native,
+            tags=examined.tags,
+            posted=examined.posted,
+            frames=examined.frames,
+        )
+
+
+def new_candidate(partition: Partition, examined: ExaminedInstance, body: Spooled) -> Candidate:
+    """Return the candidate for a partition, with a version of its own."""
+    version = sweep.InstanceVersion(
+        partition=partition.key,
+        study=examined.study,
+        series=examined.series,
+        instance=examined.instance,
+        version=uuid.uuid4().hex,
+    )
+    return Candidate(examined, body, version)
+
+
+def failed_instance(examined: ExaminedInstance, reason: int) -> FailedInstance:
+    """Return the line of the report for an instance that was not stored."""
+    return FailedInstance(reason=reason, sop_class=examined.sop_class, instance=examined.instance)
+
+
+def add_existing(
+    candidate: Candidate, identical: Collection[sweep.InstanceVersion] | None, report: StoreReport
+) -> None:
+    """Report on an instance that exists in the partition.
+
+    `identical` are the candidates that count as stored, because their bytes are stored. None: that is not known.
+    """
+    if identical is None:
+        report.fail([failed_instance(candidate.examined, FAILED)])
+    elif candidate.version in identical:
+        report.stored.append(_stored(candidate))
+    else:
+        report.failed.append(failed_instance(candidate.examined, EXISTS))
+
+
+def add_outcome(candidate: Candidate, outcome: CommitOutcome | None, report: StoreReport) -> None:
+    """Report on an instance that did not exist before. None means that its file could not be written."""
+    if not isinstance(outcome, Refusal | None):
+        report.stored.append(_stored(candidate))
+        return
+    log.warning("instance not stored", reason=outcome.value if outcome else "its file could not be written")
+    failure = failed_instance(candidate.examined, FAILED)
+    if outcome is None or outcome is Refusal.UNKNOWN:
+        report.fail([failure])
+    else:
+        report.failed.append(failure)
+
+
+def _stored(candidate: Candidate) -> StoredInstance:
+    examined = candidate.examined
+    return StoredInstance(
+        study=examined.study,
+        series=examined.series,
+        instance=examined.instance,
+        sop_class=examined.sop_class,
+        warning=examined.warning,
+        comments=examined.comments,
+    )
