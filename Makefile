@@ -11,7 +11,7 @@ SOURCES := app tests infra
 PYTEST := $(BIN)/pytest --numprocesses=auto --maxprocesses=4 --dist=worksteal --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test check lint types imports integration bench fmt clean
+.PHONY: help install run test check lint types imports security integration fuzz bench fmt clean
 
 help:  ## Print this help
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -24,7 +24,7 @@ run: $(INSTALLED)  ## Serve an archive in ./data on http://127.0.0.1:8080
 test: $(INSTALLED)  ## Run the tests but the thorough ones, in a few minutes; ARGS="-k search" selects some of them
 	$(PYTEST) -m 'not thorough' $(ARGS)
 
-check: lint types imports  ## Run all checks that a change must pass: all tests, style, types and imports; print the coverage
+check: lint types imports security  ## Run all checks that a change must pass: all tests, style, types, imports and security; print the coverage
 	$(PYTEST) --cov --cov-report=term:skip-covered $(ARGS)
 
 lint: $(INSTALLED)  ## Check the style of the code, and the CloudFormation template
@@ -38,8 +38,15 @@ types: $(INSTALLED)  ## Check the types
 imports: $(INSTALLED)  ## Check which module may import which
 	$(BIN)/lint-imports
 
+security: $(INSTALLED)  ## Look for insecure code, and for packages with known vulnerabilities
+	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive app infra
+	@$(BIN)/python -m tests.vulnerabilities
+
 integration: $(SERVERS)  ## Run the tests with real servers and clients, which need Java, npm and nginx; with Orthanc and Chromium if installed
 	$(BIN)/pytest --quiet $(ARGS) tests/integration
+
+fuzz: $(INSTALLED)  ## Send a million fuzzed requests, in about half an hour; ARGS="--requests 10000" sends fewer
+	$(BIN)/python -m tests.fuzz $(ARGS)
 
 bench: $(INSTALLED)  ## Measure the speed, beside Orthanc if it is installed; ARGS="--beside DIR" compares with another checkout
 	$(BIN)/python -m tests.benchmarks $(ARGS)
