@@ -195,6 +195,7 @@ SAMPLES: list[tuple[errors.BulkheadError, int, str]] = [
     (errors.BlobMissing("key"), 404, "The specified instance cannot be found."),
     (RetriesExhausted(), 503, "The data store operation failed."),
     (errors.StorageUnavailable(), 503, "The data store operation failed."),
+    (errors.Throttled(), 503, "The data store operation failed."),
     (
         errors.LostData("file", "2.25.1", "2.25.2", "2.25.3"),
         503,
