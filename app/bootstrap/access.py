@@ -2,12 +2,70 @@
 
 from __future__ import annotations
 
-from app.services.access.authentication import Authentication
-from app.settings import Settings
+from collections.abc import Callable
+
+from app.errors import ConfigurationError
+from app.services.access.authentication import Authentication, StoredGrants, Verify
+from app.services.access.issuer_download import Downloader
+from app.services.access.issuer_keys import DownloadedKeys, IssuerKeys, KeysFile
+from app.services.access.jwt_rights import ClaimedRights
+from app.services.access.jwt_verifier import JwtVerifier
+from app.services.access.roles import RoleDirectory
+from app.settings import Settings, variable
+from app.settings.access import JWT, TOKENS, is_trustworthy
 
 
-def build_authentication(settings: Settings) -> Authentication | None:
-    """Return what checks the credentials of callers. None: the service does not authenticate."""
+def build_authentication(
+    settings: Settings, *, stored_grants: StoredGrants | None = None, verify_token: Verify | None = None
+) -> Authentication | None:
+    """Return what checks the credentials of callers. None: the service does not authenticate.
+
+    Raises `ConfigurationError` for a roles file or a file of keys with a fault. Issuers are not asked before the first
+    JWT comes, so the service starts also while they do not answer.
+    """
+    roles = RoleDirectory.read(settings.roles_file)
     if not settings.authenticates:
         return None
-    return Authentication()
+    return Authentication(
+        verify_jwt=_jwt_verifier(settings, roles, stored_grants).verify if JWT in settings.auth else None,
+        verify_token=verify_token if TOKENS in settings.auth else None,
+    )
+
+
+def _jwt_verifier(settings: Settings, roles: RoleDirectory, stored_grants: StoredGrants | None) -> JwtVerifier:
+    rights = ClaimedRights(
+        roles=roles,
+        roles_claim=settings.roles_claim,
+        grants_claim=settings.grants_claim,
+        stored_grants=stored_grants,
+    )
+    return JwtVerifier(
+        keys=_keys_of_issuers(settings),
+        audiences=settings.jwt_audiences,
+        algorithms=settings.jwt_algorithms,
+        leeway=settings.jwt_leeway_seconds,
+        subject_claim=settings.subject_claim,
+        rights_of=rights.of,
+    )
+
+
+def _keys_of_issuers(settings: Settings) -> dict[str, IssuerKeys]:
+    """Return the keys of each issuer. A JWK set that the operator names serves all of them."""
+    if settings.jwks_file:
+        try:
+            return dict.fromkeys(settings.jwt_issuers, KeysFile(settings.jwks_file))
+        except (OSError, ValueError) as error:
+            raise ConfigurationError(f"{variable('jwt_jwks')}='{settings.jwks_file}': {error}") from error
+    downloader = Downloader(is_trustworthy)
+    if settings.jwks_url:
+        keys = DownloadedKeys(settings.jwks_url, _document(downloader, settings.jwks_url))
+        return dict.fromkeys(settings.jwt_issuers, keys)
+    return {issuer: DownloadedKeys(issuer, _discovered(downloader, issuer)) for issuer in settings.jwt_issuers}
+
+
+def _document(downloader: Downloader, url: str) -> Callable[[], bytes]:
+    return lambda: downloader.document(url)
+
+
+def _discovered(downloader: Downloader, issuer: str) -> Callable[[], bytes]:
+    return lambda: downloader.discovered_keys(issuer)

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
+from app.storage.table.partitions import is_name
+
 
 class Action(Enum):
     """What a caller does with the data. The values are the names in role definitions (Microsoft's six, then ours)."""
@@ -58,6 +60,11 @@ class Grant:
 def covers(patterns: Iterable[str], name: str) -> bool:
     """Return whether one of the patterns is for the partition with this name (`Grant.partitions`)."""
     return any(_matches(pattern.lower(), name.lower()) for pattern in patterns)
+
+
+def is_pattern(text: str) -> bool:
+    """Return whether this may be a pattern of `Grant.partitions`."""
+    return text == ALL_PARTITIONS or is_name(text.removesuffix("*"))
 
 
 def _matches(pattern: str, name: str) -> bool:

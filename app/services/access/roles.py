@@ -77,7 +77,7 @@ class _RoleDefinition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     name: str
     data_actions: list[str]
     not_data_actions: list[str] = []
-    scopes: list[str] = [_ROOT_SCOPE]
+    scopes: list[str] = msgspec.field(default_factory=lambda: [_ROOT_SCOPE])
 
 
 class _RolesFile(msgspec.Struct, frozen=True, kw_only=True):
