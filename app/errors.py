@@ -61,6 +61,8 @@ class InvalidField(InvalidRequest):
     """A field of a JSON body breaks its rule (conformance §1.6). `path` leads to it, e.g. `source.settings.values`."""
 
     def __init__(self, path: str, reason: str) -> None:
+        self.path = path
+        self.reason = reason
         super().__init__(f"The field '{path}' in request body is invalid: {reason}")
 
 
@@ -249,6 +251,26 @@ class QueryTagNotFound(BulkheadError):
 
     def __init__(self, path: str) -> None:
         super().__init__(f"The specified extended query tag with tag path {path} cannot be found.")
+
+
+class TokenNotFound(BulkheadError):
+    """No token has this id (conformance §13.6). `token` is as the caller typed it."""
+
+    status = 404
+    public_message = None
+
+    def __init__(self, token: str) -> None:
+        super().__init__(f"The specified token with ID '{token}' cannot be found.")
+
+
+class GrantNotFound(BulkheadError):
+    """No stored grant has this id (conformance §13.6). `grant` is as the caller typed it."""
+
+    status = 404
+    public_message = None
+
+    def __init__(self, grant: str) -> None:
+        super().__init__(f"The specified grant with ID '{grant}' cannot be found.")
 
 
 class QueryTagExists(BulkheadError):

@@ -17,6 +17,7 @@ from app.bootstrap.imaging import build_decoder
 from app.engines.aws import clients
 from app.engines.embedded import commits
 from app.imaging.decoding.decoder import FrameDecoder
+from app.services.access import token_uses
 from app.settings import Settings
 from app.settings.imaging import ImagingSettings
 from tests.support.aws import mocked_aws
@@ -50,6 +51,12 @@ def no_disk_sync(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     monkeypatch.setattr(os, "fsync", lambda _: None)
     monkeypatch.setattr(commits, "_SYNCHRONOUS", dict.fromkeys((True, False), "PRAGMA synchronous = OFF"))
+
+
+@pytest.fixture(autouse=True)
+def token_uses_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time of the last use of a token is written before the request ends, so no thread outlives its test."""
+    monkeypatch.setattr(token_uses, "in_background", lambda act: act())
 
 
 _DECODER = FrameDecoder()

@@ -10,7 +10,7 @@ import os
 from collections.abc import Mapping
 from typing import Final
 
-from app.bootstrap.access import build_authentication
+from app.bootstrap.access import Access, build_access
 from app.bootstrap.archive import build_archive, is_remote, read_ahead
 from app.bootstrap.background import maintenance, tasks
 from app.bootstrap.engines import Engine, build_engine, create_stores
@@ -45,7 +45,7 @@ from app.storage.table import keys, layout
 from app.storage.worklist.search import WorklistSearch
 from app.storage.worklist.workitems import Workitems
 
-__all__ = ["Engine", "build_engine", "build_services", "initialise"]
+__all__ = ["Access", "Engine", "build_access", "build_engine", "build_services", "initialise", "open_access"]
 
 _MIGRATIONS: Final[Mapping[int, layout.Migration]] = {2: record_last_unposted}
 """The steps from an older layout to the next one (`storage/table/layout.py`)."""
@@ -61,6 +61,18 @@ def initialise(settings: Settings) -> None:
     build_services(settings, build_engine(settings))
 
 
+def open_access(settings: Settings) -> Access:
+    """Return the access control of the archive, for a command. Raises as `build_engine`, and `NewerLayout`."""
+    engine = build_engine(settings)
+    _open_layout(engine)
+    return build_access(settings, engine.table)
+
+
+def _open_layout(engine: Engine) -> None:
+    layout.open_table(engine.table, _MIGRATIONS)
+    engine.record_layout(layout.CURRENT)
+
+
 def build_services(settings: Settings, engine: Engine, *, listening: float = 0) -> Services:
     """Return the use cases on an engine. An idle worker listens to the queue for `listening` seconds at a time.
 
@@ -72,9 +84,9 @@ def build_services(settings: Settings, engine: Engine, *, listening: float = 0) 
         raise ConfigurationError(
             f"{variable('spool_dir')}='{settings.spool_dir}': There is no such folder to write to."
         )
-    layout.open_table(engine.table, _MIGRATIONS)
-    engine.record_layout(layout.CURRENT)
+    _open_layout(engine)
     archive = build_archive(settings, engine)
+    access = build_access(settings, archive.table)
     table, blobs, queue, operations = archive.table, archive.blobs, engine.queue, archive.operations
     instances, documents, files = archive.instances, archive.documents, archive.files
     parallel_reads: ParallelMap = parallel.parallel_map if is_remote(settings) else map
@@ -90,7 +102,9 @@ def build_services(settings: Settings, engine: Engine, *, listening: float = 0) 
         rest_ratio=0 if is_remote(settings) else _REST_RATIO,
     )
     return Services(
-        authentication=build_authentication(settings),
+        authentication=access.authentication,
+        tokens=access.tokens,
+        grants=access.grants,
         partitions=PartitionDirectory(archive.partitions, enabled=settings.enable_data_partitions),
         store=Store(
             index_writer=archive.index_writer,

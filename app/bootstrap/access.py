@@ -1,38 +1,59 @@
-"""Builds the access control: what checks credentials, and the grants."""
+"""Builds the access control: tokens, grants, and what checks the credentials of callers."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from app.errors import ConfigurationError
-from app.services.access.authentication import Authentication, StoredGrants, Verify
+from app.services.access.authentication import Authentication, StoredGrants
+from app.services.access.grants import Grants
 from app.services.access.issuer_download import Downloader
 from app.services.access.issuer_keys import DownloadedKeys, IssuerKeys, KeysFile
 from app.services.access.jwt_rights import ClaimedRights
 from app.services.access.jwt_verifier import JwtVerifier
 from app.services.access.roles import RoleDirectory
+from app.services.access.stored_grants import StoredGrantIndex
+from app.services.access.token_uses import TokenUses
+from app.services.access.tokens import Tokens, TokenVerifier
 from app.settings import Settings, variable
 from app.settings.access import JWT, TOKENS, is_trustworthy
+from app.storage.access.grants import GrantStore
+from app.storage.access.tokens import TokenStore
+from app.storage.table.ports import Table
 
 
-def build_authentication(
-    settings: Settings, *, stored_grants: StoredGrants | None = None, verify_token: Verify | None = None
-) -> Authentication | None:
-    """Return what checks the credentials of callers. None: the service does not authenticate.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Access:
+    """The access control of an archive. `authentication` is None if the service does not authenticate."""
+
+    tokens: Tokens
+    grants: Grants
+    authentication: Authentication | None
+
+
+def build_access(settings: Settings, table: Table) -> Access:
+    """Return the access control on a table. Nothing is read from it or written to it.
 
     Raises `ConfigurationError` for a roles file or a file of keys with a fault. Issuers are not asked before the first
     JWT comes, so the service starts also while they do not answer.
     """
     roles = RoleDirectory.read(settings.roles_file)
-    if not settings.authenticates:
-        return None
-    return Authentication(
+    token_store, grant_store = TokenStore(table), GrantStore(table)
+    stored_grants = StoredGrantIndex(grant_store, roles)
+    tokens = TokenVerifier(token_store, roles, stored_grants.of_token, TokenUses(token_store))
+    authentication = Authentication(
         verify_jwt=_jwt_verifier(settings, roles, stored_grants).verify if JWT in settings.auth else None,
-        verify_token=verify_token if TOKENS in settings.auth else None,
+        verify_token=tokens.verify if TOKENS in settings.auth else None,
+    )
+    return Access(
+        tokens=Tokens(token_store, roles),
+        grants=Grants(grant_store, roles),
+        authentication=authentication if settings.authenticates else None,
     )
 
 
-def _jwt_verifier(settings: Settings, roles: RoleDirectory, stored_grants: StoredGrants | None) -> JwtVerifier:
+def _jwt_verifier(settings: Settings, roles: RoleDirectory, stored_grants: StoredGrants) -> JwtVerifier:
     rights = ClaimedRights(
         roles=roles,
         roles_claim=settings.roles_claim,

@@ -2,55 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
-from functools import wraps
-from typing import Concatenate, ParamSpec
 
 import click
 
-from app import __version__, bootstrap, logs
-from app.entry import worker
+from app import __version__, bootstrap
+from app.entry import access_commands, worker
+from app.entry.configured import configured
 from app.entry.serving import Server
 from app.entry.supervision import Supervisor, follow_parent
-from app.errors import BulkheadError, ConfigurationError
 from app.settings import Settings, settings_table
-
-MISCONFIGURED = 2
-FAILED = 1
-
-P = ParamSpec("P")
-
-
-def configured(command: Callable[Concatenate[Settings, P], None]) -> Callable[P, None]:
-    """Return `command` with the settings as its first argument.
-
-    Faults of the settings end the process with exit code 2, failures of the data store with exit code 1.
-    """
-
-    @wraps(command)
-    def wrapped(*args: P.args, **kwargs: P.kwargs) -> None:
-        try:
-            settings = Settings.from_environment(os.environ)
-            logs.configure(settings.log_level, settings.log_format)
-            command(settings, *args, **kwargs)
-        except ConfigurationError as error:
-            click.echo(f"Bulkhead cannot start with these settings:\n{error}", err=True)
-            sys.exit(MISCONFIGURED)
-        except BulkheadError as error:
-            click.echo(f"Bulkhead cannot continue: {error}{_cause(error)}", err=True)
-            sys.exit(FAILED)
-
-    return wrapped
-
-
-def _cause(error: BulkheadError) -> str:
-    """Return the cause of the error for the operator. Callers never see it."""
-    cause = error.__cause__
-    return f" {type(cause).__name__}: {cause}" if cause else ""
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -127,6 +90,10 @@ def init(settings: Settings) -> None:
 def settings(settings: Settings) -> None:
     """Print every setting with its current value."""
     click.echo(settings_table(settings), nl=False)
+
+
+main.add_command(access_commands.token)
+main.add_command(access_commands.grant)
 
 
 def _module(name: str, *arguments: str) -> list[str]:

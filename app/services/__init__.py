@@ -11,6 +11,8 @@ from typing import Protocol
 
 from app.imaging.decoding.decoder import FrameDecoder
 from app.services.access.authentication import Authentication
+from app.services.access.grants import Grants
+from app.services.access.tokens import Tokens
 from app.services.change_feed import ChangeFeed
 from app.services.export.service import Export
 from app.services.health import Health
@@ -41,6 +43,8 @@ class Services:
 
     authentication: Authentication | None
     """Checks the credentials of callers. None: every caller may make every call."""
+    tokens: Tokens
+    grants: Grants
     partitions: PartitionDirectory
     store: Store
     retrieve: Retrieve

@@ -16,8 +16,9 @@ from app.services.bounded_cache import BoundedCache
 TOKEN_PREFIX: Final = "bh_"  # noqa: S105 - it marks tokens and is none
 """The first characters of each token of our own. No JWT begins with them."""
 
-CACHE_SECONDS: Final = 30.0
-"""How long a caller is remembered. A revoked token and a removed grant count for this long at most."""
+CACHE_SECONDS: Final = 25.0
+"""How long a caller is remembered. Its stored grants are at most 5 seconds old then (`stored_grants.py`). So a revoked
+token and a removed grant count for 30 seconds at most."""
 
 _CACHE_BYTES: Final = 32 << 20
 _BYTES_FOR_EACH_CHARACTER: Final = 16
@@ -63,7 +64,7 @@ class StoredGrants(Protocol):
 class Authentication:
     """Checks credentials. `verify_jwt` and `verify_token` are None for a kind that the operator does not accept.
 
-    Callers are remembered for up to 30 seconds, and never after their credentials expire. The same credentials then
+    Callers are remembered for up to 25 seconds, and never after their credentials expire. The same credentials then
     cost no check of a signature and no read of the table. Refused credentials are not remembered.
     """
 

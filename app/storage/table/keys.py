@@ -40,6 +40,10 @@ contain no control characters.
 |           | `queue/check` · `check`                            | written by the health check                      |
 | export    | `export/{operation}/identifiers` · `{n+}`;         | the identifiers of an export request;            |
 |           | `export/{operation}/errors` · `{n+}`               | the lines of its error log                       |
+| access    | `access/token/{first half of its digest}`·`token`; | a token of our own, for one read                 |
+|           | `access/tokens` · id;                              | all tokens, the oldest first; their last use     |
+|           | `access/grants` · id;                              | all stored grants, the oldest first              |
+|           | `access/grants/revision` · `revision`              | how often grants were written                    |
 
 The `{level}` of a posting is that of the object that it leads to, or `workitem`. Its `{tag}` is `Attribute.key`.
 
@@ -346,6 +350,26 @@ def is_tag_error(key: Key) -> bool:
 def tag_error_place(timestamp: str, watermark: int) -> str:
     """Return the sort key of an error. Errors sort by time, oldest first."""
     return f"{timestamp}/{oldest(watermark)}"
+
+
+# --- access -------------------------------------------------------------------------------------------------------
+
+TOKEN_ENTRIES: Final = "access/tokens"  # noqa: S105 - a partition key, no secret
+GRANTS: Final = "access/grants"
+GRANT_REVISION: Final = Key("access/grants/revision", "revision")
+
+
+def token(lookup: str) -> Key:
+    """Return the key of a token's record. `lookup` is the first half of its digest."""
+    return Key(f"access/token/{lookup}", "token")
+
+
+def token_entry(token: str) -> Key:
+    return Key(TOKEN_ENTRIES, token)
+
+
+def grant(grant: str) -> Key:
+    return Key(GRANTS, grant)
 
 
 # --- sweep --------------------------------------------------------------------------------------------------------

@@ -23,10 +23,11 @@ def read_credentials(header: str | None) -> Credentials:
 
 
 def _password(value: str) -> str:
+    """Return the password. The user name may be in any encoding, and it does not matter."""
     try:
-        _, colon, password = base64.b64decode(value, validate=True).decode("utf-8").partition(":")
+        _, colon, password = base64.b64decode(value, validate=True).partition(b":")
+        if not colon:
+            raise InvalidCredentials
+        return password.decode("utf-8")
     except (binascii.Error, ValueError) as error:
         raise InvalidCredentials from error
-    if not colon:
-        raise InvalidCredentials
-    return password
