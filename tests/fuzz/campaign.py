@@ -87,6 +87,7 @@ class Campaign:
             self._check(request, number, found)
             if number % WORK_EVERY == 0:
                 self._work(found)
+                self._seed_archive()
             if number == int(count * WARM_UP):
                 found.warm_memory = resident()
             if number % 500 == 499:
@@ -95,6 +96,7 @@ class Campaign:
         return found
 
     def _seed_archive(self) -> None:
+        """Store the instances that most requests name. Some of the requests delete them."""
         body = related(*bodies.files()[-5:])
         for partition in PARTITIONS[:3]:
             self._call(

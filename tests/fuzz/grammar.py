@@ -159,7 +159,7 @@ def _path(random: Random, route: Route, template: str) -> str:
 
 def _parameter(random: Random, name: str, number: int) -> str:
     valid = {
-        "partition": random.choice(PARTITIONS),
+        "partition": PARTITIONS[-1] if random.random() < 0.03 else random.choice(PARTITIONS[:3]),
         "study": f"2.25.{number}",
         "series": f"2.25.{number}.1",
         "instance": f"2.25.{number}.1.{number}",
@@ -205,7 +205,7 @@ def _quoted(value: str) -> str:
 
 def _headers(random: Random) -> dict[str, str]:
     headers: dict[str, str] = {}
-    if random.random() < 0.6:
+    if random.random() < 0.35:
         headers["Accept"] = random.choice(_MEDIA)
         if random.random() < 0.2:
             headers["Accept"] += ", " + random.choice(_MEDIA) + random.choice(("", ";q=0.1", ";q=0", ";q=x"))
