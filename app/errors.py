@@ -353,6 +353,17 @@ class Throttled(StorageUnavailable):
     """The data store gets more calls than it accepts. It did nothing of this call, so the same call can be repeated."""
 
 
+class AuditUnavailable(BulkheadError):
+    """A line of the audit trail cannot be written, so the call is not carried out (conformance §13.5)."""
+
+    status = 503
+    public_message = None
+    headers = MappingProxyType({"Retry-After": str(RETRY_AFTER_SECONDS)})
+
+    def __init__(self) -> None:
+        super().__init__("The audit trail cannot be written.")
+
+
 # --- faults of the operator ---------------------------------------------------------------------------------------
 
 

@@ -6,7 +6,7 @@ import dataclasses
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import hypothesis
 import pytest
@@ -93,13 +93,17 @@ def aws(aws_clients: tuple[DynamoDBClient, S3Client], monkeypatch: pytest.Monkey
         yield
 
 
+QUIET: Final[dict[str, Any]] = {"log_level": "error", "audit": os.devnull}
+"""Settings that keep the output of a failing test short. The audit trail is written all the same."""
+
+
 @pytest.fixture(params=ENGINES)
 def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
     """Settings of an empty archive."""
     if request.param == "embedded":
-        return Settings(data_dir=tmp_path, log_level="error")
+        return Settings(data_dir=tmp_path, **QUIET)
     request.getfixturevalue("aws")
-    return Settings(engine="aws", table="archive", bucket="archive", log_level="error")
+    return Settings(engine="aws", table="archive", bucket="archive", **QUIET)
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from typing import Final
 
 from app.bootstrap.access import Access, build_access
 from app.bootstrap.archive import build_archive, is_remote, read_ahead
+from app.bootstrap.audit import build_audit
 from app.bootstrap.background import maintenance, tasks
 from app.bootstrap.engines import Engine, build_engine, create_stores
 from app.bootstrap.imaging import build_decoder
@@ -84,6 +85,7 @@ def build_services(settings: Settings, engine: Engine, *, listening: float = 0) 
         raise ConfigurationError(
             f"{variable('spool_dir')}='{settings.spool_dir}': There is no such folder to write to."
         )
+    audit = build_audit(settings)
     _open_layout(engine)
     archive = build_archive(settings, engine)
     access = build_access(settings, archive.table)
@@ -105,6 +107,7 @@ def build_services(settings: Settings, engine: Engine, *, listening: float = 0) 
         authentication=access.authentication,
         tokens=access.tokens,
         grants=access.grants,
+        audit=audit,
         partitions=PartitionDirectory(archive.partitions, enabled=settings.enable_data_partitions),
         store=Store(
             index_writer=archive.index_writer,

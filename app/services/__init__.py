@@ -13,6 +13,7 @@ from app.imaging.decoding.decoder import FrameDecoder
 from app.services.access.authentication import Authentication
 from app.services.access.grants import Grants
 from app.services.access.tokens import Tokens
+from app.services.audit.trail import AuditTrail
 from app.services.change_feed import ChangeFeed
 from app.services.export.service import Export
 from app.services.health import Health
@@ -45,6 +46,7 @@ class Services:
     """Checks the credentials of callers. None: every caller may make every call."""
     tokens: Tokens
     grants: Grants
+    audit: AuditTrail
     partitions: PartitionDirectory
     store: Store
     retrieve: Retrieve

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from app.errors import DataPartitionsFeatureCannotBeDisabledException, PartitionError
-from app.storage.table.partitions import Partition, Partitions, is_name
+from app.storage.table.partitions import OnCreate, Partition, Partitions, is_name
 
 # The texts of Microsoft's public page. Its code has other texts for the first and the last (conformance §2.8).
 DISABLED: Final = "Data partitions capability is disabled."
@@ -50,16 +50,16 @@ class PartitionDirectory:
             raise PartitionError(INVALID)
         return name
 
-    def resolve(self, name: str | None, *, create: bool) -> Partition:
+    def resolve(self, name: str | None, *, create: bool, on_create: OnCreate = lambda _: None) -> Partition:
         """Return the partition that a URL names; `name` is None in the base form of a URL.
 
-        `create` makes a partition that does not exist yet. Raises `PartitionError` as `name_of`, and if there is no
-        such partition.
+        `create` makes a partition that does not exist yet, and passes it to `on_create`. Raises `PartitionError` as
+        `name_of`, and if there is no such partition.
         """
         meant = self.name_of(name)
         if meant == self._default.name:
             return self._default
-        partition = self._partitions.ensure(meant) if create else self._partitions.find(meant)
+        partition = self._partitions.ensure(meant, on_create) if create else self._partitions.find(meant)
         if partition is None:
             raise unknown(meant)
         return partition

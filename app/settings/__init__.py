@@ -16,6 +16,7 @@ from marshmallow import EXCLUDE, Schema, ValidationError
 
 from app.errors import ConfigurationError
 from app.settings.access import AccessSettings
+from app.settings.audit import AuditSettings
 from app.settings.bulk_data import BulkDataSettings
 from app.settings.change_feed import ChangeFeedSettings
 from app.settings.cors import CorsSettings
@@ -45,6 +46,7 @@ class Settings(
     RenderingSettings,
     StoreSettings,
     EngineSettings,
+    AuditSettings,
     AccessSettings,
     ServingSettings,
 ):

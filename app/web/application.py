@@ -23,6 +23,7 @@ from app.web.routes import capabilities, health
 from app.web.routes.table import RESOURCES, ROUTES
 from app.web.routing import context, dispatch
 from app.web.routing.access import authenticate
+from app.web.routing.audit import record_executed
 from app.web.routing.caching import set_cache_headers
 from app.web.routing.mount import mount
 from app.web.routing.paths import CanonicalPaths
@@ -83,6 +84,7 @@ def _ending(headers: Sequence[tuple[str, str]]) -> Callable[[Response], Response
         response.headers.extend(headers)
         set_cache_headers(response)
         compress(response, request)
+        record_executed(current_app.extensions[dispatch.SERVICES].audit, response)
         access_log.end(response)
         drain_after(response, request)
         return response

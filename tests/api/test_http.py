@@ -192,6 +192,7 @@ SAMPLES: list[tuple[errors.BulkheadError, int, str]] = [
     (errors.DestinationUnavailable("why"), 400, "why"),
     (errors.StorageError("secret"), 503, "The data store operation failed."),
     (errors.Conflict(("pk", "sk")), 503, "The data store operation failed."),
+    (errors.AuditUnavailable(), 503, "The audit trail cannot be written."),
     (errors.BlobMissing("key"), 404, "The specified instance cannot be found."),
     (RetriesExhausted(), 503, "The data store operation failed."),
     (errors.StorageUnavailable(), 503, "The data store operation failed."),

@@ -29,6 +29,10 @@ class Partition(Record, frozen=True, kw_only=True, order=True):
     created: str
 
 
+OnCreate = Callable[[Partition], None]
+"""Gets a partition after it was created."""
+
+
 def is_name(name: str) -> bool:
     """Return whether this may name a partition. `.` and `..` may not, because proxies remove them from a path."""
     return bool(_NAME.fullmatch(name)) and name not in (".", "..")
@@ -65,15 +69,18 @@ class Partitions:
         item = self._table.get(keys.partition(name))
         return self._remember(_partition(item)) if item else None
 
-    def ensure(self, name: str) -> Partition:
-        """Return the partition of this name, creating it if there is none.
+    def ensure(self, name: str, on_create: OnCreate = lambda _: None) -> Partition:
+        """Return the partition of this name, creating it and passing it to `on_create` if there is none.
 
         One conditional write creates it. If two processes create it at once, one succeeds and the other reads its item.
         A kill -9 before the write leaves a partition key that is never used.
         """
-        return self.find(name) or self._create(name, DEFAULT_KEY + self._table.add(keys.PARTITION_COUNTER, "value", 1))
+        found = self.find(name)
+        if found:
+            return found
+        return self._create(name, DEFAULT_KEY + self._table.add(keys.PARTITION_COUNTER, "value", 1), on_create)
 
-    def _create(self, name: str, key: int) -> Partition:
+    def _create(self, name: str, key: int, on_create: OnCreate = lambda _: None) -> Partition:
         new = Partition(key=key, name=name, created=clock.timestamp(clock.now()))
         item = Item(keys.partition(name), encode(new))
         try:
@@ -83,6 +90,8 @@ class Partitions:
             if winner is None:  # the engine gave up because of other transactions, and none of them created it
                 raise
             item = winner
+        else:
+            on_create(new)
         return self._remember(_partition(item))
 
     def _remember(self, partition: Partition) -> Partition:

@@ -34,10 +34,12 @@ resource = Resource("bulk_update")
 )
 def bulk_update(context: PartitionContext, body: UpdateRequest) -> Response:
     """202 with the operation; 400 with a comment for each attribute that cannot be changed."""
+    context.audit.add_studies(body.studies)
     try:
         operation = context.services.bulk_update.start(context.partition, body)
     except ChangesRefused as refusal:
         return dicom_json(_failed_attributes(refusal.comments), 400)
+    context.audit.operation = operation
     return accepted(operation, context.links.operation(operation))
 
 

@@ -45,6 +45,7 @@ def add(context: Context, body: list[TagRequest]) -> Response:
         response = problems.text(str(active), active.status)
         response.headers["Location"] = context.links.operation(active.id)
         return response
+    context.audit.operation = operation
     return accepted(operation, context.links.operation(operation))
 
 

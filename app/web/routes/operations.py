@@ -35,7 +35,8 @@ resource = Resource("operations")
 )
 def operation(context: Context, operation: str) -> Response:
     """200 with the result, 202 while the operation runs; 404 if it is unknown or internal to the service."""
-    found = context.services.operations.find(_id(operation))
+    context.audit.operation = _id(operation)
+    found = context.services.operations.find(context.audit.operation)
     if found is None:
         return empty(404)
     response = json(_operation(context, found), 200 if found.ended else 202)

@@ -50,6 +50,7 @@ def search(
     report = context.services.search(
         context.partition, level, study, series, parameters, context.policy, context.links.resource
     )
+    context.audit.count = report.count
     response = datasets(accepted, report.documents) if report.count else empty(204)
     if report.erroneous:
         response.headers["erroneous-dicom-attributes"] = ",".join(report.erroneous)

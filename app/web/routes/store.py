@@ -65,6 +65,7 @@ class InstanceBodies:
 def store(context: PartitionContext, body: Iterator[Body | Part], study: str | None = None) -> Response:
     """The report on every instance: stored, or refused and why."""
     report = context.services.store(context.partition, body, study, context.policy)
+    context.audit.stored(report.stored)
     if report.empty:
         return empty(204)
     response = dicom_json(report.dataset(context.links.resource), report.status)

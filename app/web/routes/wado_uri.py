@@ -39,6 +39,8 @@ _UTF_8: Final = frozenset({"utf-8", "utf8", "*"})
 def wado_uri(context: PartitionContext, parameters: dict[str, Any]) -> Response:
     """The file of an instance, or its picture, page, document or video."""
     retrieve, rendering = context.services.retrieve, context.services.rendering
+    context.audit.studies = (parameters["study"],)
+    context.audit.series, context.audit.instance = parameters["series"], parameters["instance"]
     (row,) = retrieve.instances(context.partition, parameters["study"], parameters["series"], parameters["instance"])
     wanted = parameters["content_type"] or request.headers.get("Accept") or "*/*"
     accepted = tuple(accept_entries(wanted))

@@ -61,6 +61,7 @@ class NewWorkitemBody(DatasetBody):
 )
 def add(context: PartitionContext, body: NewWorkitem) -> Response:
     """201 with the URL of the workitem."""
+    context.audit.workitem = body.uid
     context.services.worklist.add(context.partition, body.uid, body.dataset)
     response = empty(201)
     response.headers["Location"] = response.headers["Content-Location"] = context.links.url(f"/workitems/{body.uid}")
@@ -83,6 +84,7 @@ def search(context: PartitionContext) -> Response:
     """
     parameters = parse_qsl(request.environ.get("QUERY_STRING", ""), keep_blank_values=True)
     found = context.services.worklist.search(context.partition, parameters)
+    context.audit.count = found.count
     if not found.count and not found.unreadable:
         return empty(204)
     response = json_array(found.documents)

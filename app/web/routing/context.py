@@ -12,6 +12,7 @@ from flask import Request
 
 from app.services import Services
 from app.services.access.caller import Caller
+from app.services.audit.call import AuditedCall
 from app.services.policy import Policy
 from app.settings import Settings
 from app.storage.table.partitions import Partition
@@ -69,6 +70,8 @@ class Context:
     request_id: str
     services: Services
     settings: Settings
+    audit: AuditedCall
+    """What the audit line after the answer says. The handler adds what the URL does not say: UIDs, counts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
