@@ -14,6 +14,7 @@ INTERNAL: Final = (
     "The server encountered an internal error. Please retry the request. If the issue persists, please contact support."
 )
 UNAVAILABLE: Final = "The data store operation failed."
+OVERLOADED: Final = "The server is overloaded. Please try again later."
 IDENTIFIER_RULE: Final = (
     "DICOM Identifier is invalid. Value length should not exceed the maximum length of 64 characters. "
     "Value should contain characters in '0'-'9' and '.'. Each component must start with non-zero number."
@@ -41,6 +42,15 @@ class InvalidRequest(BulkheadError):
 
     status = 400
     public_message = None
+
+
+class RequestTimeout(InvalidRequest):
+    """The client sends the body of its request too slowly (conformance §1.4)."""
+
+    status = 408
+
+    def __init__(self) -> None:
+        super().__init__("The request body arrives too slowly.")
 
 
 class InvalidIdentifier(InvalidRequest):

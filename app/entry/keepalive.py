@@ -1,11 +1,13 @@
-"""The gunicorn worker of this service. It differs from gunicorn's own worker in four ways.
+"""The gunicorn worker of this service. It has threads like gunicorn's own worker, and differs from it in these ways.
 
-It is faster on kept-alive connections. gunicorn's own worker passes each request from its polling thread to a pool
-thread and back, which is much of the cost of a small answer. Clients often send the next request as soon as they have
-the answer. So the thread waits for it for a few milliseconds, unless other connections wait for a thread.
+Slow clients do not hold up others. gunicorn's own worker has few threads, and each waits for its client. Here a process
+has many threads, but few work slots (work_slots.py). A request gives its slot away while it waits for its client
+(client_socket.py). Connections without a whole head of a request have no thread (waiting_connections.py).
 
-It closes the connection of a client that stops sending or receiving in the middle of a request. gunicorn's own worker
-waits for ever, so a few such clients can occupy all threads.
+When too much is asked, it answers early with 503. `GET /health/live` is answered all the same.
+
+It is faster on kept-alive connections. Clients often send the next request as soon as they have the answer. So the
+thread waits for it for a few milliseconds, and does not pass the connection to the polling thread and back.
 
 It refuses a malformed request in plain text.
 
@@ -14,24 +16,55 @@ It answers a request of a later minor version as HTTP/1.1 (RFC 9110 §6.2). guni
 
 from __future__ import annotations
 
+import errno
+import resource
 import select
 import socket
-import struct
+from functools import partial
 from http import HTTPStatus
+from time import sleep
 from typing import Any, Final
 
 from gunicorn.http import errors
-from gunicorn.workers.gthread import ThreadWorker
+from gunicorn.workers.gthread import TConn, ThreadWorker
 
+from app.entry.client_socket import ClientSocket, limit_silence
+from app.entry.request_body import SharingReader
+from app.entry.request_threads import RequestThreads
+from app.entry.waiting_connections import IDLE_CONNECTIONS, Wait, WaitingConnections
+from app.entry.work_slots import WorkSlots
+from app.errors import OVERLOADED, RETRY_AFTER_SECONDS
+from app.web import liveness
 from app.web.headers import ALWAYS
 
 HTTP_1_1: Final = (1, 1)
 LINGER_MILLISECONDS: Final = 4
 MAX_REQUESTS_IN_A_ROW: Final = 100
-"""Requests of one connection that a thread answers before it serves other connections."""
+"""Requests of one connection that a thread answers before the polling thread waits for the next one."""
 
-SILENT_SECONDS: Final = 60
-"""How long a client may send no further byte of its request, or accept no further byte of its answer."""
+HEAD_SECONDS: Final = 20.0
+"""How long a client may take to send the head of a request."""
+
+STOP_SECONDS: Final = 2.0
+"""How long a process that stops waits for a request on an open connection."""
+
+END_SECONDS: Final = 2.0
+"""How long the service reads from a client after the last answer. A client that still sends may lose the answer when
+the connection is closed."""
+
+_RESERVED: Final = 64
+"""Connections that are only accepted to be refused."""
+
+_QUEUED_FOR_EACH_SLOT: Final = 16
+_HEALTH: Final = "/health/"
+_HEALTH_SLOTS: Final = 2
+"""Health checks have slots of their own. They are answered while all other slots are in use."""
+
+_HEAD_BYTES: Final = 16 * 1024
+"""Bytes of an incomplete head with which a connection gets a thread."""
+
+_NO_FILE_SECONDS: Final = 0.05
+"""A pause if the system has no file left for a connection. Without it the polling thread would try again at once."""
 
 _STATUSES: Final = {
     errors.LimitRequestLine: HTTPStatus.REQUEST_URI_TOO_LONG,
@@ -43,19 +76,153 @@ _STATUSES: Final = {
 """The status for each class of fault, subclasses first. Any other error is a fault of the service."""
 
 
+class Overloaded(Exception):
+    """No work slot became free in time, or too many requests wait for one."""
+
+
 class KeepAliveWorker(ThreadWorker):
-    """gunicorn's threaded worker. `handle` runs in a pool thread and answers the requests of one connection."""
+    """gunicorn's threaded worker. `handle` runs in a thread and answers the requests of one connection.
+
+    The methods in the middle part run in the polling thread, which is the main thread. They never wait.
+    """
 
     def init_process(self) -> None:
-        """Serve. Accepted connections inherit the timeouts of their listening socket."""
+        """Serve. Accepted connections inherit the options of their listening socket."""
         for listener in self.sockets:
             limit_silence(listener.sock)  # type: ignore[attr-defined]  # gunicorn wraps it
+        _allow_files(self.worker_connections)
+        self.slots = WorkSlots(self.cfg.threads, self.cfg.threads * _QUEUED_FOR_EACH_SLOT)
+        self.health_slots = WorkSlots(_HEALTH_SLOTS, _HEALTH_SLOTS * _QUEUED_FOR_EACH_SLOT)
         super().init_process()
+
+    def get_thread_pool(self) -> Any:
+        self.threads = RequestThreads(max(self.worker_connections - IDLE_CONNECTIONS, self.cfg.threads))
+        return self.threads
+
+    def run(self) -> None:
+        seconds = {Wait.REQUEST: float(self.cfg.keepalive), Wait.HEAD: HEAD_SECONDS, Wait.END: END_SECONDS}
+        self.waiting = WaitingConnections(self.poller, seconds, self.readable)
+        super().run()
+
+    # --- the polling thread -----------------------------------------------------------------------------------------
+
+    def accept(self, listener: Any) -> None:
+        """Accept a connection. If there are too many, close an idle one, or refuse the new one."""
+        try:
+            accepted, address = listener.accept()
+        except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
+                if not self._evict():
+                    sleep(_NO_FILE_SECONDS)
+            elif error.errno not in (errno.EAGAIN, errno.ECONNABORTED):
+                raise
+            return
+        connection = TConn(self.cfg, ClientSocket(accepted), address, listener.getsockname())
+        connection.data_ready = True
+        full = self.nr_conns >= self.worker_connections - _RESERVED and not self._evict()
+        self.nr_conns += 1
+        if full:
+            self._refuse(connection)
+        else:
+            self._receive(connection, None)
+
+    def readable(self, connection: Any, wait: Wait) -> None:
+        """Read what the client sent. Let a thread answer when the head of the request is complete."""
+        if wait is not Wait.END:
+            self._receive(connection, wait)
+        elif not connection.sock.discard():
+            self.waiting.remove(connection, wait)
+            self._forget(connection)
+
+    def _receive(self, connection: Any, wait: Wait | None) -> None:
+        """Read the head of a request. `wait` is what the connection waits for now, None if it does not wait."""
+        client: ClientSocket = connection.sock
+        try:
+            more = client.read_ahead()
+        except OSError:
+            more = False
+        ready = more and _is_ready(client.ahead)
+        if wait is not None and (ready or not more):
+            self.waiting.remove(connection, wait)
+        if ready:
+            self._answer(connection)
+        elif not more:
+            self._forget(connection)
+        elif wait is None:
+            self.waiting.add(connection, Wait.HEAD if client.ahead else Wait.REQUEST)
+        elif wait is Wait.REQUEST and client.ahead:
+            self.waiting.change(connection, wait, Wait.HEAD)
+
+    def finish(self, connection: Any, kept: bool) -> None:
+        """Wait for the next request of a connection, or close it."""
+        if not kept:
+            self._close(connection)
+        elif connection.sock.ahead or connection.parser.unreader.buf.getvalue():
+            self._answer(connection)  # the next request is here already
+        else:
+            self.waiting.add(connection, Wait.REQUEST)
+
+    def murder_keepalived(self, force: bool = False) -> None:
+        """Close the connections that waited for too long, with `force` all."""
+        if force:
+            self.waiting.stop(0.0)
+        for connection, wait in self.waiting.expired():
+            if wait is Wait.HEAD:
+                self._send_last(connection, refusal(HTTPStatus.REQUEST_TIMEOUT, ""))
+            self._forget(connection)
+
+    def murder_pending(self) -> None:
+        """Do nothing. `murder_keepalived` closes all connections that waited for too long."""
+
+    def _cap_keepalive(self, deadline: float) -> None:
+        self.waiting.stop(STOP_SECONDS)
+
+    def _answer(self, connection: Any) -> None:
+        if not self.threads.start(partial(self._serve, connection)):
+            self._refuse(connection)
+
+    def _refuse(self, connection: Any) -> None:
+        self._send_last(connection, live_answer(connection.sock.ahead) or overloaded())
+        self._close(connection)
+
+    def _send_last(self, connection: Any, answer: bytes) -> None:
+        try:
+            socket.socket.send(connection.sock, answer, socket.MSG_DONTWAIT)
+        except OSError as error:
+            self.log.debug("a client did not get the last answer: %s", error)
+
+    def _close(self, connection: Any) -> None:
+        """Close a connection when the client has read the answer (RFC 9112 §9.6)."""
+        try:
+            connection.sock.shutdown(socket.SHUT_WR)
+            self.waiting.add(connection, Wait.END)
+        except (OSError, ValueError):  # it is closed already
+            self._forget(connection)
+
+    def _evict(self) -> bool:
+        connection = self.waiting.evict()
+        if connection is not None:
+            self._forget(connection)
+        return connection is not None
+
+    def _forget(self, connection: Any) -> None:
+        self.nr_conns -= 1
+        connection.close()
+
+    # --- the threads ------------------------------------------------------------------------------------------------
+
+    def _serve(self, connection: Any) -> None:
+        kept = False
+        try:
+            kept = bool(self.handle(connection))
+        except Exception:
+            self.log.exception("a connection failed")
+        self.method_queue.defer(self.finish, connection, kept)
 
     def handle(self, conn: Any) -> Any:
         for _ in range(MAX_REQUESTS_IN_A_ROW):
             kept = super().handle(conn)
-            if kept is not True or not self.alive or conn.is_http2 or self.tpool._work_queue.qsize():
+            if kept is not True or not self.alive or conn.is_http2:
                 return kept
             poll = select.poll()
             poll.register(conn.sock, select.POLLIN)
@@ -66,12 +233,26 @@ class KeepAliveWorker(ThreadWorker):
     def handle_request(self, req: Any, conn: Any) -> Any:
         if req.version > HTTP_1_1 and not conn.is_http2:
             req.version = HTTP_1_1
-        return super().handle_request(req, conn)
+        client: ClientSocket = conn.sock
+        path = req.path.lower()
+        if not liveness.is_live_path(path) and not client.begin(self._slots_for(path)):
+            raise Overloaded
+        try:
+            req.body.reader = SharingReader(req, client)
+            return super().handle_request(req, conn)
+        finally:
+            client.end()
+
+    def _slots_for(self, path: str) -> WorkSlots:
+        return self.health_slots if path.startswith(_HEALTH) else self.slots
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
         """Answer a request that did not reach the application. The log never quotes it: it may name a patient."""
         status = next((found for kind, found in _STATUSES.items() if isinstance(exc, kind)), None)
-        if status is None:
+        if isinstance(exc, Overloaded):
+            self.log.warning("a request was refused: no work slot became free")
+            client.sendall(overloaded())
+        elif status is None:
             self.log.exception("a request failed outside the application")
             client.sendall(refusal(HTTPStatus.INTERNAL_SERVER_ERROR, ""))
         else:
@@ -79,20 +260,42 @@ class KeepAliveWorker(ThreadWorker):
             client.sendall(refusal(status, str(exc)))
 
 
-def limit_silence(listener: socket.socket, seconds: int = SILENT_SECONDS) -> None:
-    """Let reads and writes fail on connections accepted from now on when the client is silent for so many seconds."""
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", seconds, 0))
-    if hasattr(socket, "TCP_USER_TIMEOUT") and listener.family != socket.AF_UNIX:
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 1000 * seconds)
+def _is_ready(head: bytes) -> bool:
+    """Return whether a thread shall read the start of a request: the head is complete, or very long."""
+    return b"\r\n\r\n" in head or b"\n\n" in head or len(head) >= _HEAD_BYTES
 
 
-def refusal(status: HTTPStatus, text: str) -> bytes:
+def _allow_files(connections: int) -> None:
+    """Raise the limit of open files of this process, if it can, so that each connection may have some."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 4 * connections
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        limit = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+
+
+def live_answer(head: bytes) -> bytes | None:
+    """Return the complete answer to `GET /health/live`, None for the start of another request."""
+    method, _, rest = head.partition(b" ")
+    path = rest.partition(b" ")[0].partition(b"?")[0].decode("latin-1")
+    if method not in (b"GET", b"HEAD") or not liveness.is_live_path(path):
+        return None
+    return liveness.whole_answer((("Connection", "close"), *ALWAYS), with_body=method == b"GET")
+
+
+def overloaded() -> bytes:
+    """Return the complete answer to a request that is refused because too much is asked."""
+    return refusal(HTTPStatus.SERVICE_UNAVAILABLE, OVERLOADED, ("Retry-After", str(RETRY_AFTER_SECONDS)))
+
+
+def refusal(status: HTTPStatus, text: str, *more: tuple[str, str]) -> bytes:
     """Return a complete answer in plain text. It tells the client that the connection is closed."""
     body = text.encode("utf-8", "replace")
     headers = [
         ("Connection", "close"),
         ("Content-Type", "text/plain; charset=utf-8"),
         ("Content-Length", str(len(body))),
+        *more,
         *ALWAYS,
     ]
     head = "".join(f"{name}: {value}\r\n" for name, value in headers)

@@ -16,6 +16,7 @@ from gunicorn.glogging import Logger
 
 from app import logs
 from app.entry.supervision import follow_parent
+from app.entry.waiting_connections import IDLE_CONNECTIONS
 from app.settings import Settings
 
 MEMORY_FOLDER: Final = Path("/dev/shm")  # noqa: S108 - gunicorn's heartbeat file, made there by mkstemp
@@ -30,6 +31,7 @@ def gunicorn_options(settings: Settings) -> dict[str, Any]:
         "worker_class": "app.entry.keepalive.KeepAliveWorker",
         "workers": settings.server_processes,
         "threads": settings.threads,
+        "worker_connections": settings.open_requests + IDLE_CONNECTIONS,
         # The main thread sends the heartbeats. So this ends a process that hangs, and never a long upload.
         "timeout": 60,
         "graceful_timeout": 30,

@@ -19,7 +19,18 @@ class ServingSettings(SettingsGroup):
     workers: int = setting(
         0, whole_number(0, 256), "Number of server processes. `0` means one for each CPU, but at least two."
     )
-    threads: int = setting(8, whole_number(1, 1024), "Number of threads in each server process.")
+    threads: int = setting(
+        8,
+        whole_number(1, 1024),
+        "Number of requests that each server process works on at the same time. A request that waits for its client "
+        "does not count.",
+    )
+    open_requests: int = setting(
+        256,
+        whole_number(1, 8192),
+        "Number of requests that each server process receives, works on and answers at the same time, also those of "
+        "slow clients. More are answered with 503.",
+    )
     public_url: str = setting(
         "",
         BaseUrl(),

@@ -1,10 +1,9 @@
-"""The gunicorn worker: how long it waits for clients, and how it answers a malformed request."""
+"""The gunicorn worker: how it answers a malformed request, and what it answers when too much is asked."""
 
 from __future__ import annotations
 
 import logging
 import socket
-import struct
 from http.client import HTTPResponse
 from types import SimpleNamespace
 
@@ -12,17 +11,9 @@ import pytest
 from gunicorn.http import errors
 from gunicorn.workers.gthread import ThreadWorker
 
-from app.entry.keepalive import KeepAliveWorker, limit_silence
-
-
-def test_the_connection_of_a_silent_client_is_closed() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        limit_silence(listener, 7)
-        with socket.create_connection(listener.getsockname()), listener.accept()[0] as accepted:
-            accepted.setblocking(True)  # as gunicorn does, which must not undo it
-            waits = accepted.getsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.calcsize("ll"))
-            assert struct.unpack("ll", waits)[0] == 7
-            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 7000
+from app.entry.client_socket import ClientSocket
+from app.entry.keepalive import KeepAliveWorker, Overloaded, live_answer
+from app.entry.work_slots import WorkSlots
 
 
 @pytest.mark.parametrize(
@@ -34,7 +25,11 @@ def test_a_later_minor_version_is_answered_as_http_1_1(
     versions = []
     monkeypatch.setattr(ThreadWorker, "handle_request", lambda _, request, __: versions.append(request.version))
     worker = KeepAliveWorker.__new__(KeepAliveWorker)
-    worker.handle_request(SimpleNamespace(version=given), SimpleNamespace(is_http2=False))
+    worker.slots = WorkSlots(1, 0)
+    ours, theirs = socket.socketpair()
+    request = SimpleNamespace(version=given, path="/", body=SimpleNamespace(reader=None))
+    with theirs, ClientSocket(ours) as client:
+        worker.handle_request(request, SimpleNamespace(is_http2=False, sock=client))
     assert versions == [answered]
 
 
@@ -46,6 +41,7 @@ def test_a_later_minor_version_is_answered_as_http_1_1(
         (errors.LimitRequestLine(9000, 8190), 414),
         (errors.LimitRequestHeaders("Jane"), 431),
         (errors.ExpectationFailed("Jane"), 417),
+        (Overloaded("Jane"), 503),
         (ValueError("Doe^Jane"), 500),
     ],
     ids=lambda value: type(value).__name__,
@@ -68,3 +64,24 @@ def test_a_malformed_request_is_refused_in_plain_text_and_not_quoted_in_the_log(
     assert (text == "") == (status == 500)
     assert len(caplog.records) == 1
     assert "Jane" not in caplog.records[0].getMessage()
+    assert response.headers["Retry-After"] == ("5" if status == 503 else None)
+
+
+@pytest.mark.parametrize(
+    ("head", "is_live"),
+    [
+        (b"GET /health/live HTTP/1.1\r\nHost: a\r\n\r\n", True),
+        (b"HEAD /Health/Live?probe=1 HTTP/1.0\r\n\r\n", True),
+        (b"GET /health/check HTTP/1.1\r\n\r\n", False),
+        (b"POST /health/live HTTP/1.1\r\n\r\n", False),
+        (b"GET /v2/partitions/health/live HTTP/1.1\r\n\r\n", False),
+        (b"", False),
+    ],
+)
+def test_only_the_route_of_liveness_is_answered_without_a_thread(head: bytes, is_live: bool) -> None:
+    answer = live_answer(head)
+    assert (answer is not None) == is_live
+    if answer:
+        assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+        assert b"\r\nConnection: close\r\n" in answer
+        assert answer.endswith(b"}") == head.startswith(b"GET")

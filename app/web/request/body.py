@@ -7,7 +7,7 @@ from typing import Final, Protocol
 from flask import Request, Response, g
 from gunicorn.http.errors import ParseException
 
-from app.errors import InvalidRequest, TooLarge
+from app.errors import InvalidRequest, RequestTimeout, TooLarge
 from app.web.request.decoding import DecodedBody, coding_of
 
 CHUNK: Final = 1024 * 1024
@@ -45,7 +45,8 @@ class Body:
     def read(self, size: int = -1) -> bytes:
         """Return up to `size` bytes, all of them for -1, b"" at the end.
 
-        Raises `TooLarge` past the limit, and `InvalidRequest` if the body ends before its announced length.
+        Raises `TooLarge` past the limit, `InvalidRequest` if the body ends before its announced length, and
+        `RequestTimeout` if the client is too slow.
         """
         if size < 0:
             return b"".join(iter(lambda: self.read(CHUNK), b""))
@@ -74,6 +75,9 @@ class Body:
             return b""
         try:
             data = self._source.read(wanted)
+        except TimeoutError as error:
+            self._remaining = 0
+            raise RequestTimeout from error
         except (OSError, ParseException) as error:  # gunicorn's errors for a broken connection and a malformed chunk
             self._remaining = 0  # the position in the stream is unknown from here on
             raise InvalidRequest("The request body could not be read.") from error

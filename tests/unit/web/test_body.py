@@ -7,7 +7,7 @@ from io import BytesIO
 import pytest
 from gunicorn.http.errors import InvalidChunkSize
 
-from app.errors import InvalidRequest, TooLarge
+from app.errors import InvalidRequest, RequestTimeout, TooLarge
 from app.web.request.body import CHUNK, DRAINED, Body
 
 
@@ -85,6 +85,17 @@ def test_a_broken_body_is_a_bad_request_and_is_not_read_again(error: Exception, 
     body = Body(source, length, 10)
     with pytest.raises(InvalidRequest, match="could not be read"):
         body.read(5)
+    body.drain()
+    assert source.reads == 1
+
+
+@pytest.mark.parametrize("length", [5, None])
+def test_a_body_that_arrives_too_slowly_is_a_408_and_is_not_read_again(length: int | None) -> None:
+    source = BrokenSource(TimeoutError())
+    body = Body(source, length, 10)
+    with pytest.raises(RequestTimeout, match="too slowly") as raised:
+        body.read(5)
+    assert raised.value.status == 408
     body.drain()
     assert source.reads == 1
 

@@ -1,0 +1,235 @@
+"""The socket of a client. A request gives its work slot away while it waits for the client."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import struct
+import sys
+from collections.abc import Callable
+from time import monotonic
+from typing import Any, Final
+
+from app.entry.work_slots import WorkSlots
+
+if sys.platform == "linux":
+    import fcntl
+    import termios
+
+SILENT_SECONDS: Final = 60
+"""How long a client may send no further byte of its request, or accept no further byte of its answer."""
+
+LEAST_RATE: Final = 100
+"""Bytes a second that a client must send or accept, on average over `RATE_SECONDS` of waiting for it."""
+
+RATE_SECONDS: Final = 60.0
+TURN_SECONDS: Final = 0.1
+"""How long a request keeps its slot while other requests wait for one."""
+
+STEP_SECONDS: Final = 5
+"""How long one system call waits for a client. Then its rate is checked."""
+
+_READ_AHEAD: Final = 16 * 1024
+_DISCARDED_AT_ONCE: Final = 256 * 1024
+_SENT_AT_ONCE: Final = 64 * 1024 * 1024
+
+
+class ClientSocket(socket.socket):
+    """A connection that was accepted from a listener with `limit_silence`.
+
+    Between `begin` and `end` a request has a slot. `sendall` and `recv` first try without waiting. Only if that fails,
+    they give the slot away and wait in the kernel. `sendall` takes a slot again. `recv` does not: `resume` does it,
+    when the whole part of the body is there. TimeoutError tells of a client that is silent or slower than `LEAST_RATE`.
+    """
+
+    def __init__(self, accepted: socket.socket) -> None:
+        super().__init__(accepted.family, accepted.type, accepted.proto, accepted.detach())
+        self.ahead = b""
+        """Bytes that `read_ahead` received and `recv` did not return yet."""
+        self._slots: WorkSlots | None = None
+        self._has_slot = False
+        self._since = 0.0
+        self._limit: float | None = None
+        self._bytes_received = 0
+        self._bytes_sent = 0
+        self._receiving = _Rate()
+        self._sending = _Rate()
+
+    # --- the slot of the request ------------------------------------------------------------------------------------
+
+    def begin(self, slots: WorkSlots) -> bool:
+        """Take a slot for a request. Return False if there is none in time."""
+        if not slots.begin():
+            return False
+        self._slots, self._has_slot, self._since = slots, True, monotonic()
+        return True
+
+    def end(self) -> None:
+        """Give the slot away. The request is answered."""
+        self._give()
+        self._slots = None
+
+    def resume(self) -> None:
+        """Take a slot again, if the request gave its own away. Let others work if the request worked for long."""
+        slots = self._slots
+        if slots is None:
+            return
+        if self._has_slot:
+            if not slots.crowded or monotonic() - self._since < TURN_SECONDS:
+                return
+            slots.give()
+        slots.resume()
+        self._has_slot, self._since = True, monotonic()
+
+    def _give(self) -> None:
+        if self._has_slot and self._slots is not None:
+            self._has_slot = False
+            self._slots.give()
+
+    # --- receiving --------------------------------------------------------------------------------------------------
+
+    def read_ahead(self) -> bool:
+        """Receive what is there, without waiting, into `ahead`. Return False at the end of the stream."""
+        try:
+            data = super().recv(_READ_AHEAD, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return True
+        self.ahead += data
+        return bool(data)
+
+    def discard(self) -> int:
+        """Receive what is there, without waiting, and forget it. Return how many bytes it was, -1 if nothing is there.
+
+        0 is the end of the stream.
+        """
+        try:
+            return len(super().recv(_DISCARDED_AT_ONCE, socket.MSG_DONTWAIT))
+        except BlockingIOError:
+            return -1
+
+    def recv(self, size: int, flags: int = 0, /) -> bytes:
+        """Return what `read_ahead` received, all of it. Otherwise return at most `size` bytes from the client."""
+        if self.ahead:
+            data, self.ahead = self.ahead, b""
+            return data
+        try:
+            data = super().recv(size, flags | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            self._give()
+            data = self._awaited(size, flags)
+        self._bytes_received += len(data)
+        return data
+
+    def _awaited(self, size: int, flags: int) -> bytes:
+        """Return bytes that the client sends, or b"" at the end of the stream. Wait for them."""
+        started = monotonic()
+        limit = SILENT_SECONDS if self._limit is None else self._limit
+        while True:
+            begun = monotonic()
+            try:
+                return super().recv(size, flags)
+            except BlockingIOError:
+                if monotonic() - started >= limit:
+                    raise TimeoutError(f"the client sent nothing for {limit:.0f} s") from None
+            finally:
+                self._receiving.waited(monotonic() - begun, lambda: self._bytes_received)
+
+    # --- sending ----------------------------------------------------------------------------------------------------
+
+    def send(self, data: Any, flags: int = 0, /) -> int:
+        """Send all bytes and return their number."""
+        self.sendall(data, flags)
+        return len(data)
+
+    def sendall(self, data: Any, flags: int = 0, /) -> None:
+        try:
+            sent = super().send(data, flags | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            sent = 0
+        self._bytes_sent += sent
+        if sent < len(data):
+            self._give()
+            rest = memoryview(data)[sent:]
+            while rest:
+                rest = rest[self._sent(super().send, rest, flags) :]
+        self.resume()
+
+    def sendfile(self, file: Any, offset: int = 0, count: int | None = None) -> int:
+        """Send `count` bytes of a file from `offset` on, all of them for None. It needs no slot: the kernel does it."""
+        self._give()
+        at, end = offset, os.fstat(file.fileno()).st_size if count is None else offset + count
+        while at < end:
+            at += self._sent(_send_from_file, self, file, at, min(end - at, _SENT_AT_ONCE))
+        self.resume()
+        return at - offset
+
+    def _sent(self, send: Callable[..., int], *arguments: Any) -> int:
+        """Return how many bytes the call sent, perhaps 0. It waits for the client for some seconds."""
+        begun = monotonic()
+        try:
+            sent = send(*arguments)
+        except BlockingIOError:
+            sent = 0
+        self._bytes_sent += sent
+        self._sending.waited(monotonic() - begun, self._bytes_accepted)
+        return sent
+
+    def _bytes_accepted(self) -> int:
+        """Return how many bytes the client accepted. The others wait in the kernel, which may take megabytes."""
+        if sys.platform != "linux":
+            return self._bytes_sent
+        return self._bytes_sent - int(struct.unpack("i", fcntl.ioctl(self, termios.TIOCOUTQ, b"\0\0\0\0"))[0])
+
+    # --- what gunicorn calls ----------------------------------------------------------------------------------------
+
+    def setblocking(self, flag: bool, /) -> None:
+        """Do nothing. Each call above says itself whether it waits. This saves system calls."""
+
+    def settimeout(self, value: float | None, /) -> None:
+        """Let `recv` wait at most so many seconds."""
+        self._limit = value
+
+    def gettimeout(self) -> float | None:
+        return self._limit
+
+
+class _Rate:
+    """Checks how fast a client is."""
+
+    def __init__(self) -> None:
+        self._seconds = 0.0
+        self._at_start = 0
+
+    def waited(self, seconds: float, progress: Callable[[], int]) -> None:
+        """Count the time for which the service waited. Raise TimeoutError if the client was too slow in a minute.
+
+        `progress` returns how many bytes the client sent or accepted since the connection began.
+        """
+        if not self._seconds:
+            self._at_start = progress()
+        self._seconds += seconds
+        if self._seconds < RATE_SECONDS:
+            return
+        if progress() - self._at_start < LEAST_RATE * RATE_SECONDS:
+            raise TimeoutError(f"the client is slower than {LEAST_RATE} bytes a second")
+        self._seconds = 0.0
+
+
+def _send_from_file(client: socket.socket, file: Any, offset: int, count: int) -> int:
+    sent = os.sendfile(client.fileno(), file.fileno(), offset, count)
+    if not sent:
+        raise OSError(errno.EIO, "the file ends before its announced length")
+    return sent
+
+
+def limit_silence(listener: socket.socket, step: float = STEP_SECONDS, silent: int = SILENT_SECONDS) -> None:
+    """Prepare the connections that are accepted from now on.
+
+    A call that waits for the client returns after `step` seconds. The kernel closes a connection whose client accepts
+    nothing for `silent` seconds.
+    """
+    for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+        listener.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", int(step), int(step % 1 * 1_000_000)))
+    if hasattr(socket, "TCP_USER_TIMEOUT") and listener.family != socket.AF_UNIX:
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 1000 * silent)

@@ -1,0 +1,76 @@
+"""A limit for the requests that one process works on at the same time."""
+
+from __future__ import annotations
+
+from collections import deque
+from threading import Lock
+from typing import Final
+
+WAIT_SECONDS: Final = 10.0
+"""How long a new request waits for a slot. Then it is refused."""
+
+RESUME_SECONDS: Final = 2.0
+"""How long a request that gave its slot away waits for the next one. Then it goes on without one: it may hold a lock or
+memory that the requests with slots wait for."""
+
+
+class WorkSlots:
+    """Slots for `count` requests. Others wait in the order of arrival, at most `queue` new requests among them."""
+
+    def __init__(self, count: int, queue: int) -> None:
+        self._free = count  # negative while requests go on without a slot
+        self._queue = queue
+        self._lock = Lock()
+        self._waiting: deque[Lock] = deque()  # each is locked until its owner has a slot
+
+    @property
+    def crowded(self) -> bool:
+        """Whether requests wait for a slot."""
+        return bool(self._waiting)
+
+    def begin(self, seconds: float = WAIT_SECONDS) -> bool:
+        """Take a slot for a new request. Return False if the queue is full, or if no slot is free in time."""
+        with self._lock:
+            if self._free > 0:
+                self._free -= 1
+                return True
+            if len(self._waiting) >= self._queue:
+                return False
+            turn = self._enqueue()
+        if turn.acquire(timeout=seconds):
+            return True
+        with self._lock:
+            return not self._leave(turn)
+
+    def resume(self, seconds: float = RESUME_SECONDS) -> None:
+        """Take a slot for a request that gave its slot away. It always succeeds, after `seconds` at the latest."""
+        with self._lock:
+            if self._free > 0:
+                self._free -= 1
+                return
+            turn = self._enqueue()
+        if not turn.acquire(timeout=seconds):
+            with self._lock:
+                if self._leave(turn):
+                    self._free -= 1
+
+    def give(self) -> None:
+        """Give a slot to the request that waits longest, or make it free."""
+        with self._lock:
+            if self._waiting and self._free >= 0:
+                self._waiting.popleft().release()
+            else:
+                self._free += 1
+
+    def _enqueue(self) -> Lock:
+        turn = Lock()
+        turn.acquire()
+        self._waiting.append(turn)
+        return turn
+
+    def _leave(self, turn: Lock) -> bool:
+        """Return whether the owner of `turn` left the queue. False: it got a slot at the last moment."""
+        if turn not in self._waiting:
+            return False
+        self._waiting.remove(turn)
+        return True

@@ -1,0 +1,67 @@
+"""A small WSGI application on the HTTP server of the service, with few work slots: what a client gets of the server.
+
+`python -m tests.support.bare_application THREADS OPEN_REQUESTS FILE` serves it in one process on a free port of
+127.0.0.1, and prints the port.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from gunicorn.app.base import BaseApplication
+
+from app.entry.serving import gunicorn_options
+from app.settings import Settings
+
+_held = threading.Event()
+
+
+class BareServer(BaseApplication):
+    """gunicorn with the options of the service and the application below."""
+
+    def __init__(self, threads: int, open_requests: int, file: Path) -> None:
+        self._settings = Settings(
+            port=0, workers=1, threads=threads, open_requests=open_requests, log_level="error", log_format="console"
+        )
+        self._file = file
+        super().__init__()
+
+    def load_config(self) -> None:
+        for name, value in {**gunicorn_options(self._settings), "post_worker_init": _announce}.items():
+            self.cfg.set(name, value)
+
+    def load(self) -> Any:
+        return self._answer
+
+    def _answer(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        path = environ["PATH_INFO"]
+        if path == "/file":
+            start_response("200 OK", [])
+            file: Iterable[bytes] = environ["wsgi.file_wrapper"](self._file.open("rb"))
+            return file
+        if path == "/hold":  # keeps its slot, as work of the processor does
+            _held.wait(20)
+        elif path == "/health/release":
+            _held.set()
+        body = _stream(self._file) if path == "/stream" else [environ["wsgi.input"].read() or path.encode()]
+        start_response("200 OK", [("Content-Length", str(len(body[0])))] if isinstance(body, list) else [])
+        return body
+
+
+def _stream(file: Path) -> Iterable[bytes]:
+    with file.open("rb") as opened:
+        while chunk := opened.read(100_000):
+            yield chunk
+
+
+def _announce(worker: Any) -> None:
+    sys.stdout.write(f"{worker.sockets[0].getsockname()[1]}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    BareServer(int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])).run()

@@ -1,0 +1,219 @@
+"""The socket of a client: when a request has a slot, and how slow a client may be."""
+
+from __future__ import annotations
+
+import socket
+import struct
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from app.entry import client_socket
+from app.entry.client_socket import ClientSocket, _Rate, limit_silence
+from app.entry.work_slots import WorkSlots
+
+LARGE = bytes(range(256)) * 40_000
+STEP = 0.02
+
+
+class Ends(NamedTuple):
+    """Both ends of a connection."""
+
+    server: ClientSocket
+    client: socket.socket
+
+
+@pytest.fixture
+def ends() -> Iterator[Ends]:
+    """A connection whose kernel buffers are smaller than `LARGE`."""
+    with socket.create_server(("127.0.0.1", 0)) as listener, socket.socket() as client:
+        limit_silence(listener, STEP)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.settimeout(10)
+        client.connect(listener.getsockname())
+        with ClientSocket(listener.accept()[0]) as server:
+            yield Ends(server, client)
+
+
+@pytest.fixture
+def pool() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(1) as threads:
+        yield threads
+
+
+def read(client: socket.socket, size: int) -> bytes:
+    received = bytearray()
+    while len(received) < size:
+        received += client.recv(1 << 20)
+    return bytes(received)
+
+
+def is_free(slots: WorkSlots, seconds: float = 0.0) -> bool:
+    """Return whether another request can get a slot. It gives it back."""
+    if not slots.begin(seconds):
+        return False
+    slots.give()
+    return True
+
+
+def test_accepted_connections_have_the_limits_of_their_listener() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        limit_silence(listener, 2.5, 7)
+        with socket.create_connection(listener.getsockname()), listener.accept()[0] as accepted:
+            for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+                waits = accepted.getsockopt(socket.SOL_SOCKET, option, struct.calcsize("ll"))
+                seconds, microseconds = struct.unpack("ll", waits)
+                assert (seconds, round(microseconds, -5)) == (2, 500_000)
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 7000
+
+
+@pytest.mark.parametrize("sends", ["sendall", "send", "sendfile"])
+def test_a_slow_reader_gets_everything_and_holds_no_slot(
+    ends: Ends, pool: ThreadPoolExecutor, tmp_path: Path, sends: str
+) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(b"head" + LARGE)
+    slots = WorkSlots(1, queue=1)
+
+    def answer() -> bool:
+        assert ends.server.begin(slots)
+        if sends == "sendfile":
+            with file.open("rb") as opened:
+                ends.server.sendfile(opened, 4, len(LARGE))
+        else:
+            getattr(ends.server, sends)(LARGE)
+        has_slot = not is_free(slots)
+        ends.server.end()
+        return has_slot
+
+    answered = pool.submit(answer)
+    start = read(ends.client, 1)
+    assert is_free(slots, 10)
+    assert start + read(ends.client, len(LARGE) - len(start)) == LARGE
+    assert answered.result(10)
+    assert is_free(slots)
+
+
+def test_a_file_that_is_too_short_breaks_the_answer(ends: Ends, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(b"12345")
+    with file.open("rb") as opened:
+        assert ends.server.sendfile(opened) == 5
+        with pytest.raises(OSError, match="ends before"):
+            ends.server.sendfile(opened, 0, 6)
+
+
+def test_a_request_that_waits_for_its_body_holds_no_slot(ends: Ends, pool: ThreadPoolExecutor) -> None:
+    slots = WorkSlots(1, queue=1)
+    assert ends.server.begin(slots)
+    ends.client.sendall(b"a")
+    assert ends.server.recv(10) == b"a"
+    assert not is_free(slots)  # what is there costs no slot
+    received = pool.submit(ends.server.recv, 10)
+    assert is_free(slots, 10)
+    ends.client.sendall(b"b")
+    assert received.result(10) == b"b"
+    assert is_free(slots)
+    ends.server.resume()
+    assert not is_free(slots)
+    ends.server.end()
+    assert is_free(slots)
+
+
+def test_a_request_that_worked_for_long_lets_others_work(
+    ends: Ends, pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client_socket, "TURN_SECONDS", 0.0)
+    slots = WorkSlots(1, queue=1)
+    assert ends.server.begin(slots)
+    other = pool.submit(is_free, slots, 10)
+    while not other.done():
+        ends.server.resume()
+    assert other.result()
+    assert not is_free(slots)
+
+
+def test_what_was_read_ahead_comes_first(ends: Ends) -> None:
+    assert ends.server.read_ahead()
+    assert ends.server.ahead == b""
+    ends.client.sendall(b"first")
+    while not ends.server.ahead:
+        assert ends.server.read_ahead()
+    ends.client.sendall(b"second")
+    assert ends.server.recv(1) == b"first"
+    assert ends.server.recv(6) == b"second"
+    ends.client.close()
+    while ends.server.read_ahead():
+        pass
+
+
+def test_bytes_after_the_last_answer_are_thrown_away(ends: Ends) -> None:
+    assert ends.server.discard() == -1
+    ends.client.sendall(b"more")
+    ends.client.close()
+    sizes = set()
+    while 0 not in sizes:
+        sizes.add(ends.server.discard())
+    assert sizes <= {4, -1, 0}
+
+
+def test_a_client_that_sends_nothing_is_given_up(ends: Ends, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client_socket, "SILENT_SECONDS", 0.05)
+    with pytest.raises(TimeoutError, match="nothing"):
+        ends.server.recv(10)
+
+
+def test_a_timeout_of_the_caller_counts_instead(ends: Ends) -> None:
+    ends.server.settimeout(0.05)
+    assert ends.server.gettimeout() == 0.05
+    with pytest.raises(TimeoutError, match="nothing"):
+        ends.server.recv(10)
+
+
+def test_a_client_that_sends_too_slowly_is_given_up(
+    ends: Ends, pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client_socket, "RATE_SECONDS", 0.1)
+    monkeypatch.setattr(client_socket, "LEAST_RATE", 100_000)
+
+    def receive() -> None:
+        while True:
+            ends.server.recv(10)
+
+    received = pool.submit(receive)
+    while not received.done():
+        ends.client.send(b"a")
+        time.sleep(0.01)
+    with pytest.raises(TimeoutError, match="slower"):
+        received.result()
+
+
+def test_a_client_that_reads_too_slowly_is_given_up(ends: Ends, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client_socket, "RATE_SECONDS", 0.1)
+    with pytest.raises(TimeoutError, match="slower"):
+        ends.server.sendall(LARGE)
+
+
+def test_the_rate_of_a_client_counts_for_each_minute_of_waiting() -> None:
+    rate = _Rate()
+    rate.waited(30, lambda: 0)
+    rate.waited(29, lambda: 0)
+    rate.waited(1, lambda: 6000)
+    rate.waited(59, lambda: 6000)
+    rate.waited(1, lambda: 12000)
+    rate.waited(59, lambda: 12000)
+    with pytest.raises(TimeoutError, match="slower than 100 bytes"):
+        rate.waited(1, lambda: 17999)
+
+
+def test_bytes_that_wait_in_the_kernel_are_not_accepted(ends: Ends) -> None:
+    ends.server.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+    ends.server.sendall(b"a" * 200_000)
+    assert 0 <= ends.server._bytes_accepted() < 200_000
+    read(ends.client, 200_000)
+    while ends.server._bytes_accepted() < 200_000:  # the last acknowledgement may be on its way
+        time.sleep(0.01)

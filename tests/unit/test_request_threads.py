@@ -1,0 +1,56 @@
+"""The threads that answer requests."""
+
+from __future__ import annotations
+
+from queue import SimpleQueue
+from threading import Event, Thread, current_thread
+
+from app.entry.request_threads import RequestThreads
+
+LONG = 10.0
+
+
+def test_no_more_than_so_many_threads_work() -> None:
+    threads = RequestThreads(2)
+    end = Event()
+    assert threads.start(lambda: end.wait(LONG))
+    assert threads.start(lambda: end.wait(LONG))
+    assert not threads.start(lambda: None)
+    end.set()
+
+
+def test_the_thread_that_was_busy_last_gets_the_next_work() -> None:
+    threads = RequestThreads(8, idle_seconds=LONG)
+    ends, names = [Event(), Event()], SimpleQueue[Thread]()
+
+    def work(end: Event) -> None:
+        end.wait(LONG)
+        names.put(current_thread())
+
+    for end in ends:
+        threads.start(lambda end=end: work(end))  # type: ignore[misc]  # a default of a lambda has no type
+    for idle, end in enumerate(ends, 1):
+        end.set()
+        last = names.get(timeout=LONG)
+        await_idle(threads, idle)
+    threads.start(lambda: names.put(current_thread()))
+    assert names.get(timeout=LONG) is last
+
+
+def test_a_thread_without_work_ends_and_a_new_one_is_started() -> None:
+    threads = RequestThreads(1, idle_seconds=0.01)
+    done = SimpleQueue[Thread]()
+    for _ in range(2):
+        assert threads.start(lambda: done.put(current_thread()))
+        thread = done.get(timeout=LONG)
+        thread.join(LONG)
+        assert not thread.is_alive()
+
+
+def await_idle(threads: RequestThreads, count: int) -> None:
+    pause = Event()
+    for _ in range(1000):
+        if len(threads._idle) == count:
+            return
+        pause.wait(0.005)
+    raise AssertionError("no thread became idle")

@@ -1,0 +1,82 @@
+"""Work slots: how many requests work at the same time, and which of the others is next."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future, ThreadPoolExecutor
+from threading import Event
+
+import pytest
+
+from app.entry.work_slots import WorkSlots
+
+LONG = 10.0
+
+
+def test_a_request_waits_until_another_one_ends() -> None:
+    slots = WorkSlots(1, queue=1)
+    assert slots.begin()
+    with ThreadPoolExecutor(1) as pool:
+        second = pool.submit(slots.begin, LONG)
+        await_waiting(slots, 1)
+        assert slots.crowded
+        slots.give()
+        assert second.result(LONG)
+    assert not slots.crowded
+    assert not slots.begin(0.0)
+
+
+def test_a_request_is_refused_at_once_if_the_queue_is_full() -> None:
+    slots = WorkSlots(1, queue=0)
+    assert slots.begin(LONG)
+    assert not slots.begin(LONG)
+    slots.give()
+    assert slots.begin(LONG)
+
+
+def test_a_request_that_is_refused_after_some_time_keeps_no_slot() -> None:
+    slots = WorkSlots(1, queue=1)
+    assert slots.begin()
+    assert not slots.begin(0.01)
+    slots.give()
+    assert slots.begin(0.0)
+    assert not slots.crowded
+
+
+def test_requests_get_slots_in_the_order_of_arrival() -> None:
+    slots = WorkSlots(1, queue=3)
+    assert slots.begin()
+    order: list[int] = []
+
+    def work(number: int) -> None:
+        assert slots.begin(LONG)
+        order.append(number)
+        slots.give()
+
+    with ThreadPoolExecutor(3) as pool:
+        running: list[Future[None]] = []
+        for number in range(3):
+            running.append(pool.submit(work, number))
+            await_waiting(slots, number + 1)
+        slots.give()
+        for each in running:
+            each.result(LONG)
+    assert order == [0, 1, 2]
+
+
+def test_a_request_that_gave_its_slot_away_goes_on_also_if_none_becomes_free() -> None:
+    slots = WorkSlots(1, queue=0)
+    assert slots.begin()
+    slots.resume(0.01)  # two requests work now
+    slots.give()
+    assert not slots.begin(0.0)
+    slots.give()
+    assert slots.begin(0.0)
+
+
+def await_waiting(slots: WorkSlots, count: int) -> None:
+    pause = Event()
+    for _ in range(1000):
+        if len(slots._waiting) == count:
+            return
+        pause.wait(0.005)
+    pytest.fail("no request waits for a slot")
