@@ -28,6 +28,9 @@ _ALGORITHMS: Final = (
     *SYMMETRIC,
 )
 
+_QUOTABLE: Final = r"[!#-\[\]-~]+"
+"""ASCII characters that need no escape in the quoted text of a header, without the space."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class AccessSettings(ServingSettings):
@@ -44,7 +47,7 @@ class AccessSettings(ServingSettings):
     )
     jwt_issuers: tuple[str, ...] = setting(
         (),
-        Names(r"\S+", "the name of an issuer"),
+        Names(_QUOTABLE, "the name of an issuer"),
         "Issuers whose JWTs are accepted, separated by commas, as in the claim `iss`. "
         "Without `BULKHEAD_JWT_JWKS` each is an https URL whose discovery document names its keys.",
     )
@@ -54,7 +57,7 @@ class AccessSettings(ServingSettings):
         "Keys of the issuers, in place of discovery: the https URL or the file of a JWK set. It serves all issuers.",
     )
     jwt_audiences: tuple[str, ...] = setting(
-        (), Names(r"\S+", "an audience"), "Values of the claim `aud` that mean this service, separated by commas."
+        (), Names(_QUOTABLE, "an audience"), "Values of the claim `aud` that mean this service, separated by commas."
     )
     jwt_algorithms: tuple[str, ...] = setting(
         ("RS256", "PS256", "ES256", "EdDSA"),

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import structlog
-from flask import Flask, Response, g, request
+from flask import Flask, Response, current_app, g, request
 from werkzeug.exceptions import HTTPException, NotFound
 
 from app import logs
-from app.errors import INTERNAL, BulkheadError
+from app.errors import INTERNAL, BulkheadError, Unauthenticated
+from app.web.response.challenges import challenges
 from app.web.response.responses import empty, json
 from app.web.routing.context import address
+from app.web.routing.dispatch import SETTINGS
 from app.web.routing.paths import unserved_version
 
 _log = structlog.get_logger("bulkhead.errors")
@@ -18,6 +20,7 @@ _log = structlog.get_logger("bulkhead.errors")
 def register(app: Flask) -> None:
     """Let the application answer every error in the form of this module."""
     app.register_error_handler(BulkheadError, _declared)
+    app.register_error_handler(Unauthenticated, _unauthenticated)
     app.register_error_handler(HTTPException, _http)
     app.register_error_handler(NotFound, _no_route)
     app.register_error_handler(Exception, _unexpected)
@@ -33,6 +36,13 @@ def _declared(error: BulkheadError) -> Response:
         _log_failure(error)
     response = text(str(error) if error.public_message is None else error.public_message, error.status)
     response.headers.update(error.headers)
+    return response
+
+
+def _unauthenticated(error: Unauthenticated) -> Response:
+    response = _declared(error)
+    for challenge in challenges(current_app.extensions[SETTINGS], error):
+        response.headers.add("WWW-Authenticate", challenge)
     return response
 
 

@@ -13,10 +13,11 @@ from urllib3.exceptions import HTTPError
 LARGEST_DOCUMENT: Final = 1 << 20
 """Bytes of the largest document that is read."""
 
-_CONNECT_SECONDS: Final = 3.0
-_READ_SECONDS: Final = 3.0
-_DOCUMENT_SECONDS: Final = 5.0
-"""How long a document may take from the first byte of its body to the last."""
+SILENT_SECONDS: Final = 3.0
+"""How long an issuer may take to accept a connection, to begin its answer, and to send the next piece of it."""
+
+_BODY_SECONDS: Final = 5.0
+"""How long the body of an answer may take altogether."""
 
 _PIECE: Final = 1 << 16
 _DISCOVERY: Final = "/.well-known/openid-configuration"
@@ -32,9 +33,9 @@ class Downloader:
     Redirects are not followed. Proxies of the environment are not used.
     """
 
-    def __init__(self, is_trustworthy: Callable[[str], bool]) -> None:
+    def __init__(self, is_trustworthy: Callable[[str], bool], silent_seconds: float = SILENT_SECONDS) -> None:
         self._is_trustworthy = is_trustworthy
-        timeout = urllib3.Timeout(connect=_CONNECT_SECONDS, read=_READ_SECONDS)
+        timeout = urllib3.Timeout(connect=silent_seconds, read=silent_seconds)
         self._pool = urllib3.PoolManager(num_pools=4, maxsize=1, timeout=timeout, retries=False)
 
     def discovered_keys(self, issuer: str) -> bytes:
@@ -76,7 +77,7 @@ class Downloader:
 def _body(answer: urllib3.BaseHTTPResponse, url: str) -> bytes:
     if answer.status != 200:
         raise DownloadFailed(f"{url} answered with {answer.status}.")
-    ends = time.monotonic() + _DOCUMENT_SECONDS
+    ends = time.monotonic() + _BODY_SECONDS
     body = bytearray()
     while piece := answer.read1(_PIECE):
         body += piece

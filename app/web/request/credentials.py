@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
+from typing import Final
 
 from app.errors import InvalidCredentials, NoCredentials
 from app.services.access.authentication import Credentials
+
+_TOKEN68: Final = re.compile(r"[A-Za-z0-9._~+/-]+=*", re.ASCII)
+"""The form of credentials in the schemes Bearer and Basic (RFC 9110 §11.2)."""
 
 
 def read_credentials(header: str | None) -> Credentials:
@@ -14,11 +19,15 @@ def read_credentials(header: str | None) -> Credentials:
     if not header:
         raise NoCredentials
     scheme, _, value = header.partition(" ")
+    value = value.strip(" ")
+    # The server joins two headers with a comma. No scheme has a comma here, so two headers are no credentials.
+    if not _TOKEN68.fullmatch(value):
+        raise InvalidCredentials
     match scheme.lower():
         case "bearer":
-            return Credentials(scheme="bearer", secret=value.strip())
+            return Credentials(scheme="bearer", secret=value)
         case "basic":
-            return Credentials(scheme="basic", secret=_password(value.strip()))
+            return Credentials(scheme="basic", secret=_password(value))
     raise InvalidCredentials
 
 

@@ -26,6 +26,7 @@ EXPOSED: Final = (
     "Location",
     "Repr-Digest",
     "Retry-After",
+    "WWW-Authenticate",
     "Warning",
     "X-Request-Id",
     "api-deprecated-versions",

@@ -1,0 +1,128 @@
+"""An issuer of JWTs on this machine: an HTTP server with a discovery document and a JWK set (OpenID Connect Discovery).
+
+It signs JWTs, it changes its keys, and it can be slow, silent or wrong.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Final
+
+import orjson
+from joserfc.jwk import ECKey, Key
+
+from tests.support import access
+
+DISCOVERY: Final = "/.well-known/openid-configuration"
+JWK_SET: Final = "/keys"
+
+
+class Issuer:
+    """An issuer that serves on a free port of the loopback address. `url` is its name, the claim `iss`."""
+
+    def __init__(self) -> None:
+        self.requests: list[str] = []
+        """The path of each request, in the order of their arrival."""
+        self.keys: list[Key] = []
+        """The keys that it serves. It signs with the last one."""
+        self.documents: dict[str, Any] = {}
+        """Answers in place of its own: a status, or a body as bytes, or an object, for each path."""
+        self.is_down = False
+        """Whether it closes each connection without an answer."""
+        self.may_answer = threading.Event()
+        """As long as it is cleared, requests wait."""
+        self.may_answer.set()
+        self._made = 0
+        self.rotate()
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
+
+    def rotate(self) -> None:
+        """Replace the keys by a new one, with a new id."""
+        self._made += 1
+        self.keys = [ECKey.generate_key("P-256", {"kid": f"key-{self._made}", "use": "sig", "alg": "ES256"})]
+
+    def token(self, **claims: Any) -> str:
+        """Return a JWT that its newest key signed. `claims` are as in `tests.support.access.claims`."""
+        key = self.keys[-1]
+        return access.signed(
+            access.claims(**{"iss": self.url} | claims), key=key, header={"alg": "ES256", "kid": key.kid}
+        )
+
+    def bearer(self, **claims: Any) -> dict[str, str]:
+        """Return the headers of a caller with such a JWT."""
+        return access.authorization(self.token(**claims))
+
+    def settings(self) -> dict[str, Any]:
+        """Return the settings of a service that accepts its JWTs."""
+        return {"auth": ("jwt",), "jwt_issuers": (self.url,), "jwt_audiences": (access.AUDIENCE,)}
+
+    def environment(self) -> Mapping[str, str]:
+        """Return the same settings as environment variables."""
+        return {
+            "BULKHEAD_AUTH": "jwt",
+            "BULKHEAD_JWT_ISSUERS": self.url,
+            "BULKHEAD_JWT_AUDIENCES": access.AUDIENCE,
+        }
+
+    def stop(self) -> None:
+        """Close the port. Connections are refused afterwards."""
+        self.may_answer.set()
+        self._server.shutdown()
+        self._server.server_close()
+
+    def answer(self, path: str) -> tuple[int, bytes]:
+        """Return the status and the body of the answer to a GET."""
+        served = {
+            DISCOVERY: {"issuer": self.url, "jwks_uri": self.url + JWK_SET},
+            JWK_SET: orjson.loads(access.jwk_set(*self.keys)),
+            **self.documents,
+        }
+        document = served.get(path, 404)
+        if isinstance(document, int):
+            return document, b""
+        return 200, document if isinstance(document, bytes) else orjson.dumps(document)
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        issuer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                issuer.requests.append(self.path)
+                issuer.may_answer.wait(30)
+                if issuer.is_down:
+                    return
+                status, body = issuer.answer(self.path)
+                self.send_response(status)
+                if 300 <= status < 400:
+                    self.send_header("Location", issuer.url + JWK_SET)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_: Any) -> None:
+                """Write nothing to the output of the tests."""
+
+        return Handler
+
+
+@contextmanager
+def issuing() -> Iterator[Issuer]:
+    """Run an issuer until the end of the block."""
+    issuer = Issuer()
+    try:
+        yield issuer
+    finally:
+        issuer.stop()
+
+
+def expired_since(seconds: float) -> dict[str, int]:
+    """Return the claims of a JWT that ended so many seconds ago."""
+    now = int(time.time())
+    return {"iat": now - 7200, "exp": now - int(seconds)}
