@@ -113,7 +113,7 @@ def fill_study(engine: Engine, size: int, series_uids: Sequence[str] = (SERIES,)
     items = [item for row in rows for item in (row.item, *postings(row).values())]
     stored = [row for row in rows if isinstance(row, InstanceRow)]
     items += [documents.metadata_item(row, packed_documents.pack(b"{}")) for row in stored]
-    entries = feed.changes(partition, [(row.watermark, row) for row in stored], "Create")
+    entries = feed.changes(partition, [(row.watermark, row) for row in stored], "Create", feed.time_of_new_entries())
     changes = [*map(Put, items), *entries]
     for start in range(0, len(changes), MAX_CHANGES):
         engine.table.write(*changes[start : start + MAX_CHANGES])

@@ -7,6 +7,8 @@ so transactions may commit in another order than their numbers, and a writer tha
 enough closes the gap: it writes a tombstone under the number, on the condition that nothing is there. The writer's
 entry expects the same, so a writer that comes too late conflicts and takes a new number. Clocks decide when a gap is
 closed, but never whether an entry is lost.
+
+**A window of time that has ended stays as it is**, although the clocks of the processes disagree (`entry_times`).
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from typing import Final
 
 from app.errors import Conflict
 from app.storage.feed.entries import FeedEntry, entry_of, is_tombstone, items, new_entry, tombstone
+from app.storage.feed.entry_times import EntryTimes
 from app.storage.records.rows import InstanceRow
 from app.storage.table import clock, keys
 from app.storage.table.counters import SequenceCounter
@@ -41,12 +44,21 @@ class FeedLog:
         self._stored_complete = -1  # what the table says of this; -1 before it was read
         self._last_look = (0.0, 0)  # when this process looked at the counter, and the highest number reserved by then
         self._overdue = 0  # a number that was reserved at least GRACE_SECONDS ago, and so were all before it
+        self._times = EntryTimes(table)
 
     # --- writing ---
 
-    def changes(self, partition: Partition, rows: Iterable[tuple[int, InstanceRow]], action: str) -> list[Change]:
-        """Return the changes that record one action for each (sequence, row). Write them with the action itself."""
-        timestamp = clock.timestamp(clock.now())
+    def time_of_new_entries(self) -> str:
+        """Return the time for entries. Call it after their numbers are reserved. One read."""
+        return self._times.of_new_entries()
+
+    def changes(
+        self, partition: Partition, rows: Iterable[tuple[int, InstanceRow]], action: str, timestamp: str
+    ) -> list[Change]:
+        """Return the changes that record one action for each (sequence, row). Write them with the action itself.
+
+        `timestamp` is what `time_of_new_entries` returned after the numbers were reserved.
+        """
         self._register_hour(keys.hour_of(timestamp))
         return [
             Put(item, Absent())
@@ -206,10 +218,13 @@ class FeedLog:
         """Return `complete_up_to`, for a window that ends at `end`.
 
         If the window has ended, its writers may still be on their way with earlier times. They get `GRACE_SECONDS`.
-        Then their gaps are closed, so they must begin again with a later time.
+        Then their gaps are closed, so they must begin again with a later time. Writers that reserve their numbers from
+        now on take a later time, whatever their clocks say.
         """
-        last = self._sequence.last()
         has_ended = end and clock.seconds(end) <= clock.now() - GRACE_SECONDS
+        if has_ended:
+            self._times.end_window(end)
+        last = self._sequence.last()
         for _ in range(_POLLS):
             complete = self.complete_up_to()
             if complete >= last or not has_ended:

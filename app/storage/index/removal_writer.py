@@ -62,7 +62,8 @@ class RemovalWriter:
         for row in rows:
             removed |= removal_changes(row, self._delay)
         numbers = self._numbers.reserve(len(rows))
-        entries = self._feed.changes(partition, zip(numbers, rows, strict=True), "Delete")
+        time = self._feed.time_of_new_entries()
+        entries = self._feed.changes(partition, zip(numbers, rows, strict=True), "Delete", time)
         try:
             write_atomically(self._table, [*removed.values(), *entries, *also])
         except Conflict:

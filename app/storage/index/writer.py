@@ -149,14 +149,16 @@ class IndexWriter:
     ) -> None:
         """Write instances, as many in one write as fit. Raises `Conflict` when a write fails; earlier writes stay."""
         numbers = list(self._numbers.reserve(len(writable)))
-        tags = self._read_tags()  # after the numbers are reserved: see storage/tags/query_tags.py
+        # Both are read after the numbers are reserved: see storage/tags/query_tags.py and storage/feed/change_feed.py.
+        tags, time_of_entries = self._read_tags(), self._feed.time_of_new_entries()
         try:
             while writable:
                 plan = WritePlan(partition, snapshot)
                 for i, number in zip(writable, numbers, strict=True):
                     if plan.add(with_tags(progress.new_instances[i], tags), number) is None:
                         break
-                write_atomically(self._table, [*plan.changes(), *self._feed.changes(partition, plan.created, "Create")])
+                entries = self._feed.changes(partition, plan.created, "Create", time_of_entries)
+                write_atomically(self._table, [*plan.changes(), *entries])
                 count = len(plan.created)
                 written, writable, numbers = writable[:count], writable[count:], numbers[count:]
                 for i, row in zip(written, self._confirmation.confirm(partition, plan), strict=True):

@@ -12,7 +12,8 @@ contain no control characters.
 | family    | pk · sk                                            | contents                                         |
 |-----------|----------------------------------------------------|--------------------------------------------------|
 | counter   | `counters` · `partition`, `sequence`,              | partition keys; watermarks and feed sequence;    |
-|           | `settled`, `workitem/{p}`                          | end of the complete feed; order of workitems     |
+|           | `settled`, `earliest`,                             | end of the complete feed; earliest time of new   |
+|           | `workitem/{p}`                                     | feed entries; order of workitems                 |
 | layout    | `layout` · `layout`, `unposted`                    | the layout version (`table/layout.py`); the last |
 |           |                                                    | object without all postings                      |
 | partition | `partitions` · lower-cased name                    | the partitions; created on a condition           |
@@ -84,6 +85,7 @@ PARTITIONS: Final = "partitions"
 PARTITION_COUNTER: Final = Key("counters", "partition")
 SEQUENCE_COUNTER: Final = Key("counters", "sequence")
 FEED_COMPLETE: Final = Key("counters", "settled")
+FEED_EARLIEST: Final = Key("counters", "earliest")
 LAYOUT: Final = Key("layout", "layout")
 LAST_UNPOSTED: Final = Key("layout", "unposted")
 

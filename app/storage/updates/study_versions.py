@@ -198,10 +198,11 @@ class StudyVersions:
 
         def prepare() -> ChangesOf[InstanceRow]:
             values = self._values(Level.INSTANCE, new_values or {})
+            time = self._feed.time_of_new_entries()
 
             def changes_of(each: InstanceRow, number: int) -> list[Change]:
                 current, written = make_current(each, update_id, values)
-                return [*written, *self._feed.changes(partition, [(number, current)], "Update")]
+                return [*written, *self._feed.changes(partition, [(number, current)], "Update", time)]
 
             return changes_of
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from app.storage.records.rows import InstanceRow
 from app.storage.table import clock, keys
 from app.storage.table.counters import SequenceCounter
 from app.storage.table.partitions import Partition
-from app.storage.table.ports import Table
+from app.storage.table.ports import Change, Table
 from tests.support.clock import AdvanceClock
 from tests.support.faults import Rule, nothing
 from tests.support.faulty_engine import Faults, FaultyTable
@@ -55,8 +56,11 @@ class Feed:
     def write(self, *numbers: int) -> None:
         """Write an entry under each of these reserved numbers."""
         for start in range(0, len(numbers), 50):
-            some = [(number, row(number)) for number in numbers[start : start + 50]]
-            self.table.write(*self.feed.changes(CLINIC, some, "Create"))
+            self.table.write(*self.changes(numbers[start : start + 50], self.feed.time_of_new_entries()))
+
+    def changes(self, numbers: Sequence[int], timestamp: str) -> list[Change]:
+        """Return the changes that write an entry under each of these reserved numbers."""
+        return self.feed.changes(CLINIC, [(number, row(number)) for number in numbers], "Create", timestamp)
 
     def reserve(self, count: int = 1) -> tuple[int, ...]:
         return tuple(self.numbers.reserve(count))
@@ -152,7 +156,8 @@ def test_no_entry_appears_in_a_window_that_was_read_after_its_end(
 ) -> None:
     """Three writers hold numbers when a window ends: one is a moment late, one is too late, one is dead."""
     numbers = writer.reserve(3)
-    changes = [writer.feed.changes(CLINIC, [(number, row(number))], "Create") for number in numbers]
+    time_of_entries = writer.feed.time_of_new_entries()
+    changes = [writer.changes([number], time_of_entries) for number in numbers]
     advance_clock(1)
     end = clock.timestamp(clock.now())
     advance_clock(GRACE_SECONDS + 1)
