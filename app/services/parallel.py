@@ -1,13 +1,18 @@
-"""Calls on several threads, for work that waits for a disk or for S3. Threads do not speed up work of the processor."""
+"""Calls on several threads, for work that waits for a disk or for S3. Threads do not speed up work of the processor.
+
+The threads work within the deadline of the request that calls them (`storage/table/deadline.py`).
+"""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, wait
 from functools import cache
 from itertools import islice
 from typing import Any, Final, Protocol, TypeVar
+
+from app.storage.table.threads import ContextThreads
 
 MAX_THREADS: Final = 12
 """Calls of one process that run at the same time."""
@@ -30,9 +35,25 @@ def parallel_map(call: Callable[[T], R], items: Iterable[T], /) -> Iterable[R]:
 
     A single item is processed on the caller's thread. `call` must not use `parallel_map` itself: if all threads wait
     for others, no thread is left to do the work.
+
+    When a call fails, or when the caller takes no more results, the calls that have not begun are cancelled. Those that
+    run end first, because the caller may close what they use.
     """
     todo = list(items)
-    return map(call, todo) if len(todo) < 2 else _pool().map(call, todo)
+    if len(todo) < 2:
+        return map(call, todo)
+    threads = _pool()
+    return _results(deque(threads.submit(call, item) for item in todo))
+
+
+def _results(remaining: deque[Future[R]]) -> Iterator[R]:
+    try:
+        while remaining:
+            yield remaining.popleft().result()
+    finally:
+        for each in remaining:
+            each.cancel()
+        wait(remaining)
 
 
 def prefetch(
@@ -41,7 +62,7 @@ def prefetch(
     /,
     *,
     ahead: int = PREFETCHED,
-    pool: Callable[[], ThreadPoolExecutor] | None = None,
+    pool: Callable[[], ContextThreads] | None = None,
 ) -> Generator[R, None, None]:
     """Yield the result of `call` for each item in order, while the next calls run, `ahead` at most.
 
@@ -69,5 +90,5 @@ def _close(finished: Future[Any]) -> None:
 
 
 @cache  # made at the first use, because threads do not survive the fork of a server process
-def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(MAX_THREADS, thread_name_prefix="parallel")
+def _pool() -> ContextThreads:
+    return ContextThreads(MAX_THREADS, thread_name_prefix="parallel")

@@ -31,6 +31,12 @@ class ServingSettings(SettingsGroup):
         "Number of requests that each server process receives, works on and answers at the same time, also those of "
         "slow clients. More are answered with 503.",
     )
+    request_seconds: int = setting(
+        60,
+        whole_number(1, 3600),
+        "Seconds for which a request may wait for the data store while none of its bytes is received or sent. After "
+        "them no failed call to the data store is repeated: the answer is 503.",
+    )
     public_url: str = setting(
         "",
         BaseUrl(),

@@ -27,6 +27,7 @@ from app.web.routing.audit import record_executed
 from app.web.routing.caching import set_cache_headers
 from app.web.routing.mount import mount
 from app.web.routing.paths import CanonicalPaths
+from app.web.waiting import LimitedWaiting, limit_waiting
 
 _ADDRESS: Final = {
     "HTTP_HOST": (context.HOST, "Host header"),
@@ -48,7 +49,8 @@ def application(services: Services, settings: Settings) -> Flask:
     mount(app, RESOURCES)
     app.wsgi_app = CanonicalPaths(app.wsgi_app, RESOURCES)  # type: ignore[method-assign]  # as Flask documents it
     app.url_value_preprocessor(_begin)
-    app.after_request(_ending(headers_for(settings.cors_origins)))
+    app.wsgi_app = LimitedWaiting(app.wsgi_app, settings.request_seconds)  # type: ignore[method-assign]  # likewise
+    app.after_request(_ending(headers_for(settings.cors_origins), settings.request_seconds))
     problems.register(app)
     cors.allow_origins(app, settings)
     _trust_proxies(app, settings.trusted_proxies)
@@ -77,14 +79,15 @@ def _begin(endpoint: str | None, _values: dict[str, Any] | None) -> None:
             raise InvalidRequest(f"The {name} '{text}' is invalid.")
 
 
-def _ending(headers: Sequence[tuple[str, str]]) -> Callable[[Response], Response]:
-    """Return the last step of every answer. It adds these headers."""
+def _ending(headers: Sequence[tuple[str, str]], seconds: float) -> Callable[[Response], Response]:
+    """Return the last step of every answer. It adds these headers. `seconds` are as in `limit_waiting`."""
 
     def end(response: Response) -> Response:
         response.headers.extend(headers)
         set_cache_headers(response)
         compress(response, request)
         record_executed(current_app.extensions[dispatch.SERVICES].audit, response)
+        limit_waiting(response, seconds)
         access_log.end(response)
         drain_after(response, request)
         return response

@@ -1,12 +1,15 @@
 """boto3 clients with the same settings: enough connections for the threads of a process, short timeouts, few retries.
 
+The SDK repeats a failed call up to three times, with pauses of up to 7 seconds in all. It does not repeat it when the
+request that makes the call has waited as long as it may (`storage/table/deadline.py`).
+
 boto3 finds region, credentials and endpoints in its usual places (`AWS_DEFAULT_REGION`, `AWS_ENDPOINT_URL_S3`, …).
 Threads may share a client. Make clients after a fork, not before.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 import boto3
@@ -14,11 +17,15 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError
 
 from app.errors import ConfigurationError
+from app.storage.table import deadline
 
 if TYPE_CHECKING:
+    from botocore.awsrequest import AWSRequest
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_sqs import SQSClient
+
+C = TypeVar("C", bound=Any)
 
 DEFAULT_CONNECTIONS: Final = 32
 """Connections that each client keeps; at least the number of threads that call at once."""
@@ -30,9 +37,8 @@ _UNCHECKED: Final = Config(parameter_validation=False)
 def dynamodb(connections: int = DEFAULT_CONNECTIONS) -> DynamoDBClient:
     """Return a DynamoDB client. Raises ConfigurationError when boto3 lacks something, the region for instance."""
     try:
-        return boto3.session.Session().client(
-            "dynamodb", config=_config(connections, read_timeout=10).merge(_UNCHECKED)
-        )
+        config = _config(connections, read_timeout=5).merge(_UNCHECKED)
+        return _within_deadline(boto3.session.Session().client("dynamodb", config=config))
     except (BotoCoreError, ValueError) as error:
         raise ConfigurationError(f"DynamoDB cannot be reached as configured: {error}") from error
 
@@ -40,7 +46,7 @@ def dynamodb(connections: int = DEFAULT_CONNECTIONS) -> DynamoDBClient:
 def sqs(connections: int = DEFAULT_CONNECTIONS) -> SQSClient:
     """Return an SQS client whose timeout is longer than a long poll. Raises ConfigurationError as `dynamodb` does."""
     try:
-        return boto3.session.Session().client("sqs", config=_config(connections, read_timeout=30))
+        return _within_deadline(boto3.session.Session().client("sqs", config=_config(connections, read_timeout=30)))
     except (BotoCoreError, ValueError) as error:
         raise ConfigurationError(f"SQS cannot be reached as configured: {error}") from error
 
@@ -48,7 +54,7 @@ def sqs(connections: int = DEFAULT_CONNECTIONS) -> SQSClient:
 def s3(connections: int = DEFAULT_CONNECTIONS) -> S3Client:
     """Return an S3 client that also works with S3-compatible servers. Raises ConfigurationError as `dynamodb` does."""
     try:
-        return s3_client(boto3.session.Session(), _config(connections, read_timeout=30))
+        return _within_deadline(s3_client(boto3.session.Session(), _config(connections, read_timeout=30)))
     except (BotoCoreError, ValueError) as error:
         raise ConfigurationError(f"S3 cannot be reached as configured: {error}") from error
 
@@ -68,6 +74,19 @@ def s3_client(session: boto3.session.Session, config: Config, endpoint: str | No
 def is_at_aws(host: str) -> bool:
     """Return whether the host belongs to AWS."""
     return host.endswith((".amazonaws.com", ".amazonaws.com.cn"))
+
+
+def _within_deadline(client: C) -> C:
+    """Return the client. It repeats no call after the deadline of the request that makes the call."""
+    client.meta.events.register("request-created", _stop_at_deadline)
+    return client
+
+
+def _stop_at_deadline(request: AWSRequest, **_: object) -> None:
+    """Raise `DeadlinePassed` before a call is sent again. The first attempt is always made."""
+    attempt = request.context.get("retries", {}).get("attempt", 1)
+    if attempt > 1 and deadline.has_passed():
+        raise deadline.DeadlinePassed
 
 
 def _config(connections: int, read_timeout: int) -> Config:

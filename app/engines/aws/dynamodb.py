@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from app.engines.aws import attributes
-from app.engines.aws.failures import Contended, retried, translated, unthrottled
+from app.engines.aws.failures import ThrottledPart, retried, translated, unthrottled
 from app.engines.changes import check_keys, check_range, check_sizes, is_storable
 from app.storage.table.ports import ALL, Absent, Add, Change, Delete, Expectation, Holds, Item, Key, Present, Put, Range
 
@@ -68,7 +68,7 @@ class DynamoTable:
             with translated():
                 answer = self._client.batch_get_item(RequestItems=wanted)
             if answer.get("UnprocessedKeys") and not answer["Responses"].get(self._name):
-                raise Contended  # throttled: an answer that ends at 16 MB has items
+                raise ThrottledPart  # an answer that ends at 16 MB has items
             return answer
 
         while wanted:
@@ -116,8 +116,8 @@ class DynamoTable:
     def write(self, *changes: Change) -> None:
         """Apply the changes in one call; raise Conflict with the first key whose expectation failed.
 
-        If other transactions use the same items, the write is repeated for some seconds. Then it raises
-        `Conflict(None)`.
+        If other transactions use the same items, or DynamoDB throttles the write, the same write is repeated for some
+        seconds. Then it raises `Conflict(None)` or `Throttled`, and nothing was written.
         """
         check_keys(changes)
         actions = [self._action(change) for change in changes]

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from threading import BoundedSemaphore
 from typing import Any, Final, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from app.errors import BlobMissing, Conflict, StorageUnavailable
+from app.errors import BlobMissing, Conflict, StorageUnavailable, Throttled
 from app.storage.table.ports import Key
 from app.storage.table.retry import RetriesExhausted, Retry
 
 T = TypeVar("T")
 
-RETRY: Final = Retry(attempts=8, first_pause=0.02, longest_pause=1.0)
+CONTENTION: Final = Retry(attempts=8, first_pause=0.02, longest_pause=1.0)
 """How often a call is made while other transactions use its items. The SDK repeats each call for other reasons too."""
+
+WAITING_CALLS: Final = 4
+"""Calls of a process that wait at the same time until DynamoDB accepts them. Any other throttled call fails at once.
+
+So a few hot keys do not occupy all threads, and the load on them falls.
+"""
 
 _UNDECIDED: Final = "TransactionInProgressException"
 """An earlier attempt of the same call has not ended. It may still write."""
@@ -25,21 +33,39 @@ _CONTENDED: Final = frozenset(
         "TransactionConflict",  # a reason within a cancelled transaction
         "TransactionConflictException",  # the same, of a call that is not a transaction
         _UNDECIDED,
-        "ThrottlingError",
-        "ProvisionedThroughputExceeded",
     }
 )
+_THROTTLED_ACTIONS: Final = frozenset({"ThrottlingError", "ProvisionedThroughputExceeded"})
+"""Reasons within a cancelled transaction. The SDK does not repeat it."""
+
+_THROTTLED_CALLS: Final = frozenset(
+    {"ThrottlingException", "ProvisionedThroughputExceededException", "RequestLimitExceeded"}
+)
+"""Errors of a whole call. The SDK has repeated it already, with pauses."""
+
 _NO_OBJECT: Final = frozenset({"NoSuchKey", "404"})
 _CANCELLED: Final = "TransactionCanceledException"
 _CONDITION_FAILED: Final = "ConditionalCheckFailed"
 
+_waiting: Final = BoundedSemaphore(WAITING_CALLS)
+
+
+class Contended(Exception):
+    """Other transactions use the items. Another attempt may succeed."""
+
+
+class ThrottledPart(Throttled):
+    """DynamoDB accepts no more for an action of a transaction or for keys of a batch. The SDK does not repeat these."""
+
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Raise StorageUnavailable for whatever boto3 raises."""
+    """Raise `Throttled` or StorageUnavailable for whatever boto3 raises."""
     try:
         yield
-    except (ClientError, BotoCoreError) as error:
+    except ClientError as error:
+        raise failure(error) from error
+    except BotoCoreError as error:
         raise StorageUnavailable from error
 
 
@@ -48,29 +74,48 @@ def code(error: ClientError) -> str:
     return str(error.response.get("Error", {}).get("Code", ""))
 
 
+def failure(error: ClientError) -> StorageUnavailable:
+    """Return what an error of AWS means for a caller that expected none."""
+    return Throttled() if code(error) in _THROTTLED_CALLS else StorageUnavailable()
+
+
 def read_failure(error: ClientError, key: str) -> BlobMissing | StorageUnavailable:
     """Return what a failed read of the object `key` means for the caller."""
     return BlobMissing(key) if code(error) in _NO_OBJECT else StorageUnavailable()
 
 
 def unthrottled(call: Callable[[], T]) -> T:
-    """Return the answer to `call`. It is repeated while it raises `Contended`. Raises StorageUnavailable in the end."""
+    """Return the result of `call`. It is repeated while it raises `ThrottledPart`. Raises `Throttled` in the end.
+
+    Every attempt is the same call. Nothing else is read or written in between, so the repetition costs no other key.
+    Raises `Throttled` at once when enough other calls of the process wait.
+    """
     try:
-        return RETRY.run(call, on=Contended)
+        return THROTTLE.run(call, on=ThrottledPart)
     except RetriesExhausted as exhausted:
-        raise StorageUnavailable from exhausted
+        raise Throttled from exhausted
 
 
-class Contended(Exception):
-    """Other transactions use the items, or AWS throttles. Another attempt may succeed."""
+def _sleep_in_turn(seconds: float) -> None:
+    if not _waiting.acquire(blocking=False):
+        raise Throttled
+    try:
+        time.sleep(seconds)
+    finally:
+        _waiting.release()
+
+
+THROTTLE: Final = Retry(attempts=6, first_pause=0.2, longest_pause=5.0, sleep=_sleep_in_turn)
+"""How often a call is made that DynamoDB throttles. A key recovers in seconds, so the pauses are longer."""
 
 
 def retried(call: Callable[..., Any], request: dict[str, Any], keys: Sequence[Key] = ()) -> Any:
-    """Return the answer to `call`. It is repeated while other transactions use the same items.
+    """Return the answer to `call`. It is repeated while other transactions use the same items, or AWS throttles it.
 
     `keys` are the keys of the transaction's actions, in the same order. Raises `Conflict` with the first key whose
-    condition failed, and `Conflict(None)` when the other transactions do not end. Raises StorageUnavailable for every
-    other failure; the items may have been written then.
+    condition failed, and `Conflict(None)` when the other transactions do not end: nothing was written then. Raises
+    `Throttled` when AWS accepts none of the attempts. Raises StorageUnavailable for every other failure; the items may
+    have been written then.
     """
     reasons: list[str] = []
 
@@ -82,14 +127,16 @@ def retried(call: Callable[..., Any], request: dict[str, Any], keys: Sequence[Ke
             reasons = _reasons(error)
             if _CONDITION_FAILED in reasons:
                 raise Conflict(keys[reasons.index(_CONDITION_FAILED)]) from error
-            if _CONTENDED.isdisjoint(reasons):
-                raise StorageUnavailable from error
-            raise Contended from error
+            if not _CONTENDED.isdisjoint(reasons):
+                raise Contended from error
+            if not _THROTTLED_ACTIONS.isdisjoint(reasons):
+                raise ThrottledPart from error
+            raise failure(error) from error
         except BotoCoreError as error:
             raise StorageUnavailable from error
 
     try:
-        return RETRY.run(attempt, on=Contended)
+        return CONTENTION.run(lambda: unthrottled(attempt), on=Contended)
     except RetriesExhausted as exhausted:
         raise (StorageUnavailable() if _UNDECIDED in reasons else Conflict(None)) from exhausted
 

@@ -12,6 +12,7 @@ from urllib3.exceptions import HTTPError
 
 from app.engines.aws.failures import code, read_failure
 from app.errors import StorageUnavailable
+from app.storage.table import deadline
 from app.storage.table.retry import Retry
 
 if TYPE_CHECKING:
@@ -116,6 +117,7 @@ class ObjectBody(io.RawIOBase):
 
     def _advance(self, chunk: bytes) -> None:
         self._position += len(chunk)
+        deadline.renew()  # bytes arrive, so the request does not wait for the store
         if self._checksum is None:
             return
         if not isinstance(self._body, StreamingChecksumBody):  # the body of a resumption has no checksum of its own

@@ -7,13 +7,14 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, BinaryIO, Final, cast
 
-from boto3.s3.transfer import create_transfer_manager
 from botocore.exceptions import BotoCoreError, ClientError
+from s3transfer.manager import TransferManager
 
 from app.engines.aws.failures import code, read_failure, translated
 from app.engines.aws.object_body import open_object
 from app.engines.aws.uploads import CountedBody, in_threads, upload_arguments
 from app.errors import StorageUnavailable
+from app.storage.table.threads import ContextThreads
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -42,7 +43,9 @@ class S3Blobs:
     def __init__(self, client: S3Client, bucket: str) -> None:
         self._client = client
         self._bucket = bucket
-        self._transfers = create_transfer_manager(client, in_threads(_PARTS_AT_ONCE, _UPLOADS_AT_ONCE))
+        self._transfers = TransferManager(
+            client, in_threads(_PARTS_AT_ONCE, _UPLOADS_AT_ONCE), executor_cls=ContextThreads
+        )
         self._versioned: bool | None = None
 
     def put(self, key: str, body: BinaryIO) -> int:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from boto3.s3.transfer import TransferConfig
 
+from app.storage.table import deadline
+
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
@@ -71,6 +73,7 @@ class CountedBody:
         while size and (chunk := self._chunk(size)):
             chunks.append(chunk)
             size -= len(chunk) if size > 0 else 0
+        deadline.renew()  # the store takes bytes, so the request does not wait for it
         content = chunks[0] if len(chunks) == 1 else b"".join(chunks)
         self.size += len(content)
         return content

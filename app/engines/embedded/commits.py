@@ -18,8 +18,9 @@ from pathlib import Path
 from threading import Lock
 from typing import Final
 
-from app.engines.embedded.connections import BUSY_SECONDS, connect
+from app.engines.embedded.connections import BUSY_SECONDS, connect, limited_wait
 from app.errors import Conflict, StorageUnavailable
+from app.storage.table import deadline
 
 Statements = Callable[[sqlite3.Connection], int]
 """Reads and writes in a transaction. The function may raise Conflict or TypeError, but only before its first write."""
@@ -77,7 +78,9 @@ class GroupCommit:
         """Run the statements in a transaction, commit, and return their result.
 
         With `durable` the transaction is on disk when this returns. Raises what the statements raise; sqlite3.Error or
-        OSError when the file cannot be written; StorageUnavailable when this happened in the leader's thread.
+        OSError when the file cannot be written; StorageUnavailable when this happened in the leader's thread;
+        `DeadlinePassed` when the request may wait no longer. The leader waits for another process that commits, however
+        long that takes.
         """
         write = _PendingWrite(statements, durable)
         self._wait_for_turn(write)
@@ -102,14 +105,17 @@ class GroupCommit:
     # --- leader and followers ---------------------------------------------------------------------------------------
 
     def _wait_for_turn(self, write: _PendingWrite) -> None:
-        """Wait until a leader has run the statements, or until this thread becomes the leader."""
+        """Wait until a leader has run the statements, or until this thread becomes the leader.
+
+        Raises `DeadlinePassed` when the time of the request is over. The statements may still be run then.
+        """
         try:
             with self._mutex:
                 self._waiting.append(write)
                 write.is_leader, self._has_leader = not self._has_leader, True
-            if not write.is_leader:
-                write.wake_up.acquire()
-        except BaseException:  # a signal handler raised in this thread: the other threads must not wait for it
+            if not write.is_leader and not write.wake_up.acquire(timeout=deadline.lock_timeout()):
+                raise deadline.DeadlinePassed
+        except BaseException:  # also one that a signal handler raised: the other threads must not wait for this one
             with self._mutex:
                 if write in self._waiting:
                     self._waiting.remove(write)
@@ -145,7 +151,8 @@ class GroupCommit:
         outcomes: list[tuple[int, Exception | None]] = []
         try:
             connection = self._connected(durable=any(write.durable for write in batch))
-            connection.execute("BEGIN IMMEDIATE")
+            with limited_wait(connection):
+                connection.execute("BEGIN IMMEDIATE")
             for write in batch:
                 try:
                     outcomes.append((write.statements(connection), None))

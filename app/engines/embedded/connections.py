@@ -9,6 +9,8 @@ from pathlib import Path
 from threading import Condition
 from typing import Any, Final
 
+from app.storage.table import deadline
+
 BUSY_SECONDS: Final = 30
 """How long a statement waits for a lock of another program. Our own writers wait in commits.py instead."""
 
@@ -16,6 +18,20 @@ BUSY_SECONDS: Final = 30
 def connect(path: Path) -> sqlite3.Connection:
     """Return a connection in autocommit mode. Any thread may use it, one at a time."""
     return sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+
+
+@contextmanager
+def limited_wait(connection: sqlite3.Connection) -> Iterator[None]:
+    """Let statements wait for the locks of other programs no longer than the present request may wait."""
+    left = deadline.seconds_left()
+    if left >= BUSY_SECONDS:
+        yield
+        return
+    connection.execute(f"PRAGMA busy_timeout = {max(0, int(1000 * left))}")
+    try:
+        yield
+    finally:
+        connection.execute(f"PRAGMA busy_timeout = {1000 * BUSY_SECONDS}")
 
 
 class ReadConnections:
@@ -55,7 +71,8 @@ class ReadConnections:
             connection = self._idle.pop() if self._idle else connect(self._path)
             self._in_use += 1
         try:
-            yield connection
+            with limited_wait(connection):
+                yield connection
         except BaseException:
             connection.close()  # a connection that failed is not used again
             self._give_back()

@@ -7,7 +7,6 @@ the attributes of the result depend on it. So a file that cannot be decoded is r
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from itertools import chain
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
@@ -33,6 +32,7 @@ from app.services.retrieve.pixel_data import (
 )
 from app.services.retrieve.result_attributes import hides_overlay, result_attributes
 from app.storage.records.rows import InstanceRow
+from app.storage.table.threads import ContextThreads
 
 if TYPE_CHECKING:  # numpy is imported with the first frame that is decoded
     from app.imaging.pixels.frame import EncodedFrame
@@ -260,5 +260,5 @@ def _next_data(frames: Iterator[EncodedFrame]) -> Iterator[bytes]:
 
 
 @cache  # made at the first use, because threads do not survive the fork of a server process
-def _threads() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(AHEAD, thread_name_prefix="transcode")
+def _threads() -> ContextThreads:
+    return ContextThreads(AHEAD, thread_name_prefix="transcode")

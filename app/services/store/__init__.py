@@ -1,4 +1,4 @@
-"""Store: `service` stores instances, `examination` checks them, `candidate` is one that is to be stored, `report` is
+"""Store: `service` stores instances, `examination` checks them, `pending` is one that is to be stored, `report` is
 the answer, `spool` receives bodies.
 
 May import other services, `storage`, `dicom` and `errors`.

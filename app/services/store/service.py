@@ -25,8 +25,8 @@ from app.errors import StorageError, StorageUnavailable
 from app.services.digest import FileDigest
 from app.services.parallel import ParallelMap
 from app.services.policy import Policy
-from app.services.store.candidate import Candidate, add_existing, add_outcome, failed_instance, new_candidate
 from app.services.store.examination import ExaminedInstance, examine
+from app.services.store.pending import PendingInstance, add_existing, add_outcome, failed_instance, new_pending_instance
 from app.services.store.report import FAILED, FailedInstance, StoreReport
 from app.services.store.spool import Readable, Spooled, receive
 from app.storage.index import sweep
@@ -90,7 +90,7 @@ class Store:
         remaining = iter(bodies)
         more = True
         while more:
-            batch: list[Candidate] = []
+            batch: list[PendingInstance] = []
             with ExitStack() as opened:
                 try:
                     more = self._fill(batch, partition, remaining, report, opened)
@@ -102,7 +102,7 @@ class Store:
 
     def _fill(
         self,
-        batch: list[Candidate],
+        batch: list[PendingInstance],
         partition: Partition,
         bodies: Iterator[Readable],
         report: StoreReport,
@@ -132,9 +132,9 @@ class Store:
                 report.fail([failed_instance(examined, FAILED)])
                 return True
             report.multiple_values |= examined.multiple_values
-            candidate = new_candidate(partition, examined, received)
-            batch.append(candidate)
-            in_memory += candidate.bytes_in_memory
+            pending = new_pending_instance(partition, examined, received)
+            batch.append(pending)
+            in_memory += pending.bytes_in_memory
             if len(batch) >= BATCH_INSTANCES or in_memory >= BATCH_BYTES:
                 return True
         return False
@@ -160,7 +160,7 @@ class Store:
             inline=self._inline,
         )
 
-    def _commit(self, partition: Partition, batch: Sequence[Candidate], report: StoreReport) -> None:
+    def _commit(self, partition: Partition, batch: Sequence[PendingInstance], report: StoreReport) -> None:
         """Store a batch and report on each instance. A failing data store fails the instances that it affects."""
         if not batch:
             return
@@ -194,8 +194,10 @@ class Store:
             if isinstance(outcome, Refusal) and outcome is not Refusal.UNKNOWN:
                 self._discard(each)
 
-    def _identical(self, partition: Partition, existing: Sequence[Candidate]) -> set[sweep.InstanceVersion] | None:
-        """Return those of the candidates whose bytes are stored under their UIDs, if such a store is a success.
+    def _identical(
+        self, partition: Partition, existing: Sequence[PendingInstance]
+    ) -> set[sweep.InstanceVersion] | None:
+        """Return those of the pending instances whose bytes are stored under their UIDs, if such a store is a success.
 
         The rows are read again, because another request may have stored or deleted an instance meanwhile. None: the
         data store fails, so it is not known whether the bytes are the same.
@@ -213,14 +215,14 @@ class Store:
             if snapshot.exists(each.uids) and snapshot.visible_instance(each.uids).digest == each.body.digest
         }
 
-    def _write_files(self, candidate: Candidate) -> bool:
+    def _write_files(self, pending: PendingInstance) -> bool:
         """Write the file and the documents that are too large for items; return whether all are written.
 
         A kill -9 leaves files that no row names. The intent was recorded before, so the sweep removes them.
         """
-        blob, metadata, frames = candidate.version.blob, candidate.examined.metadata, candidate.examined.frames
+        blob, metadata, frames = pending.version.blob, pending.examined.metadata, pending.examined.frames
         try:
-            self._blobs.put(blob, candidate.body.stream())
+            self._blobs.put(blob, pending.body.stream())
             if documents.spills(metadata):
                 self._blobs.put(keys.spilled_metadata(blob), io.BytesIO(metadata))
             if documents.spills(frames):
@@ -230,7 +232,7 @@ class Store:
             return False
         return True
 
-    def _discard(self, candidate: Candidate) -> None:
+    def _discard(self, pending: PendingInstance) -> None:
         """Remove the files of a refused instance. If that fails, the sweep removes them when their intent is due."""
         with contextlib.suppress(StorageError):
-            self._blobs.delete(keys.files(candidate.version.blob))
+            self._blobs.delete(keys.files(pending.version.blob))

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from app.errors import Conflict, StorageUnavailable
+from app.storage.table import deadline
 
 T = TypeVar("T")
 
@@ -31,6 +32,8 @@ class Retry:
 
     Between two attempts the caller sleeps for a random time (full jitter). Its upper bound is `first_pause` seconds,
     doubles with each attempt and never exceeds `longest_pause`. So writers that conflicted once seldom conflict again.
+
+    The repetition also ends when the request has waited for the data store as long as it may (`deadline.py`).
     """
 
     attempts: int = 20
@@ -46,9 +49,10 @@ class Retry:
         Each call of `act` reads what it needs anew: what an earlier call read is out of date. `when` returns whether
         another attempt makes sense after an error. If not, that error is raised, as is every error of another class.
 
-        Raises `RetriesExhausted` when the attempts or the seconds are used up.
+        Raises `RetriesExhausted` when the attempts or the seconds are used up, `deadline.DeadlinePassed` when the time
+        of the request is over.
         """
-        deadline = self.monotonic() + self.seconds
+        end = self.monotonic() + self.seconds
         attempt = 0
         while True:
             try:
@@ -58,8 +62,10 @@ class Retry:
                     raise
                 attempt += 1
                 pause = random.uniform(0, min(self.longest_pause, self.first_pause * 2.0 ** (attempt - 1)))  # noqa: S311 - jitter
-                if attempt >= self.attempts or self.monotonic() + pause >= deadline:
+                if attempt >= self.attempts or self.monotonic() + pause >= end:
                     raise RetriesExhausted from error
+                if pause >= deadline.seconds_left():
+                    raise deadline.DeadlinePassed from error
             self.sleep(pause)
 
 

@@ -8,6 +8,7 @@ from flask import Request, Response, g
 from gunicorn.http.errors import ParseException
 
 from app.errors import InvalidRequest, RequestTimeout, TooLarge
+from app.storage.table import deadline
 from app.web.request.decoding import DecodedBody, coding_of
 
 CHUNK: Final = 1024 * 1024
@@ -82,6 +83,7 @@ class Body:
             self._remaining = 0  # the position in the stream is unknown from here on
             raise InvalidRequest("The request body could not be read.") from error
         self._received += len(data)
+        deadline.renew()
         if self._remaining is not None:
             self._remaining -= len(data)
         return data

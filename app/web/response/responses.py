@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import os
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
@@ -88,16 +90,30 @@ def json_array(documents: Iterable[bytes | Iterable[bytes]], content_type: str =
 def file(open_file: Callable[[int, int | None], BinaryIO], content_type: str, size: int) -> Response:
     """Return a file of `size` bytes, or the byte range that the request asks for (conformance §4.4).
 
-    `open_file` takes the first byte and the number of bytes, None for all. The server may send the bytes with
-    `sendfile`, past Python. Raises what `open_file` raises, and `RangeNotSatisfiable`.
+    `open_file` takes the first byte and the number of bytes, None for all. The server may send the bytes of a local
+    file with `sendfile`, past Python. Raises what `open_file` raises, and `RangeNotSatisfiable`. Raises
+    `StorageUnavailable` if the file is shorter. An error before the first bytes is raised here.
     """
     wanted = requested_range(request, size)
     response = _ranged(wanted, content_type, size)
-    if not _is_head():
-        stream = open_file(wanted.start, wanted.length) if wanted else open_file(0, None)
+    if _is_head():
+        return response
+    stream = open_file(wanted.start, wanted.length) if wanted else open_file(0, None)
+    length = wanted.length if wanted else size
+    if isinstance(stream, io.FileIO):
+        _require_bytes(stream, length)
         response.response = wrap_file(request.environ, stream, CHUNK)
         response.direct_passthrough = True
+    else:
+        response.response = _started(chunks_of(lambda: stream, length))
     return response
+
+
+def _require_bytes(file: io.FileIO, length: int) -> None:
+    """Raise `StorageUnavailable` if a local file has fewer bytes from its position on. The server would not notice."""
+    if os.fstat(file.fileno()).st_size - file.tell() < length:
+        file.close()
+        raise StorageUnavailable
 
 
 def ranged(

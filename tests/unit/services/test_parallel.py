@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Generator
 from io import BytesIO
 from threading import Barrier, Event, Semaphore
+from time import sleep
 
 import pytest
 
-from app.services.parallel import PREFETCHED, parallel_map, prefetch
+from app.services.parallel import MAX_THREADS, PREFETCHED, parallel_map, prefetch
+from app.storage.table import deadline
+from app.storage.table.deadline import Deadline, within
 
 TIMEOUT = 10
 
@@ -28,6 +31,49 @@ def test_an_error_is_raised_at_its_result() -> None:
     assert next(results) == 3
     with pytest.raises(ZeroDivisionError):
         next(results)
+
+
+def test_after_an_error_no_call_begins_and_none_is_left_running() -> None:
+    begun: list[int] = []
+    ended: list[int] = []
+    running, failed = Semaphore(0), Event()
+
+    def call(number: int) -> None:
+        begun.append(number)
+        if number == 0:
+            assert all(running.acquire(timeout=TIMEOUT) for _ in range(MAX_THREADS - 1))
+            failed.set()
+            raise ZeroDivisionError
+        running.release()
+        assert failed.wait(TIMEOUT)
+        sleep(0.001)
+        ended.append(number)
+
+    with pytest.raises(ZeroDivisionError):
+        list(parallel_map(call, range(1000)))
+    assert sorted(ended) == sorted(begun)[1:], "the calls that ran have ended"
+    assert len(begun) < 1000, "the calls that had not begun are cancelled"
+
+
+def test_calls_whose_results_are_not_taken_are_cancelled() -> None:
+    begun: list[int] = []
+
+    def call(number: int) -> int:
+        begun.append(number)
+        sleep(0.001)
+        return number
+
+    results = parallel_map(call, range(1000))
+    assert isinstance(results, Generator)
+    assert next(results) == 0
+    results.close()
+    assert len(begun) < 1000
+
+
+def test_calls_have_the_deadline_of_their_caller() -> None:
+    with within(Deadline(60, lambda: 0)):
+        assert list(parallel_map(lambda _: deadline.seconds_left(), range(3))) == [60, 60, 60]
+        assert list(prefetch(lambda _: deadline.seconds_left(), range(3))) == [60, 60, 60]
 
 
 def test_the_next_streams_are_opened_while_one_is_read() -> None:

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import random
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
+from threading import Event, Semaphore
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from botocore.awsrequest import AWSResponse, HTTPHeaders
 from botocore.exceptions import EndpointConnectionError
 from botocore.stub import ANY
 
 from app.engines.aws.dynamodb import DynamoTable
-from app.engines.aws.failures import RETRY
-from app.errors import Conflict, StorageUnavailable
+from app.engines.aws.failures import CONTENTION, THROTTLE, WAITING_CALLS, ThrottledPart, unthrottled
+from app.errors import Conflict, StorageUnavailable, Throttled
+from app.storage.table.deadline import Deadline, DeadlinePassed, within
 from app.storage.table.ports import Absent, Add, Change, Delete, Holds, Item, Key, Put, Range, Require
 
 if TYPE_CHECKING:
@@ -35,6 +42,20 @@ def cancel(stub: Stubber, *reasons: str) -> None:
         "TransactionCanceledException",
         modeled_fields={"CancellationReasons": [{"Code": reason} for reason in reasons]},
     )
+
+
+class RawAnswer(BytesIO):
+    """The body of an answer, as the SDK reads it."""
+
+    def stream(self, **_: object) -> Iterator[bytes]:
+        yield self.read()
+
+
+@pytest.fixture
+def longest_pauses(pauses: list[float], monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The pauses, each as long as it may be."""
+    monkeypatch.setattr(random, "uniform", lambda _, high: high)
+    return pauses
 
 
 class TestRequests:
@@ -120,19 +141,18 @@ class TestConflicts:
         assert caught.value.key == ("p", "t")
         assert pauses == []
 
-    @pytest.mark.parametrize("reason", ["TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"])
     def test_a_call_is_repeated_under_contention(
-        self, table: DynamoTable, dynamodb_stub: Stubber, pauses: list[float], reason: str
+        self, table: DynamoTable, dynamodb_stub: Stubber, pauses: list[float]
     ) -> None:
         for _ in range(3):
-            cancel(dynamodb_stub, "None", reason)
+            cancel(dynamodb_stub, "None", "TransactionConflict")
         dynamodb_stub.add_response("transact_write_items", {})
         table.write(PUT, Delete(Key("p", "t")))
         assert len(pauses) == 3
         assert all(0 <= pause <= 1 for pause in pauses)
 
     def test_repetitions_are_bounded(self, table: DynamoTable, dynamodb_stub: Stubber, pauses: list[float]) -> None:
-        for _ in range(RETRY.attempts):
+        for _ in range(CONTENTION.attempts):
             cancel(dynamodb_stub, "TransactionConflict")
         with pytest.raises(Conflict) as caught:
             table.write(CREATE)
@@ -142,7 +162,7 @@ class TestConflicts:
     def test_a_transaction_that_may_still_succeed_is_not_a_conflict(
         self, table: DynamoTable, dynamodb_stub: Stubber, pauses: list[float]
     ) -> None:
-        for _ in range(RETRY.attempts):
+        for _ in range(CONTENTION.attempts):
             dynamodb_stub.add_client_error("transact_write_items", "TransactionInProgressException")
         with pytest.raises(StorageUnavailable):
             table.write(CREATE)
@@ -158,6 +178,105 @@ class TestConflicts:
         else:
             table.write(PUT if operation == "put_item" else Delete(KEY))
         assert len(pauses) == 1
+
+
+class TestThrottling:
+    @pytest.mark.parametrize("reason", ["ThrottlingError", "ProvisionedThroughputExceeded"])
+    def test_a_throttled_transaction_is_repeated_as_it_is_after_longer_pauses(
+        self, table: DynamoTable, dynamodb_stub: Stubber, longest_pauses: list[float], reason: str
+    ) -> None:
+        for _ in range(3):
+            cancel(dynamodb_stub, "None", reason)
+        dynamodb_stub.add_response("transact_write_items", {})
+        table.write(PUT, Delete(Key("p", "t")))
+        assert longest_pauses == [0.2, 0.4, 0.8]
+
+    def test_in_the_end_it_is_throttled_and_no_conflict(
+        self, table: DynamoTable, dynamodb_stub: Stubber, longest_pauses: list[float]
+    ) -> None:
+        for _ in range(THROTTLE.attempts):
+            cancel(dynamodb_stub, "ThrottlingError")
+        with pytest.raises(Throttled):
+            table.write(CREATE)
+        assert sum(longest_pauses) < 10
+
+    @pytest.mark.parametrize(
+        "error", ["ThrottlingException", "ProvisionedThroughputExceededException", "RequestLimitExceeded"]
+    )
+    def test_a_throttled_call_that_the_sdk_has_repeated_is_not_repeated_again(
+        self, table: DynamoTable, dynamodb_stub: Stubber, pauses: list[float], error: str
+    ) -> None:
+        acts: dict[str, Callable[[], object]] = {
+            "get_item": lambda: table.get(KEY),
+            "batch_get_item": lambda: table.get_many([KEY]),
+            "update_item": lambda: table.add(KEY, "n", 1),
+            "put_item": lambda: table.write(PUT),
+            "transact_write_items": lambda: table.write(CREATE),
+        }
+        for operation, act in acts.items():
+            dynamodb_stub.add_client_error(operation, error)
+            with pytest.raises(Throttled):
+                act()
+        assert pauses == []
+
+    def test_only_a_few_calls_wait_for_capacity(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        waiting, accepted = Semaphore(0), Event()
+
+        def sleep(_: float) -> None:
+            waiting.release()
+            assert accepted.wait(60)
+
+        def throttled() -> str:
+            if accepted.is_set():
+                return "done"
+            raise ThrottledPart
+
+        monkeypatch.setattr(time, "sleep", sleep)
+        with ThreadPoolExecutor(WAITING_CALLS) as threads:
+            calls = [threads.submit(unthrottled, throttled) for _ in range(WAITING_CALLS)]
+            assert all(waiting.acquire(timeout=60) for _ in range(WAITING_CALLS))
+            with pytest.raises(Throttled):
+                unthrottled(throttled)
+            accepted.set()
+            assert [call.result() for call in calls] == ["done"] * WAITING_CALLS
+        assert unthrottled(throttled) == "done"
+
+
+class TestDeadlines:
+    @pytest.fixture
+    def sent(self, dynamodb: DynamoDBClient) -> Iterator[list[str]]:
+        """The calls that were sent. DynamoDB fails each of them, and the SDK would repeat it."""
+        calls: list[str] = []
+
+        def fail(request: Any, **_: object) -> Any:
+            calls.append(request.headers["X-Amz-Target"].decode().partition(".")[2])
+            return AWSResponse(request.url, 500, HTTPHeaders(), RawAnswer(b"{}"))
+
+        dynamodb.meta.events.register("before-send.dynamodb", fail)
+        yield calls
+        dynamodb.meta.events.unregister("before-send.dynamodb", fail)
+
+    def test_the_sdk_repeats_no_call_after_the_deadline(
+        self, table: DynamoTable, sent: list[str], pauses: list[float]
+    ) -> None:
+        with pytest.raises(StorageUnavailable):
+            table.get(KEY)
+        assert sent == ["GetItem"] * 4
+        sent.clear()
+        acts: list[Callable[[], object]] = [lambda: table.get(KEY), lambda: table.write(CREATE)]
+        for act in acts:
+            with within(Deadline(0)), pytest.raises(DeadlinePassed):
+                act()
+        assert sent == ["GetItem", "TransactWriteItems"]
+
+    def test_no_contended_call_is_repeated_after_the_deadline(
+        self, table: DynamoTable, dynamodb_stub: Stubber, pauses: list[float]
+    ) -> None:
+        for reason in ("TransactionConflict", "ThrottlingError"):
+            cancel(dynamodb_stub, reason)
+            with within(Deadline(0)), pytest.raises(DeadlinePassed):
+                table.write(CREATE)
+        assert pauses == []
 
 
 class TestFailures:
@@ -214,11 +333,11 @@ class TestBatches:
 
     def test_repetitions_are_bounded(self, table: DynamoTable, dynamodb_stub: Stubber, pauses: list[float]) -> None:
         unprocessed = {"t": {"Keys": [ITEM]}}
-        for _ in range(RETRY.attempts):
+        for _ in range(THROTTLE.attempts):
             dynamodb_stub.add_response("batch_get_item", {"Responses": {}, "UnprocessedKeys": unprocessed})
-        with pytest.raises(StorageUnavailable):
+        with pytest.raises(Throttled):
             table.get_many([KEY])
-        assert len(pauses) == RETRY.attempts - 1
+        assert len(pauses) == THROTTLE.attempts - 1
 
     def test_100_keys_a_call(self, table: DynamoTable, dynamodb_stub: Stubber) -> None:
         for _ in range(3):

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from app.engines.embedded import commits as module
 from app.engines.embedded import connections
 from app.engines.embedded.commits import GroupCommit
 from app.errors import Conflict, StorageUnavailable
+from app.storage.table.deadline import Deadline, DeadlinePassed, within
 
 
 @pytest.fixture
@@ -194,3 +196,36 @@ def test_a_large_log_is_truncated_when_there_is_no_reader(
     assert log.stat().st_size <= limit
     assert numbers(commits) == list(range(n + 1))
     reader.close()
+
+
+# --- deadlines --------------------------------------------------------------------------------------------------------
+
+
+def within_deadline(commits: GroupCommit, operation: Callable[[sqlite3.Connection], int], deadline: Deadline) -> int:
+    with within(deadline):
+        return commits.run(operation, durable=True)
+
+
+def test_a_writer_waits_no_longer_than_its_request_may(commits: GroupCommit) -> None:
+    with ThreadPoolExecutor(2) as threads:
+        with commits.exclusive():
+            leader = threads.submit(commits.run, insert(1), durable=True)
+            wait_until(lambda: len(commits._waiting) == 1)
+            late = threads.submit(within_deadline, commits, insert(2), Deadline(0))
+            with pytest.raises(DeadlinePassed):
+                late.result(60)
+            follower = threads.submit(commits.run, insert(3), durable=True)
+            wait_until(lambda: len(commits._waiting) == 2)
+        assert (leader.result(), follower.result()) == (1, 9)
+    assert numbers(commits) == [1, 3]
+
+
+def test_the_wait_for_another_program_ends_with_the_time_of_the_request(commits: GroupCommit) -> None:
+    assert commits.run(insert(1), durable=True) == 1
+    with closing(sqlite3.connect(commits._path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(sqlite3.OperationalError, match="locked"):
+            within_deadline(commits, insert(2), Deadline(0))
+        other.execute("ROLLBACK")
+    assert within_deadline(commits, insert(2), Deadline(0)) == 4, "what succeeds at once needs no time"
+    assert numbers(commits) == [1, 2]

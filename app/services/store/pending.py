@@ -22,7 +22,7 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class PendingInstance:
     """An examined instance that is to be stored."""
 
     examined: ExaminedInstance
@@ -57,8 +57,8 @@ class Candidate:
         )
 
 
-def new_candidate(partition: Partition, examined: ExaminedInstance, body: Spooled) -> Candidate:
-    """Return the candidate for a partition, with a version of its own."""
+def new_pending_instance(partition: Partition, examined: ExaminedInstance, body: Spooled) -> PendingInstance:
+    """Return an examined instance for a partition, with a version of its own."""
     version = sweep.InstanceVersion(
         partition=partition.key,
         study=examined.study,
@@ -66,7 +66,7 @@ def new_candidate(partition: Partition, examined: ExaminedInstance, body: Spoole
         instance=examined.instance,
         version=uuid.uuid4().hex,
     )
-    return Candidate(examined, body, version)
+    return PendingInstance(examined, body, version)
 
 
 def failed_instance(examined: ExaminedInstance, reason: int) -> FailedInstance:
@@ -75,35 +75,35 @@ def failed_instance(examined: ExaminedInstance, reason: int) -> FailedInstance:
 
 
 def add_existing(
-    candidate: Candidate, identical: Collection[sweep.InstanceVersion] | None, report: StoreReport
+    pending: PendingInstance, identical: Collection[sweep.InstanceVersion] | None, report: StoreReport
 ) -> None:
     """Report on an instance that exists in the partition.
 
-    `identical` are the candidates that count as stored, because their bytes are stored. None: that is not known.
+    `identical` are the pending instances that count as stored, because their bytes are stored. None: that is not known.
     """
     if identical is None:
-        report.fail([failed_instance(candidate.examined, FAILED)])
-    elif candidate.version in identical:
-        report.stored.append(_stored(candidate))
+        report.fail([failed_instance(pending.examined, FAILED)])
+    elif pending.version in identical:
+        report.stored.append(_stored(pending))
     else:
-        report.failed.append(failed_instance(candidate.examined, EXISTS))
+        report.failed.append(failed_instance(pending.examined, EXISTS))
 
 
-def add_outcome(candidate: Candidate, outcome: CommitOutcome | None, report: StoreReport) -> None:
+def add_outcome(pending: PendingInstance, outcome: CommitOutcome | None, report: StoreReport) -> None:
     """Report on an instance that did not exist before. None means that its file could not be written."""
     if not isinstance(outcome, Refusal | None):
-        report.stored.append(_stored(candidate))
+        report.stored.append(_stored(pending))
         return
     log.warning("instance not stored", reason=outcome.value if outcome else "its file could not be written")
-    failure = failed_instance(candidate.examined, FAILED)
+    failure = failed_instance(pending.examined, FAILED)
     if outcome is None or outcome is Refusal.UNKNOWN:
         report.fail([failure])
     else:
         report.failed.append(failure)
 
 
-def _stored(candidate: Candidate) -> StoredInstance:
-    examined = candidate.examined
+def _stored(pending: PendingInstance) -> StoredInstance:
+    examined = pending.examined
     return StoredInstance(
         study=examined.study,
         series=examined.series,
