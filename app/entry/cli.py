@@ -9,7 +9,7 @@ import threading
 import click
 
 from app import __version__, bootstrap
-from app.entry import access_commands, worker
+from app.entry import access_commands, audit_commands, worker
 from app.entry.configured import configured
 from app.entry.serving import Server
 from app.entry.supervision import Supervisor, follow_parent
@@ -94,6 +94,7 @@ def settings(settings: Settings) -> None:
 
 main.add_command(access_commands.token)
 main.add_command(access_commands.grant)
+main.add_command(audit_commands.audit)
 
 
 def _module(name: str, *arguments: str) -> list[str]:

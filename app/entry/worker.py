@@ -35,6 +35,7 @@ def run(settings: Settings, stop: threading.Event) -> None:
     Each step has its own thread, so that a long step does not delay the others.
     """
     services = bootstrap.build_services(settings, bootstrap.build_engine(settings), listening=LISTENING_SECONDS)
+    services.audit.start()
     log.info("worker started", engine=settings.engine)
     loops = [threading.Thread(target=work, args=((step,), stop)) for step in services.background]
     for loop in loops:
@@ -42,6 +43,7 @@ def run(settings: Settings, stop: threading.Event) -> None:
     for loop in loops:
         loop.join()
     services.release_leases()
+    services.audit.stop()
     log.info("worker stopped")
 
 
