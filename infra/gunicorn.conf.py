@@ -1,7 +1,8 @@
 """For a gunicorn that you start yourself: `gunicorn --config infra/gunicorn.conf.py app.entry.wsgi:app`.
 
 The options are those of `bulkhead serve`, with the same BULKHEAD_* settings. This starts no worker: with the embedded
-engine, run `bulkhead worker` as well.
+engine, run `bulkhead worker` as well. Without BULKHEAD_AUTH it starts only on loopback addresses and on Unix sockets,
+also if `--bind` names the address.
 """
 
 import os

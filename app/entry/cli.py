@@ -43,6 +43,7 @@ def serve(settings: Settings) -> None:
     as well, on any machine.
     """
     # A fault of the settings ends this process here, before any server process starts.
+    settings.check_listening()
     bootstrap.build_services(settings, bootstrap.build_engine(settings))
     if settings.engine == "embedded":
         sys.exit(

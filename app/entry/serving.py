@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,6 +18,7 @@ from gunicorn.glogging import Logger
 from app import logs
 from app.entry.supervision import follow_parent
 from app.entry.waiting_connections import IDLE_CONNECTIONS
+from app.errors import ConfigurationError
 from app.settings import Settings
 
 MEMORY_FOLDER: Final = Path("/dev/shm")  # noqa: S108 - gunicorn's heartbeat file, made there by mkstemp
@@ -44,6 +46,7 @@ def gunicorn_options(settings: Settings) -> dict[str, Any]:
         "forwarded_allow_ips": "",
         "control_socket_disable": True,  # all servers of a user would share its path
         "logger_class": _logger(settings),
+        "on_starting": _address_check(settings),
         "post_worker_init": _announce,
     }
 
@@ -84,6 +87,23 @@ def _logger(settings: Settings) -> type[Logger]:
             """Log nothing. gunicorn would collect details of each request that nobody reads."""
 
     return ServerLogger
+
+
+def _address_check(settings: Settings) -> Callable[[Any], None]:
+    """Return what gunicorn calls before it listens. It ends the server that would serve everyone (conformance §13.1).
+
+    The addresses are those of gunicorn. An operator may name others on its command line than the settings do.
+    """
+
+    def check(server: Any) -> None:
+        for address in server.cfg.address:
+            if isinstance(address, tuple):  # a Unix socket is a path
+                try:
+                    settings.check_listening(address[0])
+                except ConfigurationError as error:
+                    raise RuntimeError(str(error)) from error  # gunicorn prints it and ends
+
+    return check
 
 
 def _announce(worker: Any) -> None:

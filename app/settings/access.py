@@ -114,12 +114,16 @@ class AccessSettings(ServingSettings):
         if set(SYMMETRIC) & set(self.jwt_algorithms) and not self.jwks_file:
             yield f"{variable('jwt_algorithms')}: HS algorithms need a file with the secret in {variable('jwt_jwks')}."
 
-    def check_listening(self) -> None:
-        """Raise `ConfigurationError` if the service would serve callers beyond this machine who are not known."""
-        if self.authenticates or self.allow_anonymous or _is_loopback(self.host):
+    def check_listening(self, host: str | None = None) -> None:
+        """Raise `ConfigurationError` if everyone who reaches an address of the server could do everything.
+
+        `host` is the address; the default is `BULKHEAD_HOST`. Only the server calls this: a worker listens nowhere.
+        """
+        address = self.host if host is None else host
+        if self.authenticates or self.allow_anonymous or _is_loopback(address):
             return
         raise ConfigurationError(
-            f"{variable('auth')}={NONE} with {variable('host')}={self.host}: Everyone who reaches this address could "
+            f"{variable('auth')}={NONE} with {variable('host')}={address}: Everyone who reaches this address could "
             f"read and delete all data. Set {variable('auth')} to the credentials that callers have, or allow this "
             f"with {variable('allow_anonymous')}=true."
         )

@@ -44,6 +44,16 @@ def test_serve_refuses_before_any_process_starts(monkeypatch: pytest.MonkeyPatch
     assert "DataPartitionsFeatureCannotBeDisabledException" in result.stderr
 
 
+@pytest.mark.parametrize("engine", ["embedded", "aws"])
+def test_serve_refuses_to_serve_everyone_beyond_this_machine(monkeypatch: pytest.MonkeyPatch, engine: str) -> None:
+    monkeypatch.setattr(bootstrap, "build_engine", refuse(AssertionError("the archive was opened")))
+    settings = {"BULKHEAD_ENGINE": engine, "BULKHEAD_TABLE": "t", "BULKHEAD_BUCKET": "b", "BULKHEAD_HOST": "0.0.0.0"}
+    result = bulkhead("serve", **settings)
+    assert result.exit_code == 2
+    assert "BULKHEAD_AUTH=none with BULKHEAD_HOST=0.0.0.0: " in result.stderr
+    assert "BULKHEAD_ALLOW_ANONYMOUS=true" in result.stderr
+
+
 def test_a_missing_table_ends_with_exit_code_1(monkeypatch: pytest.MonkeyPatch) -> None:
     error = StorageUnavailable()
     error.__cause__ = NotADirectoryError("/srv is no folder")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import runpy
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from gunicorn.config import KNOWN_SETTINGS
@@ -36,6 +39,31 @@ def test_the_configuration_file_has_the_same_options(monkeypatch: pytest.MonkeyP
     expected = gunicorn_options(Settings(port=9001))
     options = {name: configuration[name] for name in {str(each.name) for each in KNOWN_SETTINGS} & configuration.keys()}
     assert options.keys() == expected.keys()
-    assert {k: v for k, v in options.items() if k != "logger_class"} == {
-        k: v for k, v in expected.items() if k != "logger_class"
-    }
+    made = {"logger_class", "on_starting"}  # made anew by each call
+    assert {k: v for k, v in options.items() if k not in made} == {k: v for k, v in expected.items() if k not in made}
+
+
+@dataclass
+class StartingServer:
+    """What gunicorn gives to `on_starting`."""
+
+    cfg: Any
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0", "::", "192.0.2.7", "archive.test"])
+def test_it_does_not_serve_everyone_beyond_this_machine(address: str) -> None:
+    for settings, host in ((Settings(), address), (Settings(host=address), address)):
+        server = StartingServer(Server(settings).cfg)
+        server.cfg.set("bind", f"[{host}]:8080" if ":" in host else f"{host}:8080")
+        with pytest.raises(RuntimeError, match="BULKHEAD_ALLOW_ANONYMOUS=true"):
+            server.cfg.on_starting(server)
+    for allowed in (Settings(allow_anonymous=True), Settings(auth=("tokens",))):
+        server = StartingServer(Server(dataclasses.replace(allowed, host=address)).cfg)
+        server.cfg.on_starting(server)
+
+
+@pytest.mark.parametrize("bind", ["127.0.0.1:80", "127.8.8.8:80", "localhost:80", "[::1]:80", "unix:/run/bulkhead"])
+def test_it_serves_everyone_on_this_machine(bind: str) -> None:
+    server = StartingServer(Server(Settings()).cfg)
+    server.cfg.set("bind", bind)
+    server.cfg.on_starting(server)

@@ -77,6 +77,7 @@ def _network(endpoints: bool) -> dict[str, str]:
         "LoadBalancerSubnets": subnets,
         "RouteTables": routes,
         "ClientCidr": "10.0.0.0/8",
+        "Auth": "tokens",
     }
 
 

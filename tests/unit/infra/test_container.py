@@ -10,6 +10,7 @@ import pytest
 import yaml
 from cfnlint.decode.cfn_yaml import load
 
+from app.errors import ConfigurationError
 from app.settings import Settings
 
 ROOT = Path(__file__).parents[3]
@@ -54,6 +55,8 @@ def test_it_writes_only_to_its_volumes() -> None:
     settings = Settings.from_environment(dict(pair.split("=", 1) for pair in environment.split()))
     assert (settings.data_dir, settings.spool_dir) == (Path("/data"), Path("/spool"))
     assert settings.host == "0.0.0.0"
+    with pytest.raises(ConfigurationError, match="BULKHEAD_ALLOW_ANONYMOUS"):
+        settings.check_listening()
 
 
 def test_its_port_and_its_health_check() -> None:
@@ -73,7 +76,9 @@ def test_the_build_context_has_the_copied_files() -> None:
 @pytest.mark.parametrize("service", [name for name, each in COMPOSE["services"].items() if each["image"] == "bulkhead"])
 def test_each_service_of_the_compose_file_starts_with_valid_settings(service: str) -> None:
     described = COMPOSE["services"][service]
-    Settings.from_environment(described.get("environment", {}))
+    settings = Settings.from_environment(described.get("environment", {}))
+    settings.check_listening("0.0.0.0")
     assert described["read_only"] is True
     for port in described.get("ports", []):
+        assert settings.allow_anonymous
         assert port.startswith("127.0.0.1:"), "an archive without authentication is not offered to the network"

@@ -263,3 +263,30 @@ def test_with_route_tables_s3_and_dynamodb_are_reached_inside_the_network(stack:
     endpoints = boto3.client("ec2").describe_vpc_endpoints()["VpcEndpoints"]
     assert {each["ServiceName"].rpartition(".")[2] for each in endpoints} == {"s3", "dynamodb"}
     assert {each["VpcEndpointType"] for each in endpoints} == {"Gateway"}
+
+
+# --- callers ----------------------------------------------------------------------------------------------------------
+
+
+def test_whoever_deploys_chooses_the_credentials_of_callers() -> None:
+    template = load(str(TEMPLATE))
+    assert "Default" not in template["Parameters"]["Auth"]
+    assert template["Parameters"]["AllowAnonymous"]["Default"] == "false"
+    rule = template["Rules"]["AnonymousOnPurpose"]
+    assert rule["RuleCondition"] == {"Fn::Equals": [{"Ref": "Auth"}, "none"]}
+    assert rule["Assertions"][0]["Assert"] == {"Fn::Equals": [{"Ref": "AllowAnonymous"}, "true"]}
+
+
+@pytest.mark.usefixtures("stack")
+def test_the_tasks_accept_the_jwts_of_the_issuers() -> None:
+    issuers, claim = "https://login.test/a,https://login.test/b", "realm_access.roles"
+    given: dict[str, Any] = {
+        "Auth": "jwt,tokens",
+        "JwtIssuers": issuers,
+        "JwtAudiences": "https://dicom.test",
+        "RolesClaim": claim,
+    }
+    settings = task_settings(deploy("callers", **given), "WebTask")
+    assert settings.auth == ("jwt", "tokens")
+    assert (",".join(settings.jwt_issuers), settings.jwt_audiences) == (issuers, ("https://dicom.test",))
+    assert (settings.roles_claim, settings.allow_anonymous) == (claim, False)
