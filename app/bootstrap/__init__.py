@@ -16,10 +16,12 @@ from app.bootstrap.audit import build_audit
 from app.bootstrap.background import maintenance, tasks
 from app.bootstrap.engines import Engine, build_engine, create_stores
 from app.bootstrap.imaging import build_decoder
+from app.bootstrap.measured import measured
 from app.bootstrap.rendering import build_rendering, thumbnail_steps
 from app.dicom.json.model import Inline
 from app.errors import ConfigurationError
 from app.services import Services, parallel
+from app.services.backlog import Backlog
 from app.services.change_feed import ChangeFeed
 from app.services.export.service import Export
 from app.services.health import Health
@@ -87,6 +89,7 @@ def build_services(settings: Settings, engine: Engine, *, listening: float = 0) 
         )
     audit = build_audit(settings)
     _open_layout(engine)
+    engine = measured(engine) if settings.metrics else engine
     archive = build_archive(settings, engine)
     access = build_access(settings, archive.table)
     table, blobs, queue, operations = archive.table, archive.blobs, engine.queue, archive.operations
@@ -159,6 +162,7 @@ def build_services(settings: Settings, engine: Engine, *, listening: float = 0) 
         operations=OperationDirectory(operations),
         query_tags=ExtendedQueryTags(archive.query_tags, operations, queue),
         worklist=Worklist(Workitems(table), WorklistSearch(table)),
+        backlog=Backlog(table, archive.feed),
         health=Health(
             required={"table": lambda: table.get(keys.SEQUENCE_COUNTER), "bucket": lambda: blobs.delete([_PROBE])},
             optional={"queue": queue.check},

@@ -9,7 +9,7 @@ import threading
 import click
 
 from app import __version__, bootstrap
-from app.entry import access_commands, audit_commands, worker
+from app.entry import access_commands, audit_commands, metrics_folder, worker
 from app.entry.configured import configured
 from app.entry.serving import Server
 from app.entry.supervision import Supervisor, follow_parent
@@ -46,9 +46,12 @@ def serve(settings: Settings) -> None:
     settings.check_listening()
     bootstrap.build_services(settings, bootstrap.build_engine(settings))
     if settings.engine == "embedded":
-        sys.exit(
-            Supervisor(server=_module("app.entry.serving"), worker=_module("app.entry.cli", "worker", "--follow")).run()
-        )
+        metrics_folder.provide()  # server and worker share it
+        try:
+            server, worker = _module("app.entry.serving"), _module("app.entry.cli", "worker", "--follow")
+            sys.exit(Supervisor(server=server, worker=worker).run())
+        finally:
+            metrics_folder.remove()
     Server(settings).run()
 
 

@@ -16,6 +16,7 @@ from gunicorn.app.base import BaseApplication
 from gunicorn.glogging import Logger
 
 from app import logs
+from app.entry import metrics_folder
 from app.entry.supervision import follow_parent
 from app.entry.waiting_connections import IDLE_CONNECTIONS
 from app.errors import ConfigurationError
@@ -47,6 +48,8 @@ def gunicorn_options(settings: Settings) -> dict[str, Any]:
         "control_socket_disable": True,  # all servers of a user would share its path
         "logger_class": _logger(settings),
         "on_starting": _address_check(settings),
+        "when_ready": metrics_folder.provide,
+        "on_exit": metrics_folder.remove,
         "post_worker_init": _announce,
     }
 

@@ -14,6 +14,7 @@ from typing import Final
 import structlog
 
 from app import bootstrap
+from app.metrics import STEPS, folder
 from app.settings import Settings
 
 SHORTEST_PAUSE: Final = 0.5
@@ -34,6 +35,8 @@ def run(settings: Settings, stop: threading.Event) -> None:
 
     Each step has its own thread, so that a long step does not delay the others.
     """
+    if settings.metrics and settings.metrics_dir:
+        folder.join(settings.metrics_dir)
     services = bootstrap.build_services(settings, bootstrap.build_engine(settings), listening=LISTENING_SECONDS)
     services.audit.start()
     log.info("worker started", engine=settings.engine)
@@ -64,9 +67,14 @@ def work(steps: Sequence[Step], stop: threading.Event) -> None:
 
 
 def _run_step(step: Step) -> bool:
+    name = getattr(step, "__qualname__", type(step).__qualname__).rpartition("<locals>.")[2]
     try:
-        return step()
+        found = step()
     except Exception:
         # An error of a step does not end the loop. The step is run again after a pause.
-        log.exception("background step failed", step=getattr(step, "__qualname__", repr(step)))
+        log.exception("background step failed", step=name)
+        STEPS.add(name, "failed")
         return False
+    if found:
+        STEPS.add(name, "ok")
+    return found

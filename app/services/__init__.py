@@ -14,6 +14,7 @@ from app.services.access.authentication import Authentication
 from app.services.access.grants import Grants
 from app.services.access.tokens import Tokens
 from app.services.audit.trail import AuditTrail
+from app.services.backlog import Backlog
 from app.services.change_feed import ChangeFeed
 from app.services.export.service import Export
 from app.services.health import Health
@@ -61,6 +62,7 @@ class Services:
     query_tags: ExtendedQueryTags
     worklist: Worklist
     health: Health
+    backlog: Backlog
     frame_decoder: FrameDecoder
     """Decodes the frames of all services. Its processes end with this process."""
     background: tuple[Callable[[], bool], ...]

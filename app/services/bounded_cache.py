@@ -7,14 +7,20 @@ from collections.abc import Hashable
 from threading import Lock
 from typing import Generic, TypeVar
 
+from app.metrics import CACHE_LOOKUPS
+
 T = TypeVar("T")
 
 
 class BoundedCache(Generic[T]):
-    """Keeps the values that were used last, up to `limit` bytes in total. Threads may share it."""
+    """Keeps the values that were used last, up to `limit` bytes in total. Threads may share it.
 
-    def __init__(self, limit: int) -> None:
+    `name` says in the metrics which cache it is.
+    """
+
+    def __init__(self, limit: int, name: str) -> None:
         self._limit = limit
+        self._name = name
         self._size = 0
         self._entries: OrderedDict[Hashable, tuple[T, int]] = OrderedDict()
         self._lock = Lock()
@@ -23,10 +29,10 @@ class BoundedCache(Generic[T]):
         """Return the value of a key, None if it is not kept."""
         with self._lock:
             entry = self._entries.get(key)
-            if entry is None:
-                return None
-            self._entries.move_to_end(key)
-            return entry[0]
+            if entry is not None:
+                self._entries.move_to_end(key)
+        CACHE_LOOKUPS.add(self._name, "miss" if entry is None else "hit")
+        return None if entry is None else entry[0]
 
     def put(self, key: Hashable, value: T, size: int) -> None:
         """Keep a value of `size` bytes. A value that is larger than the limit is not kept."""

@@ -1,20 +1,27 @@
-"""Settings of the health checks and of the log."""
+"""Settings of the health checks, of the metrics and of the log."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
-from marshmallow.fields import String
+from marshmallow.fields import Boolean, String
 from marshmallow.validate import OneOf
 
-from app.settings.declaration import Names, SettingsGroup, setting
+from app.settings.declaration import Folder, Names, SettingsGroup, setting
 
 
 @dataclass(frozen=True, kw_only=True)
 class MonitoringSettings(SettingsGroup):
-    """The health checks that are made, and the level and the form of the log."""
+    """The health checks that are made, the metrics, and the level and the form of the log."""
 
     health_exclude: tuple[str, ...] = setting((), Names(), "Health checks to leave out, separated by commas.")
+    metrics: bool = setting(True, Boolean(), "Answer `/metrics` with numbers for Prometheus.")
+    metrics_dir: Path | None = setting(  # noqa: RUF009 - a field
+        None,
+        Folder(),
+        "Folder in which the processes of one server keep the numbers of `/metrics`. Default: a new one at each start.",
+    )
     log_level: str = setting(
         "info", String(validate=OneOf(("debug", "info", "warning", "error"))), "The lowest level that is logged."
     )

@@ -10,6 +10,7 @@ from werkzeug.exceptions import NotFound
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from app.errors import InvalidRequest
+from app.metrics import folder
 from app.services import Services
 from app.services.access.caller import NOBODY
 from app.services.health_report import HealthReport
@@ -39,6 +40,8 @@ _ADDRESS: Final = {
 
 def application(services: Services, settings: Settings) -> Flask:
     """Return the WSGI application. Its only state between requests is the health report of a few seconds."""
+    if settings.metrics and settings.metrics_dir:
+        folder.join(settings.metrics_dir)
     app = Flask("bulkhead", static_folder=None)
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False

@@ -8,6 +8,7 @@ from werkzeug.exceptions import HTTPException, NotFound
 
 from app import logs
 from app.errors import INTERNAL, BulkheadError, Unauthenticated
+from app.metrics import REFUSALS
 from app.web.response.challenges import challenges
 from app.web.response.responses import empty, json
 from app.web.routing.context import address
@@ -32,6 +33,7 @@ def text(message: str, status: int) -> Response:
 
 
 def _declared(error: BulkheadError) -> Response:
+    REFUSALS.add(type(error).__name__)
     if error.status >= 500:
         _log_failure(error)
     response = text(str(error) if error.public_message is None else error.public_message, error.status)
@@ -48,6 +50,7 @@ def _unauthenticated(error: Unauthenticated) -> Response:
 
 def _no_route(error: NotFound) -> Response:
     """Answer a path without a route: 400 if it names a version that is not served, otherwise 404 (conformance §1.1)."""
+    REFUSALS.add("NotFound")
     version = unserved_version(request.path)
     if version is None:
         return text(error.description or "", 404)
@@ -59,6 +62,7 @@ def _no_route(error: NotFound) -> Response:
 
 
 def _http(error: HTTPException) -> Response:
+    REFUSALS.add(type(error).__name__)
     response = text(error.description or "", error.code or 500)
     for name, value in error.get_headers(request.environ):
         if name.lower() not in ("content-type", "content-length"):
@@ -67,6 +71,7 @@ def _http(error: HTTPException) -> Response:
 
 
 def _unexpected(error: Exception) -> Response:
+    REFUSALS.add("Unexpected")
     _log_failure(error)
     return text(INTERNAL, 500)
 

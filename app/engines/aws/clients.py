@@ -16,6 +16,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError
 
+from app.engines.aws.attempts import counted
 from app.errors import ConfigurationError
 from app.storage.table import deadline
 
@@ -38,7 +39,7 @@ def dynamodb(connections: int = DEFAULT_CONNECTIONS) -> DynamoDBClient:
     """Return a DynamoDB client. Raises ConfigurationError when boto3 lacks something, the region for instance."""
     try:
         config = _config(connections, read_timeout=5).merge(_UNCHECKED)
-        return _within_deadline(boto3.session.Session().client("dynamodb", config=config))
+        return counted(_within_deadline(boto3.session.Session().client("dynamodb", config=config)))
     except (BotoCoreError, ValueError) as error:
         raise ConfigurationError(f"DynamoDB cannot be reached as configured: {error}") from error
 
@@ -46,7 +47,9 @@ def dynamodb(connections: int = DEFAULT_CONNECTIONS) -> DynamoDBClient:
 def sqs(connections: int = DEFAULT_CONNECTIONS) -> SQSClient:
     """Return an SQS client whose timeout is longer than a long poll. Raises ConfigurationError as `dynamodb` does."""
     try:
-        return _within_deadline(boto3.session.Session().client("sqs", config=_config(connections, read_timeout=30)))
+        return counted(
+            _within_deadline(boto3.session.Session().client("sqs", config=_config(connections, read_timeout=30)))
+        )
     except (BotoCoreError, ValueError) as error:
         raise ConfigurationError(f"SQS cannot be reached as configured: {error}") from error
 
@@ -54,7 +57,7 @@ def sqs(connections: int = DEFAULT_CONNECTIONS) -> SQSClient:
 def s3(connections: int = DEFAULT_CONNECTIONS) -> S3Client:
     """Return an S3 client that also works with S3-compatible servers. Raises ConfigurationError as `dynamodb` does."""
     try:
-        return _within_deadline(s3_client(boto3.session.Session(), _config(connections, read_timeout=30)))
+        return counted(_within_deadline(s3_client(boto3.session.Session(), _config(connections, read_timeout=30))))
     except (BotoCoreError, ValueError) as error:
         raise ConfigurationError(f"S3 cannot be reached as configured: {error}") from error
 

@@ -12,6 +12,7 @@ import structlog
 
 from app.errors import DecoderUnavailable, ImageFailure
 from app.imaging.decoding.connection import Answer, DecodingProcess, ProcessFailure
+from app.metrics import FRAMES_DECODING, FRAMES_WAITING
 
 _log = structlog.get_logger("bulkhead.decoding")
 
@@ -48,6 +49,7 @@ class DecodingPool:
         """Return the answer of a process. Raises `ImageFailure` for the frame, `DecoderUnavailable` for the pool."""
         process = self._take()
         usable = False
+        FRAMES_DECODING.add()
         try:
             answer = process.ask(request, frame, self.seconds, accepts)
             usable = True
@@ -58,6 +60,7 @@ class DecodingPool:
             usable = True
             raise
         finally:
+            FRAMES_DECODING.add(by=-1)
             self._give_back(process, usable=usable)
         return answer
 
@@ -78,11 +81,13 @@ class DecodingPool:
             if self._waiting >= _WAITING_FOR_EACH * self._limit:
                 raise DecoderUnavailable(_BUSY)
             self._waiting += 1
+            FRAMES_WAITING.add()
             try:
                 if not self._changed.wait_for(self._is_free, self.seconds):
                     raise DecoderUnavailable(_BUSY)
             finally:
                 self._waiting -= 1
+                FRAMES_WAITING.add(by=-1)
             if self._closed.is_set():
                 raise DecoderUnavailable(_CLOSED)
             while self._idle:

@@ -49,7 +49,7 @@ class EncapsulatedContent:
     def __init__(self, files: InstanceFiles, *, is_text: bool) -> None:
         self._files = files
         self._is_text = is_text
-        self._kept: BoundedCache[Place] = BoundedCache(_CACHED_BYTES)
+        self._kept: BoundedCache[Place] = BoundedCache(_CACHED_BYTES, "encapsulated_documents")
 
     def place(self, row: InstanceRow) -> Place:
         """Return where the document of an instance is, without its byte of padding.

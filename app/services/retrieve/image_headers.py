@@ -47,7 +47,7 @@ class ImageHeaders:
     def __init__(self, files: InstanceFiles, frames: FrameReader) -> None:
         self._files = files
         self._frames = frames
-        self._kept: BoundedCache[ImageHeader] = BoundedCache(_CACHED_BYTES)
+        self._kept: BoundedCache[ImageHeader] = BoundedCache(_CACHED_BYTES, "image_headers")
 
     def read(self, row: InstanceRow) -> ImageHeader:
         """Return the header of an instance.

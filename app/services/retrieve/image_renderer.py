@@ -61,7 +61,7 @@ class ImageRenderer:
         self._decoder = decoder
         self._windows = windows
         self._budget = MemoryBudget(_BUDGET)
-        self._pipelines: BoundedCache[RenderingPipeline] = BoundedCache(_KEPT_BYTES)
+        self._pipelines: BoundedCache[RenderingPipeline] = BoundedCache(_KEPT_BYTES, "rendering_pipelines")
 
     def media_types(self, row: InstanceRow) -> tuple[str, ...]:
         """Return the media types of images."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from app.metrics import CACHE_LOOKUPS
 from app.services.bounded_cache import BoundedCache
 from app.services.retrieve.picture_folder import PictureFolder
 
@@ -14,7 +15,7 @@ class PictureCache:
     """
 
     def __init__(self, memory_bytes: int, folder: PictureFolder | None = None) -> None:
-        self._memory: BoundedCache[bytes] = BoundedCache(memory_bytes)
+        self._memory: BoundedCache[bytes] = BoundedCache(memory_bytes, "pictures")
         self._folder = folder
 
     def get(self, tag: str) -> bytes | None:
@@ -22,6 +23,7 @@ class PictureCache:
         found = self._memory.get(tag)
         if found is None and self._folder is not None:
             found = self._folder.get(tag)
+            CACHE_LOOKUPS.add("picture_folder", "miss" if found is None else "hit")
             if found is not None:
                 self._memory.put(tag, found, len(found))
         return found

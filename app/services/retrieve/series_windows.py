@@ -27,7 +27,7 @@ class SeriesWindows:
     def __init__(self, instances: Instances, clock: Callable[[], float] = time.monotonic) -> None:
         self._instances = instances
         self._clock = clock
-        self._kept: BoundedCache[tuple[float, Window | None]] = BoundedCache(_KEPT_BYTES)
+        self._kept: BoundedCache[tuple[float, Window | None]] = BoundedCache(_KEPT_BYTES, "series_windows")
 
     def window(self, row: InstanceRow, window_of: Callable[[InstanceRow], Window | None]) -> Window | None:
         """Return the window of the series of an instance. `window_of` computes that of one instance.

@@ -47,8 +47,8 @@ class VideoRenderer(IconRenderer):
         self._files = files
         self._frames = frames
         self._budget = MemoryBudget(_INDEX_BYTES)
-        self._containers: BoundedCache[Container] = BoundedCache(_CACHED_BYTES)
-        self._mp4_files: BoundedCache[Mp4File] = BoundedCache(_CACHED_BYTES)
+        self._containers: BoundedCache[Container] = BoundedCache(_CACHED_BYTES, "video_containers")
+        self._mp4_files: BoundedCache[Mp4File] = BoundedCache(_CACHED_BYTES, "mp4_files")
 
     def media_types(self, row: InstanceRow) -> tuple[str, ...]:
         """Return the media type of the stream. Its first bytes are read once, because only they say it.

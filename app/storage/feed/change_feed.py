@@ -117,6 +117,15 @@ class FeedLog:
         self.complete_up_to()
         return False
 
+    def lag(self) -> int:
+        """Return how many numbers are reserved and not complete yet. It closes no gap and writes nothing."""
+        last = self._sequence.last()
+        if self._stored_complete < 0:
+            self._complete = self._stored_complete = self._read_complete()
+        missing = next(self._missing(self._complete + 1, last), last + 1)
+        self._complete = max(self._complete, missing - 1)
+        return last + 1 - missing
+
     def _read_complete(self) -> int:
         item = self._table.get(keys.FEED_COMPLETE)
         return int(item.fields["value"]) if item else 0

@@ -320,6 +320,11 @@ def queued(due: int, message: str) -> Key:
     return Key(QUEUE, f"{due:015d}/{message}")
 
 
+def queued_due(sk: str) -> int:
+    """Return when the message with this sort key is due, in milliseconds since 1970."""
+    return int(sk.partition("/")[0])
+
+
 def queued_by(now: int) -> Range:
     return Range("", f"{now:015d}/\U0010ffff")
 
@@ -385,6 +390,11 @@ def sweep(due: int, what: str) -> Key:
     `what` is unique among the records of one time.
     """
     return Key(SWEEP, f"{due:012d}/{what}")
+
+
+def sweep_due(sk: str) -> int:
+    """Return when the record with this sort key is due, in seconds since 1970."""
+    return int(sk.partition("/")[0])
 
 
 def due_by(now: int) -> Range:

@@ -34,6 +34,11 @@ class Body:
         self._received = 0
         self._first_chunk = b""
 
+    @property
+    def received(self) -> int:
+        """The bytes that were read so far."""
+        return self._received
+
     def begin(self, *, may_be_empty: bool = False) -> None:
         """Raise `TooLarge` for a Content-Length over the limit, `InvalidRequest` if it is empty and may not be."""
         if self._remaining is not None and self._remaining > self._limit:

@@ -13,6 +13,7 @@ from app.web.routes import (
     export,
     extended_query_tags,
     health,
+    metrics,
     operations,
     partitions,
     rendered,
@@ -41,5 +42,6 @@ RESOURCES: Final[tuple[Resource, ...]] = (
     operations.resource,
     capabilities.resource,
     health.resource,
+    metrics.resource,
 )
 ROUTES: Final[tuple[Route, ...]] = tuple(route for resource in RESOURCES for route in resource.routes)

@@ -12,6 +12,12 @@ def require_operations(settings: Settings) -> None:
         raise OperationsDisabled
 
 
+def require_metrics(settings: Settings) -> None:
+    """Raise `ResourceDisabled` if the service gives no metrics."""
+    if not settings.metrics:
+        raise ResourceDisabled
+
+
 def require_exports(settings: Settings) -> None:
     """Raise `ResourceDisabled` if the service starts no exports."""
     if settings.disable_operations or not settings.enable_export:

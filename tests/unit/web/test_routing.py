@@ -47,7 +47,7 @@ def test_three_routes_create_partitions() -> None:
 def test_only_health_needs_no_right_and_is_not_audited() -> None:
     health = [("/health/live",), ("/health/ready",), ("/health/check",)]
     assert [route.paths for route in ROUTES if route.action is None] == health
-    assert [route.paths for route in ROUTES if route.audit is None] == health
+    assert [route.paths for route in ROUTES if route.audit is None] == [*health, ("/metrics",)]
     assert {route.audit for route in ROUTES if route.audit} == AUDIT_EVENTS
 
 

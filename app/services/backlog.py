@@ -1,0 +1,83 @@
+"""How much work waits for the worker, for the metrics. It is read from the table, so no worker need be alive."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from time import monotonic
+from typing import Final, NamedTuple
+
+import structlog
+
+from app import logs
+from app.storage.feed.change_feed import FeedLog
+from app.storage.table import clock, keys
+from app.storage.table.ports import Table
+
+FRESH_SECONDS: Final = 10.0
+"""How long a result is used without new reads."""
+
+PATIENCE_SECONDS: Final = 1.0
+"""How long a caller waits for reads that run."""
+
+_log = structlog.get_logger(__name__)
+
+
+class Waiting(NamedTuple):
+    """The work that waits. Ages are in seconds, and 0 if nothing is due."""
+
+    sweep_age: float
+    """The age of the oldest record of the sweep that is due."""
+    queue_age: float
+    """The age of the oldest message that is due in the queue of the table. A queue of SQS has metrics of its own."""
+    feed_lag: int
+    """Numbers at the end of the change feed that readers may not pass yet."""
+
+
+class Backlog:
+    """Reads what waits for the worker: three small queries and the newest entries of the feed.
+
+    It reads on a thread of its own, one at a time. So a table that hangs delays a caller by a second at most, and
+    keeps one thread.
+    """
+
+    def __init__(self, table: Table, feed: FeedLog, *, monotonic: Callable[[], float] = monotonic) -> None:
+        self._table = table
+        self._feed = feed
+        self._monotonic = monotonic
+        self._changed = threading.Condition()  # protects the fields below
+        self._running = False
+        self._last: Waiting | None = None
+        self._read_at = float("-inf")
+
+    def current(self) -> Waiting | None:
+        """Return what waits, at most ten seconds old. None if the table does not answer within a second."""
+        with self._changed:
+            if self._monotonic() < self._read_at + FRESH_SECONDS:
+                return self._last
+            if not self._running:
+                self._running = True
+                threading.Thread(target=self._run, name="backlog", daemon=True).start()
+            ended = self._changed.wait_for(lambda: not self._running, PATIENCE_SECONDS)
+            return self._last if ended else None
+
+    def _run(self) -> None:
+        result = None
+        try:
+            result = self._read()
+        except Exception as error:  # noqa: BLE001 - an error here means that there is no number, and ends no request
+            _log.warning("backlog is unknown", **logs.described(error))
+        finally:
+            with self._changed:
+                self._last, self._read_at, self._running = result, self._monotonic(), False
+                self._changed.notify_all()
+
+    def _read(self) -> Waiting:
+        now = clock.now()
+        sweep = next(self._table.query(keys.SWEEP, keys.due_by(int(now)), limit=1), None)
+        message = next(self._table.query(keys.QUEUE, keys.queued_by(int(1000 * now)), limit=1), None)
+        return Waiting(
+            sweep_age=max(0.0, now - keys.sweep_due(sweep.key.sk)) if sweep else 0.0,
+            queue_age=max(0.0, now - keys.queued_due(message.key.sk) / 1000) if message else 0.0,
+            feed_lag=self._feed.lag(),
+        )
