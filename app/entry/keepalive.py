@@ -34,6 +34,7 @@ from app.entry.request_threads import RequestThreads
 from app.entry.waiting_connections import IDLE_CONNECTIONS, Wait, WaitingConnections
 from app.entry.work_slots import WorkSlots
 from app.errors import OVERLOADED, RETRY_AFTER_SECONDS
+from app.metrics import REFUSALS
 from app.web import liveness
 from app.web.headers import ALWAYS
 
@@ -56,9 +57,9 @@ _RESERVED: Final = 64
 """Connections that are only accepted to be refused."""
 
 _QUEUED_FOR_EACH_SLOT: Final = 16
-_HEALTH: Final = "/health/"
+_WATCHING: Final = ("/health/", "/metrics")
 _HEALTH_SLOTS: Final = 2
-"""Health checks have slots of their own. They are answered while all other slots are in use."""
+"""Health checks and metrics have slots of their own. They are answered while all other slots are in use."""
 
 _HEAD_BYTES: Final = 16 * 1024
 """Bytes of an incomplete head with which a connection gets a thread."""
@@ -182,7 +183,10 @@ class KeepAliveWorker(ThreadWorker):
             self._refuse(connection)
 
     def _refuse(self, connection: Any) -> None:
-        self._send_last(connection, live_answer(connection.sock.ahead) or overloaded())
+        live = live_answer(connection.sock.ahead)
+        if live is None:
+            REFUSALS.add(Overloaded.__name__)
+        self._send_last(connection, live or overloaded())
         self._close(connection)
 
     def _send_last(self, connection: Any, answer: bytes) -> None:
@@ -244,11 +248,12 @@ class KeepAliveWorker(ThreadWorker):
             client.end()
 
     def _slots_for(self, path: str) -> WorkSlots:
-        return self.health_slots if path.startswith(_HEALTH) else self.slots
+        return self.health_slots if path.startswith(_WATCHING) else self.slots
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
         """Answer a request that did not reach the application. The log never quotes it: it may name a patient."""
         status = next((found for kind, found in _STATUSES.items() if isinstance(exc, kind)), None)
+        REFUSALS.add(type(exc).__name__ if status or isinstance(exc, Overloaded) else "Unexpected")
         if isinstance(exc, Overloaded):
             self.log.warning("a request was refused: no work slot became free")
             client.sendall(overloaded())

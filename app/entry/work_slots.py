@@ -6,6 +6,8 @@ from collections import deque
 from threading import Lock
 from typing import Final
 
+from app.metrics import REQUESTS_WAITING
+
 WAIT_SECONDS: Final = 10.0
 """How long a new request waits for a slot. Then it is refused."""
 
@@ -37,7 +39,10 @@ class WorkSlots:
             if len(self._waiting) >= self._queue:
                 return False
             turn = self._enqueue()
-        if turn.acquire(timeout=seconds):
+        REQUESTS_WAITING.add()
+        got = turn.acquire(timeout=seconds)
+        REQUESTS_WAITING.add(by=-1)
+        if got:
             return True
         with self._lock:
             return not self._leave(turn)

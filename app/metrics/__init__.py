@@ -31,7 +31,7 @@ REQUEST_SECONDS: Final = Histogram(
     bounds=LONG_SECONDS,
 )
 REQUESTS_IN_FLIGHT: Final = Gauge("bulkhead_http_requests_in_flight", "Requests that are being answered.")
-REQUESTS_WAITING: Final = Gauge("bulkhead_http_requests_waiting", "Requests that wait for a thread.")
+REQUESTS_WAITING: Final = Gauge("bulkhead_http_requests_waiting", "Requests that wait for a work slot.")
 RECEIVED_BYTES: Final = Counter("bulkhead_http_received_bytes_total", "Bytes of request bodies that were read.")
 SENT_BYTES: Final = Counter("bulkhead_http_sent_bytes_total", "Bytes of answer bodies.")
 REFUSALS: Final = Counter(

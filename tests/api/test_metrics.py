@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import threading
 from collections.abc import Iterator
 
@@ -16,6 +15,7 @@ from app.metrics import kinds
 from app.metrics.cells import in_memory
 from app.metrics.kinds import Metric
 from app.services import backlog
+from app.settings import Settings
 from app.storage.table import clock
 from app.web.response import responses
 from tests.conftest import Serve
@@ -250,9 +250,8 @@ def test_any_letter_case_and_no_version(client: FlaskClient) -> None:
 
 
 @embedded
-def test_the_processes_of_a_server_share_a_folder(serve: Serve, settings: object) -> None:
-    assert dataclasses.is_dataclass(settings)
-    folder = settings.data_dir / "metrics"  # type: ignore[attr-defined]
+def test_the_processes_of_a_server_share_a_folder(serve: Serve, settings: Settings) -> None:
+    folder = settings.data_dir / "metrics"
     client = serve(metrics_dir=folder)
     client.get("/v2/partitions")
     assert len(list(folder.iterdir())) == 1

@@ -80,7 +80,7 @@ class Authentication:
         self._verify_token = verify_token
         self._monotonic = monotonic
         self._now = now
-        self._cache: BoundedCache[tuple[Verified, float]] = BoundedCache(_CACHE_BYTES)
+        self._cache: BoundedCache[tuple[Verified, float]] = BoundedCache(_CACHE_BYTES, "verified_callers")
 
     def identify(self, credentials: Credentials) -> Caller:
         """Return the caller. Raises `InvalidCredentials` for every fault of the credentials."""
