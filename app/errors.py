@@ -294,7 +294,10 @@ class QueryTagExists(BulkheadError):
 
 
 class OperationActive(BulkheadError):
-    """Another operation runs of a type that runs one at a time: `id` (32 hex digits), `type` (conformance §9.5)."""
+    """Another operation runs of a type that runs one at a time: `id` (32 hex digits), `type` (conformance §9.5).
+
+    `id` is empty if the caller may not see the operation.
+    """
 
     status = 409
     public_message = None
@@ -303,7 +306,8 @@ class OperationActive(BulkheadError):
         self.id = operation
         self.type = kind
         names = {"reindex": "re-index"}
-        super().__init__(f"There is already an active {names.get(kind, kind)} operation with ID '{operation}'.")
+        named = f" with ID '{operation}'" if operation else ""
+        super().__init__(f"There is already an active {names.get(kind, kind)} operation{named}.")
 
 
 # --- faults of the data store -------------------------------------------------------------------------------------
@@ -315,6 +319,16 @@ class StorageError(BulkheadError):
     status = 503
     public_message: ClassVar[str | None] = UNAVAILABLE
     headers = MappingProxyType({"Retry-After": str(RETRY_AFTER_SECONDS)})
+
+
+class ChangeFeedBusy(StorageError):
+    """A process has not yet read enough of the change feed to answer. It continues with the next request (conformance
+    §10.2)."""
+
+    public_message = None
+
+    def __init__(self) -> None:
+        super().__init__("The change feed is being read. Please try again later.")
 
 
 class Conflict(StorageError):

@@ -41,6 +41,8 @@ from app.services.tags.service import ExtendedQueryTags
 from app.services.update.service import BulkUpdate
 from app.services.worklist import Worklist
 from app.settings import Settings, variable
+from app.storage.feed.latest_entries import LatestEntries
+from app.storage.feed.visible_entries import VisibleEntries
 from app.storage.index.counts import InstanceCounts
 from app.storage.search.planner import SearchPlanner
 from app.storage.search.unposted import last_unposted, record_last_unposted
@@ -150,7 +152,12 @@ def build_services(settings: Settings, engine: Engine, *, listening: float = 0) 
         delete=archive.removal.delete,
         bulk_update=BulkUpdate(operations, queue),
         change_feed=ChangeFeed(
-            archive.feed, instances, documents, file_path=engine.file_path if settings.feed_file_path else None
+            log=archive.feed,
+            visible_entries=VisibleEntries(table, archive.feed),
+            latest_entries=LatestEntries(archive.feed),
+            instances=instances,
+            documents=documents,
+            file_path=engine.file_path if settings.feed_file_path else None,
         ),
         export=Export(
             operations=operations,

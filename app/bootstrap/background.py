@@ -10,9 +10,10 @@ from app.services import parallel
 from app.services.export.service import TYPE as EXPORT
 from app.services.export.source import ExportSource
 from app.services.export.task import ExportTask
+from app.services.operations.directory import REINDEX
 from app.services.operations.purge import Purge
 from app.services.operations.runner import Task
-from app.services.tags.service import REINDEX, REMOVAL
+from app.services.tags.service import REMOVAL
 from app.services.tags.tasks import Reindex, TagRemoval
 from app.services.update.new_versions import NewVersions
 from app.services.update.service import TYPE as UPDATE

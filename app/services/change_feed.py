@@ -6,14 +6,23 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import NamedTuple
 
+from app.services.access.caller import Caller
+from app.services.access.rights import Action
 from app.storage.feed.change_feed import FeedLog
 from app.storage.feed.entries import FeedEntry
+from app.storage.feed.latest_entries import LatestEntries
+from app.storage.feed.visible_entries import VisibleEntries
 from app.storage.index.instances import Instances
 from app.storage.records.documents import Documents
 from app.storage.records.rows import InstanceRow
+from app.storage.table.partitions import PartitionFilter
 
 _Uids = tuple[int, str, str, str]
 """Partition key, and Study, Series and SOP Instance UID."""
+
+
+Names = frozenset[str] | None
+"""Names of partitions in lower case. None: no selection."""
 
 
 class FeedEntryView(NamedTuple):
@@ -37,34 +46,71 @@ class FeedEntryView(NamedTuple):
 
 
 class ChangeFeed:
-    """Reads the feed by sequence (v1) or by time (v2).
+    """Reads the feed by sequence (v1) or by time (v2), as far as the caller may read it.
+
+    `partitions` selects partitions by their names. None selects all. A name that does not exist, or that the caller may
+    not read, selects nothing.
 
     A page is an iterator that reads one metadata document at a time. A lost document raises `LostData`. `file_path`
     returns the path of a blob; None keeps paths out of the feed.
     """
 
     def __init__(
-        self, log: FeedLog, instances: Instances, documents: Documents, *, file_path: Callable[[str], str] | None
+        self,
+        *,
+        log: FeedLog,
+        visible_entries: VisibleEntries,
+        latest_entries: LatestEntries,
+        instances: Instances,
+        documents: Documents,
+        file_path: Callable[[str], str] | None,
     ) -> None:
         self._log = log
+        self._visible_entries = visible_entries
+        self._latest_entries = latest_entries
         self._instances = instances
         self._documents = documents
         self._file_path = file_path
 
-    def by_sequence(self, offset: int, limit: int, metadata: bool) -> Iterator[FeedEntryView]:
-        """Return the entries with a sequence in (offset, offset + limit]."""
-        return self._views(self._log.by_sequence(offset, limit), metadata)
+    def by_sequence(
+        self, caller: Caller, *, offset: int, limit: int, metadata: bool, partitions: Names = None
+    ) -> Iterator[FeedEntryView]:
+        """Return the visible entries with a sequence in (offset, offset + limit]."""
+        visible = _visible(caller, partitions)
+        entries = self._log.by_sequence(offset, limit)
+        return self._views([each for each in entries if visible is None or visible(each.partition_name)], metadata)
 
-    def by_time(self, *, start: str, end: str, offset: int, limit: int, metadata: bool) -> Iterator[FeedEntryView]:
-        """Return up to `limit` entries of start <= time < end, by time then sequence, after skipping `offset`.
+    def by_time(
+        self,
+        caller: Caller,
+        *,
+        start: str,
+        end: str,
+        offset: int,
+        limit: int,
+        metadata: bool,
+        partitions: Names = None,
+    ) -> Iterator[FeedEntryView]:
+        """Return up to `limit` visible entries of start <= time < end, by time then sequence, after skipping `offset`.
 
         Times have the form that `storage/table/clock.py` writes; an empty time is an open end.
         """
-        return self._views(self._log.by_time(start=start, end=end, offset=offset, limit=limit), metadata)
+        visible = _visible(caller, partitions)
+        if visible is None:
+            entries = self._log.by_time(start=start, end=end, offset=offset, limit=limit)
+        else:
+            entries = self._visible_entries.by_time(start=start, end=end, offset=offset, limit=limit, visible=visible)
+        return self._views(entries, metadata)
 
-    def latest(self, by_time: bool, metadata: bool) -> FeedEntryView | None:
-        """Return the newest entry, None while the feed is empty."""
-        entry = self._log.latest_by_time() if by_time else self._log.latest()
+    def latest(
+        self, caller: Caller, *, by_time: bool, metadata: bool, partitions: Names = None
+    ) -> FeedEntryView | None:
+        """Return the newest visible entry, None if there is none. Raises `ChangeFeedBusy`."""
+        visible = _visible(caller, partitions)
+        if visible is not None:
+            entry = self._latest_entries.latest(visible, by_time=by_time)
+        else:
+            entry = self._log.latest_by_time() if by_time else self._log.latest()
         return next(self._views([entry], metadata)) if entry else None
 
     def _views(self, entries: Sequence[FeedEntry], metadata: bool) -> Iterator[FeedEntryView]:
@@ -95,6 +141,14 @@ class ChangeFeed:
             found = self._instances.find_many(partition, ((each.study, each.series, each.instance) for each in group))
             current |= {(partition, *uids): row for uids, row in found.items()}
         return current
+
+
+def _visible(caller: Caller, partitions: Names) -> PartitionFilter | None:
+    """Return which partitions the caller wants and may read. None: all partitions."""
+    readable = caller.rights.filter(Action.READ)
+    if partitions is None:
+        return readable
+    return lambda name: name.lower() in partitions and (readable is None or readable(name))
 
 
 def _uids(entry: FeedEntry) -> _Uids:

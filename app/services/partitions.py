@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from app.errors import DataPartitionsFeatureCannotBeDisabledException, PartitionError
+from app.services.access.caller import Caller
 from app.storage.table.partitions import OnCreate, Partition, Partitions, is_name
 
 # The texts of Microsoft's public page. Its code has other texts for the first and the last (conformance §2.8).
@@ -28,11 +29,11 @@ class PartitionDirectory:
         if not enabled and partitions.count() > 1:
             raise DataPartitionsFeatureCannotBeDisabledException
 
-    def listed(self) -> list[Partition]:
-        """Return all partitions in key order."""
+    def listed(self, caller: Caller) -> list[Partition]:
+        """Return the partitions that exist for the caller, in key order."""
         if not self.enabled:
             raise PartitionError(DISABLED)
-        return self._partitions.listed()
+        return [each for each in self._partitions.listed() if caller.rights.sees(each.name)]
 
     def name_of(self, name: str | None) -> str:
         """Return the name of the partition that a URL means; `name` is None in the base form of a URL.

@@ -173,6 +173,7 @@ SAMPLES: list[tuple[errors.BulkheadError, int, str]] = [
     (errors.NotAcceptable("why"), 406, "why"),
     (errors.ImageFailure("why"), 406, "why"),
     (errors.DecoderUnavailable("why"), 503, "why"),
+    (errors.ChangeFeedBusy(), 503, "The change feed is being read. Please try again later."),
     (errors.RangeNotSatisfiable(7), 416, "The requested range is not satisfiable."),
     (errors.NotAcceptable(""), 406, ""),
     (errors.TooLarge(7), 413, "The request exceeded the allowed limit of 7 bytes."),

@@ -21,6 +21,7 @@ from typing import Final
 import click
 
 from app import bootstrap
+from app.services.access.caller import ANONYMOUS
 from app.services.policy import V2
 from app.services.update.service import UpdateRequest
 from app.settings import Settings
@@ -55,8 +56,10 @@ class Archive:
             "00100020": {"vr": "LO", "Value": [patient]},
         }
         started = time.perf_counter()
-        asked = self.services.bulk_update.start(self.partition, UpdateRequest(studies=[STUDY], changes=dataset))
-        while (operation := self.services.operations.find(asked)) and not operation.ended:
+        asked = self.services.bulk_update.start(
+            ANONYMOUS, self.partition, UpdateRequest(studies=[STUDY], changes=dataset)
+        )
+        while (operation := self.services.operations.find(ANONYMOUS, asked)) and not operation.ended:
             self.services.background[0]()
         assert operation
         assert operation.status == "succeeded", operation

@@ -24,6 +24,7 @@ import click
 
 from app import bootstrap
 from app.services import Services
+from app.services.access.caller import ANONYMOUS
 from app.services.policy import V2
 from app.settings import Settings
 from app.storage.operations.operations import Operations
@@ -65,7 +66,7 @@ class Archive:
         operations = Operations(self.engine.table)
         started = time.perf_counter()
         asked = self.services.export.start(
-            self.partition, load_body(EXPORT, {"source": source, "destination": destination})
+            ANONYMOUS, self.partition, load_body(EXPORT, {"source": source, "destination": destination})
         )
         while (operation := operations.get(asked)) and not operation.ended:
             self.services.background[0]()

@@ -25,6 +25,7 @@ from app.dicom.query.parameters import parse_query
 from app.dicom.validation.attributes import Level, keyword_of
 from app.errors import NotFound, OperationActive, QueryTagExists
 from app.services import Services
+from app.services.access.caller import ANONYMOUS
 from app.services.policy import V1, V2, Policy
 from app.services.tags import tasks
 from app.services.tags.rules import TagRequest
@@ -285,7 +286,7 @@ def apply(services: Services, partition: Partition, model: Model, event: Event) 
                 for path, level in levels.items()
             ]
             try:
-                tags.add(requested)
+                tags.add(ANONYMOUS, requested)
             except QueryTagExists:
                 assert levels.keys() & model.tags.keys()
             except OperationActive:
@@ -303,14 +304,14 @@ def apply(services: Services, partition: Partition, model: Model, event: Event) 
 
 def check(services: Services, partition: Partition, model: Model) -> None:
     """Assert that searches by each tag find what the model says."""
-    listed = {each.tag.path: each for each in services.query_tags.page(0, 200)}
+    listed = {each.tag.path: each for each in services.query_tags.page(ANONYMOUS, offset=0, limit=200)}
     assert {path: each.tag.level for path, each in listed.items()} == model.tags
     for path, each in listed.items():
         assert each.tag.status == "ready"
         assert each.errors == model.errors(path)
         if each.errors and each.tag.number not in model.enabled:
             assert each.tag.query_status == "disabled"
-        services.query_tags.patch(path, "enabled")
+        services.query_tags.patch(ANONYMOUS, path, "enabled")
         model.enabled.add(each.tag.number)
     catalogue = services.query_tags._tags.read().catalogue
     for path, of in model.tags.items():

@@ -15,6 +15,7 @@ from typing import Any
 import orjson
 
 from app import bootstrap
+from app.services.access.caller import ANONYMOUS
 from app.services.change_feed import FeedEntryView
 from app.services.policy import V2
 from app.settings import Settings
@@ -66,7 +67,7 @@ class Archive:
     def move(self, partition: str) -> None:
         """Continue in another partition. The feed is read from this point on."""
         self.partition = self.services.partitions.resolve(partition, create=True)
-        latest = self.services.change_feed.latest(by_time=False, metadata=False)
+        latest = self.services.change_feed.latest(ANONYMOUS, by_time=False, metadata=False)
         self._feed_start = latest.sequence if latest else 0
 
     # --- what clients do ---
@@ -111,7 +112,7 @@ class Archive:
 
     def feed(self) -> list[FeedEntryView]:
         """The entries of the feed since the archive was moved to its partition."""
-        feed = self.services.change_feed.by_sequence(self._feed_start, 100_000, metadata=False)
+        feed = self.services.change_feed.by_sequence(ANONYMOUS, offset=self._feed_start, limit=100_000, metadata=False)
         return [each for each in feed if each.partition_name == self.partition.name]
 
     def _check_levels(self, found: frozenset[Uids]) -> None:

@@ -10,6 +10,7 @@ import orjson
 
 from app.dicom.encoding.part10 import parse
 from app.dicom.validation.attributes import Level
+from app.services.access.caller import ANONYMOUS
 from app.services.update.service import UpdateRequest
 from app.storage.operations.operations import Operation
 from app.storage.records.instance_row import InstanceRow
@@ -44,7 +45,9 @@ def start_update(archive: Archive, patient_id: str, *studies: str) -> str:
         OTHER_NAMES: {"vr": "PN", "Value": [{"Alphabetic": patient_id}]},
         OCCUPATION: {"vr": "SH", "Value": [patient_id]},
     }
-    return archive.services.bulk_update.start(archive.partition, UpdateRequest(studies=studies, changes=dataset))
+    return archive.services.bulk_update.start(
+        ANONYMOUS, archive.partition, UpdateRequest(studies=studies, changes=dataset)
+    )
 
 
 def update(archive: Archive, patient_id: str, *studies: str) -> Operation:
@@ -55,7 +58,7 @@ def update(archive: Archive, patient_id: str, *studies: str) -> Operation:
 
 
 def find_operation(archive: Archive, operation: str) -> Operation:
-    found = archive.services.operations.find(operation)
+    found = archive.services.operations.find(ANONYMOUS, operation)
     assert found is not None
     return found
 

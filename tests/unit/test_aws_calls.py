@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from app import bootstrap
 from app.engines.aws import clients
 from app.services import Services
+from app.services.access.caller import ANONYMOUS
 from app.services.policy import V1, V2
 from app.settings import Settings
 from app.storage.records import documents
@@ -208,7 +209,7 @@ CALLS: dict[str, Operation] = {
         {"Query": 1, "BatchGetItem": 1},
     ),
     "read the feed, 100 entries": Operation(
-        lambda a: list(a.services.change_feed.by_sequence(0, 100, metadata=False)),
+        lambda a: list(a.services.change_feed.by_sequence(ANONYMOUS, offset=0, limit=100, metadata=False)),
         {"GetItem": 2, "Query": 2, "BatchGetItem": 1},
     ),
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Final
+from urllib.parse import quote
 
 from app.services.access.rights import ALL_RIGHTS, Rights
 
@@ -24,7 +25,9 @@ class Caller:
     @property
     def identity(self) -> str:
         """The text that names this caller in stored records. Two callers with one text are the same."""
-        return f"token {self.token}" if self.token else f"{self.issuer} {self.subject}"
+        if self.token:
+            return f"token {self.token}"
+        return f"jwt {quote(self.issuer)} {self.subject}" if self.issuer else self.subject
 
 
 ANONYMOUS: Final = Caller(subject="anonymous", rights=ALL_RIGHTS)

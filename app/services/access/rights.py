@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
+from functools import cache
 from typing import Final
 
-from app.storage.table.partitions import is_name
+from app.storage.table.partitions import PartitionFilter, is_name
 
 
 class Action(Enum):
@@ -29,9 +30,6 @@ DATA_ACTIONS: Final = frozenset({Action.READ, Action.WRITE, Action.DELETE, Actio
 """The actions on the data of a partition. The other actions count only when they are granted on all partitions."""
 
 ALL_PARTITIONS: Final = "*"
-
-PartitionFilter = Callable[[str], bool]
-"""Returns whether the caller may see the partition with this name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +96,7 @@ class Rights:
         """Return which partitions the caller may do one of the `DATA_ACTIONS` in. None: in all of them."""
         if self.allows_everywhere(action):
             return None
-        return lambda name: self.allows(action, name)
+        return cache(lambda name: self.allows(action, name))
 
     def __or__(self, other: Rights) -> Rights:
         return Rights(self.grants + other.grants)

@@ -9,6 +9,7 @@ from typing import Final
 
 from app.dicom.encoding.uids import PADDING, is_uid
 from app.errors import InvalidField, InvalidRequest
+from app.services.access.caller import Caller
 from app.services.export import destinations
 from app.services.export.destinations import FileSettings, S3Settings
 from app.services.operations.runner import announce
@@ -65,7 +66,7 @@ class Export:
         self._openers = openers
         self._endpoints = endpoints
 
-    def start(self, partition: Partition, request: ExportRequest) -> str:
+    def start(self, caller: Caller, partition: Partition, request: ExportRequest) -> str:
         """Start an operation that exports the requested files, and return its id. Raises `InvalidRequest`.
 
         The order of the checks is: the identifiers, the settings of the destination, and whether the destination takes
@@ -79,7 +80,7 @@ class Export:
         self._manifest.write_identifiers(operation, _identifiers(paths))
         log = destination.url(log_key(operation))
         requested = {"partition": partition.key, "destination": document(target), "log": log}
-        self._operations.start(TYPE, requested, named=operation)
+        self._operations.start(TYPE, requested, named=operation, started_by=caller.identity, partition=partition.name)
         announce(self._queue, operation)
         return operation
 

@@ -52,7 +52,7 @@ class SearchReport:
 
     Each document is read when it is asked for. A match that is deleted while the page is read is left out. A lost
     document raises `LostData` while `documents` is read. `more` says that more objects match, beyond the page.
-    `erroneous` names the extended query tags in filters that have errors, as the client wrote them.
+    `erroneous` names the extended query tags in filters that have errors in the partition, as the client wrote them.
     """
 
     count: int
@@ -106,7 +106,9 @@ class Search:
             for match, dataset, counts in zip(matches, datasets, computed, strict=True)
             if dataset is not None
         )
-        return SearchReport(count=len(matches), documents=documents, more=more, erroneous=self._erroneous(query))
+        return SearchReport(
+            count=len(matches), documents=documents, more=more, erroneous=self._erroneous(partition, query)
+        )
 
     def _catalogue(self, params: Iterable[tuple[str, str]]) -> Catalogue:
         """Return what can be filtered on. The extended query tags are read only if a name is not a core attribute."""
@@ -114,9 +116,9 @@ class Search:
         names = (name for name, _ in params if name.lower() not in OPTIONS)
         return core if all(tag_of(name) in core.attributes for name in names) else self._query_tags.read().catalogue
 
-    def _erroneous(self, query: Query) -> tuple[str, ...]:
+    def _erroneous(self, partition: Partition, query: Query) -> tuple[str, ...]:
         extended = (each for each in query.filters if each.attribute.number)
-        return tuple(each.name for each in extended if self._query_tags.has_errors(each.attribute.key))
+        return tuple(each.name for each in extended if self._query_tags.has_errors(each.attribute.key, partition.name))
 
     # --- attributes from metadata ---
 

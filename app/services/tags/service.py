@@ -13,20 +13,22 @@ from typing import Final
 from msgspec.structs import replace
 
 from app.errors import InvalidRequest, QueryTagExists, QueryTagNotFound
+from app.services.access.caller import Caller
+from app.services.access.rights import Action
+from app.services.operations.directory import REINDEX
 from app.services.operations.runner import announce
 from app.services.tags.rules import TagDefinition, TagRequest, any_tag, check
 from app.storage.operations.operations import Operation, Operations, new_id
 from app.storage.table.ports import Change, Queue
 from app.storage.tags.query_tags import MAX_TAGS, QueryTag, QueryTags, QueryTagStore, TagError
 
-REINDEX: Final = "reindex"
 REMOVAL: Final = "tag-removal"
 TOO_MANY_TAGS: Final = f"Extended query tags exceeds max allowed count '{MAX_TAGS}'."
 
 
 @dataclass(frozen=True, slots=True)
 class QueryTagEntry:
-    """A tag, and how many instances could not be indexed under it (conformance §8.2)."""
+    """A tag, and how many instances that the caller sees could not be indexed under it (conformance §8.2)."""
 
     tag: QueryTag
     errors: int
@@ -40,7 +42,7 @@ class ExtendedQueryTags:
         self._operations = operations
         self._queue = queue
 
-    def add(self, entries: Sequence[TagRequest]) -> str:
+    def add(self, caller: Caller, entries: Sequence[TagRequest]) -> str:
         """Define the requested tags, all or none. Return the id of the re-index that makes them ready.
 
         Raises, in this order: `OperationActive`, `InvalidRequest` for a tag that breaks a rule, `QueryTagExists`,
@@ -58,6 +60,7 @@ class ExtendedQueryTags:
                 exclusive=True,
                 resources=[each.path for each in added],
                 named=operation,
+                started_by=caller.identity,
                 alongside=lambda _: [tags.replace_with([*tags.tags, *added])],
             )
 
@@ -65,19 +68,20 @@ class ExtendedQueryTags:
         announce(self._queue, operation)
         return operation
 
-    def page(self, offset: int, limit: int) -> list[QueryTagEntry]:
+    def page(self, caller: Caller, *, offset: int, limit: int) -> list[QueryTagEntry]:
         """Return a page of the tags, oldest first."""
-        return [self._entry(each) for each in self._tags.read().tags[offset : offset + limit]]
+        return [self._entry(caller, each) for each in self._tags.read().tags[offset : offset + limit]]
 
-    def find(self, name: str) -> QueryTagEntry:
+    def find(self, caller: Caller, name: str) -> QueryTagEntry:
         """Return the tag with a keyword or with 8 hex digits. Raises `InvalidRequest` or `QueryTagNotFound`."""
-        return self._entry(_find(self._tags.read(), name))
+        return self._entry(caller, _find(self._tags.read(), name))
 
-    def errors(self, name: str, offset: int, limit: int) -> Iterator[TagError]:
-        """Yield a page of the errors of a tag, oldest first. Raises as `find`."""
-        return self._tags.errors(_find(self._tags.read(), name), offset, limit)
+    def errors(self, caller: Caller, name: str, *, offset: int, limit: int) -> Iterator[TagError]:
+        """Yield a page of the errors of a tag that the caller sees, oldest first. Raises as `find`."""
+        tag = _find(self._tags.read(), name)
+        return self._tags.errors(tag, offset, limit, caller.rights.filter(Action.READ))
 
-    def patch(self, name: str, query_status: str) -> QueryTagEntry:
+    def patch(self, caller: Caller, name: str, query_status: str) -> QueryTagEntry:
         """Set whether searches may use a tag: `enabled` or `disabled`. Raises as `find`."""
 
         def write_status(tags: QueryTags) -> QueryTag:
@@ -86,7 +90,7 @@ class ExtendedQueryTags:
             self._tags.save(tags, (new if each is old else each for each in tags.tags))
             return new
 
-        return self._entry(self._tags.change(write_status))
+        return self._entry(caller, self._tags.change(write_status))
 
     def delete(self, name: str) -> None:
         """Delete a tag. Later calls do not find it. Raises as `find`, but not if another call deleted it at the same
@@ -110,8 +114,8 @@ class ExtendedQueryTags:
         if operation:
             announce(self._queue, operation.id)
 
-    def _entry(self, tag: QueryTag) -> QueryTagEntry:
-        return QueryTagEntry(tag, self._tags.error_count(tag))
+    def _entry(self, caller: Caller, tag: QueryTag) -> QueryTagEntry:
+        return QueryTagEntry(tag, self._tags.error_count(tag, caller.rights.filter(Action.READ)))
 
 
 def _new_tags(tags: QueryTags, definitions: Sequence[TagDefinition], operation: str) -> list[QueryTag]:

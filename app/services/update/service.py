@@ -11,7 +11,9 @@ import orjson
 from app.dicom.editing.requested_changes import RequestedChanges, read_changes
 from app.dicom.encoding.uids import clean_uid
 from app.dicom.encoding.vr import tag_text
-from app.errors import InvalidField, InvalidRequest
+from app.errors import InvalidField, InvalidRequest, OperationActive
+from app.services.access.caller import Caller
+from app.services.operations.directory import refusal
 from app.services.operations.runner import announce
 from app.storage.operations.operations import Operations
 from app.storage.table.partitions import Partition
@@ -46,7 +48,7 @@ class BulkUpdate:
         self._operations = operations
         self._queue = queue
 
-    def start(self, partition: Partition, request: UpdateRequest) -> str:
+    def start(self, caller: Caller, partition: Partition, request: UpdateRequest) -> str:
         """Return the id of the operation that makes the requested changes. Its studies need not exist.
 
         Raises `InvalidRequest` or `ChangesRefused` and, after all checks, `OperationActive`. The operation and its
@@ -60,7 +62,12 @@ class BulkUpdate:
             "studies": studies,
             "changes": changes.elements,
         }
-        operation = self._operations.start(TYPE, parameters, exclusive=True)
+        try:
+            operation = self._operations.start(
+                TYPE, parameters, exclusive=True, started_by=caller.identity, partition=partition.name
+            )
+        except OperationActive as active:
+            raise refusal(active, self._operations, caller) from None
         announce(self._queue, operation.id)
         return operation.id
 

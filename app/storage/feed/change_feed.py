@@ -44,6 +44,7 @@ class FeedLog:
         self._stored_complete = -1  # what the table says of this; -1 before it was read
         self._last_look = (0.0, 0)  # when this process looked at the counter, and the highest number reserved by then
         self._overdue = 0  # a number that was reserved at least GRACE_SECONDS ago, and so were all before it
+        self._final_hour = ""  # no entry can appear in an hour before it any more
         self._times = EntryTimes(table)
 
     # --- writing ---
@@ -133,7 +134,7 @@ class FeedLog:
     def _missing(self, first: int, last: int) -> Iterator[int]:
         """Yield the numbers from `first` to `last` that have neither an entry nor a tombstone."""
         expected = first
-        for number, _ in self._numbers(first, last):
+        for number, _ in self.numbers(first, last):
             yield from range(expected, number)
             expected = number + 1
         yield from range(expected, last + 1)
@@ -149,7 +150,7 @@ class FeedLog:
         Either this process saw the number reserved, or the next entry is old enough.
         """
         if number > self._overdue:
-            following = next((entry for _, entry in self._numbers(number + 1, last) if entry), None)
+            following = next((entry for _, entry in self.numbers(number + 1, last) if entry), None)
             if following is None or clock.now() - clock.seconds(following.timestamp) < GRACE_SECONDS:
                 return False
         return self.close_gaps([number])
@@ -163,7 +164,7 @@ class FeedLog:
         """
         while missing := list(self._missing(first, last)):
             self.close_gaps(missing)
-        return [entry for _, entry in self._numbers(first, last) if entry]
+        return [entry for _, entry in self.numbers(first, last) if entry]
 
     def by_sequence(self, after: int, limit: int) -> list[FeedEntry]:
         """Return the entries with numbers in (after, after + limit], in order.
@@ -171,20 +172,20 @@ class FeedLog:
         They are fewer than `limit` where numbers have tombstones, and at the end of the complete part.
         """
         last = min(after + limit, self.complete_up_to())
-        return [entry for _, entry in self._numbers(after + 1, last) if entry]
+        return [entry for _, entry in self.numbers(after + 1, last) if entry]
 
     def latest(self) -> FeedEntry | None:
         """Return the newest entry of the complete part, None if it has none."""
         number = self.complete_up_to()
         while number > 0:
             low = max(number - 100, 0)
-            found = [entry for _, entry in self._numbers(low + 1, number) if entry]
+            found = [entry for _, entry in self.numbers(low + 1, number) if entry]
             if found:
                 return found[-1]
             number = low
         return None
 
-    def _numbers(self, first: int, last: int) -> Iterator[tuple[int, FeedEntry | None]]:
+    def numbers(self, first: int, last: int) -> Iterator[tuple[int, FeedEntry | None]]:
         """Yield (number, entry) for each number from `first` to `last` that is in the table; None for a tombstone."""
         while first <= last:
             end = min(last, (first // keys.FEED_BUCKET + 1) * keys.FEED_BUCKET - 1)
@@ -200,7 +201,7 @@ class FeedLog:
         The first `offset` entries are skipped: whole hours are counted and not read. No entry appears later in a window
         that ended at least `GRACE_SECONDS` ago.
         """
-        complete = self._complete_before(end)
+        complete = self.complete_before(end)
         found: list[FeedEntry] = []
         between = Range(keys.hour_of(start), keys.hour_of(end))
         for item in self._table.query(keys.FEED_HOURS, between):
@@ -223,7 +224,7 @@ class FeedLog:
                     return found
         return found
 
-    def _complete_before(self, end: str) -> int:
+    def complete_before(self, end: str) -> int:
         """Return `complete_up_to`, for a window that ends at `end`.
 
         If the window has ended, its writers may still be on their way with earlier times. They get `GRACE_SECONDS`.
@@ -241,6 +242,17 @@ class FeedLog:
             time.sleep(GRACE_SECONDS / _POLLS)
         self.final_entries(complete + 1, last)
         return self.complete_up_to()
+
+    def final_hour(self) -> str:
+        """Return an hour. No entry can appear in an earlier hour any more.
+
+        The first call in an hour waits for writers, as a reader of a window that has ended does.
+        """
+        hour = keys.hour_of(clock.timestamp(clock.now() - GRACE_SECONDS))
+        if self._final_hour < hour:
+            self.complete_before(keys.start_of_hour(hour))
+            self._final_hour = hour
+        return self._final_hour
 
     def latest_by_time(self) -> FeedEntry | None:
         """Return the entry with the latest time in the complete part, None if it has none."""

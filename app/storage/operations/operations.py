@@ -41,6 +41,9 @@ class Operation(Record, frozen=True, kw_only=True):
     `request`, `checkpoint` and `results` are JSON: the request without secrets, the place where the next step starts,
     and totals so far. Times are UTC as in `clock.timestamp`. `resources` are tag paths.
 
+    `started_by` is the `Caller.identity` of the caller that started it, and `partition` the name of the partition that
+    it works on. Both are empty if there is none, and in records of older releases.
+
     `exclusive` means that one operation of the type runs at a time. `claim` is the number of the lease under which the
     operation was read. `attempts` counts the claims since the last completed step.
     """
@@ -55,6 +58,8 @@ class Operation(Record, frozen=True, kw_only=True):
     checkpoint: JsonObject = EMPTY
     results: JsonObject = EMPTY
     resources: tuple[str, ...] = ()
+    started_by: str = ""
+    partition: str = ""
     exclusive: bool = False
     claim: int = 0
     attempts: int = 0
@@ -106,6 +111,8 @@ class Operations:
         kind: str,
         request: Mapping[str, Any],
         *,
+        started_by: str = "",
+        partition: str = "",
         exclusive: bool = False,
         resources: Sequence[str] = (),
         named: str | None = None,
@@ -125,6 +132,8 @@ class Operations:
             updated=now,
             request=request,
             resources=tuple(resources),
+            started_by=started_by,
+            partition=partition,
             exclusive=exclusive,
         )
         active = keys.active_operation(kind)

@@ -262,6 +262,11 @@ def hour_of(timestamp: str) -> str:
     return timestamp[:13]
 
 
+def start_of_hour(hour: str) -> str:
+    """Return the first timestamp of an hour."""
+    return f"{hour}:00:00.0000000+00:00"
+
+
 def feed_time(timestamp: str, sequence: int) -> Key:
     return Key(feed_hour(hour_of(timestamp)), f"{timestamp}/{oldest(sequence)}")
 

@@ -16,6 +16,9 @@ from app.storage.table.ports import Absent, Item, Put, Table
 DEFAULT_NAME: Final = "Microsoft.Default"
 DEFAULT_KEY: Final = 1
 
+PartitionFilter = Callable[[str], bool]
+"""Returns whether the partition with this name is wanted. Callers may ask many times for one name."""
+
 _NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)
 _CACHED: Final = 10_000
 _CACHE_SECONDS: Final = 300

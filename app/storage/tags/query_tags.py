@@ -25,12 +25,18 @@ from app.dicom.query.parameters import Catalogue
 from app.dicom.validation.attributes import CORE, Attribute, ExtendedAttributes, Level, keyword_of
 from app.storage.table import keys
 from app.storage.table.codec import Record, decode, encode
-from app.storage.table.ports import Absent, Holds, Item, Put, Require, Table
+from app.storage.table.partitions import PartitionFilter
+from app.storage.table.ports import Absent, Holds, Item, Put, Range, Require, Table
 from app.storage.table.retry import retry
 
 T = TypeVar("T")
 
 MAX_TAGS: Final = 128
+
+_NONE: Final = "none"
+"""Sorts after the key of every error, because these begin with a year."""
+_REMEMBERED: Final = 10_000
+"""Tags and partitions whose first error a process remembers."""
 
 ADDING: Final = "adding"
 READY: Final = "ready"
@@ -132,6 +138,7 @@ class QueryTagStore:
 
     def __init__(self, table: Table) -> None:
         self._table = table
+        self._first_errors: dict[tuple[str, str], str] = {}  # the first error of a tag in a partition, or _NONE
 
     def read(self) -> QueryTags:
         """Return the present definitions. One read."""
@@ -171,18 +178,42 @@ class QueryTagStore:
 
     # --- errors ---
 
-    def error_count(self, tag: QueryTag) -> int:
-        """Return how many instances could not be indexed under a tag. It is counted, so it is exact."""
-        return self._table.count(keys.tag_errors(tag.key))
+    def error_count(self, tag: QueryTag, visible: PartitionFilter | None = None) -> int:
+        """Return how many instances of visible partitions could not be indexed under a tag. None: of all partitions.
 
-    def has_errors(self, tag: str) -> bool:
-        """Return whether the tag with this key has errors. One read."""
-        return any(True for _ in self._table.query(keys.tag_errors(tag), limit=1))
+        It is counted, so it is exact. A filter reads every error of the tag.
+        """
+        if visible is None:
+            return self._table.count(keys.tag_errors(tag.key))
+        return sum(1 for _ in self._error_items(tag, visible))
 
-    def errors(self, tag: QueryTag, offset: int, limit: int) -> Iterator[TagError]:
-        """Yield the errors of a tag, oldest first. Skipped ones are read too."""
-        items = self._table.query(keys.tag_errors(tag.key), limit=offset + limit)
-        return (decode(TagError, item.fields) for item in islice(items, offset, None))
+    def has_errors(self, tag: str, partition_name: str) -> bool:
+        """Return whether the tag with this key has errors in a partition. The tag must be ready.
+
+        A ready tag gets no further errors. So a process remembers up to which error none is in the partition.
+        """
+        known = (tag, partition_name)
+        between = Range(self._first_errors.get(known, ""))
+        items = self._table.query(keys.tag_errors(tag), between) if between.low != _NONE else ()
+        first = next((item.key.sk for item in items if item.fields["partition_name"] == partition_name), _NONE)
+        if len(self._first_errors) >= _REMEMBERED:
+            self._first_errors.clear()
+        self._first_errors[known] = first
+        return first != _NONE
+
+    def errors(
+        self, tag: QueryTag, offset: int, limit: int, visible: PartitionFilter | None = None
+    ) -> Iterator[TagError]:
+        """Yield the errors of a tag in visible partitions, oldest first. Skipped ones are read too."""
+        if visible is None:
+            items = self._table.query(keys.tag_errors(tag.key), limit=offset + limit)
+        else:
+            items = self._error_items(tag, visible)
+        return (decode(TagError, item.fields) for item in islice(items, offset, offset + limit))
+
+    def _error_items(self, tag: QueryTag, visible: PartitionFilter) -> Iterator[Item]:
+        items = self._table.query(keys.tag_errors(tag.key))
+        return (item for item in items if visible(item.fields["partition_name"]))
 
 
 def error_item(tag: str, place: str, error: TagError) -> Item:

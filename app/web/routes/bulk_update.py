@@ -36,7 +36,7 @@ def bulk_update(context: PartitionContext, body: UpdateRequest) -> Response:
     """202 with the operation; 400 with a comment for each attribute that cannot be changed."""
     context.audit.add_studies(body.studies)
     try:
-        operation = context.services.bulk_update.start(context.partition, body)
+        operation = context.services.bulk_update.start(context.caller, context.partition, body)
     except ChangesRefused as refusal:
         return dicom_json(_failed_attributes(refusal.comments), 400)
     context.audit.operation = operation

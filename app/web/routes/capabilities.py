@@ -36,15 +36,14 @@ def accepted_type(accept: str | None) -> str:
 
 
 _OPTIONS: Final[dict[str, Any]] = {
-    "action": Action.READ,
     "audit": "retrieve-capabilities",
     "read_accept": accepted_type,
     "answers": {200: (WADL, JSON)},
 }
 
 
-@resource.route("OPTIONS", "", scope=Scope.BELOW_PARTITION, **_OPTIONS)
-@resource.route("OPTIONS", "", scope=Scope.BASE, **_OPTIONS)
+@resource.route("OPTIONS", "", scope=Scope.BELOW_PARTITION, action=Action.READ, **_OPTIONS)
+@resource.route("OPTIONS", "", scope=Scope.BASE, action=None, **_OPTIONS)
 def capabilities(context: Context, accepted: str) -> Response:
     """The routes below the URL, with their parameters, media types and statuses."""
     version = BY_NAME.get(context.links.version_prefix.removeprefix("/"), UNVERSIONED)

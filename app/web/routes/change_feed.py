@@ -1,4 +1,5 @@
-"""`GET /changefeed` and `GET /changefeed/latest`: the changes in all partitions (conformance §10.1)."""
+"""`GET /changefeed` and `GET /changefeed/latest`: the changes in all partitions that the caller may read (conformance
+§10.1)."""
 
 from __future__ import annotations
 
@@ -32,7 +33,7 @@ resource = Resource("change_feed")
 )
 def by_sequence(context: Context, parameters: dict[str, Any]) -> Response:
     """200 with the entries in a window of sequence numbers."""
-    return _entries(context.services.change_feed.by_sequence(**parameters))
+    return _entries(context.services.change_feed.by_sequence(context.caller, **parameters))
 
 
 @resource.route(
@@ -48,7 +49,7 @@ def by_sequence(context: Context, parameters: dict[str, Any]) -> Response:
 )
 def by_time(context: Context, parameters: dict[str, Any]) -> Response:
     """200 with the entries in a window of time."""
-    return _entries(context.services.change_feed.by_time(**parameters))
+    return _entries(context.services.change_feed.by_time(context.caller, **parameters))
 
 
 @resource.route(
@@ -62,8 +63,8 @@ def by_time(context: Context, parameters: dict[str, Any]) -> Response:
     answers={200: (JSON,), 204: ()},
 )
 def latest(context: Context, parameters: dict[str, Any]) -> Response:
-    """200 with the newest entry; 204 while there is none."""
-    entry = context.services.change_feed.latest(by_time=context.policy.feed_by_time, **parameters)
+    """200 with the newest entry; 204 if there is none."""
+    entry = context.services.change_feed.latest(context.caller, by_time=context.policy.feed_by_time, **parameters)
     return json(_entry(entry)) if entry else empty(204)
 
 

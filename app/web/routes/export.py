@@ -35,6 +35,6 @@ resource = Resource("export")
 def export(context: PartitionContext, body: ExportRequest) -> Response:
     """202 with the operation. The service has written an empty error log to the destination by then."""
     context.audit.add_studies(each.partition("/")[0] for each in body.identifiers)
-    operation = context.services.export.start(context.partition, body)
+    operation = context.services.export.start(context.caller, context.partition, body)
     context.audit.operation = operation
     return accepted(operation, context.links.operation(operation))

@@ -40,7 +40,7 @@ resource = Resource("extended_query_tags")
 def add(context: Context, body: list[TagRequest]) -> Response:
     """202 with the operation that makes the tags ready; 409 with the operation that runs already, if there is one."""
     try:
-        operation = context.services.query_tags.add(body)
+        operation = context.services.query_tags.add(context.caller, body)
     except OperationActive as active:
         response = problems.text(str(active), active.status)
         response.headers["Location"] = context.links.operation(active.id)
@@ -60,7 +60,7 @@ def add(context: Context, body: list[TagRequest]) -> Response:
 )
 def listed(context: Context, parameters: dict[str, int]) -> Response:
     """200 with a page of the tags, the oldest first."""
-    return json([_tag(context, each) for each in context.services.query_tags.page(**parameters)])
+    return json([_tag(context, each) for each in context.services.query_tags.page(context.caller, **parameters)])
 
 
 @resource.route(
@@ -73,7 +73,7 @@ def listed(context: Context, parameters: dict[str, int]) -> Response:
 )
 def found(context: Context, path: str) -> Response:
     """200 with the tag."""
-    return json(_tag(context, context.services.query_tags.find(path)))
+    return json(_tag(context, context.services.query_tags.find(context.caller, path)))
 
 
 @resource.route(
@@ -87,7 +87,7 @@ def found(context: Context, path: str) -> Response:
 )
 def patch(context: Context, path: str, body: str) -> Response:
     """200 with the tag after the change."""
-    return json(_tag(context, context.services.query_tags.patch(path, body)))
+    return json(_tag(context, context.services.query_tags.patch(context.caller, path, body)))
 
 
 @resource.route(
@@ -116,7 +116,7 @@ def delete(context: Context, path: str) -> Response:
 )
 def errors(context: Context, path: str, parameters: dict[str, int]) -> Response:
     """200 with a page of the instances that could not be indexed by the tag, the oldest error first."""
-    return json([_error(each) for each in context.services.query_tags.errors(path, **parameters)])
+    return json([_error(each) for each in context.services.query_tags.errors(context.caller, path, **parameters)])
 
 
 def _tag(context: Context, view: QueryTagEntry) -> dict[str, Any]:

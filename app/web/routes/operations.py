@@ -8,7 +8,6 @@ from typing import Any, Final
 from flask import Response
 
 from app.errors import InvalidRequest
-from app.services.access.rights import Action
 from app.storage.operations.operations import SUCCEEDED, Operation
 from app.web.response.responses import JSON, empty, json
 from app.web.routing.context import Context
@@ -28,15 +27,15 @@ resource = Resource("operations")
     "GET",
     "/operations/<operation>",
     scope=Scope.BASE,
-    action=Action.READ,
+    action=None,
     audit="operation",
     patient_data=True,
     answers={200: (JSON,), 202: (JSON,), 404: ()},
 )
 def operation(context: Context, operation: str) -> Response:
-    """200 with the result, 202 while the operation runs; 404 if it is unknown or internal to the service."""
+    """200 with the result, 202 while the operation runs; 404 if it does not exist for the caller."""
     context.audit.operation = _id(operation)
-    found = context.services.operations.find(context.audit.operation)
+    found = context.services.operations.find(context.caller, context.audit.operation)
     if found is None:
         return empty(404)
     response = json(_operation(context, found), 200 if found.ended else 202)

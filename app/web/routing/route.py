@@ -74,7 +74,7 @@ class Route:
     handler: Callable[..., Response]
     action: Action | None
     """The right that the caller needs: in the partition of the URL; on a route without one, `read` in any partition,
-    and every other action in all partitions. None: no caller needs a right."""
+    and every other action in all partitions. None: no caller needs a right. The answer has what the caller may see."""
     audit: str | None
     """The name of the audit event. None: the call is not audited."""
     scope: Scope = Scope.PARTITION

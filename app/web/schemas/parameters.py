@@ -12,6 +12,7 @@ from marshmallow.validate import Range
 
 from app.errors import InvalidParameter, InvalidRequest
 from app.storage.table import clock
+from app.storage.table.partitions import is_name
 
 LARGEST: Final = 2**63 - 1
 LARGEST_OFFSET: Final = 2**31 - 1
@@ -69,6 +70,19 @@ class TimeParameter(fields.Field[str]):
         raise ValidationError("Date and time value must specify a time zone.")
 
 
+class PartitionNamesParameter(fields.Field[frozenset[str] | None]):
+    """Names of partitions, separated by commas. The value has them in lower case. It is None without the parameter."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(data_key=name, load_default=None)
+
+    def _deserialize(self, value: str, attr: str | None, data: Any, **kwargs: Any) -> frozenset[str]:
+        names = [each.strip() for each in value.split(",")]
+        if not all(map(is_name, names)):
+            raise ValidationError("The specified PartitionName is invalid.")
+        return frozenset(each.lower() for each in names)
+
+
 def _moment(text: str) -> datetime:
     """Return the time. One without a zone has no tzinfo. Raises `ValueError` for other text."""
     try:
@@ -80,6 +94,7 @@ def _moment(text: str) -> datetime:
 class LatestParameters(Schema):
     """`changefeed/latest` (conformance §10.2)."""
 
+    partitions = PartitionNamesParameter("PartitionName")
     metadata = BooleanParameter("IncludeMetadata", default=True)
 
 

@@ -22,6 +22,8 @@ AUDIT_EVENTS = {
     "change-state-workitem", "cancel-workitem",
 }  # fmt: skip
 
+HEALTH = {"GET /health/live", "GET /health/ready", "GET /health/check"}
+
 every_route = pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.paths[0]}")
 
 
@@ -44,9 +46,14 @@ def test_three_routes_create_partitions() -> None:
     assert creating == {"POST /studies", "POST /studies/<study>", "POST /workitems"}
 
 
-def test_only_health_needs_no_right_and_is_not_audited() -> None:
+def test_the_routes_that_need_no_right() -> None:
+    without = {f"{route.method} {path}" for route in ROUTES if route.action is None for path in route.paths}
+    assert without == {*HEALTH, "GET /partitions", "GET /operations/<operation>", "OPTIONS "}
+    assert {f"GET {path}" for route in ROUTES if route.public for path in route.paths} == HEALTH
+
+
+def test_health_and_metrics_are_not_audited() -> None:
     health = [("/health/live",), ("/health/ready",), ("/health/check",)]
-    assert [route.paths for route in ROUTES if route.action is None] == health
     assert [route.paths for route in ROUTES if route.audit is None] == [*health, ("/metrics",)]
     assert {route.audit for route in ROUTES if route.audit} == AUDIT_EVENTS
 

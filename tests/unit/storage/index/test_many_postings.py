@@ -14,6 +14,7 @@ import pytest
 from pydicom.dataelem import DataElement
 
 from app.dicom.validation.attributes import Level
+from app.services.access.caller import ANONYMOUS
 from app.services.policy import V1
 from app.services.tags.rules import TagRequest
 from tests.support.archive import Archive, Uids
@@ -31,7 +32,7 @@ def tag(number: int) -> str:
 
 def add_tags(archive: Archive, level: str) -> None:
     new = [TagRequest(path=tag(number), level=Level[level.upper()], vr="LO", creator="ACME") for number in range(TAGS)]
-    archive.services.query_tags.add(new)
+    archive.services.query_tags.add(ANONYMOUS, new)
     archive.work()
 
 

@@ -16,6 +16,7 @@ import pytest
 from app import bootstrap
 from app.errors import NotFound
 from app.services import Services
+from app.services.access.caller import ANONYMOUS
 from app.services.policy import V2
 from app.services.store.report import EXISTS
 from app.settings import Settings
@@ -63,7 +64,7 @@ def store(services: Services, partition: Partition, *files: bytes) -> list[int]:
 def test_concurrent_first_stores_create_one_partition(processes: list[Services]) -> None:
     found = at_once(lambda s=s: s.partitions.resolve("Clinic", create=True) for s in processes * 10)  # type: ignore[misc]
     assert len(set(found)) == 1
-    assert [each.name for each in processes[0].partitions.listed()] == ["Microsoft.Default", "Clinic"]
+    assert [each.name for each in processes[0].partitions.listed(ANONYMOUS)] == ["Microsoft.Default", "Clinic"]
 
 
 def test_one_of_many_stores_of_an_instance_succeeds(processes: list[Services], advance_clock: AdvanceClock) -> None:
@@ -80,7 +81,9 @@ def test_one_of_many_stores_of_an_instance_succeeds(processes: list[Services], a
     for step in one.background:
         while step():
             pass
-    assert [each.action for each in one.change_feed.by_sequence(0, 1000, metadata=False)] == ["Create"] * 2
+    assert [each.action for each in one.change_feed.by_sequence(ANONYMOUS, offset=0, limit=1000, metadata=False)] == [
+        "Create"
+    ] * 2
 
 
 def test_the_stores_that_fail_leave_nothing(tmp_path: Path, advance_clock: AdvanceClock) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 from pydicom.dataelem import DataElement
 
+from app.services.access.caller import ANONYMOUS
 from app.services.policy import V1
 from app.storage.records.packed_documents import whole
 from app.storage.records.rows import InstanceRow
@@ -62,7 +63,7 @@ def copies(folder: Path) -> Generator[Path]:
 
 
 def add_tags(archive: Archive, *tags: dict[str, Any]) -> None:
-    archive.services.query_tags.add(load_body(TAGS, list(tags)))
+    archive.services.query_tags.add(ANONYMOUS, load_body(TAGS, list(tags)))
 
 
 def add_all_tags(archive: Archive) -> None:

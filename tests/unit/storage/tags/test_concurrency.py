@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from app.services.access.caller import ANONYMOUS
 from tests.support.archive import Archive, Uids
 from tests.support.faults import Rule, run
 from tests.support.selection import quick
@@ -62,7 +63,7 @@ def test_tag_added_during_a_store_finds_the_instance(folder: Path, uids: Uids, i
 
     for call, archive in enumerate(at_each_call(folder, store, add), start=1):
         archive.work()
-        archive.services.query_tags.patch("OperatorsName", "enabled")
+        archive.services.query_tags.patch(ANONYMOUS, "OperatorsName", "enabled")
         assert found_uids(archive, "study", PatientAge="099Y") == [uids[0]], call
         assert found_uids(archive, "series", **{"12051003": "099Y"}) == [uids[1]], call
         assert uids[2] in found_uids(archive, "instance", OperatorsName="Doe^Jane"), call
@@ -131,8 +132,8 @@ def test_deletions_during_a_re_index(folder: Path, deleted: tuple[str, ...]) -> 
     invalid = sum(uids in left for uids in INVALID)
     for archive in at_each_call(folder, Archive.work, delete, add_all_tags):
         assert set(found_uids(archive, "instance")) == {uids[2] for uids in left}
-        assert archive.services.query_tags.find("OperatorsName").errors == invalid
-        assert len(list(archive.services.query_tags.errors("OperatorsName", 0, 100))) == invalid
+        assert archive.services.query_tags.find(ANONYMOUS, "OperatorsName").errors == invalid
+        assert len(list(archive.services.query_tags.errors(ANONYMOUS, "OperatorsName", offset=0, limit=100))) == invalid
         values = [pk for pk, _ in tag_entries(archive) if "/value/" in pk]
         assert len([pk for pk in values if "/study/" in pk]) == len({uids[0] for uids in left})
         assert len([pk for pk in values if "/instance/" in pk]) == len(left) - invalid
@@ -150,15 +151,18 @@ def test_tag_deleted_during_its_re_index(folder: Path) -> None:
         for archive in at_each_call(folder, Archive.work, meanwhile, add_all_tags):
             archive.work()
             assert not [key for key in tag_entries(archive) if "00081070#" in key[0]]
-            statuses = {each.tag.path: each.tag.status for each in archive.services.query_tags.page(0, 10)}
+            statuses = {
+                each.tag.path: each.tag.status
+                for each in archive.services.query_tags.page(ANONYMOUS, offset=0, limit=10)
+            }
             assert statuses == {"00101010": "ready", "12051003": "ready"}
             check_ages(archive)
 
 
 def test_tag_disabled_during_its_re_index(folder: Path) -> None:
     def disable(archive: Archive) -> None:
-        archive.services.query_tags.patch("PatientAge", "disabled")
+        archive.services.query_tags.patch(ANONYMOUS, "PatientAge", "disabled")
 
     for archive in at_each_call(folder, Archive.work, disable, add_all_tags):
-        tag = archive.services.query_tags.find("PatientAge").tag
+        tag = archive.services.query_tags.find(ANONYMOUS, "PatientAge").tag
         assert (tag.status, tag.query_status) == ("ready", "disabled")

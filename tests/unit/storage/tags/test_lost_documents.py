@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from app.services.access.caller import ANONYMOUS
 from app.storage.records.rows import InstanceRow
 from app.storage.table import keys
 from app.storage.table.ports import Delete
@@ -42,7 +43,10 @@ def test_lost_document_is_an_error_of_the_tag(folder: Path, pending: bool) -> No
     archive.table.write(Delete(keys.metadata(archive.partition.key, STUDY, watermark)))
     add_tags(archive, NAME)
     worker.work()
-    tag = worker.services.query_tags.find("OperatorsName").tag
+    tag = worker.services.query_tags.find(ANONYMOUS, "OperatorsName").tag
     assert (tag.status, tag.query_status) == ("ready", "disabled")
-    errors = {each.instance: each.message for each in worker.services.query_tags.errors("OperatorsName", 0, 100)}
+    errors = {
+        each.instance: each.message
+        for each in worker.services.query_tags.errors(ANONYMOUS, "OperatorsName", offset=0, limit=100)
+    }
     assert errors[INSTANCE] == f"The metadata document of the instance {STUDY}/{SERIES}/{INSTANCE} is lost."

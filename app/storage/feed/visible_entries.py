@@ -1,0 +1,100 @@
+"""The change feed in a window of time, for readers that see some partitions only (conformance §10.2).
+
+`offset` and `limit` count the entries of these partitions. All partitions share one feed, so the entries of others are
+read too, and passed over. An hour that has passed cannot gain entries. A process that has read such an hour to its end
+remembers how many entries of each partition it has. Later requests skip the hour without reading it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter, OrderedDict
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from app.storage.feed.change_feed import FeedLog
+from app.storage.feed.entries import FeedEntry, entry_of
+from app.storage.table import keys
+from app.storage.table.partitions import PartitionFilter
+from app.storage.table.ports import Item, Range, Table
+
+MAX_COUNTS: Final = 100_000
+"""The counts that a process remembers: one for each hour and partition, of about 100 bytes."""
+
+
+class HourCounts:
+    """How many entries each partition has in the hours that have passed. The hours that were used last are kept."""
+
+    def __init__(self, limit: int = MAX_COUNTS) -> None:
+        self._limit = limit
+        self._size = 0
+        self._hours: OrderedDict[str, Mapping[str, int]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, hour: str) -> Mapping[str, int] | None:
+        """Return the counts by the names of the partitions, None if they are not known."""
+        with self._lock:
+            counts = self._hours.get(hour)
+            if counts is not None:
+                self._hours.move_to_end(hour)
+            return counts
+
+    def put(self, hour: str, counts: Mapping[str, int]) -> None:
+        with self._lock:
+            replaced = self._hours.pop(hour, None)
+            self._hours[hour] = counts
+            self._size += _size(counts) - (_size(replaced) if replaced is not None else 0)
+            while self._size > self._limit:
+                _, removed = self._hours.popitem(last=False)
+                self._size -= _size(removed)
+
+
+def _size(counts: Mapping[str, int]) -> int:
+    return 1 + len(counts)
+
+
+class VisibleEntries:
+    """Reads the entries of some partitions by time. One object serves all threads of a process."""
+
+    def __init__(self, table: Table, feed: FeedLog, counts: HourCounts | None = None) -> None:
+        self._table = table
+        self._feed = feed
+        self._counts = counts or HourCounts()
+
+    def by_time(self, *, start: str, end: str, offset: int, limit: int, visible: PartitionFilter) -> list[FeedEntry]:
+        """Return what `FeedLog.by_time` returns for a feed that holds the entries of the visible partitions alone."""
+        complete = self._feed.complete_before(end)
+        final_hour = self._feed.final_hour()
+        found: list[FeedEntry] = []
+        for item in self._table.query(keys.FEED_HOURS, Range(keys.hour_of(start), keys.hour_of(end))):
+            hour = item.key.sk
+            is_whole = _covers(start, end, hour)
+            counts = self._counts.get(hour) if is_whole else None
+            inside = sum(count for name, count in counts.items() if visible(name)) if counts is not None else None
+            if inside is not None and inside <= offset:
+                offset -= inside
+                continue
+            read: Counter[str] = Counter()
+            for each in self._counted(hour, Range(start, end), read):
+                if each.fields["sequence"] > complete or not visible(each.fields["partition_name"]):
+                    continue
+                if offset:
+                    offset -= 1
+                    continue
+                found.append(entry_of(each))
+                if len(found) == limit:
+                    return found
+            if is_whole and hour < final_hour:
+                self._counts.put(hour, dict(read))
+        return found
+
+    def _counted(self, hour: str, window: Range, read: Counter[str]) -> Iterator[Item]:
+        """Yield the entries of an hour that are in the window, and count them by partition."""
+        for item in self._table.query(keys.feed_hour(hour), window):
+            read[item.fields["partition_name"]] += 1
+            yield item
+
+
+def _covers(start: str, end: str, hour: str) -> bool:
+    """Return whether a window contains a whole hour. An empty time is an open end."""
+    return (keys.hour_of(start) < hour or start <= keys.start_of_hour(hour)) and (not end or hour < keys.hour_of(end))
