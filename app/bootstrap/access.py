@@ -46,9 +46,14 @@ def build_access(settings: Settings, table: Table) -> Access:
         verify_jwt=_jwt_verifier(settings, roles, stored_grants).verify if JWT in settings.auth else None,
         verify_token=tokens.verify if TOKENS in settings.auth else None,
     )
+
+    def forget() -> None:
+        stored_grants.forget()
+        authentication.forget()
+
     return Access(
-        tokens=Tokens(token_store, roles),
-        grants=Grants(grant_store, roles),
+        tokens=Tokens(token_store, roles, changed=forget),
+        grants=Grants(grant_store, roles, changed=forget),
         authentication=authentication if settings.authenticates else None,
     )
 

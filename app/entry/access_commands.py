@@ -40,7 +40,8 @@ def _seconds(_context: click.Context, _parameter: click.Parameter, value: str | 
             moment = datetime.fromtimestamp(clock.now() + int(duration[1]) * _UNIT_SECONDS[duration[2]], UTC)
         else:
             moment = datetime.fromisoformat(value)
-        return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
+        in_utc = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+        return int(in_utc.timestamp())
     except (ValueError, OverflowError):
         raise click.BadParameter(f"'{value}' is neither as 90d or 12h, nor a date in ISO 8601.") from None
 

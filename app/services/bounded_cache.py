@@ -45,3 +45,9 @@ class BoundedCache(Generic[T]):
             while self._size > self._limit:
                 _, (_, removed) = self._entries.popitem(last=False)
                 self._size -= removed
+
+    def clear(self) -> None:
+        """Keep no value any more."""
+        with self._lock:
+            self._entries.clear()
+            self._size = 0

@@ -70,6 +70,11 @@ BASE = [
     SampleRoute("DELETE", "extendedquerytags/PatientAge"),
     SampleRoute("GET", "extendedquerytags/PatientAge/errors"),
     SampleRoute("GET", "operations/" + "0" * 32),
+    *(
+        SampleRoute(method, f"access/{kind}{id_}")
+        for kind in ("tokens", "grants")
+        for method, id_ in (("POST", ""), ("GET", ""), ("DELETE", "/" + "0" * 14))
+    ),
 ]
 
 BODIES = {

@@ -90,7 +90,9 @@ def test_a_time_of_expiry(bulkhead: Command, monkeypatch: pytest.MonkeyPatch, gi
     [
         ((*TOKEN, "--expires", "soon"), "'soon' is neither as 90d or 12h, nor a date in ISO 8601."),
         ((*TOKEN, "--expires", "9999999d"), "'9999999d' is neither"),
-        ((*TOKEN, "--expires", "0001-01-01T00:00:00+10:00"), "--expires: It is not in the future."),
+        ((*TOKEN, "--expires", "0001-01-01T00:00:00+10:00"), "'0001-01-01T00:00:00+10:00' is neither"),
+        ((*TOKEN, "--expires", "0001-01-01"), "--expires: It is not in the future."),
+        ((*TOKEN, "--expires", "9999-12-31T23:59:59-10:00"), "'9999-12-31T23:59:59-10:00' is neither"),
         ((*TOKEN, "--expires", "0d"), "--expires: It is not in the future."),
         ((*TOKEN, "--expires", "2020-01-01"), "--expires: It is not in the future."),
         ((*TOKEN, "--role", "surgeon"), "--role: There is no role 'surgeon'."),

@@ -82,6 +82,10 @@ class Authentication:
         self._now = now
         self._cache: BoundedCache[tuple[Verified, float]] = BoundedCache(_CACHE_BYTES, "verified_callers")
 
+    def forget(self) -> None:
+        """Forget all callers, because tokens or grants were changed by this process."""
+        self._cache.clear()
+
     def identify(self, credentials: Credentials) -> Caller:
         """Return the caller. Raises `InvalidCredentials` for every fault of the credentials."""
         is_token = credentials.scheme == "basic" or credentials.secret.startswith(TOKEN_PREFIX)

@@ -51,11 +51,22 @@ class GrantRequest:
 
 
 class Grants:
-    """The administration of the stored grants."""
+    """The administration of the stored grants.
 
-    def __init__(self, store: GrantStore, roles: RoleDirectory, now: Callable[[], float] = lambda: clock.now()) -> None:
+    `changed` is called after a grant was stored or removed, so that it counts in this process at once, or no longer.
+    """
+
+    def __init__(
+        self,
+        store: GrantStore,
+        roles: RoleDirectory,
+        *,
+        changed: Callable[[], None],
+        now: Callable[[], float] = lambda: clock.now(),
+    ) -> None:
         self._store = store
         self._roles = roles
+        self._changed = changed
         self._now = now
 
     def create(self, request: GrantRequest, created_by: str) -> StoredGrant:
@@ -84,6 +95,7 @@ class Grants:
             **subject,
         )
         self._store.add(grant)
+        self._changed()
         return grant
 
     def page(self, offset: int, limit: int) -> list[StoredGrant]:
@@ -98,6 +110,7 @@ class Grants:
         """Remove the grant with this id. Raises `GrantNotFound`."""
         if not self._store.remove(grant):
             raise GrantNotFound(grant)
+        self._changed()
 
 
 def _checked(subject: ClaimSubject | TokenSubject) -> dict[str, str]:

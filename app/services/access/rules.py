@@ -16,7 +16,7 @@ MAX_NAME: Final = 64
 MAX_ROLES: Final = 20
 MAX_PARTITIONS: Final = 100
 
-_QUOTED: Final = 64
+_QUOTED: Final = 80
 
 
 def check_partitions(patterns: Sequence[str]) -> None:

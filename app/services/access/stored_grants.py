@@ -50,6 +50,10 @@ class StoredGrantIndex:
         self._index: _GrantIndex | None = None
         self._checked = 0.0
 
+    def forget(self) -> None:
+        """Ask the table before the next use of the grants, because this process changed them."""
+        self._index = None
+
     def of(self, issuer: str, claims: Mapping[str, Any]) -> Rights:
         """Return the rights of the caller with these claims. Raises `StorageError`.
 

@@ -55,11 +55,22 @@ class NewToken(NamedTuple):
 
 
 class Tokens:
-    """The administration of the tokens."""
+    """The administration of the tokens.
 
-    def __init__(self, store: TokenStore, roles: RoleDirectory, now: Callable[[], float] = lambda: clock.now()) -> None:
+    `changed` is called after a token was revoked, so that this process refuses it at once.
+    """
+
+    def __init__(
+        self,
+        store: TokenStore,
+        roles: RoleDirectory,
+        *,
+        changed: Callable[[], None],
+        now: Callable[[], float] = lambda: clock.now(),
+    ) -> None:
         self._store = store
         self._roles = roles
+        self._changed = changed
         self._now = now
 
     def create(self, request: TokenRequest, created_by: str) -> NewToken:
@@ -100,6 +111,7 @@ class Tokens:
         """Remove the token with this id. Raises `TokenNotFound`."""
         if not self._store.remove(token):
             raise TokenNotFound(token)
+        self._changed()
 
 
 class TokenVerifier:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from app.web.routes import (
+    access,
     bulk_data,
     bulk_update,
     capabilities,
@@ -40,6 +41,7 @@ RESOURCES: Final[tuple[Resource, ...]] = (
     change_feed.resource,
     extended_query_tags.resource,
     operations.resource,
+    access.resource,
     capabilities.resource,
     health.resource,
     metrics.resource,

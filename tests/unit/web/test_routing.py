@@ -12,9 +12,14 @@ from app.web.routes.table import RESOURCES, ROUTES
 from app.web.routing import versions
 from app.web.routing.route import Route, Scope
 
-METHODS_OF_ACTIONS = {Action.READ: {"GET", "OPTIONS"}, Action.DELETE: {"DELETE"}, Action.EXPORT: {"POST"}}
+METHODS_OF_ACTIONS = {
+    Action.READ: {"GET", "OPTIONS"},
+    Action.DELETE: {"DELETE"},
+    Action.EXPORT: {"POST"},
+    Action.MANAGE_ACCESS: {"GET", "POST", "DELETE"},
+}
 AUDIT_EVENTS = {
-    "partition", "store", "retrieve", "retrieve-metadata", "retrieve-bulk-data", "retrieve-pixel-data",
+    "access", "partition", "store", "retrieve", "retrieve-metadata", "retrieve-bulk-data", "retrieve-pixel-data",
     "retrieve-capabilities", "retrieve-rendered", "query", "delete", "change-feed",
     "export", "operation", "update-study", "add-extended-query-tag", "remove-extended-query-tag",
     "get-extended-query-tag", "get-all-extended-query-tag", "get-extended-query-tag-errors",
