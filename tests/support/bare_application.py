@@ -43,6 +43,10 @@ class BareServer(BaseApplication):
             start_response("200 OK", [])
             file: Iterable[bytes] = environ["wsgi.file_wrapper"](self._file.open("rb"))
             return file
+        if path == "/broken":  # fails in the middle of a body, which has a length if the query names one
+            length = environ["QUERY_STRING"]
+            start_response("200 OK", [("Content-Length", length)] if length else [])
+            return _broken()
         if path == "/hold":  # keeps its slot, as work of the processor does
             _held.wait(20)
         elif path == "/health/release":
@@ -56,6 +60,11 @@ def _stream(file: Path) -> Iterable[bytes]:
     with file.open("rb") as opened:
         while chunk := opened.read(100_000):
             yield chunk
+
+
+def _broken() -> Iterable[bytes]:
+    yield b"begun"
+    raise ValueError("the store fails")
 
 
 def _announce(worker: Any) -> None:

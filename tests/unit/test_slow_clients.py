@@ -234,3 +234,18 @@ def test_a_server_that_stops_completes_what_is_open(start: Start) -> None:
 
     run(scenario())
     assert server.process.wait(SECONDS) == 0
+
+
+@pytest.mark.parametrize("length", [b"", b"?100"], ids=["chunked", "with a length"])
+def test_an_answer_that_fails_in_the_middle_breaks_the_connection(server: Server, length: bytes) -> None:
+    """The client sees that bytes are missing: the last chunk, or bytes of the announced length."""
+
+    async def scenario() -> None:
+        connection = await RawConnection.opened(server.port)
+        with connection.sock:
+            await connection.send(b"GET /broken" + length + b" HTTP/1.1\r\nHost: a\r\n\r\n")
+            head, _, body = (await connection.rest()).partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 200 ")
+        assert body == (b"begun" if length else b"5\r\nbegun\r\n")
+
+    run(scenario())
