@@ -24,11 +24,13 @@ from app.errors import UNAVAILABLE
 from app.settings import Settings
 from app.web.routes.table import ROUTES
 from app.web.routing.route import Route, Scope
+from tests.conftest import Serve
 from tests.support.dicomweb import PartitionClient
 from tests.support.exports import Bucket, Exporter, ExportTarget, Folder
 from tests.support.faults import FOR_EVER, Rule, fail
 from tests.support.faulty_engine import Faults
 from tests.support.route_calls import BASE_CALLS, PARTITION_CALLS, STUDY, TASK, Call, S, file, stored
+from tests.support.tokens import bearer, create_token
 from tests.support.worklist import WorklistClient
 
 TABLE, BLOBS = ("table.*", "queue.*"), ("blobs.*",)
@@ -171,3 +173,15 @@ def test_every_route_is_503_during_an_outage_and_succeeds_after_it(
             succeeds = each in reads and each.name not in WITHOUT_SUCCESS
             assert response.status_code in ({200, 204} if succeeds else range(500)), (each.name, response.text)
     assert failed == (NEEDS_BLOBS if operations == BLOBS else {each.name for each in calls} - WITHOUT_TABLE.keys())
+
+
+def test_a_token_that_cannot_be_checked_is_503_and_not_refused(
+    serve: Serve, settings: Settings, engine: bootstrap.Engine, faults: Faults
+) -> None:
+    server = serve(auth=("tokens",))
+    headers = bearer(create_token(settings, engine, "reader").secret)
+    faults.add(Rule(fail(), operation=TABLE, times=FOR_EVER))
+    response = server.get("/v2/partitions", headers=headers)
+    assert (response.status_code, response.text, response.headers["Retry-After"]) == (503, UNAVAILABLE, "5")
+    faults.clear()
+    assert server.get("/v2/partitions", headers=headers).status_code == 200

@@ -98,6 +98,13 @@ PARTITION_CALLS: dict[str, Call] = {
 }
 """Requests below a partition, by method and path of the route. The body of the export is for the test to make."""
 
+TOKEN = {"name": "CT 3", "roles": ["writer"], "partitions": ["clinic-a"]}
+GRANT = {
+    "subject": {"issuer": "https://login.example", "claim": "sub", "value": "ann"},
+    "role": "reader",
+    "partitions": ["clinic-a"],
+}
+
 BASE_CALLS: dict[str, Call] = {
     "GET /partitions": Call("GET", "/partitions", ()),
     "GET /changefeed": Call("GET", "/changefeed", ()),
@@ -112,6 +119,12 @@ BASE_CALLS: dict[str, Call] = {
     ),
     "DELETE /extendedquerytags/<path>": Call("DELETE", "/extendedquerytags/PatientAge", ()),
     "GET /extendedquerytags/<path>/errors": Call("GET", "/extendedquerytags/PatientAge/errors", ()),
+    "POST /access/tokens": Call("POST", "/access/tokens", (), json.dumps(TOKEN), "application/json"),
+    "GET /access/tokens": Call("GET", "/access/tokens", ()),
+    "DELETE /access/tokens/<token>": Call("DELETE", f"/access/tokens/{'0' * 14}", ()),
+    "POST /access/grants": Call("POST", "/access/grants", (), json.dumps(GRANT), "application/json"),
+    "GET /access/grants": Call("GET", "/access/grants", ()),
+    "DELETE /access/grants/<grant>": Call("DELETE", f"/access/grants/{'0' * 14}", ()),
     "GET /operations/<operation>": Call("GET", f"/operations/{'0' * 32}", ()),
 }
 """Requests without a partition, by method and path of the route."""
