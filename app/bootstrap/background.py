@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from app.bootstrap.archive import Archive
 from app.bootstrap.engines import Engine
 from app.services import parallel
+from app.services.access.purge import ExpiredAccess
 from app.services.export.service import TYPE as EXPORT
 from app.services.export.source import ExportSource
 from app.services.export.task import ExportTask
@@ -19,6 +20,8 @@ from app.services.update.new_versions import NewVersions
 from app.services.update.service import TYPE as UPDATE
 from app.services.update.task import BulkUpdateTask
 from app.settings import Settings
+from app.storage.access.grants import GrantStore
+from app.storage.access.tokens import TokenStore
 from app.storage.index.pages import InstancePages
 from app.storage.index.sweep import InstanceVersion
 from app.storage.index.sweep_worker import Sweep
@@ -82,5 +85,7 @@ def maintenance(settings: Settings, archive: Archive) -> tuple[Callable[[], bool
     purge = Purge(
         archive.operations, succeeded_days=settings.keep_succeeded_days, failed_days=settings.keep_failed_days
     )
+    # Access: tokens and grants that expired long ago.
+    expired = ExpiredAccess(TokenStore(archive.table), GrantStore(archive.table))
     # Feed: the place up to which readers can read without looking for gaps.
-    return sweep_step, purge.run_once, archive.feed.advance_complete
+    return sweep_step, purge.run_once, expired.run_once, archive.feed.advance_complete
