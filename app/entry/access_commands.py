@@ -5,26 +5,32 @@ They work whether the service runs or not. The service notices their changes wit
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
 import click
-import orjson
 
 from app import bootstrap
+from app.bootstrap.audit import build_audit
 from app.entry.configured import configured
-from app.errors import GrantNotFound, InvalidField, InvalidRequest, TokenNotFound
+from app.entry.printed_lists import print_list, text_of
+from app.errors import BulkheadError, GrantNotFound, InvalidField, InvalidRequest, TokenNotFound
 from app.services.access.documents import grant_document, listed_token_document, time_text
 from app.services.access.grants import ClaimSubject, GrantRequest, TokenSubject
 from app.services.access.tokens import TokenRequest
+from app.services.audit.call import AuditedCall
+from app.services.audit.trail import AuditTrail
 from app.settings import Settings, variable
 from app.settings.access import TOKENS
+from app.settings.audit import STDERR
 from app.storage.table import clock
 
-CREATED_BY: Final = "bulkhead command"
+EVENT: Final = "access"
+"""The audit event of each command, and of the calls over HTTP."""
 
 _UNIT_SECONDS: Final = {"d": 86_400, "h": 3600}
 _DURATION: Final = re.compile(r"([0-9]{1,6})([dh])", re.ASCII)
@@ -79,6 +85,32 @@ def _refusals() -> Iterator[None]:
         raise click.ClickException(str(error)) from error
 
 
+@contextmanager
+def _audited(settings: Settings, status: int) -> Iterator[AuditedCall]:
+    """Write the audit lines of a command, if the trail is a file. `status` is that of the call over HTTP.
+
+    Standard error of a command is a terminal, and no part of the trail.
+    """
+    trail = AuditTrail(None) if settings.audit == STDERR else build_audit(settings)
+    call = AuditedCall(event=EVENT, caller={"subject": _operator()})
+    trail.executing(call)
+    decided = BulkheadError.status
+    try:
+        yield call
+        decided = status
+    except BulkheadError as error:
+        decided = error.status
+        raise
+    finally:
+        trail.executed(call, decided)
+        trail.stop()
+
+
+def _operator() -> str:
+    """Return the name of who runs the command, for audit lines and stored records."""
+    return f"bulkhead command, user id {os.getuid()}"
+
+
 # --- tokens -------------------------------------------------------------------------------------------------------
 
 
@@ -108,10 +140,11 @@ def create_token(
     bulkhead token create --name "CT 3" --role writer --partition clinic-a --expires 90d
     """
     request = TokenRequest(name=name, roles=tuple(roles), partitions=tuple(partitions), expires=expires)
-    with _refusals():
-        created, secret = bootstrap.open_access(settings).tokens.create(request, CREATED_BY)
+    with _refusals(), _audited(settings, 201) as call:
+        created, secret = bootstrap.open_access(settings).tokens.create(request, _operator())
+        call.access = f"token {created.id}"
     click.echo(secret)
-    click.echo(f"Created the token {created.id}. It expires: {_shown(time_text(expires), 'never')}.", err=True)
+    click.echo(f"Created the token {created.id}. It expires: {text_of(time_text(expires), 'never')}.", err=True)
     if TOKENS not in settings.auth:
         accepted = f"{variable('auth')}={','.join(settings.auth)}"
         click.echo(f"With {accepted} the service accepts no tokens. Add '{TOKENS}' to this setting.", err=True)
@@ -122,8 +155,9 @@ def create_token(
 @configured
 def list_tokens(settings: Settings, as_json: bool) -> None:
     """Print all tokens, the oldest first. The secrets are not stored, so they cannot be printed."""
-    listed = bootstrap.open_access(settings).tokens.listed()
-    _print_list([listed_token_document(each) | {"createdBy": each.token.created_by} for each in listed], as_json)
+    with _audited(settings, 200):
+        listed = list(bootstrap.open_access(settings).tokens.listed())
+    print_list([listed_token_document(each) | {"createdBy": each.token.created_by} for each in listed], as_json)
 
 
 @token.command(name="revoke")
@@ -131,8 +165,9 @@ def list_tokens(settings: Settings, as_json: bool) -> None:
 @configured
 def revoke_token(settings: Settings, token: str) -> None:
     """Revoke the token with the id TOKEN. All copies of the service refuse it within 30 seconds."""
-    with _refusals():
+    with _refusals(), _audited(settings, 204) as call:
         bootstrap.open_access(settings).tokens.revoke(token)
+        call.access = f"token {token}"
     click.echo(f"Revoked the token {token}.", err=True)
 
 
@@ -177,8 +212,9 @@ def add_grant(
     request = GrantRequest(
         subject=subject, role=role, actions=tuple(actions), partitions=tuple(partitions), expires=expires
     )
-    with _refusals():
-        stored = bootstrap.open_access(settings).grants.create(request, CREATED_BY)
+    with _refusals(), _audited(settings, 201) as call:
+        stored = bootstrap.open_access(settings).grants.create(request, _operator())
+        call.access = f"grant {stored.id}"
     click.echo(stored.id)
 
 
@@ -187,8 +223,9 @@ def add_grant(
 @configured
 def list_grants(settings: Settings, as_json: bool) -> None:
     """Print all grants, the oldest first."""
-    listed = bootstrap.open_access(settings).grants.listed()
-    _print_list([grant_document(each) | {"createdBy": each.created_by} for each in listed], as_json)
+    with _audited(settings, 200):
+        listed = list(bootstrap.open_access(settings).grants.listed())
+    print_list([grant_document(each) | {"createdBy": each.created_by} for each in listed], as_json)
 
 
 @grant.command(name="remove")
@@ -196,35 +233,7 @@ def list_grants(settings: Settings, as_json: bool) -> None:
 @configured
 def remove_grant(settings: Settings, grant: str) -> None:
     """Remove the grant with the id GRANT. All copies of the service notice it within 30 seconds."""
-    with _refusals():
+    with _refusals(), _audited(settings, 204) as call:
         bootstrap.open_access(settings).grants.remove(grant)
+        call.access = f"grant {grant}"
     click.echo(f"Removed the grant {grant}.", err=True)
-
-
-# --- output -------------------------------------------------------------------------------------------------------
-
-
-def _print_list(documents: Sequence[dict[str, Any]], as_json: bool) -> None:
-    if as_json:
-        click.echo(orjson.dumps(documents, option=orjson.OPT_INDENT_2))
-        return
-    columns = list(dict.fromkeys(name for document in documents for name in document))
-    rows = [columns, *([_shown(document.get(name)) for name in columns] for document in documents)]
-    for line in _aligned(rows) if documents else ():
-        click.echo(line)
-
-
-def _aligned(rows: Sequence[Sequence[str]]) -> Iterable[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in rows)
-
-
-def _shown(value: Any, absent: str = "-") -> str:
-    match value:
-        case None:
-            return absent
-        case dict():
-            return " ".join(f"{name}={text}" for name, text in value.items())
-        case list() | tuple():
-            return ",".join(value)
-    return str(value)

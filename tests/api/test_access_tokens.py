@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import json
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -335,6 +337,34 @@ def test_a_failing_table_is_503_and_leaves_nothing(
     assert len(ids(server, administrator)) == 1
     faults.add(Rule(fail(), operation="table.get", key="access/*", times=FOR_EVER))
     assert server.get("/v2/changefeed", headers=bearer(token_secrets.new_secret())).status_code == 503
+
+
+@ONE_ENGINE
+def test_audit_lines_say_which_token_and_who(
+    serve: Serve, settings: Settings, engine: bootstrap.Engine, tmp_path: Path
+) -> None:
+    token, secret = create_token(settings, engine, "globalAdmin")
+    trail = tmp_path / "audit.jsonl"
+    server = serve(auth=("tokens",), audit=str(trail))
+    made = server.post(TOKENS, json=CT, headers=bearer(secret)).get_json()
+    grant = server.post(
+        GRANTS, json={"subject": {"token": made["id"]}, "role": "reader", "partitions": ["*"]}, headers=bearer(secret)
+    ).get_json()
+    server.delete(f"{GRANTS}/{grant['id']}", headers=bearer(secret))
+    server.delete(f"{TOKENS}/{made['id']}", headers=bearer(secret))
+    server.delete(f"{TOKENS}/{made['id']}", headers=bearer(secret))
+    server.get(TOKENS, headers=basic("x", made["token"]))
+    lines = [json.loads(line) for line in trail.read_text().splitlines()]
+    ended = [(each["event"], each["status"], each.get("access", "")) for each in lines if "status" in each]
+    assert ended == [
+        *(("access", 201, f"token {made['id']}"), ("access", 201, f"grant {grant['id']}")),
+        *(("access", 204, f"grant {grant['id']}"), ("access", 204, f"token {made['id']}")),
+        *(("access", 404, ""), ("denied", 401, "")),
+    ]
+    callers = [each["caller"] for each in lines if each["event"] == "access"]
+    assert callers == [{"subject": "CT 3", "token": token.id}] * 10
+    assert secret not in trail.read_text()
+    assert made["token"] not in trail.read_text()
 
 
 @ONE_ENGINE

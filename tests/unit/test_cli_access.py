@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -65,7 +66,7 @@ def test_the_list_has_everything_but_the_secret(bulkhead: Command, monkeypatch: 
         "expires": "2027-04-15T08:00:00Z",
         "created": "2027-01-15T08:00:00Z",
         "lastUsed": None,
-        "createdBy": "bulkhead command",
+        "createdBy": f"bulkhead command, user id {os.getuid()}",
     }
 
 
@@ -174,7 +175,7 @@ def test_a_grant_of_an_issuer_is_listed_as_it_was_added(bulkhead: Command, monke
         "partitions": ["research-*"],
         "expires": None,
         "created": "2027-01-15T08:00:00Z",
-        "createdBy": "bulkhead command",
+        "createdBy": f"bulkhead command, user id {os.getuid()}",
     }
 
 
@@ -211,3 +212,23 @@ def test_an_expired_token_stays_in_the_list(bulkhead: Command, monkeypatch: pyte
     assert bulkhead(*TOKEN, "--expires", "1h").exit_code == 0
     advance(7200)
     assert len(json.loads(bulkhead("token", "list", "--json").stdout)) == 1
+
+
+def test_commands_write_audit_lines_into_the_file_of_the_trail(bulkhead: Command, tmp_path: Path) -> None:
+    trail = tmp_path / "audit.jsonl"
+    silent = bulkhead(*TOKEN)
+    secret = bulkhead(*TOKEN, BULKHEAD_AUDIT=str(trail)).stdout.strip()
+    first, second = sorted(json.loads(bulkhead("token", "list", "--json").stdout), key=lambda each: str(each["id"]))
+    bulkhead("token", "revoke", "0" * 14, BULKHEAD_AUDIT=str(trail))
+    lines = [json.loads(line) for line in trail.read_text().splitlines()]
+    assert "AuditEvent" not in silent.output
+    assert secret not in trail.read_text()
+    said = [(each["event"], each["phase"], each.get("status"), each.get("access", "")[:6]) for each in lines]
+    assert said == [
+        *(("start", "Executed", None, ""), ("access", "Executing", None, ""), ("access", "Executed", 201, "token ")),
+        *(("stop", "Executed", None, ""), ("start", "Executed", None, "")),
+        *(("access", "Executing", None, ""), ("access", "Executed", 404, ""), ("stop", "Executed", None, "")),
+    ]
+    assert lines[2]["access"].removeprefix("token ") in (first["id"], second["id"])
+    assert lines[2]["caller"] == {"subject": f"bulkhead command, user id {os.getuid()}"}
+    assert bulkhead("audit", "verify", str(trail)).exit_code == 0

@@ -32,6 +32,8 @@ class AuditedCall:
     instance: str = ""
     workitem: str = ""
     operation: str = ""
+    access: str = ""
+    """The token or the stored grant that was created or removed: its kind and its id, with a blank between them."""
     count: int | None = None
     """Instances stored, deleted or sent, or results of a search. None if it is not known when the answer is decided."""
     request_id: str = ""
@@ -63,6 +65,7 @@ class AuditedCall:
             "instance": self.instance,
             "workitem": self.workitem,
             "operation": self.operation,
+            "access": self.access,
             "count": self.count,
             "requestId": self.request_id,
             "headers": self.headers,

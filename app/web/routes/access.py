@@ -47,6 +47,7 @@ resource.after_request = _not_stored
 def create_token(context: Context, body: TokenRequest) -> Response:
     """201 with the token and its secret. No later answer has the secret."""
     token, secret = context.services.tokens.create(body, context.caller.identity.strip())
+    context.audit.access = f"token {token.id}"
     return json(token_document(token) | {"token": secret}, 201)
 
 
@@ -75,6 +76,7 @@ def list_tokens(context: Context, parameters: dict[str, int]) -> Response:
 def revoke_token(context: Context, token: str) -> Response:
     """204; every copy of the service refuses the token within 30 seconds."""
     context.services.tokens.revoke(token)
+    context.audit.access = f"token {token}"
     return empty(204)
 
 
@@ -89,7 +91,9 @@ def revoke_token(context: Context, token: str) -> Response:
 )
 def create_grant(context: Context, body: GrantRequest) -> Response:
     """201 with the grant; every copy of the service applies it within 30 seconds."""
-    return json(grant_document(context.services.grants.create(body, context.caller.identity.strip())), 201)
+    grant = context.services.grants.create(body, context.caller.identity.strip())
+    context.audit.access = f"grant {grant.id}"
+    return json(grant_document(grant), 201)
 
 
 @resource.route(
@@ -117,4 +121,5 @@ def list_grants(context: Context, parameters: dict[str, int]) -> Response:
 def remove_grant(context: Context, grant: str) -> Response:
     """204; the grant counts nowhere after 30 seconds."""
     context.services.grants.remove(grant)
+    context.audit.access = f"grant {grant}"
     return empty(204)
