@@ -21,9 +21,11 @@ def create_app(settings: Settings | None = None, engine: Engine | None = None) -
     Raises `ConfigurationError` when the service cannot start with these settings.
     """
     # Imported here, so that an import of `app.errors` does not load Flask.
-    from app import bootstrap
+    from app import bootstrap, tracing
     from app.settings import Settings
     from app.web.application import application
 
     settings = settings or Settings.from_environment(os.environ)
+    if settings.traces:
+        tracing.start()
     return application(bootstrap.build_services(settings, engine or bootstrap.build_engine(settings)), settings)

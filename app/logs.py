@@ -2,6 +2,9 @@
 
 The log contains the classes, the codes and the traceback of an error. It does not contain the message of an error,
 because a message may quote the data of a patient.
+
+Every line that is written for a request has the `request_id`, also on other threads and in the worker. It is in the
+context of the thread (structlog.contextvars).
 """
 
 from __future__ import annotations
@@ -55,6 +58,11 @@ def configure(level: str, form: str) -> None:
     root.setLevel(level.upper())
     for name, minimum in MINIMUM_LEVELS.items():
         logging.getLogger(name).setLevel(max(minimum, root.level))
+
+
+def request_id() -> str:
+    """Return the id of the request that this thread works for, empty outside of requests."""
+    return str(structlog.contextvars.get_contextvars().get("request_id", ""))
 
 
 def described(error: BaseException) -> dict[str, Any]:

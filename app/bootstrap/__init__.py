@@ -91,7 +91,7 @@ def build_services(settings: Settings, engine: Engine, *, listening: float = 0) 
         )
     audit = build_audit(settings)
     _open_layout(engine)
-    engine = measured(engine) if settings.metrics else engine
+    engine = measured(engine) if settings.metrics or settings.traces else engine
     archive = build_archive(settings, engine)
     access = build_access(settings, archive.table)
     table, blobs, queue, operations = archive.table, archive.blobs, engine.queue, archive.operations

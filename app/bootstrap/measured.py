@@ -1,4 +1,5 @@
-"""Ports that measure their calls for the metrics: how many, how long and with which outcome.
+"""Ports that measure their calls for the metrics: how many, how long and with which outcome. With tracing on, each call
+has a span.
 
 A call costs about a microsecond more. The labels are the name of the operation, and a word for the class of the error.
 """
@@ -10,6 +11,7 @@ from collections.abc import Callable, Iterator
 from time import perf_counter
 from typing import Final, ParamSpec, TypeVar
 
+from app import tracing
 from app.bootstrap.engines import Engine
 from app.errors import BlobMissing, Conflict, Throttled
 from app.metrics import BLOB_SECONDS, TABLE_SECONDS
@@ -18,6 +20,8 @@ from app.storage.table.ports import ALL, BlobStore, Item, Range, Table
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+_PORTS: Final = {TABLE_SECONDS.name: "table", BLOB_SECONDS.name: "blob"}
 
 _OUTCOMES: Final[dict[type[BaseException], str]] = {
     Conflict: "conflict",
@@ -42,13 +46,14 @@ class MeasuredTable:
         self.write = _measured(table.write, TABLE_SECONDS, "write")
         self.add = _measured(table.add, TABLE_SECONDS, "add")
         self._query = table.query
+        self._first = _measured(_next, TABLE_SECONDS, "query")
 
     def query(
         self, pk: str, between: Range = ALL, *, reverse: bool = False, limit: int | None = None
     ) -> Iterator[Item]:
         """Yield what the table yields. The time ends with the first item, because then the caller takes its time."""
         items = self._query(pk, between, reverse=reverse, limit=limit)
-        first = _first(items)
+        first = self._first(items)
         if first is not None:
             yield first
             yield from items
@@ -64,6 +69,7 @@ class MeasuredBlobs:
 
 
 def _measured(call: Callable[P, R], histogram: Histogram, operation: str) -> Callable[P, R]:
+    call = tracing.traced(call, f"{_PORTS[histogram.name]} {operation}")
     observe = histogram.observe
 
     def measure(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -81,6 +87,3 @@ def _measured(call: Callable[P, R], histogram: Histogram, operation: str) -> Cal
 
 def _next(items: Iterator[Item]) -> Item | None:
     return next(items, None)
-
-
-_first: Final = _measured(_next, TABLE_SECONDS, "query")

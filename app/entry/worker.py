@@ -13,7 +13,7 @@ from typing import Final
 
 import structlog
 
-from app import bootstrap
+from app import bootstrap, tracing
 from app.metrics import STEPS, folder
 from app.settings import Settings
 
@@ -35,6 +35,8 @@ def run(settings: Settings, stop: threading.Event) -> None:
 
     Each step has its own thread, so that a long step does not delay the others.
     """
+    if settings.traces:
+        tracing.start()
     if settings.metrics and settings.metrics_dir:
         folder.join(settings.metrics_dir)
     services = bootstrap.build_services(settings, bootstrap.build_engine(settings), listening=LISTENING_SECONDS)
@@ -68,6 +70,7 @@ def work(steps: Sequence[Step], stop: threading.Event) -> None:
 
 def _run_step(step: Step) -> bool:
     name = getattr(step, "__qualname__", type(step).__qualname__).rpartition("<locals>.")[2]
+    structlog.contextvars.clear_contextvars()
     try:
         found = step()
     except Exception:

@@ -1,8 +1,10 @@
-"""Settings of the health checks, of the metrics and of the log."""
+"""Settings of the health checks, of the metrics, the traces and the log."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from marshmallow.fields import Boolean, String
@@ -13,7 +15,7 @@ from app.settings.declaration import Folder, Names, SettingsGroup, setting
 
 @dataclass(frozen=True, kw_only=True)
 class MonitoringSettings(SettingsGroup):
-    """The health checks that are made, the metrics, and the level and the form of the log."""
+    """The health checks that are made, the metrics and traces, and the level and the form of the log."""
 
     health_exclude: tuple[str, ...] = setting((), Names(), "Health checks to leave out, separated by commas.")
     metrics: bool = setting(True, Boolean(), "Answer `/metrics` with numbers for Prometheus.")
@@ -21,6 +23,11 @@ class MonitoringSettings(SettingsGroup):
         None,
         Folder(),
         "Folder in which the processes of one server keep the numbers of `/metrics`. Default: a new one at each start.",
+    )
+    traces: bool = setting(
+        False,
+        Boolean(),
+        "Send spans to an OpenTelemetry collector, as the variables `OTEL_*` say. Needs `pip install bulkhead[otel]`.",
     )
     log_level: str = setting(
         "info", String(validate=OneOf(("debug", "info", "warning", "error"))), "The lowest level that is logged."
@@ -30,3 +37,7 @@ class MonitoringSettings(SettingsGroup):
         String(validate=OneOf(("json", "console"))),
         "Form of a log line. `json`: one JSON object. `console`: text for people.",
     )
+
+    def contradictions(self) -> Iterator[str]:
+        if self.traces and not all(find_spec(each) for each in ("opentelemetry", "opentelemetry.sdk")):
+            yield "BULKHEAD_TRACES=true: This needs the packages of `pip install bulkhead[otel]`."

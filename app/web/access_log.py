@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 import structlog
 from flask import Response, g, request
 
-from app import metrics
+from app import metrics, tracing
 from app.web.routing.paths import VERSION_PREFIX
 from app.web.routing.versions import VERSION_SEGMENT
 
@@ -33,6 +33,9 @@ def begin() -> None:
     g.request_id = given if _HARMLESS.fullmatch(given) else secrets.token_hex(8)
     structlog.contextvars.clear_contextvars()
     structlog.contextvars.bind_contextvars(request_id=g.request_id)
+    g.span = tracing.request_span(_counted_method(), request.environ.get("HTTP_TRACEPARENT", ""))
+    if g.span:
+        structlog.contextvars.bind_contextvars(trace_id=g.span.trace_id)
     metrics.REQUESTS_IN_FLIGHT.add()
 
 
@@ -62,6 +65,7 @@ class _Answered(NamedTuple):
     request_id: str
     started: float
     body: Any
+    span: tracing.RequestSpan | None
 
     @classmethod
     def of(cls, response: Response) -> _Answered:
@@ -69,7 +73,7 @@ class _Answered(NamedTuple):
         prefix: str = request.environ.get(VERSION_PREFIX, "")
         rule = request.url_rule
         return cls(
-            method=request.method,
+            method=_counted_method(),
             template=rule.rule.removeprefix(VERSION_SEGMENT) if rule else None,
             version=prefix,
             status=response.status_code,
@@ -77,12 +81,13 @@ class _Answered(NamedTuple):
             request_id=g.request_id,
             started=g.started,
             body=g.get("body"),
+            span=g.span,
         )
 
     def record(self, sent: int) -> None:
         """Write the log line, and count the request with an answer of `sent` bytes."""
         seconds = perf_counter() - self.started
-        method = self.method if self.method in _METHODS else "other"
+        method = self.method
         route = "none" if self.template is None else self.template or "/"
         metrics.REQUESTS.add(method, route, self.version.removeprefix("/") or "none", str(self.status))
         metrics.REQUEST_SECONDS.observe(seconds, route)
@@ -101,7 +106,14 @@ class _Answered(NamedTuple):
             status=self.status,
             partition=self.partition,
         )
+        if self.span:
+            self.span.end(method, route, self.status)
         structlog.contextvars.clear_contextvars()
+
+
+def _counted_method() -> str:
+    """Return the method of the request, `other` for a word that is no method."""
+    return request.method if request.method in _METHODS else "other"
 
 
 class _CountedChunks:

@@ -18,11 +18,14 @@ import uuid
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from contextvars import copy_context
 from dataclasses import dataclass
 from typing import Final, Protocol
 
 from msgspec.structs import replace
+from structlog.contextvars import bind_contextvars, unbind_contextvars
 
+from app import tracing
 from app.errors import Conflict, StorageError
 from app.storage.operations.operations import FAILED, RUNNING, Operation, Operations
 from app.storage.table.ports import Message, Queue
@@ -186,6 +189,8 @@ class OperationRunner:
     def _run_step(self, held: _HeldOperation) -> None:
         """Run one step and save its result. On any failure the lease is released, and the step is tried again later."""
         operation = replace(held.operation, status=RUNNING)
+        # After a failure they stay bound, for the line of the caller that logs the failure.
+        bind_contextvars(operation=operation.id, request_id=operation.request_id)
         saved = False
         try:
             with self._heartbeat(held):
@@ -201,6 +206,7 @@ class OperationRunner:
             self._held.append(held)
         elif held.operation.ended and held.message:
             self._queue.done(held.message)
+        unbind_contextvars("operation", "request_id")
 
     def _next_state(self, operation: Operation) -> Operation:
         task = self._tasks[operation.type]
@@ -209,7 +215,8 @@ class OperationRunner:
         if operation.attempts > MAX_ATTEMPTS:
             return replace(operation, status=FAILED)
         started = self._monotonic()
-        after = task.step(operation)
+        with tracing.span("operation step", parent=operation.traceparent, operation_type=operation.type):
+            after = task.step(operation)
         if not after.ended:
             time.sleep(min(self._rest_ratio * (self._monotonic() - started), _MAX_REST_SECONDS))
         return after
@@ -223,7 +230,8 @@ class OperationRunner:
             while not ended.wait(HEARTBEAT_SECONDS):
                 self._extend_leases(working)
 
-        thread = threading.Thread(target=extend_until_ended, name="leases", daemon=True)
+        context = copy_context()  # the log lines of the thread name the operation
+        thread = threading.Thread(target=context.run, args=(extend_until_ended,), name="leases", daemon=True)
         thread.start()
         try:
             yield

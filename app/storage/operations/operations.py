@@ -21,6 +21,7 @@ from typing import Any, Final
 import orjson
 from msgspec.structs import replace
 
+from app import logs, tracing
 from app.errors import Conflict, OperationActive
 from app.storage.table import clock, keys
 from app.storage.table.codec import EMPTY, JsonObject, Record, decode, encode
@@ -63,6 +64,10 @@ class Operation(Record, frozen=True, kw_only=True):
     exclusive: bool = False
     claim: int = 0
     attempts: int = 0
+    request_id: str = ""
+    """The id of the request that started the operation. Operations of older releases have none."""
+    traceparent: str = ""
+    """The span of that request, in the form of W3C Trace Context. Empty without tracing."""
 
     @property
     def ended(self) -> bool:
@@ -135,6 +140,8 @@ class Operations:
             started_by=started_by,
             partition=partition,
             exclusive=exclusive,
+            request_id=logs.request_id(),
+            traceparent=tracing.current_parent(),
         )
         active = keys.active_operation(kind)
         changes: list[Change] = [
