@@ -1,9 +1,12 @@
-"""`bulkhead audit`: checks an audit trail (conformance §13.5). The service may run meanwhile."""
+"""`bulkhead audit`: checks and converts an audit trail (conformance §13.5). The service may run meanwhile."""
 
 from __future__ import annotations
 
+import getpass
+import socket
 import sys
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -11,6 +14,7 @@ import click
 from app.bootstrap.audit import audit_key
 from app.entry.configured import FAILED, MISCONFIGURED
 from app.errors import ConfigurationError
+from app.services.audit.dicom_messages import log_used_message, messages
 from app.services.audit.verification import Verification, verify
 from app.settings import variable
 
@@ -21,7 +25,7 @@ _files = click.argument(
 
 @click.group()
 def audit() -> None:
-    """Check an audit trail.
+    """Check or convert an audit trail.
 
     A trail is one or more files: those that BULKHEAD_AUDIT names, or standard error of the service in files.
     """
@@ -61,6 +65,29 @@ def verify_files(files: Sequence[Path], key_file: Path | None, part: bool) -> No
     click.echo(_summary(found))
     if found.faults or not found.lines:
         sys.exit(FAILED)
+
+
+@audit.command()
+@_files
+@click.option("--dicom", is_flag=True, required=True, help="As DICOM audit messages, the only format so far.")
+def export(files: Sequence[Path], dicom: bool) -> None:
+    """Print the calls in FILES as DICOM audit messages (PS3.15 A.5), one XML document in each line.
+
+    Give all files of a trail, the oldest first. There is a message for each call, with its outcome, and for each start
+    and stop of a process. The first messages say that you read the files. Check the files before: this command does
+    not.
+
+    Exit codes: 0 success, 2 a file cannot be read.
+    """
+    reader = {"user": getpass.getuser(), "host": socket.gethostname()}
+    try:
+        for file in files:
+            click.echo(log_used_message(datetime.now(UTC), file=file, **reader))
+        for message in messages(files):
+            click.echo(message)
+    except OSError as error:
+        click.echo(str(error), err=True)
+        sys.exit(MISCONFIGURED)
 
 
 def _summary(found: Verification) -> str:

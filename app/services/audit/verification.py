@@ -6,30 +6,18 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
 from app.services.audit.digests import digest_of, unseal
-from app.services.audit.trail import BEGINNING, STOP
-
-LONGEST_LINE: Final = 1024 * 1024
-"""Bytes that are read as one line at most. No audit line is as long."""
+from app.services.audit.reading import Place, audit_lines
+from app.services.audit.trail import STOP
 
 MAX_RUNS: Final = 10_000
 """Runs of lines that are kept for a process. An unchanged trail has one in each file."""
 
 _WHOLE: Final = re.compile(rb'.*"digest":"[^"]*"\}', re.DOTALL)
-
-
-class Place(NamedTuple):
-    """Where a line is: the name of the file, and the number of the line in it."""
-
-    file: str
-    number: int
-
-    def __str__(self) -> str:
-        return f"{self.file}:{self.number}"
 
 
 class Fault(NamedTuple):
@@ -76,8 +64,7 @@ def verify(files: Iterable[Path], *, key: bytes | None = None, is_part: bool = F
     processes: dict[str, _Process] = {}
     for path in files:
         found.files += 1
-        with path.open("rb") as file:
-            _read(str(path), file, key, found, processes)
+        _read(path, key, found, processes)
     found.processes = len(processes)
     for name, process in processes.items():
         fault = min(process.faults(is_part=is_part), key=lambda fault: fault.line, default=None)
@@ -88,13 +75,9 @@ def verify(files: Iterable[Path], *, key: bytes | None = None, is_part: bool = F
     return found
 
 
-def _read(name: str, file: BinaryIO, key: bytes | None, found: Verification, processes: dict[str, _Process]) -> None:
+def _read(path: Path, key: bytes | None, found: Verification, processes: dict[str, _Process]) -> None:
     in_file: set[str] = set()
-    for number, text in enumerate(_lines(file), start=1):
-        begin = text.rfind(BEGINNING)  # another program may write something before it, and a cut line has no end
-        if begin < 0:
-            continue
-        line, place = text[begin:].rstrip(b"\r\n"), Place(name, number)
+    for place, line in audit_lines(path):
         sealed = unseal(line)
         try:
             numbered = msgspec.json.decode(line, type=LineNumber)
@@ -117,10 +100,6 @@ def _note_unreadable(line: bytes, place: Place, found: Verification) -> None:
         found.cut.append(place)
     elif not found.faults:
         found.faults.append(Fault("", 0, f"{place} was changed: it has no digest or no number."))
-
-
-def _lines(file: BinaryIO) -> Iterator[bytes]:
-    return iter(lambda: file.readline(LONGEST_LINE), b"")
 
 
 @dataclass(slots=True, kw_only=True)
