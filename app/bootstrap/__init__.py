@@ -21,6 +21,7 @@ from app.bootstrap.rendering import build_rendering, thumbnail_steps
 from app.dicom.json.model import Inline
 from app.errors import ConfigurationError
 from app.services import Services, parallel
+from app.services.audit.operations import OperationAudit
 from app.services.backlog import Backlog
 from app.services.change_feed import ChangeFeed
 from app.services.export.service import Export
@@ -107,6 +108,7 @@ def build_services(settings: Settings, engine: Engine, *, listening: float = 0) 
         tasks(settings, engine, archive),
         wait=listening,
         rest_ratio=0 if is_remote(settings) else _REST_RATIO,
+        observer=OperationAudit(audit),
     )
     return Services(
         authentication=access.authentication,

@@ -30,7 +30,8 @@ pytestmark = pytest.mark.parametrize("settings", ["embedded"], indirect=True)
 
 VALUES = {
     "<study>": "2.25.1", "<series>": "2.25.2", "<instance>": "2.25.3", "<workitem>": "2.25.9", "<frames>": "1",
-    "<partition>": "clinic-a", "<operation>": "0" * 32, "<path>": "PatientAge", "<path:element>": "7FE00010",
+    "<partition>": "clinic-a", "<operation>": "0" * 32, "<path>": "PatientAge",
+    "<token>": "0" * 32, "<grant>": "0" * 32, "<path:element>": "7FE00010",
 }  # fmt: skip
 BODIES = {"application/dicom": b"x", "application/dicom+json": b"[{}]", "application/json": b"{}"}
 PAIR = ["Executing", "Executed"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
+from urllib.parse import unquote
 
 from app.dicom.encoding.uids import is_uid
 from app.services.access.caller import Caller
@@ -81,7 +82,9 @@ def named_caller(caller: Caller) -> dict[str, str]:
 
 def stored_caller(identity: str) -> dict[str, str]:
     """Return the member `caller` of a line, from `Caller.identity` in a stored record."""
-    kind, _, rest = identity.partition(" ")
-    if kind == "token":
-        return {"token": rest}
-    return {name: value for name, value in {"subject": rest, "issuer": kind}.items() if value}
+    match identity.split(" ", 2):
+        case ["token", token]:
+            return {"token": token}
+        case ["jwt", issuer, subject]:
+            return {"subject": subject, "issuer": unquote(issuer)}
+    return {"subject": identity} if identity else {}

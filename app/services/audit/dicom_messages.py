@@ -47,6 +47,7 @@ class AuditLine(msgspec.Struct, frozen=True, kw_only=True, rename={"request_id":
     instance: str = ""
     workitem: str = ""
     operation: str = ""
+    access: str = ""
     count: int | None = None
     request_id: str = ""
     headers: dict[str, str] = {}
@@ -162,7 +163,7 @@ def _add_objects(root: Element, kind: EventKind, line: AuditLine) -> None:
         _add_object(root, dicom_codes.OPERATION, line.operation, _JOB)
     if line.request_id:
         count = "" if line.count is None else str(line.count)
-        known = {"event": line.event, "call": line.call, "count": count}
+        known = {"event": line.event, "call": line.call, "access": line.access, "count": count}
         details = {name: value for name, value in known.items() if value} | line.headers
         _add_object(root, dicom_codes.REQUEST, line.request_id, _JOB, details=details)
 

@@ -71,6 +71,29 @@ class Task(Protocol):
         return replace(operation, status=FAILED)
 
 
+class OperationObserver(Protocol):
+    """Learns when operations begin and end, before it is saved. After a crash it may learn it again.
+
+    An error that it raises counts as a failure of the step.
+    """
+
+    def beginning(self, operation: Operation) -> None:
+        """Learn of an operation whose first step comes next."""
+        ...
+
+    def ending(self, operation: Operation) -> None:
+        """Learn of an operation that has its final status."""
+        ...
+
+
+class _NoObserver:
+    def beginning(self, operation: Operation) -> None:
+        pass
+
+    def ending(self, operation: Operation) -> None:
+        pass
+
+
 @dataclass(slots=True, kw_only=True)
 class _HeldOperation:
     """An operation whose lease this worker holds, and the message that announced it. None if a scan found it."""
@@ -95,8 +118,10 @@ class OperationRunner:
         wait: float = 0,
         rest_ratio: float = 0,
         monotonic: Callable[[], float] = time.monotonic,
+        observer: OperationObserver | None = None,
     ) -> None:
         self._operations = operations
+        self._observer = observer or _NoObserver()
         self._queue = queue
         self._tasks = tasks
         self._wait = wait
@@ -209,6 +234,14 @@ class OperationRunner:
         unbind_contextvars("operation", "request_id")
 
     def _next_state(self, operation: Operation) -> Operation:
+        if operation.updated == operation.created:  # no step was saved yet
+            self._observer.beginning(operation)
+        after = self._after_step(operation)
+        if after.ended:
+            self._observer.ending(after)
+        return after
+
+    def _after_step(self, operation: Operation) -> Operation:
         task = self._tasks[operation.type]
         if operation.attempts == MAX_ATTEMPTS + 1:
             return task.give_up(operation)

@@ -92,9 +92,11 @@ class ExtendedQueryTags:
 
         return self._entry(caller, self._tags.change(write_status))
 
-    def delete(self, name: str) -> None:
-        """Delete a tag. Later calls do not find it. Raises as `find`, but not if another call deleted it at the same
-        time."""
+    def delete(self, name: str, *, started_by: str = "") -> None:
+        """Delete a tag, for the caller with this `Caller.identity`. Later calls do not find it.
+
+        Raises as `find`, but not if another call deleted it at the same time.
+        """
         found = False
 
         def write_without(tags: QueryTags) -> Operation | None:
@@ -108,7 +110,7 @@ class ExtendedQueryTags:
             found = True
             without: list[Change] = [tags.replace_with(each for each in tags.tags if each is not tag)]
             request = {"tag": tag.key, "level": tag.level.word, "vr": tag.vr}
-            return self._operations.start(REMOVAL, request, alongside=lambda _: without)
+            return self._operations.start(REMOVAL, request, started_by=started_by, alongside=lambda _: without)
 
         operation = self._tags.change(write_without)
         if operation:

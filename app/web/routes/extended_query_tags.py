@@ -100,7 +100,7 @@ def patch(context: Context, path: str, body: str) -> Response:
 )
 def delete(context: Context, path: str) -> Response:
     """204; no later request finds the tag."""
-    context.services.query_tags.delete(path)
+    context.services.query_tags.delete(path, started_by=context.caller.identity)
     return empty(204)
 
 
