@@ -17,6 +17,7 @@ from app.services.access.caller import Caller
 from app.services.access.rights import ALL_RIGHTS, Action, Grant, Rights
 from app.settings import Settings
 from app.web.routing.dispatch import SERVICES
+from tests.support.faulty_engine import Faults
 
 ISSUER = "https://issuer.example"
 ADMIN = "admin"
@@ -32,11 +33,12 @@ def granted(*actions: Action, to: tuple[str, ...] | str = "*", expires: float | 
 READER = granted(Action.READ)
 
 
-def embedded(folder: Path, **settings: Any) -> Flask:
-    """Return the service on an empty embedded archive in a folder, with these settings."""
-    given = Settings(data_dir=folder, log_level="error", **settings)
+def embedded(folder: Path, *, faults: Faults | None = None, **settings: Any) -> Flask:
+    """Return the service on an embedded archive in a folder, with these settings, and under the rules of `faults`."""
+    given = Settings(data_dir=folder, log_level="error", audit="off", **settings)
     bootstrap.initialise(given)
-    return create_app(given)
+    engine = bootstrap.build_engine(given)
+    return create_app(given, faults.wrap(engine) if faults else engine)
 
 
 def authenticate(app: Flask, rights: Mapping[str, Rights]) -> None:
