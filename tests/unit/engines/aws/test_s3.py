@@ -22,7 +22,9 @@ from app.engines.aws import clients
 from app.engines.aws.provision import create_bucket
 from app.engines.aws.s3 import S3Blobs
 from app.errors import BlobMissing, StorageUnavailable
+from app.storage.table.deadline import Deadline, seconds_left, within
 from tests.support.aws import OTHER_REGION, mocked_aws
+from tests.support.clock import ManualClock
 
 if TYPE_CHECKING:
     from botocore.stub import Stubber
@@ -217,3 +219,29 @@ def test_a_bucket_with_versions_keeps_no_version_of_a_deleted_blob() -> None:
         left = client.list_object_versions(Bucket="bucket")
         assert [version["Key"] for version in left["Versions"]] == ["1/a/7.dcm.more", "1/a/8.dcm"]
         assert "DeleteMarkers" not in left
+
+
+def test_the_threads_of_an_upload_have_the_deadline_of_their_request(moto_blobs: S3Blobs) -> None:
+    left: list[float] = []
+    moto_blobs._client.meta.events.register("before-call.s3.UploadPart", lambda **_: left.append(seconds_left()))
+    with within(Deadline(60, lambda: 0)):
+        moto_blobs.put("k", io.BytesIO(bytes(20 * MIB)))
+    assert left == [60, 60, 60]
+
+
+def test_a_request_does_not_wait_while_bytes_move(moto_blobs: S3Blobs) -> None:
+    clock = ManualClock()
+
+    class SlowBody(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            clock.now += 50
+            return super().read(size)
+
+    with within(Deadline(60, clock)):
+        moto_blobs.put("k", SlowBody(bytes(2 * MIB)))
+        assert seconds_left() == 60
+        with moto_blobs.open("k") as stream:
+            clock.now += 50
+            stream.read(1)
+            assert seconds_left() == 60
+    assert clock.now > 1_700_000_100

@@ -220,12 +220,24 @@ def test_a_writer_waits_no_longer_than_its_request_may(commits: GroupCommit) -> 
     assert numbers(commits) == [1, 3]
 
 
-def test_the_wait_for_another_program_ends_with_the_time_of_the_request(commits: GroupCommit) -> None:
+def test_the_wait_for_another_program_ends_with_the_time_of_the_request(
+    commits: GroupCommit, statements: list[str]
+) -> None:
     assert commits.run(insert(1), durable=True) == 1
     with closing(sqlite3.connect(commits._path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(sqlite3.OperationalError, match="locked"):
             within_deadline(commits, insert(2), Deadline(0))
         other.execute("ROLLBACK")
+    limits = [each for each in statements if "busy_timeout" in each]
+    assert limits == ["PRAGMA busy_timeout = 0", "PRAGMA busy_timeout = 30000"]
     assert within_deadline(commits, insert(2), Deadline(0)) == 4, "what succeeds at once needs no time"
     assert numbers(commits) == [1, 2]
+
+
+def test_a_read_waits_no_longer_than_its_request_may(commits: GroupCommit) -> None:
+    reads = connections.ReadConnections(commits._path)
+    with within(Deadline(20, lambda: 0)):
+        assert reads.rows("PRAGMA busy_timeout", ()) == [(20_000,)]
+    assert reads.rows("PRAGMA busy_timeout", ()) == [(1000 * connections.BUSY_SECONDS,)]
+    reads.pause()
