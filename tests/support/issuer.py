@@ -6,7 +6,6 @@ It signs JWTs, it changes its keys, and it can be slow, silent or wrong.
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -49,10 +48,12 @@ class Issuer:
         self.keys = [ECKey.generate_key("P-256", {"kid": f"key-{self._made}", "use": "sig", "alg": "ES256"})]
 
     def token(self, **claims: Any) -> str:
-        """Return a JWT that its newest key signed. `claims` are as in `tests.support.access.claims`."""
+        """Return a JWT of a reader that its newest key signed. `claims` are as in `tests.support.access.claims`."""
         key = self.keys[-1]
         return access.signed(
-            access.claims(**{"iss": self.url} | claims), key=key, header={"alg": "ES256", "kid": key.kid}
+            access.claims(**{"iss": self.url, "roles": ["reader"]} | claims),
+            key=key,
+            header={"alg": "ES256", "kid": key.kid},
         )
 
     def bearer(self, **claims: Any) -> dict[str, str]:
@@ -120,9 +121,3 @@ def issuing() -> Iterator[Issuer]:
         yield issuer
     finally:
         issuer.stop()
-
-
-def expired_since(seconds: float) -> dict[str, int]:
-    """Return the claims of a JWT that ended so many seconds ago."""
-    now = int(time.time())
-    return {"iat": now - 7200, "exp": now - int(seconds)}

@@ -54,8 +54,14 @@ class Downloader:
         if not self._is_trustworthy(url):
             raise DownloadFailed(f"{url} is not https.")
         try:
+            # Nothing is decompressed, so the limit for the size is that of the memory.
             answer = self._pool.request(
-                "GET", url, headers={"Accept": "application/json"}, preload_content=False, redirect=False
+                "GET",
+                url,
+                headers={"Accept": "application/json", "Accept-Encoding": "identity"},
+                preload_content=False,
+                decode_content=False,
+                redirect=False,
             )
             try:
                 return _body(answer, url)

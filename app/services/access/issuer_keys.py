@@ -74,8 +74,7 @@ class DownloadedKeys:
         if not keys or age > LONGEST_SECONDS:
             return self._awaited(PAUSE_WITHOUT_KEYS_SECONDS)
         if age > REFRESH_SECONDS and self._may_try(PAUSE_SECONDS) and self._lock.acquire(blocking=False):
-            # The thread releases the lock. It ends with its download, after a few seconds at most.
-            threading.Thread(target=self._renew_in_background, name="issuer keys", daemon=True).start()
+            self._start_renewal()
         return keys
 
     def renewed(self) -> Keys:
@@ -98,6 +97,13 @@ class DownloadedKeys:
 
     def _may_try(self, pause: float) -> bool:
         return self._tried_at is None or self._monotonic() - self._tried_at >= pause
+
+    def _start_renewal(self) -> None:
+        """Start a thread that reads the keys and then releases the lock. It ends after a few seconds at most."""
+        try:
+            threading.Thread(target=self._renew_in_background, name="issuer keys", daemon=True).start()
+        except RuntimeError:  # the system gives no thread; a later request tries again
+            self._lock.release()
 
     def _renew_in_background(self) -> None:
         try:

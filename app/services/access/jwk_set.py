@@ -15,15 +15,17 @@ from joserfc.jws import JWSRegistry
 LARGEST_SET: Final = 100
 """Keys of a set that are used. A token without `kid` is checked with each of them."""
 
-_SMALLEST_RSA_BITS: Final = 2048
+_SIZES: Final = {"RSA": ("n", range(256, 1024 + 1)), "oct": ("k", range(32, 1024 + 1))}
+"""The member of a key whose length says how strong it is, and how many bytes it may have (RFC 7518 §3.2, §3.3)."""
+
 _SIGNING_CURVES: Final = ("Ed25519", "Ed448")
 
 
 def read_jwk_set(document: bytes, *, symmetric: bool) -> tuple[Key, ...]:
     """Return the keys of a JWK set that can verify signatures. Raises `ValueError` if it is none, or if it has no key.
 
-    A key that this release cannot use is left out (RFC 7517 §5): of an unknown type, malformed, for encryption, or RSA
-    below 2048 bits. Shared secrets (`oct`) count only with `symmetric`.
+    A key that this release cannot use is left out (RFC 7517 §5): of an unknown type, malformed, for encryption, or of
+    a size that is not safe. Shared secrets (`oct`) count only with `symmetric`.
     """
     parsed = orjson.loads(document)
     listed = parsed.get("keys") if isinstance(parsed, dict) else None
@@ -38,7 +40,8 @@ def read_jwk_set(document: bytes, *, symmetric: bool) -> tuple[Key, ...]:
 
 def _key(parameters: dict[str, Any]) -> Key | None:
     try:
-        if parameters.get("kty") == "RSA" and _bits(parameters["n"]) < _SMALLEST_RSA_BITS:
+        member, sizes = _SIZES.get(parameters["kty"], (None, range(0)))
+        if member and len(_bytes(parameters[member])) not in sizes:
             return None
         key = JWKRegistry.import_key(parameters)
         key.check_use("sig")
@@ -50,8 +53,8 @@ def _key(parameters: dict[str, Any]) -> Key | None:
     return key
 
 
-def _bits(modulus: str) -> int:
-    return int.from_bytes(base64.urlsafe_b64decode(modulus + "==")).bit_length()
+def _bytes(text: str) -> bytes:
+    return base64.urlsafe_b64decode(text + "==")
 
 
 def fitting_keys(keys: Sequence[Key], algorithm: str, kid: str | None) -> list[Key]:
