@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Iterator
-from mmap import mmap
+from mmap import MAP_ANONYMOUS, MAP_PRIVATE, mmap
 from threading import Lock
 from typing import Final
 
@@ -58,8 +58,8 @@ class Cells:
 
 
 def in_memory() -> Cells:
-    """Return cells that no other process sees."""
-    return Cells(mmap(-1, SIZE))
+    """Return cells that no other process sees. A forked process gets a copy."""
+    return Cells(mmap(-1, SIZE, flags=MAP_PRIVATE | MAP_ANONYMOUS))
 
 
 def values(content: bytes) -> Iterator[tuple[Name, list[float]]]:
@@ -75,5 +75,11 @@ def _records(content: bytes) -> Iterator[tuple[Name, int, int]]:
     while at < used:
         length, count = _RECORD.unpack_from(content, at)
         start = at + _RECORD.size + length
-        yield tuple(json.loads(content[at + _RECORD.size : start])), start // 8, count
+        try:
+            name = tuple(json.loads(content[at + _RECORD.size : start]))
+        except ValueError:  # a damaged disk: the other files still count
+            return
+        if start + 8 * count > used:
+            return
+        yield name, start // 8, count
         at = start + 8 * count

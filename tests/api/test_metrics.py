@@ -10,7 +10,7 @@ from flask.testing import FlaskClient
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from app import metrics
+from app import bootstrap, metrics
 from app.metrics import kinds
 from app.metrics.cells import in_memory
 from app.metrics.kinds import Metric
@@ -23,6 +23,7 @@ from tests.support.dicomweb import PartitionClient
 from tests.support.faults import FOR_EVER, Rule, conflict, fail, run
 from tests.support.faulty_engine import Faults
 from tests.support.instances import make_instance
+from tests.support.tokens import bearer, create_token
 
 embedded = pytest.mark.parametrize("settings", ["embedded"], indirect=True)
 
@@ -256,3 +257,19 @@ def test_the_processes_of_a_server_share_a_folder(serve: Serve, settings: Settin
     client.get("/v2/partitions")
     assert len(list(folder.iterdir())) == 1
     assert scraped(client)["bulkhead_http_requests_total"]
+
+
+@embedded
+def test_who_may_read_the_metrics(serve: Serve, settings: Settings, engine: bootstrap.Engine) -> None:
+    client = serve(auth=("tokens",))
+
+    def status(*partitions: str, role: str = "reader") -> int:
+        secret = create_token(settings, engine, role, partitions=partitions).secret
+        return client.get("/metrics", headers=bearer(secret)).status_code
+
+    assert client.get("/metrics").status_code == 401
+    assert status("*") == 200
+    assert status("clinic-a") == 403
+    assert status("c*", "d*") == 403
+    assert status("*", role="writer") == 403
+    assert {client.get(f"/health/{name}").status_code for name in ("live", "ready", "check")} == {200}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import signal
+import struct
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -94,7 +95,16 @@ def test_a_record_is_whole_or_not_there() -> None:
     assert [name for name, _ in values(memory[:])] == [("a_total", "x"), ("c_total",)]
 
 
-@pytest.mark.parametrize("content", [b"", b"\0" * 4, b"\0" * SIZE])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\0" * 4,
+        b"\0" * SIZE,
+        struct.pack("<QII", 64, 8, 1) + b"no json " + b"\0" * 40,
+        struct.pack("<QII", 64, 8, 1000) + b'["ab_t"]' + b"\0" * 40,
+    ],
+)
 def test_a_file_that_is_not_complete_has_no_values(content: bytes) -> None:
     assert list(values(content)) == []
 
