@@ -22,7 +22,7 @@ from app.web.routing.route import PARTITION_PREFIX, Route, Scope
 from tests.conftest import Serve
 from tests.support.audit_lines import AuditLog
 from tests.support.bulk_update import post_update, update_body
-from tests.support.dicomweb import PartitionClient
+from tests.support.dicomweb import AS_STORED, PartitionClient
 from tests.support.instances import make_instance
 
 pytestmark = pytest.mark.parametrize("settings", ["embedded"], indirect=True)
@@ -326,3 +326,15 @@ def test_an_outcome_that_cannot_be_recorded_leaves_the_answer(
     assert clinic.delete("/studies/2.25.1").status_code == 204
     full_disk.clear()
     assert clinic.get("/studies").status_code == 204
+
+
+def test_files_that_are_sent_and_an_instance_that_is_deleted_are_counted(
+    clinic: PartitionClient, log: AuditLog
+) -> None:
+    clinic.stored(*(make_instance(study="2.25.1", series="2.25.2", instance=f"2.25.3{n}") for n in range(3)))
+    clinic.get("/studies/2.25.1", AS_STORED)
+    assert log.lines()[-1]["count"] == 3
+    clinic.delete("/studies/2.25.1/series/2.25.2/instances/2.25.31")
+    assert log.lines()[-1]["count"] == 1
+    clinic.delete("/studies/2.25.1")
+    assert "count" not in log.lines()[-1]

@@ -24,4 +24,5 @@ resource = Resource("delete")
 def delete(context: PartitionContext, study: str, series: str | None = None, instance: str | None = None) -> Response:
     """204; no later request finds it. 404 if it does not exist."""
     context.services.delete(context.partition, study, series, instance)
+    context.audit.count = 1 if instance else None
     return empty(204)

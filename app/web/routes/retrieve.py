@@ -70,6 +70,7 @@ def files(
     """The files as stored, or one of them in another transfer syntax."""
     retrieve = context.services.retrieve
     found = retrieve.instances(context.partition, study, series, instance, original=is_original_wanted(request))
+    context.audit.count = len(found)
     return files_offered(retrieve, found, offers)
 
 
