@@ -10,7 +10,8 @@ import dataclasses
 import json
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
@@ -20,6 +21,7 @@ from werkzeug.test import TestResponse
 
 from app import bootstrap
 from app.engines.aws import clients
+from app.engines.embedded.sqlite import SqliteTable
 from app.errors import UNAVAILABLE
 from app.settings import Settings
 from app.web.routes.table import ROUTES
@@ -29,11 +31,16 @@ from tests.support.dicomweb import PartitionClient
 from tests.support.exports import Bucket, Exporter, ExportTarget, Folder
 from tests.support.faults import FOR_EVER, Rule, fail
 from tests.support.faulty_engine import Faults
+from tests.support.outages import Outage, PortOutage, UnreachableService, UnreadablePath
 from tests.support.route_calls import BASE_CALLS, PARTITION_CALLS, STUDY, TASK, Call, S, file, stored
 from tests.support.tokens import bearer, create_token
 from tests.support.worklist import WorklistClient
 
-TABLE, BLOBS = ("table.*", "queue.*"), ("blobs.*",)
+OPERATIONS = {
+    "table": ("table.*", "queue.*"),
+    "blobs": ("blobs.*",),
+    "both": ("table.*", "queue.*", "blobs.*"),
+}
 
 PARTITION = "/partitions/clinic-a"
 ROOTS = {Scope.PARTITION: PARTITION, Scope.BELOW_PARTITION: PARTITION, Scope.BASE: ""}
@@ -100,8 +107,14 @@ def route_calls() -> list[RouteCall]:
 class Walk:
     """A service whose data store fails, and a request for each route."""
 
-    def __init__(self, exporter: Exporter) -> None:
+    def __init__(self, exporter: Exporter, engine: bootstrap.Engine) -> None:
         self.exporter = exporter
+        self._engine = engine
+
+    def sqlite_table(self) -> SqliteTable:
+        """Return the table of the embedded engine."""
+        assert isinstance(self._engine.table, SqliteTable)
+        return self._engine.table
 
     def send(self, each: RouteCall) -> TestResponse:
         body = each.call.body
@@ -135,7 +148,8 @@ def walk(settings: Settings, faults: Faults, tmp_path: Path) -> Walk:
         settings = dataclasses.replace(settings, export_dir=tmp_path / "exports")
         place = Folder(tmp_path / "exports")
     bootstrap.initialise(settings)
-    made = Walk(Exporter(settings, faults.wrap(bootstrap.build_engine(settings)), place))
+    engine = bootstrap.build_engine(settings)
+    made = Walk(Exporter(settings, faults.wrap(engine), place), engine)
     PartitionClient(made.exporter.client).stored(file("A-1"))
     assert WorklistClient(made.exporter.client).add(TASK).status_code == 201
     tags = [{"path": "PatientAge", "level": "Study"}]
@@ -156,23 +170,44 @@ def nothing_left_behind(settings: Settings) -> Iterator[None]:
             connection.execute("ROLLBACK")
 
 
-@pytest.mark.parametrize("operations", [TABLE, BLOBS, TABLE + BLOBS], ids=["table", "blobs", "both"])
+@pytest.fixture
+def outage(
+    request: pytest.FixtureRequest, settings: Settings, walk: Walk, faults: Faults, monkeypatch: pytest.MonkeyPatch
+) -> Outage:
+    """The outage that a test names: what fails, and where."""
+    what, where = request.param
+    if where == "ports":
+        return PortOutage(faults, OPERATIONS[what])
+    if settings.engine == "aws":
+        monkeypatch.setattr(time, "sleep", lambda _: None)  # the pauses of the SDK
+        client = clients.dynamodb() if what == "table" else clients.s3()
+        return UnreachableService(client, "dynamodb" if what == "table" else "s3")
+    if what == "table":
+        return UnreadablePath(settings.data_dir / "index.sqlite", walk.sqlite_table())
+    return UnreadablePath(settings.data_dir / "blobs" / "objects")
+
+
+OUTAGES = [("table", "ports"), ("blobs", "ports"), ("both", "ports"), ("table", "engine"), ("blobs", "engine")]
+
+
+@pytest.mark.parametrize("outage", OUTAGES, ids=" of the ".join, indirect=True)
 @pytest.mark.usefixtures("nothing_left_behind")
 def test_every_route_is_503_during_an_outage_and_succeeds_after_it(
-    walk: Walk, faults: Faults, operations: Sequence[str]
+    walk: Walk, outage: Outage, request: pytest.FixtureRequest
 ) -> None:
     calls = route_calls()
     reads = [each for each in calls if each.route.method == "GET"]
     failed = set()
     for group in (reads, *([each] for each in calls if each not in reads)):  # pictures that were made are in a cache
-        faults.add(Rule(fail(), operation=operations, times=FOR_EVER))
+        outage.begin()
         failed |= {each.name for each in group if walk.fails(each)}
-        faults.clear()
+        outage.end()
         for each in group:
             response = walk.send(each)
             succeeds = each in reads and each.name not in WITHOUT_SUCCESS
             assert response.status_code in ({200, 204} if succeeds else range(500)), (each.name, response.text)
-    assert failed == (NEEDS_BLOBS if operations == BLOBS else {each.name for each in calls} - WITHOUT_TABLE.keys())
+    only_blobs = request.node.callspec.params["outage"][0] == "blobs"
+    assert failed == (NEEDS_BLOBS if only_blobs else {each.name for each in calls} - WITHOUT_TABLE.keys())
 
 
 def test_a_token_that_cannot_be_checked_is_503_and_not_refused(
@@ -180,7 +215,7 @@ def test_a_token_that_cannot_be_checked_is_503_and_not_refused(
 ) -> None:
     server = serve(auth=("tokens",))
     headers = bearer(create_token(settings, engine, "reader").secret)
-    faults.add(Rule(fail(), operation=TABLE, times=FOR_EVER))
+    faults.add(Rule(fail(), operation=OPERATIONS["table"], times=FOR_EVER))
     response = server.get("/v2/partitions", headers=headers)
     assert (response.status_code, response.text, response.headers["Retry-After"]) == (503, UNAVAILABLE, "5")
     faults.clear()
