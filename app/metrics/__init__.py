@@ -52,8 +52,10 @@ BLOB_SECONDS: Final = Histogram(
     ("operation", "outcome"),
     bounds=SHORT_SECONDS,
 )
-WRITE_RETRIES: Final = Counter(
-    "bulkhead_write_retries_total", "Writes that were repeated after a conflict with another writer."
+RETRIES: Final = Counter(
+    "bulkhead_store_retries_total",
+    "Calls to a store that the service repeated, by the class of the error: conflicts and throttling.",
+    ("reason",),
 )
 AWS_FAILED_ATTEMPTS: Final = Counter(
     "bulkhead_aws_failed_attempts_total",

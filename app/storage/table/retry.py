@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from app.errors import Conflict, StorageUnavailable
-from app.metrics import WRITE_RETRIES
+from app.metrics import RETRIES
 from app.storage.table import deadline
 
 T = TypeVar("T")
@@ -67,7 +67,7 @@ class Retry:
                     raise RetriesExhausted from error
                 if pause >= deadline.seconds_left():
                     raise deadline.DeadlinePassed from error
-            WRITE_RETRIES.add()
+                RETRIES.add(type(error).__name__)
             self.sleep(pause)
 
 
