@@ -187,10 +187,16 @@ def outage(
     return UnreadablePath(settings.data_dir / "blobs" / "objects")
 
 
-OUTAGES = [("table", "ports"), ("blobs", "ports"), ("both", "ports"), ("table", "engine"), ("blobs", "engine")]
+OUTAGES = [
+    *(pytest.param((what, "ports"), id=f"{what} at the ports") for what in OPERATIONS),
+    *(
+        pytest.param((what, "engine"), id=f"{what} in the engine", marks=pytest.mark.thorough)
+        for what in ("table", "blobs")
+    ),
+]
 
 
-@pytest.mark.parametrize("outage", OUTAGES, ids=" of the ".join, indirect=True)
+@pytest.mark.parametrize("outage", OUTAGES, indirect=True)
 @pytest.mark.usefixtures("nothing_left_behind")
 def test_every_route_is_503_during_an_outage_and_succeeds_after_it(
     walk: Walk, outage: Outage, request: pytest.FixtureRequest

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from werkzeug.test import TestResponse
 
-from app.errors import UNAVAILABLE
+from app.errors import UNAVAILABLE, Throttled
 from app.services.store import service
 from tests.conftest import Serve
 from tests.support.dicomweb import PartitionClient, items, value
@@ -117,6 +117,17 @@ def test_a_store_whose_answer_is_lost_is_503_and_the_instance_exists(clinic: Par
     faults.add(Rule(fail(), operation="table.write", key=ROW, stage=AFTER))
     assert unavailable(clinic.store(FILES[0]))
     assert outcomes(clinic.store(FILES[0])) == (409, [], [(45070, UIDS[0])])
+
+
+def test_a_throttled_store_is_503_and_reserves_no_more_numbers(clinic: PartitionClient, faults: Faults) -> None:
+    """The counter of the archive is its hottest key, so a store that is throttled must not come back to it."""
+    clinic.stored(file("2.25.9"))
+    faults.add(Rule(fail(Throttled()), operation="table.write", key=ROW, times=FOR_EVER))
+    faults.calls.clear()
+    assert unavailable(clinic.store(*FILES))
+    assert faults.calls["table.add"] == 1
+    faults.clear()
+    clinic.stored(*FILES)
 
 
 def test_identical_bytes_whose_first_answer_was_lost_count_as_stored(serve: Serve, faults: Faults) -> None:
