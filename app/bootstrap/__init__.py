@@ -174,7 +174,7 @@ def build_services(settings: Settings, engine: Engine, *, listening: float = 0) 
         backlog=Backlog(table, archive.feed),
         health=Health(
             required={"table": lambda: table.get(keys.SEQUENCE_COUNTER), "bucket": lambda: blobs.delete([_PROBE])},
-            optional={"queue": queue.check},
+            optional={"queue": queue.check, "audit": audit.check},
             lost_objects=lambda: archive.lost.count,
         ),
         frame_decoder=decoder,

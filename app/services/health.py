@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Final, NamedTuple
 
-from app.errors import StorageError
+from app.errors import AuditUnavailable, StorageError
 
 Probe = Callable[[], object]
 
@@ -23,7 +23,8 @@ class HealthCheck(NamedTuple):
 
 
 class Health:
-    """Checks each backend with its own probe. A probe raises `StorageError` when its backend does not answer.
+    """Checks each backend with its own probe. A probe raises `StorageError` when its backend does not answer, that of
+    the audit trail `AuditUnavailable`.
 
     `required` are the backends without which nothing works: if one fails, the service is Unhealthy. If one of the
     `optional` fails, the service is Degraded: it can still read what is stored.
@@ -65,6 +66,6 @@ class Health:
 def _result(name: str, probe: Probe, status_on_failure: str) -> HealthCheck:
     try:
         probe()
-    except StorageError as error:
+    except (StorageError, AuditUnavailable) as error:
         return HealthCheck(name, status_on_failure, str(error))
     return HealthCheck(name, "Healthy", "Successfully connected.")

@@ -63,7 +63,8 @@ def application(services: Services, settings: Settings) -> Flask:
 def _begin(endpoint: str | None, _values: dict[str, Any] | None) -> None:
     access_log.begin()
     g.caller = NOBODY
-    if cors.is_preflight(request):  # with CORS it is answered for every path and query
+    has_cors = bool(current_app.extensions[dispatch.SETTINGS].cors_origins)
+    if has_cors and cors.is_preflight(request):  # it is answered for every path and query
         return
     if not getattr(current_app.view_functions.get(endpoint or ""), "public", False):
         g.caller = authenticate(request, current_app.extensions[dispatch.SERVICES].authentication)

@@ -352,6 +352,13 @@ def test_a_preflight_needs_no_credentials(tmp_path: Path) -> None:
     assert app.test_client().options(f"/v2/partitions/{HERE}/studies", headers=headers).status_code == 401
 
 
+def test_without_origins_a_preflight_needs_credentials(tmp_path: Path) -> None:
+    app = embedded(tmp_path)
+    authenticate(app, RIGHTS)
+    headers = {"Origin": "https://viewer.example", "Access-Control-Request-Method": "GET"}
+    assert [app.test_client().options(path, headers=headers).status_code for path in ("/v2", "/nothing")] == [401, 401]
+
+
 @pytest.mark.parametrize(
     ("caller", "method", "path", "status"),
     [

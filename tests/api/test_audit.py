@@ -305,9 +305,12 @@ def test_a_call_that_cannot_be_recorded_is_not_carried_out(
     answer = clinic.store(make_instance())
     assert (answer.status_code, answer.text) == (503, "The audit trail cannot be written.")
     assert answer.headers["Retry-After"] == "5"
-    assert clinic.client.get("/health/live").status_code == 200
+    health = clinic.client.get("/health/check").get_json()
+    assert health["overallStatus"] == "Degraded"
+    assert [each["name"] for each in health["details"] if each["status"] == "Degraded"] == ["audit"]
     full_disk.clear()
     assert clinic.get("/studies").status_code == 400  # there is no partition
+    clinic.client.application.extensions["bulkhead"].audit.check()
     clinic.stored(make_instance())
 
 

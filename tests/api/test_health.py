@@ -83,7 +83,7 @@ def test_no_probe_waits_for_a_backend_that_hangs(client: FlaskClient, hanging_ta
     response = client.get("/health/check")
     assert (response.status_code, response.json["overallStatus"]) == (503, "Unhealthy")
     descriptions = {check["name"]: check["description"] for check in response.json["details"]}
-    assert descriptions == dict.fromkeys(("table", "bucket", "queue", "data"), NOT_ENDED)
+    assert descriptions == dict.fromkeys(("table", "bucket", "queue", "audit", "data"), NOT_ENDED)
     assert client.get("/health/ready").status_code == 503
     assert client.get("/health/live").status_code == 200
 

@@ -12,8 +12,8 @@ from app.services.access.caller import Caller
 from app.services.store.report import StoredInstance
 
 MAX_STUDIES: Final = 50
-"""Study UIDs that a line names. A bulk update has no more. It keeps a line below 4,096 bytes, which a pipe takes
-whole."""
+"""Study UIDs that a line names. A bulk update has no more. Most lines then have less than the 4,096 bytes that a pipe
+takes whole."""
 
 
 @dataclass(slots=True, kw_only=True)

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import orjson
 
+from app.errors import AuditUnavailable
 from app.services.audit.call import AuditedCall
 from app.services.audit.digests import digest_of, seal
 
@@ -45,6 +46,7 @@ class AuditTrail:
         self._key = key
         self._lock = threading.Lock()
         self._owner = 0
+        self._failed = False
         self._process = ""
         self._number = 0
         self._previous = ""
@@ -73,6 +75,11 @@ class AuditTrail:
         members = {"event": DENIED, "phase": EXECUTED, "status": status, "call": call.event, **call.members()}
         self._write({name: value for name, value in members.items() if value != ""})
 
+    def check(self) -> None:
+        """Raise `AuditUnavailable` if the last line could not be written."""
+        if self._failed:
+            raise AuditUnavailable
+
     def _write(self, members: dict[str, Any]) -> None:
         if self._append:
             with self._lock:
@@ -97,7 +104,9 @@ class AuditTrail:
             line["previous"] = self._previous
         content = _encode(line)
         digest = digest_of(content, self._key)
+        self._failed = True
         append(seal(content, digest))
+        self._failed = False
         self._number, self._previous = number, digest
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import multiprocessing
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -88,6 +89,25 @@ def test_a_line_that_a_full_disk_cut_is_written_again_whole(tmp_path: Path, monk
     trail.stop()
     found = verify([path])
     assert (found.lines, found.faults, len(found.cut)) == (4, [], 1)
+
+
+def _append_for_ever(path: Path) -> None:
+    trail = AuditTrail(AuditFile(path, 20_000).append)
+    while True:
+        trail.executing(AuditedCall(event="query"))
+
+
+def test_a_kill_9_loses_no_line_that_was_written(tmp_path: Path) -> None:
+    path = tmp_path / "audit.log"
+    process = multiprocessing.get_context("fork").Process(target=_append_for_ever, args=(path,))
+    process.start()
+    while not list(tmp_path.glob("audit.log.*")):
+        time.sleep(0.01)
+    process.kill()
+    process.join()
+    found = verify(tmp_path.iterdir())
+    assert (found.faults, found.cut) == ([], [])
+    assert found.lines > 20
 
 
 def test_a_process_that_was_forked_begins_its_own_lines(tmp_path: Path) -> None:
