@@ -86,6 +86,7 @@ def build_archive(settings: Settings, engine: Engine) -> Archive:
             read_tags=query_tags.read,
             confirmation=Confirmation(table, removal.take_back),
             help_cleanup=removal.help_cleanup,
+            remove=removal.take_back,
         ),
         operations=Operations(table),
         export_manifest=ExportManifest(table),

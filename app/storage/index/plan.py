@@ -17,7 +17,6 @@ from app.dicom.query.canonical import canonical_values
 from app.dicom.validation.attributes import CORE, MODALITY, Level
 from app.storage.feed.entries import ITEMS_PER_ENTRY
 from app.storage.index import counts, sweep
-from app.storage.index.removal_writer import removal_changes
 from app.storage.records import documents
 from app.storage.records.packed_documents import unpack
 from app.storage.records.posted_values import PostedValues, united
@@ -214,11 +213,7 @@ class WritePlan:
         }
 
     def _instance_changes(self, new_instance: NewInstance, row: InstanceRow) -> dict[Key, Change]:
-        old = self._snapshot.instances.get(new_instance.uids)
-        changes: dict[Key, Change] = {}
-        if old:  # a remainder of an earlier study or series with these UIDs: the new row replaces it
-            changes |= removal_changes(old)
-        changes[row.key] = Put(row.item, Holds("revision", old.revision) if old else Absent())
+        changes: dict[Key, Change] = {row.key: Put(row.item, Absent())}
         added = [documents.metadata_item(row, new_instance.metadata)]
         if new_instance.frames:
             added.append(documents.frames_item(row, new_instance.frames))

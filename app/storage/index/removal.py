@@ -112,7 +112,7 @@ class InstanceRemoval:
         return self._cleanup.run(deletion, cleanup.IN_REQUEST) is None
 
     def take_back(self, partition: Partition, rows: Iterable[InstanceRow]) -> None:
-        """Remove instances that a store has just written, visible or not. Those that do not exist any more are skipped.
+        """Remove instances that a store has written, visible or not. Those that do not exist any more are skipped.
 
         Raises `StorageUnavailable` if the data store fails, or if every attempt conflicts with another writer.
         """

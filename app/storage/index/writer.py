@@ -17,6 +17,9 @@ not conflict with each other. Such a store reads the rows again after its write 
 A store that meets a closing study or series waits a moment, because the deletion may be about to end. If the row is
 still there, the deletion was killed or has much to remove. Then the store helps to remove rows, within limits, and
 tries again. It never stores beside hidden rows of the same study row.
+
+A store that was killed before step 5 may leave a hidden instance of a study or series that does not exist any more. The
+next store of the same instance removes it first, with its feed entry.
 """
 
 from __future__ import annotations
@@ -79,7 +82,7 @@ class IndexWriter:
     """Makes instances exist.
 
     `read_tags` returns the extended query tags. `help_cleanup` removes rows of a deletion and returns whether it is
-    complete. `confirmation` checks instances after their write.
+    complete. `remove` removes instances with their feed entries. `confirmation` checks instances after their write.
     """
 
     def __init__(
@@ -91,6 +94,7 @@ class IndexWriter:
         read_tags: Callable[[], QueryTags],
         confirmation: Confirmation,
         help_cleanup: Callable[[sweep.Deletion], bool],
+        remove: Callable[[Partition, Iterable[InstanceRow]], None],
     ) -> None:
         self._table = table
         self._numbers = numbers
@@ -98,6 +102,7 @@ class IndexWriter:
         self._read_tags = read_tags
         self._confirmation = confirmation
         self._help_cleanup = help_cleanup
+        self._remove = remove
 
     def read_rows(self, partition: Partition, uids: Iterable[Uids]) -> Snapshot:
         """Return the rows of these instances and of their studies and series.
@@ -137,7 +142,10 @@ class IndexWriter:
         pending = [progress.new_instances[i].uids for i in progress.pending]
         snapshot, progress.snapshot = progress.snapshot or self.read_rows(partition, pending), None
         writable = _decide(snapshot, progress)
-        if writable:
+        hidden = [row for i in writable if (row := snapshot.instances.get(progress.new_instances[i].uids))]
+        if hidden:
+            self._remove(partition, hidden)
+        elif writable:
             self._write_all(partition, snapshot, progress, writable)
         if progress.closing:
             self._wait_or_help(partition, snapshot, progress)
