@@ -11,7 +11,7 @@ SOURCES := app tests infra
 PYTEST := $(BIN)/pytest --numprocesses=auto --maxprocesses=4 --dist=worksteal --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test check lint types imports security integration fuzz bench fmt clean
+.PHONY: help install run test check lint types imports security integration fuzz torture bench fmt clean
 
 help:  ## Print this help
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -47,6 +47,9 @@ integration: $(SERVERS)  ## Run the tests with real servers and clients, which n
 
 fuzz: $(INSTALLED)  ## Send a million fuzzed requests, in about half an hour; ARGS="--requests 10000" sends fewer
 	$(BIN)/python -m tests.fuzz $(ARGS)
+
+torture: $(INSTALLED)  ## Store, change and read with faults, wrong clocks and kills; ARGS="--minutes 5 --engine embedded --seed 7"
+	$(BIN)/python -m tests.torture $(ARGS)
 
 bench: $(INSTALLED)  ## Measure the speed, beside Orthanc if it is installed; ARGS="--beside DIR" compares with another checkout
 	$(BIN)/python -m tests.benchmarks $(ARGS)

@@ -7,6 +7,7 @@ unit/          one module of app/, in the same folder as there: rules in tables,
                a stopped clock can show.
 golden/        an archive that release 0.1.0 wrote: it must open, and answer as before.
 integration/   real processes and servers (make integration). benchmarks/: speed (make bench).
+torture/       the fault campaign (make torture); properties/test_short_campaign.py is its short form.
 support/       what tests share: clients, factories of instances and workitems, archives, faults, moto, the clock.
 
 `make test` leaves out the tests marked `thorough`, see support/selection.py. `make check` runs all but integration/.

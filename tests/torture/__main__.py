@@ -17,7 +17,9 @@ def main() -> int:
     """Run the campaign on each engine. Return 1 if an invariant was violated."""
     parser = argparse.ArgumentParser(prog="make torture", description=__doc__)
     parser.add_argument("--minutes", type=float, default=2.0, help="how long the workload runs on each engine")
-    parser.add_argument("--engine", choices=engines.NAMES, action="append", help="may be repeated; default: all")
+    parser.add_argument(
+        "--engine", choices=engines.NAMES, action="append", help="may be repeated; default: all that are installed"
+    )
     parser.add_argument("--seed", type=int, default=None, help="default: a new one, which is printed")
     parser.add_argument("--clients", type=int, default=4)
     parser.add_argument("--rate", type=float, default=0.005, help="probability of a fault at each call; 0: no faults")
@@ -26,7 +28,7 @@ def main() -> int:
     given = parser.parse_args()
     seed = given.seed if given.seed is not None else random.randrange(10**6)
     failed = False
-    for name in given.engine or engines.NAMES:
+    for name in given.engine or engines.installed():
         plan = Plan(
             engine=name,
             seed=seed,

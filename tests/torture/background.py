@@ -60,11 +60,12 @@ class BackgroundClient:
             headers=JSON,
         )
         if answer.status == 202:
-            study.busy = answer.json()["id"]
+            operation = answer.json()["id"]
+            study.begin(operation)
             study.updates.append(number)
-            self.running.append(Started(id=study.busy, kind="update", studies=[study], update=number))
+            self.running.append(Started(id=operation, kind="update", studies=[study], update=number))
         elif answer.status != 409 and answer.sent:
-            study.frozen = True
+            study.freeze()
             study.updates.append(number)
             for each in study.instances:
                 each.updated(number, certain=False)
@@ -93,7 +94,7 @@ class BackgroundClient:
         if answer.status == 202:
             operation = answer.json()["id"]
             for study in chosen:
-                study.busy = operation
+                study.begin(operation)
             self.running.append(Started(id=operation, kind="export", studies=chosen, prefix=prefix))
 
     def look(self) -> None:
@@ -109,7 +110,7 @@ class BackgroundClient:
         journal = self.requests.journal
         journal.count(f"{started.kind}s {operation['status']}")
         for study in started.studies:
-            study.busy = ""
+            study.end()
             journal.note(study.key, f"operation {started.id} {operation['status']} {operation.get('results')}")
         if started.kind == "update":
             (study,) = started.studies
@@ -123,5 +124,5 @@ class BackgroundClient:
             self.exported.append((started, operation["results"], instances))
 
     def _free(self, at_most: int = 1) -> list[KnownStudy]:
-        free = [each for each in self.studies if each.instances and not each.busy and not each.frozen]
+        free = [each for each in self.studies if each.instances and each.is_free]
         return self.chance.sample(free, min(at_most, len(free)))

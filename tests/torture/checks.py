@@ -13,9 +13,10 @@ from typing import Any, Final
 from tests.torture import bodies
 from tests.torture.background import BackgroundClient, Started
 from tests.torture.consumers import Entry, FeedConsumer, entry_of
+from tests.torture.contested import ContestedStudy
 from tests.torture.engines import EngineUnderTest
 from tests.torture.journal import Journal
-from tests.torture.model import ABSENT, KnownInstance, KnownStudy, Stored
+from tests.torture.model import ABSENT, KnownInstance, KnownStudy, Stored, patient_id
 from tests.torture.query_tags import QueryTagClient
 from tests.torture.requests import CHECK, MANY_FILES, ONE_FILE, Requests, parts, value
 from tests.torture.studies import PARTITIONS, uid_in
@@ -133,6 +134,8 @@ class Checks:
     def _check_patient(self, study: KnownStudy, base: str, present: set[str]) -> None:
         """Search by the Patient ID of a study. It has that of its newest instance."""
         patients = {bodies.current_patient_id(each) for each in study.instances if each.uid in present}
+        if isinstance(study, ContestedStudy):  # the index may have the value of an instance that was deleted
+            patients = {patient_id(study.number, update) for update in (0, *study.updates)}
         found = [
             value(each, "0020000D") for patient in patients for each in self._all(study, f"{base}?PatientID={patient}")
         ]

@@ -10,12 +10,18 @@ import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from tests.torture.model import ABSENT, DeleteOutcome, KnownInstance, KnownStudy, State, Stored, StoreOutcome
+from tests.torture.model import DeleteOutcome, KnownInstance, KnownStudy, State, StoreOutcome
 
 
 @dataclass(slots=True, eq=False)
 class ContestedStudy(KnownStudy):
     """A study that all clients change."""
+
+    def begin(self, operation: str) -> None:
+        """Change nothing: the study is used while an operation runs on it."""
+
+    def freeze(self) -> None:
+        """Change nothing, as `begin`."""
 
     def new_instance(self, series: str, uid: str) -> KnownInstance:
         return ContestedInstance(self, series, uid)
@@ -51,7 +57,10 @@ class ContestedInstance(KnownInstance):
     def seen(self, state: State) -> bool:
         """Keep the state for the final checks, which read it last. Every known body is possible."""
         self.states = {state}
-        return state is ABSENT or state == Stored(state.body)
+        return True
+
+    def updated(self, update: int, *, certain: bool) -> None:
+        pass
 
     def seen_to_exist(self) -> bool:
         return True
@@ -60,4 +69,4 @@ class ContestedInstance(KnownInstance):
         """Return whether the feed has each acknowledged store, and nothing that no client sent."""
         created = actions.count("C")
         within = self.acknowledged <= created <= self.acknowledged + self.unknown
-        return within and bool(re.fullmatch("(CD)*C?", "".join(actions)))
+        return within and bool(re.fullmatch("(CU*D)*(CU*)?", "".join(actions)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -13,7 +14,15 @@ from pathlib import Path
 from typing import Any, Final
 
 from app.engines.aws import clients
-from tests.integration.servers import KEYS, dynamodb_local, free_port, running, s3_server
+from tests.integration.servers import (
+    KEYS,
+    SIMULATOR,
+    dynamodb_local,
+    free_port,
+    running,
+    s3_server,
+    s3_server_installed,
+)
 
 REPOSITORY: Final = Path(__file__).parents[2]
 NAMES: Final = ("embedded", "moto", "dynamodb-local")
@@ -34,6 +43,12 @@ class EngineUnderTest:
     """Returns the keys of all blobs."""
     exported: Callable[[str], dict[str, bytes]]
     """Returns the files of an export below a prefix, by name."""
+
+
+def installed() -> list[str]:
+    """Return the engines that can run here. DynamoDB Local needs what `make integration` installs."""
+    simulator = (REPOSITORY / SIMULATOR / "DynamoDBLocal.jar").is_file() and shutil.which("java")
+    return [name for name in NAMES if name != NAMES[2] or (simulator and s3_server_installed())]
 
 
 @contextmanager
@@ -119,6 +134,7 @@ def _aws(dynamodb: str, s3: str) -> EngineUnderTest:
 
 
 _COMMON: Final = {
+    "BULKHEAD_AUDIT": "off",
     "BULKHEAD_LOG_LEVEL": "warning",
     "BULKHEAD_DELETE_DELAY_SECONDS": "1",
     "BULKHEAD_DECODING_PROCESSES": "1",

@@ -67,6 +67,23 @@ class KnownStudy:
     def path(self) -> str:
         return f"/v2/partitions/{self.partition}/studies/{self.uid}"
 
+    @property
+    def is_free(self) -> bool:
+        """Whether nothing changes the study in the background, so that its client knows what it holds."""
+        return not self.busy and not self.frozen
+
+    def begin(self, operation: str) -> None:
+        """Leave the study alone until the operation has ended."""
+        self.busy = operation
+
+    def end(self) -> None:
+        """Use the study again."""
+        self.busy = ""
+
+    def freeze(self) -> None:
+        """Leave the study alone for the rest of the run."""
+        self.frozen = True
+
     def new_instance(self, series: str, uid: str) -> KnownInstance:
         """Return an instance that is not stored yet."""
         return KnownInstance(self, series, uid)

@@ -20,6 +20,7 @@ import urllib3
 from tests.benchmarks.processes import family
 from tests.integration.servers import free_port
 from tests.torture.journal import Journal
+from tests.torture.transport import HttpTransport, Transport
 
 SERVERS: Final = ("a", "b")
 WORKER: Final = "w"
@@ -42,6 +43,11 @@ class Fleet:
     _running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     _ports: dict[str, int] = field(default_factory=lambda: {name: free_port() for name in SERVERS})
     _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def transport(self) -> Transport:
+        """Sends requests to the servers."""
+        return HttpTransport(self.urls)
 
     @property
     def urls(self) -> list[str]:

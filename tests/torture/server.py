@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import random
 import signal
 import threading
 import time
@@ -46,7 +47,7 @@ class RecordedFaults(RandomFaults):
         super().__init__(seed, {fault: rate * share for fault, share in SHARES.items()})
         self._record = os.open(record, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
-    def _apply(self, fault: Fault, source: Any) -> None:
+    def _apply(self, fault: Fault, source: random.Random) -> None:
         os.write(self._record, f"{fault.value}\n".encode())
         super()._apply(fault, source)
 

@@ -81,6 +81,24 @@ class StudyClient:
         """Store one new instance in a study."""
         self._store([self._new_instance(study)], study)
 
+    def store_together(self) -> None:
+        """Store different instances of one new study with several requests at once."""
+        study = self._add(KnownStudy(self.chance.choice(PARTITIONS), self._uid(), self._next_number()))
+        self._store_groups(study, 3)
+
+    def create_partition(self, name: str) -> None:
+        """Store into a new partition with several requests at once."""
+        self._store_groups(self._add(KnownStudy(name, self._uid(), self._next_number())), 3)
+
+    def _store_groups(self, study: KnownStudy, count: int) -> None:
+        groups = [[self._new_instance(study) for _ in range(3)] for _ in range(count)]
+        for each in study.instances:
+            self._new_body(each)
+        answers = self.pool.map(lambda group: self._post(study, [each.bodies[0] for each in group], study), groups)
+        for group, answer in zip(groups, answers, strict=True):
+            for instance, outcome in zip(group, self._outcomes(study, answer, group), strict=True):
+                self._apply(instance, [(0, outcome)])
+
     def _store(self, instances: Sequence[KnownInstance], study: KnownStudy | None) -> None:
         sent = []
         for instance in instances:
@@ -271,7 +289,7 @@ class StudyClient:
 
     def _known(self) -> KnownStudy | None:
         """Return a study with instances on which nothing runs in the background."""
-        found = [each for each in self.studies if each.instances and not each.busy and not each.frozen]
+        found = [each for each in self.studies if each.instances and each.is_free]
         return self.chance.choice(found[-30:]) if found else None
 
     def _study(self) -> KnownStudy:
