@@ -29,7 +29,10 @@ def main() -> int:
     found, started, died = Findings(), time.monotonic(), 0
     sizes = [min(REQUESTS_A_ROUND, options.requests - at) for at in range(0, options.requests, REQUESTS_A_ROUND)]
     with ProcessPoolExecutor(options.processes, max_tasks_per_child=1) as pool:
-        rounds = [pool.submit(run_round, options.seed + at, size, faults=at % 4 == 3) for at, size in enumerate(sizes)]
+        rounds = [
+            pool.submit(run_round, options.seed + at, size, faults=at % 4 == 3, callers=at % 2 == 1)
+            for at, size in enumerate(sizes)
+        ]
         for number, each in enumerate(as_completed(rounds), 1):
             try:
                 found.add(each.result())

@@ -9,8 +9,8 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 from typing import Any, Final
@@ -19,16 +19,29 @@ import structlog
 
 from app import bootstrap, create_app
 from app.errors import StorageError
+from app.services.audit.verification import verify
 from app.settings import Settings
 from app.web.routing import dispatch
 from tests.fuzz import bodies
-from tests.fuzz.grammar import PARTITIONS, FuzzedRequest, as_environment, fuzzed
+from tests.fuzz.grammar import PARTITIONS, FuzzedRequest, as_environment, as_header, fuzzed
+from tests.fuzz.mutation import mutated_text
+from tests.support.access import authenticated, bearer
 from tests.support.dicomweb import related
 from tests.support.faulty_engine import Faults
 from tests.support.random_faults import Fault, RandomFaults
 
 FAULTS: Final = {Fault.FAIL_BEFORE: 0.01, Fault.CONFLICT: 0.01, Fault.THROTTLE: 0.005}
 """How often a call to the data store fails, in the part of a campaign that has faults."""
+
+CALLERS: Final[tuple[tuple[tuple[str, ...], tuple[Mapping[str, Any], ...]], ...]] = (
+    (("globalAdmin",), ()),
+    (("globalAdmin",), ()),
+    (("globalReader",), ()),
+    ((), ({"role": "editor", "partitions": ["clinic-*"]},)),
+    ((), ({"role": "writer", "partitions": ["never-made"]},)),
+    ((), ()),
+)
+"""Roles and grants of the callers. The first one may do everything."""
 
 WARM_UP: Final = 0.3
 """The part of a campaign in which caches fill. The memory is compared with the one after it."""
@@ -62,14 +75,20 @@ class Findings:
 class Campaign:
     """Requests from the grammar to a fresh archive in `folder`. A seed repeats the requests.
 
-    With `faults`, calls to the data store fail at random: then an answer may be 503.
+    With `faults`, calls to the data store fail at random: then an answer may be 503. With `callers`, the service
+    authenticates, and the requests have credentials of several callers, some of them damaged.
     """
 
-    def __init__(self, folder: Path, seed: int, *, faults: bool = False, **settings: Any) -> None:
+    def __init__(self, folder: Path, seed: int, *, faults: bool = False, callers: bool = False) -> None:
         self._random = Random(seed)
         self._seed = seed
         self._with_faults = faults
-        chosen = Settings(data_dir=folder / "data", log_level="error", decoding_processes=1, **settings)
+        self._trail = folder / "audit.log"
+        access = authenticated(folder, auth=("jwt", "tokens")) if callers else {}
+        self._credentials = [bearer(roles=roles, grants=grants) for roles, grants in CALLERS] if callers else []
+        chosen = Settings(
+            data_dir=folder / "data", log_level="error", decoding_processes=1, audit=str(self._trail), **access
+        )
         engine = bootstrap.build_engine(chosen)
         drawn = Faults()
         application = create_app(chosen, drawn.wrap(engine))
@@ -83,7 +102,7 @@ class Campaign:
         """Send `count` requests. Return what they found."""
         found = Findings()
         for number in range(count):
-            request = fuzzed(self._random)
+            request = self._with_credentials(fuzzed(self._random))
             self._check(request, number, found)
             if number % WORK_EVERY == 0:
                 self._work(found)
@@ -93,6 +112,9 @@ class Campaign:
             if number % 500 == 499:
                 progress(500)
         found.memory = resident()
+        faults = verify([self._trail]).faults
+        if faults:
+            found.failures["the audit trail is damaged"] = f"seed {self._seed}: {faults[0]}"
         return found
 
     def _seed_archive(self) -> None:
@@ -104,10 +126,22 @@ class Campaign:
                     method="POST",
                     path=f"/v2/partitions/{partition}/studies",
                     query="",
-                    headers=(("Content-Type", 'multipart/related; type="application/dicom"; boundary=b1'),),
+                    headers=(
+                        ("Content-Type", 'multipart/related; type="application/dicom"; boundary=b1'),
+                        *(self._credentials[0].items() if self._credentials else ()),
+                    ),
                     body=body,
                 )
             )
+
+    def _with_credentials(self, request: FuzzedRequest) -> FuzzedRequest:
+        """Return the request with the credentials of a caller, if the service wants them. Some are damaged."""
+        if not self._credentials:
+            return request
+        value = self._random.choice(self._credentials)["Authorization"]
+        if self._random.random() < 0.1:
+            value = as_header(mutated_text(self._random, value))
+        return replace(request, headers=(*request.headers, ("Authorization", value)))
 
     def _work(self, found: Findings) -> None:
         """Do a step of each kind of background work: the operations that requests started."""
@@ -178,10 +212,10 @@ def resident() -> int:
     return pages * resource.getpagesize()
 
 
-def run_round(seed: int, count: int, *, faults: bool) -> Findings:
-    """Run one campaign in this process. Every fourth one has faults of the data store."""
+def run_round(seed: int, count: int, *, faults: bool, callers: bool) -> Findings:
+    """Run one campaign in this process."""
     with tempfile.TemporaryDirectory() as folder:
-        found = Campaign(Path(folder), seed, faults=faults).run(count)
+        found = Campaign(Path(folder), seed, faults=faults, callers=callers).run(count)
     growth = found.memory - found.warm_memory
     if growth > MEMORY_GROWTH:
         found.failures[f"seed {seed}: the memory grew by {growth >> 20} MiB"] = f"{count} requests"

@@ -144,7 +144,7 @@ def fuzzed(random: Random) -> FuzzedRequest:
         method=method,
         path=path.encode("utf-8", "surrogatepass").decode("latin-1"),
         query=_query(random, route),
-        headers=tuple((name, _header_text(value)) for name, value in headers.items()),
+        headers=tuple((name, as_header(value)) for name, value in headers.items()),
         body=body,
     )
 
@@ -218,7 +218,7 @@ def _headers(random: Random) -> dict[str, str]:
     return headers
 
 
-def _header_text(value: str) -> str:
+def as_header(value: str) -> str:
     """Return a header value as a WSGI server passes it on: latin-1, one line."""
     return re.sub(r"[\r\n\0]", " ", value).encode("utf-8", "surrogatepass").decode("latin-1")
 

@@ -56,6 +56,7 @@ def _server(folder: Path) -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
         "BULKHEAD_DATA_DIR": str(folder),
         "BULKHEAD_PORT": str(port),
         "BULKHEAD_LOG_LEVEL": "error",
+        "BULKHEAD_AUDIT": "off",
     }
     process = subprocess.Popen([sys.executable, "-m", "app.entry.serving"], env=environment, stdout=subprocess.DEVNULL)
     try:

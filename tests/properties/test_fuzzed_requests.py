@@ -9,9 +9,10 @@ import pytest
 from tests.fuzz.campaign import Campaign
 
 
-@pytest.mark.parametrize("faults", [False, True], ids=["no faults", "faults"])
-def test_fuzzed_requests_get_no_500(tmp_path: Path, faults: bool) -> None:
-    found = Campaign(tmp_path, seed=9, faults=faults).run(1500)
+@pytest.mark.parametrize(("faults", "callers"), [(False, False), (True, True)], ids=["plain", "faults, callers"])
+def test_fuzzed_requests_get_no_500(tmp_path: Path, faults: bool, callers: bool) -> None:
+    found = Campaign(tmp_path, seed=9, faults=faults, callers=callers).run(1200)
     assert not found.failures, "\n".join(f"{kind}: {request}" for kind, request in found.failures.items())
     assert {200, 400, 404, 406} <= found.statuses.keys()
     assert (503 in found.statuses) is faults
+    assert ({401, 403} <= found.statuses.keys()) is callers
