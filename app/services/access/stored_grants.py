@@ -1,4 +1,8 @@
-"""The rights that stored grants give to a caller (conformance §13.6)."""
+"""The rights that stored grants give to a caller (conformance §13.6).
+
+10,000 grants take about 5 MB in a process. To read them takes 0.2 s on the embedded engine, and about 650 read units in
+a few pages on DynamoDB. Each process reads them when they changed, and otherwise one item every five seconds at most.
+"""
 
 from __future__ import annotations
 
