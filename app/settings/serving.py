@@ -32,7 +32,7 @@ class ServingSettings(SettingsGroup):
         "slow clients. More are answered with 503.",
     )
     request_seconds: int = setting(
-        60,
+        30,
         whole_number(1, 3600),
         "Seconds for which a request may wait for the data store while none of its bytes is received or sent. After "
         "them no failed call to the data store is repeated: the answer is 503.",

@@ -57,7 +57,7 @@ def sqs(connections: int = DEFAULT_CONNECTIONS) -> SQSClient:
 def s3(connections: int = DEFAULT_CONNECTIONS) -> S3Client:
     """Return an S3 client that also works with S3-compatible servers. Raises ConfigurationError as `dynamodb` does."""
     try:
-        return counted(_within_deadline(s3_client(boto3.session.Session(), _config(connections, read_timeout=30))))
+        return counted(_within_deadline(s3_client(boto3.session.Session(), _config(connections, read_timeout=15))))
     except (BotoCoreError, ValueError) as error:
         raise ConfigurationError(f"S3 cannot be reached as configured: {error}") from error
 
