@@ -25,6 +25,7 @@ from http import HTTPStatus
 from time import sleep
 from typing import Any, Final
 
+import structlog
 from gunicorn.http import errors
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
@@ -225,6 +226,7 @@ class KeepAliveWorker(ThreadWorker):
 
     def handle(self, conn: Any) -> Any:
         for _ in range(MAX_REQUESTS_IN_A_ROW):
+            structlog.contextvars.clear_contextvars()  # the id of the request before this one
             kept = super().handle(conn)
             if kept is not True or not self.alive or conn.is_http2:
                 return kept

@@ -27,7 +27,10 @@ _log = structlog.get_logger("bulkhead.requests")
 
 
 def begin() -> None:
-    """Record the start time and the request id: the caller's id if it is harmless, otherwise a new one."""
+    """Record the start time and the request id: the caller's id if it is harmless, otherwise a new one.
+
+    The id stays in the context of the thread after the request, for the lines of the HTTP server about its answer.
+    """
     g.started = perf_counter()
     given = request.environ.get("HTTP_X_REQUEST_ID", "")
     g.request_id = given if _HARMLESS.fullmatch(given) else secrets.token_hex(8)
@@ -108,7 +111,6 @@ class _Answered(NamedTuple):
         )
         if self.span:
             self.span.end(method, route, self.status)
-        structlog.contextvars.clear_contextvars()
 
 
 def _counted_method() -> str:

@@ -13,7 +13,9 @@ from flask.testing import FlaskClient
 
 from app import logs
 from app.entry import worker
+from app.errors import StorageUnavailable
 from app.services import parallel
+from app.web.response import responses
 from tests.support.dicomweb import PartitionClient
 from tests.support.faults import FOR_EVER, Rule, fail, run
 from tests.support.faulty_engine import Faults
@@ -63,8 +65,27 @@ def test_a_failure_has_the_id_in_every_line(client: FlaskClient, faults: Faults,
 def test_a_line_of_another_request_has_its_own_id(client: FlaskClient, lines: Lines) -> None:
     for given in ("one", "two"):
         client.get("/v2/partitions", headers={"X-Request-Id": given})
-    structlog.get_logger("test").info("between")
-    assert [line.get("request_id") for line in lines()] == ["one", "two", None]
+    assert [line.get("request_id") for line in lines()] == ["one", "two"]
+
+
+@embedded
+def test_an_answer_that_breaks_has_the_id_in_the_line_of_the_server(
+    client: FlaskClient, faults: Faults, lines: Lines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(responses, "CHUNK", 100)
+    clinic = PartitionClient(client)
+    clinic.stored(make_instance(study="2.25.1"), make_instance(study="2.25.1"))
+    faults.add(Rule(fail(), operation="blobs.open", nth=2, times=FOR_EVER))
+    response = clinic.get("/studies/2.25.1", X_Request_Id="abc")
+    with pytest.raises(StorageUnavailable):
+        _ = response.data
+    response.close()
+    structlog.get_logger("gunicorn.error").error("Error handling request")
+    *_, ours, servers = lines()
+    assert [(line["event"], line["request_id"]) for line in (ours, servers)] == [
+        ("request", "abc"),
+        ("Error handling request", "abc"),
+    ]
 
 
 @embedded

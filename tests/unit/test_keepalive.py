@@ -8,6 +8,7 @@ from http.client import HTTPResponse
 from types import SimpleNamespace
 
 import pytest
+import structlog
 from gunicorn.http import errors
 from gunicorn.workers.gthread import ThreadWorker
 
@@ -85,3 +86,12 @@ def test_only_the_route_of_liveness_is_answered_without_a_thread(head: bytes, is
         assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
         assert b"\r\nConnection: close\r\n" in answer
         assert answer.endswith(b"}") == head.startswith(b"GET")
+
+
+def test_a_line_about_the_next_request_has_not_the_id_of_the_last_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A malformed request has no id. Its line must not have the id of the request before it."""
+    bound = []
+    monkeypatch.setattr(ThreadWorker, "handle", lambda *_: bound.append(structlog.contextvars.get_contextvars()))
+    structlog.contextvars.bind_contextvars(request_id="abc")
+    KeepAliveWorker.__new__(KeepAliveWorker).handle(None)
+    assert bound == [{}]
