@@ -54,8 +54,10 @@ def lines_of_work(client: FlaskClient, log: AuditLog) -> list[Line]:
 def test_a_bulk_update_names_its_starter_and_its_studies(client: FlaskClient, log: AuditLog) -> None:
     clinic = PartitionClient(client)
     clinic.stored(make_instance(study="2.25.1"), make_instance(study="2.25.1"), make_instance(study="2.25.2"))
-    operation = post_update(clinic, update_body("2.25.1", "2.25.2")).get_json()["id"]
+    answer = post_update(clinic, update_body("2.25.1", "2.25.2"))
+    operation = answer.get_json()["id"]
     first, last = lines_of_work(client, log)
+    assert first["requestId"] == last["requestId"] == answer.headers["X-Request-Id"]
     assert [(line["event"], line["phase"]) for line in (first, last)] == [
         ("update-study-operation", "Executing"),
         ("update-study-operation", "Executed"),

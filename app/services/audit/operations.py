@@ -42,6 +42,7 @@ def _call(operation: Operation) -> AuditedCall:
         caller=stored_caller(operation.started_by),
         partition=operation.partition,
         operation=operation.id,
+        request_id=operation.request_id,
         count=next((operation.results[name] for name in _COUNTS if name in operation.results), None),
     )
     call.add_studies(operation.request.get("studies", ()))
