@@ -93,7 +93,7 @@ class ChangeFeed:
     ) -> Iterator[FeedEntryView]:
         """Return up to `limit` visible entries of start <= time < end, by time then sequence, after skipping `offset`.
 
-        Times have the form that `storage/table/clock.py` writes; an empty time is an open end.
+        Times have the form that `storage/table/clock.py` writes; an empty time is an open end. Raises `ChangeFeedBusy`.
         """
         visible = _visible(caller, partitions)
         if visible is None:

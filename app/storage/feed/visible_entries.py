@@ -7,16 +7,21 @@ remembers how many entries of each partition it has. Later requests skip the hou
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections import Counter, OrderedDict
 from collections.abc import Iterator, Mapping
 from typing import Final
 
+from app.errors import ChangeFeedBusy
 from app.storage.feed.change_feed import FeedLog
 from app.storage.feed.entries import FeedEntry, entry_of
 from app.storage.table import keys
 from app.storage.table.partitions import PartitionFilter
 from app.storage.table.ports import Item, Range, Table
+
+MAX_PASSED_OVER: Final = 200_000
+"""The most entries of other partitions that one request reads in hours without a visible entry."""
 
 MAX_COUNTS: Final = 100_000
 """The counts that a process remembers: one for each hour and partition, of about 100 bytes."""
@@ -39,14 +44,17 @@ class HourCounts:
                 self._hours.move_to_end(hour)
             return counts
 
-    def put(self, hour: str, counts: Mapping[str, int]) -> None:
+    def put(self, hour: str, counts: Mapping[str, int]) -> bool:
+        """Keep the counts of an hour. Return whether the counts of all other hours are still kept."""
         with self._lock:
             replaced = self._hours.pop(hour, None)
-            self._hours[hour] = counts
+            self._hours[hour] = {sys.intern(name): count for name, count in counts.items()}
             self._size += _size(counts) - (_size(replaced) if replaced is not None else 0)
+            is_complete = self._size <= self._limit
             while self._size > self._limit:
                 _, removed = self._hours.popitem(last=False)
                 self._size -= _size(removed)
+            return is_complete
 
 
 def _size(counts: Mapping[str, int]) -> int:
@@ -56,16 +64,22 @@ def _size(counts: Mapping[str, int]) -> int:
 class VisibleEntries:
     """Reads the entries of some partitions by time. One object serves all threads of a process."""
 
-    def __init__(self, table: Table, feed: FeedLog, counts: HourCounts | None = None) -> None:
+    def __init__(self, table: Table, feed: FeedLog, max_passed_over: int = MAX_PASSED_OVER) -> None:
         self._table = table
         self._feed = feed
-        self._counts = counts or HourCounts()
+        self._max_passed_over = max_passed_over
+        self._counts = HourCounts()
 
     def by_time(self, *, start: str, end: str, offset: int, limit: int, visible: PartitionFilter) -> list[FeedEntry]:
-        """Return what `FeedLog.by_time` returns for a feed that holds the entries of the visible partitions alone."""
+        """Return what `FeedLog.by_time` returns for a feed that holds the entries of the visible partitions alone.
+
+        Raises `ChangeFeedBusy` if it reads too many entries of other partitions. They are remembered, so a later call
+        continues there.
+        """
         complete = self._feed.complete_before(end)
         final_hour = self._feed.final_hour()
         found: list[FeedEntry] = []
+        passed_over = 0
         for item in self._table.query(keys.FEED_HOURS, Range(keys.hour_of(start), keys.hour_of(end))):
             hour = item.key.sk
             is_whole = _covers(start, end, hour)
@@ -85,7 +99,11 @@ class VisibleEntries:
                 if len(found) == limit:
                     return found
             if is_whole and hour < final_hour:
-                self._counts.put(hour, dict(read))
+                # Without memory for the hour a later request would read it again, so it would come no further.
+                is_progress = self._counts.put(hour, read) and not any(map(visible, read))
+                passed_over += read.total() if is_progress else 0
+                if passed_over > self._max_passed_over:
+                    raise ChangeFeedBusy
         return found
 
     def _counted(self, hour: str, window: Range, read: Counter[str]) -> Iterator[Item]:

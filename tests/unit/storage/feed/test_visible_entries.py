@@ -154,10 +154,26 @@ def test_a_part_of_an_hour_is_read_whatever_is_remembered(feed: Feed, advance_cl
     assert feed.page(only("a"), start=middle, offset=1) == []
 
 
+def test_one_page_passes_over_a_limited_part_and_the_next_request_continues(
+    feed: Feed, advance_clock: AdvanceClock
+) -> None:
+    for _ in range(4):
+        feed.write(*"b" * 10)
+        advance_clock(HOUR)
+    feed.write("a")
+    feed.visible_entries = VisibleEntries(feed.table, feed.log, max_passed_over=19)
+    with pytest.raises(ChangeFeedBusy):
+        feed.page(only("a"))
+    with pytest.raises(ChangeFeedBusy):
+        feed.page(only("a"))
+    assert feed.page(only("a")) == [41]
+    assert len(feed.page(only("b"))) == 40
+
+
 def test_the_memory_for_counts_is_bounded() -> None:
     counts = HourCounts(limit=10)
     for hour in range(20):
-        counts.put(str(hour), {"a": 1, "b": 2})
+        assert counts.put(str(hour), {"a": 1, "b": 2}) == (hour < 3)
     assert [hour for hour in range(20) if counts.get(str(hour)) is not None] == [17, 18, 19]
     counts.put("19", {})
     counts.put("20", {"a": 1})
