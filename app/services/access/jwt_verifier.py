@@ -87,8 +87,6 @@ class JwtVerifier:
             raise InvalidCredentials
         if not self._registry.allows(header.get("alg")) or str(header.get("cty", "")).upper() == _NESTED:
             raise InvalidCredentials
-        if not isinstance(header.get("kid", ""), str):
-            raise InvalidCredentials
         return signed, claims
 
     def _check_signature(self, signed: CompactSignature, issuer_keys: IssuerKeys) -> None:
