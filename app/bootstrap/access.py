@@ -53,7 +53,7 @@ def build_access(settings: Settings, table: Table) -> Access:
 
     return Access(
         tokens=Tokens(token_store, roles, changed=forget),
-        grants=Grants(grant_store, roles, changed=forget),
+        grants=Grants(grant_store, roles, has_token=token_store.has, changed=forget),
         authentication=authentication if settings.authenticates else None,
     )
 

@@ -216,6 +216,8 @@ def add_grant(
         stored = bootstrap.open_access(settings).grants.create(request, _operator())
         call.access = f"grant {stored.id}"
     click.echo(stored.id)
+    if issuer and issuer not in settings.jwt_issuers:
+        click.echo(f"{variable('jwt_issuers')} does not name '{issuer}', so its JWTs are not accepted.", err=True)
 
 
 @grant.command(name="list")

@@ -147,7 +147,10 @@ def test_a_bad_body_is_refused_and_nothing_is_stored(server: FlaskClient) -> Non
         ({**READ, "subject": {}}, invalid("subject", subject)),
         ({**READ, "subject": {"issuer": ISSUER, "value": "jane"}}, invalid("subject", subject)),
         ({**READ, "subject": {**JANE, "token": "0" * 14}}, invalid("subject", subject)),
-        ({**READ, "subject": {"token": "x"}}, invalid("subject.token", "It is not the id of a token.")),
+        *(
+            ({**READ, "subject": {"token": token}}, invalid("subject.token", f"There is no token with ID '{token}'."))
+            for token in ("x", "0" * 14)
+        ),
         ({**READ, "subject": {**JANE, "user": "x"}}, invalid("subject.user", "There is no such field.")),
         ({**READ, "subject": {**JANE, "value": 3}}, invalid("subject.value", "It must be a string.")),
         (

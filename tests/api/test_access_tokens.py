@@ -17,6 +17,7 @@ from app.settings import Settings
 from app.storage.table import clock, keys
 from app.storage.table.ports import Item, Put
 from tests.conftest import Serve
+from tests.support.background import work
 from tests.support.clock import stop_clock
 from tests.support.faults import FOR_EVER, Rule, fail
 from tests.support.faulty_engine import Faults
@@ -377,3 +378,19 @@ def test_no_log_line_has_a_secret(
     output = "".join(capfd.readouterr())
     assert made["token"] not in output
     assert administrator["Authorization"].removeprefix("Bearer ") not in output
+
+
+@ONE_ENGINE
+def test_the_worker_removes_what_expired_long_ago(
+    serve: Serve, settings: Settings, engine: bootstrap.Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    advance = stop_clock(monkeypatch)
+    client = serve()
+    kept = create_token(settings, engine, "reader").token.id
+    create_token(settings, engine, "reader", expires=int(clock.now()) + 60)
+    advance(29 * 86_400)
+    work(client)
+    assert len(ids(client, {})) == 2
+    advance(2 * 86_400)
+    work(serve())
+    assert ids(client, {}) == [kept]

@@ -101,7 +101,10 @@ def test_a_time_of_expiry(bulkhead: Command, monkeypatch: pytest.MonkeyPatch, gi
         ((*TOKEN[:4], "--role", "writer"), "Missing option '--partition'"),
         (("token", "create", "--name", "x" * 65, *TOKEN[4:]), "--name: It must have 1 to 64 characters"),
         (("grant", "add", "--role", "reader", "--partition", "*"), "--issuer: It must have 1 to 1024 characters"),
-        (("grant", "add", "--token", "x", "--role", "reader", "--partition", "*"), "--token: It is not the id"),
+        (
+            ("grant", "add", "--token", "x", "--role", "reader", "--partition", "*"),
+            "--token: There is no token with ID 'x'.",
+        ),
         (
             ("grant", "add", "--issuer", "i", "--value", "v", "--action", "fly", "--partition", "*"),
             "--action: There is no action 'fly'.",
@@ -110,7 +113,10 @@ def test_a_time_of_expiry(bulkhead: Command, monkeypatch: pytest.MonkeyPatch, gi
             ("grant", "add", "--token", "0" * 14, "--issuer", "i", "--role", "reader", "--partition", "*"),
             "--token: It is in place of --issuer, --claim and --value.",
         ),
-        (("grant", "add", "--token", "0" * 14, "--partition", "*"), "--role: A grant has either a role or actions."),
+        (
+            ("grant", "add", "--issuer", "i", "--value", "v", "--partition", "*"),
+            "--role: A grant has either a role or actions.",
+        ),
     ],
 )
 def test_a_wrong_option_is_named_and_nothing_is_stored(
@@ -166,9 +172,13 @@ def test_grants_of_a_token_count_and_end_within_30_seconds(
 def test_a_grant_of_an_issuer_is_listed_as_it_was_added(bulkhead: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clock, "now", lambda: 1_800_000_000.5)
     jane = ("--issuer", "https://login.example", "--value", "jane")
-    assert bulkhead("grant", "add", *jane, "--role", "editor", "--partition", "research-*").exit_code == 0
+    added = bulkhead("grant", "add", *jane, "--role", "editor", "--partition", "research-*")
+    assert added.exit_code == 0
     (row,) = json.loads(bulkhead("grant", "list", "--json").stdout)
     row.pop("id")
+    assert "BULKHEAD_JWT_ISSUERS does not name 'https://login.example'" in added.stderr
+    known = bulkhead("grant", "add", *jane, "--role", "editor", "--partition", "*", BULKHEAD_JWT_ISSUERS=jane[1])
+    assert (known.exit_code, known.stderr) == (0, "")
     assert row == {
         "subject": {"issuer": "https://login.example", "claim": "sub", "value": "jane"},
         "role": "editor",

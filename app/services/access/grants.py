@@ -14,9 +14,10 @@ from app.services.access.rules import (
     check_partitions,
     check_role,
     check_text,
+    quoted,
 )
 from app.storage.access.grants import GrantStore, StoredGrant
-from app.storage.access.ids import is_id, new_id
+from app.storage.access.ids import new_id
 from app.storage.table import clock
 
 MAX_GRANTS: Final = 10_000
@@ -53,7 +54,8 @@ class GrantRequest:
 class Grants:
     """The administration of the stored grants.
 
-    `changed` is called after a grant was stored or removed, so that it counts in this process at once, or no longer.
+    `has_token` says whether there is a token with an id. `changed` is called after a grant was stored or removed, so
+    that it counts in this process at once, or no longer.
     """
 
     def __init__(
@@ -61,11 +63,13 @@ class Grants:
         store: GrantStore,
         roles: RoleDirectory,
         *,
+        has_token: Callable[[str], bool],
         changed: Callable[[], None],
         now: Callable[[], float] = lambda: clock.now(),
     ) -> None:
         self._store = store
         self._roles = roles
+        self._has_token = has_token
         self._changed = changed
         self._now = now
 
@@ -73,7 +77,7 @@ class Grants:
         """Store a grant. Raises `InvalidField` for the first field that breaks its rule, and `InvalidRequest` if the
         archive has `MAX_GRANTS` grants."""
         now = self._now()
-        subject = _checked(request.subject)
+        subject = self._checked(request.subject)
         if bool(request.role) == bool(request.actions):
             raise InvalidField("role", "A grant has either a role or actions.")
         if request.role:
@@ -112,14 +116,13 @@ class Grants:
             raise GrantNotFound(grant)
         self._changed()
 
-
-def _checked(subject: ClaimSubject | TokenSubject) -> dict[str, str]:
-    """Return the subject as fields of a `StoredGrant`. Raises `InvalidField`."""
-    if isinstance(subject, TokenSubject):
-        if not is_id(subject.token):
-            raise InvalidField("subject.token", "It is not the id of a token.")
-        return {"token": subject.token}
-    fields = {"issuer": subject.issuer, "claim": subject.claim, "value": subject.value}
-    for name, text in fields.items():
-        check_text(f"subject.{name}", text)
-    return fields
+    def _checked(self, subject: ClaimSubject | TokenSubject) -> dict[str, str]:
+        """Return the subject as fields of a `StoredGrant`. Raises `InvalidField`."""
+        if isinstance(subject, TokenSubject):
+            if not self._has_token(subject.token):
+                raise InvalidField("subject.token", f"There is no token with ID {quoted(subject.token)}.")
+            return {"token": subject.token}
+        fields = {"issuer": subject.issuer, "claim": subject.claim, "value": subject.value}
+        for name, text in fields.items():
+            check_text(f"subject.{name}", text)
+        return fields

@@ -17,6 +17,7 @@ KEPT_SECONDS: Final = 30 * 86_400
 
 _INTERVAL_SECONDS: Final = 86_400.0
 _BATCH: Final = 100
+_LONG_AGO: Final = 0
 
 
 class _Record(NamedTuple):
@@ -28,6 +29,7 @@ class _Record(NamedTuple):
 
 class ExpiredAccess:
     """Walks through all tokens and grants once a day, and removes those that expired 30 days ago.
+    A grant of a token that was revoked is removed too.
 
     Any number of workers may do so at the same time. A walk that fails begins again a day later.
     """
@@ -63,4 +65,5 @@ class ExpiredAccess:
         for token, _ in self._tokens.listed():
             yield _Record(token.expires, partial(self._tokens.remove, token.id))
         for grant in self._grants.listed():
-            yield _Record(grant.expires, partial(self._grants.remove, grant.id))
+            is_of_no_token = bool(grant.token) and not self._tokens.has(grant.token)
+            yield _Record(_LONG_AGO if is_of_no_token else grant.expires, partial(self._grants.remove, grant.id))

@@ -98,6 +98,10 @@ class TokenStore:
             if item:
                 yield ListedToken(decode(Token, item.fields), entry.last_used)
 
+    def has(self, token: str) -> bool:
+        """Return whether there is a token with this id. One read."""
+        return is_id(token) and self._table.get(keys.token_entry(token)) is not None
+
     def count(self) -> int:
         return self._table.count(keys.TOKEN_ENTRIES)
 

@@ -48,6 +48,17 @@ def test_what_expired_long_ago_is_removed_and_nothing_else(engine: bootstrap.Eng
     assert (tokens.count(), grants.count()) == (3, 3)
 
 
+def test_a_grant_of_a_revoked_token_is_removed(engine: bootstrap.Engine) -> None:
+    tokens, grants = TokenStore(engine.table), GrantStore(engine.table)
+    made = [a_token("1"), a_token("2")]
+    for token in made:
+        tokens.add(token)
+        grants.add(replace(a_grant(), issuer="", claim="", value="", token=token.id))
+    tokens.remove(made[0].id)
+    work(ExpiredAccess(tokens, grants, now=ManualClock(NOW), monotonic=ManualClock(0)))
+    assert [each.token for each in grants.listed()] == [made[1].id]
+
+
 def test_a_step_looks_at_a_hundred_records(engine: bootstrap.Engine, faults: Faults) -> None:
     tokens, grants = TokenStore(engine.table), GrantStore(engine.table)
     for number in range(250):
