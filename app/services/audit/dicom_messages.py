@@ -93,7 +93,7 @@ def log_used_message(moment: datetime, *, user: str, host: str, file: Path) -> b
 def _executed(files: Iterable[Path]) -> Iterator[AuditLine]:
     for path in files:
         for _, text in audit_lines(path):
-            with suppress(msgspec.MsgspecError):
+            with suppress(msgspec.MsgspecError, RecursionError):
                 line = msgspec.json.decode(text, type=AuditLine)
                 if line.phase == EXECUTED:
                     yield line

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Annotated, Final, NamedTuple
 
 import msgspec
 
@@ -34,8 +34,8 @@ class Fault(NamedTuple):
 class LineNumber(msgspec.Struct, frozen=True):
     """What connects a line with the others of its process."""
 
-    process: str
-    line: int
+    process: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{16}$")]
+    line: Annotated[int, msgspec.Meta(ge=1)]
     previous: str = ""
     event: str = ""
 
@@ -81,7 +81,7 @@ def _read(path: Path, key: bytes | None, found: Verification, processes: dict[st
         sealed = unseal(line)
         try:
             numbered = msgspec.json.decode(line, type=LineNumber)
-        except msgspec.MsgspecError:
+        except (msgspec.MsgspecError, RecursionError):
             sealed = None
         if sealed is None:
             _note_unreadable(line, place, found)

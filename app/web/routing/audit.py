@@ -82,7 +82,7 @@ def record_executed(trail: AuditTrail, response: Response) -> None:
 
     The action is over then, and its first line is written: only its outcome is unknown.
     """
-    call, status = g.get("audited_call"), response.status_code
+    call, status = g.pop("audited_call", None), response.status_code
     try:
         if call is None:
             if status == 401:

@@ -125,6 +125,26 @@ def test_a_secret_is_needed_to_make_digests(tmp_path: Path) -> None:
     assert fault.line == 1
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        b'"process":"\xff","line":1',
+        b'"process":"\\u001b[31mred","line":1',
+        b'"process":"0123456789abcdef","line":-1',
+        b'"process":["0123456789abcdef"],"line":1',
+        b'"process":"0123456789abcdef","line":1,"x":' + b"[" * 100_000,
+        b'"process":"0123456789abcdef","line":1,"x":' + b"9" * 2_000_000,
+    ],
+    ids=["bytes", "control", "negative", "list", "deep", "long"],
+)
+def test_a_line_that_no_process_wrote_is_a_change(tmp_path: Path, text: bytes) -> None:
+    lines = mixed_lines(processes=1)
+    odd = b'{"eventType":"AuditEvent",' + text + b',"digest":"' + b"0" * 64 + b'"}\n'
+    found = verified(tmp_path, [*lines, odd])
+    assert found.lines == len(lines)
+    assert found.faults or found.cut
+
+
 def test_a_line_in_another_file_is_found(tmp_path: Path) -> None:
     lines = mixed_lines(processes=1)
     (fault,) = verified(tmp_path, [*lines[:3], *lines[4:]], [lines[3]]).faults
