@@ -11,6 +11,7 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Any, Final
 
+from app.entry.client_rate import ClientRate
 from app.entry.work_slots import WorkSlots
 
 if sys.platform == "linux":
@@ -20,15 +21,16 @@ if sys.platform == "linux":
 SILENT_SECONDS: Final = 60
 """How long a client may send no further byte of its request, or accept no further byte of its answer."""
 
-LEAST_RATE: Final = 100
-"""Bytes a second that a client must send or accept, on average over `RATE_SECONDS` of waiting for it."""
-
-RATE_SECONDS: Final = 60.0
 TURN_SECONDS: Final = 0.1
 """How long a request keeps its slot while other requests wait for one."""
 
 STEP_SECONDS: Final = 5
 """How long one system call waits for a client. Then its rate is checked."""
+
+_AT_ONCE: Final = int(socket.MSG_DONTWAIT)  # operators of the enum would cost microseconds
+_MORE_FOLLOWS: Final = int(getattr(socket, "MSG_MORE", 0))
+_SMALL_BODY: Final = 16 * 1024
+"""Bytes of a body that are copied behind its head."""
 
 _READ_AHEAD: Final = 16 * 1024
 _DISCARDED_AT_ONCE: Final = 256 * 1024
@@ -40,7 +42,7 @@ class ClientSocket(socket.socket):
 
     Between `begin` and `end` a request has a slot. `sendall` and `recv` first try without waiting. Only if that fails,
     they give the slot away and wait in the kernel. `sendall` takes a slot again. `recv` does not: `resume` does it,
-    when the whole part of the body is there. TimeoutError tells of a client that is silent or slower than `LEAST_RATE`.
+    when the whole part of the body is there. TimeoutError tells of a client that is silent or too slow.
     """
 
     def __init__(self, accepted: socket.socket) -> None:
@@ -51,10 +53,12 @@ class ClientSocket(socket.socket):
         self._has_slot = False
         self._since = 0.0
         self._limit: float | None = None
+        self._holds_head = False
+        self._head = b""
         self._bytes_received = 0
         self._bytes_sent = 0
-        self._receiving = _Rate()
-        self._sending = _Rate()
+        self._receiving = ClientRate()
+        self._sending = ClientRate()
 
     # --- the slot of the request ------------------------------------------------------------------------------------
 
@@ -68,7 +72,7 @@ class ClientSocket(socket.socket):
     def end(self) -> None:
         """Give the slot away. The request is answered."""
         self._give()
-        self._slots = None
+        self._slots, self._holds_head, self._head = None, False, b""
 
     def resume(self) -> None:
         """Take a slot again, if the request gave its own away. Let others work if the request worked for long."""
@@ -76,7 +80,7 @@ class ClientSocket(socket.socket):
         if slots is None:
             return
         if self._has_slot:
-            if not slots.crowded or monotonic() - self._since < TURN_SECONDS:
+            if not slots.waiting or monotonic() - self._since < TURN_SECONDS:
                 return
             slots.give()
         slots.resume()
@@ -92,7 +96,7 @@ class ClientSocket(socket.socket):
     def read_ahead(self) -> bool:
         """Receive what is there, without waiting, into `ahead`. Return False at the end of the stream."""
         try:
-            data = super().recv(_READ_AHEAD, socket.MSG_DONTWAIT)
+            data = super().recv(_READ_AHEAD, _AT_ONCE)
         except BlockingIOError:
             return True
         self.ahead += data
@@ -104,7 +108,7 @@ class ClientSocket(socket.socket):
         0 is the end of the stream.
         """
         try:
-            return len(super().recv(_DISCARDED_AT_ONCE, socket.MSG_DONTWAIT))
+            return len(super().recv(_DISCARDED_AT_ONCE, _AT_ONCE))
         except BlockingIOError:
             return -1
 
@@ -114,8 +118,9 @@ class ClientSocket(socket.socket):
             data, self.ahead = self.ahead, b""
             return data
         try:
-            data = super().recv(size, flags | socket.MSG_DONTWAIT)
+            data = super().recv(size, flags | _AT_ONCE)
         except BlockingIOError:
+            self.flush()  # the client may wait for it
             self._give()
             data = self._awaited(size, flags)
         self._bytes_received += len(data)
@@ -137,14 +142,40 @@ class ClientSocket(socket.socket):
 
     # --- sending ----------------------------------------------------------------------------------------------------
 
+    def hold_head(self) -> None:
+        """Let the next bytes of `sendall`, the head of an answer, wait for the body. One system call sends both."""
+        self._holds_head = True
+
+    def flush(self) -> None:
+        """Send the head that waits."""
+        head, self._head = self._head, b""
+        if head:
+            self._send(head, 0)
+
     def send(self, data: Any, flags: int = 0, /) -> int:
         """Send all bytes and return their number."""
-        self.sendall(data, flags)
+        self._send(data, flags)
+        self.resume()
         return len(data)
 
     def sendall(self, data: Any, flags: int = 0, /) -> None:
+        if self._holds_head:
+            self._holds_head, self._head = False, data
+            return
+        head = self._head
+        if head:
+            self._head = b""
+            if len(data) > _SMALL_BODY:
+                self._send(head, _MORE_FOLLOWS)
+            else:
+                data = head + data
+        self._send(data, flags)
+        self.resume()
+
+    def _send(self, data: Any, flags: int) -> None:
+        """Send all bytes. The slot is given away if the client does not accept them at once."""
         try:
-            sent = super().send(data, flags | socket.MSG_DONTWAIT)
+            sent = super().send(data, flags | _AT_ONCE)
         except BlockingIOError:
             sent = 0
         self._bytes_sent += sent
@@ -152,19 +183,21 @@ class ClientSocket(socket.socket):
             self._give()
             rest = memoryview(data)[sent:]
             while rest:
-                rest = rest[self._sent(super().send, rest, flags) :]
-        self.resume()
+                rest = rest[self._wait_sending(super().send, rest, flags) :]
 
     def sendfile(self, file: Any, offset: int = 0, count: int | None = None) -> int:
         """Send `count` bytes of a file from `offset` on, all of them for None. It needs no slot: the kernel does it."""
+        head, self._head, self._holds_head = self._head, b"", False
+        if head:
+            self._send(head, _MORE_FOLLOWS)
         self._give()
         at, end = offset, os.fstat(file.fileno()).st_size if count is None else offset + count
         while at < end:
-            at += self._sent(_send_from_file, self, file, at, min(end - at, _SENT_AT_ONCE))
+            at += self._wait_sending(_send_from_file, self, file, at, min(end - at, _SENT_AT_ONCE))
         self.resume()
         return at - offset
 
-    def _sent(self, send: Callable[..., int], *arguments: Any) -> int:
+    def _wait_sending(self, send: Callable[..., int], *arguments: Any) -> int:
         """Return how many bytes the call sent, perhaps 0. It waits for the client for some seconds."""
         begun = monotonic()
         try:
@@ -192,28 +225,6 @@ class ClientSocket(socket.socket):
 
     def gettimeout(self) -> float | None:
         return self._limit
-
-
-class _Rate:
-    """Checks how fast a client is."""
-
-    def __init__(self) -> None:
-        self._seconds = 0.0
-        self._at_start = 0
-
-    def waited(self, seconds: float, progress: Callable[[], int]) -> None:
-        """Count the time for which the service waited. Raise TimeoutError if the client was too slow in a minute.
-
-        `progress` returns how many bytes the client sent or accepted since the connection began.
-        """
-        if not self._seconds:
-            self._at_start = progress()
-        self._seconds += seconds
-        if self._seconds < RATE_SECONDS:
-            return
-        if progress() - self._at_start < LEAST_RATE * RATE_SECONDS:
-            raise TimeoutError(f"the client is slower than {LEAST_RATE} bytes a second")
-        self._seconds = 0.0
 
 
 def _send_from_file(client: socket.socket, file: Any, offset: int, count: int) -> int:

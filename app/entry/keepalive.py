@@ -26,18 +26,16 @@ from time import sleep
 from typing import Any, Final
 
 import structlog
-from gunicorn.http import errors
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from app.entry.client_socket import ClientSocket, limit_silence
-from app.entry.request_body import SharingReader
+from app.entry.own_answers import Overloaded, live_answer, overloaded, refusal, status_of
+from app.entry.request_body import share_slot
 from app.entry.request_threads import RequestThreads
 from app.entry.waiting_connections import IDLE_CONNECTIONS, Wait, WaitingConnections
 from app.entry.work_slots import WorkSlots
-from app.errors import OVERLOADED, RETRY_AFTER_SECONDS
 from app.metrics import REFUSALS
 from app.web import liveness
-from app.web.headers import ALWAYS
 
 HTTP_1_1: Final = (1, 1)
 LINGER_MILLISECONDS: Final = 4
@@ -59,7 +57,7 @@ _RESERVED: Final = 64
 
 _QUEUED_FOR_EACH_SLOT: Final = 16
 _WATCHING: Final = ("/health/", "/metrics")
-_HEALTH_SLOTS: Final = 2
+_WATCHING_SLOTS: Final = 2
 """Health checks and metrics have slots of their own. They are answered while all other slots are in use."""
 
 _HEAD_BYTES: Final = 16 * 1024
@@ -67,19 +65,6 @@ _HEAD_BYTES: Final = 16 * 1024
 
 _NO_FILE_SECONDS: Final = 0.05
 """A pause if the system has no file left for a connection. Without it the polling thread would try again at once."""
-
-_STATUSES: Final = {
-    errors.LimitRequestLine: HTTPStatus.REQUEST_URI_TOO_LONG,
-    errors.LimitRequestHeaders: HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
-    errors.ExpectationFailed: HTTPStatus.EXPECTATION_FAILED,
-    errors.UnsupportedTransferCoding: HTTPStatus.NOT_IMPLEMENTED,
-    errors.ParseException: HTTPStatus.BAD_REQUEST,
-}
-"""The status for each class of fault, subclasses first. Any other error is a fault of the service."""
-
-
-class Overloaded(Exception):
-    """No work slot became free in time, or too many requests wait for one."""
 
 
 class KeepAliveWorker(ThreadWorker):
@@ -94,7 +79,7 @@ class KeepAliveWorker(ThreadWorker):
             limit_silence(listener.sock)  # type: ignore[attr-defined]  # gunicorn wraps it
         _allow_files(self.worker_connections)
         self.slots = WorkSlots(self.cfg.threads, self.cfg.threads * _QUEUED_FOR_EACH_SLOT)
-        self.health_slots = WorkSlots(_HEALTH_SLOTS, _HEALTH_SLOTS * _QUEUED_FOR_EACH_SLOT)
+        self.watching_slots = WorkSlots(_WATCHING_SLOTS, _WATCHING_SLOTS * _QUEUED_FOR_EACH_SLOT)
         super().init_process()
 
     def get_thread_pool(self) -> Any:
@@ -225,13 +210,15 @@ class KeepAliveWorker(ThreadWorker):
         self.method_queue.defer(self.finish, connection, kept)
 
     def handle(self, conn: Any) -> Any:
+        poll: select.poll | None = None
         for _ in range(MAX_REQUESTS_IN_A_ROW):
             structlog.contextvars.clear_contextvars()  # the id of the request before this one
             kept = super().handle(conn)
             if kept is not True or not self.alive or conn.is_http2:
                 return kept
-            poll = select.poll()
-            poll.register(conn.sock, select.POLLIN)
+            if poll is None:
+                poll = select.poll()
+                poll.register(conn.sock, select.POLLIN)
             if not poll.poll(LINGER_MILLISECONDS):
                 return kept
         return kept
@@ -240,21 +227,27 @@ class KeepAliveWorker(ThreadWorker):
         if req.version > HTTP_1_1 and not conn.is_http2:
             req.version = HTTP_1_1
         client: ClientSocket = conn.sock
-        path = req.path.lower()
-        if not liveness.is_live_path(path) and not client.begin(self._slots_for(path)):
+        slots = self._slots_for(req.path)
+        if slots is not None and not client.begin(slots):
             raise Overloaded
         try:
-            req.body.reader = SharingReader(req, client)
-            return super().handle_request(req, conn)
+            share_slot(req, client)
+            client.hold_head()
+            kept = super().handle_request(req, conn)
+            client.flush()
+            return kept
         finally:
             client.end()
 
-    def _slots_for(self, path: str) -> WorkSlots:
-        return self.health_slots if path.startswith(_WATCHING) else self.slots
+    def _slots_for(self, path: str) -> WorkSlots | None:
+        """Return the slots of which a request needs one. It needs none to tell that the process is alive."""
+        if not path.lower().startswith(_WATCHING):
+            return self.slots
+        return None if liveness.is_live_path(path) else self.watching_slots
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
         """Answer a request that did not reach the application. The log never quotes it: it may name a patient."""
-        status = next((found for kind, found in _STATUSES.items() if isinstance(exc, kind)), None)
+        status = status_of(exc)
         REFUSALS.add(type(exc).__name__ if status or isinstance(exc, Overloaded) else "Unexpected")
         if isinstance(exc, Overloaded):
             self.log.warning("a request was refused: no work slot became free")
@@ -279,31 +272,3 @@ def _allow_files(connections: int) -> None:
     if soft != resource.RLIM_INFINITY and soft < wanted:
         limit = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
-
-
-def live_answer(head: bytes) -> bytes | None:
-    """Return the complete answer to `GET /health/live`, None for the start of another request."""
-    method, _, rest = head.partition(b" ")
-    path = rest.partition(b" ")[0].partition(b"?")[0].decode("latin-1")
-    if method not in (b"GET", b"HEAD") or not liveness.is_live_path(path):
-        return None
-    return liveness.whole_answer((("Connection", "close"), *ALWAYS), with_body=method == b"GET")
-
-
-def overloaded() -> bytes:
-    """Return the complete answer to a request that is refused because too much is asked."""
-    return refusal(HTTPStatus.SERVICE_UNAVAILABLE, OVERLOADED, ("Retry-After", str(RETRY_AFTER_SECONDS)))
-
-
-def refusal(status: HTTPStatus, text: str, *more: tuple[str, str]) -> bytes:
-    """Return a complete answer in plain text. It tells the client that the connection is closed."""
-    body = text.encode("utf-8", "replace")
-    headers = [
-        ("Connection", "close"),
-        ("Content-Type", "text/plain; charset=utf-8"),
-        ("Content-Length", str(len(body))),
-        *more,
-        *ALWAYS,
-    ]
-    head = "".join(f"{name}: {value}\r\n" for name, value in headers)
-    return f"HTTP/1.1 {status.value} {status.phrase}\r\n{head}\r\n".encode() + body

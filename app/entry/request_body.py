@@ -1,4 +1,4 @@
-"""The request body, as gunicorn gives it to the application."""
+"""The request body that gunicorn gives to the application."""
 
 from __future__ import annotations
 
@@ -7,16 +7,19 @@ from typing import Any
 from app.entry.client_socket import ClientSocket
 
 
-class SharingReader:
-    """Reads parts of the body. The request gives its work slot away while it waits for the client.
+def share_slot(request: Any, client: ClientSocket) -> None:
+    """Let a request of gunicorn give its work slot away while it waits for its body. It resumes with each part."""
+    reader = request.body.reader
+    if getattr(reader, "length", None) != 0:  # most requests have no body
+        request.body.reader = _SharingReader(request, reader, client)
 
-    It has the slot again when a part is there. After an error the connection is closed: nobody knows where the next
-    request begins.
-    """
 
-    def __init__(self, request: Any, client: ClientSocket) -> None:
+class _SharingReader:
+    """Reads parts of the body. After an error the connection is closed: nobody knows where the next request begins."""
+
+    def __init__(self, request: Any, reader: Any, client: ClientSocket) -> None:
         self._request = request
-        self._reader = request.body.reader
+        self._reader = reader
         self._client = client
 
     def read(self, size: int) -> bytes:

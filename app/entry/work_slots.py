@@ -23,12 +23,8 @@ class WorkSlots:
         self._free = count  # negative while requests go on without a slot
         self._queue = queue
         self._lock = Lock()
-        self._waiting: deque[Lock] = deque()  # each is locked until its owner has a slot
-
-    @property
-    def crowded(self) -> bool:
-        """Whether requests wait for a slot."""
-        return bool(self._waiting)
+        self.waiting: deque[Lock] = deque()
+        """A lock for each request that waits. It is locked until the request has a slot. Others only read this."""
 
     def begin(self, seconds: float = WAIT_SECONDS) -> bool:
         """Take a slot for a new request. Return False if the queue is full, or if no slot is free in time."""
@@ -36,7 +32,7 @@ class WorkSlots:
             if self._free > 0:
                 self._free -= 1
                 return True
-            if len(self._waiting) >= self._queue:
+            if len(self.waiting) >= self._queue:
                 return False
             turn = self._enqueue()
         REQUESTS_WAITING.add()
@@ -62,20 +58,20 @@ class WorkSlots:
     def give(self) -> None:
         """Give a slot to the request that waits longest, or make it free."""
         with self._lock:
-            if self._waiting and self._free >= 0:
-                self._waiting.popleft().release()
+            if self.waiting and self._free >= 0:
+                self.waiting.popleft().release()
             else:
                 self._free += 1
 
     def _enqueue(self) -> Lock:
         turn = Lock()
         turn.acquire()
-        self._waiting.append(turn)
+        self.waiting.append(turn)
         return turn
 
     def _leave(self, turn: Lock) -> bool:
         """Return whether the owner of `turn` left the queue. False: it got a slot at the last moment."""
-        if turn not in self._waiting:
+        if turn not in self.waiting:
             return False
-        self._waiting.remove(turn)
+        self.waiting.remove(turn)
         return True

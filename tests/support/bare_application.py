@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -21,13 +22,14 @@ _held = threading.Event()
 
 
 class BareServer(BaseApplication):
-    """gunicorn with the options of the service and the application below."""
+    """gunicorn with the options of the service and the application below. `/health/asked?PATH` counts requests."""
 
     def __init__(self, threads: int, open_requests: int, file: Path) -> None:
         self._settings = Settings(
             port=0, workers=1, threads=threads, open_requests=open_requests, log_level="error", log_format="console"
         )
         self._file = file
+        self._asked: Counter[str] = Counter()
         super().__init__()
 
     def load_config(self) -> None:
@@ -39,6 +41,7 @@ class BareServer(BaseApplication):
 
     def _answer(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         path = environ["PATH_INFO"]
+        self._asked[path] += 1
         if path == "/file":
             start_response("200 OK", [])
             file: Iterable[bytes] = environ["wsgi.file_wrapper"](self._file.open("rb"))
@@ -51,6 +54,8 @@ class BareServer(BaseApplication):
             _held.wait(20)
         elif path == "/health/release":
             _held.set()
+        elif path == "/health/asked":
+            path = str(self._asked[environ["QUERY_STRING"]])
         body = _stream(self._file) if path == "/stream" else [environ["wsgi.input"].read() or path.encode()]
         start_response("200 OK", [("Content-Length", str(len(body[0])))] if isinstance(body, list) else [])
         return body

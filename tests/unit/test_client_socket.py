@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import struct
 import time
@@ -12,8 +13,9 @@ from typing import NamedTuple
 
 import pytest
 
-from app.entry import client_socket
-from app.entry.client_socket import ClientSocket, _Rate, limit_silence
+from app.entry import client_rate, client_socket
+from app.entry.client_rate import ClientRate
+from app.entry.client_socket import ClientSocket, limit_silence
 from app.entry.work_slots import WorkSlots
 
 LARGE = bytes(range(256)) * 40_000
@@ -107,6 +109,45 @@ def test_a_file_that_is_too_short_breaks_the_answer(ends: Ends, tmp_path: Path) 
             ends.server.sendfile(opened, 0, 6)
 
 
+@pytest.mark.parametrize("size", [0, 10, 100_000])
+def test_the_head_of_an_answer_is_sent_with_its_body(ends: Ends, size: int) -> None:
+    ends.server.hold_head()
+    ends.server.sendall(b"head")
+    assert not select.select([ends.client], [], [], 0)[0]
+    ends.server.sendall(b"a" * size)
+    assert read(ends.client, 4 + size) == b"head" + b"a" * size
+
+
+def test_the_head_of_an_answer_is_sent_with_a_file(ends: Ends, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(b"12345")
+    ends.server.hold_head()
+    ends.server.sendall(b"head")
+    with file.open("rb") as opened:
+        ends.server.sendfile(opened)
+    assert read(ends.client, 9) == b"head12345"
+
+
+def test_the_head_of_an_answer_is_sent_before_the_service_waits_for_the_client(
+    ends: Ends, pool: ThreadPoolExecutor
+) -> None:
+    ends.server.hold_head()
+    ends.server.sendall(b"head")
+    received = pool.submit(ends.server.recv, 10)
+    assert read(ends.client, 4) == b"head"
+    ends.client.sendall(b"rest of the request")
+    assert received.result(10) == b"rest of th"
+
+
+def test_a_head_without_a_body_is_sent_at_the_end(ends: Ends) -> None:
+    ends.server.hold_head()
+    ends.server.send(b"continue")
+    ends.server.sendall(b"head")
+    ends.server.flush()
+    ends.server.flush()
+    assert read(ends.client, 12) == b"continuehead"
+
+
 def test_a_request_that_waits_for_its_body_holds_no_slot(ends: Ends, pool: ThreadPoolExecutor) -> None:
     slots = WorkSlots(1, queue=1)
     assert ends.server.begin(slots)
@@ -177,8 +218,8 @@ def test_a_timeout_of_the_caller_counts_instead(ends: Ends) -> None:
 def test_a_client_that_sends_too_slowly_is_given_up(
     ends: Ends, pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client_socket, "RATE_SECONDS", 0.1)
-    monkeypatch.setattr(client_socket, "LEAST_RATE", 100_000)
+    monkeypatch.setattr(client_rate, "RATE_SECONDS", 0.1)
+    monkeypatch.setattr(client_rate, "LEAST_RATE", 100_000)
 
     def receive() -> None:
         while True:
@@ -193,13 +234,13 @@ def test_a_client_that_sends_too_slowly_is_given_up(
 
 
 def test_a_client_that_reads_too_slowly_is_given_up(ends: Ends, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client_socket, "RATE_SECONDS", 0.1)
+    monkeypatch.setattr(client_rate, "RATE_SECONDS", 0.1)
     with pytest.raises(TimeoutError, match="slower"):
         ends.server.sendall(LARGE)
 
 
 def test_the_rate_of_a_client_counts_for_each_minute_of_waiting() -> None:
-    rate = _Rate()
+    rate = ClientRate()
     rate.waited(30, lambda: 0)
     rate.waited(29, lambda: 0)
     rate.waited(1, lambda: 6000)

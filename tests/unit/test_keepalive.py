@@ -13,7 +13,8 @@ from gunicorn.http import errors
 from gunicorn.workers.gthread import ThreadWorker
 
 from app.entry.client_socket import ClientSocket
-from app.entry.keepalive import KeepAliveWorker, Overloaded, live_answer
+from app.entry.keepalive import KeepAliveWorker
+from app.entry.own_answers import Overloaded, live_answer
 from app.entry.work_slots import WorkSlots
 
 

@@ -75,6 +75,12 @@ async def answered(port: int, request: bytes) -> bytes:
     return answer.partition(b"\r\n\r\n")[2]
 
 
+async def asked(port: int, path: str, times: int) -> None:
+    """Wait until the application was asked so many times for a path."""
+    while int(await answered(port, get(f"/health/asked?{path}"))) < times:
+        await asyncio.sleep(0.01)
+
+
 def unchunked(body: bytes) -> bytes:
     """Return the content of a body in the chunked coding."""
     content = bytearray()
@@ -115,7 +121,7 @@ def test_slow_downloads_and_uploads_and_idle_connections_hold_up_nobody(server: 
 def test_work_in_all_slots_holds_up_no_health_check(server: Server) -> None:
     async def scenario() -> None:
         held = [asyncio.create_task(answered(server.port, get("/hold"))) for _ in range(2)]
-        await asyncio.sleep(0.2)
+        await asked(server.port, "/hold", 2)
         waiting = asyncio.create_task(answered(server.port, get("/quick")))
         assert await answered(server.port, get("/health/check")) == b"/health/check"
         assert not waiting.done()
@@ -132,6 +138,15 @@ async def half_upload(server: Server) -> RawConnection:
     return connection
 
 
+async def refused(port: int) -> bytes:
+    """Return the answer to a request for which there is no thread."""
+    while True:
+        answer = await asyncio.wait_for(exchange(port, get("/quick")), SECONDS)
+        if answer.startswith(b"HTTP/1.1 503 "):
+            return answer
+        await asyncio.sleep(0.01)
+
+
 async def second_half(connection: RawConnection) -> None:
     with connection.sock:
         await connection.send(b"67890")
@@ -143,9 +158,7 @@ async def second_half(connection: RawConnection) -> None:
 def test_too_many_open_requests_are_refused_early_and_liveness_is_answered(server: Server) -> None:
     async def scenario() -> None:
         uploads = [await half_upload(server) for _ in range(10)]
-        await asyncio.sleep(0.2)
-        answer = await asyncio.wait_for(exchange(server.port, get("/quick")), SECONDS)
-        assert answer.startswith(b"HTTP/1.1 503 ")
+        answer = await refused(server.port)
         assert b"\r\nRetry-After: 5\r\n" in answer
         assert b"\r\nConnection: close\r\n" in answer
         assert answer.endswith(b"\r\n\r\nThe server is overloaded. Please try again later.")
@@ -160,7 +173,7 @@ def test_too_many_open_requests_are_refused_early_and_liveness_is_answered(serve
 def test_a_refused_client_that_still_sends_can_read_the_answer(server: Server) -> None:
     async def scenario() -> None:
         uploads = [await half_upload(server) for _ in range(10)]
-        await asyncio.sleep(0.2)
+        await refused(server.port)
         length = 4 * len(FILE)
         head = f"POST /upload HTTP/1.1\r\nContent-Length: {length}\r\n\r\n".encode()
         answer = await asyncio.wait_for(exchange(server.port, head + bytes(length)), SECONDS)
@@ -224,12 +237,11 @@ def test_a_server_that_stops_completes_what_is_open(start: Start) -> None:
     async def scenario() -> None:
         idle = await RawConnection.opened(server.port)
         upload = await half_upload(server)
-        await asyncio.sleep(0.2)
+        await asked(server.port, "/upload", 1)
         server.process.terminate()
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(0.1)
         await idle.send(get("/quick", b"Host: a\r\n"))
-        answer = await idle.rest()
-        assert b"\r\nConnection: close\r\n" in answer
+        assert (await idle.rest()).endswith(b"/quick")  # the server closes the connection
         await second_half(upload)
 
     run(scenario())

@@ -18,10 +18,10 @@ def test_a_request_waits_until_another_one_ends() -> None:
     with ThreadPoolExecutor(1) as pool:
         second = pool.submit(slots.begin, LONG)
         await_waiting(slots, 1)
-        assert slots.crowded
+        assert slots.waiting
         slots.give()
         assert second.result(LONG)
-    assert not slots.crowded
+    assert not slots.waiting
     assert not slots.begin(0.0)
 
 
@@ -39,7 +39,7 @@ def test_a_request_that_is_refused_after_some_time_keeps_no_slot() -> None:
     assert not slots.begin(0.01)
     slots.give()
     assert slots.begin(0.0)
-    assert not slots.crowded
+    assert not slots.waiting
 
 
 def test_requests_get_slots_in_the_order_of_arrival() -> None:
@@ -76,7 +76,7 @@ def test_a_request_that_gave_its_slot_away_goes_on_also_if_none_becomes_free() -
 def await_waiting(slots: WorkSlots, count: int) -> None:
     pause = Event()
     for _ in range(1000):
-        if len(slots._waiting) == count:
+        if len(slots.waiting) == count:
             return
         pause.wait(0.005)
     pytest.fail("no request waits for a slot")
