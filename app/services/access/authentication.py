@@ -92,7 +92,8 @@ class Authentication:
         verify = self._verify_token if is_token else self._verify_jwt
         if verify is None:
             raise InvalidCredentials
-        key = hashlib.sha256(credentials.secret.encode("utf-8", "surrogatepass")).digest()
+        # The kind is part of the key: a JWT in the place of a password stays refused, also while it is remembered.
+        key = (is_token, hashlib.sha256(credentials.secret.encode("utf-8", "surrogatepass")).digest())
         remembered = self._cache.get(key)
         if remembered is not None and self._monotonic() < remembered[1]:
             verified = remembered[0]

@@ -126,5 +126,12 @@ def test_a_kind_that_is_not_accepted_is_refused() -> None:
             authentication.identify(jwt(secret))
 
 
+def test_a_remembered_jwt_is_no_password() -> None:
+    authentication = Authentication(verify_jwt=Verifier(), verify_token=Verifier(error=InvalidCredentials()))
+    authentication.identify(jwt("a.b.c"))
+    with pytest.raises(InvalidCredentials):
+        authentication.identify(Credentials(scheme="basic", secret="a.b.c"))
+
+
 def test_a_secret_is_not_shown() -> None:
     assert "a.b.c" not in repr(jwt("a.b.c"))
