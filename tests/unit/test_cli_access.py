@@ -242,3 +242,19 @@ def test_commands_write_audit_lines_into_the_file_of_the_trail(bulkhead: Command
     assert lines[2]["access"].removeprefix("token ") in (first["id"], second["id"])
     assert lines[2]["caller"] == {"subject": f"bulkhead command, user id {os.getuid()}"}
     assert bulkhead("audit", "verify", str(trail)).exit_code == 0
+
+
+@pytest.mark.thorough
+@pytest.mark.usefixtures("aws")
+def test_the_commands_work_on_aws(bulkhead: Command) -> None:
+    engine = {"BULKHEAD_ENGINE": "aws", "BULKHEAD_TABLE": "archive", "BULKHEAD_BUCKET": "archive"}
+    missing = bulkhead(*TOKEN, **engine)
+    assert (missing.exit_code, missing.stdout) == (1, "")
+    assert bulkhead("init", **engine).exit_code == 0
+    secret = bulkhead(*TOKEN, **engine).stdout.strip()
+    (row,) = json.loads(bulkhead("token", "list", "--json", **engine).stdout)
+    client = create_app(Settings(engine="aws", table="archive", bucket="archive", auth=("tokens",))).test_client()
+    assert ask(client, secret).status_code == 403
+    assert bulkhead("token", "revoke", row["id"], **engine).exit_code == 0
+    client = create_app(Settings(engine="aws", table="archive", bucket="archive", auth=("tokens",))).test_client()
+    assert ask(client, secret).status_code == 401

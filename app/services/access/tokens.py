@@ -8,7 +8,7 @@ from __future__ import annotations
 import hmac
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from app.errors import InvalidCredentials, InvalidRequest, TokenNotFound
 from app.services.access import token_secrets
@@ -30,7 +30,7 @@ from app.storage.access.ids import new_id
 from app.storage.access.tokens import ListedToken, Token, TokenStore
 from app.storage.table import clock
 
-MAX_TOKENS = 10_000
+MAX_TOKENS: Final = 10_000
 """The most tokens of an archive."""
 
 GrantsOfToken = Callable[[str], Rights]

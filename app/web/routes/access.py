@@ -46,7 +46,7 @@ resource.after_request = _not_stored
 )
 def create_token(context: Context, body: TokenRequest) -> Response:
     """201 with the token and its secret. No later answer has the secret."""
-    token, secret = context.services.tokens.create(body, context.caller.identity.strip())
+    token, secret = context.services.tokens.create(body, context.caller.identity)
     context.audit.access = f"token {token.id}"
     return json(token_document(token) | {"token": secret}, 201)
 
@@ -91,7 +91,7 @@ def revoke_token(context: Context, token: str) -> Response:
 )
 def create_grant(context: Context, body: GrantRequest) -> Response:
     """201 with the grant; every copy of the service applies it within 30 seconds."""
-    grant = context.services.grants.create(body, context.caller.identity.strip())
+    grant = context.services.grants.create(body, context.caller.identity)
     context.audit.access = f"grant {grant.id}"
     return json(grant_document(grant), 201)
 
