@@ -156,6 +156,9 @@ def test_links_name_the_host_that_the_client_named(client: FlaskClient, host: st
 SAMPLES: list[tuple[errors.BulkheadError, int, str]] = [
     (errors.BulkheadError("secret"), 500, INTERNAL),
     (errors.InvalidRequest("why"), 400, "why"),
+    (errors.RequestTimeout(), 408, "The request body arrives too slowly."),
+    (errors.TokenNotFound("x"), 404, "The specified token with ID 'x' cannot be found."),
+    (errors.GrantNotFound("x"), 404, "The specified grant with ID 'x' cannot be found."),
     (errors.InvalidIdentifier("X"), 400, f"Dicom element 'X' failed validation for VR 'UI': {errors.IDENTIFIER_RULE}"),
     (errors.InvalidParameter("X", "why"), 400, "The query parameter 'X' is invalid. why"),
     (errors.InvalidQuery("why"), 400, "why"),
@@ -264,6 +267,7 @@ def test_every_error_class_declares_a_status_of_the_conformance_statement() -> N
         403,
         404,
         406,
+        408,
         409,
         413,
         415,
@@ -324,7 +328,7 @@ def test_health(client: FlaskClient) -> None:
     body = response.get_json()
     assert body["overallStatus"] == "Healthy"
     connected, none_lost = "Successfully connected.", "No stored object was found to be lost."
-    descriptions = {"table": connected, "bucket": connected, "queue": connected, "data": none_lost}
+    descriptions = {"table": connected, "bucket": connected, "queue": connected, "audit": connected, "data": none_lost}
     assert body["details"] == [
         {"name": name, "status": "Healthy", "description": description, "data": {}}
         for name, description in descriptions.items()
@@ -352,7 +356,8 @@ def test_without_its_queue_the_service_is_degraded(client: FlaskClient, faults: 
     faults.add(Rule(fail(), operation="queue.*", times=FOR_EVER))
     response = client.get("/health/check")
     assert (response.status_code, response.get_json()["overallStatus"]) == (200, "Degraded")
-    assert response.get_json()["details"][-2] == {
+    (queue,) = [check for check in response.get_json()["details"] if check["name"] == "queue"]
+    assert queue == {
         "name": "queue",
         "status": "Degraded",
         "description": "The data store operation failed.",
