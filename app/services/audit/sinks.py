@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import select
 import stat
 import sys
 import weakref
@@ -15,6 +16,7 @@ from typing import Final
 from app.errors import AuditUnavailable
 
 _MODE: Final = 0o640
+_PATIENCE_MILLISECONDS: Final = 5000
 
 
 def write_to_standard_error(line: bytes) -> None:
@@ -88,8 +90,15 @@ class AuditFile:
 
 
 def _write_whole(descriptor: int, line: bytes) -> None:
+    """Write all bytes. Standard error does not block if another program made it so: then wait for its reader."""
     while line:
-        line = line[os.write(descriptor, line) :]
+        try:
+            line = line[os.write(descriptor, line) :]
+        except BlockingIOError:
+            poll = select.poll()
+            poll.register(descriptor, select.POLLOUT)
+            if not poll.poll(_PATIENCE_MILLISECONDS):
+                raise
 
 
 def _status(path: Path) -> os.stat_result | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import multiprocessing
 import os
+import threading
 import time
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import pytest
 from app.bootstrap.audit import build_audit
 from app.errors import AuditUnavailable, ConfigurationError
 from app.services.audit.call import AuditedCall
-from app.services.audit.sinks import AuditFile
+from app.services.audit.sinks import AuditFile, write_to_standard_error
 from app.services.audit.trail import AuditTrail
 from app.services.audit.verification import verify
 from app.settings import Settings
@@ -131,6 +132,36 @@ def test_standard_error_gets_the_lines(capfd: pytest.CaptureFixture[str], tmp_pa
     build_audit(Settings()).executing(AuditedCall(event="query"))
     (tmp_path / "captured").write_text("log line\n" + capfd.readouterr().err + "log line\n")
     assert verify([tmp_path / "captured"]).lines == 2
+
+
+def test_a_standard_error_that_does_not_block_gets_whole_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    lines = [b"%06d" % number + b"x" * 1000 + b"\n" for number in range(300)]
+    read: list[bytes] = []
+
+    def read_all() -> None:
+        while chunk := os.read(reader, 4096):
+            read.append(chunk)
+
+    thread = threading.Thread(target=read_all)
+    with open(writer, "w") as standard_error:  # noqa: PTH123 - a descriptor
+        monkeypatch.setattr("app.services.audit.sinks.sys.__stderr__", standard_error)
+        threading.Timer(0.05, thread.start).start()  # the pipe is full by then
+        for line in lines:
+            write_to_standard_error(line)
+    thread.join()
+    os.close(reader)
+    assert b"".join(read) == b"".join(lines)
+
+
+def test_a_standard_error_without_a_reader_refuses_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, "w") as standard_error:  # noqa: PTH123 - a descriptor
+        monkeypatch.setattr("app.services.audit.sinks.sys.__stderr__", standard_error)
+        with pytest.raises(AuditUnavailable):
+            write_to_standard_error(b"a\n")
 
 
 def test_off_writes_nothing(capfd: pytest.CaptureFixture[str]) -> None:
