@@ -224,6 +224,23 @@ def test_grants_that_cannot_be_read_are_503(
 
 
 @ONE_ENGINE
+def test_ages_of_callers_and_of_grants_together_are_30_seconds_at_most(
+    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A caller is remembered with grants that were in memory for a while."""
+    pass_time = stop_access_clock(monkeypatch)
+    server, other = serve(**authenticated(tmp_path)), serve(**authenticated(tmp_path))
+    grant = create_grant(other, **READ)
+    assert status(server, subject="john") == UNKNOWN  # the grants are read
+    assert other.delete(f"{GRANTS}/{grant}", headers=ADMINISTRATOR).status_code == 204
+    pass_time(4.9)
+    jane = access.bearer(subject="jane")
+    assert server.get(PARTITION, headers=jane).status_code == 204
+    pass_time(25.1)
+    assert server.get(PARTITION, headers=jane).status_code == UNKNOWN
+
+
+@ONE_ENGINE
 def test_too_many_grants_are_refused(server: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.services.access.grants.MAX_GRANTS", 1)
     create_grant(server, **READ)
