@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from pydicom.data import get_testdata_file
 
 from tests.integration.copies import served
 
@@ -71,6 +72,24 @@ def test_the_tour_performs_every_other_call(tmp_path: Path) -> None:
     assert "C312" in printed
     exported, _ = (tmp_path / "data" / "exports").rglob("*.dcm")
     assert b"Doe^Jane" in exported.read_bytes()
+
+
+def test_the_commands_for_tokens_work_as_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    create, serve, store = (
+        shell("tokens").replace(".venv/bin/bulkhead", f"{sys.executable} -m app.entry.cli").splitlines()
+    )
+    setting, _, started = serve.partition(" ")
+    assert (setting, started.split()[-1]) == ("BULKHEAD_AUTH=tokens", "serve")
+    monkeypatch.setenv("BULKHEAD_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("PYTHONPATH", str(README.parent))
+    monkeypatch.setenv("FILE", str(get_testdata_file("CT_small.dcm")))
+    assert run(create, "", tmp_path).returncode == 0
+    with served({"BULKHEAD_AUTH": "tokens"}) as copy:
+        stored = run(store, f"{copy.url}/v2", tmp_path)
+        (tmp_path / "token.txt").write_text("bh_wrong")
+        refused = run(store, f"{copy.url}/v2", tmp_path)
+    assert '"00081199"' in stored.stdout
+    assert refused.stdout == "The credentials are invalid."
 
 
 @pytest.mark.parametrize(
