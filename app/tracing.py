@@ -84,11 +84,17 @@ def request_span(method: str, parent: str) -> RequestSpan | None:
 
 
 def traced(call: Callable[P, R], name: str) -> Callable[P, R]:
-    """Return the function with a span around each call, the same function while spans are off."""
+    """Return the function with a span around each call, the same function while spans are off.
+
+    A call outside of every span has none: an idle worker reads the table all the time.
+    """
     if not _tracers:
         return call
+    from opentelemetry import trace
 
     def within_span(*args: P.args, **kwargs: P.kwargs) -> R:
+        if not trace.get_current_span().get_span_context().is_valid:
+            return call(*args, **kwargs)
         with span(name):
             return call(*args, **kwargs)
 

@@ -118,6 +118,12 @@ def test_the_steps_of_an_operation_belong_to_the_trace_of_its_request(
     assert dict(steps[0].attributes or {}) == {"operation_type": "update"}
 
 
+def test_a_worker_without_work_makes_no_spans(traced_client: FlaskClient, exporter: InMemorySpanExporter) -> None:
+    for step in traced_client.application.extensions["bulkhead"].background:
+        step()
+    assert exporter.get_finished_spans() == ()
+
+
 def test_without_the_setting_there_are_no_spans(client: FlaskClient) -> None:
     assert not tracing.is_on()
     assert client.get("/v2/partitions", headers={"traceparent": PARENT}).status_code == 200
