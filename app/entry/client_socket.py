@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from app.entry.client_rate import ClientRate
 from app.entry.work_slots import WorkSlots
+from app.request_slot import set_slot
 
 if sys.platform == "linux":
     import fcntl
@@ -67,12 +68,14 @@ class ClientSocket(socket.socket):
         if not slots.begin():
             return False
         self._slots, self._has_slot, self._since = slots, True, monotonic()
+        set_slot(self)
         return True
 
     def end(self) -> None:
         """Give the slot away. The request is answered."""
-        self._give()
+        self.give_away()
         self._slots, self._holds_head, self._head = None, False, b""
+        set_slot(None)
 
     def resume(self) -> None:
         """Take a slot again, if the request gave its own away. Let others work if the request worked for long."""
@@ -86,7 +89,8 @@ class ClientSocket(socket.socket):
         slots.resume()
         self._has_slot, self._since = True, monotonic()
 
-    def _give(self) -> None:
+    def give_away(self) -> None:
+        """Let another request work until `resume`."""
         if self._has_slot and self._slots is not None:
             self._has_slot = False
             self._slots.give()
@@ -121,7 +125,7 @@ class ClientSocket(socket.socket):
             data = super().recv(size, flags | _AT_ONCE)
         except BlockingIOError:
             self.flush()  # the client may wait for it
-            self._give()
+            self.give_away()
             data = self._awaited(size, flags)
         self._bytes_received += len(data)
         return data
@@ -180,7 +184,7 @@ class ClientSocket(socket.socket):
             sent = 0
         self._bytes_sent += sent
         if sent < len(data):
-            self._give()
+            self.give_away()
             rest = memoryview(data)[sent:]
             while rest:
                 rest = rest[self._wait_sending(super().send, rest, flags) :]
@@ -190,7 +194,7 @@ class ClientSocket(socket.socket):
         head, self._head, self._holds_head = self._head, b"", False
         if head:
             self._send(head, _MORE_FOLLOWS)
-        self._give()
+        self.give_away()
         at, end = offset, os.fstat(file.fileno()).st_size if count is None else offset + count
         while at < end:
             at += self._wait_sending(_send_from_file, self, file, at, min(end - at, _SENT_AT_ONCE))

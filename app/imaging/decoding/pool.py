@@ -13,6 +13,7 @@ import structlog
 from app.errors import DecoderUnavailable, ImageFailure
 from app.imaging.decoding.connection import Answer, DecodingProcess, ProcessFailure
 from app.metrics import FRAMES_DECODING, FRAMES_WAITING
+from app.request_slot import given_away
 
 _log = structlog.get_logger("bulkhead.decoding")
 
@@ -46,7 +47,14 @@ class DecodingPool:
         weakref.finalize(self, _end_all, self._running, self._closed)
 
     def run(self, request: bytes, frame: bytes, accepts: Callable[[int], bool]) -> Answer:
-        """Return the answer of a process. Raises `ImageFailure` for the frame, `DecoderUnavailable` for the pool."""
+        """Return the answer of a process. Raises `ImageFailure` for the frame, `DecoderUnavailable` for the pool.
+
+        The calling thread has no work slot meanwhile: the work is done in another process.
+        """
+        with given_away():
+            return self._run(request, frame, accepts)
+
+    def _run(self, request: bytes, frame: bytes, accepts: Callable[[int], bool]) -> Answer:
         process = self._take()
         usable = False
         FRAMES_DECODING.add()
