@@ -62,7 +62,6 @@ def test_deletion_removes_both_versions(
 ) -> None:
     monkeypatch.setattr(version_changes, "READERS_SECONDS", 0)
     monkeypatch.setattr(sweep, "CLEANUP_SECONDS", 0)
-    caller = PartitionClient(serve(delete_delay_seconds=0))
     versions: list[str] = []
     put = engine.blobs.put
 
@@ -71,6 +70,7 @@ def test_deletion_removes_both_versions(
         return put(key, body)
 
     monkeypatch.setattr(type(engine.blobs), "put", record_key_and_put)
+    caller = PartitionClient(serve(delete_delay_seconds=0))  # the service keeps the method that it finds
     caller.stored(make_instance(study=STUDY, series=SERIES, instance=INSTANCE))
     update(caller)
     update(caller)
