@@ -56,7 +56,12 @@ def no_disk_sync(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def token_uses_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """The time of the last use of a token is written before the request ends, so no thread outlives its test."""
-    monkeypatch.setattr(token_uses, "in_background", lambda act: act())
+
+    def at_once(_name: str, act: Callable[[], None]) -> bool:
+        act()
+        return True
+
+    monkeypatch.setattr(token_uses, "start_thread", at_once)
 
 
 _DECODER = FrameDecoder()

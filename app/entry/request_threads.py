@@ -28,7 +28,10 @@ class RequestThreads:
         self._count = 0
 
     def start(self, work: Work) -> bool:
-        """Let a thread do `work`. Return False if all threads are busy. Then nothing happens."""
+        """Let a thread do `work`. Return False if all threads are busy, or if the system gives no new thread.
+
+        Then nothing happens.
+        """
         with self._lock:
             if self._idle:
                 thread = self._idle.pop()
@@ -38,7 +41,12 @@ class RequestThreads:
             if self._count >= self._most:
                 return False
             self._count += 1
-        _RequestThread(self, work).start()
+        try:
+            _RequestThread(self, work).start()
+        except RuntimeError:  # the process, its container or the machine has as many threads as it may have
+            with self._lock:
+                self._count -= 1
+            return False
         return True
 
     def shutdown(self, wait: bool = False) -> None:

@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 import structlog
 
 from app import logs
+from app.services.daemon_threads import start_thread
 from app.storage.feed.change_feed import FeedLog
 from app.storage.table import clock, keys
 from app.storage.table.ports import Table
@@ -51,13 +52,15 @@ class Backlog:
         self._read_at = float("-inf")
 
     def current(self) -> Waiting | None:
-        """Return what waits, at most ten seconds old. None if the table does not answer within a second."""
+        """Return what waits, at most ten seconds old. None if the table does not answer within a second, or if the
+        system gives no thread."""
         with self._changed:
             if self._monotonic() < self._read_at + FRESH_SECONDS:
                 return self._last
             if not self._running:
-                self._running = True
-                threading.Thread(target=self._run, name="backlog", daemon=True).start()
+                self._running = start_thread("backlog", self._run)
+                if not self._running:
+                    return None
             ended = self._changed.wait_for(lambda: not self._running, PATIENCE_SECONDS)
             return self._last if ended else None
 

@@ -11,6 +11,7 @@ from typing import Final
 import structlog
 
 from app import logs
+from app.services.daemon_threads import start_thread
 from app.services.health import Health, HealthCheck
 
 FRESH_SECONDS: Final = 5.0
@@ -66,17 +67,17 @@ class HealthReport:
         """Return the last result, of new checks if it is older than five seconds.
 
         If the checks do not end within a second, this is the last result, up to fifteen seconds after it was made.
-        After that it has each check that did not end as a failure.
+        After that it has each check that did not end as a failure. The same holds if the system gives no thread.
         """
         with self._changed:
             now = self._clock()
             if self._last and now < self._last_at + FRESH_SECONDS:
                 return self._last
             if not self._running:
-                self._running, self._started, self._ended = True, now, []
-                threading.Thread(target=self._run, name="health", daemon=True).start()
+                self._started, self._ended = now, []
+                self._running = start_thread("health", self._run)
             left = self._started + PATIENCE_SECONDS - now
-            ended = self._changed.wait_for(lambda: not self._running, max(0.0, left))
+            ended = self._running and self._changed.wait_for(lambda: not self._running, max(0.0, left))
             if self._last and (ended or self._clock() < self._last_at + KEPT_SECONDS):
                 return self._last
             return self._so_far()

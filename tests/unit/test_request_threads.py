@@ -5,6 +5,8 @@ from __future__ import annotations
 from queue import SimpleQueue
 from threading import Event, Thread, current_thread
 
+import pytest
+
 from app.entry.request_threads import RequestThreads
 
 LONG = 10.0
@@ -54,3 +56,15 @@ def await_idle(threads: RequestThreads, count: int) -> None:
             return
         pause.wait(0.005)
     raise AssertionError("no thread became idle")
+
+
+def test_a_system_without_threads_refuses_work_and_takes_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    threads, done = RequestThreads(1), Event()
+    with monkeypatch.context() as patch:
+        patch.setattr(Thread, "start", refuse)
+        assert not threads.start(lambda: None)
+    assert threads.start(done.set)
+    assert done.wait(LONG)

@@ -14,6 +14,7 @@ from joserfc.jwk import Key
 from app.errors import IssuerUnavailable
 from app.services.access.issuer_download import DownloadFailed
 from app.services.access.jwk_set import read_jwk_set
+from app.services.daemon_threads import start_thread
 
 Keys = tuple[Key, ...]
 
@@ -99,10 +100,8 @@ class DownloadedKeys:
         return self._tried_at is None or self._monotonic() - self._tried_at >= pause
 
     def _start_renewal(self) -> None:
-        """Start a thread that reads the keys and then releases the lock. It ends after a few seconds at most."""
-        try:
-            threading.Thread(target=self._renew_in_background, name="issuer keys", daemon=True).start()
-        except RuntimeError:  # the system gives no thread; a later request tries again
+        """Start a thread that reads the keys and releases the lock. If the system gives none, a later request tries."""
+        if not start_thread("issuer keys", self._renew_in_background):
             self._lock.release()
 
     def _renew_in_background(self) -> None:

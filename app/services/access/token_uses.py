@@ -7,17 +7,13 @@ from collections.abc import Callable
 from typing import Final
 
 from app.errors import StorageError
+from app.services.daemon_threads import start_thread
 from app.storage.access.tokens import Token, TokenStore
 from app.storage.table import clock
 
 _INTERVAL_SECONDS: Final = 3600
 _REMEMBERED: Final = 10_000
 """Tokens whose last write a process remembers. Beyond them, a time may be written more often."""
-
-
-def in_background(act: Callable[[], None]) -> None:
-    """Run `act` in a thread that does not keep the process alive."""
-    threading.Thread(target=act, name="token-uses", daemon=True).start()
 
 
 class TokenUses:
@@ -48,7 +44,9 @@ class TokenUses:
             if self._is_writing:
                 return
             self._is_writing = True
-        in_background(self._write_all)
+        if not start_thread("token uses", self._write_all):
+            with self._lock:
+                self._is_writing = False
 
     def _write_all(self) -> None:
         while (waiting := self._next()) is not None:

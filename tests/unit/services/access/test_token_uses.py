@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 
 import pytest
@@ -69,7 +68,12 @@ def test_a_revoked_token_stays_revoked(store: TokenStore) -> None:
 @ONE_ENGINE
 def test_one_thread_writes_all_uses_that_wait(store: TokenStore, monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[Callable[[], None]] = []
-    monkeypatch.setattr(token_uses, "in_background", started.append)
+
+    def start_later(_name: str, act: Callable[[], None]) -> bool:
+        started.append(act)
+        return True
+
+    monkeypatch.setattr(token_uses, "start_thread", start_later)
     clock = ManualClock()
     uses, tokens = TokenUses(store, clock), [added(store, str(number)) for number in range(3)]
     for token in tokens:
@@ -91,15 +95,15 @@ def test_the_memory_of_a_process_is_bounded(store: TokenStore, monkeypatch: pyte
     assert len(uses._written) <= 2
 
 
-def test_the_thread_does_not_keep_the_process_alive(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.undo()  # the fixture of all tests replaces the thread
-    ended = threading.Event()
-    daemons: list[bool] = []
-
-    def act() -> None:
-        daemons.append(threading.current_thread().daemon)
-        ended.set()
-
-    token_uses.in_background(act)
-    assert ended.wait(10)
-    assert daemons == [True]
+@ONE_ENGINE
+def test_a_system_without_threads_fails_no_request_and_a_later_use_writes_all(
+    store: TokenStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = ManualClock()
+    uses, tokens = TokenUses(store, clock), [added(store, str(number)) for number in range(2)]
+    with monkeypatch.context() as patched:
+        patched.setattr(token_uses, "start_thread", lambda _name, _act: False)
+        uses.note(tokens[0])
+    assert last_uses(store) == [None] * 2
+    uses.note(tokens[1])
+    assert last_uses(store) == [int(clock.now)] * 2
