@@ -31,11 +31,11 @@ from app.web.routing.paths import CanonicalPaths
 from app.web.waiting import LimitedWaiting, limit_waiting
 
 _ADDRESS: Final = {
-    "HTTP_HOST": (context.HOST, "Host header"),
-    "wsgi.url_scheme": (context.SCHEME, "scheme of the request"),
-    "SCRIPT_NAME": (context.PREFIX, "path prefix of the request"),
+    "HTTP_HOST": (context.is_host, "Host header"),
+    "wsgi.url_scheme": (context.is_scheme, "scheme of the request"),
+    "SCRIPT_NAME": (context.is_prefix, "path prefix of the request"),
 }
-"""The parts of generated URLs that come from headers, also from a trusted proxy: form, and name in messages."""
+"""The parts of generated URLs that come from headers, also from a trusted proxy: rule, and name in messages."""
 
 
 def application(services: Services, settings: Settings) -> Flask:
@@ -77,9 +77,9 @@ def _begin(endpoint: str | None, _values: dict[str, Any] | None) -> None:
         raise NotFound
     if query and ("<" in query or "%3c" in query.lower()):
         raise InvalidRequest("The query string included invalid characters.")
-    for variable, (form, name) in _ADDRESS.items():
+    for variable, (is_valid, name) in _ADDRESS.items():
         text = environ.get(variable)
-        if text and not form.fullmatch(text):
+        if text and not is_valid(text):
             raise InvalidRequest(f"The {name} '{text}' is invalid.")
 
 

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import structlog
 
-from app import bootstrap, create_app
+from app import bootstrap, create_app, logs
 from app.errors import StorageError
 from app.services.audit.verification import verify
 from app.settings import Settings
@@ -89,6 +89,7 @@ class Campaign:
         chosen = Settings(
             data_dir=folder / "data", log_level="error", decoding_processes=1, audit=str(self._trail), **access
         )
+        logs.configure(chosen.log_level, chosen.log_format)
         engine = bootstrap.build_engine(chosen)
         drawn = Faults()
         application = create_app(chosen, drawn.wrap(engine))

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from ipaddress import IPv6Address
 from typing import Final
 
 from flask import Request
@@ -17,11 +18,36 @@ from app.services.policy import Policy
 from app.settings import Settings
 from app.storage.table.partitions import Partition
 
-HOST: Final = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?", re.ASCII)
-"""A valid Host header. Underscores are valid: containers and upstreams of proxies have such names."""
-SCHEME: Final = re.compile("https?")
-PREFIX: Final = re.compile(r"(?:/[A-Za-z0-9._~%-]+)*/?", re.ASCII)
-"""A valid base path. It begins with a slash, so it never continues the host of a URL."""
+_HOST: Final = re.compile(r"(?:[A-Za-z0-9._-]+|\[([0-9A-Fa-f:.]+)\])(?::[0-9]{1,5})?", re.ASCII)
+_SCHEME: Final = re.compile("https?")
+_PREFIX: Final = re.compile(r"(?:/[A-Za-z0-9._~%-]+)*/?", re.ASCII)
+
+
+def is_host(text: str) -> bool:
+    """Return whether this is a valid Host header: a name or an address, perhaps with a port.
+
+    Underscores are valid: containers and upstreams of proxies have such names.
+    """
+    match = _HOST.fullmatch(text)
+    return match is not None and (match[1] is None or _is_ipv6(match[1]))
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        IPv6Address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def is_scheme(text: str) -> bool:
+    """Return whether this is the scheme of an HTTP URL."""
+    return _SCHEME.fullmatch(text) is not None
+
+
+def is_prefix(text: str) -> bool:
+    """Return whether this is a valid base path. It begins with a slash, so it never continues the host of a URL."""
+    return _PREFIX.fullmatch(text) is not None
 
 
 @dataclass(frozen=True)
