@@ -89,7 +89,6 @@ class Campaign:
         chosen = Settings(
             data_dir=folder / "data", log_level="error", decoding_processes=1, audit=str(self._trail), **access
         )
-        logs.configure(chosen.log_level, chosen.log_format)
         engine = bootstrap.build_engine(chosen)
         drawn = Faults()
         application = create_app(chosen, drawn.wrap(engine))
@@ -215,6 +214,7 @@ def resident() -> int:
 
 def run_round(seed: int, count: int, *, faults: bool, callers: bool) -> Findings:
     """Run one campaign in this process."""
+    logs.configure("error", "json")
     with tempfile.TemporaryDirectory() as folder:
         found = Campaign(Path(folder), seed, faults=faults, callers=callers).run(count)
     growth = found.memory - found.warm_memory
