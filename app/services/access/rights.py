@@ -81,8 +81,8 @@ class Rights:
 
     def allows_somewhere(self, action: Action) -> bool:
         """Return whether the caller may do one of the `DATA_ACTIONS` in any partition, perhaps one that is not there
-        yet."""
-        return any(grant.allows(action) for grant in self._valid())
+        yet. A role whose scopes are outside of its grant has no partition."""
+        return any(grant.allows(action) and grant.partitions for grant in self._valid())
 
     def allows_everywhere(self, action: Action) -> bool:
         """Return whether the caller may do the action in all partitions: a grant on `*` has it."""
