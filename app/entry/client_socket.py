@@ -109,12 +109,14 @@ class ClientSocket(socket.socket):
     def discard(self) -> int:
         """Receive what is there, without waiting, and forget it. Return how many bytes it was, -1 if nothing is there.
 
-        0 is the end of the stream.
+        0 is the end of the stream, also if the client broke the connection off.
         """
         try:
             return len(super().recv(_DISCARDED_AT_ONCE, _AT_ONCE))
         except BlockingIOError:
             return -1
+        except OSError:  # reset by the client, for example. The polling thread calls this, and it must go on
+            return 0
 
     def recv(self, size: int, flags: int = 0, /) -> bytes:
         """Return what `read_ahead` received, all of it. Otherwise return at most `size` bytes from the client."""

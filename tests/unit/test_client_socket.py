@@ -202,6 +202,12 @@ def test_bytes_after_the_last_answer_are_thrown_away(ends: Ends) -> None:
     assert sizes <= {4, -1, 0}
 
 
+def test_a_client_that_resets_the_connection_after_the_last_answer_ends_it(ends: Ends) -> None:
+    ends.client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    ends.client.close()
+    assert ends.server.discard() == 0
+
+
 def test_a_client_that_sends_nothing_is_given_up(ends: Ends, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client_socket, "SILENT_SECONDS", 0.05)
     with pytest.raises(TimeoutError, match="nothing"):

@@ -6,6 +6,8 @@ The test with many clients of the real service is in tests/integration.
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 import subprocess
 import sys
 from collections.abc import Callable, Coroutine, Iterator
@@ -180,6 +182,19 @@ def test_a_refused_client_that_still_sends_can_read_the_answer(server: Server) -
         assert answer.startswith(b"HTTP/1.1 503 ")
         for upload in uploads:
             await second_half(upload)
+
+    run(scenario())
+
+
+def test_clients_that_reset_their_connection_after_the_answer_do_not_end_the_process(server: Server) -> None:
+    async def scenario() -> None:
+        for _ in range(3):
+            connection = await RawConnection.opened(server.port)
+            with connection.sock:
+                await connection.send(get("/reset"))
+                await connection.rest()
+                connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        assert await answered(server.port, get("/health/asked?/reset")) == b"3"
 
     run(scenario())
 
