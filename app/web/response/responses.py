@@ -20,8 +20,11 @@ from app.web.negotiation.dataset_media_types import DICOM_XML as DICOM_XML
 from app.web.response.byte_ranges import ByteRange, requested_range
 
 JSON: Final = "application/json"
-CHUNK: Final = 1024 * 1024
-"""Bytes that are read from a file and passed to the server at once."""
+CHUNK: Final = 256 * 1024
+"""Bytes that are read from a file and passed to the server at once. A slow client holds about three of these chunks."""
+
+_ONE_CHUNK: Final = 1024 * 1024
+"""Bytes of a multipart body that is passed to the server at once."""
 
 _JSON_CHUNK: Final = 128 * 1024
 _FIRST_JSON_CHUNK: Final = 1024 * 1024
@@ -141,7 +144,7 @@ def single(part: BodyPart) -> Response:
 def related(media_type: str, parts: Iterable[BodyPart]) -> Response:
     """Return the parts as multipart/related. A list of parts of known sizes gives a Content-Length.
 
-    A body of at most one chunk is passed to the server at once, because each call of the server is a system call. An
+    A body of at most a MiB is passed to the server at once, because each call of the server is a system call. An
     error before the first bytes of the first part is raised here, while it can be answered.
     """
     boundary = uuid.uuid4().hex
@@ -150,7 +153,7 @@ def related(media_type: str, parts: Iterable[BodyPart]) -> Response:
     if not isinstance(parts, list) or None in (lengths := [part.length for part in parts]):
         return Response(body, content_type=content_type)
     length = sum(len(_head(boundary, part)) for part in parts) + sum(lengths) + len(_tail(boundary))
-    if length <= CHUNK and not _is_head():
+    if length <= _ONE_CHUNK and not _is_head():
         return Response(b"".join(body), content_type=content_type)
     return Response(body, content_type=content_type, headers={"Content-Length": str(length)})
 
