@@ -115,7 +115,7 @@ def test_times_bytes_and_requests_in_flight(client: FlaskClient) -> None:
 def test_the_bytes_of_a_streamed_answer_count_when_it_ends(
     client: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(responses, "CHUNK", 100)
+    monkeypatch.setattr(responses, "_ONE_CHUNK", 100)
     clinic = PartitionClient(client)
     clinic.stored(make_instance(study="2.25.1"), make_instance(study="2.25.1"))
     before = metrics.SENT_BYTES.value()

@@ -72,7 +72,7 @@ def test_a_line_of_another_request_has_its_own_id(client: FlaskClient, lines: Li
 def test_an_answer_that_breaks_has_the_id_in_the_line_of_the_server(
     client: FlaskClient, faults: Faults, lines: Lines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(responses, "CHUNK", 100)
+    monkeypatch.setattr(responses, "_ONE_CHUNK", 100)
     clinic = PartitionClient(client)
     clinic.stored(make_instance(study="2.25.1"), make_instance(study="2.25.1"))
     faults.add(Rule(fail(), operation="blobs.open", nth=2, times=FOR_EVER))
