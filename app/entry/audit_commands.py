@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import os
 import socket
 import sys
 from collections.abc import Sequence
@@ -79,7 +80,7 @@ def export(files: Sequence[Path], dicom: bool) -> None:
 
     Exit codes: 0 success, 2 a file cannot be read.
     """
-    reader = {"user": getpass.getuser(), "host": socket.gethostname()}
+    reader = {"user": _reader(), "host": socket.gethostname()}
     try:
         for file in files:
             click.echo(log_used_message(datetime.now(UTC), file=file, **reader))
@@ -88,6 +89,14 @@ def export(files: Sequence[Path], dicom: bool) -> None:
     except OSError as error:
         click.echo(str(error), err=True)
         sys.exit(MISCONFIGURED)
+
+
+def _reader() -> str:
+    """Return the name of who runs the command. A user of a container may have a number alone."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"user id {os.getuid()}"
 
 
 def _summary(found: Verification) -> str:

@@ -174,7 +174,7 @@ def test_a_bad_body_is_refused_and_nothing_is_stored(server: FlaskClient) -> Non
             invalid("actions", "It must have 1 to 9 values, and it has 10."),
         ),
         ({**READ, "partitions": []}, invalid("partitions", "It must have 1 to 100 values, and it has 0.")),
-        ({**READ, "expires": "1970-01-01T00:00:00Z"}, invalid("expires", "It is not in the future.")),
+        ({**READ, "expires": "1970-01-01T00:00:00Z"}, invalid("expires", "1970-01-01T00:00:00Z is not in the future.")),
         ([], "The syntax of the request body is invalid."),
     ]
     for body, text in cases:

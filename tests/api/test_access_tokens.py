@@ -205,7 +205,7 @@ BAD_BODIES: list[tuple[Any, str]] = [
     ({**CT, "name": "x" * 65}, invalid("name", "It must have 1 to 64 characters, and it has 65.")),
     (
         {**CT, "name": "CT\n3"},
-        invalid("name", "It has control characters, or blanks at its beginning or its end."),
+        invalid("name", "'CT\\n3' has control characters, or blanks at its beginning or its end."),
     ),
     ({**CT, "name": 3}, invalid("name", "It must be a string.")),
     ({**CT, "roles": "writer"}, invalid("roles", "It must be an array of strings.")),
@@ -229,7 +229,7 @@ BAD_BODIES: list[tuple[Any, str]] = [
         )
         for pattern in ("", "**", "a*b", "*a", "..", "a/b", "é", "a" * 65, "a\n", "$where", "../*")
     ),
-    ({**CT, "expires": "2020-01-01T00:00:00Z"}, invalid("expires", "It is not in the future.")),
+    ({**CT, "expires": "2020-01-01T00:00:00Z"}, invalid("expires", "2020-01-01T00:00:00Z is not in the future.")),
     ({**CT, "expires": "soon"}, invalid("expires", "It must be a date and time as '2027-01-01T00:00:00Z'.")),
     (
         {**CT, "expires": "9999-12-31T23:59:59-23:59"},

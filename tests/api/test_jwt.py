@@ -20,7 +20,7 @@ from joserfc.jwk import ECKey, Key, OctKey, OKPKey, RSAKey
 from werkzeug.test import TestResponse
 
 from app import bootstrap, create_app
-from app.services.access.jwt_verifier import LARGEST_TOKEN
+from app.services.access.jwt_verifier import LONGEST_JWT
 from app.settings import Settings
 from tests.support.access import (
     AUDIENCE,
@@ -386,8 +386,8 @@ def test_an_encrypted_token(call: Call) -> None:
 def test_a_token_over_the_limit(call: Call) -> None:
     token = signed(claims(roles=["reader"], padding="x" * 5000))
     assert call(token).status_code == 200
-    longest = signed(claims(roles=["reader"], padding="x" * (5000 + (LARGEST_TOKEN - len(token)) * 3 // 4)))
-    assert LARGEST_TOKEN - 4 <= len(longest) <= LARGEST_TOKEN
+    longest = signed(claims(roles=["reader"], padding="x" * (5000 + (LONGEST_JWT - len(token)) * 3 // 4)))
+    assert LONGEST_JWT - 4 <= len(longest) <= LONGEST_JWT
     assert call(longest).status_code == 200
     assert refused(call(signed(claims(roles=["reader"], padding="x" * 5900))))
     assert refused(call("x" * 1_000_000))

@@ -4,20 +4,13 @@ from __future__ import annotations
 
 from typing import Any, Final, TypeVar
 
+from app.engines.aws.failures import THROTTLED_ACTIONS, THROTTLED_CALLS
 from app.metrics import AWS_FAILED_ATTEMPTS
 
 C = TypeVar("C")
 
-_THROTTLED: Final = frozenset(
-    {
-        "ProvisionedThroughputExceeded",
-        "ProvisionedThroughputExceededException",
-        "RequestLimitExceeded",
-        "SlowDown",
-        "ThrottlingError",
-        "ThrottlingException",
-    }
-)
+_THROTTLED: Final = THROTTLED_ACTIONS | THROTTLED_CALLS | {"SlowDown"}
+"""The codes of DynamoDB, and that of S3."""
 
 
 def counted(client: C) -> C:

@@ -35,10 +35,10 @@ _CONTENDED: Final = frozenset(
         _UNDECIDED,
     }
 )
-_THROTTLED_ACTIONS: Final = frozenset({"ThrottlingError", "ProvisionedThroughputExceeded"})
+THROTTLED_ACTIONS: Final = frozenset({"ThrottlingError", "ProvisionedThroughputExceeded"})
 """Reasons within a cancelled transaction. The SDK does not repeat it."""
 
-_THROTTLED_CALLS: Final = frozenset(
+THROTTLED_CALLS: Final = frozenset(
     {"ThrottlingException", "ProvisionedThroughputExceededException", "RequestLimitExceeded"}
 )
 """Errors of a whole call. The SDK has repeated it already, with pauses."""
@@ -76,7 +76,7 @@ def code(error: ClientError) -> str:
 
 def failure(error: ClientError) -> StorageUnavailable:
     """Return what an error of AWS means for a caller that expected none."""
-    return Throttled() if code(error) in _THROTTLED_CALLS else StorageUnavailable()
+    return Throttled() if code(error) in THROTTLED_CALLS else StorageUnavailable()
 
 
 def read_failure(error: ClientError, key: str) -> BlobMissing | StorageUnavailable:
@@ -129,7 +129,7 @@ def retried(call: Callable[..., Any], request: dict[str, Any], keys: Sequence[Ke
                 raise Conflict(keys[reasons.index(_CONDITION_FAILED)]) from error
             if not _CONTENDED.isdisjoint(reasons):
                 raise Contended from error
-            if not _THROTTLED_ACTIONS.isdisjoint(reasons):
+            if not THROTTLED_ACTIONS.isdisjoint(reasons):
                 raise ThrottledPart from error
             raise failure(error) from error
         except BotoCoreError as error:

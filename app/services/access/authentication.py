@@ -87,7 +87,7 @@ class Authentication:
         self._cache.clear()
 
     def identify(self, credentials: Credentials) -> Caller:
-        """Return the caller. Raises `InvalidCredentials` for every fault of the credentials."""
+        """Return the caller. Raises `InvalidCredentials` for every fault of the credentials, and as `Verify`."""
         is_token = credentials.scheme == "basic" or credentials.secret.startswith(TOKEN_PREFIX)
         verify = self._verify_token if is_token else self._verify_jwt
         if verify is None:

@@ -12,8 +12,8 @@ from joserfc.errors import JoseError
 from joserfc.jwk import JWKRegistry, Key, OKPKey
 from joserfc.jws import JWSRegistry
 
-LARGEST_SET: Final = 100
-"""Keys of a set that are used. A token without `kid` is checked with each of them."""
+MAX_KEYS: Final = 100
+"""Keys of a set that are used. A JWT without `kid` is checked with each of them."""
 
 _SIZES: Final = {"RSA": ("n", range(256, 1024 + 1)), "oct": ("k", range(32, 1024 + 1))}
 """The member of a key whose length says how strong it is, and how many bytes it may have (RFC 7518 §3.2, §3.3)."""
@@ -31,7 +31,7 @@ def read_jwk_set(document: bytes, *, symmetric: bool) -> tuple[Key, ...]:
     listed = parsed.get("keys") if isinstance(parsed, dict) else None
     if not isinstance(listed, list):
         raise ValueError("It is no JWK set: an object with an array 'keys'.")  # noqa: TRY004 - one error for all faults
-    found = [_key(each) for each in listed[:LARGEST_SET] if isinstance(each, dict)]
+    found = [_key(each) for each in listed[:MAX_KEYS] if isinstance(each, dict)]
     keys = tuple(key for key in found if key is not None and (symmetric or key.key_type != "oct"))
     if not keys:
         raise ValueError("It has no key that can verify signatures.")

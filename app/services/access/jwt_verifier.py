@@ -20,7 +20,7 @@ from app.services.access.jwk_set import fitting_keys
 from app.services.access.jwt_claims import claim_at
 from app.services.access.rights import Rights
 
-LARGEST_TOKEN: Final = 8192
+LONGEST_JWT: Final = 8192
 """Characters of the longest JWT. The HTTP server reads no longer header (conformance §1.4)."""
 
 _LONGEST_SUBJECT: Final = 256
@@ -56,13 +56,13 @@ class JwtVerifier:
         self._rights_of = rights_of
         self._now = now
 
-    def verify(self, token: str) -> Verified:
+    def verify(self, jwt: str) -> Verified:
         """Return the caller that the JWT names.
 
         Raises `InvalidCredentials` for every fault of the JWT, `IssuerUnavailable` if there are no keys to check it
         with, and `StorageError` if the rights cannot be read.
         """
-        signed, claims = self._parse(token)
+        signed, claims = self._parse(jwt)
         issuer = claims.get("iss")
         if not isinstance(issuer, str) or issuer not in self._keys:
             raise InvalidCredentials
@@ -72,12 +72,12 @@ class JwtVerifier:
         rights = self._rights_of(issuer, claims)
         return Verified(caller=Caller(subject=subject, issuer=issuer, rights=rights), valid_until=valid_until)
 
-    def _parse(self, token: str) -> tuple[CompactSignature, dict[str, Any]]:
-        """Return the parts of the token, and its claims. Nothing of them is verified."""
-        if len(token) > LARGEST_TOKEN:
+    def _parse(self, jwt: str) -> tuple[CompactSignature, dict[str, Any]]:
+        """Return the parts of the JWT, and its claims. Nothing of them is verified."""
+        if len(jwt) > LONGEST_JWT:
             raise InvalidCredentials
         try:
-            signed = jws.extract_compact(token.encode("ascii"), registry=self._registry)
+            signed = jws.extract_compact(jwt.encode("ascii"), registry=self._registry)
             claims = orjson.loads(signed.payload)
         except (JoseError, ValueError, TypeError, RecursionError) as error:  # arrays in arrays end in a RecursionError
             raise InvalidCredentials from error
@@ -124,7 +124,7 @@ class _Registry(JWSRegistry):
     """
 
     max_header_length = 4096  # a header may have certificates (x5c)
-    max_payload_length = LARGEST_TOKEN
+    max_payload_length = LONGEST_JWT
     max_signature_length = 1400  # RSA with 8192 bits
 
     def __init__(self, algorithms: Collection[str]) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from app.errors import InvalidField
+from app.services.access.documents import time_text
 from app.services.access.rights import Action, is_pattern
 from app.services.access.roles import RoleDirectory
 
@@ -39,13 +40,13 @@ def check_text(field: str, text: str, most: int = MAX_TEXT) -> None:
     if not 1 <= len(text) <= most:
         raise InvalidField(field, f"It must have 1 to {most} characters, and it has {len(text)}.")
     if not text.isprintable() or text != text.strip():
-        raise InvalidField(field, "It has control characters, or blanks at its beginning or its end.")
+        raise InvalidField(field, f"{quoted(text)} has control characters, or blanks at its beginning or its end.")
 
 
 def check_expiry(expires: int | None, now: float) -> None:
     """Raise `InvalidField` if a time of expiry is not in the future. Both are in seconds since 1970."""
     if expires is not None and expires <= now:
-        raise InvalidField("expires", "It is not in the future.")
+        raise InvalidField("expires", f"{time_text(expires)} is not in the future.")
 
 
 def check_actions(names: Sequence[str]) -> None:

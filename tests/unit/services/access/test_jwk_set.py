@@ -9,7 +9,7 @@ import orjson
 import pytest
 from joserfc.jwk import ECKey, Key, OctKey, OKPKey, RSAKey
 
-from app.services.access.jwk_set import LARGEST_SET, fitting_keys, read_jwk_set
+from app.services.access.jwk_set import MAX_KEYS, fitting_keys, read_jwk_set
 
 
 @cache
@@ -82,7 +82,7 @@ def test_documents_that_are_no_jwk_sets(document: bytes) -> None:
 
 
 def test_a_set_is_bounded() -> None:
-    assert len(read(*[public(elliptic())] * (LARGEST_SET + 5))) == LARGEST_SET
+    assert len(read(*[public(elliptic())] * (MAX_KEYS + 5))) == MAX_KEYS
 
 
 def test_the_keys_that_may_have_signed() -> None:

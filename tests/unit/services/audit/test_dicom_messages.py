@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import getpass
+import os
 from pathlib import Path
 from typing import Any
 
@@ -172,3 +174,15 @@ def test_the_command_says_first_that_the_log_was_read(tmp_path: Path, trail: Aud
     assert objects(used)["URI"].get("ParticipantObjectID") == path.as_uri()
     assert event_of(query) == ("Query", "E", "0")
     assert CliRunner().invoke(cli.main, ["audit", "export", str(path)]).exit_code == 2
+
+
+def test_a_reader_without_an_account_is_named_by_its_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_account() -> str:
+        raise KeyError("getpwuid(): uid not found: 12345")
+
+    monkeypatch.setattr(getpass, "getuser", no_account)
+    monkeypatch.setattr(os, "getuid", lambda: 12345)
+    path = tmp_path / "audit.log"
+    path.touch()
+    result = CliRunner().invoke(cli.main, ["audit", "export", "--dicom", str(path)])
+    assert parsed(result.stdout_bytes.rstrip()).find("ActiveParticipant").get("UserID") == "user id 12345"
