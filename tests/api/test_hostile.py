@@ -427,3 +427,23 @@ def _no_files_outside(folder: Path, service: FlaskClient) -> Iterator[None]:
         "blobs", "bulkhead.json", "exports",
         "index.sqlite", "index.sqlite-wal", "index.sqlite-shm", "index.sqlite.lock",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("space", ["%1C", "%1F", "%85", "%C2%A0"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v2/partitions/clinic-a/studies?limit=5{}",
+        "/v2/partitions/clinic-a/studies?offset={}0",
+        "/v2/partitions/clinic-a/workitems?limit=5{}",
+        "/v2/changefeed?limit=5{}",
+        "/v1/changefeed?offset=5{}",
+        "/v2/extendedquerytags?limit=5{}",
+        "/v2/partitions/clinic-a/studies/2.25.1/series/2.25.2/instances/2.25.3/frames/1{}",
+        "/v2/partitions/clinic-a/wado?requestType=WADO&studyUID=2.25.1&seriesUID=2.25.2&objectUID=2.25.3&frameNumber=1{}",
+    ],
+)
+@pytest.mark.parametrize("settings", ["embedded"], indirect=True)
+def test_unusual_spaces_beside_a_number_are_no_500(client: FlaskClient, path: str, space: str) -> None:
+    PartitionClient(client).stored(GOOD)
+    assert client.get(path.format(space)).status_code < 500

@@ -125,9 +125,10 @@ def _integer(name: str, text: str | None, default: int, low: int, high: int) -> 
         return default
     if not re.fullmatch(r"[+-]?[0-9]{1,39}", text.strip()):
         raise InvalidParameter(name, f"The value '{text}' is not valid for {name}.")
-    if not low <= int(text) <= high:
+    number = int(text.strip())  # `int` itself does not strip all that `strip` does
+    if not low <= number <= high:
         raise InvalidParameter(name, f"The field {name} must be between {low} and {high}.")
-    return int(text)
+    return number
 
 
 def _fuzzy(text: str | None) -> bool:

@@ -18,7 +18,7 @@ SINGLE_PART_RULE: Final = (
 
 def frame_numbers(text: str) -> list[int]:
     """Return the numbers of a list as `1,3`. Raises `InvalidRequest` for text that is no list of numbers from 1."""
-    numbers = text.split(",")
-    if not all(re.fullmatch(r"0*[1-9][0-9]{0,17}", number.strip(), re.ASCII) for number in numbers):
+    numbers = [number.strip() for number in text.split(",")]
+    if not all(re.fullmatch(r"0*[1-9][0-9]{0,17}", number, re.ASCII) for number in numbers):
         raise InvalidRequest(FRAMES_RULE)
     return [int(number) for number in numbers]

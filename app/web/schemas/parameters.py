@@ -30,9 +30,10 @@ class IntegerParameter(fields.Field[int]):
         super().__init__(data_key=name, load_default=default, validate=Range(low, high, error=message))
 
     def _deserialize(self, value: str, attr: str | None, data: Any, **kwargs: Any) -> int:
-        if not _INTEGER.fullmatch(value.strip()):
+        number = value.strip()
+        if not _INTEGER.fullmatch(number):
             raise ValidationError(f"The value '{value}' is not valid for {self.data_key}.")
-        return int(value)
+        return int(number)  # `int` itself does not strip all that `strip` does
 
 
 class BooleanParameter(fields.Field[bool]):

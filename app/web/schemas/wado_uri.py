@@ -64,9 +64,10 @@ class _FrameParameter(fields.Field[int]):
     """The number of a frame."""
 
     def _deserialize(self, value: str, attr: str | None, data: Any, **kwargs: Any) -> int:
-        if not _FRAME.fullmatch(value.strip()):
+        number = value.strip()
+        if not _FRAME.fullmatch(number):
             raise ValidationError(f"The value '{value}' is not the number of one frame.")
-        return int(value)
+        return int(number)
 
 
 class _ExtentParameter(fields.Field[int]):
