@@ -17,11 +17,12 @@ update_numbers = itertools.count(1)
 
 @dataclass(slots=True, kw_only=True)
 class Started:
-    """An operation that was accepted. `expected` are the instances that an export must or may write."""
+    """An operation that was accepted. It `may_fail` if its steps met faults."""
 
     id: str
     kind: str
     studies: Sequence[KnownStudy]
+    may_fail: bool
     update: int = 0
     prefix: str = ""
 
@@ -63,7 +64,8 @@ class BackgroundClient:
             operation = answer.json()["id"]
             study.begin(operation)
             study.updates.append(number)
-            self.running.append(Started(id=operation, kind="update", studies=[study], update=number))
+            may_fail = self.requests.faults
+            self.running.append(Started(id=operation, kind="update", studies=[study], update=number, may_fail=may_fail))
         elif answer.status != 409 and answer.sent:
             study.freeze()
             study.updates.append(number)
@@ -95,7 +97,8 @@ class BackgroundClient:
             operation = answer.json()["id"]
             for study in chosen:
                 study.begin(operation)
-            self.running.append(Started(id=operation, kind="export", studies=chosen, prefix=prefix))
+            may_fail = self.requests.faults
+            self.running.append(Started(id=operation, kind="export", studies=chosen, prefix=prefix, may_fail=may_fail))
 
     def look(self) -> None:
         """Ask for the operations that run. Apply those that have ended to the model."""
@@ -115,7 +118,7 @@ class BackgroundClient:
         if started.kind == "update":
             (study,) = started.studies
             succeeded = operation["status"] == "succeeded"
-            if not succeeded and not self.requests.faults:
+            if not succeeded and not started.may_fail:
                 journal.violate("an update succeeds", study.key, str(operation))
             for each in study.instances:
                 each.updated(started.update, certain=succeeded)

@@ -180,6 +180,16 @@ class Campaign:
                 self._journal.violate("every operation ends", "operations", str(running)[:800])
                 return
             time.sleep(0.1)
+        self._end_query_tags(ends)
+
+    def _end_query_tags(self, ends: float) -> None:
+        """Add the extended query tags that do not exist, and wait until all are ready."""
+        tags = self._clients[0].tags
+        while not tags.make_ready():
+            if time.monotonic() > ends:
+                self._journal.violate("every operation ends", "re-index", str(tags.statuses()))
+                return
+            time.sleep(0.2)
 
     def _check(self) -> None:
         first = self._clients[0]

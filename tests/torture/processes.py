@@ -94,8 +94,11 @@ class Fleet:
                     self._start(name)
 
     def kill_one(self) -> None:
-        """Kill a server with its process, the process of a server, or the worker; `kill -9`. It is started again."""
-        name = self.chance.choice((*SERVERS, WORKER))
+        """Kill a server with its process, the process of a server, or the worker; `kill -9`. It is started again.
+
+        The worker is killed less often: after each kill its operations wait for their leases to expire.
+        """
+        name = self.chance.choice((*SERVERS, *SERVERS, *SERVERS, WORKER))
         with self._lock:
             members = family(self._running[name].pid)
         victims = {

@@ -39,6 +39,14 @@ class QueryTagClient:
         )
         return answer.status
 
+    def make_ready(self) -> bool:
+        """Add the tags that do not exist. Return whether all are ready."""
+        statuses = self.statuses()
+        for tag in QUERY_TAGS:
+            if tag.keyword not in statuses:
+                self.add(tag.keyword, tag.level)
+        return [statuses.get(tag.keyword) for tag in QUERY_TAGS] == ["ready"] * len(QUERY_TAGS)
+
     def statuses(self) -> dict[str, str]:
         """Return the status of each tag of the campaign that exists, by keyword. Empty without an answer."""
         found = {}
