@@ -136,7 +136,7 @@ class KeepAliveWorker(ThreadWorker):
         elif not more:
             self._forget(connection)
         elif wait is None:
-            self.waiting.add(connection, Wait.HEAD if client.ahead else Wait.REQUEST)
+            self._wait_for(connection, Wait.HEAD if client.ahead else Wait.REQUEST)
         elif wait is Wait.REQUEST and client.ahead:
             self.waiting.change(connection, wait, Wait.HEAD)
 
@@ -147,7 +147,7 @@ class KeepAliveWorker(ThreadWorker):
         elif connection.sock.ahead or connection.parser.unreader.buf.getvalue():
             self._answer(connection)  # the next request is here already
         else:
-            self.waiting.add(connection, Wait.REQUEST)
+            self._wait_for(connection, Wait.REQUEST)
 
     def murder_keepalived(self, force: bool = False) -> None:
         """Close the connections that waited for too long, with `force` all."""
@@ -185,8 +185,17 @@ class KeepAliveWorker(ThreadWorker):
         """Close a connection when the client has read the answer (RFC 9112 §9.6)."""
         try:
             connection.sock.shutdown(socket.SHUT_WR)
-            self.waiting.add(connection, Wait.END)
-        except (OSError, ValueError):  # it is closed already
+        except OSError:  # it is closed already
+            self._forget(connection)
+        else:
+            self._wait_for(connection, Wait.END)
+
+    def _wait_for(self, connection: Any, wait: Wait) -> None:
+        """Let a connection wait. If the system cannot watch one more, close it."""
+        try:
+            self.waiting.add(connection, wait)
+        except OSError as error:
+            self.log.warning("a connection was closed, because it cannot be watched: %s", error)
             self._forget(connection)
 
     def _evict(self) -> bool:

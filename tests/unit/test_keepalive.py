@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import logging
+import selectors
 import socket
 from http.client import HTTPResponse
+from io import BytesIO
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import structlog
@@ -15,6 +19,7 @@ from gunicorn.workers.gthread import ThreadWorker
 from app.entry.client_socket import ClientSocket
 from app.entry.keepalive import KeepAliveWorker
 from app.entry.own_answers import Overloaded, live_answer
+from app.entry.waiting_connections import Wait, WaitingConnections
 from app.entry.work_slots import WorkSlots
 
 
@@ -96,3 +101,24 @@ def test_a_line_about_the_next_request_has_not_the_id_of_the_last_one(monkeypatc
     structlog.contextvars.bind_contextvars(request_id="abc")
     KeepAliveWorker.__new__(KeepAliveWorker).handle(None)
     assert bound == [{}]
+
+
+class FullPoller(selectors.SelectSelector):
+    """A poller of a system that watches no more connections."""
+
+    def register(self, *_: Any) -> selectors.SelectorKey:
+        raise OSError(errno.ENOSPC, "no space")
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_connection_that_cannot_be_watched_is_closed_and_the_worker_goes_on(kept: bool) -> None:
+    worker = KeepAliveWorker.__new__(KeepAliveWorker)
+    worker.log = logging.getLogger("gunicorn.error")  # type: ignore[assignment]  # it has the same methods
+    worker.nr_conns = 1
+    worker.waiting = WaitingConnections(FullPoller(), dict.fromkeys(Wait, 1.0), worker.readable)
+    ours, theirs = socket.socketpair()
+    with theirs, ClientSocket(ours) as client:
+        parser = SimpleNamespace(unreader=SimpleNamespace(buf=BytesIO()))
+        worker.finish(SimpleNamespace(sock=client, parser=parser, close=client.close), kept)
+        assert theirs.recv(1) == b""
+    assert worker.nr_conns == 0
