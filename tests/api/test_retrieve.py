@@ -11,6 +11,7 @@ from app import bootstrap
 from app.errors import IDENTIFIER_RULE
 from tests.conftest import Serve
 from tests.support.dicomweb import AS_STORED, Part, PartitionClient, in_little_endian, parts
+from tests.support.faulty_engine import FaultyBlobStore
 from tests.support.instances import (
     EXPLICIT_BIG,
     EXPLICIT_LITTLE,
@@ -268,14 +269,16 @@ def test_a_file_that_is_removed_meanwhile_is_404(
     clinic: PartitionClient, engine: bootstrap.Engine, monkeypatch: pytest.MonkeyPatch, path: str, accept: str
 ) -> None:
     clinic.stored(make_instance(**UIDS, transfer_syntax=IMPLICIT_LITTLE, frames=2, rows=1024, columns=512))
-    opened = engine.blobs.open
+    assert isinstance(engine.blobs, FaultyBlobStore)
+    below = engine.blobs.below  # the service keeps the methods of the faulty one
+    opened = below.open
 
     def too_late(key: str, start: int = 0, length: int | None = None) -> BinaryIO:
         assert clinic.delete(PATHS["study"]).status_code == 204
         engine.blobs.delete([key])
         return opened(key, start, length)
 
-    monkeypatch.setattr(engine.blobs, "open", too_late)
+    monkeypatch.setattr(below, "open", too_late)
     response = clinic.get(path, accept)
     assert (response.status_code, response.text) == (404, "The specified instance cannot be found.")
 

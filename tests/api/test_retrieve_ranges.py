@@ -9,7 +9,9 @@ import pytest
 
 from app import bootstrap
 from app.errors import StorageUnavailable
+from app.storage.table.ports import BlobStore
 from tests.support.dicomweb import AS_STORED, PartitionClient
+from tests.support.faulty_engine import FaultyBlobStore
 from tests.support.instances import (
     DEFLATED_LITTLE,
     EXPLICIT_BIG,
@@ -32,15 +34,22 @@ Reads = list[tuple[int, int | None]]
 
 
 @pytest.fixture
-def reads(engine: bootstrap.Engine, monkeypatch: pytest.MonkeyPatch) -> Reads:
+def below(engine: bootstrap.Engine) -> BlobStore:
+    """The blob store below the faulty one. The service keeps the methods of the faulty one, so a test changes these."""
+    assert isinstance(engine.blobs, FaultyBlobStore)
+    return engine.blobs.below
+
+
+@pytest.fixture
+def reads(below: BlobStore, monkeypatch: pytest.MonkeyPatch) -> Reads:
     """The (start, length) of each file that the service opens."""
-    opened, found = engine.blobs.open, Reads()
+    opened, found = below.open, Reads()
 
     def noted(key: str, start: int = 0, length: int | None = None) -> BinaryIO:
         found.append((start, length))
         return opened(key, start, length)
 
-    monkeypatch.setattr(engine.blobs, "open", noted)
+    monkeypatch.setattr(below, "open", noted)
     return found
 
 
@@ -267,7 +276,7 @@ def test_a_transcoded_file_has_a_length_if_it_has_pixels(
 
 
 @pytest.fixture
-def short(clinic: PartitionClient, engine: bootstrap.Engine, monkeypatch: pytest.MonkeyPatch) -> PartitionClient:
+def short(clinic: PartitionClient, below: BlobStore, monkeypatch: pytest.MonkeyPatch) -> PartitionClient:
     """An archive with a file that lacks its last byte."""
     file = make_instance(**UIDS, frames=2)
     clinic.stored(file)
@@ -275,7 +284,7 @@ def short(clinic: PartitionClient, engine: bootstrap.Engine, monkeypatch: pytest
     def cut(_: str, start: int = 0, length: int | None = None) -> BinaryIO:
         return io.BytesIO(file[start : len(file) - 1 if length is None else min(len(file) - 1, start + length)])
 
-    monkeypatch.setattr(engine.blobs, "open", cut)
+    monkeypatch.setattr(below, "open", cut)
     return clinic
 
 

@@ -191,12 +191,12 @@ class FaultyBlobStore:
     """A `BlobStore` under the rules of `Faults`. A deletion of several blobs is one call."""
 
     def __init__(self, blobs: BlobStore, faults: Faults) -> None:
-        self._blobs = blobs
+        self.below = blobs
         self._faults = faults
 
     def put(self, key: str, body: BinaryIO) -> int:
         try:
-            return self._faults.around("blobs.put", (key,), lambda: self._blobs.put(key, body))
+            return self._faults.around("blobs.put", (key,), lambda: self.below.put(key, body))
         except Truncation as truncation:
             body.read(truncation.after)
             raise StorageUnavailable from truncation
@@ -204,7 +204,7 @@ class FaultyBlobStore:
     def open(self, key: str, start: int = 0, length: int | None = None) -> BinaryIO:
         call = Call("blobs.open", (key,), Stage.BEFORE)
         self._faults.meet(call)
-        stream = self._blobs.open(key, start, length)
+        stream = self.below.open(key, start, length)
         try:
             self._faults.meet(dataclasses.replace(call, stage=Stage.AFTER))
         except Truncation as truncation:
@@ -216,7 +216,7 @@ class FaultyBlobStore:
 
     def delete(self, keys: Iterable[str]) -> None:
         given = list(keys)
-        self._faults.around("blobs.delete", given, lambda: self._blobs.delete(given))
+        self._faults.around("blobs.delete", given, lambda: self.below.delete(given))
 
 
 class TruncatedStream(io.RawIOBase):
