@@ -16,6 +16,7 @@ from app.services.access.jwt_claims import claim_values
 from app.services.access.rights import Action, Grant, Rights
 from app.services.access.roles import RoleDirectory
 from app.storage.access.grants import GrantStore, StoredGrant
+from app.storage.table.deadline import locked
 
 MAX_AGE_SECONDS: Final = 5.0
 """How long a process uses the grants in memory without asking whether they changed."""
@@ -86,8 +87,11 @@ class StoredGrantIndex:
         return index
 
     def _read(self, revision: int) -> _GrantIndex:
-        """Read all grants. One thread reads them at a time. The others then use what it read."""
-        with self._reading:
+        """Read all grants. One thread reads them at a time. The others then use what it read.
+
+        Raises `DeadlinePassed` if the request may wait for the other thread no longer.
+        """
+        with locked(self._reading):
             if self._index is not None and self._index.revision == revision:
                 return self._index
             by_issuer: dict[str, dict[str, _ByValue]] = {}

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import os
 import secrets
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -15,6 +17,7 @@ import orjson
 from app.errors import AuditUnavailable
 from app.services.audit.call import AuditedCall
 from app.services.audit.digests import digest_of, seal
+from app.storage.table.deadline import seconds_left
 
 EXECUTING: Final = "Executing"
 EXECUTED: Final = "Executed"
@@ -27,6 +30,10 @@ PARTITION_CREATE: Final = "partition-create"
 
 BEGINNING: Final = b'{"eventType":"AuditEvent",'
 """The first bytes of each audit line. No other line of the service begins with them."""
+
+SHORTEST_WAIT_SECONDS: Final = 5.0
+"""How long a request waits for the lines of other threads, also when its deadline has passed. A line takes
+microseconds, unless the reader of standard error or the disk hangs."""
 
 Append = Callable[[bytes], None]
 """Writes a whole line. Raises `AuditUnavailable`."""
@@ -54,7 +61,7 @@ class AuditTrail:
     def start(self) -> None:
         """Write the line `start`, unless this process has. The first event writes it too. Raises `AuditUnavailable`."""
         if self._append:
-            with self._lock:
+            with self._turn():
                 self._begin(self._append)
 
     def stop(self) -> None:
@@ -82,9 +89,21 @@ class AuditTrail:
 
     def _write(self, members: dict[str, Any]) -> None:
         if self._append:
-            with self._lock:
+            with self._turn():
                 self._begin(self._append)
                 self._write_next(self._append, members)
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Hold the lock. Raises `AuditUnavailable` if the lines of other threads are not written in time."""
+        left = seconds_left()
+        if not self._lock.acquire(timeout=-1 if math.isinf(left) else max(left, SHORTEST_WAIT_SECONDS)):
+            self._failed = True
+            raise AuditUnavailable
+        try:
+            yield
+        finally:
+            self._lock.release()
 
     def _begin(self, append: Append) -> None:
         """Begin the lines of this process. A process that was forked begins its own."""
@@ -104,8 +123,11 @@ class AuditTrail:
             line["previous"] = self._previous
         content = _encode(line)
         digest = digest_of(content, self._key)
-        self._failed = True
-        append(seal(content, digest))
+        try:
+            append(seal(content, digest))
+        except AuditUnavailable:
+            self._failed = True
+            raise
         self._failed = False
         self._number, self._previous = number, digest
 

@@ -14,6 +14,7 @@ from app.errors import ChangeFeedBusy
 from app.storage.feed.change_feed import FeedLog
 from app.storage.feed.entries import FeedEntry
 from app.storage.table import clock, keys
+from app.storage.table.deadline import locked
 from app.storage.table.partitions import PartitionFilter
 
 CLOCK_DIFFERENCE_SECONDS: Final = 600.0
@@ -44,11 +45,12 @@ class LatestEntries:
     def latest(self, visible: PartitionFilter, *, by_time: bool) -> FeedEntry | None:
         """Return the visible entry with the highest number, or with the latest time. None if there is none.
 
-        Raises `ChangeFeedBusy` if too much of the feed is unread. A later call continues from there.
+        Raises `ChangeFeedBusy` if too much of the feed is unread. A later call continues from there. One thread reads
+        at a time. The others wait for it, and raise `DeadlinePassed` when their request may wait no longer.
         """
         complete = self._feed.complete_up_to()
         for _ in range(self._max_steps):
-            with self._lock:
+            with locked(self._lock):
                 if self._high < 0:
                     self._low = self._high = complete
                 if self._high < complete:

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from threading import Lock
 from typing import Final
 
 from app.errors import StorageUnavailable
@@ -80,3 +81,14 @@ def lock_timeout() -> float:
     """Return how long `Lock.acquire` may wait: the seconds that are left, or -1 for ever without a request."""
     left = seconds_left()
     return -1 if math.isinf(left) else max(0.0, left)
+
+
+@contextmanager
+def locked(lock: Lock) -> Iterator[None]:
+    """Hold a lock in the block. Raises `DeadlinePassed` if the present request may wait for it no longer."""
+    if not lock.acquire(timeout=lock_timeout()):
+        raise DeadlinePassed
+    try:
+        yield
+    finally:
+        lock.release()

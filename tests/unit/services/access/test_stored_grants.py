@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from app import bootstrap
@@ -11,6 +13,7 @@ from app.services.access.roles import RoleDirectory
 from app.services.access.stored_grants import StoredGrantIndex
 from app.storage.access.grants import GrantStore, StoredGrant
 from app.storage.access.ids import new_id
+from app.storage.table.deadline import Deadline, DeadlinePassed, within
 from tests.support.clock import ManualClock
 from tests.support.faults import Rule, fail
 from tests.support.faulty_engine import Faults
@@ -114,3 +117,16 @@ def test_a_token_id_is_no_claim(store: GrantStore) -> None:
     for claims in ({"": ""}, {"": "t"}, {"token": "t"}, {"sub": ""}):
         for issuer in ("", ISSUER):
             assert index.of(issuer, claims).grants == ()
+
+
+def test_a_request_waits_for_the_reading_of_another_one_until_its_deadline(engine: bootstrap.Engine) -> None:
+    class SlowStore(GrantStore):
+        def listed(self) -> Iterator[StoredGrant]:
+            with within(Deadline(0)), pytest.raises(DeadlinePassed):
+                index.of(ISSUER, {"sub": "john"})
+            return super().listed()
+
+    store = SlowStore(engine.table)
+    add(store, "jane")
+    index = StoredGrantIndex(store, RoleDirectory())
+    assert reads(index.of(ISSUER, {"sub": "jane"}))

@@ -15,6 +15,7 @@ from app.storage.feed.latest_entries import LatestEntries
 from app.storage.feed.visible_entries import HourCounts, VisibleEntries
 from app.storage.table import clock, keys
 from app.storage.table.counters import SequenceCounter
+from app.storage.table.deadline import Deadline, DeadlinePassed, within
 from app.storage.table.partitions import Partition, PartitionFilter
 from app.storage.table.ports import ALL, Change, Item, Range
 from tests.support.clock import AdvanceClock
@@ -226,3 +227,15 @@ def test_one_request_reads_a_limited_part_and_the_next_continues(
     assert found and found.sequence == 1
     again = LatestEntries(feed.log, max_steps=3).latest(only("b"), by_time=False)
     assert again and again.sequence == 50
+
+
+def test_a_reader_waits_for_another_one_until_its_deadline(feed: Feed) -> None:
+    feed.write("a")
+
+    def visible(_: str) -> bool:  # it is called in the middle of a read
+        with within(Deadline(0)), pytest.raises(DeadlinePassed):
+            feed.latest(only("a"), by_time=False)
+        return True
+
+    assert feed.latest(visible, by_time=False) == 1
+    assert feed.latest(only("a"), by_time=False) == 1

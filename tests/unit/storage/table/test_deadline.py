@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from threading import Lock
 
 import pytest
 
@@ -72,3 +73,14 @@ def test_the_threads_of_a_pool_have_the_deadline_of_their_caller(clock: ManualCl
             threads.submit(deadline.renew)
         second = threads.submit(deadline.seconds_left)
         assert (first.result(), second.result()) == (60, math.inf)
+
+
+def test_a_lock_is_awaited_until_the_deadline(clock: ManualClock) -> None:
+    lock = Lock()
+    with within(Deadline(60, clock)):
+        with deadline.locked(lock):
+            assert lock.locked()
+            clock.now += 60
+            with pytest.raises(DeadlinePassed), deadline.locked(lock):
+                pytest.fail("another thread holds the lock")
+        assert not lock.locked()
