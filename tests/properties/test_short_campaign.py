@@ -13,7 +13,7 @@ from app.storage.table import clock
 from tests.torture.campaign import Campaign, Plan
 from tests.torture.engines import engine
 from tests.torture.in_process import InProcessFleet, shifted_clock
-from tests.torture.journal import Journal
+from tests.torture.journal import ACKNOWLEDGED, Journal
 
 pytestmark = pytest.mark.thorough
 
@@ -34,6 +34,6 @@ def test_no_acknowledged_change_is_lost_or_doubled(seed: int, tmp_path: Path, mo
         )
         Campaign(plan, journal, fleet, under_test).run()
     assert journal.violations == []
-    assert journal.counts["acknowledged stores"] > 20
+    assert journal.counts[ACKNOWLEDGED] > 20
     assert journal.counts["processes killed"] > 1
     assert any(name.startswith("fault: ") for name in journal.counts)

@@ -10,7 +10,8 @@ import time
 
 from tests.torture import engines
 from tests.torture.campaign import Plan, new_folder, run
-from tests.torture.journal import Journal
+from tests.torture.checks import KEPT, ONE_ENTRY
+from tests.torture.journal import ACKNOWLEDGED, Journal
 
 
 def main() -> int:
@@ -58,7 +59,9 @@ def _run(plan: Plan) -> bool:
 def report(plan: Plan, journal: Journal, seconds: float) -> str:
     """Return the report of a run."""
     lines = [f"{plan.engine}: seed {plan.seed}, {seconds:.0f} seconds, {sum(journal.answers.values())} requests"]
-    lines += [f"  {what}: {count}" for what, count in sorted(journal.counts.items())]
+    lost, doubled = journal.violated(KEPT), journal.violated(ONE_ENTRY)
+    lines.append(f"  acknowledged stores: {journal.counts[ACKNOWLEDGED]}, lost: {lost}, doubled: {doubled}")
+    lines += [f"  {what}: {count}" for what, count in sorted(journal.counts.items()) if what != ACKNOWLEDGED]
     statuses = sorted({status for _, status in journal.answers})
     for status in statuses:
         kinds = sorted((count, kind) for (kind, each), count in journal.answers.items() if each == status)

@@ -21,6 +21,8 @@ from tests.torture.query_tags import QueryTagClient
 from tests.torture.requests import CHECK, MANY_FILES, ONE_FILE, Requests, parts, value
 from tests.torture.studies import PARTITIONS, uid_in
 
+KEPT: Final = "what is acknowledged is there"
+ONE_ENTRY: Final = "the feed has one entry for each change"
 _ALL_INSTANCES: Final = 200
 
 
@@ -191,7 +193,7 @@ class Checks:
                 exists = each.states != {ABSENT}
                 if not each.explains(found) or (found.count("C") - found.count("D") == 1) != exists:
                     self.journal.violate(
-                        "the feed has one entry for each change",
+                        ONE_ENTRY,
                         study.key,
                         f"{each.uid}: {found}, expected {each.events}, exists: {exists}",
                     )

@@ -8,6 +8,9 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Hashable
 from typing import Final
 
+ACKNOWLEDGED: Final = "acknowledged stores"
+"""The name of a count: the instances whose store was acknowledged."""
+
 _OPERATIONS_KEPT: Final = 12
 
 
@@ -21,6 +24,7 @@ class Journal:
         self.counts: Counter[str] = Counter()
         """Acknowledged stores, kills and the like, by name."""
         self.violations: list[str] = []
+        self._violated: Counter[str] = Counter()
         self._operations: defaultdict[Hashable, deque[str]] = defaultdict(lambda: deque(maxlen=_OPERATIONS_KEPT))
         self._started = time.monotonic()
         self._lock = threading.Lock()
@@ -43,8 +47,13 @@ class Journal:
     def violate(self, invariant: str, subject: Hashable, what: str) -> None:
         """Record that an invariant does not hold for an object."""
         with self._lock:
+            self._violated[invariant] += 1
             last = "".join(f"\n      {operation}" for operation in self._operations.get(subject, ()))
             self.violations.append(f"seed {self.seed}: {invariant}: {subject}: {what}{last}")
+
+    def violated(self, *invariants: str) -> int:
+        """Return how often one of these invariants was violated."""
+        return sum(self._violated[each] for each in invariants)
 
     def total(self, status: str) -> int:
         """Return how many requests got this status."""

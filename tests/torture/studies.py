@@ -13,6 +13,7 @@ from pydicom import dcmread
 
 from tests.torture import bodies
 from tests.torture.contested import ContestedStudy
+from tests.torture.journal import ACKNOWLEDGED
 from tests.torture.model import DeleteOutcome, KnownInstance, KnownStudy, Stored, StoreOutcome
 from tests.torture.requests import MANY_FILES, ONE_FILE, RELATED, Requests, parts, related, value
 from tests.torture.transport import Answer
@@ -145,7 +146,7 @@ class StudyClient:
 
     def _apply(self, instance: KnownInstance, outcomes: list[tuple[int, StoreOutcome]]) -> None:
         journal = self.requests.journal
-        journal.count("acknowledged stores", sum(outcome is StoreOutcome.STORED for _, outcome in outcomes))
+        journal.count(ACKNOWLEDGED, sum(outcome is StoreOutcome.STORED for _, outcome in outcomes))
         before = instance.states
         if not instance.stored(outcomes):
             journal.violate("a store is answered truthfully", instance.study.key, f"{instance.uid} {before} {outcomes}")
