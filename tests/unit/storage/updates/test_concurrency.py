@@ -189,6 +189,7 @@ def query_one_by_one(
 def test_readers_see_one_version_of_a_study(
     path: tuple[str, ...], earlier: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(FaultyTable, "query", query_one_by_one)  # first, because the service keeps the methods
     archive = Archive(tmp_path)
     versions_seen = []
     for steps in itertools.count(1):
@@ -196,19 +197,17 @@ def test_readers_see_one_version_of_a_study(
         archive.store(image(A), image(A2), image(B))
         if earlier:
             update(archive, "FIRST", STUDY)
-        with monkeypatch.context() as patch:
-            patch.setattr(FaultyTable, "query", query_one_by_one)
-            schedule = Schedule(choice := CountedChoice(switch_after(steps)))
-            archive.hook = schedule.pause
-            outcomes = schedule.run(
-                {
-                    "read": lambda: {
-                        row.update_id for row in archive.services.retrieve.instances(archive.partition, *path)
-                    },
-                    "update": lambda: update(archive, "NEW", STUDY),
-                }
-            )
-            archive.hook = None
+        schedule = Schedule(choice := CountedChoice(switch_after(steps)))
+        archive.hook = schedule.pause
+        outcomes = schedule.run(
+            {
+                "read": lambda: {
+                    row.update_id for row in archive.services.retrieve.instances(archive.partition, *path)
+                },
+                "update": lambda: update(archive, "NEW", STUDY),
+            }
+        )
+        archive.hook = None
         versions_seen.append(len(outcomes["read"]))
         if choice.steps < steps:
             break
