@@ -63,6 +63,7 @@ _WATCHING_SLOTS: Final = 2
 _HEAD_BYTES: Final = 16 * 1024
 """Bytes of an incomplete head with which a connection gets a thread."""
 
+_UNREAD: Final = "a client did not get the last answer: %s"
 _NO_FILE_SECONDS: Final = 0.05
 """A pause if the system has no file left for a connection. Without it the polling thread would try again at once."""
 
@@ -179,7 +180,7 @@ class KeepAliveWorker(ThreadWorker):
         try:
             socket.socket.send(connection.sock, answer, socket.MSG_DONTWAIT)
         except OSError as error:
-            self.log.debug("a client did not get the last answer: %s", error)
+            self.log.debug(_UNREAD, error)
 
     def _close(self, connection: Any) -> None:
         """Close a connection when the client has read the answer (RFC 9112 §9.6)."""
@@ -260,13 +261,17 @@ class KeepAliveWorker(ThreadWorker):
         REFUSALS.add(type(exc).__name__ if status or isinstance(exc, Overloaded) else "Unexpected")
         if isinstance(exc, Overloaded):
             self.log.warning("a request was refused: no work slot became free")
-            client.sendall(overloaded())
+            answer = overloaded()
         elif status is None:
             self.log.exception("a request failed outside the application")
-            client.sendall(refusal(HTTPStatus.INTERNAL_SERVER_ERROR, ""))
+            answer = refusal(HTTPStatus.INTERNAL_SERVER_ERROR, "")
         else:
             self.log.warning("a malformed request was refused: %s", type(exc).__name__)
-            client.sendall(refusal(status, str(exc)))
+            answer = refusal(status, str(exc))
+        try:
+            client.sendall(answer)
+        except OSError as error:  # the client is gone, which is no error of the service
+            self.log.debug(_UNREAD, error)
 
 
 def _is_ready(head: bytes) -> bool:

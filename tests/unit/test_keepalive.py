@@ -74,6 +74,16 @@ def test_a_malformed_request_is_refused_in_plain_text_and_not_quoted_in_the_log(
     assert response.headers["Retry-After"] == ("5" if status == 503 else None)
 
 
+def test_a_client_that_does_not_wait_for_its_refusal_makes_no_error(caplog: pytest.LogCaptureFixture) -> None:
+    worker = KeepAliveWorker.__new__(KeepAliveWorker)
+    worker.log = logging.getLogger("gunicorn.error")  # type: ignore[assignment]  # it has the same methods
+    ours, theirs = socket.socketpair()
+    theirs.close()
+    with ours:
+        worker.handle_error(None, ours, ("127.0.0.1", 1), errors.InvalidRequestLine("x"))
+    assert [each.levelname for each in caplog.records] == ["WARNING"]
+
+
 @pytest.mark.parametrize(
     ("head", "is_live"),
     [
