@@ -17,7 +17,6 @@ It answers a request of a later minor version as HTTP/1.1 (RFC 9110 §6.2). guni
 from __future__ import annotations
 
 import errno
-import resource
 import select
 import socket
 from functools import partial
@@ -29,13 +28,13 @@ import structlog
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from app.entry.client_socket import ClientSocket, limit_silence
+from app.entry.open_files import allow_open_files
 from app.entry.own_answers import Overloaded, live_answer, overloaded, refusal, status_of
 from app.entry.request_body import share_slot
 from app.entry.request_threads import RequestThreads
 from app.entry.waiting_connections import IDLE_CONNECTIONS, Wait, WaitingConnections
-from app.entry.work_slots import WorkSlots
+from app.entry.work_slots import ProcessSlots
 from app.metrics import REFUSALS
-from app.web import liveness
 
 HTTP_1_1: Final = (1, 1)
 LINGER_MILLISECONDS: Final = 4
@@ -55,11 +54,6 @@ the connection is closed."""
 _RESERVED: Final = 64
 """Connections that are only accepted to be refused."""
 
-_QUEUED_FOR_EACH_SLOT: Final = 16
-_WATCHING: Final = ("/health/", "/metrics")
-_WATCHING_SLOTS: Final = 2
-"""Health checks and metrics have slots of their own. They are answered while all other slots are in use."""
-
 _HEAD_BYTES: Final = 16 * 1024
 """Bytes of an incomplete head with which a connection gets a thread."""
 
@@ -78,9 +72,8 @@ class KeepAliveWorker(ThreadWorker):
         """Serve. Accepted connections inherit the options of their listening socket."""
         for listener in self.sockets:
             limit_silence(listener.sock)  # type: ignore[attr-defined]  # gunicorn wraps it
-        _allow_files(self.worker_connections)
-        self.slots = WorkSlots(self.cfg.threads, self.cfg.threads * _QUEUED_FOR_EACH_SLOT)
-        self.watching_slots = WorkSlots(_WATCHING_SLOTS, _WATCHING_SLOTS * _QUEUED_FOR_EACH_SLOT)
+        allow_open_files(self.worker_connections)
+        self.slots = ProcessSlots(self.cfg.threads)
         super().init_process()
 
     def get_thread_pool(self) -> Any:
@@ -237,7 +230,7 @@ class KeepAliveWorker(ThreadWorker):
         if req.version > HTTP_1_1 and not conn.is_http2:
             req.version = HTTP_1_1
         client: ClientSocket = conn.sock
-        slots = self._slots_for(req.path)
+        slots = self.slots.of(req.path)
         if slots is not None and not client.begin(slots):
             raise Overloaded
         try:
@@ -248,12 +241,6 @@ class KeepAliveWorker(ThreadWorker):
             return kept
         finally:
             client.end()
-
-    def _slots_for(self, path: str) -> WorkSlots | None:
-        """Return the slots of which a request needs one. It needs none to tell that the process is alive."""
-        if not path.lower().startswith(_WATCHING):
-            return self.slots
-        return None if liveness.is_live_path(path) else self.watching_slots
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
         """Answer a request that did not reach the application. The log never quotes it: it may name a patient."""
@@ -277,12 +264,3 @@ class KeepAliveWorker(ThreadWorker):
 def _is_ready(head: bytes) -> bool:
     """Return whether a thread shall read the start of a request: the head is complete, or very long."""
     return b"\r\n\r\n" in head or b"\n\n" in head or len(head) >= _HEAD_BYTES
-
-
-def _allow_files(connections: int) -> None:
-    """Raise the limit of open files of this process, if it can, so that each connection may have some."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = 4 * connections
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        limit = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))

@@ -7,6 +7,12 @@ from threading import Lock
 from typing import Final
 
 from app.metrics import REQUESTS_WAITING
+from app.web import liveness
+
+_QUEUED_FOR_EACH_SLOT: Final = 16
+
+_MONITORING_PATHS: Final = ("/health/", "/metrics")
+_MONITORING_SLOTS: Final = 2
 
 WAIT_SECONDS: Final = 10.0
 """How long a new request waits for a slot. Then it is refused."""
@@ -75,3 +81,20 @@ class WorkSlots:
             return False
         self.waiting.remove(turn)
         return True
+
+
+class ProcessSlots:
+    """The slots of a process: `count` for most requests, and a few for health checks and metrics alone.
+
+    So health checks and metrics are answered while all other slots are in use.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._most = WorkSlots(count, count * _QUEUED_FOR_EACH_SLOT)
+        self._monitoring = WorkSlots(_MONITORING_SLOTS, _MONITORING_SLOTS * _QUEUED_FOR_EACH_SLOT)
+
+    def of(self, path: str) -> WorkSlots | None:
+        """Return the slots of which a request needs one. It needs none to learn that the process is alive."""
+        if not path.lower().startswith(_MONITORING_PATHS):
+            return self._most
+        return None if liveness.is_live_path(path) else self._monitoring

@@ -20,7 +20,7 @@ from app.entry.client_socket import ClientSocket
 from app.entry.keepalive import KeepAliveWorker
 from app.entry.own_answers import Overloaded, live_answer
 from app.entry.waiting_connections import Wait, WaitingConnections
-from app.entry.work_slots import WorkSlots
+from app.entry.work_slots import ProcessSlots
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ def test_a_later_minor_version_is_answered_as_http_1_1(
     versions = []
     monkeypatch.setattr(ThreadWorker, "handle_request", lambda _, request, __: versions.append(request.version))
     worker = KeepAliveWorker.__new__(KeepAliveWorker)
-    worker.slots = WorkSlots(1, 0)
+    worker.slots = ProcessSlots(1)
     ours, theirs = socket.socketpair()
     request = SimpleNamespace(version=given, path="/", body=SimpleNamespace(reader=None))
     with theirs, ClientSocket(ours) as client:

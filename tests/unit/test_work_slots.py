@@ -7,7 +7,7 @@ from threading import Event
 
 import pytest
 
-from app.entry.work_slots import WorkSlots
+from app.entry.work_slots import ProcessSlots, WorkSlots
 
 LONG = 10.0
 
@@ -80,3 +80,14 @@ def await_waiting(slots: WorkSlots, count: int) -> None:
             return
         pause.wait(0.005)
     pytest.fail("no request waits for a slot")
+
+
+def test_health_checks_and_metrics_have_slots_of_their_own() -> None:
+    slots = ProcessSlots(1)
+    most, monitoring = slots.of("/v2/studies"), slots.of("/metrics")
+    assert most is not None
+    assert monitoring is not None
+    assert most is not monitoring
+    assert [slots.of(path) for path in ("/healthy", "/", "/v2/metrics")] == [most] * 3
+    assert [slots.of(path) for path in ("/health/check", "/Health/Ready", "/METRICS")] == [monitoring] * 3
+    assert slots.of("/HEALTH/live") is None
