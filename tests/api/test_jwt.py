@@ -39,6 +39,19 @@ VIEWER: Final = "https://viewer.example"
 LEEWAY: Final = 60
 
 
+@dataclasses.dataclass(frozen=True)
+class FromNow:
+    """A time so many seconds after the test begins. The parameters of a test are made minutes before it."""
+
+    seconds: float
+
+
+def at_present(changes: dict[str, Any]) -> dict[str, Any]:
+    """Return claims with numbers in place of the times from now."""
+    now = time.time()
+    return {name: now + value.seconds if isinstance(value, FromNow) else value for name, value in changes.items()}
+
+
 Serve = Callable[..., FlaskClient]
 Call = Callable[[str], TestResponse]
 
@@ -158,16 +171,16 @@ def test_each_algorithm_counts_only_if_it_is_listed(serve: Serve, own: Path, alg
         {"aud": [AUDIENCE]},
         {"aud": ["https://other.test", AUDIENCE]},
         {"iat": None},
-        {"nbf": time.time() - 5},
-        {"nbf": time.time() + LEEWAY / 2},
-        {"iat": time.time() + LEEWAY / 2},
-        {"exp": time.time() + 3600.5},
-        {"exp": time.time() - LEEWAY / 2},
+        {"nbf": FromNow(-5)},
+        {"nbf": FromNow(LEEWAY / 2)},
+        {"iat": FromNow(LEEWAY / 2)},
+        {"exp": FromNow(3600.5)},
+        {"exp": FromNow(-LEEWAY / 2)},
         {"unknown": {"deep": [1, 2, {"er": None}]}},
     ],
 )
 def test_valid_claims(call: Call, changes: dict[str, Any]) -> None:
-    assert call(signed(claims(roles=["reader"], **changes))).status_code == 200
+    assert call(signed(claims(roles=["reader"], **at_present(changes)))).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -211,9 +224,9 @@ EVERY_HEADER: Final = jws.JWSRegistry(algorithms=["ES256", "HS256", "none"], str
         {"exp": True},
         {"exp": []},
         {"exp": 10**400},
-        {"nbf": time.time() + 2 * LEEWAY},
+        {"nbf": FromNow(2 * LEEWAY)},
         {"nbf": "yesterday"},
-        {"iat": time.time() + 2 * LEEWAY},
+        {"iat": FromNow(2 * LEEWAY)},
         {"iat": {}},
         {"sub": None},
         {"sub": 7},
@@ -223,7 +236,7 @@ EVERY_HEADER: Final = jws.JWSRegistry(algorithms=["ES256", "HS256", "none"], str
     ],
 )
 def test_claims_that_are_refused(call: Call, changes: dict[str, Any]) -> None:
-    assert refused(call(signed(claims(roles=["globalAdmin"], **changes))))
+    assert refused(call(signed(claims(roles=["globalAdmin"], **at_present(changes)))))
 
 
 def test_an_expired_token_is_told_so_and_nothing_else(call: Call) -> None:
