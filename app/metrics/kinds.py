@@ -44,34 +44,29 @@ class Metric:
         self._places.clear()
 
 
-class Counter(Metric):
+class _Number(Metric):
+    """What counters and gauges have in common: a value is one number."""
+
+    def add(self, *labels: str, by: float = 1) -> None:
+        """Add to the number of these labels. `by` may be negative for a gauge."""
+        place = self._places.get(labels)
+        if place is None:
+            place = self._place(labels)
+        cells = Metric.cells
+        with cells.lock:
+            cells.numbers[place] += by
+
+
+class Counter(_Number):
     """A number that grows."""
 
     kind = "counter"
 
-    def add(self, *labels: str, by: float = 1) -> None:
-        """Add to the number of these labels."""
-        place = self._places.get(labels)
-        if place is None:
-            place = self._place(labels)
-        cells = Metric.cells
-        with cells.lock:
-            cells.numbers[place] += by
 
-
-class Gauge(Metric):
+class Gauge(_Number):
     """A number that grows and shrinks. The numbers of all living processes are added."""
 
     kind = "gauge"
-
-    def add(self, *labels: str, by: float = 1) -> None:
-        """Add to the number of these labels. `by` may be negative."""
-        place = self._places.get(labels)
-        if place is None:
-            place = self._place(labels)
-        cells = Metric.cells
-        with cells.lock:
-            cells.numbers[place] += by
 
     def set(self, number: float, *labels: str) -> None:
         """Replace the number of these labels."""
