@@ -33,6 +33,7 @@ from tests.support.callers import ADMIN, authenticate, calling, embedded, grante
 from tests.support.dicomweb import PartitionClient
 from tests.support.instances import make_instance
 from tests.support.query_tags import AGE, TAGS, post_tags
+from tests.support.selection import thorough
 from tests.support.worklist import WorklistClient
 
 DEFAULT = "Microsoft.Default"
@@ -188,6 +189,7 @@ def partition_names(client: FlaskClient) -> list[str]:
     return [each["partitionName"] for each in client.get("/v2/partitions").get_json()]
 
 
+@thorough  # tests/api/test_access_matrix.py, test_denial.py and test_feed_visibility.py find most of its faults
 @settings(max_examples=6, phases=(Phase.explicit, Phase.generate))
 @given(CHANGES, st.lists(st.sampled_from(PATTERNS), min_size=1, max_size=3))
 def test_a_reader_sees_an_archive_of_its_partitions_alone(changes: list[Change], patterns: list[str]) -> None:

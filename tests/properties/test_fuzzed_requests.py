@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from tests.fuzz.campaign import Campaign
+from tests.support.selection import thorough
 
 
+@thorough  # tests/api/test_hostile.py and tests/api/test_outages.py find most of its faults
 @pytest.mark.parametrize(("faults", "callers"), [(False, False), (True, True)], ids=["plain", "faults, callers"])
 def test_fuzzed_requests_get_no_500(tmp_path: Path, faults: bool, callers: bool) -> None:
     found = Campaign(tmp_path, seed=9, faults=faults, callers=callers).run(1200)
