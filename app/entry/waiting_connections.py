@@ -65,7 +65,7 @@ class WaitingConnections:
                 yield connection, wait
 
     def evict(self) -> Any | None:
-        """Remove and return the connection that is least missed, None if there is none."""
+        """Remove and return a connection to close for others, in the order of `EVICTED`. None: there is none."""
         for wait in EVICTED:
             for connection in self._deadlines[wait]:
                 self.remove(connection, wait)

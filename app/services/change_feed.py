@@ -20,8 +20,7 @@ from app.storage.table.partitions import PartitionFilter
 _Uids = tuple[int, str, str, str]
 """Partition key, and Study, Series and SOP Instance UID."""
 
-
-Names = frozenset[str] | None
+PartitionNames = frozenset[str] | None
 """Names of partitions in lower case. None: no selection."""
 
 
@@ -73,7 +72,7 @@ class ChangeFeed:
         self._file_path = file_path
 
     def by_sequence(
-        self, caller: Caller, *, offset: int, limit: int, metadata: bool, partitions: Names = None
+        self, caller: Caller, *, offset: int, limit: int, metadata: bool, partitions: PartitionNames = None
     ) -> Iterator[FeedEntryView]:
         """Return the visible entries with a sequence in (offset, offset + limit]."""
         visible = _visible(caller, partitions)
@@ -89,7 +88,7 @@ class ChangeFeed:
         offset: int,
         limit: int,
         metadata: bool,
-        partitions: Names = None,
+        partitions: PartitionNames = None,
     ) -> Iterator[FeedEntryView]:
         """Return up to `limit` visible entries of start <= time < end, by time then sequence, after skipping `offset`.
 
@@ -103,7 +102,7 @@ class ChangeFeed:
         return self._views(entries, metadata)
 
     def latest(
-        self, caller: Caller, *, by_time: bool, metadata: bool, partitions: Names = None
+        self, caller: Caller, *, by_time: bool, metadata: bool, partitions: PartitionNames = None
     ) -> FeedEntryView | None:
         """Return the newest visible entry, None if there is none. Raises `ChangeFeedBusy`."""
         visible = _visible(caller, partitions)
@@ -143,7 +142,7 @@ class ChangeFeed:
         return current
 
 
-def _visible(caller: Caller, partitions: Names) -> PartitionFilter | None:
+def _visible(caller: Caller, partitions: PartitionNames) -> PartitionFilter | None:
     """Return which partitions the caller wants and may read. None: all partitions."""
     readable = caller.rights.filter(Action.READ)
     if partitions is None:

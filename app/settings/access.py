@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from marshmallow.fields import Boolean, String
 
 from app.errors import ConfigurationError
-from app.settings.declaration import Folder, Names, setting, variable, whole_number
+from app.settings.declaration import FilePath, Names, setting, variable, whole_number
 from app.settings.serving import ServingSettings
 
 NONE: Final = "none"
@@ -77,7 +77,7 @@ class AccessSettings(ServingSettings):
     )
     subject_claim: str = setting("sub", String(), "Claim of a JWT that names the caller. Dots lead into objects.")
     roles_file: Path | None = setting(  # noqa: RUF009 - a field
-        None, Folder(), "JSON file that defines roles, in Microsoft's form. The shipped roles are always there."
+        None, FilePath(), "JSON file that defines roles, in Microsoft's form. The shipped roles are always there."
     )
 
     @property

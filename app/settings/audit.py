@@ -8,7 +8,7 @@ from typing import Final
 
 from marshmallow.fields import String
 
-from app.settings.declaration import Folder, SettingsGroup, setting, whole_number
+from app.settings.declaration import FilePath, SettingsGroup, setting, whole_number
 
 OFF: Final = "off"
 STDERR: Final = "stderr"
@@ -30,7 +30,7 @@ class AuditSettings(SettingsGroup):
     )
     audit_key_file: Path | None = setting(  # noqa: RUF009 - a field
         None,
-        Folder(),
+        FilePath(),
         "File with the secret of the digests in the audit trail. Without it, who can write the file can also write "
         "new digests.",
     )

@@ -59,8 +59,8 @@ class Names(Rule[tuple[str, ...]]):
         return names
 
 
-class Folder(Rule[Path]):
-    """A path. The part of the service that writes there checks whether it can."""
+class FilePath(Rule[Path]):
+    """The path of a file or a folder. The part of the service that uses it checks whether it can."""
 
     def _deserialize(self, value: str, *_: Any, **__: Any) -> Path:
         return Path(value)

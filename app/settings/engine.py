@@ -10,7 +10,7 @@ from typing import Final
 from marshmallow.fields import String
 from marshmallow.validate import OneOf
 
-from app.settings.declaration import Folder, SettingsGroup, setting, variable, whole_number
+from app.settings.declaration import FilePath, SettingsGroup, setting, variable, whole_number
 
 _NEEDED_ON_AWS: Final = ("table", "bucket")
 
@@ -24,7 +24,7 @@ class EngineSettings(SettingsGroup):
         String(validate=OneOf(("embedded", "aws"))),
         "Where the archive is stored. `embedded`: in the data folder of this machine. `aws`: in S3 and DynamoDB.",
     )
-    data_dir: Path = setting(Path("./data"), Folder(), "Data folder of the `embedded` engine.")  # noqa: RUF009 - a field
+    data_dir: Path = setting(Path("./data"), FilePath(), "Data folder of the `embedded` engine.")  # noqa: RUF009 - a field
     table: str = setting("", String(), "DynamoDB table. The `aws` engine needs it.")
     bucket: str = setting("", String(), "S3 bucket. The `aws` engine needs it.")
     queue_url: str = setting(

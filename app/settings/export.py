@@ -9,7 +9,7 @@ from typing import Final
 
 from marshmallow.fields import Boolean
 
-from app.settings.declaration import Folder, setting, variable
+from app.settings.declaration import FilePath, setting, variable
 from app.settings.engine import EngineSettings
 
 _DEFAULT_FOLDER: Final = "exports"
@@ -22,7 +22,7 @@ class ExportSettings(EngineSettings):
     enable_export: bool = setting(True, Boolean(), "Serve exports.")
     export_dir: Path | None = setting(  # noqa: RUF009 - a field
         None,
-        Folder(),
+        FilePath(),
         "Folder for exports of type `file`; the `embedded` engine only. Default: `exports` in the data folder.",
     )
     export_allow_endpoint_url: bool = setting(

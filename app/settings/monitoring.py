@@ -10,7 +10,7 @@ from pathlib import Path
 from marshmallow.fields import Boolean, String
 from marshmallow.validate import OneOf
 
-from app.settings.declaration import Folder, Names, SettingsGroup, setting
+from app.settings.declaration import FilePath, Names, SettingsGroup, setting
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +21,7 @@ class MonitoringSettings(SettingsGroup):
     metrics: bool = setting(True, Boolean(), "Answer `/metrics` with numbers for Prometheus.")
     metrics_dir: Path | None = setting(  # noqa: RUF009 - a field
         None,
-        Folder(),
+        FilePath(),
         "Folder in which the processes of one server keep the numbers of `/metrics`. Default: a new one at each start.",
     )
     traces: bool = setting(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from marshmallow.fields import Boolean
 
-from app.settings.declaration import Folder, SettingsGroup, setting, variable, whole_number
+from app.settings.declaration import FilePath, SettingsGroup, setting, variable, whole_number
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +20,7 @@ class RenderingSettings(SettingsGroup):
     )
     picture_cache_dir: Path | None = setting(  # noqa: RUF009 - a field
         None,
-        Folder(),
+        FilePath(),
         "Folder for rendered pictures, shared by the server processes. They show patients. Default: memory only.",
     )
     picture_cache_dir_bytes: int = setting(

@@ -9,7 +9,7 @@ from typing import Final
 from marshmallow.fields import Boolean, String
 from marshmallow.validate import OneOf
 
-from app.settings.declaration import Folder, SettingsGroup, setting, whole_number
+from app.settings.declaration import FilePath, SettingsGroup, setting, whole_number
 
 LARGEST_BODY: Final = 2_147_483_647
 """Bytes of the largest body, part or instance (conformance §1.8)."""
@@ -40,7 +40,9 @@ class StoreSettings(SettingsGroup):
         LARGEST_BODY, whole_number(1, LARGEST_BODY), "Size of the largest DICOM instance."
     )
     spool_dir: Path | None = setting(  # noqa: RUF009 - a field
-        None, Folder(), "Folder for large bodies while they are received. Default: the temporary folder of the system."
+        None,
+        FilePath(),
+        "Folder for large bodies while they are received. Default: the temporary folder of the system.",
     )
     delete_delay_seconds: int = setting(
         259_200, whole_number(0), "How long the files of a deleted instance are kept. The default is three days."

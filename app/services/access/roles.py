@@ -62,7 +62,7 @@ class RoleDirectory:
 
     @classmethod
     def read(cls, file: Path | None) -> RoleDirectory:
-        """Return the shipped roles and those of a roles file. Raises `ConfigurationError` with every fault's place."""
+        """Return the shipped roles and those of a roles file. Raises `ConfigurationError`, which names a fault."""
         if file is None:
             return cls()
         try:

@@ -18,7 +18,7 @@ takes whole."""
 
 @dataclass(slots=True, kw_only=True)
 class AuditedCall:
-    """A call, or the work of the background. The caller of the trail completes it while the call is served.
+    """A call, or work in the background. The handler completes it while it serves the call.
 
     An empty field is absent in the lines. No field has data of a patient but UIDs: a value of a URL that is no UID is
     never put here.
@@ -54,7 +54,7 @@ class AuditedCall:
             self.instance = next(iter(instances)).instance if len(instances) == 1 else ""
 
     def members(self) -> dict[str, Any]:
-        """Return the members of a line, in their order. Of many studies it names the first and the number of all."""
+        """Return the members of a line, in their order. Beyond `MAX_STUDIES` studies only the first are named."""
         studies = list(self.studies)
         members = {
             "caller": self.caller,

@@ -1,4 +1,4 @@
-"""How audit events are said in DICOM audit messages: codes of PS3.16 Annex D and values of PS3.15 §A.5."""
+"""The codes of audit events in DICOM audit messages: PS3.16 Annex D, and values of PS3.15 §A.5."""
 
 from __future__ import annotations
 

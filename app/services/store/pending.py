@@ -1,4 +1,4 @@
-"""An examined instance on its way into the archive, and how its outcome is reported."""
+"""An examined instance that is to be stored, and how its outcome is reported."""
 
 from __future__ import annotations
 
