@@ -27,6 +27,8 @@ _update_item = DynamoDBBackend.update_item
 _process_request = BotocoreStubber.process_request
 _private_key = cache(generate_private_key)
 _one_request = RLock()
+_copies: dict[str, Table] = {}
+"""The copies of tables that the current request has made."""
 
 
 @contextmanager
@@ -55,7 +57,10 @@ def mocked_aws(region: str = REGION) -> Iterator[None]:
 
 @contextmanager
 def fast_moto() -> Iterator[None]:
-    """Let moto copy less of a table for each transaction, and make one RSA key for all encrypted tables."""
+    """Let moto copy less of a table for each transaction, and make one RSA key for all encrypted tables.
+
+    Requests must run one at a time, and each must begin with `forget_copies`.
+    """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Table, "__deepcopy__", _copy_table, raising=False)
         patch.setattr(DynamoDBBackend, "update_item", _update_a_copy)
@@ -65,18 +70,26 @@ def fast_moto() -> Iterator[None]:
 
 def _one_at_a_time(stubber: BotocoreStubber, request: Any) -> Any:
     with _one_request:
+        forget_copies()
         return _process_request(stubber, request)
 
 
-def _copy_table(table: Table, _: dict[int, Any]) -> Table:
-    """Copy a table as far as a transaction needs it.
+def forget_copies() -> None:
+    """Begin a request: it copies each table again."""
+    _copies.clear()
 
-    moto copies the whole table for each change of a transaction, to restore it if a condition fails. Every change of a
-    transaction replaces items and does not modify them (`_update_a_copy`). So the items themselves need no copy.
+
+def _copy_table(table: Table, _: dict[int, Any]) -> Table:
+    """Copy a table as far as a transaction needs it, once in a request.
+
+    Before it writes the changes of a transaction, moto copies the whole table as often as there are changes, to restore
+    it if a condition fails. Every change of a transaction replaces items and does not modify them (`_update_a_copy`).
+    So the items themselves need no copy.
     """
-    twin = copy.copy(table)
-    twin.items = defaultdict(dict, {key: dict(items) for key, items in table.items.items()})
-    return twin
+    if table.name not in _copies:
+        _copies[table.name] = copy.copy(table)
+        _copies[table.name].items = defaultdict(dict, {key: dict(items) for key, items in table.items.items()})
+    return _copies[table.name]
 
 
 def _update_a_copy(backend: DynamoDBBackend, table_name: str, key: dict[str, Any], *rest: Any, **named: Any) -> Item:

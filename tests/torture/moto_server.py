@@ -6,11 +6,12 @@ It answers one request at a time, so each request is atomic, as on AWS.
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import WSGIRequestHandler, make_server
 
-from tests.support.aws import fast_moto
+from tests.support.aws import fast_moto, forget_copies
 
 
 class QuietHandler(WSGIRequestHandler):
@@ -20,9 +21,16 @@ class QuietHandler(WSGIRequestHandler):
         pass
 
 
+def one_request(environ: Any, start_response: Any) -> Any:
+    """Answer one request."""
+    forget_copies()
+    return application(environ, start_response)
+
+
+application = DomainDispatcherApplication(create_backend_app)
+
 if __name__ == "__main__":
     with fast_moto():
-        application = DomainDispatcherApplication(create_backend_app)
         make_server(
-            "127.0.0.1", int(sys.argv[1]), application, threaded=False, request_handler=QuietHandler
+            "127.0.0.1", int(sys.argv[1]), one_request, threaded=False, request_handler=QuietHandler
         ).serve_forever()
