@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import select
 import socket
 import struct
 import sys
@@ -21,6 +22,10 @@ if sys.platform == "linux":
 
 SILENT_SECONDS: Final = 60
 """How long a client may send no further byte of its request, or accept no further byte of its answer."""
+
+ANSWERED_SECONDS: Final = 1.0
+"""How long a request waits for the rest of its body after its answer was sent. Then the connection is closed. So
+callers without credentials hold no threads with bodies that they do not send."""
 
 TURN_SECONDS: Final = 0.1
 """How long a request keeps its slot while other requests wait for one."""
@@ -56,6 +61,8 @@ class ClientSocket(socket.socket):
         self._limit: float | None = None
         self._holds_head = False
         self._head = b""
+        self._is_answered = False
+        self._receives_until: float | None = None
         self._bytes_received = 0
         self._bytes_sent = 0
         self._receiving = ClientRate()
@@ -75,6 +82,7 @@ class ClientSocket(socket.socket):
         """Give the slot away. The request is answered."""
         self.give_away()
         self._slots, self._holds_head, self._head = None, False, b""
+        self._is_answered, self._receives_until = False, None
         set_slot(None)
 
     def resume(self) -> None:
@@ -134,6 +142,8 @@ class ClientSocket(socket.socket):
 
     def _awaited(self, size: int, flags: int) -> bytes:
         """Return bytes that the client sends, or b"" at the end of the stream. Wait for them."""
+        if self._is_answered:
+            return self._awaited_after_answer(size, flags)
         started = monotonic()
         limit = SILENT_SECONDS if self._limit is None else self._limit
         while True:
@@ -145,6 +155,16 @@ class ClientSocket(socket.socket):
                     raise TimeoutError(f"the client sent nothing for {limit:.0f} s") from None
             finally:
                 self._receiving.waited(monotonic() - begun, lambda: self._bytes_received)
+
+    def _awaited_after_answer(self, size: int, flags: int) -> bytes:
+        """Return bytes of a body that nobody needs any more. All waits of a request together have a short limit."""
+        if self._receives_until is None:
+            self._receives_until = monotonic() + ANSWERED_SECONDS
+        poll = select.poll()
+        poll.register(self, select.POLLIN)
+        if not poll.poll(1000 * max(0.0, self._receives_until - monotonic())):
+            raise TimeoutError("the client did not send the rest of its body after the answer")
+        return super().recv(size, flags | _AT_ONCE)
 
     # --- sending ----------------------------------------------------------------------------------------------------
 
@@ -167,6 +187,7 @@ class ClientSocket(socket.socket):
     def sendall(self, data: Any, flags: int = 0, /) -> None:
         if self._holds_head:
             self._holds_head, self._head = False, data
+            self._is_answered = True
             return
         head = self._head
         if head:
@@ -194,6 +215,7 @@ class ClientSocket(socket.socket):
     def sendfile(self, file: Any, offset: int = 0, count: int | None = None) -> int:
         """Send `count` bytes of a file from `offset` on, all of them for None. It needs no slot: the kernel does it."""
         head, self._head, self._holds_head = self._head, b"", False
+        self._is_answered = True
         if head:
             self._send(head, _MORE_FOLLOWS)
         self.give_away()

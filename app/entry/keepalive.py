@@ -47,9 +47,9 @@ HEAD_SECONDS: Final = 20.0
 STOP_SECONDS: Final = 2.0
 """How long a process that stops waits for a request on an open connection."""
 
-END_SECONDS: Final = 2.0
+END_SECONDS: Final = 10.0
 """How long the service reads from a client after the last answer. A client that still sends may lose the answer when
-the connection is closed."""
+the connection is closed. No thread waits for it."""
 
 _RESERVED: Final = 64
 """Connections that are only accepted to be refused."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import select
 import socket
 import struct
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -176,6 +177,37 @@ def test_a_request_that_worked_for_long_lets_others_work(
         ends.server.resume()
     assert other.result()
     assert not is_free(slots)
+
+
+@pytest.mark.parametrize("pause", [0.01, 10.0])
+def test_a_request_waits_only_shortly_for_a_body_after_its_answer(
+    ends: Ends, pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch, pause: float
+) -> None:
+    """A caller without credentials gets its answer before its body is read. It must not hold the thread."""
+    monkeypatch.setattr(client_socket, "ANSWERED_SECONDS", 0.05)
+    assert ends.server.begin(WorkSlots(1, queue=1))
+    ends.server.hold_head()
+    received = pool.submit(ends.server.recv, 10)
+    with pytest.raises(TimeoutError):
+        received.result(0.2)  # before the answer it waits
+    ends.client.sendall(b"a")
+    assert received.result(10) == b"a"
+    ends.server.sendall(b"head ")
+    ends.server.sendall(b"body")
+    assert read(ends.client, 9) == b"head body"
+    end = threading.Event()
+
+    def send_slowly() -> None:
+        while not end.wait(pause):
+            ends.client.sendall(b"a")
+
+    sender = pool.submit(send_slowly)
+    with pytest.raises(TimeoutError, match="after the answer"):
+        while True:
+            ends.server.recv(10)
+    end.set()
+    sender.result(10)
+    ends.server.end()
 
 
 def test_what_was_read_ahead_comes_first(ends: Ends) -> None:
