@@ -48,10 +48,13 @@ class TokenRequest:
 
 
 class NewToken(NamedTuple):
-    """A token that was created, and its secret. The secret is nowhere else, and it is in no log."""
+    """A token that was created, and its secret. The secret is nowhere else. `repr` never shows it."""
 
     token: Token
     secret: str
+
+    def __repr__(self) -> str:
+        return f"NewToken(token={self.token!r})"
 
 
 class Tokens:

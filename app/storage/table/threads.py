@@ -8,12 +8,20 @@ from contextvars import copy_context
 from functools import partial
 from typing import ParamSpec, TypeVar
 
+from app.errors import StorageUnavailable
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
 class ContextThreads(ThreadPoolExecutor):
-    """A pool of threads. Each call sees the context variables that its caller had when it submitted the call."""
+    """A pool of threads. Each call sees the context variables that its caller had when it submitted the call.
+
+    `submit` raises `StorageUnavailable` if the system gives no thread. The call may still run later.
+    """
 
     def submit(self, call: Callable[P, R], /, *arguments: P.args, **named: P.kwargs) -> Future[R]:
-        return super().submit(partial(copy_context().run, call, *arguments, **named))
+        try:
+            return super().submit(partial(copy_context().run, call, *arguments, **named))
+        except RuntimeError as error:
+            raise StorageUnavailable from error

@@ -11,10 +11,12 @@ from threading import Thread
 import pytest
 
 from app import bootstrap
+from app.errors import StorageUnavailable
 from app.services.backlog import Backlog
 from app.services.daemon_threads import start_thread
 from app.storage.feed.change_feed import FeedLog
 from app.storage.table.counters import SequenceCounter
+from app.storage.table.threads import ContextThreads
 from tests.unit.services.test_health_report import Backends
 
 ONE_ENGINE = pytest.mark.parametrize("settings", ["embedded"], indirect=True)
@@ -42,6 +44,13 @@ def test_the_thread_does_not_keep_the_process_alive() -> None:
 def test_without_a_thread_nothing_runs() -> None:
     with no_threads():
         assert not start_thread("a name", lambda: None)
+
+
+def test_a_pool_without_threads_is_an_outage() -> None:
+    pool = ContextThreads(1)
+    with no_threads(), pytest.raises(StorageUnavailable):
+        pool.submit(lambda: None)
+    assert pool.submit(lambda: 1).result(10) == 1
 
 
 def test_health_checks_without_a_thread_are_made_by_a_later_probe() -> None:

@@ -10,6 +10,8 @@ import zlib
 import pytest
 
 from app.services.access import token_secrets
+from app.services.access.tokens import NewToken
+from tests.unit.storage.access.test_access_records import a_token
 
 
 def test_a_secret_has_32_random_bytes_and_a_check_sum() -> None:
@@ -54,3 +56,8 @@ def test_nothing_may_stand_around_a_secret(extra: str) -> None:
 
 def test_the_digest_is_sha_256() -> None:
     assert token_secrets.digest("bh_x") == hashlib.sha256(b"bh_x").hexdigest()
+
+
+def test_the_repr_of_a_new_token_has_no_secret() -> None:
+    secret = token_secrets.new_secret()
+    assert secret not in repr(NewToken(a_token(secret), secret))
