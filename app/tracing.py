@@ -49,11 +49,6 @@ def stop() -> None:
     _tracers.clear()
 
 
-def is_on() -> bool:
-    """Return whether spans are made."""
-    return bool(_tracers)
-
-
 class RequestSpan:
     """The span of a request. Spans that begin in its thread before `end` are below it."""
 

@@ -13,7 +13,6 @@ from app.services.policy import Policy
 FAILED: Final = 272
 INVALID: Final = 43264
 EXISTS: Final = 45070
-CREATING: Final = 45071
 DATASET_MISMATCH: Final = 45063
 INVALID_ATTRIBUTES: Final = 1
 
