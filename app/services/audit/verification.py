@@ -15,7 +15,7 @@ from app.services.audit.reading import Place, audit_lines
 from app.services.audit.trail import STOP
 
 MAX_RUNS: Final = 10_000
-"""Runs of lines that are kept for a process. An unchanged trail has one in each file."""
+"""Runs of lines that are checked of a process. An unchanged trail has one in each file. More are a fault."""
 
 _WHOLE: Final = re.compile(rb'.*"digest":"[^"]*"\}', re.DOTALL)
 
@@ -121,6 +121,7 @@ class _Process:
         self.name = name
         self.runs: list[_Run] = []
         self.changed: Fault | None = None
+        self.unchecked: Fault | None = None
         self.is_stopped = False
 
     def add(self, numbered: LineNumber, digest: str, place: Place, *, begins_file: bool) -> None:
@@ -140,6 +141,10 @@ class _Process:
                     end=place,
                 )
             )
+        elif self.unchecked is None:
+            self.unchecked = self._fault(
+                numbered.line, f"{place} is not checked: its process has more than {MAX_RUNS} runs. Check fewer files."
+            )
 
     def note_change(self, line: int, place: Place, *, has_key: bool) -> None:
         """Record that the digest of a line is not that of its bytes. Only the first such line counts."""
@@ -151,6 +156,8 @@ class _Process:
         """Yield the faults. `is_part` accepts that the first lines are not there."""
         if self.changed:
             yield self.changed
+        if self.unchecked:
+            yield self.unchecked
         runs = sorted(self.runs, key=lambda run: run.first)
         yield from self._gaps(runs, is_part=is_part)
         yield from self._moved(runs)

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.entry import cli
+from app.services.audit import verification
 from app.services.audit.digests import digest_of, seal
 from app.services.audit.verification import Verification, verify
 from tests.unit.services.audit.trails import mixed_lines
@@ -50,6 +51,15 @@ def test_the_files_of_a_renamed_trail_may_come_in_any_order(tmp_path: Path) -> N
     }
     assert verified(tmp_path, lines[7:20], is_part=True).faults == []
     assert verified(tmp_path, lines[:7], lines[20:], is_part=True).faults != []
+
+
+def test_a_line_beyond_the_limit_of_runs_is_a_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verification, "MAX_RUNS", 2)
+    lines = mixed_lines(processes=1)
+    assert verified(tmp_path, lines[:3], lines[3:]).faults == []
+    (fault,) = verified(tmp_path, lines[:3], lines[3:6], lines[6:]).faults
+    text = f"{tmp_path}/audit.log.2:1 is not checked: its process has more than 2 runs. Check fewer files."
+    assert (fault.line, fault.text) == (7, text)
 
 
 def test_other_lines_and_text_before_a_line_are_ignored(tmp_path: Path) -> None:
