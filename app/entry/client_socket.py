@@ -13,6 +13,7 @@ from time import monotonic
 from typing import Any, Final
 
 from app.entry.client_rate import ClientRate
+from app.entry.silence import SILENT_SECONDS
 from app.entry.work_slots import WorkSlots
 from app.request_slot import set_slot
 
@@ -20,18 +21,12 @@ if sys.platform == "linux":
     import fcntl
     import termios
 
-SILENT_SECONDS: Final = 60
-"""How long a client may send no further byte of its request, or accept no further byte of its answer."""
-
 ANSWERED_SECONDS: Final = 1.0
 """How long a request waits for the rest of its body after its answer was sent. Then the connection is closed. So
 callers without credentials hold no threads with bodies that they do not send."""
 
 TURN_SECONDS: Final = 0.1
 """How long a request keeps its slot while other requests wait for one."""
-
-STEP_SECONDS: Final = 5
-"""How long one system call waits for a client. Then its rate is checked."""
 
 _AT_ONCE: Final = int(socket.MSG_DONTWAIT)  # operators of the enum would cost microseconds
 _MORE_FOLLOWS: Final = int(getattr(socket, "MSG_MORE", 0))
@@ -260,15 +255,3 @@ def _send_from_file(client: socket.socket, file: Any, offset: int, count: int) -
     if not sent:
         raise OSError(errno.EIO, "the file ends before its announced length")
     return sent
-
-
-def limit_silence(listener: socket.socket, step: float = STEP_SECONDS, silent: int = SILENT_SECONDS) -> None:
-    """Prepare the connections that are accepted from now on.
-
-    A call that waits for the client returns after `step` seconds. The kernel closes a connection whose client accepts
-    nothing for `silent` seconds.
-    """
-    for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
-        listener.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", int(step), int(step % 1 * 1_000_000)))
-    if hasattr(socket, "TCP_USER_TIMEOUT") and listener.family != socket.AF_UNIX:
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 1000 * silent)

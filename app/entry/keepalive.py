@@ -27,11 +27,12 @@ from typing import Any, Final
 import structlog
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
-from app.entry.client_socket import ClientSocket, limit_silence
+from app.entry.client_socket import ClientSocket
 from app.entry.open_files import allow_open_files
 from app.entry.own_answers import Overloaded, live_answer, overloaded, refusal, status_of
 from app.entry.request_body import share_slot
 from app.entry.request_threads import RequestThreads
+from app.entry.silence import limit_silence
 from app.entry.waiting_connections import IDLE_CONNECTIONS, Wait, WaitingConnections
 from app.entry.work_slots import ProcessSlots
 from app.metrics import REFUSALS

@@ -16,7 +16,8 @@ import pytest
 
 from app.entry import client_rate, client_socket
 from app.entry.client_rate import ClientRate
-from app.entry.client_socket import ClientSocket, limit_silence
+from app.entry.client_socket import ClientSocket
+from app.entry.silence import limit_silence
 from app.entry.work_slots import WorkSlots
 
 LARGE = bytes(range(256)) * 40_000
