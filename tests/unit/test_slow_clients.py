@@ -24,6 +24,9 @@ FILE = bytes(range(256)) * 40_000
 CLOSE = b"Host: a\r\nConnection: close\r\n"
 SECONDS = 10
 
+SETTLED_SECONDS = 0.2
+"""After this time no thread waits any more for the next request of a connection of an earlier test."""
+
 
 @dataclass
 class Server:
@@ -93,7 +96,9 @@ def unchunked(body: bytes) -> bytes:
     return bytes(content)
 
 
-def test_slow_downloads_and_uploads_and_idle_connections_hold_up_nobody(server: Server) -> None:
+def test_slow_downloads_and_uploads_and_idle_connections_hold_up_nobody(start: Start) -> None:
+    server = start(2, 24)  # more threads than clients, so that none is refused
+
     async def scenario() -> None:
         end = asyncio.Event()
         idle = [await RawConnection.opened(server.port) for _ in range(30)]
@@ -133,6 +138,12 @@ def test_work_in_all_slots_holds_up_no_health_check(server: Server) -> None:
     run(scenario())
 
 
+async def full(server: Server) -> list[RawConnection]:
+    """Return half uploads that hold all threads of the server."""
+    await asyncio.sleep(SETTLED_SECONDS)
+    return [await half_upload(server) for _ in range(10)]
+
+
 async def half_upload(server: Server) -> RawConnection:
     """Return a connection that has sent the first half of a request."""
     connection = await RawConnection.opened(server.port)
@@ -159,7 +170,7 @@ async def second_half(connection: RawConnection) -> None:
 
 def test_too_many_open_requests_are_refused_early_and_liveness_is_answered(server: Server) -> None:
     async def scenario() -> None:
-        uploads = [await half_upload(server) for _ in range(10)]
+        uploads = await full(server)
         answer = await refused(server.port)
         assert b"\r\nRetry-After: 5\r\n" in answer
         assert b"\r\nConnection: close\r\n" in answer
@@ -174,7 +185,7 @@ def test_too_many_open_requests_are_refused_early_and_liveness_is_answered(serve
 
 def test_a_refused_client_that_still_sends_can_read_the_answer(server: Server) -> None:
     async def scenario() -> None:
-        uploads = [await half_upload(server) for _ in range(10)]
+        uploads = await full(server)
         await refused(server.port)
         length = 4 * len(FILE)
         head = f"POST /upload HTTP/1.1\r\nContent-Length: {length}\r\n\r\n".encode()
