@@ -35,5 +35,5 @@ def test_no_acknowledged_change_is_lost_or_doubled(seed: int, tmp_path: Path, mo
         Campaign(plan, journal, fleet, under_test).run()
     assert journal.violations == []
     assert journal.counts[ACKNOWLEDGED] > 20
-    assert journal.counts["processes killed"] > 1
+    assert journal.counts["processes killed"] > 0
     assert any(name.startswith("fault: ") for name in journal.counts)
