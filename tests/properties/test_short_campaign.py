@@ -22,7 +22,7 @@ pytestmark = pytest.mark.thorough
 def test_no_acknowledged_change_is_lost_or_doubled(seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     started = time.time()
     monkeypatch.setattr(clock, "now", lambda: shifted_clock(started))
-    plan = Plan(engine="embedded", seed=seed, seconds=1.0, clients=2, rate=0.02, kill_seconds=0.2)
+    plan = Plan(engine="embedded", seed=seed, seconds=1.0, clients=2, rate=0.02, kill_seconds=0.1)
     journal = Journal(seed)
     with engine("embedded", tmp_path) as under_test:
         fleet = InProcessFleet(
