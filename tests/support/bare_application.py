@@ -1,11 +1,12 @@
 """A small WSGI application on the HTTP server of the service, with few work slots: what a client gets of the server.
 
-`python -m tests.support.bare_application THREADS OPEN_REQUESTS FILE` serves it in one process on a free port of
-127.0.0.1, and prints the port.
+`python -m tests.support.bare_application THREADS OPEN_REQUESTS FILE [PROCESSES]` serves it on a free port of 127.0.0.1,
+by default in one process. Each process prints the port when it is ready.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 from collections import Counter
@@ -22,11 +23,19 @@ _held = threading.Event()
 
 
 class BareServer(BaseApplication):
-    """gunicorn with the options of the service and the application below. `/health/asked?PATH` counts requests."""
+    """gunicorn with the options of the service and the application below. `/health/asked?PATH` counts requests.
 
-    def __init__(self, threads: int, open_requests: int, file: Path) -> None:
+    `/process` answers with the id of the process.
+    """
+
+    def __init__(self, threads: int, open_requests: int, file: Path, processes: int = 1) -> None:
         self._settings = Settings(
-            port=0, workers=1, threads=threads, open_requests=open_requests, log_level="error", log_format="console"
+            port=0,
+            workers=processes,
+            threads=threads,
+            open_requests=open_requests,
+            log_level="error",
+            log_format="console",
         )
         self._file = file
         self._asked: Counter[str] = Counter()
@@ -54,6 +63,8 @@ class BareServer(BaseApplication):
             _held.wait(20)
         elif path == "/health/release":
             _held.set()
+        elif path == "/process":
+            path = str(os.getpid())
         elif path == "/health/asked":
             path = str(self._asked[environ["QUERY_STRING"]])
         body = _stream(self._file) if path == "/stream" else [environ["wsgi.input"].read() or path.encode()]
@@ -78,4 +89,4 @@ def _announce(worker: Any) -> None:
 
 
 if __name__ == "__main__":
-    BareServer(int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])).run()
+    BareServer(int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]), *map(int, sys.argv[4:])).run()
