@@ -51,18 +51,17 @@ class PartitionDirectory:
             raise PartitionError(INVALID)
         return name
 
-    def resolve(self, name: str | None, *, create: bool, on_create: OnCreate = lambda _: None) -> Partition:
-        """Return the partition that a URL names; `name` is None in the base form of a URL.
+    def resolve(self, name: str, *, create: bool, on_create: OnCreate = lambda _: None) -> Partition:
+        """Return the partition with a name that `name_of` returned.
 
-        `create` makes a partition that does not exist yet, and passes it to `on_create`. Raises `PartitionError` as
-        `name_of`, and if there is no such partition.
+        `create` makes a partition that does not exist yet, and passes it to `on_create`. Raises `PartitionError` if
+        there is no such partition.
         """
-        meant = self.name_of(name)
-        if meant == self._default.name:
+        if name == self._default.name:
             return self._default
-        partition = self._partitions.ensure(meant, on_create) if create else self._partitions.find(meant)
+        partition = self._partitions.ensure(name, on_create) if create else self._partitions.find(name)
         if partition is None:
-            raise unknown(meant)
+            raise unknown(name)
         return partition
 
 

@@ -72,7 +72,7 @@ def dispatch(route: Route, version: ApiVersion, values: dict[str, Any]) -> Respo
         arguments["accepted"] = accepted
     if route.creates_partition:
         arguments |= _input(route, read_body)
-    partition = _partition(route, services, partition_name, call)
+    partition = _partition(route, services, meant, call)
     if not route.creates_partition:
         arguments |= _input(route, read_body)
     context = _context(version.policy, services, settings, partition, partition_name, call)
@@ -85,8 +85,8 @@ def _wiring() -> tuple[Services, Settings]:
 
 
 def _partition(route: Route, services: Services, name: str | None, call: AuditedCall) -> Partition | None:
-    """Return the partition of the URL; None for a route without one. Raises `PartitionError` (conformance §2.4)."""
-    if route.scope not in PARTITION_SCOPES:
+    """Return the partition with this name; None for a route without one. Raises `PartitionError` (conformance §2.4)."""
+    if name is None:
         return None
     on_create = partial(record_created, services.audit, call)
     partition: Partition = services.partitions.resolve(name, create=route.creates_partition, on_create=on_create)
