@@ -5,7 +5,7 @@ Whoever may make these calls can make a token with all rights. So `manageAccess`
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from flask import Response
 
@@ -23,6 +23,8 @@ from app.web.schemas.parameters import PAGE
 MAX_BYTES: Final = 64 * 1024
 """Bytes of a request. The longest valid one is shorter."""
 
+_ACCESS: Final[dict[str, Any]] = {"scope": Scope.BASE, "action": Action.MANAGE_ACCESS, "audit": "access"}
+
 resource = Resource("access")
 
 
@@ -35,15 +37,7 @@ def _not_stored(response: Response) -> Response:
 resource.after_request = _not_stored
 
 
-@resource.route(
-    "POST",
-    "/access/tokens",
-    scope=Scope.BASE,
-    action=Action.MANAGE_ACCESS,
-    audit="access",
-    body=JsonBody(TOKEN, MAX_BYTES),
-    answers={201: (JSON,)},
-)
+@resource.route("POST", "/access/tokens", body=JsonBody(TOKEN, MAX_BYTES), answers={201: (JSON,)}, **_ACCESS)
 def create_token(context: Context, body: TokenRequest) -> Response:
     """201 with the token and its secret. No later answer has the secret."""
     token, secret = context.services.tokens.create(body, context.caller.identity)
@@ -51,28 +45,13 @@ def create_token(context: Context, body: TokenRequest) -> Response:
     return json(token_document(token) | {"token": secret}, 201)
 
 
-@resource.route(
-    "GET",
-    "/access/tokens",
-    scope=Scope.BASE,
-    action=Action.MANAGE_ACCESS,
-    audit="access",
-    query=PAGE,
-    answers={200: (JSON,)},
-)
+@resource.route("GET", "/access/tokens", query=PAGE, answers={200: (JSON,)}, **_ACCESS)
 def list_tokens(context: Context, parameters: dict[str, int]) -> Response:
     """200 with a page of the tokens, the oldest first."""
     return json([listed_token_document(each) for each in context.services.tokens.page(**parameters)])
 
 
-@resource.route(
-    "DELETE",
-    "/access/tokens/<token>",
-    scope=Scope.BASE,
-    action=Action.MANAGE_ACCESS,
-    audit="access",
-    answers={204: ()},
-)
+@resource.route("DELETE", "/access/tokens/<token>", answers={204: ()}, **_ACCESS)
 def revoke_token(context: Context, token: str) -> Response:
     """204; every copy of the service refuses the token within 30 seconds."""
     context.services.tokens.revoke(token)
@@ -80,15 +59,7 @@ def revoke_token(context: Context, token: str) -> Response:
     return empty(204)
 
 
-@resource.route(
-    "POST",
-    "/access/grants",
-    scope=Scope.BASE,
-    action=Action.MANAGE_ACCESS,
-    audit="access",
-    body=JsonBody(GRANT, MAX_BYTES),
-    answers={201: (JSON,)},
-)
+@resource.route("POST", "/access/grants", body=JsonBody(GRANT, MAX_BYTES), answers={201: (JSON,)}, **_ACCESS)
 def create_grant(context: Context, body: GrantRequest) -> Response:
     """201 with the grant; every copy of the service applies it within 30 seconds."""
     grant = context.services.grants.create(body, context.caller.identity)
@@ -96,28 +67,13 @@ def create_grant(context: Context, body: GrantRequest) -> Response:
     return json(grant_document(grant), 201)
 
 
-@resource.route(
-    "GET",
-    "/access/grants",
-    scope=Scope.BASE,
-    action=Action.MANAGE_ACCESS,
-    audit="access",
-    query=PAGE,
-    answers={200: (JSON,)},
-)
+@resource.route("GET", "/access/grants", query=PAGE, answers={200: (JSON,)}, **_ACCESS)
 def list_grants(context: Context, parameters: dict[str, int]) -> Response:
     """200 with a page of the grants, the oldest first."""
     return json([grant_document(each) for each in context.services.grants.page(**parameters)])
 
 
-@resource.route(
-    "DELETE",
-    "/access/grants/<grant>",
-    scope=Scope.BASE,
-    action=Action.MANAGE_ACCESS,
-    audit="access",
-    answers={204: ()},
-)
+@resource.route("DELETE", "/access/grants/<grant>", answers={204: ()}, **_ACCESS)
 def remove_grant(context: Context, grant: str) -> Response:
     """204; the grant counts nowhere after 30 seconds."""
     context.services.grants.remove(grant)

@@ -5,7 +5,7 @@ They are outside versions and partitions. Nobody needs a right for them, and the
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from flask import Response, current_app
 
@@ -19,32 +19,18 @@ from app.web.routing.route import Resource, Scope
 REPORT: Final = "bulkhead.health"
 """Key of the `HealthReport` in the extensions of the application."""
 
+_HEALTH: Final[dict[str, Any]] = {"scope": Scope.UNVERSIONED, "action": None, "public": True, "audit": None}
+
 resource = Resource("health")
 
 
-@resource.route(
-    "GET",
-    liveness.PATH,
-    scope=Scope.UNVERSIONED,
-    action=None,
-    public=True,
-    audit=None,
-    answers={200: (JSON,)},
-)
+@resource.route("GET", liveness.PATH, answers={200: (JSON,)}, **_HEALTH)
 def live(context: Context) -> Response:
     """200: the process answers. No backend is asked."""
     return Response(liveness.BODY, content_type=liveness.CONTENT_TYPE)
 
 
-@resource.route(
-    "GET",
-    "/health/ready",
-    scope=Scope.UNVERSIONED,
-    action=None,
-    public=True,
-    audit=None,
-    answers={200: (JSON,), 503: (JSON,)},
-)
+@resource.route("GET", "/health/ready", answers={200: (JSON,), 503: (JSON,)}, **_HEALTH)
 def ready(context: Context) -> Response:
     """200 if the required backends answered lately, otherwise 503."""
     if _report().is_ready():
@@ -54,15 +40,7 @@ def ready(context: Context) -> Response:
     return response
 
 
-@resource.route(
-    "GET",
-    "/health/check",
-    scope=Scope.UNVERSIONED,
-    action=None,
-    public=True,
-    audit=None,
-    answers={200: (JSON,), 503: (JSON,)},
-)
+@resource.route("GET", "/health/check", answers={200: (JSON,), 503: (JSON,)}, **_HEALTH)
 def check(context: Context) -> Response:
     """200 while every backend is healthy or degraded, otherwise 503."""
     result = _report().current()
