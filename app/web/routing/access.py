@@ -34,8 +34,8 @@ def authorize(route: Route, caller: Caller, partition: str | None, *, named: boo
     if action is None:
         return
     if partition is None:
-        is_allowed = rights.allows_somewhere(action) if action is Action.READ else rights.allows_everywhere(action)
-        if not is_allowed:
+        needs_all = route.in_all_partitions or action is not Action.READ
+        if not (rights.allows_everywhere(action) if needs_all else rights.allows_somewhere(action)):
             raise AuthorizationFailed
     elif not rights.allows(action, partition):
         if route.creates_partition or not named or rights.sees(partition):

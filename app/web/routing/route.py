@@ -79,6 +79,8 @@ class Route:
     """The name of the audit event. None: the call is not audited."""
     scope: Scope = Scope.PARTITION
     versions: tuple[ApiVersion, ...] = versions.ALL
+    in_all_partitions: bool = False
+    """Of a route without a partition: the caller needs `read` in all partitions too."""
     public: bool = False
     """A request needs no credentials."""
     creates_partition: bool = False
