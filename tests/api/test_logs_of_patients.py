@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
-import structlog
 from flask.testing import FlaskClient
 
 from app import logs
@@ -19,6 +17,7 @@ from tests.conftest import Serve
 from tests.support.background import work
 from tests.support.dicomweb import DICOM_JSON, related
 from tests.support.instances import make_instance
+from tests.support.restored_logging import restored_logging
 from tests.support.workitems import name, text, workitem
 
 NAME, NEW_NAME, PATIENT_ID, ACCESSION, DESCRIPTION = "Xanthippe^Qq", "Neu^Yvonne", "PID-77311", "ACC-991", "Knee pain"
@@ -40,14 +39,8 @@ WADO = f"requestType=WADO&studyUID={STUDY}&seriesUID={SERIES}&objectUID={INSTANC
 
 @pytest.fixture(autouse=True)
 def restored() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    for library in logs.MINIMUM_LEVELS:
-        logging.getLogger(library).setLevel(logging.NOTSET)
-    structlog.reset_defaults()
+    with restored_logging():
+        yield
 
 
 def bodies() -> dict[tuple[str, str], tuple[Any, str]]:

@@ -20,6 +20,7 @@ from tests.support.dicomweb import PartitionClient
 from tests.support.faults import FOR_EVER, Rule, fail, run
 from tests.support.faulty_engine import Faults
 from tests.support.instances import make_instance
+from tests.support.restored_logging import restored_logging
 
 UPDATE = {"studyInstanceUids": ["2.25.1"], "changeDataset": {"00100010": {"vr": "PN", "Value": [{"Alphabetic": "A"}]}}}
 
@@ -31,26 +32,20 @@ embedded = pytest.mark.parametrize("settings", ["embedded"], indirect=True)
 @pytest.fixture
 def lines() -> Iterator[Lines]:
     """Return a function that returns the log lines since its last call."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    logs.configure("info", "json")
-    (handler,) = root.handlers
-    assert isinstance(handler, logging.StreamHandler)
-    written = io.StringIO()
-    handler.setStream(written)
+    with restored_logging():
+        logs.configure("info", "json")
+        (handler,) = logging.getLogger().handlers
+        assert isinstance(handler, logging.StreamHandler)
+        written = io.StringIO()
+        handler.setStream(written)
 
-    def read() -> list[dict[str, object]]:
-        text = written.getvalue()
-        written.seek(0)
-        written.truncate()
-        return [json.loads(line) for line in text.splitlines()]
+        def read() -> list[dict[str, object]]:
+            text = written.getvalue()
+            written.seek(0)
+            written.truncate()
+            return [json.loads(line) for line in text.splitlines()]
 
-    yield read
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    for name in logs.MINIMUM_LEVELS:
-        logging.getLogger(name).setLevel(logging.NOTSET)
-    structlog.reset_defaults()
+        yield read
 
 
 @embedded

@@ -13,18 +13,13 @@ import structlog
 
 from app import logs
 from app.entry import worker
+from tests.support.restored_logging import restored_logging
 
 
 @pytest.fixture(autouse=True)
 def restored() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    for name in logs.MINIMUM_LEVELS:
-        logging.getLogger(name).setLevel(logging.NOTSET)
-    structlog.reset_defaults()
+    with restored_logging():
+        yield
 
 
 def fail(patient: str) -> None:
