@@ -153,20 +153,23 @@ class StudyClient:
 
     # --- deletions ---
 
+    def _targets(self, study: KnownStudy) -> list[tuple[str, Sequence[KnownInstance]]]:
+        """Return the paths of the study, of a series and of an instance in it, each with the instances that it has."""
+        chosen = self.chance.choice(study.instances)
+        in_series = [each for each in study.instances if each.series == chosen.series]
+        return [
+            (study.path, study.instances),
+            (f"{study.path}/series/{chosen.series}", in_series),
+            (chosen.path, [chosen]),
+        ]
+
     def delete(self) -> None:
         """Delete an instance, a series or a study."""
         study = self._known()
         if study is None:
             return
-        chosen = self.chance.choice(study.instances)
-        target, gone = self.chance.choice(
-            (
-                (study.path, study.instances),
-                (f"{study.path}/series/{chosen.series}", [i for i in study.instances if i.series == chosen.series]),
-                (chosen.path, [chosen]),
-                (chosen.path, [chosen]),
-            )
-        )
+        targets = self._targets(study)
+        target, gone = self.chance.choice((*targets, targets[-1]))  # half of the deletions are of an instance
         self._deleted(study, gone, self._delete(study, target))
 
     def delete_while_storing(self) -> None:
@@ -174,15 +177,8 @@ class StudyClient:
         study = self._known()
         if study is None:
             return
-        chosen = self.chance.choice(study.instances)
-        target, gone = self.chance.choice(
-            (
-                (study.path, study.instances),
-                (f"{study.path}/series/{chosen.series}", [i for i in study.instances if i.series == chosen.series]),
-                (chosen.path, [chosen]),
-            )
-        )
-        gone = list(gone)
+        target, covered_now = self.chance.choice(self._targets(study))
+        gone = list(covered_now)
         groups = [[self._new_instance(study) for _ in range(3)] for _ in range(2)]
         for each in (each for group in groups for each in group):
             self._new_body(each)
