@@ -9,9 +9,7 @@ When too much is asked, it answers early with 503. `GET /health/live` is answere
 It is faster on kept-alive connections. Clients often send the next request as soon as they have the answer. So the
 thread waits for it for a few milliseconds, and does not pass the connection to the polling thread and back.
 
-The server processes share the connections evenly. They all wait at one listening socket, and the first that wakes gets
-a new connection. So a process that has at least two connections more than another one leaves a new connection to the
-others for a millisecond (connection_counts.py). Then it accepts it, because the others may be busy or stopped.
+The server processes share the connections evenly (sharing_worker.py).
 
 It refuses a malformed request in plain text.
 
@@ -25,18 +23,18 @@ import select
 import socket
 from functools import partial
 from http import HTTPStatus
-from time import monotonic, sleep
+from time import sleep
 from typing import Any, Final
 
 import structlog
-from gunicorn.workers.gthread import TConn, ThreadWorker
+from gunicorn.workers.gthread import TConn
 
 from app.entry.client_socket import ClientSocket
-from app.entry.connection_counts import shared_counts
 from app.entry.open_files import allow_open_files
 from app.entry.own_answers import Overloaded, live_answer, overloaded, refusal, status_of
 from app.entry.request_body import share_slot
 from app.entry.request_threads import RequestThreads
+from app.entry.sharing_worker import SharingWorker
 from app.entry.silence import limit_silence
 from app.entry.waiting_connections import IDLE_CONNECTIONS, Wait, WaitingConnections
 from app.entry.work_slots import ProcessSlots
@@ -57,9 +55,6 @@ END_SECONDS: Final = 10.0
 """How long the service reads from a client after the last answer. A client that still sends may lose the answer when
 the connection is closed. No thread waits for it."""
 
-LEAVE_SECONDS: Final = 0.001
-"""How long a process leaves a new connection to processes that have fewer connections."""
-
 _RESERVED: Final = 64
 """Connections that are only accepted to be refused."""
 
@@ -71,19 +66,11 @@ _NO_FILE_SECONDS: Final = 0.05
 """A pause if the system has no file left for a connection. Without it the polling thread would try again at once."""
 
 
-class KeepAliveWorker(ThreadWorker):
+class KeepAliveWorker(SharingWorker):
     """gunicorn's threaded worker. `handle` runs in a thread and answers the requests of one connection.
 
     The methods in the middle part run in the polling thread, which is the main thread. They never wait.
     """
-
-    _left_until = 0.0
-    """When this process accepts connections again, 0 if it does not leave them to others."""
-
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        """Prepare a process. gunicorn calls this before it forks, so all processes share the numbers."""
-        super().__init__(*arguments, **options)
-        self.counts = shared_counts()
 
     def init_process(self) -> None:
         """Serve. Accepted connections inherit the options of their listening socket."""
@@ -104,51 +91,7 @@ class KeepAliveWorker(ThreadWorker):
 
     # --- the polling thread -----------------------------------------------------------------------------------------
 
-    def notify(self) -> None:
-        """Tell gunicorn that this process works, and the other processes how many connections it has."""
-        super().notify()
-        if self.alive:
-            self._publish()
-
-    def accept(self, listener: Any) -> None:
-        """Accept a connection, or leave it to the processes that have fewer connections.
-
-        A difference of one is none: a closed connection counts for a moment.
-        """
-        if self.nr_conns > self.counts.least() + 1:
-            self._left_until = monotonic() + LEAVE_SECONDS
-            self._publish()
-            super().set_accept_enabled(False)
-        else:
-            self._accept(listener)
-
-    def set_accept_enabled(self, enabled: bool | None) -> None:
-        """Wait for connections, or stop waiting. A process that left connections to others first accepts the rest."""
-        if not enabled:
-            self._left_until = 0.0
-            self.counts.withdraw(self.age)
-            super().set_accept_enabled(False)
-        elif not self._left_until:
-            super().set_accept_enabled(True)
-        elif monotonic() >= self._left_until:
-            self._left_until = 0.0
-            self._publish()
-            super().set_accept_enabled(True)
-            for listener in self.sockets:
-                self._accept(listener)
-
-    def wait_for_and_dispatch_events(self, timeout: float | None) -> None:
-        """Handle the events of the poller. The wait is short while connections are left to other processes."""
-        super().wait_for_and_dispatch_events(LEAVE_SECONDS if self._left_until else timeout)
-
-    def _publish(self) -> None:
-        """Publish the number of connections, and one more while this process leaves them to others.
-
-        Without the one more, two processes more often leave a connection to each other, and its client waits.
-        """
-        self.counts.publish(self.age, self.nr_conns + (self._left_until > 0))
-
-    def _accept(self, listener: Any) -> None:
+    def accept_now(self, listener: Any) -> None:
         """Accept a connection. If there are too many, close an idle one, or refuse the new one."""
         try:
             accepted, address = listener.accept()
@@ -163,7 +106,7 @@ class KeepAliveWorker(ThreadWorker):
         connection.data_ready = True
         full = self.nr_conns >= self.worker_connections - _RESERVED and not self._evict()
         self.nr_conns += 1
-        self._publish()
+        self.publish()
         if full:
             self._refuse(connection)
         else:

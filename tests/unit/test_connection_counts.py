@@ -17,9 +17,10 @@ from typing import Any, cast
 
 import pytest
 
-from app.entry import connection_counts, keepalive
+from app.entry import connection_counts, sharing_worker
 from app.entry.connection_counts import RECENT_SECONDS, ConnectionCounts
-from app.entry.keepalive import LEAVE_SECONDS, KeepAliveWorker
+from app.entry.keepalive import KeepAliveWorker
+from app.entry.sharing_worker import LEAVE_SECONDS
 
 STOPPED_SECONDS = 10
 """How long a client waits for an answer at most. A server that waits for its stopped process never answers."""
@@ -92,16 +93,16 @@ def worker(listener: socket.socket, connections: int, accepted: list[socket.sock
     worker.poller = selectors.SelectSelector()
     worker.sockets = [listener]
     worker._accepting = False
-    worker._accept = accepted.append
+    worker.accept_now = accepted.append
     worker.set_accept_enabled(True)
-    worker._publish()
+    worker.publish()
     return cast("KeepAliveWorker", worker)
 
 
 def test_a_process_with_two_connections_more_than_another_leaves_a_new_one_to_it_for_a_while(
     listener: socket.socket, monkeypatch: pytest.MonkeyPatch, clock: Clock
 ) -> None:
-    monkeypatch.setattr(keepalive, "monotonic", clock)
+    monkeypatch.setattr(sharing_worker, "monotonic", clock)
     accepted: list[socket.socket] = []
     busier = worker(listener, 2, accepted)
     busier.counts.publish(2, 0)
@@ -128,12 +129,12 @@ def test_two_processes_do_not_leave_a_connection_to_each_other(listener: socket.
     accepted: list[socket.socket] = []
     first, second = worker(listener, 2, accepted), worker(listener, 0, accepted)
     second.counts, second.age = first.counts, 2
-    second._publish()
+    second.publish()
     first.accept(listener)
     first.nr_conns = 0  # its clients close their connections while it leaves new ones to the second process
     second.nr_conns = 2
-    first._publish()
-    second._publish()
+    first.publish()
+    second.publish()
     second.accept(listener)
     assert accepted == [listener]
 
