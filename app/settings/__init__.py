@@ -28,6 +28,7 @@ from app.settings.monitoring import MonitoringSettings
 from app.settings.operations import OperationSettings
 from app.settings.rendering import RenderingSettings
 from app.settings.serving import ServingSettings
+from app.settings.site import SiteSettings
 from app.settings.store import StoreSettings
 
 __all__ = ["Settings", "settings_table", "variable"]
@@ -36,6 +37,7 @@ __all__ = ["Settings", "settings_table", "variable"]
 # A dataclass takes the fields of its last base first. So does the table of settings.
 @dataclass(frozen=True, kw_only=True)
 class Settings(
+    SiteSettings,
     MonitoringSettings,
     CorsSettings,
     ChangeFeedSettings,

@@ -28,6 +28,7 @@ from app.web.routing.audit import record_executed
 from app.web.routing.caching import set_cache_headers
 from app.web.routing.mount import mount
 from app.web.routing.paths import CanonicalPaths
+from app.web.site.table import PAGES
 from app.web.waiting import LimitedWaiting, limit_waiting
 
 _ADDRESS: Final = {
@@ -49,8 +50,9 @@ def application(services: Services, settings: Settings) -> Flask:
     app.extensions[dispatch.SETTINGS] = settings
     app.extensions[health.REPORT] = HealthReport(services.health, settings.health_exclude)
     app.extensions[capabilities.ROUTES] = ROUTES
-    mount(app, RESOURCES)
-    app.wsgi_app = CanonicalPaths(app.wsgi_app, RESOURCES)  # type: ignore[method-assign]  # as Flask documents it
+    resources = (*RESOURCES, *PAGES)
+    mount(app, resources)
+    app.wsgi_app = CanonicalPaths(app.wsgi_app, resources)  # type: ignore[method-assign]  # as Flask documents it
     app.url_value_preprocessor(_begin)
     app.wsgi_app = LimitedWaiting(app.wsgi_app, settings.request_seconds)  # type: ignore[method-assign]  # likewise
     app.after_request(_ending(headers_for(settings.cors_origins), settings.request_seconds))

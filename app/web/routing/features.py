@@ -18,6 +18,12 @@ def require_metrics(settings: Settings) -> None:
         raise ResourceDisabled
 
 
+def require_site(settings: Settings) -> None:
+    """Raise `ResourceDisabled` if the service has no pages for people."""
+    if not settings.site:
+        raise ResourceDisabled
+
+
 def require_exports(settings: Settings) -> None:
     """Raise `ResourceDisabled` if the service starts no exports."""
     if settings.disable_operations or not settings.enable_export:

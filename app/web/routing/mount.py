@@ -10,7 +10,7 @@ from flask import Blueprint, Flask, Response
 
 from app.web.response.responses import empty
 from app.web.routing.dispatch import dispatch
-from app.web.routing.route import PARTITION_PREFIX, Resource, Route, Scope
+from app.web.routing.route import PAGES_PREFIX, PARTITION_PREFIX, Resource, Route, Scope
 from app.web.routing.versions import BY_NAME, UNVERSIONED, VERSION_SEGMENT
 
 _ROOTS: Final = {
@@ -18,6 +18,8 @@ _ROOTS: Final = {
     Scope.BELOW_PARTITION: (VERSION_SEGMENT + PARTITION_PREFIX,),
     Scope.BASE: (VERSION_SEGMENT,),
     Scope.UNVERSIONED: ("",),
+    Scope.PAGE: ("",),
+    Scope.PARTITION_PAGE: (PAGES_PREFIX, PAGES_PREFIX + PARTITION_PREFIX),
 }
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from app.web.routing.route import PARTITION_PREFIX, Resource, Scope
+from app.web.routing.route import PAGES_PREFIX, PARTITION_PREFIX, Resource, Scope
 from app.web.routing.versions import BY_SPELLING, UNVERSIONED
 
 if TYPE_CHECKING:
@@ -58,25 +58,31 @@ class CanonicalPaths:
         self._versioned, self._unversioned = _Node(), _Node()
         for route in (route for resource in resources for route in resource.routes):
             for segments in (path.split("/")[1:] for path in route.paths):
-                if route.scope is Scope.UNVERSIONED:
+                if route.scope in (Scope.UNVERSIONED, Scope.PAGE):
                     self._unversioned.add(segments)
+                elif route.scope is Scope.PARTITION_PAGE:
+                    for root in (PAGES_PREFIX, PAGES_PREFIX + PARTITION_PREFIX):
+                        self._unversioned.add(root.split("/")[1:] + segments)
                 elif route.scope is not Scope.BELOW_PARTITION:
                     self._versioned.add(segments)
                 if route.scope in (Scope.PARTITION, Scope.BELOW_PARTITION):
                     self._versioned.add(PARTITION_PREFIX.split("/")[1:] + segments)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        environ[VERSION_PREFIX], environ["PATH_INFO"] = self.canonical(environ.get("PATH_INFO", ""))
+        environ[VERSION_PREFIX], environ["PATH_INFO"] = self.canonical(
+            environ.get("PATH_INFO", ""), is_page=environ["REQUEST_METHOD"] != "OPTIONS"
+        )
         return self._application(environ, start_response)
 
-    def canonical(self, path: str) -> tuple[str, str]:
+    def canonical(self, path: str, *, is_page: bool = True) -> tuple[str, str]:
         """Return the version prefix for generated URLs, and the path that the routes are mounted under.
 
         The path of a versioned route begins with the canonical name of the version, also where the URL has none.
+        `is_page` says whether the root is the front page; the capabilities of the service have the same URL.
         """
         segments = _without_one_empty_segment(path.split("/")[1:])
         if segments == [""]:
-            return "", f"/{UNVERSIONED.name}"
+            return "", "/" if is_page else f"/{UNVERSIONED.name}"
         version = BY_SPELLING.get(segments[0].lower()) if segments else None
         if version is not None:
             return f"/{version.name}", "/" + "/".join([version.name, *self._versioned.canonical(segments[1:])])

@@ -34,6 +34,8 @@ INSTANCE_PATH: Final = f"{SERIES_PATH}/instances/<instance>"
 """The paths of a study, a series and an instance."""
 PARTITION_PREFIX: Final = "/partitions/<partition>"
 """The part of a path between the version and the path of a partition's route."""
+PAGES_PREFIX: Final = "/ui"
+"""The first part of the path of every page but the front page."""
 
 
 class Scope(Enum):
@@ -47,9 +49,13 @@ class Scope(Enum):
     """Without a partition."""
     UNVERSIONED = "unversioned"
     """Without a partition and without a version."""
+    PAGE = "page"
+    """A page for people, without a partition. Pages have no version."""
+    PARTITION_PAGE = "partition page"
+    """A page for people below `/ui` and a partition. The form without a partition serves while partitions are off."""
 
 
-PARTITION_SCOPES: Final = frozenset({Scope.PARTITION, Scope.BELOW_PARTITION})
+PARTITION_SCOPES: Final = frozenset({Scope.PARTITION, Scope.BELOW_PARTITION, Scope.PARTITION_PAGE})
 """The scopes of routes that serve one partition."""
 
 

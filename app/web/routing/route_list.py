@@ -12,6 +12,8 @@ _SCOPES = {
     Scope.BELOW_PARTITION: "below a partition",
     Scope.BASE: "base",
     Scope.UNVERSIONED: "no version",
+    Scope.PAGE: "page",
+    Scope.PARTITION_PAGE: "page of a partition",
 }
 
 
@@ -41,7 +43,7 @@ def _lines(rows: dict[tuple[str, str], list[Route]]) -> Iterator[str]:
 
 
 def _versions(routes: list[Route]) -> str:
-    if routes[0].scope is Scope.UNVERSIONED:
+    if routes[0].scope in (Scope.UNVERSIONED, Scope.PAGE, Scope.PARTITION_PAGE):
         return ""
     served = [version for version in versions.ALL if any(version in route.versions for route in routes)]
     return "all" if len(served) == len(versions.ALL) else ", ".join(version.name for version in served)

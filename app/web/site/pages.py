@@ -1,0 +1,41 @@
+"""What all pages have in common: where they exist, what a browser may do with them, and how an error looks."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from flask import Response, request
+from werkzeug.exceptions import HTTPException
+
+from app.errors import BulkheadError
+from app.web.routing.route import Resource
+from app.web.site import rendering
+
+POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "font-src 'self'; frame-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'self'"
+)
+"""The content security policy of a page (CSP Level 3). No page has an inline script, an inline style or an external
+resource."""
+
+PAGE: Final = "text/html"
+
+
+def pages(name: str) -> Resource:
+    """Return a resource whose answers are pages, errors included."""
+    resource = Resource(f"site-{name}")
+    resource.after_request = _restrict
+    resource.error_handlers[BulkheadError] = _error
+    resource.error_handlers[HTTPException] = _error
+    return resource
+
+
+def _restrict(response: Response) -> Response:
+    if response.mimetype == PAGE:
+        response.headers.add("Content-Security-Policy", POLICY)
+        response.headers["Referrer-Policy"] = "same-origin"
+    return response
+
+
+def _error(error: Any) -> Response:
+    return rendering.error_page(error, request)

@@ -1,0 +1,75 @@
+"""Makes pages from the templates."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.metadata import version
+from typing import Any, Final
+
+from flask import Request, Response, current_app, g, request
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from app.errors import INTERNAL, BulkheadError
+from app.services.access.caller import Caller
+from app.settings import Settings
+from app.web.routing.dispatch import SETTINGS
+from app.web.site import formatting
+from app.web.site.assets import asset_url
+from app.web.site.navigation import entries
+
+_VERSION: Final = version("bulkhead")
+_HTML: Final = "text/html; charset=utf-8"
+
+
+@cache
+def _templates() -> Environment:
+    """The templates are read at the first page, so that a server without visitors does not hold them."""
+    templates = Environment(
+        loader=PackageLoader("app.web.site"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    templates.filters.update(formatting.FILTERS)
+    return templates
+
+
+def page(template: str, status: int = 200, /, **values: Any) -> Response:
+    """Return the page that a template makes of `values`. Every page has the frame of `layout.html`.
+
+    Templates know `url(path)`, a path of this service below its base path, and `asset(name)`, a file of `static/`.
+    They know `caller`, `settings`, `version`, `navigation` and `path`, the path of the request.
+    """
+    settings: Settings = current_app.extensions[SETTINGS]
+    caller: Caller = g.caller
+    text = (
+        _templates()
+        .get_template(template)
+        .render(
+            url=_url,
+            asset=lambda name: _url(asset_url(name)),
+            caller=caller,
+            settings=settings,
+            version=_VERSION,
+            navigation=entries(caller.rights, settings),
+            path=request.path,
+            **values,
+        )
+    )
+    return Response(text, status, content_type=_HTML)
+
+
+def error_page(error: BaseException, request: Request) -> Response:
+    """Return the page of an error: its status, its text and a way back."""
+    status, message = 500, INTERNAL
+    if isinstance(error, BulkheadError):
+        status = error.status
+        message = str(error) if error.public_message is None else error.public_message
+    elif hasattr(error, "code"):
+        status, message = error.code or 500, getattr(error, "description", "") or ""
+    return page("error.html", status, title="Error", status=status, message=message, request_id=g.request_id)
+
+
+def _url(path: str) -> str:
+    return request.script_root + path

@@ -1,0 +1,14 @@
+"""The list of pages: every resource of the site."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from app.web.routing.route import Resource, Route
+from app.web.site import assets, front
+
+PAGES: Final[tuple[Resource, ...]] = (
+    front.resource,
+    assets.resource,
+)
+PAGE_ROUTES: Final[tuple[Route, ...]] = tuple(route for resource in PAGES for route in resource.routes)
