@@ -6,7 +6,6 @@ import re
 from dataclasses import replace
 
 import pytest
-from flask import Flask
 from flask.testing import FlaskClient
 
 from app.settings import Settings
@@ -58,9 +57,9 @@ def test_only_the_files_of_the_folder_are_given(client: FlaskClient, name: str) 
 
 
 @pytest.fixture
-def client_without_site(app: Flask, settings: Settings) -> FlaskClient:
-    app.extensions[SETTINGS] = replace(settings, site=False)
-    return app.test_client()
+def client_without_site(client: FlaskClient, settings: Settings) -> FlaskClient:
+    client.application.extensions[SETTINGS] = replace(settings, site=False)
+    return client
 
 
 @pytest.mark.parametrize("route", PAGE_ROUTES, ids=lambda route: f"{route.method} {route.paths[0]}")
