@@ -29,7 +29,12 @@ def main() -> None:
     All settings are environment variables BULKHEAD_*. With BULKHEAD_ENGINE=aws the archive is in S3 and DynamoDB.
     Their endpoints and credentials come from the usual AWS_* variables.
 
-    Exit codes: 0 success, 1 the data store failed, 2 the settings are wrong (each fault is printed).
+    The commands that call a server take --url, --partition and --token-file, or the variables BULKHEAD_URL,
+    BULKHEAD_PARTITION and BULKHEAD_TOKEN.
+
+    Exit codes: 0 success, 1 the data store failed, or the server refused some of the work, 2 the settings or the
+    command line are wrong (each fault is printed), 3 the server does not answer or does not accept the credentials,
+    130 interrupted.
     """
 
 

@@ -19,6 +19,7 @@ from app.settings.access import AccessSettings
 from app.settings.audit import AuditSettings
 from app.settings.bulk_data import BulkDataSettings
 from app.settings.change_feed import ChangeFeedSettings
+from app.settings.client import CLIENT_VARIABLES
 from app.settings.cors import CorsSettings
 from app.settings.declaration import PREFIX, SettingsGroup, variable
 from app.settings.engine import EngineSettings
@@ -58,10 +59,12 @@ class Settings(
     def from_environment(cls, environment: Mapping[str, str]) -> Settings:
         """Return the settings that the `BULKHEAD_*` variables name. An empty variable counts as unset.
 
-        Raises `ConfigurationError` with one line for each fault of all variables. The name of no setting is a fault.
+        Raises `ConfigurationError` with one line for each fault of all variables. The name of no setting is a fault,
+        except those of `CLIENT_VARIABLES`.
         """
         given = {name: value for name, value in environment.items() if name.startswith(PREFIX) and value.strip()}
-        faults = [f"{name}: There is no such setting.{_nearest(name)}" for name in sorted(given.keys() - _BY_VARIABLE)]
+        unknown = given.keys() - _BY_VARIABLE - CLIENT_VARIABLES
+        faults = [f"{name}: There is no such setting.{_nearest(name)}" for name in sorted(unknown)]
         values: dict[str, Any] = {}
         try:
             values = _SCHEMA.load(given)
