@@ -35,6 +35,7 @@ from app.services.retrieve.frames import FrameReader
 from app.services.retrieve.image_headers import ImageHeaders
 from app.services.retrieve.service import Retrieve
 from app.services.retrieve.transcoding import Transcoder
+from app.services.search.latest import LatestStudies
 from app.services.search.newest import NewestInstances
 from app.services.search.service import Search
 from app.services.store.service import Store
@@ -102,6 +103,14 @@ def build_services(settings: Settings, engine: Engine, *, listening: float = 0) 
     frames = FrameReader(documents, files, archive.lost)
     headers, decoder = ImageHeaders(files, frames), build_decoder(settings)
     rendering = build_rendering(settings, archive, frames=frames, headers=headers, decoder=decoder)
+    planner = SearchPlanner(
+        table=table,
+        instances=instances,
+        counts=counts,
+        newest_metadata=newest.metadata,
+        map_studies=parallel_reads,
+        last_unposted=last_unposted(table),
+    )
     runner = OperationRunner(
         operations,
         queue,
@@ -138,19 +147,13 @@ def build_services(settings: Settings, engine: Engine, *, listening: float = 0) 
         rendering=rendering,
         bulk_data=BulkDataReader(documents, files, frames),
         search=Search(
-            planner=SearchPlanner(
-                table=table,
-                instances=instances,
-                counts=counts,
-                newest_metadata=newest.metadata,
-                map_studies=parallel_reads,
-                last_unposted=last_unposted(table),
-            ),
+            planner=planner,
             counts=counts,
             newest=newest,
             query_tags=archive.query_tags,
             parallel=parallel_reads,
         ),
+        latest_studies=LatestStudies(planner, counts, parallel_reads),
         delete=archive.removal.delete,
         bulk_update=BulkUpdate(operations, queue),
         change_feed=ChangeFeed(

@@ -23,6 +23,7 @@ from app.services.partitions import PartitionDirectory
 from app.services.retrieve.bulk_data import BulkDataReader
 from app.services.retrieve.rendering import Rendering
 from app.services.retrieve.service import Retrieve
+from app.services.search.latest import LatestStudies
 from app.services.search.service import Search
 from app.services.store.service import Store
 from app.services.tags.service import ExtendedQueryTags
@@ -54,6 +55,7 @@ class Services:
     rendering: Rendering
     bulk_data: BulkDataReader
     search: Search
+    latest_studies: LatestStudies
     delete: DeleteInstances
     bulk_update: BulkUpdate
     change_feed: ChangeFeed

@@ -112,6 +112,19 @@ class ChangeFeed:
             entry = self._log.latest_by_time() if by_time else self._log.latest()
         return next(self._views([entry], metadata)) if entry else None
 
+    def changed_partitions(self, caller: Caller, entries: int) -> list[str]:
+        """Return the names of the partitions of the newest entries that the caller may read, the newest first.
+
+        At most `entries` entries are read, those that the caller may not read among them.
+        """
+        newest = self._log.latest()
+        if newest is None:
+            return []
+        visible = _visible(caller, None)
+        found = self._log.by_sequence(newest.sequence - entries, entries)
+        names = (each.partition_name for each in reversed(found))
+        return list(dict.fromkeys(name for name in names if visible is None or visible(name)))
+
     def _views(self, entries: Sequence[FeedEntry], metadata: bool) -> Iterator[FeedEntryView]:
         current = self._current_rows(entries)
         rows = [current.get(_uids(entry)) for entry in entries]

@@ -92,6 +92,11 @@ class Rights:
         """Return whether the caller may do anything with the data of the partition. If not, it does not exist."""
         return any(self.allows(action, partition) for action in DATA_ACTIONS)
 
+    def visible_patterns(self) -> frozenset[str]:
+        """Return the patterns in lower case of the partitions that `sees` is true for (`Grant.partitions`)."""
+        seen = (grant for grant in self._valid() if any(map(grant.allows, DATA_ACTIONS)))
+        return frozenset(pattern.lower() for grant in seen for pattern in grant.partitions)
+
     def filter(self, action: Action) -> PartitionFilter | None:
         """Return which partitions the caller may do one of the `DATA_ACTIONS` in. None: in all of them."""
         if self.allows_everywhere(action):

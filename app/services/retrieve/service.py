@@ -6,6 +6,7 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from app.dicom.json.dataset import JsonDataset
 from app.errors import NotFound
 from app.services.instance_files import InstanceFiles
 from app.services.links import Link
@@ -89,6 +90,10 @@ class Retrieve:
     def open_all(self, rows: Iterable[InstanceRow]) -> Generator[BinaryIO, None, None]:
         """Yield a stream over each stored file. The caller closes each stream, and the iterator if it stops early."""
         yield from self._prefetch(self._files.open, rows)
+
+    def datasets(self, rows: Iterable[InstanceRow], wanted: frozenset[str]) -> Iterator[JsonDataset | None]:
+        """Yield the metadata of each instance, None for one that was deleted meanwhile (`Documents.datasets`)."""
+        return self._documents.datasets(rows, wanted)
 
     def metadata(
         self,

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from app.errors import Conflict
 from app.storage.table import clock, keys
 from app.storage.table.codec import Record, decode, encode
-from app.storage.table.ports import Absent, Item, Put, Table
+from app.storage.table.ports import Absent, Item, Put, Range, Table
 
 DEFAULT_NAME: Final = "Microsoft.Default"
 DEFAULT_KEY: Final = 1
@@ -57,6 +57,10 @@ class Partitions:
     def listed(self) -> list[Partition]:
         """Return all partitions, ordered by their keys."""
         return sorted(_partition(item) for item in self._table.query(keys.PARTITIONS))
+
+    def by_name(self, names: Range, limit: int) -> Iterator[Partition]:
+        """Yield at most `limit` partitions in the order of their names. `names` is a range of names in lower case."""
+        return map(_partition, self._table.query(keys.PARTITIONS, names, limit=limit))
 
     def count(self) -> int:
         return self._table.count(keys.PARTITIONS)

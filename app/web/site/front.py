@@ -1,14 +1,28 @@
-"""The front page: the partitions that the caller may see."""
+"""The front page: the partitions that the caller may see, and the studies that were stored last."""
 
 from __future__ import annotations
 
-from flask import Response
+from typing import Final
 
+from flask import Response, redirect, request
+
+from app.services.access.rights import Action
+from app.services.partitions import PartitionPage
+from app.services.search.latest import LatestStudy
 from app.web.routing.context import Context
 from app.web.routing.features import require_site
 from app.web.routing.route import Scope
+from app.web.site.addresses import Addresses
+from app.web.site.attributes import Attributes
 from app.web.site.pages import PAGE, pages
 from app.web.site.rendering import page
+
+_PARTITIONS: Final = 25
+_STUDIES: Final = 12
+_SEARCHED_PARTITIONS: Final = 12
+"""The latest studies are those of at most so many partitions: of the ones that changed last, then of the ones shown."""
+_FEED_ENTRIES: Final = 200
+"""So many entries of the change feed say which partitions changed last."""
 
 resource = pages("front")
 
@@ -21,9 +35,33 @@ resource = pages("front")
     audit="partition",
     patient_data=True,
     check_enabled=require_site,
-    answers={200: (PAGE,)},
+    answers={200: (PAGE,), 302: ()},
 )
 def front(context: Context) -> Response:
-    """200 with the partitions."""
-    partitions = context.services.partitions.listed(context.caller)
-    return page("front.html", title="Partitions", partitions=partitions)
+    """200 with a page of the partitions and with the latest studies; 302 to the studies while partitions are off."""
+    directory = context.services.partitions
+    if not directory.enabled:
+        return redirect(request.script_root + Addresses(None).page())  # type: ignore[return-value]  # werkzeug's class
+    prefix, after = request.args.get("prefix", "").strip(), request.args.get("after", "")
+    found = directory.page(context.caller, prefix=prefix, after=after, limit=_PARTITIONS)
+    studies = [] if prefix or after else _latest(context, found)
+    return page(
+        "front.html",
+        title="Partitions",
+        partitions=[(each, Addresses(each.name)) for each in found.partitions],
+        more=found.more,
+        prefix=prefix,
+        after=after,
+        studies=[
+            (each.partition.name, Addresses(each.partition.name), Attributes(each.attributes)) for each in studies
+        ],
+        server=context.links.address(),
+    )
+
+
+def _latest(context: Context, shown: PartitionPage) -> list[LatestStudy]:
+    changed = context.services.change_feed.changed_partitions(context.caller, _FEED_ENTRIES)
+    readable = (each.name for each in shown.partitions if context.caller.rights.allows(Action.READ, each.name))
+    names = list(dict.fromkeys((*changed, *readable)))[:_SEARCHED_PARTITIONS]
+    partitions = [context.services.partitions.resolve(name, create=False) for name in names]
+    return context.services.latest_studies(partitions, _STUDIES)

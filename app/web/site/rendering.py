@@ -19,6 +19,16 @@ from app.web.site.navigation import entries
 
 _VERSION: Final = version("bulkhead")
 _HTML: Final = "text/html; charset=utf-8"
+_ADVICE: Final = {
+    400: ("The request is not valid", "Check the address, or start again from the front page."),
+    401: ("Sign in first", "This page needs credentials."),
+    403: ("No access", "Your rights do not include this. Ask the operator of this archive for a grant."),
+    404: ("Not found", "It may have been deleted, or the address is wrong."),
+    405: ("Not found", "The address does not accept this kind of request."),
+    500: ("Something went wrong", "Try again. If it happens again, tell the operator the number of the request."),
+    503: ("Not available now", "The archive cannot answer now. Try again in a few seconds."),
+}
+"""Status -> heading and advice of its page."""
 
 
 @cache
@@ -68,7 +78,17 @@ def error_page(error: BaseException, request: Request) -> Response:
         message = str(error) if error.public_message is None else error.public_message
     elif hasattr(error, "code"):
         status, message = error.code or 500, getattr(error, "description", "") or ""
-    return page("error.html", status, title="Error", status=status, message=message, request_id=g.request_id)
+    heading, advice = _ADVICE.get(status) or _ADVICE[500 if status >= 500 else 400]
+    return page(
+        "error.html",
+        status,
+        title=heading,
+        heading=heading,
+        advice=advice,
+        status=status,
+        message=message or "There is no such page.",
+        request_id=g.request_id,
+    )
 
 
 def _url(path: str) -> str:
