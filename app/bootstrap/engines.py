@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache, partial
+from typing import Final
 
 from app.settings import Settings
 from app.storage.operations.destinations import Destination, Opener, S3Target
 from app.storage.table import layout
 from app.storage.table.ports import BlobStore, Queue, Table
+
+INDEX: Final = "index.sqlite"
+"""The file of the table in a data folder."""
 
 # The engines are imported when they are used: a machine without S3 does not load boto3, which takes 30 MB.
 
@@ -73,7 +77,7 @@ def _embedded(settings: Settings) -> Engine:
     from app.engines.table_queue import TableQueue
 
     layout.check(layout_file.read(settings.data_dir) or layout.FIRST)
-    table = SqliteTable(settings.data_dir / "index.sqlite")
+    table = SqliteTable(settings.data_dir / INDEX)
     blobs = FileBlobs(settings.data_dir / "blobs")
     openers = {"s3": _opener_to_s3(settings.pool_size, blobs)}
     if settings.export_folder:

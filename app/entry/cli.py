@@ -10,13 +10,14 @@ import click
 
 from app import __version__, bootstrap
 from app.entry import access_commands, audit_commands, metrics_folder, worker
+from app.entry.command_table import CommandGroup
 from app.entry.configured import configured
 from app.entry.serving import Server
 from app.entry.supervision import Supervisor, follow_parent
 from app.settings import Settings, settings_table
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(cls=CommandGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="bulkhead")
 def main() -> None:
     """Bulkhead, a DICOMweb store with data partitions.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Condition
@@ -37,8 +37,9 @@ def limited_wait(connection: sqlite3.Connection) -> Iterator[None]:
 class ReadConnections:
     """A pool of connections for reads. It has as many connections as there were reads at the same time."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, connect: Callable[[Path], sqlite3.Connection] = connect) -> None:
         self._path = path
+        self._connect = connect
         self.restart()
 
     def rows(self, statement: str, parameters: tuple[object, ...]) -> list[Any]:
@@ -68,7 +69,7 @@ class ReadConnections:
         with self._state:
             while self._paused:
                 self._state.wait()
-            connection = self._idle.pop() if self._idle else connect(self._path)
+            connection = self._idle.pop() if self._idle else self._connect(self._path)
             self._in_use += 1
         try:
             with limited_wait(connection):

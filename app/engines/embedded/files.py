@@ -26,7 +26,7 @@ _CHUNK: Final = 1024 * 1024
 _STALE_SECONDS: Final = 24 * 60 * 60
 _SYNCED_DIRECTORIES: Final = 10_000
 _ATTEMPTS: Final = 100
-_RESERVED_BYTES: Final = 64 * 1024 * 1024
+RESERVED_BYTES: Final = 64 * 1024 * 1024
 """Free bytes of the disk that bodies may not use. They remain for the index, so that instances can be deleted."""
 
 
@@ -185,7 +185,7 @@ def _copy(body: BinaryIO, file: io.FileIO) -> int:
 
 def _require_room(file: io.FileIO) -> None:
     disk = os.fstatvfs(file.fileno())
-    if disk.f_bavail * disk.f_frsize < _RESERVED_BYTES:
+    if disk.f_bavail * disk.f_frsize < RESERVED_BYTES:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 

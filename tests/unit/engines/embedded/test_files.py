@@ -202,7 +202,7 @@ def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_almost_full_disk_still_allows_deletions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     blobs = FileBlobs(tmp_path)
     put(blobs, KEY)
-    monkeypatch.setattr(files, "_RESERVED_BYTES", 2**62)
+    monkeypatch.setattr(files, "RESERVED_BYTES", 2**62)
     with pytest.raises(StorageUnavailable):
         put(blobs, "1/study/series/other/8.dcm")
     assert tree(tmp_path / "incoming") == []

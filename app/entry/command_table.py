@@ -1,0 +1,28 @@
+"""The commands whose modules are imported only when they run: the server and the worker need none of them."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any, Final
+
+import click
+
+COMMANDS: Final = {
+    "completion": "app.entry.completion",
+    "doctor": "app.entry.doctor.command",
+}
+"""The module of each command. The command is the function of the same name."""
+
+
+class CommandGroup(click.Group):
+    """A group with the commands that are added to it and those of `COMMANDS`."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted({*super().list_commands(ctx), *COMMANDS})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return super().get_command(ctx, cmd_name)
+        command: Any = getattr(import_module(COMMANDS[cmd_name]), cmd_name)
+        assert isinstance(command, click.Command)  # noqa: S101 - the table above names commands alone
+        return command
