@@ -7,10 +7,11 @@ setting is a field of its group; a new group is one more base class of `Settings
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping
 from dataclasses import Field, dataclass, fields
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from marshmallow import EXCLUDE, Schema, ValidationError
 
@@ -32,7 +33,7 @@ from app.settings.serving import ServingSettings
 from app.settings.site import SiteSettings
 from app.settings.store import StoreSettings
 
-__all__ = ["Settings", "settings_table", "variable"]
+__all__ = ["DescribedSetting", "Settings", "described_settings", "settings_table", "variable"]
 
 
 # A dataclass takes the fields of its last base first. So does the table of settings.
@@ -79,30 +80,58 @@ class Settings(
         return settings
 
 
+class DescribedSetting(NamedTuple):
+    """A setting with its value as text."""
+
+    variable: str
+    value: str
+    meaning: str
+    is_default: bool
+
+
+def described_settings(current: Settings) -> list[DescribedSetting]:
+    """Return every setting with its value. A secret, and a password in a URL, is never in the text."""
+    default = Settings()
+    return [
+        DescribedSetting(
+            variable=variable(each.name),
+            value=_shown(getattr(current, each.name), each.metadata["secret"]),
+            meaning=each.metadata["meaning"],
+            is_default=getattr(current, each.name) == getattr(default, each.name),
+        )
+        for each in fields(Settings)
+    ]
+
+
 def settings_table(current: Settings | None = None) -> str:
     """Return the settings as a Markdown table: variable, default, meaning. With `current`: its values, not defaults."""
-    shown = current or Settings()
     heading = ("Setting", "Value" if current else "Default", "Meaning")
     rows = [
-        (f"`{variable(each.name)}`", _printed(getattr(shown, each.name)), each.metadata["meaning"])
-        for each in fields(Settings)
+        (f"`{each.variable}`", f"`{each.value}`" if each.value else "", each.meaning)
+        for each in described_settings(current or Settings())
     ]
     return "\n".join("| " + " | ".join(row) + " |" for row in (heading, ("---",) * 3, *rows)) + "\n"
 
 
-def _printed(value: object) -> str:
+def _shown(value: object, secret: bool) -> str:
+    if secret:
+        return "(set)" if value else ""
     match value:
         case bool():
-            text = str(value).lower()
+            return str(value).lower()
         case tuple():
-            text = ",".join(value)
+            return ",".join(map(_without_password, value))
         case Path() if not value.is_absolute():
-            text = f"./{value}"
+            return f"./{value}"
         case None:
-            text = ""
+            return ""
         case _:
-            text = str(value)
-    return f"`{text}`" if text else ""
+            return _without_password(str(value))
+
+
+def _without_password(text: str) -> str:
+    """Return a text in which the name and the password of a URL are stars (RFC 3986 §3.2.1)."""
+    return _USER_INFORMATION.sub("//***@", text)
 
 
 def _nearest(name: str) -> str:
@@ -115,6 +144,7 @@ def _rules(described: tuple[Field[Any], ...]) -> dict[str, Any]:
     return {variable(each.name): each.metadata["rule"] for each in described}
 
 
+_USER_INFORMATION: Final = re.compile(r"//[^/@\s]*@")
 _GROUPS: Final = [group for group in reversed(Settings.__bases__) if issubclass(group, SettingsGroup)]
 _BY_VARIABLE: Final = {variable(each.name): each.name for each in fields(Settings)}
 _SCHEMA: Final = Schema.from_dict(_rules(fields(Settings)), name="Environment")(unknown=EXCLUDE)

@@ -25,9 +25,12 @@ class SettingsGroup:
         yield from ()
 
 
-def setting(default: Any, rule: Rule[Any], meaning: str) -> Any:
-    """Return a dataclass field: its default, the rule that reads its variable, and its help text."""
-    return field(default=default, metadata={"rule": rule, "meaning": meaning})
+def setting(default: Any, rule: Rule[Any], meaning: str, *, secret: bool = False) -> Any:
+    """Return a dataclass field: its default, the rule that reads its variable, and its help text.
+
+    The value of a secret setting is shown nowhere.
+    """
+    return field(default=default, metadata={"rule": rule, "meaning": meaning, "secret": secret})
 
 
 def variable(name: str) -> str:

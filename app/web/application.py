@@ -20,7 +20,7 @@ from app.web.headers import headers_for
 from app.web.request.body import drain_after
 from app.web.response import cors
 from app.web.response.compression import compress
-from app.web.routes import capabilities, health
+from app.web.routes import capabilities
 from app.web.routes.table import RESOURCES, ROUTES
 from app.web.routing import context, dispatch
 from app.web.routing.access import authenticate
@@ -48,7 +48,7 @@ def application(services: Services, settings: Settings) -> Flask:
     app.url_map.merge_slashes = False
     app.extensions[dispatch.SERVICES] = services
     app.extensions[dispatch.SETTINGS] = settings
-    app.extensions[health.REPORT] = HealthReport(services.health, settings.health_exclude)
+    app.extensions[dispatch.HEALTH] = HealthReport(services.health, settings.health_exclude)
     app.extensions[capabilities.ROUTES] = ROUTES
     resources = (*RESOURCES, *PAGES)
     mount(app, resources)

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from heapq import merge
 from itertools import islice
 from typing import Any, Final
 
@@ -34,6 +35,9 @@ SUCCEEDED: Final = "succeeded"
 FAILED: Final = "failed"
 CANCELED: Final = "canceled"
 FINAL: Final = frozenset({SUCCEEDED, FAILED, CANCELED})
+
+_READ_TOGETHER: Final = 25
+"""Operations that a list reads at once. Few are large: a bulk update has its new values until it ends."""
 
 
 class Operation(Record, frozen=True, kw_only=True):
@@ -72,6 +76,11 @@ class Operation(Record, frozen=True, kw_only=True):
     @property
     def ended(self) -> bool:
         return self.status in FINAL
+
+    @property
+    def place(self) -> str:
+        """The place of an operation that has ended among the others (`Operations.ended`)."""
+        return keys.ended_operation(self.status, self.updated, self.id).sk
 
     @property
     def item(self) -> Item:
@@ -225,6 +234,30 @@ class Operations:
             yield Delete(keys.active_operation(ended.type))
 
     # --- all operations ---
+
+    def open(self, limit: int) -> list[Operation]:
+        """Return up to `limit` operations that have not ended, the newest first. More than `limit` are in no order."""
+        ids = [item.key.sk for item in self._table.query(keys.OPEN_OPERATIONS, limit=limit)]
+        return sorted(self._found(ids), key=lambda each: each.created, reverse=True)
+
+    def ended(self, limit: int, before: str = "") -> Iterator[Operation]:
+        """Yield up to `limit` operations that have ended, by the time of their end, the newest first.
+
+        `before` is the `place` of an operation: only those after it in this order are yielded.
+        """
+        each_status = (
+            self._table.query(keys.ended_operations(status), keys.ended_by(before), reverse=True, limit=limit + 1)
+            for status in sorted(FINAL)
+        )
+        places = (item.key.sk for item in merge(*each_status, key=lambda item: item.key.sk, reverse=True))
+        wanted = islice((place for place in places if place != before), limit)
+        while batch := [place.rpartition("/")[2] for place in islice(wanted, _READ_TOGETHER)]:
+            yield from self._found(batch)
+
+    def _found(self, ids: Sequence[str]) -> Iterator[Operation]:
+        for item in self._table.get_many([keys.operation(each) for each in ids]):
+            if item:
+                yield Operation.of(item)
 
     def abandoned(self) -> list[str]:
         """Return the ids of operations that have not ended and have no live lease. The longest waiting comes first."""

@@ -14,10 +14,8 @@ from app.services.health_report import HealthReport
 from app.web import liveness
 from app.web.response.responses import JSON, json
 from app.web.routing.context import Context
+from app.web.routing.dispatch import HEALTH
 from app.web.routing.route import Resource, Scope
-
-REPORT: Final = "bulkhead.health"
-"""Key of the `HealthReport` in the extensions of the application."""
 
 _HEALTH: Final[dict[str, Any]] = {"scope": Scope.UNVERSIONED, "action": None, "public": True, "audit": None}
 
@@ -56,5 +54,5 @@ def check(context: Context) -> Response:
 
 
 def _report() -> HealthReport:
-    report: HealthReport = current_app.extensions[REPORT]
+    report: HealthReport = current_app.extensions[HEALTH]
     return report

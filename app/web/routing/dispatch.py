@@ -27,7 +27,8 @@ from app.web.schemas.parameters import has_parameter, load_parameters
 
 SERVICES: Final = "bulkhead"
 SETTINGS: Final = "bulkhead.settings"
-"""Keys of the extensions of the application: the use cases, and what the operator configured."""
+HEALTH: Final = "bulkhead.health"
+"""Keys of the extensions of the application: the use cases, what the operator configured, the `HealthReport`."""
 
 _UIDS: Final = {
     "study": "StudyInstanceUid",

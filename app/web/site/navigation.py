@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from app.services.access.rights import Rights
+from app.services.access.rights import Action, Rights
 from app.settings import Settings
 
 
@@ -19,3 +19,9 @@ class Entry(NamedTuple):
 def entries(rights: Rights, settings: Settings) -> Iterator[Entry]:
     """Yield the entries in their order."""
     yield Entry("/", "Partitions")
+    yield Entry("/ui/operations", "Operations")
+    if rights.allows_somewhere(Action.READ):
+        yield Entry("/ui/feed", "Changes")
+        yield Entry("/ui/tags", "Query tags")
+    if rights.allows_everywhere(Action.ALL):
+        yield Entry("/ui/status", "Status")

@@ -14,6 +14,7 @@ from app.services.access.caller import Caller
 from app.settings import Settings
 from app.web.routing.dispatch import SETTINGS
 from app.web.site import formatting
+from app.web.site.addresses import Addresses
 from app.web.site.assets import asset_url
 from app.web.site.navigation import entries
 
@@ -49,6 +50,7 @@ def page(template: str, status: int = 200, /, **values: Any) -> Response:
     """Return the page that a template makes of `values`. Every page has the frame of `layout.html`.
 
     Templates know `url(path)`, a path of this service below its base path, and `asset(name)`, a file of `static/`.
+    `partition_page(name, path)` is a page of a partition.
     They know `caller`, `settings`, `version`, `navigation` and `path`, the path of the request.
     """
     settings: Settings = current_app.extensions[SETTINGS]
@@ -59,6 +61,9 @@ def page(template: str, status: int = 200, /, **values: Any) -> Response:
         .render(
             url=_url,
             asset=lambda name: _url(asset_url(name)),
+            partition_page=lambda name, path: _url(
+                Addresses(name if settings.enable_data_partitions else None).below(path)
+            ),
             caller=caller,
             settings=settings,
             version=_VERSION,

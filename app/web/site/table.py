@@ -5,10 +5,14 @@ from __future__ import annotations
 from typing import Final
 
 from app.web.routing.route import Resource, Route
-from app.web.site import assets, front
+from app.web.site import assets, feed, front, operations, status, tags
 
 PAGES: Final[tuple[Resource, ...]] = (
     front.resource,
+    operations.resource,
+    feed.resource,
+    tags.resource,
+    status.resource,
     assets.resource,
 )
 PAGE_ROUTES: Final[tuple[Route, ...]] = tuple(route for resource in PAGES for route in resource.routes)
