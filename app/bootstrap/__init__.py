@@ -46,6 +46,7 @@ from app.settings import Settings, variable
 from app.storage.feed.latest_entries import LatestEntries
 from app.storage.feed.visible_entries import VisibleEntries
 from app.storage.index.counts import InstanceCounts
+from app.storage.index.statistics import PartitionStatistics
 from app.storage.search.planner import SearchPlanner
 from app.storage.search.unposted import last_unposted, record_last_unposted
 from app.storage.table import keys, layout
@@ -124,7 +125,9 @@ def build_services(settings: Settings, engine: Engine, *, listening: float = 0) 
         tokens=access.tokens,
         grants=access.grants,
         audit=audit,
-        partitions=PartitionDirectory(archive.partitions, enabled=settings.enable_data_partitions),
+        partitions=PartitionDirectory(
+            archive.partitions, PartitionStatistics(archive.table), enabled=settings.enable_data_partitions
+        ),
         store=Store(
             index_writer=archive.index_writer,
             blobs=blobs,

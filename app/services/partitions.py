@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 
 from app.errors import DataPartitionsFeatureCannotBeDisabledException, PartitionError
 from app.services.access.caller import Caller
+from app.storage.index.statistics import PartitionStatistics
 from app.storage.table.partitions import OnCreate, Partition, Partitions, is_name
 from app.storage.table.ports import Range, starting
 
@@ -35,8 +36,9 @@ class PartitionDirectory:
     there is more than one partition.
     """
 
-    def __init__(self, partitions: Partitions, *, enabled: bool) -> None:
+    def __init__(self, partitions: Partitions, statistics: PartitionStatistics, *, enabled: bool) -> None:
         self.enabled = enabled
+        self.statistics: Final = statistics
         self._partitions = partitions
         self._default = partitions.seed()
         if not enabled and partitions.count() > 1:

@@ -118,6 +118,7 @@ EXPECTED: dict[str, tuple[Rule, set[int]]] = {
     "PUT /workitems/<workitem>/state": (WRITE, {200, 400, 409}),
     "POST /workitems/<workitem>/cancelrequest": (WRITE, {202, 409}),
     "GET /partitions": (ANYONE, {200}),
+    "GET /statistics": (READ, {200}),
     "GET /changefeed": (READ_ANYWHERE, {200}),
     "GET /changefeed/latest": (READ_ANYWHERE, {200, 204}),
     "GET /extendedquerytags": (READ_ANYWHERE, {200}),

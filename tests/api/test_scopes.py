@@ -49,6 +49,7 @@ PARTITIONED = [
     ),
     SampleRoute("GET", f"{S}/{SE}/{I}/bulkdata/54000100/0/54001010"),
     SampleRoute("GET", "?requestType=WADO"),
+    SampleRoute("GET", "statistics"),
     SampleRoute("GET", "wado"),
     SampleRoute("POST", "workitems?2.25.9", creates=True),
     SampleRoute("GET", "workitems"),

@@ -412,30 +412,30 @@ class TestRaces:
 class TestAdd:
     def test_an_addition_within_a_write(self, table: Table) -> None:
         key = Key("p", "s")
-        table.write(Add(key, "n", 12), Put(item("other", data=b"d")))
-        table.write(Add(key, "n", -20))
-        table.write(Add(Key("p", "other"), "m", 1), Delete(Key("p", "absent")))
+        table.write(Add(key, {"n": 12}), Put(item("other", data=b"d")))
+        table.write(Add(key, {"n": -20}))
+        table.write(Add(Key("p", "other"), {"m": 1}), Delete(Key("p", "absent")))
         assert list(table.query("p")) == [item("other", data=b"d", m=1), item("s", n=-8)]
 
     def test_an_addition_of_a_write_that_conflicts_is_not_made(self, table: Table) -> None:
         with pytest.raises(Conflict):
-            table.write(Add(Key("p", "s"), "n", 1), Put(item("absent"), Present()))
+            table.write(Add(Key("p", "s"), {"n": 1}), Put(item("absent"), Present()))
         assert list(table.query("p")) == []
 
     def test_a_write_that_conflicts_does_not_change_a_counter_that_is_there(self, table: Table) -> None:
         table.add(Key("p", "s"), "n", 5)
         for order in (1, -1):
-            changes: list[Change] = [Add(Key("p", "s"), "n", 1), Put(item("a")), Put(item("absent"), Present())]
+            changes: list[Change] = [Add(Key("p", "s"), {"n": 1}), Put(item("a")), Put(item("absent"), Present())]
             with pytest.raises(Conflict):
                 table.write(*changes[::order])
         assert list(table.query("p")) == [item("s", n=5)]
 
     def test_an_addition_to_a_key_that_is_written_too(self, table: Table) -> None:
         with pytest.raises(ValueError, match="name the key"):
-            table.write(Add(Key("p", "s"), "n", 1), Put(item("s")))
+            table.write(Add(Key("p", "s"), {"n": 1}), Put(item("s")))
 
     def test_additions_of_16_writers_all_count(self, table: Table) -> None:
-        at_once(16, lambda n: table.write(Put(item(f"{n:02d}")), Add(Key("p", "s"), "n", n)))
+        at_once(16, lambda n: table.write(Put(item(f"{n:02d}")), Add(Key("p", "s"), {"n": n})))
         assert table.get(Key("p", "s")) == item("s", n=sum(range(16)))
         assert table.count("p") == 17
 

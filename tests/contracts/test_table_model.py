@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 from typing import Any
 
 from hypothesis import given, settings
@@ -39,7 +40,11 @@ changes: st.SearchStrategy[Change] = st.one_of(
     st.builds(Put, items, st.none() | expectations),
     st.builds(Delete, items.map(lambda item: item.key), st.none() | expectations),
     st.builds(Require, items.map(lambda item: item.key), expectations),
-    st.builds(Add, items.map(lambda item: item.key), st.just("count"), st.integers(-3, 3).filter(bool)),
+    st.builds(
+        Add,
+        items.map(lambda item: item.key),
+        st.dictionaries(st.sampled_from(["count", "size"]), st.integers(-3, 3).filter(bool), min_size=1),
+    ),
 )
 steps = st.one_of(
     st.lists(changes, min_size=1, max_size=4, unique_by=lambda change: change.key),
@@ -79,11 +84,11 @@ class Model:
             elif isinstance(change, Add):
                 self.add(change.key.sk, change.by)
 
-    def add(self, sk: str, by: int) -> int:
+    def add(self, sk: str, by: Mapping[str, int]) -> dict[str, Any]:
         found = self.items.get(sk, Item(Key(self.pk, sk), {}))
-        total: int = found.fields.get("count", 0) + by
-        self.items[sk] = found._replace(fields=found.fields | {"count": total})
-        return total
+        totals = {name: found.fields.get(name, 0) + number for name, number in by.items()}
+        self.items[sk] = found._replace(fields=found.fields | totals)
+        return totals
 
     def query(self, low: str, high: str, reverse: bool, limit: int | None) -> list[Item]:
         found = [
@@ -101,8 +106,8 @@ def in_pk(pk: str, change: Change) -> Change:
             return Put(item._replace(key=key), expect)
         case Delete(_, expect):
             return Delete(key, expect)
-        case Add(_, counter, by):
-            return Add(key, counter, by)
+        case Add(_, by):
+            return Add(key, by)
     return Require(key, change.expect)
 
 
@@ -112,7 +117,7 @@ def take(step: Any, table: Table, model: Model) -> None:
         case [*_] if isinstance(step, list):
             write([in_pk(model.pk, change) for change in step], table, model)
         case (str(sk), int(by)):
-            assert table.add(Key(model.pk, sk), "count", by) == model.add(sk, by)
+            assert table.add(Key(model.pk, sk), "count", by) == model.add(sk, {"count": by})["count"]
         case (low, high, bool(reverse), limit):
             found = list(table.query(model.pk, Range(low, high), reverse=reverse, limit=limit))
             assert found == model.query(low, high, reverse, limit)

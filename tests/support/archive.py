@@ -19,7 +19,10 @@ from app.services.access.caller import ANONYMOUS
 from app.services.change_feed import FeedEntryView
 from app.services.policy import V2
 from app.settings import Settings
+from app.storage.index.statistics import stored_size
+from app.storage.records.instance_row import InstanceRow
 from app.storage.records.packed_documents import whole
+from app.storage.table import keys
 from app.storage.table.ports import Key, Table
 from tests.support.faulty_engine import Faults, FaultyBlobStore, FaultyTable
 from tests.support.instances import make_instance
@@ -144,11 +147,12 @@ class Archive:
     # --- what is stored ---
 
     def items(self) -> list[Key]:
-        """The keys of every item of the partition, and of all records of the sweep."""
+        """The keys of every item of the partition but its statistics, and of all records of the sweep."""
         first, end = f"{self.partition.key}/", f"{self.partition.key}0"
         with sqlite3.connect(self.folder / "index.sqlite") as connection:
             rows = connection.execute("SELECT pk, sk FROM item WHERE pk BETWEEN ? AND ? OR pk = 'sweep'", (first, end))
-            return [Key(*row) for row in rows]
+            found = [Key(*row) for row in rows]
+        return [key for key in found if key.pk != keys.statistics_items(self.partition.key)]
 
     def blobs(self) -> list[Path]:
         """The files of the partition."""
@@ -156,7 +160,10 @@ class Archive:
         return [path for path in root.rglob("*") if path.is_file()]
 
     def check_clean(self) -> None:
-        """Assert that nothing is stored but the rows, documents and blobs of the visible instances."""
+        """Assert that nothing is stored but the rows, documents and blobs of the visible instances.
+
+        The statistics have the numbers of these rows.
+        """
         found = self.visible()
         last = {_uids(each): each.action for each in self.feed()}
         assert {uids for uids, action in last.items() if action == "Create"} == found, "the feed does not end in Delete"
@@ -167,6 +174,17 @@ class Archive:
         assert len([key for key in items if "/metadata/" in key.pk]) == len(rows), "documents without rows"
         assert not [key for key in items if key.pk == "sweep"], "work is left"
         assert rows or not items, f"left behind: {items}"
+        studies = [key for key in items if "/study/" in key.pk and key.sk == keys.STUDY]
+        stored = [self._row(key) for key in rows]
+        counted = self.services.partitions.statistics.of(self.partition)
+        assert not self.partition.counted or counted == (len(studies), len(rows), sum(map(stored_size, stored))), (
+            "statistics differ from the rows"
+        )
+
+    def _row(self, key: Key) -> InstanceRow:
+        item = self.table.get(key)
+        assert item is not None
+        return InstanceRow.of(item, self.partition.key, key.pk.rpartition("/")[2])
 
 
 def _uids(entry: FeedEntryView) -> Uids:

@@ -89,6 +89,7 @@ PARTITION_CALLS: dict[str, Call] = {
     "DELETE /studies/<study>/series/<series>/instances/<instance>": Call("DELETE", I, (404,)),
     "POST /studies/$bulkUpdate": Call("POST", "/studies/$bulkUpdate", (202,), json.dumps(CHANGES), "application/json"),
     "POST /export": Call("POST", "/export", (202,), "export", "application/json"),
+    "GET /statistics": Call("GET", "/statistics", (200,)),
     "GET /workitems": Call("GET", "/workitems", (204,)),
     "GET /workitems/<workitem>": Call("GET", f"/workitems/{TASK}", (404,)),
     "POST /workitems": update(f"/workitems?{TASK}", [workitem()], (201,)),

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import sys
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from app.engines.aws import attributes
@@ -139,8 +139,8 @@ class DynamoTable:
                 return {"Put": {"TableName": self._name, "Item": attributes.of_item(item), **condition}}
             case Delete(key):
                 return {"Delete": {"TableName": self._name, "Key": attributes.of_key(key), **condition}}
-            case Add(key, counter, by):
-                return {"Update": {"TableName": self._name, "Key": attributes.of_key(key), **_addition(counter, by)}}
+            case Add(key, by):
+                return {"Update": {"TableName": self._name, "Key": attributes.of_key(key), **_addition(by)}}
         return {"ConditionCheck": {"TableName": self._name, "Key": attributes.of_key(change.key), **condition}}
 
     def add(self, key: Key, counter: str, by: int) -> int:
@@ -148,17 +148,18 @@ class DynamoTable:
         request = {
             "TableName": self._name,
             "Key": attributes.of_key(key),
-            **_addition(counter, by),
+            **_addition({counter: by}),
             "ReturnValues": "UPDATED_NEW",
         }
         return int(retried(self._client.update_item, request)["Attributes"][counter]["N"])
 
 
-def _addition(counter: str, by: int) -> dict[str, Any]:
+def _addition(by: Mapping[str, int]) -> dict[str, Any]:
+    numbered = list(enumerate(by.items()))
     return {
-        "UpdateExpression": "ADD #counter :by",
-        "ExpressionAttributeNames": {"#counter": counter},
-        "ExpressionAttributeValues": {":by": attributes.encoded(by)},
+        "UpdateExpression": "ADD " + ", ".join(f"#{number} :{number}" for number, _ in numbered),
+        "ExpressionAttributeNames": {f"#{number}": counter for number, (counter, _) in numbered},
+        "ExpressionAttributeValues": {f":{number}": attributes.encoded(value) for number, (_, value) in numbered},
     }
 
 

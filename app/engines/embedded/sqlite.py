@@ -11,7 +11,7 @@ import os
 import sqlite3
 import sys
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -130,7 +130,7 @@ class SqliteTable:
     def add(self, key: Key, counter: str, by: int) -> int:
         """Add to the field and return its new value. No other caller in any process gets the same value."""
         with _translated():
-            return self._commits.run(partial(_add, key, counter, by), durable=False)
+            return self._commits.run(partial(_add_one, key, counter, by), durable=False)
 
     def close(self) -> None:
         """Close all connections. The next call opens those that it needs."""
@@ -194,7 +194,7 @@ def _apply(
     connection.executemany(_PUT, puts)
     connection.executemany(_DELETE, deletes)
     for change in adds:
-        _add(change.key, change.counter, change.by, connection)
+        _add(change.key, change.by, connection)
     return len(puts) + len(deletes) + len(adds)
 
 
@@ -209,12 +209,17 @@ def _is_met(expectation: Expectation, fields: bytes | None) -> bool:
             return type(held) is type(value) and held == value  # True is not 1, as in DynamoDB
 
 
-def _add(key: Key, counter: str, by: int, connection: sqlite3.Connection) -> int:
+def _add(key: Key, by: Mapping[str, int], connection: sqlite3.Connection) -> dict[str, Any]:
+    """Add to the fields of an item. Return its fields after that."""
     row = connection.execute(_GET, key).fetchone()
     fields: dict[str, Any] = {} if row is None else orjson.loads(row[0])
-    value: int = fields.get(counter, 0) + by
-    fields[counter] = value
+    fields |= {counter: fields.get(counter, 0) + number for counter, number in by.items()}
     connection.execute(_PUT, (*key, orjson.dumps(fields), b"" if row is None else row[1]))
+    return fields
+
+
+def _add_one(key: Key, counter: str, by: int, connection: sqlite3.Connection) -> int:
+    value: int = _add(key, {counter: by}, connection)[counter]
     return value
 
 

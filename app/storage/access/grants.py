@@ -80,6 +80,6 @@ class GrantStore:
     def _write(self, change: Change) -> None:
         """Write a change of a grant and the new revision. Raises `Conflict` if the expectation does not hold."""
         retry(
-            lambda: self._table.write(change, Add(keys.GRANT_REVISION, "value", 1)),
+            lambda: self._table.write(change, Add(keys.GRANT_REVISION, {"value": 1})),
             when=lambda conflict: conflict.key != change.key,
         )

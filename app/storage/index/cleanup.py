@@ -27,6 +27,7 @@ from app.storage.index.sweep import Deletion
 from app.storage.records.rows import DELETING, EMPTYING, InstanceRow, SeriesRow, StudyRow
 from app.storage.records.snapshot import Snapshot
 from app.storage.table import keys
+from app.storage.table.partitions import Partition
 from app.storage.table.ports import ALL, Item, Table
 from app.storage.table.retry import retry
 
@@ -93,9 +94,13 @@ class Cleanup:
         for item in items:
             if item.key.sk.startswith(keys.SERIES.low):
                 series = SeriesRow.of(item, partition.key, deletion.study)
-                if not self._end_series(series, study):
+                if not self._end_series(partition, series, study):
                     return keys.before_instances_of(series.series)
-            elif item.key == keys.study(partition.key, deletion.study) and study and not self._end_study(study):
+            elif (
+                item.key == keys.study(partition.key, deletion.study)
+                and study
+                and not self._end_study(partition, study)
+            ):
                 return after if deletion.series else keys.BEFORE_SERIES
         return after
 
@@ -115,7 +120,7 @@ class Cleanup:
             items += [item for item in parents if item]
         return items, None
 
-    def _end_series(self, series: SeriesRow, study: StudyRow | None) -> bool:
+    def _end_series(self, partition: Partition, series: SeriesRow, study: StudyRow | None) -> bool:
         """Remove a series row that is closing and empty, or open it again. Return False if it still has instances."""
         is_deleted = _is_deleted(series, study)
         if not is_deleted and not series.closing:
@@ -123,20 +128,20 @@ class Cleanup:
         pk = keys.study_items(series.partition, series.study)
         members = keys.instances_of(series.series)
         if not any(True for _ in self._table.query(pk, members, limit=1)):
-            self._writer.remove_parent(series)
+            self._writer.remove_parent(partition, series)
             return True
         if is_deleted or not any(closing.is_open_member(series, item) for item in self._table.query(pk, members)):
             return False
         self._table.write(closing.reopen(series), *([closing.new_revision(study)] if study else []))
         return True
 
-    def _end_study(self, study: StudyRow) -> bool:
+    def _end_study(self, partition: Partition, study: StudyRow) -> bool:
         """Remove a study row that is closing and empty, or open it again. Return False if it still has series."""
         if not study.closing:
             return True
         pk = keys.study_items(study.partition, study.study)
         if not any(True for _ in self._table.query(pk, keys.SERIES, limit=1)):
-            self._writer.remove_parent(study)
+            self._writer.remove_parent(partition, study)
             return True
         series = self._table.query(pk, keys.SERIES)
         if study.closing != EMPTYING or not any(closing.is_open_member(study, item) for item in series):

@@ -16,7 +16,8 @@ from app.dicom.query import query_tag_values
 from app.dicom.query.canonical import canonical_values
 from app.dicom.validation.attributes import CORE, MODALITY, Level
 from app.storage.feed.entries import ITEMS_PER_ENTRY
-from app.storage.index import counts, sweep
+from app.storage.index import counts, statistics, sweep
+from app.storage.index.statistics import Contents
 from app.storage.records import documents
 from app.storage.records.packed_documents import unpack
 from app.storage.records.posted_values import PostedValues, united
@@ -80,7 +81,7 @@ class WritePlan:
     def __init__(self, partition: Partition, snapshot: Snapshot) -> None:
         self.created: list[tuple[int, InstanceRow]] = []
         self.new_instances: list[NewInstance] = []
-        self._partition = partition.key
+        self._partition = partition
         self._snapshot = snapshot
         self._parts: dict[Key, dict[Key, Change]] = {}  # key of a row -> its changes and those of its postings
         self._before: dict[Key, StudyRow | SeriesRow | None] = {}  # rows as they were read
@@ -106,7 +107,7 @@ class WritePlan:
             parts[series.key] = self._row_changes(old_series, series)
         parts[row.key] = self._instance_changes(new_instance, row)
         parts = self._parts | parts
-        size = sum(map(len, parts.values())) + ITEMS_PER_ENTRY * (len(self.created) + 1)
+        size = statistics.CHANGES + sum(map(len, parts.values())) + ITEMS_PER_ENTRY * (len(self.created) + 1)
         in_bytes = self._bytes + len(new_instance.metadata) + len(new_instance.frames)
         if self.created and not fits(Cost(size, in_bytes)):
             return None
@@ -123,7 +124,14 @@ class WritePlan:
 
     def changes(self) -> list[Change]:
         """Return the changes without the feed entries of `created`."""
-        return list({key: change for part in self._parts.values() for key, change in part.items()}.values())
+        changes = {key: change for part in self._parts.values() for key, change in part.items()}
+        return [*changes.values(), *statistics.additions(self._partition, self._contents(), self.created[0][0])]
+
+    def _contents(self) -> Contents:
+        """Return what the write adds to the partition."""
+        new_studies = sum(before is None and key.sk == keys.STUDY for key, before in self._before.items())
+        sizes = [each.size for each in self.new_instances]
+        return Contents(new_studies, len(sizes), sum(sizes))
 
     def writes_parents_of(self, row: InstanceRow) -> bool:
         """Return whether the write includes the study row and the series row, so it conflicts with any deletion."""
@@ -154,7 +162,7 @@ class WritePlan:
         old = self._snapshot.studies.get(uid)
         if old is None:
             new = StudyRow(
-                partition=self._partition,
+                partition=self._partition.key,
                 study=uid,
                 created=number,
                 revision=first_revision(number),
@@ -179,7 +187,7 @@ class WritePlan:
         old = self._snapshot.series.get((study.study, uid))
         if old is None or not is_visible_series(study, old):
             return old, SeriesRow(
-                partition=self._partition,
+                partition=self._partition.key,
                 study=study.study,
                 series=uid,
                 of_study=study.created,
@@ -200,7 +208,7 @@ class WritePlan:
         """Return the change that counts the instances of this plan, and one more, in one shard of their series."""
         key = counts.shard(series, self.created[0][0] if self.created else number)
         planned = self._parts.get(key, {}).get(key)
-        return Add(key, counts.FIELD, planned.by + 1 if isinstance(planned, Add) else 1)
+        return Add(key, {counts.FIELD: planned.by[counts.FIELD] + 1 if isinstance(planned, Add) else 1})
 
     def _row_changes(self, old: StudyRow | SeriesRow | None, new: StudyRow | SeriesRow) -> dict[Key, Change]:
         """Return the put of a row and the difference of its postings to those of the row as it was read."""

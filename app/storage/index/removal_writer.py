@@ -8,7 +8,8 @@ from typing import Final
 from app.errors import Conflict
 from app.storage.feed.change_feed import FeedLog
 from app.storage.feed.entries import ITEMS_PER_ENTRY
-from app.storage.index import closing, sweep
+from app.storage.index import closing, statistics, sweep
+from app.storage.index.statistics import Contents, stored_size
 from app.storage.records import documents
 from app.storage.records.postings import postings
 from app.storage.records.rows import InstanceRow, SeriesRow, StudyRow
@@ -18,8 +19,9 @@ from app.storage.table.counters import SequenceCounter
 from app.storage.table.partitions import Partition
 from app.storage.table.ports import Change, Delete, Holds, Key, Table
 
-_PARENT_CHANGES: Final = 4
-"""Changes that a caller may add to a write: those of a series row and a study row, and a deletion record."""
+_OTHER_CHANGES: Final = 4 + statistics.CHANGES
+"""Changes of a write beside its instances: those of a series row, a study row and a deletion record, which the caller
+may add, and the statistics of the partition."""
 
 
 def removal_changes(row: InstanceRow, delay: int = 0) -> dict[Key, Change]:
@@ -50,7 +52,7 @@ class RemovalWriter:
 
     def batches(self, rows: Iterable[InstanceRow]) -> Iterator[list[InstanceRow]]:
         """Cut instances into batches. The removal of a batch fits in one write, unless it is a single instance."""
-        return grouped(rows, _cost, reserved=_PARENT_CHANGES)
+        return grouped(rows, _cost, reserved=_OTHER_CHANGES)
 
     def remove(self, partition: Partition, rows: Sequence[InstanceRow], also: Iterable[Change] = ()) -> None:
         """Remove instances and append their Delete entries to the feed, with the changes `also`, in one write.
@@ -64,16 +66,19 @@ class RemovalWriter:
         numbers = self._numbers.reserve(len(rows))
         time = self._feed.time_of_new_entries()
         entries = self._feed.changes(partition, zip(numbers, rows, strict=True), "Delete", time)
+        contents = Contents(0, -len(rows), -sum(stored_size(row) for row in rows))
+        gone = statistics.additions(partition, contents, rows[0].watermark)
         try:
-            write_atomically(self._table, [*removed.values(), *entries, *also])
+            write_atomically(self._table, [*removed.values(), *entries, *also, *gone])
         except Conflict:
             self._feed.close_gaps(numbers)
             raise
 
-    def remove_parent(self, row: StudyRow | SeriesRow) -> None:
+    def remove_parent(self, partition: Partition, row: StudyRow | SeriesRow) -> None:
         """Remove a study or series row with its postings. Raises `Conflict` if it was written since it was read."""
+        gone = statistics.additions(partition, Contents(-1, 0, 0), row.created) if isinstance(row, StudyRow) else []
         write_atomically(
-            self._table, [Delete(row.key, closing.unchanged(row)), *(Delete(key) for key in postings(row))]
+            self._table, [Delete(row.key, closing.unchanged(row)), *(Delete(key) for key in postings(row)), *gone]
         )
 
 

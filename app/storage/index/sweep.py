@@ -66,7 +66,7 @@ class Deletion(Record, frozen=True, kw_only=True):
     """The deletion of a study or of one series. Its rows are hidden, and some of them are not removed yet.
 
     These are also the fields of a deletion record. `series` is empty for a whole study. `after` is the sort key of the
-    last row that the cleanup has processed.
+    last row that the cleanup has processed. `counted` is as in `Partition`.
     """
 
     partition_key: int = stored_as("partition")
@@ -74,15 +74,22 @@ class Deletion(Record, frozen=True, kw_only=True):
     study: str
     series: str = ""
     after: str = ""
+    counted: bool = False
 
     @property
     def partition(self) -> Partition:
-        return Partition(key=self.partition_key, name=self.partition_name, created="")
+        return Partition(key=self.partition_key, name=self.partition_name, created="", counted=self.counted)
 
 
 def deletion_of(partition: Partition, study: str, series: str = "") -> Deletion:
     """Return the deletion of a study or series, from its beginning."""
-    return Deletion(partition_key=partition.key, partition_name=partition.name, study=study, series=series)
+    return Deletion(
+        partition_key=partition.key,
+        partition_name=partition.name,
+        study=study,
+        series=series,
+        counted=partition.counted,
+    )
 
 
 def version_of(row: InstanceRow) -> InstanceVersion:

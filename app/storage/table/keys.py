@@ -20,6 +20,7 @@ contain no control characters.
 | study     | `{p}/study/{S}` · `study`, `series/{Se}`,          | the rows of a study, for one query               |
 |           | `instance/{Se}/{I}`,                               |                                                  |
 |           | `shard/{series number}/{shard}`                    | numbers of instances (`index/counts.py`)         |
+| statistics| `{p}/statistics` · `{shard}`                       | numbers of a partition (`index/statistics.py`)   |
 | metadata  | `{p}/metadata/{S}` · `{n}`                         | DICOM JSON of each version of an instance        |
 | frames    | `{p}/frames/{S}` · `{n}`                           | positions of encapsulated frames in the file     |
 | workitem  | `{p}/workitem/{U}` · `workitem`                    | a workitem: row and dataset                      |
@@ -96,6 +97,8 @@ def partition(name: str) -> Key:
 
 # --- studies, series, instances -------------------------------------------------------------------------------------
 
+STUDY: Final = "study"
+"""The sort key of a study row."""
 SERIES: Final = starting("series/")
 INSTANCES: Final = starting("instance/")
 SHARDS: Final = starting("shard/")
@@ -107,7 +110,7 @@ def study_items(p: int, study: str) -> str:
 
 
 def study(p: int, study: str) -> Key:
-    return Key(f"{p}/study/{study}", "study")
+    return Key(f"{p}/study/{study}", STUDY)
 
 
 def series(p: int, study: str, series: str) -> Key:
@@ -121,6 +124,14 @@ def instance(p: int, study: str, series: str, instance: str) -> Key:
 def shard(p: int, study: str, series_number: int, shard: int) -> Key:
     """Return the key of a count shard of the series row that has this `created` number."""
     return Key(f"{p}/study/{study}", f"shard/{series_number}/{shard:02d}")
+
+
+def statistics_items(p: int) -> str:
+    return f"{p}/statistics"
+
+
+def statistics(p: int, shard: int) -> Key:
+    return Key(f"{p}/statistics", f"{shard:02d}")
 
 
 def shards_of(series_number: int) -> Range:

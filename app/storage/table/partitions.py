@@ -25,11 +25,15 @@ _CACHE_SECONDS: Final = 300
 
 
 class Partition(Record, frozen=True, kw_only=True, order=True):
-    """A unit of isolation: a SOP Instance UID is unique in its partition. `created` is as in `clock.timestamp`."""
+    """A unit of isolation: a SOP Instance UID is unique in its partition. `created` is as in `clock.timestamp`.
+
+    `counted` says that the partition has statistics (`index/statistics.py`). Partitions of 0.1.0 have none.
+    """
 
     key: int
     name: str
     created: str
+    counted: bool = False
 
 
 OnCreate = Callable[[Partition], None]
@@ -88,7 +92,7 @@ class Partitions:
         return self._create(name, DEFAULT_KEY + self._table.add(keys.PARTITION_COUNTER, "value", 1), on_create)
 
     def _create(self, name: str, key: int, on_create: OnCreate = lambda _: None) -> Partition:
-        new = Partition(key=key, name=name, created=clock.timestamp(clock.now()))
+        new = Partition(key=key, name=name, created=clock.timestamp(clock.now()), counted=True)
         item = Item(keys.partition(name), encode(new))
         try:
             self._table.write(Put(item, Absent()))

@@ -9,7 +9,7 @@ Only these errors cross a port: `Conflict`, `BlobMissing`, `StorageUnavailable` 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO, ClassVar, Final, NamedTuple, Protocol
 
@@ -110,15 +110,14 @@ class Require:
 
 @dataclass(frozen=True, slots=True)
 class Add:
-    """Add `by` to the integer field `counter` of the item, and create the item if there is none.
+    """Add each number of `by` to the integer field of its name, and create the item if there is none.
 
-    A missing field counts as 0. The field may become negative. Two writes that add to one item at the same time both
+    A missing field counts as 0. A field may become negative. Two writes that add to one item at the same time both
     take effect. On DynamoDB one of them may have to be repeated by the engine. An addition has no expectation.
     """
 
     key: Key
-    counter: str
-    by: int
+    by: Mapping[str, int]
 
     expect: ClassVar[None] = None
 

@@ -72,9 +72,9 @@ class TestRequests:
     def test_anything_else_is_a_transaction(self, table: DynamoTable, dynamodb_stub: Stubber) -> None:
         there = {"ConditionExpression": "attribute_not_exists(pk)"}
         added = {
-            "UpdateExpression": "ADD #counter :by",
-            "ExpressionAttributeNames": {"#counter": "n"},
-            "ExpressionAttributeValues": {":by": {"N": "2"}},
+            "UpdateExpression": "ADD #0 :0",
+            "ExpressionAttributeNames": {"#0": "n"},
+            "ExpressionAttributeValues": {":0": {"N": "2"}},
         }
         held = {
             "ConditionExpression": "#field = :value",
@@ -96,7 +96,7 @@ class TestRequests:
             },
         )
         required = Require(Key("p", "u"), Holds("state", "open"))
-        table.write(CREATE, Delete(Key("p", "t")), required, Add(Key("p", "v"), "n", 2))
+        table.write(CREATE, Delete(Key("p", "t")), required, Add(Key("p", "v"), {"n": 2}))
 
     def test_reads_are_consistent(self, table: DynamoTable, dynamodb_stub: Stubber) -> None:
         dynamodb_stub.add_response("get_item", {}, {"TableName": "t", "Key": ITEM, "ConsistentRead": True})
@@ -105,7 +105,7 @@ class TestRequests:
         dynamodb_stub.add_response("batch_get_item", {"Responses": {"t": [ITEM]}}, {"RequestItems": wanted})
         assert table.get_many([KEY, KEY]) == [Item(KEY, {})] * 2
 
-    @pytest.mark.parametrize("change", [CREATE, Delete(KEY, Absent()), Require(KEY, Absent()), Add(KEY, "n", 1)])
+    @pytest.mark.parametrize("change", [CREATE, Delete(KEY, Absent()), Require(KEY, Absent()), Add(KEY, {"n": 1})])
     def test_a_repeated_transaction_keeps_its_token(
         self, table: DynamoTable, dynamodb: DynamoDBClient, dynamodb_stub: Stubber, pauses: list[float], change: Change
     ) -> None:

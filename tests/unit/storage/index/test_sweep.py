@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from app.errors import StorageUnavailable
 from app.services.store.report import EXISTS, FAILED
@@ -105,7 +106,8 @@ def test_a_failed_cleanup_is_repeated_and_does_not_delay_others(archive: Archive
 
 
 def test_a_deletion_record_of_an_earlier_release_is_processed(archive: Archive, advance_clock: AdvanceClock) -> None:
-    """Release 0.1.0 wrote neither a series nor a position into the record."""
+    """Release 0.1.0 wrote neither a series nor a position into the record. It counted nothing."""
+    archive.partition = replace(archive.partition, counted=False)
     archive.store(file(*A), file(*B))
     archive.faults.add(Rule(fail(), operation="table.add", times=FOR_EVER))
     archive.delete(A[0])  # closes the study, but cannot remove its rows
