@@ -36,7 +36,8 @@ class Contents(NamedTuple):
 def additions(partition: Partition, contents: Contents, watermark: int = 0) -> list[Change]:
     """Return the change that adds to the statistics of a partition. A partition of 0.1.0 has no statistics.
 
-    Writers that run at the same time have watermarks near each other. So they change different items, as in `counts.py`.
+    Writers that run at the same time have watermarks near each other. So they change different items, as
+    in `counts.py`.
     """
     if not partition.counted:
         return []
@@ -55,7 +56,7 @@ class PartitionStatistics:
         self._table = table
 
     def of(self, partition: Partition) -> Contents | None:
-        """Return the contents of a partition, None for a partition of 0.1.0. This is one query of up to 17 small items."""
+        """Return the contents of a partition, None for a partition of 0.1.0. This is one query of small items."""
         if not partition.counted:
             return None
         items = [item.fields for item in self._table.query(keys.statistics_items(partition.key))]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from app.web.routing.route import PAGES_PREFIX, PARTITION_PREFIX, Resource, Scope
 from app.web.routing.versions import BY_SPELLING, UNVERSIONED
+from app.web.schemas.parameters import has_parameter
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -56,7 +57,11 @@ class CanonicalPaths:
     def __init__(self, application: WSGIApplication, resources: Iterable[Resource]) -> None:
         self._application = application
         self._versioned, self._unversioned = _Node(), _Node()
+        self._at_root: Final[set[str]] = set()
+        """The query parameters that select a route at the root."""
         for route in (route for resource in resources for route in resource.routes):
+            if route.selected_by and "" in route.paths:
+                self._at_root.add(route.selected_by)
             for segments in (path.split("/")[1:] for path in route.paths):
                 if route.scope in (Scope.UNVERSIONED, Scope.PAGE):
                     self._unversioned.add(segments)
@@ -70,15 +75,23 @@ class CanonicalPaths:
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         environ[VERSION_PREFIX], environ["PATH_INFO"] = self.canonical(
-            environ.get("PATH_INFO", ""), is_page=environ["REQUEST_METHOD"] != "OPTIONS"
+            environ.get("PATH_INFO", ""), is_page=self._is_page(environ)
         )
         return self._application(environ, start_response)
+
+    def _is_page(self, environ: WSGIEnvironment) -> bool:
+        """Return whether a request to the root of the service is for the front page.
+
+        The capabilities of the service, and retrieval by a query at the root, have the same URL.
+        """
+        query = environ.get("QUERY_STRING", "")
+        return environ["REQUEST_METHOD"] != "OPTIONS" and not any(has_parameter(query, each) for each in self._at_root)
 
     def canonical(self, path: str, *, is_page: bool = True) -> tuple[str, str]:
         """Return the version prefix for generated URLs, and the path that the routes are mounted under.
 
         The path of a versioned route begins with the canonical name of the version, also where the URL has none.
-        `is_page` says whether the root is the front page; the capabilities of the service have the same URL.
+        `is_page` says whether the root is the front page.
         """
         segments = _without_one_empty_segment(path.split("/")[1:])
         if segments == [""]:
