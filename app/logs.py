@@ -20,7 +20,8 @@ import structlog
 
 MINIMUM_LEVELS: Final = {
     "gunicorn": logging.INFO,
-    **dict.fromkeys(("boto3", "botocore", "s3transfer", "urllib3", "pydicom"), logging.WARNING),
+    **dict.fromkeys(("boto3", "botocore", "s3transfer", "urllib3", "pydicom", "httpx", "httpcore"), logging.WARNING),
+    "pynetdicom": logging.CRITICAL,  # its errors quote what peers send; app.gateway logs what matters
 }
 """The lowest level of each library. Their lines of lower levels contain paths, headers and values."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import ipaddress
 import re
 import time
@@ -84,6 +85,12 @@ class ArchiveClient:
     def close(self) -> None:
         self._http.close()
 
+    def with_one_attempt(self) -> ArchiveClient:
+        """Return a client that repeats no call. It shares the connections of this one."""
+        single = copy.copy(self)
+        single._attempts = Attempts(number=1)
+        return single
+
     def __enter__(self) -> ArchiveClient:
         return self
 
@@ -97,6 +104,11 @@ class ArchiveClient:
         """The partition of the calls. None: the server has its partitions off. May call the server."""
         prefix = self.partition_prefix()
         return self._partition or DEFAULT_PARTITION if prefix else None
+
+    @property
+    def given_partition(self) -> str | None:
+        """The partition that the caller chose, None without a choice."""
+        return self._partition
 
     def partition_prefix(self) -> str:
         """Return `/partitions/NAME`, or an empty text if the server has its partitions off.

@@ -10,6 +10,7 @@ import click
 COMMANDS: Final = {
     "completion": "app.entry.completion",
     "doctor": "app.entry.doctor.command",
+    "listen": "app.entry.client_commands.listen",
 }
 """The module of each command. The command is the function of the same name."""
 

@@ -1,0 +1,109 @@
+"""Peers of the DICOM network (SCU), made with pynetdicom."""
+
+from __future__ import annotations
+
+import ssl
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pydicom
+from pynetdicom import _config
+from pynetdicom.ae import ApplicationEntity
+from pynetdicom.association import Association
+from pynetdicom.dimse_messages import C_STORE_RQ
+from pynetdicom.dimse_primitives import C_STORE
+from pynetdicom.pdu_primitives import P_DATA
+from pynetdicom.presentation import build_context
+
+from tests.support.instances import CT_STORAGE
+
+VERIFICATION = "1.2.840.10008.1.1"
+
+
+def requested(
+    address: tuple[str, int],
+    *files: bytes,
+    calling: str = "CT1",
+    called: str = "BULKHEAD",
+    tls: ssl.SSLContext | None = None,
+    contexts: Iterable[tuple[str, str]] = (),
+) -> Association:
+    """Ask for an association with contexts for Verification and for the files. It may have been rejected."""
+    entity = ApplicationEntity(calling)
+    entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = entity.connection_timeout = 20
+    metas = [pydicom.dcmread(BytesIO(file), stop_before_pixels=True).file_meta for file in files]
+    pairs = {(VERIFICATION, "1.2.840.10008.1.2"), *contexts}
+    pairs |= {(str(meta.MediaStorageSOPClassUID), str(meta.TransferSyntaxUID)) for meta in metas}
+    proposed = [build_context(abstract, syntax) for abstract, syntax in sorted(pairs)]
+    return entity.associate(*address, contexts=proposed, ae_title=called, tls_args=(tls, "localhost") if tls else None)
+
+
+@contextmanager
+def association(address: tuple[str, int], *files: bytes, **arguments: Any) -> Iterator[Association]:
+    """Yield an established association, and release it at the end."""
+    established = requested(address, *files, **arguments)
+    assert established.is_established
+    try:
+        yield established
+    finally:
+        if established.is_established:
+            established.release()
+
+
+def sent(address: tuple[str, int], folder: Path, *files: bytes, **arguments: Any) -> list[int]:
+    """Send files as they are in one association. Return the statuses."""
+    before, _config.STORE_SEND_CHUNKED_DATASET = _config.STORE_SEND_CHUNKED_DATASET, True
+    try:
+        with association(address, *files, **arguments) as peer:
+            return [_sent(peer, folder, file) for file in files]
+    finally:
+        _config.STORE_SEND_CHUNKED_DATASET = before
+
+
+def _sent(peer: Association, folder: Path, file: bytes) -> int:
+    path = folder / "sent.dcm"
+    path.write_bytes(file)
+    return int(peer.send_c_store(path).Status)
+
+
+def rejection(address: tuple[str, int], **arguments: Any) -> tuple[int, int, int]:
+    """Ask for an association that is rejected. Return the result, the source and the reason of the rejection."""
+    refused = requested(address, **arguments)
+    assert refused.is_rejected
+    answer = refused.acceptor.primitive
+    assert answer is not None
+    return int(answer.result or 0), int(answer.result_source or 0), int(answer.diagnostic or 0)
+
+
+def eventually(condition: Callable[[], bool], seconds: float = 20) -> None:
+    """Wait until the condition holds."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def send_start_of_store(peer: Association, instance: str) -> None:
+    """Send a C-STORE request of a CT without the last fragment of its dataset."""
+    request = C_STORE()
+    request.MessageID, request.Priority = 1, 2
+    request.AffectedSOPClassUID, request.AffectedSOPInstanceUID = CT_STORAGE, instance
+    request.DataSet = BytesIO(b"\x08\x00\x05\x00CS\x0a\x00ISO_IR 192")
+    message = C_STORE_RQ()
+    message.primitive_to_message(request)
+    context = next(each for each in peer.accepted_contexts if each.abstract_syntax == CT_STORAGE)
+    for primitive in message.encode_msg(int(context.context_id or 0), 16_384):
+        for context_id, fragment in primitive.presentation_data_value_list:
+            header = fragment[0] if fragment[0] & 1 else 0  # no fragment of the dataset is the last one
+            send_fragment(peer, context_id, bytes([header]) + fragment[1:])
+
+
+def send_fragment(peer: Association, context_id: int, fragment: bytes) -> None:
+    """Send one fragment of a message as a PDU of its own."""
+    primitive = P_DATA()
+    primitive.presentation_data_value_list = [[context_id, fragment]]  # type: ignore[list-item] # it must be a list
+    peer.dul.send_pdu(primitive)
