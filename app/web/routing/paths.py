@@ -74,9 +74,9 @@ class CanonicalPaths:
                     self._versioned.add(PARTITION_PREFIX.split("/")[1:] + segments)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        environ[VERSION_PREFIX], environ["PATH_INFO"] = self.canonical(
-            environ.get("PATH_INFO", ""), is_page=self._is_page(environ)
-        )
+        path = environ.get("PATH_INFO", "")
+        is_page = path in ("", "/") and self._is_page(environ)
+        environ[VERSION_PREFIX], environ["PATH_INFO"] = self.canonical(path, is_page=is_page)
         return self._application(environ, start_response)
 
     def _is_page(self, environ: WSGIEnvironment) -> bool:
@@ -87,7 +87,7 @@ class CanonicalPaths:
         query = environ.get("QUERY_STRING", "")
         return environ["REQUEST_METHOD"] != "OPTIONS" and not any(has_parameter(query, each) for each in self._at_root)
 
-    def canonical(self, path: str, *, is_page: bool = True) -> tuple[str, str]:
+    def canonical(self, path: str, *, is_page: bool) -> tuple[str, str]:
         """Return the version prefix for generated URLs, and the path that the routes are mounted under.
 
         The path of a versioned route begins with the canonical name of the version, also where the URL has none.
