@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any, Final
+
 import structlog
 from flask import Flask, Response, current_app, g, request
 from werkzeug.exceptions import HTTPException, NotFound
@@ -20,11 +23,17 @@ _log = structlog.get_logger("bulkhead.errors")
 
 def register(app: Flask) -> None:
     """Let the application answer every error in the form of this module."""
-    app.register_error_handler(BulkheadError, _declared)
-    app.register_error_handler(Unauthenticated, _unauthenticated)
-    app.register_error_handler(HTTPException, _http)
-    app.register_error_handler(NotFound, _no_route)
+    for kind, handler in _HANDLERS:
+        app.register_error_handler(kind, handler)
     app.register_error_handler(Exception, _unexpected)
+
+
+def answer(error: Exception) -> Response:
+    """Return the answer to an error: that of the class that is closest to its own."""
+    for kind, handler in _HANDLERS:
+        if isinstance(error, kind):
+            return handler(error)
+    return _unexpected(error)
 
 
 def text(message: str, status: int) -> Response:
@@ -78,3 +87,12 @@ def _unexpected(error: Exception) -> Response:
 
 def _log_failure(error: Exception) -> None:
     _log.error("request failed", request_id=g.get("request_id"), **logs.described(error))
+
+
+_HANDLERS: Final[tuple[tuple[type[Exception], Callable[[Any], Response]], ...]] = (
+    (Unauthenticated, _unauthenticated),
+    (BulkheadError, _declared),
+    (NotFound, _no_route),
+    (HTTPException, _http),
+)
+"""Class of an error and its handler. A class is before the classes that it inherits from."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final, Self
 from urllib.parse import quote, urlencode
 
@@ -12,6 +13,7 @@ from app.web.routing.route import PAGES_PREFIX
 
 _API: Final = "/v2"
 _VIEWER: Final = "/viewer"
+NO_QUERY: Final[Mapping[str, object]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,21 +27,25 @@ class Addresses:
         """Return the paths in the partition of the request."""
         return cls(context.links.partition)
 
+<<<<<<< HEAD
     def below(self, path: str) -> str:
         """Return the path of another page of the partition, e.g. of `/worklist`."""
         return f"{PAGES_PREFIX}{self._partition_path}{path}"
 
     def page(self, *uids: str, ending: str = "", **query: object) -> str:
+=======
+    def page(self, *uids: str, ending: str = "", query: Mapping[str, object] = NO_QUERY) -> str:
+>>>>>>> 4ec84c6 (Search the studies of a partition on a page)
         """Return the path of the page of a study, a series or an instance; without UIDs that of the studies."""
         return f"{PAGES_PREFIX}{self._partition_path}{_path(uids)}{ending}{_query(query)}"
 
-    def api(self, *uids: str, ending: str = "", **query: object) -> str:
+    def api(self, *uids: str, ending: str = "", query: Mapping[str, object] = NO_QUERY) -> str:
         """Return the path of a study, a series or an instance in the API."""
         return f"{_API}{self._partition_path}{_path(uids)}{ending}{_query(query)}"
 
     def thumbnail(self, *uids: str, pixels: int = 160) -> str:
         """Return the path of a small picture of an object. It fits into a square of so many pixels."""
-        return self.api(*uids, ending="/thumbnail", viewport=f"{pixels},{pixels}")
+        return self.api(*uids, ending="/thumbnail", query={"viewport": f"{pixels},{pixels}"})
 
     def viewer(self, study: str) -> str:
         """Return the path that opens a study in the viewer."""

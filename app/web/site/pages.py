@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from flask import Response, request
+from flask import Response
 from werkzeug.exceptions import HTTPException
 
 from app.errors import BulkheadError
+from app.web import problems
 from app.web.routing.route import Resource
 from app.web.site import rendering
 
 POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
-    "font-src 'self'; frame-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'self'"
+    "font-src 'self'; media-src 'self'; frame-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'self'"
 )
 """The content security policy of a page (CSP Level 3). No page has an inline script, an inline style or an external
 resource."""
@@ -25,8 +26,8 @@ def pages(name: str) -> Resource:
     """Return a resource whose answers are pages, errors included."""
     resource = Resource(f"site-{name}")
     resource.after_request = _restrict
-    resource.error_handlers[BulkheadError] = _error
-    resource.error_handlers[HTTPException] = _error
+    for kind in (BulkheadError, HTTPException, Exception):
+        resource.error_handlers[kind] = _error
     return resource
 
 
@@ -38,4 +39,10 @@ def _restrict(response: Response) -> Response:
 
 
 def _error(error: Any) -> Response:
-    return rendering.error_page(error, request)
+    """Return the page of an error, with the status and the headers that the error has in the API."""
+    answer: Response = problems.answer(error)
+    response = rendering.error_page(answer.status_code, answer.get_data(as_text=True))
+    for name, value in answer.headers:
+        if name.lower() not in ("content-type", "content-length"):
+            response.headers.add(name, value)
+    return response

@@ -6,10 +6,9 @@ from functools import cache
 from importlib.metadata import version
 from typing import Any, Final
 
-from flask import Request, Response, current_app, g, request
+from flask import Response, current_app, g, request
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from app.errors import INTERNAL, BulkheadError
 from app.services.access.caller import Caller
 from app.settings import Settings
 from app.web.routing.dispatch import SETTINGS
@@ -75,14 +74,8 @@ def page(template: str, status: int = 200, /, **values: Any) -> Response:
     return Response(text, status, content_type=_HTML)
 
 
-def error_page(error: BaseException, request: Request) -> Response:
-    """Return the page of an error: its status, its text and a way back."""
-    status, message = 500, INTERNAL
-    if isinstance(error, BulkheadError):
-        status = error.status
-        message = str(error) if error.public_message is None else error.public_message
-    elif hasattr(error, "code"):
-        status, message = error.code or 500, getattr(error, "description", "") or ""
+def error_page(status: int, message: str) -> Response:
+    """Return the page of an error: what happened, what the reader can do, and a way back."""
     heading, advice = _ADVICE.get(status) or _ADVICE[500 if status >= 500 else 400]
     return page(
         "error.html",

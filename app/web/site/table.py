@@ -5,14 +5,16 @@ from __future__ import annotations
 from typing import Final
 
 from app.web.routing.route import Resource, Route
-from app.web.site import assets, feed, front, operations, status, tags
+from app.web.site import assets, feed, front, missing, operations, status, studies, tags
 
 PAGES: Final[tuple[Resource, ...]] = (
     front.resource,
+    studies.resource,
     operations.resource,
     feed.resource,
     tags.resource,
     status.resource,
+    missing.resource,
     assets.resource,
 )
 PAGE_ROUTES: Final[tuple[Route, ...]] = tuple(route for resource in PAGES for route in resource.routes)
