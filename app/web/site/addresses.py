@@ -27,15 +27,11 @@ class Addresses:
         """Return the paths in the partition of the request."""
         return cls(context.links.partition)
 
-<<<<<<< HEAD
     def below(self, path: str) -> str:
         """Return the path of another page of the partition, e.g. of `/worklist`."""
         return f"{PAGES_PREFIX}{self._partition_path}{path}"
 
-    def page(self, *uids: str, ending: str = "", **query: object) -> str:
-=======
     def page(self, *uids: str, ending: str = "", query: Mapping[str, object] = NO_QUERY) -> str:
->>>>>>> 4ec84c6 (Search the studies of a partition on a page)
         """Return the path of the page of a study, a series or an instance; without UIDs that of the studies."""
         return f"{PAGES_PREFIX}{self._partition_path}{_path(uids)}{ending}{_query(query)}"
 

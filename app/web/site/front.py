@@ -48,7 +48,7 @@ def front(context: Context) -> Response:
     return page(
         "front.html",
         title="Partitions",
-        partitions=[(each, Addresses(each.name)) for each in found.partitions],
+        partitions=[(each, Addresses(each.name), directory.statistics.of(each)) for each in found.partitions],
         more=found.more,
         prefix=prefix,
         after=after,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from flask import Response
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, NotFound
 
 from app.errors import BulkheadError
 from app.web import problems
@@ -26,7 +26,7 @@ def pages(name: str) -> Resource:
     """Return a resource whose answers are pages, errors included."""
     resource = Resource(f"site-{name}")
     resource.after_request = _restrict
-    for kind in (BulkheadError, HTTPException, Exception):
+    for kind in (BulkheadError, NotFound, HTTPException, Exception):  # the application has a handler of NotFound
         resource.error_handlers[kind] = _error
     return resource
 

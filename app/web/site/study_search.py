@@ -27,9 +27,7 @@ FIELDS: Final = (
     "StudyInstanceUID",
 )
 """The fields that are named like the attribute that they search."""
-_RARE_FIELDS: Final = frozenset(
-    (_DESCRIPTION, "ReferringPhysicianName", _BIRTH_DATE, "StudyID", "StudyInstanceUID")
-)
+_RARE_FIELDS: Final = frozenset((_DESCRIPTION, "ReferringPhysicianName", _BIRTH_DATE, "StudyID", "StudyInstanceUID"))
 _INCLUDED: Final = "NumberOfStudyRelatedInstances"
 _DATE: Final = re.compile(r"([0-9]{4})-?([0-9]{2})-?([0-9]{2})", re.ASCII)
 
@@ -102,6 +100,8 @@ class StudySearch:
         fields = dict(self.fields)
         names = [name for name in _NAMES if name in fields]
         fuzzy = bool(names) and not any(_has_wildcard(fields[name]) for name in names)
+        for name in names if fuzzy else ():
+            fields[name] = fields[name].replace(",", " ")  # pages write names as `Family, Given`
         for name in (*(() if fuzzy else names), _DESCRIPTION):
             if name in fields and not _has_wildcard(fields[name]):
                 fields[name] += "*"

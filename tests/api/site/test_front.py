@@ -63,6 +63,15 @@ def test_a_study_shows_its_counts_and_modalities(client: FlaskClient) -> None:
     assert "/v2/partitions/a/studies/1.2.3/thumbnail?viewport=320%2C320" in page
 
 
+def test_a_partition_shows_how_much_it_has(client: FlaskClient) -> None:
+    file = make_instance()
+    partition(client, "a").stored(file, make_instance())
+    row = re.search(r'studies">a</a></th>(.*?)</tr>', client.get("/").text, re.DOTALL)
+    assert row
+    assert re.findall(r'number">([^<]*)<', row[1])[:2] == ["2", "2"]
+    assert "kB" in row[1]
+
+
 def test_partitions_are_listed_by_name_in_pages(client: FlaskClient) -> None:
     directory = client.application.extensions[SERVICES].partitions
     for number in range(30):
