@@ -41,6 +41,7 @@ ACTIONS: dict[str, tuple[str, ...]] = {
     "get_item": ("dynamodb:GetItem",),
     "get_object": ("s3:GetObject", "s3:ListBucket"),  # with ListBucket a missing object gives 404 and not 403
     "get_queue_attributes": ("sqs:GetQueueAttributes",),
+    "head_bucket": ("s3:ListBucket",),
     "head_object": ("s3:GetObject",),
     "list_object_versions": ("s3:ListBucketVersions",),
     "put_item": ("dynamodb:PutItem",),
