@@ -57,3 +57,7 @@ class NotThere(Refused):
 
 class ServerFailed(Refused):
     """The server answered with a fault of its own (5xx), also to the repetitions of the call."""
+
+
+class InvalidAttribute(ClientError):
+    """The name or the value of an attribute cannot be used."""

@@ -11,6 +11,9 @@ COMMANDS: Final = {
     "completion": "app.entry.completion",
     "doctor": "app.entry.doctor.command",
     "listen": "app.entry.client_commands.listen",
+    "find": "app.entry.client_commands.find",
+    "partitions": "app.entry.client_commands.partitions",
+    "rm": "app.entry.client_commands.rm",
 }
 """The module of each command. The command is the function of the same name."""
 

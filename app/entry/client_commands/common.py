@@ -21,7 +21,14 @@ import httpx
 from rich.console import Console
 
 from app.client.connection import DEFAULT_PARTITION, DEFAULT_URL, ArchiveClient
-from app.client.errors import ClientError, CredentialsRefused, InvalidAddress, ServerUnreachable, UnexpectedAnswer
+from app.client.errors import (
+    ClientError,
+    CredentialsRefused,
+    InvalidAddress,
+    InvalidAttribute,
+    ServerUnreachable,
+    UnexpectedAnswer,
+)
 from app.settings.client import PARTITION, TOKEN, TOKEN_FILE, URL
 
 FAILED: Final = 1
@@ -35,6 +42,7 @@ INTERRUPTED: Final = 130
 
 _EXIT_CODES: Final = {
     InvalidAddress: MISUSED,
+    InvalidAttribute: MISUSED,
     ServerUnreachable: UNREACHABLE,
     UnexpectedAnswer: UNREACHABLE,
     CredentialsRefused: UNREACHABLE,

@@ -1,0 +1,48 @@
+"""Lists of a server that come in pages: searches, extended query tags."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Final
+
+from app.client.connection import DICOM_JSON, ArchiveClient
+
+LARGEST_PAGE: Final = 200
+"""The largest page that a server gives (conformance §5.2)."""
+
+
+def pages(
+    client: ArchiveClient,
+    path: str,
+    parameters: Iterable[tuple[str, str]] = (),
+    *,
+    limit: int | None = None,
+    at_base: bool = False,
+    identity: Callable[[Any], object] = repr,
+) -> Iterator[list[Any]]:
+    """Yield the entries of a list page by page, `limit` in all at most. None: all of them.
+
+    What is stored meanwhile moves the pages. So an entry may come twice; `identity` tells which entries are the same,
+    and the second one is left out. An entry that is deleted meanwhile may hide another one.
+    """
+    given = tuple(parameters)
+    seen: set[object] = set()
+    offset, left = 0, limit
+    while left is None or left > 0:
+        size = LARGEST_PAGE if left is None else min(left, LARGEST_PAGE)
+        page = _page(client, path, [*given, ("limit", str(size)), ("offset", str(offset))], at_base)
+        fresh = [entry for entry in page if identity(entry) not in seen]
+        seen.update(map(identity, fresh))
+        if fresh:
+            yield fresh
+        if len(page) < size:
+            return
+        offset += len(page)
+        left = None if left is None else left - len(fresh)
+
+
+def _page(client: ArchiveClient, path: str, parameters: list[tuple[str, str]], at_base: bool) -> list[Any]:
+    accept = "application/json" if at_base else DICOM_JSON
+    answer = client.request("GET", path, at_base=at_base, params=parameters, headers={"Accept": accept})
+    found = client.decoded(answer) if answer.content else []
+    return found if isinstance(found, list) else []
