@@ -129,6 +129,8 @@ EXPECTED: dict[str, tuple[Rule, set[int]]] = {
     "DELETE /extendedquerytags/<path>": (MANAGE, {204, 404}),
     "GET /operations/<operation>": (ANYONE, {404}),
     "OPTIONS ": (ANYONE, {200}),
+    "GET /api.json": (PUBLIC, {200}),
+    "GET /api.yaml": (PUBLIC, {200}),
     "GET /health/live": (PUBLIC, {200}),
     "GET /health/ready": (PUBLIC, {200}),
     "GET /health/check": (PUBLIC, {200}),

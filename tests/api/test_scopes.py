@@ -70,6 +70,8 @@ BASE = [
     SampleRoute("PATCH", "extendedquerytags/PatientAge"),
     SampleRoute("DELETE", "extendedquerytags/PatientAge"),
     SampleRoute("GET", "extendedquerytags/PatientAge/errors"),
+    SampleRoute("GET", "api.json"),
+    SampleRoute("GET", "api.yaml"),
     SampleRoute("GET", "operations/" + "0" * 32),
     *(
         SampleRoute(method, f"access/{kind}{id_}")

@@ -126,6 +126,8 @@ BASE_CALLS: dict[str, Call] = {
     "POST /access/grants": Call("POST", "/access/grants", (), json.dumps(GRANT), "application/json"),
     "GET /access/grants": Call("GET", "/access/grants", ()),
     "DELETE /access/grants/<grant>": Call("DELETE", f"/access/grants/{'0' * 14}", ()),
+    "GET /api.json": Call("GET", "/api.json", ()),
+    "GET /api.yaml": Call("GET", "/api.yaml", ()),
     "GET /operations/<operation>": Call("GET", f"/operations/{'0' * 32}", ()),
 }
 """Requests without a partition, by method and path of the route."""

@@ -14,13 +14,13 @@ import zstandard
 from flask import Request, Response
 
 from app.web.negotiation import media
-from app.web.response.responses import DICOM_JSON, DICOM_XML, JSON, related_type
+from app.web.response.responses import DICOM_JSON, DICOM_XML, JSON, YAML, related_type
 
 MIN_BYTES: Final = 1024
 """A shorter body is sent as it is: compression would save no packet."""
 
-_TYPES: Final = frozenset({JSON, DICOM_JSON, DICOM_XML})
-"""The Content-Types of JSON and XML answers. They have no parameters."""
+_TYPES: Final = frozenset({JSON, YAML, DICOM_JSON, DICOM_XML})
+"""The Content-Types of JSON, YAML and XML answers. They have no parameters."""
 _PARTS: Final = f"{related_type(DICOM_XML)};"
 """The beginning of the Content-Type of XML in parts."""
 

@@ -20,6 +20,7 @@ from app.web.negotiation.dataset_media_types import DICOM_XML as DICOM_XML
 from app.web.response.byte_ranges import ByteRange, requested_range
 
 JSON: Final = "application/json"
+YAML: Final = "application/yaml"
 CHUNK: Final = 256 * 1024
 """Bytes that are read from a file and passed to the server at once. A slow client holds about three of these chunks."""
 

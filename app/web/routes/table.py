@@ -15,6 +15,7 @@ from app.web.routes import (
     extended_query_tags,
     health,
     metrics,
+    openapi,
     operations,
     partitions,
     rendered,
@@ -43,6 +44,7 @@ RESOURCES: Final[tuple[Resource, ...]] = (
     operations.resource,
     access.resource,
     capabilities.resource,
+    openapi.resource,
     health.resource,
     metrics.resource,
 )

@@ -27,7 +27,7 @@ def described_routes(
     found: dict[str, list[Route]] = {}
     for route in routes:
         prefix = _prefix(route, settings, below_partition=below_partition)
-        if prefix is not None and version in route.versions and _is_enabled(route, settings):
+        if prefix is not None and version in route.versions and is_enabled(route, settings):
             for path in route.paths:
                 found.setdefault(_PARAMETER.sub(r"{\1}", prefix + path).removeprefix("/"), []).append(route)
     return dict(sorted(found.items()))
@@ -54,7 +54,8 @@ def wadl(described: dict[str, Any]) -> bytes:
     return text
 
 
-def _is_enabled(route: Route, settings: Settings) -> bool:
+def is_enabled(route: Route, settings: Settings) -> bool:
+    """Return whether the operator lets the service answer the route."""
     if route.check_enabled is None:
         return True
     try:

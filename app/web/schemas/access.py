@@ -6,7 +6,7 @@ The schemas check the shape. The service checks the values.
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from marshmallow import RAISE, ValidationError, fields, post_load
 
@@ -27,6 +27,7 @@ class _StrictSchema(BodySchema):
 
 
 class _Texts(fields.Field[tuple[str, ...]]):
+    json_schema: ClassVar[dict[str, Any]] = {"type": "array", "items": {"type": "string"}}
     default_error_messages = {"strings": "It must be an array of strings."}  # noqa: RUF012  # marshmallow's form
 
     def _deserialize(self, value: object, attr: str | None, data: Any, **kwargs: Any) -> tuple[str, ...]:
@@ -37,6 +38,8 @@ class _Texts(fields.Field[tuple[str, ...]]):
 
 class _Time(fields.Field[int]):
     """A date and time in ISO 8601 with a zone or an offset. The value is in whole seconds since 1970."""
+
+    json_schema: ClassVar[dict[str, Any]] = {"type": "string", "format": "date-time"}
 
     def _deserialize(self, value: object, attr: str | None, data: Any, **kwargs: Any) -> int:
         if not isinstance(value, str):

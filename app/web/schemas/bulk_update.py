@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from marshmallow import fields, post_load
 
@@ -12,6 +12,8 @@ from app.web.schemas.body import BodySchema
 
 
 class _Studies(fields.Field[list[str]]):
+    json_schema: ClassVar[dict[str, Any]] = {"type": "array", "items": {"type": "string"}, "minItems": 1}
+
     def _deserialize(self, value: object, attr: str | None, data: Any, **kwargs: Any) -> list[str]:
         if value == []:
             raise _missing("StudyInstanceUids")
@@ -23,6 +25,8 @@ class _Studies(fields.Field[list[str]]):
 
 
 class _Dataset(fields.Field[dict[str, Any]]):
+    json_schema: ClassVar[dict[str, Any]] = {"$ref": "#/components/schemas/Dataset", "minProperties": 1}
+
     def _deserialize(self, value: object, attr: str | None, data: Any, **kwargs: Any) -> dict[str, Any]:
         if value == {}:
             raise _missing("ChangeDataset")

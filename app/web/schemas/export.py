@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from marshmallow import ValidationError, fields, post_load
 
@@ -26,6 +26,7 @@ class _Object(BodySchema):
 
 
 class _Values(fields.Field[list[str]]):
+    json_schema: ClassVar[dict[str, Any]] = {"type": "array", "items": {"type": "string"}, "minItems": 1}
     default_error_messages = {"strings": "It must be an array of strings."}  # noqa: RUF012  # marshmallow's form
 
     def _deserialize(self, value: object, attr: str | None, data: Any, **kwargs: Any) -> list[str]:
@@ -45,6 +46,7 @@ class _SourceSettings(_Object):
 
 
 class _SourceType(fields.Field[str]):
+    json_schema: ClassVar[dict[str, Any]] = {"type": "string", "enum": ["identifiers"]}
     default_error_messages = {"required": "It must be one of: identifiers."}  # noqa: RUF012  # marshmallow's form
 
     def _deserialize(self, value: object, attr: str | None, data: Any, **kwargs: Any) -> str:
@@ -100,6 +102,8 @@ _SETTINGS: Final[Mapping[str, BodySchema]] = {"s3": S3SettingsSchema(), "file": 
 
 
 class _DestinationType(fields.Field[str]):
+    json_schema: ClassVar[dict[str, Any]] = {"type": "string", "enum": list(_SETTINGS)}
+
     def _deserialize(self, value: object, attr: str | None, data: Any, **kwargs: Any) -> str:
         return value.lower() if isinstance(value, str) else ""
 
@@ -107,6 +111,7 @@ class _DestinationType(fields.Field[str]):
 class _DestinationSettings(fields.Field[Any]):
     """Settings in the form that belongs to the type beside them. None for a type that the service will refuse."""
 
+    json_schema: ClassVar[dict[str, Any]] = {"type": "object"}
     default_error_messages = {"required": "It is required."}  # noqa: RUF012  # marshmallow's form
 
     def deserialize(self, value: Any, attr: str | None = None, data: Any = None, **kwargs: Any) -> Any:

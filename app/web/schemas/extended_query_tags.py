@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from marshmallow import ValidationError, fields, post_load
 
@@ -18,6 +18,8 @@ _LEVELS: Final = {level.word: level for level in Level}
 
 
 class _Level(fields.Field[Level]):
+    json_schema: ClassVar[dict[str, Any]] = {"type": "string", "enum": ["Study", "Series", "Instance"]}
+
     def _deserialize(self, value: object, attr: str | None, data: Any, **kwargs: Any) -> Level:
         if isinstance(value, str) and not value.strip():
             raise ValidationError(_MISSING.format(name="Level"))
@@ -27,6 +29,8 @@ class _Level(fields.Field[Level]):
 
 
 class _Text(fields.Field[str]):
+    json_schema: ClassVar[dict[str, Any]] = {"type": "string"}
+
     def _deserialize(self, value: object, attr: str | None, data: Any, **kwargs: Any) -> str:
         if not isinstance(value, str):
             raise ValidationError([ConversionReason(STRING_EXPECTED)])
@@ -42,6 +46,8 @@ class _Path(_Text):
 
 
 class _QueryStatus(fields.Field[str]):
+    json_schema: ClassVar[dict[str, Any]] = {"type": "string", "enum": ["Enabled", "Disabled"]}
+
     def _deserialize(self, value: object, attr: str | None, data: Any, **kwargs: Any) -> str:
         if not isinstance(value, str) or value.lower() not in (ENABLED, DISABLED):
             raise _none_of(value, "'Disabled', 'Enabled'")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 from urllib.parse import parse_qsl
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields
@@ -25,6 +25,8 @@ _SEVENTH_DIGIT: Final = re.compile(r"[.,][0-9]{6}([0-9])")
 class IntegerParameter(fields.Field[int]):
     """A whole number between `low` and `high`."""
 
+    json_schema: ClassVar[dict[str, Any]] = {"type": "integer"}
+
     def __init__(self, name: str, low: int, high: int, default: int) -> None:
         message = f"The field {name} must be between {low} and {high}."
         super().__init__(data_key=name, load_default=default, validate=Range(low, high, error=message))
@@ -38,6 +40,8 @@ class IntegerParameter(fields.Field[int]):
 
 class BooleanParameter(fields.Field[bool]):
     """`true` or `false`, in any letter case."""
+
+    json_schema: ClassVar[dict[str, Any]] = {"type": "boolean"}
 
     def __init__(self, name: str, default: bool) -> None:
         super().__init__(data_key=name, load_default=default)
@@ -54,6 +58,8 @@ class TimeParameter(fields.Field[str]):
     The value is the text in which times are stored (`storage/table/clock.py`), and "" if the parameter is absent or
     empty.
     """
+
+    json_schema: ClassVar[dict[str, Any]] = {"type": "string", "format": "date-time"}
 
     def __init__(self, name: str) -> None:
         super().__init__(data_key=name, load_default="")
@@ -73,6 +79,8 @@ class TimeParameter(fields.Field[str]):
 
 class PartitionNamesParameter(fields.Field[frozenset[str] | None]):
     """Names of partitions, separated by commas. The value has them in lower case. It is None without the parameter."""
+
+    json_schema: ClassVar[dict[str, Any]] = {"type": "string"}
 
     def __init__(self, name: str) -> None:
         super().__init__(data_key=name, load_default=None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Final, NamedTuple
+from typing import Any, ClassVar, Final, NamedTuple
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, post_load
 
@@ -42,6 +42,8 @@ class Annotation(NamedTuple):
 class QualityParameter(fields.Field[int]):
     """1 to 100."""
 
+    json_schema: ClassVar[dict[str, Any]] = {"type": "integer", "minimum": 1, "maximum": 100}
+
     def _deserialize(self, value: str, attr: str | None, data: Any, **kwargs: Any) -> int:
         if not (value.isascii() and value.isdecimal() and len(value) <= 3 and 1 <= int(value) <= 100):
             raise InvalidRequest(QUALITY_RULE)
@@ -50,6 +52,8 @@ class QualityParameter(fields.Field[int]):
 
 class _SizeParameter(fields.Field[Viewport]):
     """`vw,vh` (PS3.18 §8.3.5.1.3), for thumbnails."""
+
+    json_schema: ClassVar[dict[str, Any]] = {"type": "string", "examples": ["128,128"]}
 
     def _deserialize(self, value: str, attr: str | None, data: Any, **kwargs: Any) -> Viewport:
         numbers = value.split(",")
@@ -60,6 +64,8 @@ class _SizeParameter(fields.Field[Viewport]):
 
 class _ViewportParameter(fields.Field[Viewport]):
     """`vw,vh[,[sx],[sy],[sw],[sh]]` (PS3.18 §8.3.5.1.3)."""
+
+    json_schema: ClassVar[dict[str, Any]] = {"type": "string", "examples": ["512,512"]}
 
     def _deserialize(self, value: str, attr: str | None, data: Any, **kwargs: Any) -> Viewport:
         numbers = [number.strip() for number in value.split(",")]
@@ -83,6 +89,8 @@ class _ViewportParameter(fields.Field[Viewport]):
 class _WindowParameter(fields.Field[Window]):
     """`center,width,function` (PS3.18 §8.3.5.1.4)."""
 
+    json_schema: ClassVar[dict[str, Any]] = {"type": "string", "examples": ["40,400,linear"]}
+
     def _deserialize(self, value: str, attr: str | None, data: Any, **kwargs: Any) -> Window:
         values = [each.strip() for each in value.split(",")]
         if len(values) != 3 or values[2].lower() not in _FUNCTIONS:
@@ -95,6 +103,8 @@ class _WindowParameter(fields.Field[Window]):
 class DecimalParameter(fields.Field[str]):
     """A decimal number, as it was written."""
 
+    json_schema: ClassVar[dict[str, Any]] = {"type": "string", "pattern": r"^[+-]?([0-9]{1,9}|[0-9]{1,9}\.[0-9]{1,9})$"}
+
     def _deserialize(self, value: str, attr: str | None, data: Any, **kwargs: Any) -> str:
         if decimal_of(value.strip()) is None:
             raise ValidationError("A value is needed.")
@@ -103,6 +113,8 @@ class DecimalParameter(fields.Field[str]):
 
 class AnnotationParameter(fields.Field[Annotation]):
     """A list of keywords (PS3.18 §8.3.5.1.1)."""
+
+    json_schema: ClassVar[dict[str, Any]] = {"type": "string", "examples": ["patient,technique"]}
 
     def _deserialize(self, value: str, attr: str | None, data: Any, **kwargs: Any) -> Annotation:
         keywords = [keyword.strip().lower() for keyword in value.split(",")]
@@ -114,6 +126,8 @@ class AnnotationParameter(fields.Field[Annotation]):
 
 class ProfileParameter(fields.Field[ColourProfile]):
     """One of five words (PS3.18 §8.3.5.1.5)."""
+
+    json_schema: ClassVar[dict[str, Any]] = {"type": "string", "enum": list(_PROFILES)}
 
     def _deserialize(self, value: str, attr: str | None, data: Any, **kwargs: Any) -> ColourProfile:
         profile = _PROFILES.get(value.strip().lower())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, post_load
 
@@ -31,6 +31,8 @@ _LOST_PLUS: Final = re.compile(r"(?<=\w) (?=\w)")
 class _RequestTypeParameter(fields.Field[str]):
     """`WADO`, in any letter case."""
 
+    json_schema: ClassVar[dict[str, Any]] = {"type": "string", "enum": ["WADO"]}
+
     def _deserialize(self, value: str, attr: str | None, data: Any, **kwargs: Any) -> str:
         if value.strip().upper() != "WADO":
             raise ValidationError(f"The value '{value}' is not WADO.")
@@ -39,6 +41,8 @@ class _RequestTypeParameter(fields.Field[str]):
 
 class _UidParameter(fields.Field[str]):
     """A UID."""
+
+    json_schema: ClassVar[dict[str, Any]] = {"$ref": "#/components/schemas/Uid"}
 
     def _deserialize(self, value: str, attr: str | None, data: Any, **kwargs: Any) -> str:
         if not value.strip():
@@ -49,6 +53,8 @@ class _UidParameter(fields.Field[str]):
 class _TransferSyntaxParameter(fields.Field[str]):
     """A UID, or `*` for the transfer syntax of the stored file."""
 
+    json_schema: ClassVar[dict[str, Any]] = {"type": "string"}
+
     def _deserialize(self, value: str, attr: str | None, data: Any, **kwargs: Any) -> str:
         return value.strip() if value.strip() in ("", "*") else _uid(value)
 
@@ -56,12 +62,16 @@ class _TransferSyntaxParameter(fields.Field[str]):
 class _MediaTypesParameter(fields.Field[str]):
     """A list of media types in the form of an Accept header. A `+` that was sent without an escape is a plus sign."""
 
+    json_schema: ClassVar[dict[str, Any]] = {"type": "string"}
+
     def _deserialize(self, value: str, attr: str | None, data: Any, **kwargs: Any) -> str:
         return _LOST_PLUS.sub("+", value.strip())
 
 
 class _FrameParameter(fields.Field[int]):
     """The number of a frame."""
+
+    json_schema: ClassVar[dict[str, Any]] = {"type": "integer", "minimum": 1}
 
     def _deserialize(self, value: str, attr: str | None, data: Any, **kwargs: Any) -> int:
         number = value.strip()
@@ -73,12 +83,16 @@ class _FrameParameter(fields.Field[int]):
 class _ExtentParameter(fields.Field[int]):
     """The largest number of rows or columns of a picture."""
 
+    json_schema: ClassVar[dict[str, Any]] = {"type": "integer", "minimum": 1, "maximum": LARGEST_VIEWPORT}
+
     def _deserialize(self, value: str, attr: str | None, data: Any, **kwargs: Any) -> int:
         return extent_of(value)
 
 
 class _RegionParameter(fields.Field[tuple[float, float, float, float]]):
     """`xmin,ymin,xmax,ymax` in fractions of the image."""
+
+    json_schema: ClassVar[dict[str, Any]] = {"type": "string", "examples": ["0.25,0.25,0.75,0.75"]}
 
     def _deserialize(self, value: str, attr: str | None, data: Any, **kwargs: Any) -> tuple[float, float, float, float]:
         numbers = [decimal_of(number.strip()) for number in value.split(",")]
@@ -98,6 +112,8 @@ class _RefusedParameter(fields.Field[str]):
     An empty value passes too.
     """
 
+    json_schema: ClassVar[dict[str, Any]] = {"type": "string"}
+
     def __init__(self, name: str, reason: str, *harmless: str) -> None:
         super().__init__(data_key=name, load_default="")
         self._reason = reason
@@ -111,6 +127,8 @@ class _RefusedParameter(fields.Field[str]):
 
 class _CharsetParameter(fields.Field[str]):
     """A list of character sets. Every text of the service is UTF-8."""
+
+    json_schema: ClassVar[dict[str, Any]] = {"type": "string"}
 
     def _deserialize(self, value: str, attr: str | None, data: Any, **kwargs: Any) -> str:
         return value.strip().lower()

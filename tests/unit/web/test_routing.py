@@ -28,6 +28,7 @@ AUDIT_EVENTS = {
 }  # fmt: skip
 
 HEALTH = {"GET /health/live", "GET /health/ready", "GET /health/check"}
+DESCRIPTIONS = {"GET /api.json", "GET /api.yaml"}
 
 every_route = pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.paths[0]}")
 
@@ -53,13 +54,13 @@ def test_three_routes_create_partitions() -> None:
 
 def test_the_routes_that_need_no_right() -> None:
     without = {f"{route.method} {path}" for route in ROUTES if route.action is None for path in route.paths}
-    assert without == {*HEALTH, "GET /partitions", "GET /operations/<operation>", "OPTIONS "}
-    assert {f"GET {path}" for route in ROUTES if route.public for path in route.paths} == HEALTH
+    assert without == {*HEALTH, *DESCRIPTIONS, "GET /partitions", "GET /operations/<operation>", "OPTIONS "}
+    assert {f"GET {path}" for route in ROUTES if route.public for path in route.paths} == HEALTH | DESCRIPTIONS
 
 
-def test_health_and_metrics_are_not_audited() -> None:
+def test_health_metrics_and_descriptions_are_not_audited() -> None:
     health = [("/health/live",), ("/health/ready",), ("/health/check",)]
-    assert [route.paths for route in ROUTES if route.audit is None] == [*health, ("/metrics",)]
+    assert [route.paths for route in ROUTES if route.audit is None] == [("/api.json",), ("/api.yaml",), *health, ("/metrics",)]
     assert {route.audit for route in ROUTES if route.audit} == AUDIT_EVENTS
 
 
