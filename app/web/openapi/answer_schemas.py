@@ -75,7 +75,7 @@ SCHEMAS: Final[dict[str, JsonSchema]] = {
     ),
     "Statistics": _object(
         "What a partition has. The numbers are null for a partition of the release 0.1.0 (conformance §2.9).",
-        dict.fromkeys(("studies", "instances", "bytes"), {"anyOf": [_COUNT, {"type": "null"}]}),
+        {name: {"anyOf": [_COUNT, {"type": "null"}]} for name in ("studies", "instances", "bytes")},
     ),
     "ChangeFeedEntry": _object(
         "A change of an instance (conformance §10.3).",
