@@ -33,7 +33,7 @@ def pages(name: str) -> Resource:
 
 def _restrict(response: Response) -> Response:
     if response.mimetype == PAGE:
-        response.headers.add("Content-Security-Policy", POLICY)
+        response.headers.setdefault("Content-Security-Policy", POLICY)  # the viewer has a policy of its own
         response.headers["Referrer-Policy"] = "same-origin"
     return response
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from app.web.routing.route import Resource, Route
-from app.web.site import assets, feed, front, missing, operations, status, studies, tags
+from app.web.site import assets, feed, front, missing, operations, status, studies, tags, viewer
 
 PAGES: Final[tuple[Resource, ...]] = (
     front.resource,
@@ -16,5 +16,7 @@ PAGES: Final[tuple[Resource, ...]] = (
     status.resource,
     missing.resource,
     assets.resource,
+    viewer.resource,
+    viewer.files_resource,
 )
 PAGE_ROUTES: Final[tuple[Route, ...]] = tuple(route for resource in PAGES for route in resource.routes)
