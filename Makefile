@@ -6,12 +6,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 SERVERS := .integration/.installed
+VIEWER := .viewer
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 SOURCES := app tests infra
 PYTEST := $(BIN)/pytest --numprocesses=auto --maxprocesses=4 --dist=worksteal --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test check lint types imports security integration fuzz torture bench fmt clean
+.PHONY: help install run viewer test check lint types imports security integration fuzz torture bench fmt clean
 
 help:  ## Print this help
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -19,7 +20,11 @@ help:  ## Print this help
 install: $(INSTALLED)  ## Create the virtual environment in .venv
 
 run: $(INSTALLED)  ## Serve an archive in ./data on http://127.0.0.1:8080
+	@test -e $(VIEWER)/files.json || $(BIN)/python -m infra.viewer $(VIEWER) || true
 	@BULKHEAD_LOG_FORMAT=$${BULKHEAD_LOG_FORMAT:-console} exec $(BIN)/bulkhead serve
+
+viewer: $(INSTALLED)  ## Install the OHIF viewer in .viewer, which needs npm; the service shows it at /viewer
+	@$(BIN)/python -m infra.viewer $(VIEWER)
 
 test: $(INSTALLED)  ## Run the tests but the thorough ones, in a few minutes; ARGS="-k search" selects some of them
 	$(PYTEST) -m 'not thorough' $(ARGS)
@@ -63,7 +68,7 @@ fmt: $(INSTALLED)  ## Format the code
 	$(BIN)/ruff format $(SOURCES)
 
 clean:  ## Remove everything that make created, but not ./data
-	rm -rf $(VENV) .integration build dist *.egg-info .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(VIEWER) .integration build dist *.egg-info .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find $(SOURCES) -name __pycache__ -prune -exec rm -rf {} +
 
 $(INSTALLED): pyproject.toml
@@ -79,8 +84,6 @@ $(SERVERS): $(INSTALLED)
 	need nginx 'nginx (Debian: nginx-light)'; \
 	test -z "$$missing"
 	npm install --silent --no-fund --no-audit --prefix .integration amplify-dynamodb-simulator dicomweb-client@0.11 playwright-core@1.49.1
-	mkdir -p .integration/ohif
-	npm pack --silent --pack-destination .integration/ohif @ohif/app@3.13.2
-	tar -xzf .integration/ohif/ohif-app-3.13.2.tgz -C .integration/ohif
 	$(PIP) --editable '.[dev,integration]'
+	$(BIN)/python -m infra.viewer $(VIEWER)
 	@touch $@

@@ -62,7 +62,7 @@ def main(arguments: list[str] | None = None) -> None:
             package = options.package or fetched(Path(temporary))
             install(package, options.folder)
         except (OSError, ValueError, subprocess.CalledProcessError) as error:
-            sys.exit(f"The viewer is not installed: {error}")
+            sys.exit(f"The viewer is not installed: {error} `make viewer` tries again.")
 
 
 def is_current(folder: Path) -> bool:
@@ -78,7 +78,18 @@ def fetched(folder: Path) -> Path:
     npm = shutil.which("npm")
     if npm is None:
         raise FileNotFoundError("npm is missing (Debian: npm).")
-    command = [npm, "pack", "--silent", "--pack-destination", str(folder), f"{PACKAGE}@{VERSION}"]
+    sys.stdout.write(f"npm fetches the viewer: {PACKAGE} {VERSION}, 50 MB.\n")
+    sys.stdout.flush()
+    command = [
+        npm,
+        "pack",
+        "--silent",
+        "--fetch-retries=1",
+        "--fetch-timeout=60000",
+        "--pack-destination",
+        str(folder),
+        f"{PACKAGE}@{VERSION}",
+    ]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)  # noqa: S603  (a constant command)
     return next(folder.glob("*.tgz"))
 

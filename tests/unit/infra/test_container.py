@@ -67,7 +67,7 @@ def test_its_port_and_its_health_check() -> None:
 
 def test_the_build_context_has_the_copied_files() -> None:
     assert IGNORED[0] == "*"
-    copied = [rest.split()[:-1] for stage in (0, 1) for name, rest in instructions(stage) if name == "COPY"]
+    copied = [rest.split()[:-1] for stage in (0, 1, 2) for name, rest in instructions(stage) if name == "COPY"]
     sources = {source for words in copied if not words[0].startswith("--") for source in words}
     assert sources == {line.removeprefix("!") for line in IGNORED if line.startswith("!")}
     assert all((ROOT / source).exists() for source in sources)

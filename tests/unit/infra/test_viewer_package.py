@@ -81,3 +81,8 @@ def test_a_missing_npm_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("PATH", "")
     with pytest.raises(SystemExit, match="npm is missing"):
         viewer.main([str(tmp_path / "viewer")])
+
+
+def test_the_image_fetches_the_version_that_is_installed() -> None:
+    dockerfile = (Path(viewer.__file__).parent / "Dockerfile").read_text()
+    assert f"npm pack --silent {viewer.PACKAGE}@{viewer.VERSION}" in dockerfile
