@@ -91,6 +91,7 @@ def _configuration(sources: Sequence[Source], base: str) -> dict[str, Any]:
         "modes": [],
         "customizationService": {},
         "showStudyList": True,
+        "investigationalUseDialog": {"option": "configure", "days": 30},
         "maxNumberOfWebWorkers": 3,
         "showLoadingIndicator": True,
         "showCPUFallbackMessage": True,
