@@ -12,12 +12,16 @@ from app.client.errors import (
     ClientError,
     CredentialsRefused,
     NotThere,
+    PartitionRefused,
     Refused,
     RightMissing,
     ServerFailed,
     UnexpectedAnswer,
 )
 
+PARTITIONS_ARE_OFF: Final = "Data partitions capability is disabled."
+_PARTITION_TEXTS: Final = frozenset({PARTITIONS_ARE_OFF, "PartitionName value is missing in the route segment."})
+"""What a server says of a path with a partition, or without one, that does not suit it (conformance §2.4)."""
 _LONGEST_TEXT: Final = 300
 
 
@@ -34,6 +38,8 @@ def check(answer: httpx.Response) -> None:
 
 def error_of(status: int, text: str) -> ClientError:
     """Return the error that the status of an answer means. `text` is what the server says."""
+    if status == 400 and text in _PARTITION_TEXTS:
+        return PartitionRefused(status, text)
     kinds: dict[int, type[Refused]] = {401: CredentialsRefused, 403: RightMissing, 404: NotThere}
     return kinds.get(status, ServerFailed if status >= 500 else Refused)(status, text)
 

@@ -16,7 +16,7 @@ from urllib.parse import quote
 import httpx
 import orjson
 
-from app.client.answers import check
+from app.client.answers import PARTITIONS_ARE_OFF, check
 from app.client.attempts import NOT_SENT, REPEATED_STATUSES, Attempts
 from app.client.errors import InvalidAddress, ServerUnreachable, UnexpectedAnswer
 
@@ -31,7 +31,6 @@ Body = bytes | Callable[[], Iterable[bytes]]
 _VERSION: Final = re.compile(r"/v2(\.0)?$", re.IGNORECASE)
 _PARTITION_NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
-_PARTITIONS_ARE_OFF: Final = "Data partitions capability is disabled."
 _TIMEOUTS: Final = httpx.Timeout(connect=10, read=300, write=300, pool=300)
 """A store of many large instances may keep the server busy for minutes before it answers."""
 
@@ -123,7 +122,7 @@ class ArchiveClient:
 
     def _partitions_are_off(self) -> bool:
         answer = self.request("GET", "/partitions", at_base=True, accepted=(200, 400, 403))
-        return answer.status_code == 400 and _PARTITIONS_ARE_OFF in answer.text
+        return answer.status_code == 400 and PARTITIONS_ARE_OFF in answer.text
 
     def address(self, path: str, *, at_base: bool = False) -> str:
         """Return the URL of `path`, such as `/studies`, in the partition or at the base of version 2."""

@@ -51,6 +51,13 @@ class RightMissing(Refused):
         )
 
 
+class PartitionRefused(Refused):
+    """The call names a partition and the server has its partitions off, or the other way round (400)."""
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(status, text, " Leave --partition out: the client then does what the server needs.")
+
+
 class NotThere(Refused):
     """What the path names does not exist (404), or the caller may not see it."""
 

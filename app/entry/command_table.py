@@ -11,6 +11,7 @@ COMMANDS: Final = {
     "completion": "app.entry.completion",
     "doctor": "app.entry.doctor.command",
     "listen": "app.entry.client_commands.listen",
+    "store": "app.entry.client_commands.store",
     "find": "app.entry.client_commands.find",
     "partitions": "app.entry.client_commands.partitions",
     "rm": "app.entry.client_commands.rm",
