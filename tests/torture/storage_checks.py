@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from typing import Final
 
@@ -10,6 +11,7 @@ from app import bootstrap
 from app.services import Services
 from app.settings import Settings
 from app.storage.index import sweep
+from app.storage.index.statistics import stored_size
 from app.storage.records import documents, postings
 from app.storage.records.rows import InstanceRow
 from app.storage.table import clock, keys
@@ -55,6 +57,8 @@ class StoredItems:
         self.expected_documents: set[Key] = set()
         self.expected_blobs: set[str] = set()
         self.instances: dict[tuple[int, str], set[str]] = {}
+        self.statistics: defaultdict[int, Counter[str]] = defaultdict(Counter)
+        self.expected_statistics: defaultdict[int, Counter[str]] = defaultdict(Counter)
         self.closing: list[Key] = []
         self._tags = QueryTagStore(engine.table).read().keys
         for pk in partition_keys:
@@ -64,12 +68,16 @@ class StoredItems:
                     self.postings.add(item.key)
                 elif family in {"metadata", "frames"}:
                     self.documents.add(item.key)
+                elif family == "statistics":
+                    self.statistics[int(pk.split("/")[0])].update(item.fields)
                 elif family == "workitem":
                     self.expected_postings |= workitems.entries_of(item)
                 elif not item.key.sk.startswith("shard/"):
                     self.expected_postings |= {key for key in postings.entries_of(item) if self._is_kept(key)}
                     if item.fields.get("closing"):
                         self.closing.append(item.key)
+                    if item.key.sk == keys.STUDY:
+                        self.expected_statistics[int(pk.split("/")[0])]["studies"] += 1
                     if item.key.sk.startswith("instance/"):
                         self._add_instance(InstanceRow.of(item, int(pk.split("/")[0]), pk.split("/")[2]))
 
@@ -80,6 +88,7 @@ class StoredItems:
 
     def _add_instance(self, row: InstanceRow) -> None:
         self.instances.setdefault((row.partition, row.study), set()).add(row.instance)
+        self.expected_statistics[row.partition].update(instances=1, bytes=stored_size(row))
         for version in (row.with_file(file) for file in row.files):
             self.expected_blobs.add(sweep.version_of(version).blob)
             # An instance without encapsulated frames has no frame table.
@@ -100,6 +109,10 @@ def check_storage(engine: bootstrap.Engine, under_test: EngineUnderTest, journal
             journal.violate(f"no {what} without a {owner}", str(each), f"{len(found - expected)} of them")
         for each in sorted(expected - found)[:10]:
             journal.violate(f"no {owner} without its {what}", str(each), f"{len(expected - found)} of them")
+    for partition in stored.statistics.keys() | stored.expected_statistics.keys():
+        counted, exist = stored.statistics[partition], stored.expected_statistics[partition]
+        if counted != exist:
+            journal.violate("the statistics have the numbers of the rows", str(partition), f"{counted}, not {exist}")
     for key in stored.closing:
         journal.violate("no deletion stays unfinished", str(key), "the row is closing")
     return stored
