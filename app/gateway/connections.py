@@ -31,6 +31,7 @@ SPARE_CONNECTIONS: Final = 8
 """The connections beyond the maximum of associations. They get a rejection with its reason."""
 
 _CHUNK: Final = 65_536
+_WATCH_SECONDS: Final = 0.05
 _ABORT: Final = bytes([7, 0, 0, 0, 0, 4, 0, 0, 2, 6])
 """An A-ABORT of the service provider: invalid PDU parameter value (PS3.8 §9.3.8)."""
 
@@ -142,13 +143,26 @@ class GatewayConnection(RequestHandler):
             association.dul.event_queue.get()
         self.server.setup.begin(association)
         try:
-            association.start()
-            association.join()
+            _run(association)
         finally:
             association.dul.kill_dul()
             _close(connection)
             association.dul.join(seconds)
             self.server.setup.end(association)
+
+
+def _run(association: Association) -> None:
+    """Run an association until it ends.
+
+    An association that waits for its request does not notice that the connection has ended. It would keep its place
+    for the whole timeout, and a few checks of the port by a load balancer would take all places.
+    """
+    association.start()
+    while association.is_alive():
+        association.join(_WATCH_SECONDS)
+        if association.dul.ident is not None and not association.dul.is_alive():
+            association.dul.to_user_queue.put(None)  # it ends the wait like the timeout
+            association.join()
 
 
 def _close(connection: socket.socket) -> None:

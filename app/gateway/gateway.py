@@ -67,6 +67,11 @@ class Gateway:
         host, port = self._listening.server_address[:2]
         return str(host), int(port)
 
+    @property
+    def associations(self) -> int:
+        """The number of connections that have an association, or may get one."""
+        return len(self._listening.active_associations)
+
     def start(self) -> None:
         """Open the spool, deliver what it holds, and accept associations. Raises `SpoolUnusable`, `PortUnusable`."""
         self._spool.open()
@@ -95,12 +100,12 @@ class Gateway:
         """
         deadline = time.monotonic() + seconds
         self._listening.stop()
-        while self._listening.active_associations and time.monotonic() < deadline:
+        while self.associations and time.monotonic() < deadline:
             time.sleep(0.05)
         for association in self._listening.active_associations:
             threading.Thread(target=association.abort, daemon=True).start()
         aborted = time.monotonic() + _ABORT_SECONDS
-        while self._listening.active_associations and time.monotonic() < aborted:
+        while self.associations and time.monotonic() < aborted:
             time.sleep(0.05)
         self._delivery.stop(max(1.0, deadline - time.monotonic()))
         self._spool.close()
@@ -109,7 +114,7 @@ class Gateway:
         """Log the counts since the start, and what waits."""
         _LOG.info(
             "Status of the gateway",
-            associations=len(self._listening.active_associations),
+            associations=self.associations,
             spool_bytes=self._spool.held,
             **self._delivery.counts,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -54,20 +55,24 @@ def association(address: tuple[str, int], *files: bytes, **arguments: Any) -> It
             established.release()
 
 
-def sent(address: tuple[str, int], folder: Path, *files: bytes, **arguments: Any) -> list[int]:
+def sent(address: tuple[str, int], folder: Path, *files: bytes, **arguments: Any) -> list[int | None]:
     """Send files as they are in one association. Return the statuses."""
-    before, _config.STORE_SEND_CHUNKED_DATASET = _config.STORE_SEND_CHUNKED_DATASET, True
-    try:
-        with association(address, *files, **arguments) as peer:
-            return [_sent(peer, folder, file) for file in files]
-    finally:
-        _config.STORE_SEND_CHUNKED_DATASET = before
+    with association(address, *files, **arguments) as peer:
+        return [status_of_store(peer, folder, file) for file in files]
 
 
-def _sent(peer: Association, folder: Path, file: bytes) -> int:
+def status_of_store(peer: Association, folder: Path, file: bytes) -> int | None:
+    """Send a file as it is. Return the status, or None without an answer. `folder` is for a temporary file."""
     path = folder / "sent.dcm"
     path.write_bytes(file)
-    return int(peer.send_c_store(path).Status)
+    before, _config.STORE_SEND_CHUNKED_DATASET = _config.STORE_SEND_CHUNKED_DATASET, True
+    try:
+        answer = peer.send_c_store(path)
+    except RuntimeError:  # the association has ended
+        return None
+    finally:
+        _config.STORE_SEND_CHUNKED_DATASET = before
+    return int(answer.Status) if "Status" in answer else None
 
 
 def rejection(address: tuple[str, int], **arguments: Any) -> tuple[int, int, int]:
@@ -107,3 +112,15 @@ def send_fragment(peer: Association, context_id: int, fragment: bytes) -> None:
     primitive = P_DATA()
     primitive.presentation_data_value_list = [[context_id, fragment]]  # type: ignore[list-item] # it must be a list
     peer.dul.send_pdu(primitive)
+
+
+def queue_files(spool: Path) -> list[Path]:
+    """Return the files in the queue of a spool."""
+    return sorted((spool / "queue").iterdir())
+
+
+@contextmanager
+def occupied_port() -> Iterator[int]:
+    """Yield a port of 127.0.0.1 on which another program listens."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield int(server.getsockname()[1])

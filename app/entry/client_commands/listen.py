@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
+import logging
 import re
 import signal
 import sys
 import threading
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -111,10 +112,14 @@ def listen(client: ArchiveClient, /, **options: Any) -> None:
     An acknowledged instance is on disk in the spool, and it stays there until the server has it. Exit codes: 0 after
     SIGTERM or Ctrl-C, 1 the gateway cannot run, 2 the options are wrong.
     """
-    if importlib.util.find_spec("pynetdicom") is None:
-        raise click.ClickException(_INSTALL)
+    try:
+        import pynetdicom  # noqa: F401 - it is an extra, and the command says how to install it
+    except ModuleNotFoundError:
+        raise click.ClickException(_INSTALL) from None
     admission = _admission(options, client)
     logs.configure(options["log_level"], options["log_format"])
+    logging.getLogger("pydicom").setLevel(logging.ERROR)  # its warnings quote values
+    warnings.simplefilter("ignore")
     threading.excepthook = _log_failure
     try:
         _run(client, options, admission)
