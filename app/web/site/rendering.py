@@ -10,6 +10,7 @@ from flask import Response, current_app, g, request
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from app.services.access.caller import Caller
+from app.services.access.rights import Action
 from app.settings import Settings
 from app.web.routing.dispatch import SETTINGS
 from app.web.site import formatting
@@ -49,7 +50,7 @@ def page(template: str, status: int = 200, /, **values: Any) -> Response:
     """Return the page that a template makes of `values`. Every page has the frame of `layout.html`.
 
     Templates know `url(path)`, a path of this service below its base path, and `asset(name)`, a file of `static/`.
-    `partition_page(name, path)` is a page of a partition.
+    `partition_page(name, path)` is a page of a partition. `may(action, partition)` says what the caller may do there.
     They know `caller`, `settings`, `version`, `navigation` and `path`, the path of the request.
     """
     settings: Settings = current_app.extensions[SETTINGS]
@@ -63,6 +64,7 @@ def page(template: str, status: int = 200, /, **values: Any) -> Response:
             partition_page=lambda name, path: _url(
                 Addresses(name if settings.enable_data_partitions else None).below(path)
             ),
+            may=lambda action, partition: caller.rights.allows(Action(action), partition),
             caller=caller,
             settings=settings,
             version=_VERSION,

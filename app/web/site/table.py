@@ -5,11 +5,27 @@ from __future__ import annotations
 from typing import Final
 
 from app.web.routing.route import Resource, Route
-from app.web.site import assets, feed, front, missing, operations, status, studies, tags, viewer
+from app.web.site import (
+    assets,
+    bulk_update,
+    deletion,
+    feed,
+    front,
+    missing,
+    operations,
+    status,
+    studies,
+    tags,
+    upload,
+    viewer,
+)
 
 PAGES: Final[tuple[Resource, ...]] = (
     front.resource,
     studies.resource,
+    upload.resource,
+    deletion.resource,
+    bulk_update.resource,
     operations.resource,
     feed.resource,
     tags.resource,
