@@ -126,6 +126,26 @@ class AuthorizationFailed(BulkheadError):
         super().__init__("Authorization failed.")
 
 
+class ForeignPage(BulkheadError):
+    """A web page of another origin makes a browser send the request (conformance §15.2)."""
+
+    status = 403
+    public_message = None
+
+    def __init__(self) -> None:
+        super().__init__("The request comes from a web page of another origin. BULKHEAD_CORS_ORIGINS may allow it.")
+
+
+class FormExpired(BulkheadError):
+    """A form does not have the token of the session of its caller (conformance §15.2)."""
+
+    status = 403
+    public_message = None
+
+    def __init__(self) -> None:
+        super().__init__("The form is too old, or it is not from this site. Load the page again and repeat the action.")
+
+
 class OperationsDisabled(InvalidRequest):
     """The operator does not let clients start operations (conformance §1.9)."""
 

@@ -122,6 +122,7 @@ def build_services(settings: Settings, engine: Engine, *, listening: float = 0) 
     )
     return Services(
         authentication=access.authentication,
+        sessions=access.sessions,
         tokens=access.tokens,
         grants=access.grants,
         audit=audit,

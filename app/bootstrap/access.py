@@ -13,12 +13,15 @@ from app.services.access.issuer_keys import DownloadedKeys, IssuerKeys, KeysFile
 from app.services.access.jwt_rights import ClaimedRights
 from app.services.access.jwt_verifier import JwtVerifier
 from app.services.access.roles import RoleDirectory
+from app.services.access.sealing import Sealer
+from app.services.access.sessions import Sessions
 from app.services.access.stored_grants import StoredGrantIndex
 from app.services.access.token_uses import TokenUses
 from app.services.access.tokens import Tokens, TokenVerifier
 from app.settings import Settings, variable
 from app.settings.access import JWT, TOKENS, is_trustworthy
 from app.storage.access.grants import GrantStore
+from app.storage.access.session_key import KEY_BYTES, SessionKeyStore
 from app.storage.access.tokens import TokenStore
 from app.storage.table.ports import Table
 
@@ -30,6 +33,7 @@ class Access:
     tokens: Tokens
     grants: Grants
     authentication: Authentication | None
+    sessions: Sessions
 
 
 def build_access(settings: Settings, table: Table) -> Access:
@@ -55,7 +59,27 @@ def build_access(settings: Settings, table: Table) -> Access:
         tokens=Tokens(token_store, roles, changed=forget),
         grants=Grants(grant_store, roles, has_token=token_store.has, changed=forget),
         authentication=authentication if settings.authenticates else None,
+        sessions=Sessions(Sealer(_session_key(settings, table)), settings.session_seconds),
     )
+
+
+def _session_key(settings: Settings, table: Table) -> Callable[[], bytes]:
+    """Return the function that gives the key of session cookies: that of the file, or that of the table.
+
+    Raises `ConfigurationError` for a file that cannot be read or that is too short.
+    """
+    path = settings.session_key_file
+    if path is None:
+        return SessionKeyStore(table).read
+    try:
+        key = path.read_bytes().strip()
+    except OSError as error:
+        raise ConfigurationError(f"{variable('session_key_file')}='{path}': The file cannot be read.") from error
+    if len(key) < KEY_BYTES:
+        raise ConfigurationError(
+            f"{variable('session_key_file')}='{path}': The key has {len(key)} bytes. It needs {KEY_BYTES} or more."
+        )
+    return lambda: key
 
 
 def _jwt_verifier(settings: Settings, roles: RoleDirectory, stored_grants: StoredGrants) -> JwtVerifier:

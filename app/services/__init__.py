@@ -12,6 +12,7 @@ from typing import Protocol
 from app.imaging.decoding.decoder import FrameDecoder
 from app.services.access.authentication import Authentication
 from app.services.access.grants import Grants
+from app.services.access.sessions import Sessions
 from app.services.access.tokens import Tokens
 from app.services.audit.trail import AuditTrail
 from app.services.backlog import Backlog
@@ -46,6 +47,8 @@ class Services:
 
     authentication: Authentication | None
     """Checks the credentials of callers. None: every caller may make every call."""
+    sessions: Sessions
+    """The sessions of people in browsers."""
     tokens: Tokens
     grants: Grants
     audit: AuditTrail

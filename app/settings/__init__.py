@@ -30,6 +30,7 @@ from app.settings.monitoring import MonitoringSettings
 from app.settings.operations import OperationSettings
 from app.settings.rendering import RenderingSettings
 from app.settings.serving import ServingSettings
+from app.settings.sign_in import SignInSettings
 from app.settings.site import SiteSettings
 from app.settings.store import StoreSettings
 
@@ -40,6 +41,7 @@ __all__ = ["DescribedSetting", "Settings", "described_settings", "settings_table
 @dataclass(frozen=True, kw_only=True)
 class Settings(
     SiteSettings,
+    SignInSettings,
     MonitoringSettings,
     CorsSettings,
     ChangeFeedSettings,

@@ -27,6 +27,7 @@ from app.web.routing.access import authenticate
 from app.web.routing.audit import record_executed
 from app.web.routing.caching import set_cache_headers
 from app.web.routing.mount import mount
+from app.web.routing.origins import Proof, refuse_foreign_pages
 from app.web.routing.paths import CanonicalPaths
 from app.web.site.table import PAGES
 from app.web.waiting import LimitedWaiting, limit_waiting
@@ -68,8 +69,11 @@ def _begin(endpoint: str | None, _values: dict[str, Any] | None) -> None:
     has_cors = bool(current_app.extensions[dispatch.SETTINGS].cors_origins)
     if has_cors and cors.is_preflight(request):  # it is answered for every path and query
         return
-    if not getattr(current_app.view_functions.get(endpoint or ""), "public", False):
-        g.caller = authenticate(request, current_app.extensions[dispatch.SERVICES].authentication)
+    services, settings = current_app.extensions[dispatch.SERVICES], current_app.extensions[dispatch.SETTINGS]
+    if getattr(current_app.view_functions.get(endpoint or ""), "public", False):
+        refuse_foreign_pages(request, settings, Proof.NONE)
+    else:
+        g.caller = authenticate(request, services, settings)
     environ = request.environ
     query, raw = environ.get("QUERY_STRING", ""), environ.get("RAW_URI", "")
     # Decoded, an encoded slash would separate segments: the path would mean another resource to a proxy's rules.
@@ -90,9 +94,10 @@ def _ending(headers: Sequence[tuple[str, str]], seconds: float) -> Callable[[Res
 
     def end(response: Response) -> Response:
         response.headers.extend(headers)
-        set_cache_headers(response)
+        services = current_app.extensions[dispatch.SERVICES]
+        set_cache_headers(response, authenticates=services.authentication is not None)
         compress(response, request)
-        record_executed(current_app.extensions[dispatch.SERVICES].audit, response)
+        record_executed(services.audit, response)
         limit_waiting(response, seconds)
         access_log.end(response)
         drain_after(response, request)

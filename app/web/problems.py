@@ -6,12 +6,13 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import structlog
-from flask import Flask, Response, current_app, g, request
+from flask import Flask, Request, Response, current_app, g, request
 from werkzeug.exceptions import HTTPException, NotFound
 
 from app import logs
 from app.errors import INTERNAL, BulkheadError, Unauthenticated
 from app.metrics import REFUSALS
+from app.web.request.cookies import CookieName
 from app.web.response.challenges import challenges
 from app.web.response.responses import empty, json
 from app.web.routing.context import address
@@ -52,9 +53,15 @@ def _declared(error: BulkheadError) -> Response:
 
 def _unauthenticated(error: Unauthenticated) -> Response:
     response = _declared(error)
-    for challenge in challenges(current_app.extensions[SETTINGS], error):
+    for challenge in challenges(current_app.extensions[SETTINGS], error, basic=not _is_from_a_page(request)):
         response.headers.add("WWW-Authenticate", challenge)
     return response
+
+
+def _is_from_a_page(request: Request) -> bool:
+    """Return whether a page of this service sent the request. The browser would ask for a password in a dialog."""
+    has_cookie = CookieName.SESSION.value in request.environ.get("HTTP_COOKIE", "")
+    return has_cookie or request.headers.get("Sec-Fetch-Site") == "same-origin"
 
 
 def _no_route(error: NotFound) -> Response:

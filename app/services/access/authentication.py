@@ -88,6 +88,10 @@ class Authentication:
 
     def identify(self, credentials: Credentials) -> Caller:
         """Return the caller. Raises `InvalidCredentials` for every fault of the credentials, and as `Verify`."""
+        return self.verify(credentials).caller
+
+    def verify(self, credentials: Credentials) -> Verified:
+        """Return the caller, and when the credentials end. Raises as `identify`."""
         is_token = credentials.scheme == "basic" or credentials.secret.startswith(TOKEN_PREFIX)
         verify = self._verify_token if is_token else self._verify_jwt
         if verify is None:
@@ -104,4 +108,4 @@ class Authentication:
             self._cache.put(key, (verified, forgotten_at), size)
         if verified.valid_until is not None and self._now() >= verified.valid_until:
             raise InvalidCredentials(expired=True)
-        return verified.caller
+        return verified

@@ -103,6 +103,7 @@ KINDS: Final[Mapping[str, EventKind]] = {
     **dict.fromkeys(("reindex-operation", "tag-removal-operation"), _CONFIGURED),
     "access": EventKind(_ALERT, "E", _dicom("110137", "User Security Attributes Changed")),
     "sign-in": _LOGIN,
+    "sign-out": EventKind(_AUTHENTICATION, "E", _dicom("110123", "Logout")),
 }
 """The DICOM event of each event that is always the same one."""
 

@@ -46,6 +46,7 @@ contain no control characters.
 |           | `access/tokens` · id;                              | all tokens, the oldest first; their last use     |
 |           | `access/grants` · id;                              | all stored grants, the oldest first              |
 |           | `access/grants/revision` · `revision`              | how often grants were written                    |
+|           | `access/session` · `key`                           | the key that seals session cookies               |
 
 The `{level}` of a posting is that of the object that it leads to, or `workitem`. Its `{tag}` is `Attribute.key`.
 
@@ -380,6 +381,7 @@ def tag_error_place(timestamp: str, watermark: int) -> str:
 TOKEN_ENTRIES: Final = "access/tokens"  # noqa: S105 - a partition key, no secret
 GRANTS: Final = "access/grants"
 GRANT_REVISION: Final = Key("access/grants/revision", "revision")
+SESSION_KEY: Final = Key("access/session", "key")
 
 
 def token(lookup: str) -> Key:

@@ -40,3 +40,8 @@ def _password(value: str) -> str:
         return password.decode("utf-8")
     except (binascii.Error, ValueError) as error:
         raise InvalidCredentials from error
+
+
+def has_bearer(header: str | None) -> bool:
+    """Return whether an Authorization header has the scheme Bearer. The credentials may be of no use."""
+    return (header or "").partition(" ")[0].lower() == "bearer"

@@ -12,8 +12,10 @@ from app.settings.access import JWT, TOKENS
 _REALM_WITHOUT_AUDIENCE: Final = "Bulkhead"
 
 
-def challenges(settings: Settings, error: Unauthenticated) -> Iterator[str]:
+def challenges(settings: Settings, error: Unauthenticated, *, basic: bool = True) -> Iterator[str]:
     """Yield the value of each `WWW-Authenticate` header, one for each scheme that the service accepts.
+
+    `basic` says whether the Basic scheme may be among them.
 
     The settings allow no character in an issuer or in an audience that would end the quoted text.
     """
@@ -24,5 +26,5 @@ def challenges(settings: Settings, error: Unauthenticated) -> Iterator[str]:
     if not isinstance(error, NoCredentials):
         bearer["error"] = "invalid_token"
     yield "Bearer " + ", ".join(f'{name}="{value}"' for name, value in bearer.items())
-    if TOKENS in settings.auth:
+    if TOKENS in settings.auth and basic:
         yield f'Basic realm="{realm}"'

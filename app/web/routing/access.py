@@ -6,22 +6,56 @@ is read, so an answer's time tells no more than its text.
 
 from __future__ import annotations
 
-from flask import Request
+from flask import Request, g
 
-from app.errors import AuthorizationFailed
-from app.services.access.authentication import Authentication
+from app.errors import AuthorizationFailed, NoCredentials
+from app.services import Services
 from app.services.access.caller import ANONYMOUS, Caller
 from app.services.access.rights import Action
+from app.services.access.sessions import Session, Sessions
 from app.services.partitions import unknown
+from app.settings import Settings
+from app.web.request import cookies
+from app.web.request.cookies import CookieName
 from app.web.request.credentials import read_credentials
+from app.web.routing.origins import Proof, refuse_foreign_pages
 from app.web.routing.route import Route
 
 
-def authenticate(request: Request, authentication: Authentication | None) -> Caller:
-    """Return the caller of the request. Raises `Unauthenticated`."""
+def authenticate(request: Request, services: Services, settings: Settings) -> Caller:
+    """Return the caller of the request: that of its Authorization header, otherwise that of its session cookie.
+
+    Raises `Unauthenticated`, and `ForeignPage` as `refuse_foreign_pages`.
+    """
+    authentication = services.authentication
     if authentication is None:
+        refuse_foreign_pages(request, settings, Proof.NONE)
         return ANONYMOUS
-    return authentication.identify(read_credentials(request.headers.get("Authorization")))
+    header = request.headers.get("Authorization")
+    if header:
+        credentials = read_credentials(header)
+        proof = Proof(credentials.scheme)
+    else:
+        session = session_of(request, services.sessions, settings)
+        if session is None:
+            raise NoCredentials
+        credentials, proof = session.credentials, Proof.COOKIE
+    caller = authentication.identify(credentials)
+    refuse_foreign_pages(request, settings, proof)
+    return caller
+
+
+def session_of(request: Request, sessions: Sessions, settings: Settings) -> Session | None:
+    """Return the session of the cookie of the request. A cookie that cannot be opened is none.
+
+    A request with an Authorization header has no session: then the header names the caller.
+    """
+    if "session" not in g:
+        has_header = bool(request.headers.get("Authorization"))
+        texts = () if has_header else cookies.values(request, settings, CookieName.SESSION)
+        g.session = next(filter(None, map(sessions.open, texts)), None)
+    session: Session | None = g.session
+    return session
 
 
 def authorize(route: Route, caller: Caller, partition: str | None, *, named: bool) -> None:

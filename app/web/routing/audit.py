@@ -85,8 +85,10 @@ def record_executed(trail: AuditTrail, response: Response) -> None:
     call, status = g.pop("audited_call", None), response.status_code
     try:
         if call is None:
-            if status == 401:
+            if status in (401, 403):
                 trail.denied(_described("", request.view_args or {}), status)
+        elif status == 401:  # a sign-in that failed
+            trail.denied(call, status)
         elif g.get("is_executing"):
             trail.executed(call, status)
         elif status == 403:

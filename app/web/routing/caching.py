@@ -13,16 +13,23 @@ VARY: Final = ("Accept", "Authorization")
 """Headers of the request that an answer with patient data depends on."""
 
 _CODING: Final = "Accept-Encoding"
+_COOKIE: Final = "Cookie"
+"""While the service knows its callers, a cookie may say who calls."""
 _VARY: Final = {
-    (True, True): ", ".join((*VARY, _CODING)),
-    (True, False): ", ".join(VARY),
-    (False, True): _CODING,
+    (True, False, True): ", ".join((*VARY, _CODING)),
+    (True, False, False): ", ".join(VARY),
+    (True, True, True): ", ".join((*VARY, _COOKIE, _CODING)),
+    (True, True, False): ", ".join((*VARY, _COOKIE)),
+    (False, False, True): _CODING,
+    (False, True, True): _CODING,
 }
-"""The value of `Vary`, by: the answer has patient data, its content coding is negotiated."""
+"""The value of `Vary`, by: the answer has patient data, callers are known, its content coding is negotiated."""
 
 
-def set_cache_headers(response: Response) -> None:
+def set_cache_headers(response: Response, *, authenticates: bool) -> None:
     """Set `Cache-Control` on answers with patient data, and `Vary` on answers that depend on headers; also on errors.
+
+    `authenticates` says whether the service knows its callers, some of them by a cookie.
 
     An answer with an ETag may stay in the caller's own cache, which has to ask again before
     each use.
@@ -33,7 +40,7 @@ def set_cache_headers(response: Response) -> None:
         response.headers.add(
             "Cache-Control", "private, no-cache" if "ETag" in response.headers else "private, no-store"
         )
-    vary = _VARY.get((has_patient_data, is_negotiated(response)))
+    vary = _VARY.get((has_patient_data, authenticates, is_negotiated(response)))
     if vary is None:
         return
     if "Vary" in response.headers:

@@ -17,6 +17,7 @@ from marshmallow import EXCLUDE, Schema, ValidationError, fields
 from app.errors import InvalidRequest, UnsupportedContent
 from app.settings import Settings
 from app.web.request.body import open_body
+from app.web.site.form_tokens import check_form_token
 
 FORM: Final = "application/x-www-form-urlencoded"
 MAX_FIELDS: Final = 200
@@ -76,10 +77,18 @@ class FormBody:
     media_types: ClassVar[tuple[str, ...]] = (FORM,)
 
     def open(self, request: Request, settings: Settings) -> Callable[[], Form]:
-        """Check the Content-Type; the returned function reads the form. Raises `UnsupportedContent`."""
+        """Check the Content-Type; the returned function reads the form. Raises `UnsupportedContent`.
+
+        The function raises `FormExpired` if the form does not have the token of the session (`form_tokens.py`).
+        """
         if request.mimetype != FORM:
             raise UnsupportedContent(f"The content type of a form is {FORM}.")
-        return lambda: read_form(self.schema, form_texts(request, min(self.max_bytes, settings.max_request_bytes)))
+        return lambda: self._read(request, settings)
+
+    def _read(self, request: Request, settings: Settings) -> Form:
+        texts = form_texts(request, min(self.max_bytes, settings.max_request_bytes))
+        check_form_token(request, texts)
+        return read_form(self.schema, texts)
 
 
 def form_texts(request: Request, limit: int) -> dict[str, str]:

@@ -16,6 +16,7 @@ from app.web.routing.dispatch import SETTINGS
 from app.web.site import formatting
 from app.web.site.addresses import Addresses
 from app.web.site.assets import asset_url
+from app.web.site.form_tokens import csrf_field
 from app.web.site.navigation import entries
 
 _VERSION: Final = version("bulkhead")
@@ -43,6 +44,7 @@ def _templates() -> Environment:
         lstrip_blocks=True,
     )
     templates.filters.update(formatting.FILTERS)
+    templates.globals["csrf_field"] = csrf_field
     return templates
 
 
@@ -51,6 +53,7 @@ def page(template: str, status: int = 200, /, **values: Any) -> Response:
 
     Templates know `url(path)`, a path of this service below its base path, and `asset(name)`, a file of `static/`.
     `partition_page(name, path)` is a page of a partition. `may(action, partition)` says what the caller may do there.
+    Each form has `csrf_field()`.
     They know `caller`, `settings`, `version`, `navigation` and `path`, the path of the request.
     """
     settings: Settings = current_app.extensions[SETTINGS]

@@ -214,7 +214,7 @@ def test_who_may_read_nothing_gets_no_viewer(viewer: FlaskClient) -> None:
     headers = {"Authorization": "Bearer writer"}
     assert viewer.get("/viewer", headers=headers).status_code == 403
     assert viewer.get("/viewer/app-config.js", headers=headers).status_code == 403
-    assert viewer.get("/viewer/app-config.js").status_code == 401
+    assert viewer.get("/viewer/app-config.js", headers={"Sec-Fetch-Dest": "script"}).status_code == 401
 
 
 # ---------------------------------------------------------------- the files
