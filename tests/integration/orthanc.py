@@ -45,6 +45,16 @@ class Orthanc:
         """Return the identifiers of the instances in Orthanc itself."""
         return list(self._ok(requests.get(f"{self.url}/instances")).json())
 
+    def send_dimse(self, identifiers: list[str], title: str, address: tuple[str, int]) -> None:
+        """Send instances to an application entity (C-STORE)."""
+        host, port = address
+        self._ok(requests.put(f"{self.url}/modalities/entity", json={"AET": title, "Host": host, "Port": port}))
+        self._ok(requests.post(f"{self.url}/modalities/entity/store", json={"Resources": identifiers}))
+
+    def echo_dimse(self) -> None:
+        """Send a C-ECHO to the entity of `send_dimse`."""
+        self._ok(requests.post(f"{self.url}/modalities/entity/echo", json={}))
+
     def send(self, identifiers: list[str]) -> None:
         """Send instances to the peer (STOW-RS)."""
         self._ask("stow", {"Resources": identifiers, "Synchronous": True})
