@@ -12,6 +12,7 @@ COMMANDS: Final = {
     "doctor": "app.entry.doctor.command",
     "listen": "app.entry.client_commands.listen",
     "store": "app.entry.client_commands.store",
+    "fetch": "app.entry.client_commands.fetch",
     "find": "app.entry.client_commands.find",
     "partitions": "app.entry.client_commands.partitions",
     "rm": "app.entry.client_commands.rm",

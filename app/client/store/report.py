@@ -4,26 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
+from app.client.refusals import Refusals, file_count
 from app.client.store.outcomes import Outcome, Result
-
-EXAMPLES: Final = 5
-_REASONS: Final = 200
-OTHER_REASONS: Final = "other reasons"
-
-
-@dataclass
-class Refusals:
-    """The files that were refused for one reason: their number, and the names of some."""
-
-    count: int = 0
-    examples: list[str] = field(default_factory=list)
-
-    def add(self, name: str) -> None:
-        self.count += 1
-        if len(self.examples) < EXAMPLES:
-            self.examples.append(name)
 
 
 @dataclass(kw_only=True)
@@ -36,7 +20,7 @@ class StoreReport:
     identical: int = 0
     """Files whose bytes another file of this run has. They were not sent."""
     not_dicom: int = 0
-    refusals: dict[str, Refusals] = field(default_factory=dict)
+    refusals: Refusals = field(default_factory=Refusals)
     bytes_sent: int = 0
     weight: int = 0
     """Bytes of the given paths that are dealt with."""
@@ -57,8 +41,7 @@ class StoreReport:
     def refuse(self, name: str, reason: str) -> None:
         """Count a file that is not stored."""
         self.results[Result.REFUSED] += 1
-        known = reason in self.refusals or len(self.refusals) < _REASONS
-        self.refusals.setdefault(reason if known else OTHER_REASONS, Refusals()).add(name)
+        self.refusals.add(name, reason)
 
     @property
     def stored(self) -> int:
@@ -81,7 +64,9 @@ class StoreReport:
     def lines(self) -> Iterator[str]:
         """Yield the summary for people."""
         warned = self.results[Result.STORED_WITH_WARNING]
-        yield f"Stored {_files(self.stored)}" + (f", {warned} of them with warnings" if warned else "") + self._rate()
+        yield (
+            f"Stored {file_count(self.stored)}" + (f", {warned} of them with warnings" if warned else "") + self._rate()
+        )
         not_compared = self.results[Result.NOT_COMPARED]
         for count, text in (
             (self.results[Result.ALREADY_STORED], "on the server already, with the same bytes"),
@@ -92,12 +77,8 @@ class StoreReport:
             (self.refused, "not stored:"),
         ):
             if count:
-                yield f"{_files(count)} {text}"
-        for reason, refused in sorted(self.refusals.items(), key=lambda each: -each[1].count):
-            yield f"  {refused.count} x {reason}"
-            yield from (f"      {name}" for name in refused.examples)
-            if refused.count > len(refused.examples):
-                yield f"      and {refused.count - len(refused.examples)} more"
+                yield f"{file_count(count)} {text}"
+        yield from self.refusals.lines()
 
     def _rate(self) -> str:
         if not self.stored or self.seconds <= 0:
@@ -112,16 +93,9 @@ class StoreReport:
             "storedEarlier": self.stored_earlier,
             "identical": self.identical,
             "notDicom": self.not_dicom,
-            "refusals": [
-                {"reason": reason, "count": each.count, "examples": each.examples}
-                for reason, each in self.refusals.items()
-            ],
+            "refusals": self.refusals.documents(),
             "bytesSent": self.bytes_sent,
             "seconds": round(self.seconds, 3),
             "interrupted": self.interrupted,
             **({"error": self.error} if self.error else {}),
         }
-
-
-def _files(count: int) -> str:
-    return f"{count:,} file" + ("" if count == 1 else "s")

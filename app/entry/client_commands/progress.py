@@ -11,28 +11,27 @@ from typing import Final
 from rich.console import Console
 from rich.progress import (
     BarColumn,
-    DownloadColumn,
     Progress,
     TaskID,
     TaskProgressColumn,
     TextColumn,
     TimeRemainingColumn,
-    TransferSpeedColumn,
 )
 
 _LINE_SECONDS: Final = 10.0
 
 
 class ShownProgress:
-    """Shows how much of some bytes is done, at which rate, and the time left. With `quiet` it shows nothing.
+    """Shows how much is done, at which rate, and the time left. With `quiet` it shows nothing.
 
-    `sizes` are the bytes to do. They are added up in a thread of their own; until then the end is not known.
+    `amounts` are what there is to do, in bytes or in files. They are added up in a thread of their own; until then the
+    end is not known.
     """
 
-    def __init__(self, console: Console, doing: str, sizes: Iterable[int] = (), *, quiet: bool = False) -> None:
+    def __init__(self, console: Console, doing: str, amounts: Iterable[int] = (), *, quiet: bool = False) -> None:
         self._console = console
         self._doing = doing
-        self._sizes = sizes
+        self._amounts = amounts
         self._quiet = quiet
         self._total: int | None = None
         self._started = self._last_line = time.monotonic()
@@ -47,13 +46,11 @@ class ShownProgress:
                 TextColumn("{task.description}"),
                 BarColumn(),
                 TaskProgressColumn(),
-                TextColumn("{task.fields[files]}"),
-                DownloadColumn(),
-                TransferSpeedColumn(),
+                TextColumn("{task.fields[said]}"),
                 TimeRemainingColumn(),
             )
             self._bar = Progress(*columns, console=self._console, transient=True, refresh_per_second=5)
-            self._task = self._bar.add_task(self._doing, total=None, files="")
+            self._task = self._bar.add_task(self._doing, total=None, said="")
             self._bar.start()
         Thread(target=self._add_up, daemon=True).start()
         return self
@@ -64,21 +61,21 @@ class ShownProgress:
         if self._bar:
             self._bar.stop()
 
-    def show(self, done: int, files: int, failed: int = 0) -> None:
-        """Show that this many bytes and files are done, and how many of the files failed."""
-        said = f"{files:,} files" + (f", {failed:,} failed" if failed else "")
+    def show(self, done: int, *, files: int, size: int, failed: int = 0) -> None:
+        """Show what is done: the part of the amounts, the files, their bytes, and how many of the files failed."""
+        rate = size / max(time.monotonic() - self._started, 0.001) / 1e6
+        said = f"{files:,} files, {size / 1e6:,.1f} MB, {rate:,.1f} MB/s" + (f", {failed:,} failed" if failed else "")
         if self._bar:
-            self._bar.update(self._task, completed=done, total=self._total, files=said)
+            self._bar.update(self._task, completed=done, total=self._total, said=said)
         elif not self._quiet and time.monotonic() - self._last_line >= _LINE_SECONDS:
             self._last_line = time.monotonic()
-            self._console.print(f"{self._doing}: {said}, {self._rate(done)}", markup=False)
+            self._console.print(f"{self._doing}: {said}{self._time_left(done)}", markup=False)
 
-    def _rate(self, done: int) -> str:
-        rate = done / max(time.monotonic() - self._started, 0.001)
-        said = f"{done / 1e6:,.1f} MB, {rate / 1e6:,.1f} MB/s"
-        if self._total is None or rate <= 0:
-            return said
-        return f"{said}, about {max(self._total - done, 0) / rate:,.0f} s left"
+    def _time_left(self, done: int) -> str:
+        if self._total is None or not done:
+            return ""
+        seconds = (time.monotonic() - self._started) * max(self._total - done, 0) / done
+        return f", about {seconds:,.0f} s left"
 
     def _add_up(self) -> None:
-        self._total = sum(self._sizes) or None
+        self._total = sum(self._amounts) or None

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import signal
-import sys
 import warnings
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, NoReturn
 
 import click
-import orjson
 
 from app.client.connection import ArchiveClient
 from app.client.errors import ClientError
@@ -20,14 +16,12 @@ from app.client.store.report import StoreReport
 from app.client.store.run import StoreRun
 from app.client.store.sources import STANDARD_INPUT, found_files, size_of
 from app.entry.client_commands.common import (
-    FAILED,
-    INTERRUPTED,
     calls_server,
     error_console,
-    exit_code,
     json_option,
 )
 from app.entry.client_commands.progress import ShownProgress
+from app.entry.client_commands.transfer_ending import end, print_report, stop_like_interrupts
 
 
 @click.command()
@@ -76,7 +70,7 @@ def store(
     Exit codes: 0 everything is stored, 1 some files are not stored, 2 the command line is wrong, 3 the server does not
     answer or does not accept the credentials, 130 interrupted.
     """
-    _stop_like_interrupts()
+    stop_like_interrupts()
     warnings.filterwarnings("ignore", module="pydicom")  # the server says what is wrong with a file
     partition = client.partition  # the first call: a server that does not answer is reported before anything is read
     console = error_console()
@@ -92,8 +86,9 @@ def store(
         report, error = _run(client, paths, jobs, journal, quiet=quiet)
         if journal and report.is_complete:
             journal.remove()
-    _print(report, as_json)
-    _finish(report, error, can_go_on=journal is not None and STANDARD_INPUT not in paths)
+    print_report(report, as_json)
+    can_go_on = journal is not None and STANDARD_INPUT not in paths
+    end(report, error, "Give the same command again to go on." if can_go_on else "")
 
 
 def _run(
@@ -104,7 +99,9 @@ def _run(
             client,
             jobs=jobs,
             journal=journal,
-            shown=lambda report: progress.show(report.weight, report.files, report.refused),
+            shown=lambda report: progress.show(
+                report.weight, files=report.files, size=report.bytes_sent, failed=report.refused
+            ),
         )
         try:
             return run.run(found_files(paths, journal.has if journal else lambda _key: False)), None
@@ -113,49 +110,5 @@ def _run(
             return run.report, error
 
 
-def _print(report: StoreReport, as_json: bool) -> None:
-    if as_json:
-        document: dict[str, Any] = report.document()
-        text = orjson.dumps(_printable(document), option=orjson.OPT_INDENT_2).decode()
-        click.echo(text)
-    else:
-        for line in report.lines():
-            click.echo(_printable(line))
-
-
-def _printable(value: Any) -> Any:
-    """Return text that every terminal and JSON can hold. A file name may have bytes that are no UTF-8."""
-    match value:
-        case str():
-            text = value.encode(errors="surrogateescape").decode(errors="replace")
-            return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
-        case list():
-            return [_printable(each) for each in value]
-        case dict():
-            return {name: _printable(each) for name, each in value.items()}
-    return value
-
-
-def _finish(report: StoreReport, error: ClientError | None, *, can_go_on: bool) -> None:
-    go_on = " Give the same command again to go on." if can_go_on else ""
-    if error:
-        click.echo(f"Error: {error}{go_on}", err=True)
-        sys.exit(exit_code(error))
-    if report.interrupted:
-        click.echo(f"Interrupted.{go_on}", err=True)
-        sys.exit(INTERRUPTED)
-    if report.refused:
-        sys.exit(FAILED)
-
-
 def _place(client: ArchiveClient, partition: str | None) -> str:
     return f"{client.url}, " + (f"partition {partition}" if partition else "which has its partitions off")
-
-
-def _stop_like_interrupts() -> None:
-    """Let SIGTERM end the command as Ctrl-C does: with a summary, and with the journal in order."""
-
-    def interrupt(*_: object) -> NoReturn:
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGTERM, interrupt)
