@@ -1,4 +1,4 @@
-"""The paths of the pages, of the API and of the viewer for the objects of a partition. They are below the base path."""
+"""The paths of the pages and of the API for the objects of a partition. They are below the base path."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from app.web.routing.context import PartitionContext
 from app.web.routing.route import PAGES_PREFIX
 
 _API: Final = "/v2"
-_VIEWER: Final = "/viewer"
 NO_QUERY: Final[Mapping[str, object]] = MappingProxyType({})
 
 
@@ -42,10 +41,6 @@ class Addresses:
     def thumbnail(self, *uids: str, pixels: int = 160) -> str:
         """Return the path of a small picture of an object. It fits into a square of so many pixels."""
         return self.api(*uids, ending="/thumbnail", query={"viewport": f"{pixels},{pixels}"})
-
-    def viewer(self, study: str) -> str:
-        """Return the path that opens a study in the viewer."""
-        return f"{_VIEWER}/{quote(self.partition or '', safe='')}{_query({'StudyInstanceUIDs': study})}"
 
     @property
     def _partition_path(self) -> str:

@@ -9,6 +9,8 @@ from flask import Response, redirect, request
 from app.services.access.rights import Action
 from app.services.partitions import PartitionPage
 from app.services.search.latest import LatestStudy
+from app.storage.index.statistics import Contents
+from app.storage.table.partitions import Partition
 from app.web.routing.context import Context
 from app.web.routing.features import require_site
 from app.web.routing.route import Scope
@@ -48,7 +50,7 @@ def front(context: Context) -> Response:
     return page(
         "front.html",
         title="Partitions",
-        partitions=[(each, Addresses(each.name), directory.statistics.of(each)) for each in found.partitions],
+        partitions=[(each, Addresses(each.name), _contents(context, each)) for each in found.partitions],
         more=found.more,
         prefix=prefix,
         after=after,
@@ -57,6 +59,13 @@ def front(context: Context) -> Response:
         ],
         server=context.links.address(),
     )
+
+
+def _contents(context: Context, partition: Partition) -> Contents | None:
+    """Return how much a partition has, None if nobody knows or the caller may not read it."""
+    if not context.caller.rights.allows(Action.READ, partition.name):
+        return None
+    return context.services.partitions.statistics.of(partition)
 
 
 def _latest(context: Context, shown: PartitionPage) -> list[LatestStudy]:

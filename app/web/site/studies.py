@@ -60,6 +60,7 @@ def studies(context: PartitionContext) -> Response:
         previous=addresses.page(query=search.query(offset=search.offset - PAGE_SIZE)) if search.offset else "",
         next=addresses.page(query=search.query(offset=search.offset + PAGE_SIZE)) if found.more else "",
         partition=context.partition.name,
+        partition_name=context.partition.name,
         server=context.links.address(),
     )
 

@@ -14,7 +14,7 @@ PAGE_SIZE: Final = 25
 _LARGEST_OFFSET: Final = 2**31 - 1
 _NAMES: Final = ("PatientName", "ReferringPhysicianName")
 _MODALITIES: Final = "ModalitiesInStudy"
-_BIRTH_DATE: Final = "PatientBirthDate"
+_PATIENT_DATE: Final = "PatientBirthDate"
 _DESCRIPTION: Final = "StudyDescription"
 FIELDS: Final = (
     *_NAMES,
@@ -22,12 +22,12 @@ FIELDS: Final = (
     "AccessionNumber",
     _MODALITIES,
     _DESCRIPTION,
-    _BIRTH_DATE,
+    _PATIENT_DATE,
     "StudyID",
     "StudyInstanceUID",
 )
 """The fields that are named like the attribute that they search."""
-_RARE_FIELDS: Final = frozenset((_DESCRIPTION, "ReferringPhysicianName", _BIRTH_DATE, "StudyID", "StudyInstanceUID"))
+_RARE_FIELDS: Final = frozenset((_DESCRIPTION, "ReferringPhysicianName", _PATIENT_DATE, "StudyID", "StudyInstanceUID"))
 _INCLUDED: Final = "NumberOfStudyRelatedInstances"
 _DATE: Final = re.compile(r"([0-9]{4})-?([0-9]{2})-?([0-9]{2})", re.ASCII)
 
@@ -63,7 +63,6 @@ class StudySearch:
     def of(cls, arguments: Mapping[str, str]) -> Self:
         """Return the search of query parameters. Unknown ones are ignored."""
         given = {name: value.strip() for name, value in arguments.items()}
-        offset = given.get("offset", "")
         first_day, last_day = given.get("from", ""), given.get("to", "")
         period = given.get("period", "")
         return cls(
@@ -71,7 +70,7 @@ class StudySearch:
             period=period if period in PERIODS and not (first_day or last_day) else "",
             first_day=first_day,
             last_day=last_day,
-            offset=min(int(offset), _LARGEST_OFFSET) if re.fullmatch("[0-9]{1,12}", offset, re.ASCII) else 0,
+            offset=offset_of(arguments),
         )
 
     @property
@@ -107,8 +106,8 @@ class StudySearch:
                 fields[name] += "*"
         if _MODALITIES in fields:
             fields[_MODALITIES] = fields[_MODALITIES].upper()
-        if _BIRTH_DATE in fields:
-            fields[_BIRTH_DATE] = _day(fields[_BIRTH_DATE])
+        if _PATIENT_DATE in fields:
+            fields[_PATIENT_DATE] = _day(fields[_PATIENT_DATE])
         if dates := self._dates(today):
             fields["StudyDate"] = dates
         page = [("includefield", _INCLUDED), ("limit", str(PAGE_SIZE)), ("offset", str(self.offset))]
@@ -124,6 +123,12 @@ class StudySearch:
         if first and last and first > last:
             raise InvalidRequest(f"The first day {self.first_day} is after the last day {self.last_day}.")
         return f"{first}-{last}" if first or last else ""
+
+
+def offset_of(arguments: Mapping[str, str]) -> int:
+    """Return how many objects a page skips, 0 if the query parameter is no number."""
+    text = arguments.get("offset", "")
+    return min(int(text), _LARGEST_OFFSET) if re.fullmatch("[0-9]{1,12}", text, re.ASCII) else 0
 
 
 def _has_wildcard(text: str) -> bool:
