@@ -41,7 +41,7 @@ async function unfocused(page) {
       if (!at || at === document.body || at === document.documentElement) return { end: true };
       const isNew = window.expected.delete(at);
       const style = getComputedStyle(at), box = at.getBoundingClientRect();
-      const shown = style.outlineStyle !== "none" || style.boxShadow !== "none" || !!at.closest(":has(:focus-visible)");
+      const shown = at.tagName === "IFRAME" || style.outlineStyle !== "none" || style.boxShadow !== "none" || !!at.closest(":has(:focus-visible)");
       const inside = box.bottom > 0 && box.top < innerHeight;
       return { end: false, isNew, text: shown && inside ? "" : `${at.outerHTML.slice(0, 120)} shows no focus` };
     });

@@ -1,88 +1,81 @@
-"""Whom the pages of operators and of actions serve, and what a caller without the right gets (conformance §13.4).
-
-The rights of a page are those of the call of the API that does the same.
-"""
+"""Who gets which page: pages hide what the API hides (conformance §13.4, §15.1)."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 from flask import Flask
 
-from app.services.access.rights import Action, Rights
+from app.services.access.rights import Action
 from tests.support.callers import ADMIN, authenticate, calling, embedded, granted
 from tests.support.dicomweb import PartitionClient
 from tests.support.instances import make_instance
 
+PAGES = ("", "/1.2.3", "/1.2.3/series/1.2.3.4", "/1.2.3/series/1.2.3.4/instances/1.2.3.4.5", "/1.2.3/download")
 RIGHTS = {
-    "no grant": Rights(),
     "reader": granted(Action.READ, to="clinic-a"),
-    "tag keeper": granted(Action.MANAGE_EXTENDED_QUERY_TAGS, Action.READ),
-    "access keeper": granted(Action.MANAGE_ACCESS, Action.READ),
+    "writer": granted(Action.WRITE, to="clinic-a"),
+    "stranger": granted(Action.ALL, to="clinic-b"),
 }
 
 
 @pytest.fixture(scope="module")
 def app(tmp_path_factory: pytest.TempPathFactory) -> Flask:
-    app = embedded(Path(tmp_path_factory.mktemp("pages")))
+    """An archive with one study in clinic-a, and one in clinic-b."""
+    folder: Path = tmp_path_factory.mktemp("pages")
+    app = embedded(folder)
     authenticate(app, RIGHTS)
-    PartitionClient(calling(app, ADMIN)).stored(make_instance(pixel=False))
+    for name, patient in (("clinic-a", "Seen^Ann"), ("clinic-b", "Hidden^Ben")):
+        PartitionClient(calling(app, ADMIN), f"/v2/partitions/{name}").stored(
+            make_instance(study="1.2.3", series="1.2.3.4", instance="1.2.3.4.5", patient_name=patient)
+        )
     return app
 
 
-@pytest.mark.parametrize(
-    ("method", "path", "served"),
-    [
-        ("GET", "/ui/operations", "no grant, reader, tag keeper, access keeper, admin"),
-        ("GET", "/ui/feed", "reader, tag keeper, access keeper, admin"),
-        ("GET", "/ui/tags", "reader, tag keeper, access keeper, admin"),
-        ("GET", "/ui/status", "admin"),
-        ("GET", "/ui/tags/PatientAge/delete", "tag keeper, admin"),
-        ("POST", "/ui/tags/PatientAge/delete", "tag keeper, admin"),
-        ("POST", "/ui/tags/PatientAge/status", "tag keeper, admin"),
-        ("POST", "/ui/tags", "tag keeper, admin"),
-    ],
-)
-def test_a_page_serves_the_callers_of_its_call(app: Flask, method: str, path: str, served: str) -> None:
-    for caller in (*RIGHTS, ADMIN):
-        answer = calling(app, caller).open(path, method=method, data={"sent": "1"} if method == "POST" else None)
-        assert answer.content_type == "text/html; charset=utf-8"
-        assert (answer.status_code == 403) == (caller not in served.split(", ")), caller
-        assert ("Authorization failed." in answer.text) == (answer.status_code == 403)
+def comparable(text: str, name: str) -> str:
+    """Return the text of a page without the number of the request and the name of the partition."""
+    return re.sub("request <code>[^<]*", "", text).replace(name, "NAME")
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_a_hidden_partition_and_a_missing_one_have_the_same_page(app: Flask, path: str) -> None:
+    client = calling(app, "stranger")
+    hidden = client.get(f"/ui/partitions/clinic-a/studies{path}")
+    missing = client.get(f"/ui/partitions/clinic-c/studies{path}")
+    assert (hidden.status_code, hidden.mimetype) == (400, "text/html")
+    assert missing.status_code == 400
+    assert comparable(hidden.text, "clinic-a") == comparable(missing.text, "clinic-c")
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_pages_need_the_right_to_read(app: Flask, path: str) -> None:
+    assert calling(app, "reader").get(f"/ui/partitions/clinic-a/studies{path}").status_code == 200
+    assert calling(app, "writer").get(f"/ui/partitions/clinic-a/studies{path}").status_code == 403
 
 
 @pytest.mark.parametrize(
-    ("caller", "entries"),
+    ("caller", "seen", "hidden"),
     [
-        ("no grant", {"/", "/ui/operations"}),
-        ("reader", {"/", "/ui/operations", "/ui/feed", "/ui/tags"}),
-        (ADMIN, {"/", "/ui/operations", "/ui/feed", "/ui/tags", "/ui/status"}),
+        ("reader", ("clinic-a", "Seen, Ann"), ("clinic-b", "Hidden")),
+        ("writer", ("clinic-a",), ("clinic-b", "Seen", "Hidden")),
+        ("stranger", ("clinic-b", "Hidden, Ben"), ("clinic-a", "Seen")),
     ],
 )
-def test_the_navigation_has_the_pages_that_the_caller_may_open(app: Flask, caller: str, entries: set[str]) -> None:
-    text = calling(app, caller).get("/ui/operations").text
-    assert {path for path in ("/", "/ui/operations", "/ui/feed", "/ui/tags", "/ui/status") if f'"{path}"' in text} == (
-        entries
+def test_the_front_page_has_what_the_caller_may_see(
+    app: Flask, caller: str, seen: tuple[str, ...], hidden: tuple[str, ...]
+) -> None:
+    page = calling(app, caller).get("/").text
+    main = (
+        page[page.index("<main") : page.index("</main>")]
+        .replace("--partition clinic-a", "")
+        .replace("/partitions/clinic-a/studies</code>", "")
     )
+    assert all(text in main for text in seen)
+    assert not any(text in main for text in hidden)
 
 
-def test_only_callers_who_may_change_tags_see_the_form(app: Flask) -> None:
-    assert "Add the tag" not in calling(app, "reader").get("/ui/tags").text
-    assert "Add the tag" in calling(app, "tag keeper").get("/ui/tags").text
-
-
-@pytest.mark.parametrize(
-    ("body", "content_type", "status"),
-    [
-        (b"{}", "application/json", 415),
-        (b"path=%ff", "application/x-www-form-urlencoded", 400),
-        ("path=é".encode(), "application/x-www-form-urlencoded", 400),
-        (b"&".join([b"a=1"] * 201), "application/x-www-form-urlencoded", 400),
-        (b"path=" + b"a" * 65_536, "application/x-www-form-urlencoded", 413),
-        (b"", "application/x-www-form-urlencoded", 400),
-    ],
-)
-def test_a_body_that_is_no_form_is_refused_with_a_page(app: Flask, body: bytes, content_type: str, status: int) -> None:
-    answer = calling(app, ADMIN).post("/ui/tags", data=body, content_type=content_type)
-    assert (answer.status_code, answer.content_type) == (status, "text/html; charset=utf-8")
+def test_a_caller_that_may_only_write_sees_no_numbers(app: Flask) -> None:
+    page = calling(app, "writer").get("/").text
+    assert re.findall(r'class="number">([^<]*)</td>', page) == ["\N{EN DASH}"] * 3
