@@ -56,6 +56,8 @@ def _text(answer: httpx.Response) -> str:
     text = answer.text
     if "json" in kind:
         with suppress(orjson.JSONDecodeError, KeyError, TypeError):
-            text = str(orjson.loads(answer.content)["error"]["message"])
+            document = orjson.loads(answer.content)
+            # The texts of the worklist are JSON strings.
+            text = document if isinstance(document, str) else str(document["error"]["message"])
     line = " ".join("".join(each if each.isprintable() else " " for each in text).split())
     return line if len(line) <= _LONGEST_TEXT else line[:_LONGEST_TEXT] + "…"

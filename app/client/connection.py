@@ -61,6 +61,8 @@ class ArchiveClient:
         if partition is not None and (not _PARTITION_NAME.fullmatch(partition) or partition in (".", "..")):
             raise InvalidAddress(f"'{partition}' is no name of a partition: 1 to 64 characters from A-Z a-z 0-9 _ . -")
         self._partition = partition
+        self.chosen_partition = partition
+        """The partition that was given. None: it is the default of the server."""
         self._attempts = attempts or Attempts()
         self._pause = pause
         self._answered = False
@@ -124,10 +126,10 @@ class ArchiveClient:
         answer = self.request("GET", "/partitions", at_base=True, accepted=(200, 400, 403))
         return answer.status_code == 400 and PARTITIONS_ARE_OFF in answer.text
 
-    def address(self, path: str, *, at_base: bool = False) -> str:
-        """Return the URL of `path`, such as `/studies`, in the partition or at the base of version 2."""
+    def address(self, path: str, *, at_base: bool = False, version: str = "v2") -> str:
+        """Return the URL of `path`, such as `/studies`, in the partition or at the base of a version."""
         prefix = "" if at_base else self.partition_prefix()
-        return f"{self.url}/v2{prefix}{quote(path, safe='/$,.:-_~')}"
+        return f"{self.url}/{version}{prefix}{quote(path, safe='/$,.:-_~')}"
 
     # --- calls ---
 
@@ -137,6 +139,7 @@ class ArchiveClient:
         path: str,
         *,
         at_base: bool = False,
+        version: str = "v2",
         params: Mapping[str, Any] | Iterable[tuple[str, str]] | None = None,
         json: Any = None,
         body: Body | None = None,
@@ -150,7 +153,14 @@ class ArchiveClient:
         the call may be sent again if the connection breaks after it was sent; the default is the nature of the method.
         429 and 503 are repeated always. Raises a `ClientError` when the attempts are over.
         """
-        call: dict[str, Any] = {"at_base": at_base, "params": params, "json": json, "body": body, "headers": headers}
+        call: dict[str, Any] = {
+            "at_base": at_base,
+            "version": version,
+            "params": params,
+            "json": json,
+            "body": body,
+            "headers": headers,
+        }
         with self.stream(method, path, accepted=accepted, repeatable=repeatable, **call) as answer:
             try:
                 answer.read()
@@ -165,6 +175,7 @@ class ArchiveClient:
         path: str,
         *,
         at_base: bool = False,
+        version: str = "v2",
         params: Mapping[str, Any] | Iterable[tuple[str, str]] | None = None,
         json: Any = None,
         body: Body | None = None,
@@ -180,7 +191,7 @@ class ArchiveClient:
         if json is not None:
             body = orjson.dumps(json)
             sent.setdefault("Content-Type", "application/json")
-        address = self.address(path, at_base=at_base)
+        address = self.address(path, at_base=at_base, version=version)
 
         def build() -> httpx.Request:
             content = body() if callable(body) else body

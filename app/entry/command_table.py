@@ -10,12 +10,18 @@ import click
 COMMANDS: Final = {
     "completion": "app.entry.completion",
     "doctor": "app.entry.doctor.command",
-    "listen": "app.entry.client_commands.listen",
-    "store": "app.entry.client_commands.store",
+    "export": "app.entry.client_commands.export",
+    "feed": "app.entry.client_commands.feed",
     "fetch": "app.entry.client_commands.fetch",
     "find": "app.entry.client_commands.find",
+    "listen": "app.entry.client_commands.listen",
+    "operations": "app.entry.client_commands.operations",
     "partitions": "app.entry.client_commands.partitions",
     "rm": "app.entry.client_commands.rm",
+    "store": "app.entry.client_commands.store",
+    "tags": "app.entry.client_commands.tags",
+    "update": "app.entry.client_commands.update",
+    "workitems": "app.entry.client_commands.workitems",
 }
 """The module of each command. The command is the function of the same name."""
 
