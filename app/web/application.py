@@ -20,12 +20,12 @@ from app.web.headers import headers_for
 from app.web.request.body import drain_after
 from app.web.response import cors
 from app.web.response.compression import compress
-from app.web.routes import capabilities
 from app.web.routes.table import RESOURCES, ROUTES
 from app.web.routing import context, dispatch
 from app.web.routing.access import authenticate
 from app.web.routing.audit import record_executed
 from app.web.routing.caching import set_cache_headers
+from app.web.routing.capabilities import ROUTES as ROUTES_KEY
 from app.web.routing.mount import mount
 from app.web.routing.origins import Proof, refuse_foreign_pages
 from app.web.routing.paths import CanonicalPaths
@@ -50,7 +50,7 @@ def application(services: Services, settings: Settings) -> Flask:
     app.extensions[dispatch.SERVICES] = services
     app.extensions[dispatch.SETTINGS] = settings
     app.extensions[dispatch.HEALTH] = HealthReport(services.health, settings.health_exclude)
-    app.extensions[capabilities.ROUTES] = ROUTES
+    app.extensions[ROUTES_KEY] = ROUTES
     resources = (*RESOURCES, *PAGES)
     mount(app, resources)
     app.wsgi_app = CanonicalPaths(app.wsgi_app, resources)  # type: ignore[method-assign]  # as Flask documents it

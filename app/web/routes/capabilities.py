@@ -12,13 +12,10 @@ from app.services.access.rights import Action
 from app.web.negotiation.media import accept_entries
 from app.web.negotiation.offers import UNACCEPTABLE
 from app.web.response.responses import JSON
-from app.web.routing.capabilities import described_routes, description, wadl
+from app.web.routing.capabilities import ROUTES, described_routes, description, wadl
 from app.web.routing.context import Context, PartitionContext
 from app.web.routing.route import Resource, Scope
 from app.web.routing.versions import BY_NAME, UNVERSIONED
-
-ROUTES: Final = "bulkhead.routes"
-"""Key of the route table in the extensions of the application."""
 
 WADL: Final = "application/vnd.sun.wadl+xml"
 _TYPES: Final = {WADL: WADL, JSON: JSON, "application/*": WADL, "*/*": WADL}

@@ -15,7 +15,7 @@ from app.web.openapi.document import document
 from app.web.openapi.yaml_text import yaml_text
 from app.web.response.entity_tags import has_current
 from app.web.response.responses import JSON, YAML, empty
-from app.web.routes.capabilities import ROUTES
+from app.web.routing.capabilities import ROUTES
 from app.web.routing.context import Context
 from app.web.routing.route import Resource, Route, Scope
 from app.web.routing.versions import BY_NAME, UNVERSIONED

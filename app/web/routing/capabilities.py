@@ -12,6 +12,9 @@ from app.settings import Settings
 from app.web.routing.route import PARTITION_PREFIX, Route, Scope
 from app.web.routing.versions import ApiVersion
 
+ROUTES: Final = "bulkhead.routes"
+"""Key of the route table in the extensions of the application."""
+
 _NAMESPACE: Final = "http://wadl.dev.java.net/2009/02"
 _PARAMETER: Final = re.compile(r"<(?:\w+:)?(\w+)>")
 

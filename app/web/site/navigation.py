@@ -23,5 +23,6 @@ def entries(rights: Rights, settings: Settings) -> Iterator[Entry]:
     if rights.allows_somewhere(Action.READ):
         yield Entry("/ui/feed", "Changes")
         yield Entry("/ui/tags", "Query tags")
+    yield Entry("/docs", "Documentation")
     if rights.allows_everywhere(Action.ALL):
         yield Entry("/ui/status", "Status")
