@@ -34,7 +34,7 @@ resource = pages("front")
     "/",
     scope=Scope.PAGE,
     action=None,
-    audit="partition",
+    audit="query",
     patient_data=True,
     check_enabled=require_site,
     answers={200: (PAGE,), 302: ()},
@@ -47,6 +47,7 @@ def front(context: Context) -> Response:
     prefix, after = request.args.get("prefix", "").strip(), request.args.get("after", "")
     found = directory.page(context.caller, prefix=prefix, after=after, limit=_PARTITIONS)
     studies = [] if prefix or after else _latest(context, found)
+    context.audit.count = len(studies)
     return page(
         "front.html",
         title="Partitions",
