@@ -136,6 +136,13 @@ class ForeignPage(BulkheadError):
         super().__init__("The request comes from a web page of another origin. BULKHEAD_CORS_ORIGINS may allow it.")
 
 
+class SignInFailed(BulkheadError):
+    """The sign-in of a person with OpenID Connect cannot be completed (conformance §15.2)."""
+
+    status = 401
+    public_message = None
+
+
 class FormExpired(BulkheadError):
     """A form does not have the token of the session of its caller (conformance §15.2)."""
 

@@ -123,6 +123,7 @@ def build_services(settings: Settings, engine: Engine, *, listening: float = 0) 
     return Services(
         authentication=access.authentication,
         sessions=access.sessions,
+        open_id=access.open_id,
         tokens=access.tokens,
         grants=access.grants,
         audit=audit,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from app.errors import ConfigurationError
 from app.services.access.authentication import Authentication, StoredGrants
@@ -12,6 +13,8 @@ from app.services.access.issuer_download import Downloader
 from app.services.access.issuer_keys import DownloadedKeys, IssuerKeys, KeysFile
 from app.services.access.jwt_rights import ClaimedRights
 from app.services.access.jwt_verifier import JwtVerifier
+from app.services.access.open_id import OpenIdClient, OpenIdSignIn
+from app.services.access.rights import Rights
 from app.services.access.roles import RoleDirectory
 from app.services.access.sealing import Sealer
 from app.services.access.sessions import Sessions
@@ -34,6 +37,8 @@ class Access:
     grants: Grants
     authentication: Authentication | None
     sessions: Sessions
+    open_id: OpenIdSignIn | None
+    """None: people sign in with tokens alone."""
 
 
 def build_access(settings: Settings, table: Table) -> Access:
@@ -43,11 +48,13 @@ def build_access(settings: Settings, table: Table) -> Access:
     JWT comes, so the service starts also while they do not answer.
     """
     roles = RoleDirectory.read(settings.roles_file)
+    keys = _keys_of_issuers(settings) if JWT in settings.auth else {}
+    sealer = Sealer(_session_key(settings, table))
     token_store, grant_store = TokenStore(table), GrantStore(table)
     stored_grants = StoredGrantIndex(grant_store, roles)
     tokens = TokenVerifier(token_store, roles, stored_grants.of_token, TokenUses(token_store))
     authentication = Authentication(
-        verify_jwt=_jwt_verifier(settings, roles, stored_grants).verify if JWT in settings.auth else None,
+        verify_jwt=_jwt_verifier(settings, keys, roles, stored_grants).verify if JWT in settings.auth else None,
         verify_token=tokens.verify if TOKENS in settings.auth else None,
     )
 
@@ -59,7 +66,8 @@ def build_access(settings: Settings, table: Table) -> Access:
         tokens=Tokens(token_store, roles, changed=forget),
         grants=Grants(grant_store, roles, has_token=token_store.has, changed=forget),
         authentication=authentication if settings.authenticates else None,
-        sessions=Sessions(Sealer(_session_key(settings, table)), settings.session_seconds),
+        sessions=Sessions(sealer, settings.session_seconds),
+        open_id=_open_id(settings, keys, sealer) if settings.oidc_client_id else None,
     )
 
 
@@ -71,10 +79,7 @@ def _session_key(settings: Settings, table: Table) -> Callable[[], bytes]:
     path = settings.session_key_file
     if path is None:
         return SessionKeyStore(table).read
-    try:
-        key = path.read_bytes().strip()
-    except OSError as error:
-        raise ConfigurationError(f"{variable('session_key_file')}='{path}': The file cannot be read.") from error
+    key = _secret("session_key_file", path)
     if len(key) < KEY_BYTES:
         raise ConfigurationError(
             f"{variable('session_key_file')}='{path}': The key has {len(key)} bytes. It needs {KEY_BYTES} or more."
@@ -82,7 +87,40 @@ def _session_key(settings: Settings, table: Table) -> Callable[[], bytes]:
     return lambda: key
 
 
-def _jwt_verifier(settings: Settings, roles: RoleDirectory, stored_grants: StoredGrants) -> JwtVerifier:
+def _secret(name: str, path: Path) -> bytes:
+    """Return the content of a file without white space at its ends. Raises `ConfigurationError`."""
+    try:
+        secret = path.read_bytes().strip()
+    except OSError as error:
+        raise ConfigurationError(f"{variable(name)}='{path}': The file cannot be read.") from error
+    if not secret:
+        raise ConfigurationError(f"{variable(name)}='{path}': The file is empty.")
+    return secret
+
+
+def _open_id(settings: Settings, keys: Mapping[str, IssuerKeys], sealer: Sealer) -> OpenIdSignIn:
+    """Return the sign-in at the first issuer. Raises `ConfigurationError` for a secret that cannot be read."""
+    issuer, path = settings.jwt_issuers[0], settings.oidc_client_secret_file
+    client = OpenIdClient(
+        issuer=issuer,
+        client_id=settings.oidc_client_id,
+        scopes=settings.oidc_scopes,
+        secret=_secret("oidc_client_secret_file", path).decode("utf-8", "replace") if path else "",
+    )
+    id_tokens = JwtVerifier(
+        keys={issuer: keys[issuer]},
+        audiences=(client.client_id,),
+        algorithms=settings.jwt_algorithms,
+        leeway=settings.jwt_leeway_seconds,
+        subject_claim=settings.subject_claim,
+        rights_of=lambda _issuer, _claims: Rights(),
+    )
+    return OpenIdSignIn(client, downloader=Downloader(is_trustworthy), id_tokens=id_tokens, sealer=sealer)
+
+
+def _jwt_verifier(
+    settings: Settings, keys: Mapping[str, IssuerKeys], roles: RoleDirectory, stored_grants: StoredGrants
+) -> JwtVerifier:
     rights = ClaimedRights(
         roles=roles,
         roles_claim=settings.roles_claim,
@@ -90,7 +128,7 @@ def _jwt_verifier(settings: Settings, roles: RoleDirectory, stored_grants: Store
         stored_grants=stored_grants,
     )
     return JwtVerifier(
-        keys=_keys_of_issuers(settings),
+        keys=keys,
         audiences=settings.jwt_audiences,
         algorithms=settings.jwt_algorithms,
         leeway=settings.jwt_leeway_seconds,

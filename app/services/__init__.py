@@ -12,6 +12,7 @@ from typing import Protocol
 from app.imaging.decoding.decoder import FrameDecoder
 from app.services.access.authentication import Authentication
 from app.services.access.grants import Grants
+from app.services.access.open_id import OpenIdSignIn
 from app.services.access.sessions import Sessions
 from app.services.access.tokens import Tokens
 from app.services.audit.trail import AuditTrail
@@ -49,6 +50,8 @@ class Services:
     """Checks the credentials of callers. None: every caller may make every call."""
     sessions: Sessions
     """The sessions of people in browsers."""
+    open_id: OpenIdSignIn | None
+    """The sign-in with OpenID Connect. None: people sign in with tokens alone."""
     tokens: Tokens
     grants: Grants
     audit: AuditTrail

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
+from urllib.parse import urlencode
 
 import orjson
 import urllib3
@@ -20,6 +21,8 @@ _BODY_SECONDS: Final = 5.0
 """How long the body of an answer may take altogether."""
 
 _PIECE: Final = 1 << 16
+_OK: Final = 200
+_FORM: Final = "application/x-www-form-urlencoded"
 _DISCOVERY: Final = "/.well-known/openid-configuration"
 
 
@@ -40,49 +43,73 @@ class Downloader:
 
     def discovered_keys(self, issuer: str) -> bytes:
         """Return the JWK set of an issuer, found by discovery. Raises `DownloadFailed`."""
+        return self.document(self.named_url(issuer, self.discovery(issuer), "jwks_uri"))
+
+    def discovery(self, issuer: str) -> dict[str, Any]:
+        """Return the discovery document of an issuer. Raises `DownloadFailed`, also for that of another issuer."""
         url = issuer.removesuffix("/") + _DISCOVERY
-        document = self._discovery(url)
+        document = _json_object(self.document(url), url)
         if document.get("issuer") != issuer:
             raise DownloadFailed(f"{url} is the document of another issuer.")
-        keys = document.get("jwks_uri")
-        if not isinstance(keys, str) or (issuer.startswith("https:") and not keys.startswith("https:")):
-            raise DownloadFailed(f"{url} names no jwks_uri that can be trusted.")
-        return self.document(keys)
+        return document
+
+    def named_url(self, issuer: str, document: Mapping[str, Any], name: str) -> str:
+        """Return the URL with this name in the discovery document of an issuer. Raises `DownloadFailed`.
+
+        It is https if that of the issuer is.
+        """
+        url = document.get(name)
+        if not isinstance(url, str) or (issuer.startswith("https:") and not url.startswith("https:")):
+            raise DownloadFailed(f"The discovery document of {issuer} names no {name} that can be trusted.")
+        if not self._is_trustworthy(url):
+            raise DownloadFailed(f"{url} is not https.")
+        return url
 
     def document(self, url: str) -> bytes:
         """Return the body of the answer to a GET. Raises `DownloadFailed` unless the status is 200."""
+        status, body = self._asked("GET", url, {}, None)
+        if status != _OK:
+            raise DownloadFailed(f"{url} answered with {status}.")
+        return body
+
+    def posted(self, url: str, fields: Mapping[str, str], headers: Mapping[str, str]) -> tuple[int, dict[str, Any]]:
+        """Send a form. Return the status and the JSON object of the answer. Raises `DownloadFailed`."""
+        status, body = self._asked("POST", url, {**headers, "Content-Type": _FORM}, urlencode(fields).encode())
+        return status, _json_object(body, url)
+
+    def _asked(self, method: str, url: str, headers: Mapping[str, str], content: bytes | None) -> tuple[int, bytes]:
         if not self._is_trustworthy(url):
             raise DownloadFailed(f"{url} is not https.")
         try:
             # Nothing is decompressed, so the limit for the size is that of the memory.
             answer = self._pool.request(
-                "GET",
+                method,
                 url,
-                headers={"Accept": "application/json", "Accept-Encoding": "identity"},
+                body=content,
+                headers={"Accept": "application/json", "Accept-Encoding": "identity", **headers},
                 preload_content=False,
                 decode_content=False,
                 redirect=False,
             )
             try:
-                return _body(answer, url)
+                return answer.status, _body(answer, url)
             finally:
                 answer.close()  # the connection is not kept: the next document is read minutes later
         except (HTTPError, OSError, ValueError) as error:
             raise DownloadFailed(f"{url} cannot be read: {type(error).__name__}.") from error
 
-    def _discovery(self, url: str) -> dict[str, Any]:
-        try:
-            document = orjson.loads(self.document(url))
-        except orjson.JSONDecodeError as error:
-            raise DownloadFailed(f"{url} is not JSON.") from error
-        if not isinstance(document, dict):
-            raise DownloadFailed(f"{url} is no JSON object.")
-        return document
+
+def _json_object(body: bytes, url: str) -> dict[str, Any]:
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise DownloadFailed(f"{url} is not JSON.") from error
+    if not isinstance(document, dict):
+        raise DownloadFailed(f"{url} is no JSON object.")
+    return document
 
 
 def _body(answer: urllib3.BaseHTTPResponse, url: str) -> bytes:
-    if answer.status != 200:
-        raise DownloadFailed(f"{url} answered with {answer.status}.")
     ends = time.monotonic() + _BODY_SECONDS
     body = bytearray()
     while piece := answer.read1(_PIECE):

@@ -62,15 +62,23 @@ class JwtVerifier:
         Raises `InvalidCredentials` for every fault of the JWT, `IssuerUnavailable` if there are no keys to check it
         with, and `StorageError` if the rights cannot be read.
         """
+        issuer, claims, valid_until = self._verified(jwt)
+        subject = _subject(claims, self._subject_claim)
+        rights = self._rights_of(issuer, claims)
+        return Verified(caller=Caller(subject=subject, issuer=issuer, rights=rights), valid_until=valid_until)
+
+    def claims(self, jwt: str) -> Mapping[str, Any]:
+        """Return the verified claims of a JWT. Raises as `verify`."""
+        return self._verified(jwt)[1]
+
+    def _verified(self, jwt: str) -> tuple[str, dict[str, Any], float]:
+        """Return the issuer, the claims and the end of a JWT after all checks but that of the subject."""
         signed, claims = self._parse(jwt)
         issuer = claims.get("iss")
         if not isinstance(issuer, str) or issuer not in self._keys:
             raise InvalidCredentials
         self._check_signature(signed, self._keys[issuer])
-        valid_until = self._check_claims(claims)
-        subject = _subject(claims, self._subject_claim)
-        rights = self._rights_of(issuer, claims)
-        return Verified(caller=Caller(subject=subject, issuer=issuer, rights=rights), valid_until=valid_until)
+        return issuer, claims, self._check_claims(claims)
 
     def _parse(self, jwt: str) -> tuple[CompactSignature, dict[str, Any]]:
         """Return the parts of the JWT, and its claims. Nothing of them is verified."""

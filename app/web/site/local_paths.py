@@ -9,11 +9,14 @@ from urllib.parse import quote
 from flask import Request, Response, request
 
 SIGN_IN: Final = "/ui/sign-in"
+START: Final = "/ui/sign-in/start"
+CALLBACK: Final = "/ui/callback"
+SIGN_OUT: Final = "/ui/sign-out"
 HOME: Final = "/"
 
 _LOCAL: Final = re.compile(r"/(?![/\\])[!-\[\]-~]{0,2000}", re.ASCII)
 """Printable ASCII without a backslash. Browsers read `//host`, `/\\host` and a path with a tab as other hosts."""
-_NEVER_NEXT: Final = ("/ui/sign-in", "/ui/sign-out", "/ui/callback")
+_NEVER_NEXT: Final = (SIGN_IN, SIGN_OUT, CALLBACK)
 
 
 def local_path(request: Request) -> str:
