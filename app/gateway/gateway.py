@@ -20,6 +20,8 @@ from app.gateway.associations import Associations
 from app.gateway.connections import GatewayServer
 from app.gateway.delivery import Delivery
 from app.gateway.outcomes import Sender
+from app.gateway.queries import Queries, Search
+from app.gateway.query_keys import PATIENT_ROOT, STUDY_ROOT
 from app.gateway.spool import Spool
 from app.gateway.storage import ServerStorage, SpooledStorage
 
@@ -53,12 +55,22 @@ class GatewaySettings:
 class Gateway:
     """A DICOM application entity that stores what it receives on a Bulkhead server."""
 
-    def __init__(self, settings: GatewaySettings, *, admission: Admission, spool: Spool, sender: Sender) -> None:
+    def __init__(
+        self,
+        settings: GatewaySettings,
+        *,
+        admission: Admission,
+        spool: Spool,
+        sender: Sender,
+        search: Search | None = None,
+    ) -> None:
+        """Without a `search` the gateway answers no queries."""
         self._settings, self._spool = settings, spool
         self._delivery = Delivery(spool, sender, threads=settings.threads)
         storage = ServerStorage(sender) if settings.wait_for_server else SpooledStorage(spool, self._delivery)
         self._associations = Associations(admission=admission, spool=spool, storage=storage)
-        self._entity = _entity(settings)
+        self._handlers = [*self._associations.handlers, *(Queries(search).handlers if search else ())]
+        self._entity = _entity(settings, with_queries=search is not None)
         self._server: GatewayServer | None = None
 
     @property
@@ -80,7 +92,7 @@ class Gateway:
                 self._entity,
                 (self._settings.host, self._settings.port),
                 contexts=self._entity.supported_contexts,
-                handlers=self._associations.handlers,
+                handlers=self._handlers,
                 setup=self._associations,
                 tls=self._settings.tls,
             )
@@ -126,10 +138,11 @@ class Gateway:
         return self._server
 
 
-def _entity(settings: GatewaySettings) -> ApplicationEntity:
+def _entity(settings: GatewaySettings, *, with_queries: bool) -> ApplicationEntity:
     """Return the application entity. Every storage SOP class is accepted, also private and unknown ones."""
     _config.UNRESTRICTED_STORAGE_SERVICE = True
     _config.LOG_HANDLER_LEVEL = "none"
+    _config.LOG_REQUEST_IDENTIFIERS = _config.LOG_RESPONSE_IDENTIFIERS = False
     entity = ApplicationEntity(settings.title)
     entity.implementation_class_uid = IMPLEMENTATION_CLASS_UID
     entity.implementation_version_name = IMPLEMENTATION_VERSION_NAME
@@ -137,5 +150,6 @@ def _entity(settings: GatewaySettings) -> ApplicationEntity:
     entity.maximum_pdu_size = settings.pdu_bytes
     entity.acse_timeout = entity.dimse_timeout = _ASSOCIATION_SECONDS
     entity.network_timeout = settings.idle_seconds
-    entity.add_supported_context(Verification)
+    for sop_class in (Verification, *((PATIENT_ROOT, STUDY_ROOT) if with_queries else ())):
+        entity.add_supported_context(sop_class)
     return entity

@@ -15,6 +15,7 @@ from app.gateway.admission import Admission, PartitionBy
 from app.gateway.gateway import Gateway, GatewaySettings
 from app.gateway.http_sender import HttpSender
 from app.gateway.outcomes import Sender
+from app.gateway.queries import Search
 from app.gateway.spool import MIB, Spool
 from app.settings import Settings
 from tests.conftest import QUIET
@@ -29,10 +30,15 @@ def archive(tmp_path: Path) -> Flask:
 
 
 @pytest.fixture
-def sender(archive: Flask) -> HttpSender:
-    """Sends to the server, without a network in between."""
-    transport = httpx.WSGITransport(app=archive)
-    return HttpSender(ArchiveClient("http://archive", "clinic-a", transport=transport))
+def client(archive: Flask) -> ArchiveClient:
+    """Calls the server, without a network in between."""
+    return ArchiveClient("http://archive", "clinic-a", transport=httpx.WSGITransport(app=archive))
+
+
+@pytest.fixture
+def sender(client: ArchiveClient) -> HttpSender:
+    """Sends to the server."""
+    return HttpSender(client)
 
 
 @pytest.fixture
@@ -53,13 +59,18 @@ def start(spool: Spool, sender: HttpSender) -> Iterator[StartGateway]:
     started: list[Gateway] = []
 
     def begin(
-        *, admission: Admission | None = None, spool: Spool = spool, sender: Sender = sender, **settings: object
+        *,
+        admission: Admission | None = None,
+        spool: Spool = spool,
+        sender: Sender = sender,
+        search: Search | None = None,
+        **settings: object,
     ) -> Gateway:
         rules = admission or Admission(
             titles=frozenset({"BULKHEAD"}), partition_by=PartitionBy.FIXED, partition="clinic-a"
         )
         values: dict[str, object] = {"title": "BULKHEAD", "host": "127.0.0.1", "port": 0, "threads": 2, **settings}
-        gateway = Gateway(GatewaySettings(**values), admission=rules, spool=spool, sender=sender)  # type: ignore[arg-type] # each test passes fields of the settings
+        gateway = Gateway(GatewaySettings(**values), admission=rules, spool=spool, sender=sender, search=search)  # type: ignore[arg-type] # each test passes fields of the settings
         gateway.start()
         started.append(gateway)
         return gateway

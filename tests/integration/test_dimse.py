@@ -25,7 +25,7 @@ from tests.support.certificates import self_signed
 from tests.support.dicom_network import eventually
 from tests.support.instances import make_instance
 
-TOOLS = ("storescu", "echoscu")
+TOOLS = ("storescu", "echoscu", "findscu")
 MISSING = [tool for tool in TOOLS if shutil.which(tool) is None]
 pytestmark = [
     pytest.mark.integration,
@@ -156,6 +156,24 @@ def test_dcmtk_stores_over_tls_with_a_certificate(service_url: str, tmp_path: Pa
         assert run("storescu", gateway, "-aec", "BULKHEAD", str(path)).returncode != 0
         eventually(gateway.delivered)
     assert len(instances(service_url, partition)) == 1
+
+
+def test_dcmtk_finds_what_it_stored(service_url: str, tmp_path: Path) -> None:
+    first, second = names(2)
+    options = ("--partition-by", "called-aet", "--aet", first, "--aet", second, "--query")
+    path = tmp_path / "image.dcm"
+    path.write_bytes(make_instance(study="2.25.21", patient_name="Müller^Änne", SpecificCharacterSet="ISO_IR 192"))
+    keys = ("QueryRetrieveLevel=STUDY", "PatientName=m*", "StudyInstanceUID", "NumberOfStudyRelatedInstances")
+    query = [argument for key in keys for argument in ("-k", key)]
+    with listening(service_url, tmp_path, *options) as gateway:
+        assert run("storescu", gateway, "-aec", first, str(path)).returncode == 0
+        eventually(gateway.delivered)
+        for title, count in ((first, 1), (second, 0)):
+            answer = run("findscu", gateway, "-S", "-aec", title, *query, "")
+            assert answer.returncode == 0, answer.stderr
+            text = answer.stdout + answer.stderr
+            assert text.count("2.25.21") == count
+            assert text.count("Müller^Änne") == count
 
 
 @pytest.mark.skipif(not orthanc_installed(), reason="Orthanc is missing (Debian: orthanc orthanc-dicomweb)")

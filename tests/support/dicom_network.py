@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pydicom
+from pydicom.dataset import Dataset
 from pynetdicom import _config
 from pynetdicom.ae import ApplicationEntity
 from pynetdicom.association import Association
@@ -20,7 +21,7 @@ from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.pdu_primitives import P_DATA
 from pynetdicom.presentation import build_context
 
-from tests.support.instances import CT_STORAGE
+from tests.support.instances import CT_STORAGE, EXPLICIT_LITTLE
 
 VERIFICATION = "1.2.840.10008.1.1"
 
@@ -90,6 +91,12 @@ def eventually(condition: Callable[[], bool], seconds: float = 20) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.005)
+
+
+def found(address: tuple[str, int], sop_class: str, identifier: Dataset, **arguments: Any) -> list[tuple[int, Any]]:
+    """Send a query. Return the status and the identifier of each response, the final one included."""
+    with association(address, contexts=[(sop_class, EXPLICIT_LITTLE)], **arguments) as peer:
+        return [(int(status.Status), answer) for status, answer in peer.send_c_find(identifier, sop_class)]
 
 
 def send_start_of_store(peer: Association, instance: str) -> None:

@@ -83,6 +83,8 @@ def _partitions(_context: click.Context, _parameter: click.Parameter, values: tu
               help="The free space that the spool leaves on its disk.")  # fmt: skip
 @click.option("--wait-for-server", is_flag=True,
               help="Acknowledge an instance only when the server has it, not when it is in the spool.")  # fmt: skip
+@click.option("--query", is_flag=True,
+              help="Answer queries (C-FIND) in the partition of the association. The token must allow it.")  # fmt: skip
 @click.option("--threads", type=click.IntRange(1, 16), default=4, show_default=True,
               help="How many instances are sent to the server at the same time.")  # fmt: skip
 @click.option("--tls-certificate", type=_FILE, help="The certificate of the gateway (PEM). It switches TLS on.")
@@ -102,12 +104,12 @@ def _partitions(_context: click.Context, _parameter: click.Parameter, values: tu
               envvar="BULKHEAD_LOG_FORMAT", help="[env: BULKHEAD_LOG_FORMAT]")  # fmt: skip
 @calls_server
 def listen(client: ArchiveClient, /, **options: Any) -> None:
-    """Receive instances from the DICOM network (C-STORE) and store them on a server.
+    """Receive instances from the DICOM network (C-STORE), store them on a server, and answer queries (C-FIND).
 
     \b
     bulkhead listen --aet ARCHIVE --partition clinic-a
     bulkhead listen --aet CLINIC_A --aet CLINIC_B --partition-by called-aet
-    bulkhead listen --partition-by calling-aet --map "CT 3=clinic-a" --allow "CT 3@10.1.2.3"
+    bulkhead listen --partition-by calling-aet --map "CT 3=clinic-a" --allow "CT 3@10.1.2.3" --query
 
     An acknowledged instance is on disk in the spool, and it stays there until the server has it. Exit codes: 0 after
     SIGTERM or Ctrl-C, 1 the gateway cannot run, 2 the options are wrong.
@@ -149,11 +151,13 @@ def _admission(options: dict[str, Any], client: ArchiveClient) -> Admission:
 def _run(client: ArchiveClient, options: dict[str, Any], admission: Admission) -> None:
     # pynetdicom is an extra, so these modules are imported only here.
     from app.gateway.gateway import Gateway
+    from app.gateway.http_search import HttpSearch
     from app.gateway.http_sender import HttpSender
     from app.gateway.spool import Spool
 
     spool = Spool(options["spool"], limit=options["spool_limit"], minimum_free=options["spool_free"])
-    gateway = Gateway(_settings(options), admission=admission, spool=spool, sender=HttpSender(client))
+    search = HttpSearch(client) if options["query"] else None
+    gateway = Gateway(_settings(options), admission=admission, spool=spool, sender=HttpSender(client), search=search)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
