@@ -38,7 +38,7 @@ KEYWORDS: Final = (*_MAIN, *(name for tag in ALLOWED if (name := keyword_for_tag
 
 _RULES: Final = {keyword_for_tag(tag): rule for tag, rule in ALLOWED.items()}
 _HINTS: Final = {
-    "PN": "Family^Given^Middle^Prefix^Suffix",
+    "PN": "Family^Given^Middle",
     "DA": "YYYY-MM-DD",
     "TM": "HHMMSS",
     "AS": "Such as 042Y or 006M",
