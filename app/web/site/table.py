@@ -11,6 +11,7 @@ from app.web.site import (
     deletion,
     documentation,
     download,
+    export,
     feed,
     front,
     instance,
@@ -24,6 +25,7 @@ from app.web.site import (
     tags,
     upload,
     viewer,
+    worklist,
 )
 
 PAGES: Final[tuple[Resource, ...]] = (
@@ -35,6 +37,8 @@ PAGES: Final[tuple[Resource, ...]] = (
     study.resource,
     instance.resource,
     download.resource,
+    export.resource,
+    worklist.resource,
     operations.resource,
     feed.resource,
     tags.resource,
