@@ -1,10 +1,11 @@
 // Opens pages of OHIF in headless Chromium, for viewer.py.
-// stdin: {"browser": path, "pages": [{"url", "script", "screenshot": path}]}
+// stdin: {"browser": path, "pages": [{"url", "script", "screenshot": path}], "changes": {}, "upload": path or null}
+// `changes` are values of the data sources. `upload` is a file that each page uploads from its study list.
 // `script` runs in the page again and again until it returns something: this is the result. It may use `probe`.
-// stdout: for each page {"result", "answers": [{"status", "type", "url", "accept"}], "errors": [text]}.
+// stdout: for each page {"result", "answers": [{"status", "type", "url", "accept"}], "asked": [url], "errors": [text]}.
 const { chromium } = require("playwright-core");
 
-const SECONDS = 90;
+const SECONDS = 40;
 const OPTIONS = [
   "--headless=new", "--no-sandbox", "--disable-quic", "--no-first-run", "--disable-background-networking",
   "--disable-component-update", "--disable-sync", "--use-gl=angle", "--use-angle=swiftshader",
@@ -74,7 +75,11 @@ function defineProbe() {
     },
   };
 
-  localStorage.setItem("shownTours", '["basicViewerTour"]'); // The tour darkens the first page.
+  if (location.pathname.startsWith("/viewer")) {
+    localStorage.setItem("shownTours", '["basicViewerTour"]'); // The tour darkens the first page.
+    // The notice about investigational use covers the lower part.
+    localStorage.setItem("investigationalUseDialog", JSON.stringify({ expiryDate: new Date(2999, 0, 1) }));
+  }
 
   // The viewer draws videos from elements that are not in the document.
   window.videos = [];
@@ -86,16 +91,31 @@ function defineProbe() {
   };
 }
 
-async function open(context, { url, script, screenshot }) {
+async function uploadFile(page, path) {
+  await page.getByText("Upload", { exact: true }).click();
+  await page.locator('input[type="file"]:not([webkitdirectory])').first().setInputFiles(path);
+}
+
+async function changeSources(context, changes) {
+  const text = `for (const each of window.config.dataSources) Object.assign(each.configuration, ${JSON.stringify(changes)});`;
+  await context.route("**/viewer/app-config.js*", async (route) => {
+    const response = await route.fetch();
+    await route.fulfill({ response, body: (await response.text()) + text });
+  });
+}
+
+async function open(context, { url, script, screenshot }, upload) {
   const page = await context.newPage();
-  const answers = [], errors = [];
+  const answers = [], asked = [], errors = [];
   page.on("response", (answer) => {
     const type = answer.headers()["content-type"] || "", accept = answer.request().headers()["accept"] || "";
     answers.push({ status: answer.status(), type, url: answer.url(), accept });
   });
   page.on("console", (message) => { if (message.type() === "error") errors.push(message.text()); });
   page.on("pageerror", (error) => errors.push(String(error)));
+  page.on("request", (request) => asked.push(request.url()));
   await page.goto(url);
+  if (upload) await uploadFile(page, upload);
   const end = Date.now() + SECONDS * 1000;
   let result = null;
   while (!result && Date.now() < end) {
@@ -105,19 +125,20 @@ async function open(context, { url, script, screenshot }) {
   await page.waitForTimeout(500);
   await page.screenshot({ path: screenshot });
   await page.close();
-  return { result: result || null, answers, errors };
+  return { result: result || null, answers, asked, errors };
 }
 
 async function main() {
   let text = "";
   for await (const piece of process.stdin) text += piece;
-  const { browser: executablePath, pages } = JSON.parse(text);
+  const { browser: executablePath, pages, changes, upload } = JSON.parse(text);
   const browser = await chromium.launch({ executablePath, args: OPTIONS });
   try {
     const context = await browser.newContext({ viewport: { width: 1200, height: 800 } });
     await context.addInitScript(defineProbe);
+    if (Object.keys(changes).length) await changeSources(context, changes);
     const results = [];
-    for (const page of pages) results.push(await open(context, page));
+    for (const page of pages) results.push(await open(context, page, upload));
     process.stdout.write(JSON.stringify(results));
   } finally {
     await browser.close();

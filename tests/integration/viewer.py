@@ -1,17 +1,15 @@
-"""OHIF in headless Chromium: a server of its files, and pages that are opened."""
+"""OHIF in headless Chromium, as Bulkhead serves it, and pages that are opened."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any, Final
 
 import numpy as np
@@ -19,9 +17,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 SCRIPT: Final = Path(__file__).with_name("viewer.js")
-DIST: Final = Path(".integration/ohif/package/dist")
-"""The files of OHIF, from its npm package."""
+FOLDER: Final = Path(".viewer")
+"""The installed viewer."""
 PACKAGES: Final = Path(".integration/node_modules")
+SCREENSHOTS: Final = Path(".integration/screenshots")
 
 
 def browser() -> str | None:
@@ -31,11 +30,15 @@ def browser() -> str | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """A page of the viewer that was open. `answers` are those of the service, `result` is that of the script."""
+    """A page of the viewer that was open. `answers` are those of the partitions, `result` is that of the script.
+
+    `foreign` are the URLs of other hosts that it asked for.
+    """
 
     result: Any
     answers: list[dict[str, Any]]
     errors: list[str]
+    foreign: list[str]
     screenshot: NDArray[np.uint8]
 
     def answers_to(self, part: str) -> list[dict[str, Any]]:
@@ -45,29 +48,34 @@ class Page:
 
 @dataclass(slots=True, kw_only=True)
 class Viewer:
-    """OHIF on `url`. Its data source is the partition `clinic`; `thumbnails` is where its thumbnails come from.
+    """OHIF on the service at `url`. Screenshots go to `folder`.
 
-    `request` is how it asks for thumbnails, `fetch` or `bulkDataRetrieve`.
+    `changes` are values of the data sources that differ from those of the service.
     """
 
     folder: Path
     repository: Path
-    url: str = ""
-    clinic: str = ""
-    thumbnails: str = "wadors"
-    request: str = "bulkDataRetrieve"
-    screenshots: int = field(default=0)
+    url: str
+    changes: Mapping[str, Any] = field(default_factory=dict)
 
-    def open(self, *pages: tuple[str, str]) -> list[Page]:
-        """Open pages in one browser, each until its script returns something. A page is its path and the script."""
-        asked = []
-        for path, script in pages:
-            self.screenshots += 1
-            screenshot = str(self.folder / f"{self.screenshots}.png")
-            asked.append({"url": self.url + path, "script": script, "screenshot": screenshot})
+    def partition(self, name: str) -> str:
+        """Return the URL of a partition of the service."""
+        return f"{self.url}/v2/partitions/{name}"
+
+    def open(self, *pages: tuple[str, str], upload: Path | None = None) -> list[Page]:
+        """Open pages in one browser, each until its script returns something. A page is its path and the script.
+
+        `upload` is a file that the viewer uploads before the script runs.
+        """
+        test = re.sub(r"[^a-z0-9]+", "-", os.environ["PYTEST_CURRENT_TEST"].partition("::test_")[2].lower())
+        asked = [
+            {"url": self.url + path, "script": script, "screenshot": str(self.folder / f"ohif-{test}{number}.png")}
+            for number, (path, script) in enumerate(pages, 1)
+        ]
+        order = {"browser": browser(), "pages": asked, "changes": dict(self.changes), "upload": upload and str(upload)}
         ended = subprocess.run(
             ["node", str(SCRIPT)],
-            input=json.dumps({"browser": browser(), "pages": asked}).encode(),
+            input=json.dumps(order).encode(),
             env={**os.environ, "NODE_PATH": str(self.repository / PACKAGES)},
             capture_output=True,
             timeout=600,
@@ -76,91 +84,17 @@ class Viewer:
         return [self._page(page, each) for page, each in zip(asked, json.loads(ended.stdout), strict=True)]
 
     def _page(self, asked: dict[str, str], opened: dict[str, Any]) -> Page:
-        answers = [answer for answer in opened["answers"] if answer["url"].startswith(self.clinic)]
+        answers = [answer for answer in opened["answers"] if answer["url"].startswith(self.partition(""))]
+        own = (f"{self.url}/", "data:", "blob:", "chrome:", "chrome-extension:")
+        foreign = [url for url in opened["asked"] if not url.startswith(own)]
         screenshot = np.asarray(Image.open(asked["screenshot"]).convert("RGB"))
-        return Page(result=opened["result"], answers=answers, errors=opened["errors"], screenshot=screenshot)
-
-    def configuration(self) -> bytes:
-        """Return app-config.js."""
-        source = {
-            "friendlyName": "Bulkhead",
-            "qidoRoot": self.clinic,
-            "wadoRoot": self.clinic,
-            "wadoUriRoot": self.clinic,
-            "qidoSupportsIncludeField": True,
-            "imageRendering": "wadors",
-            "thumbnailRendering": self.thumbnails,
-            "thumbnailRequestStrategy": self.request,
-            "enableStudyLazyLoad": True,
-            "supportsFuzzyMatching": True,
-            "supportsWildcard": True,
-            "omitQuotationForMultipartRequest": True,
-            "singlepart": "pdf,video",
-            "bulkDataURI": {"enabled": True},
-        }
-        kind = "@ohif/extension-default.dataSourcesModule.dicomweb"
-        configuration = {
-            "routerBasename": None,
-            "extensions": [],
-            "modes": [],
-            "showStudyList": True,
-            "maxNumberOfWebWorkers": 2,
-            "investigationalUseDialog": {"option": "never"},
-            "defaultDataSourceName": "bulkhead",
-            "dataSources": [{"namespace": kind, "sourceName": "bulkhead", "configuration": source}],
-        }
-        return f"window.config = {json.dumps(configuration)};".encode()
-
-
-@contextmanager
-def viewer_on(server: ThreadingHTTPServer, folder: Path, repository: Path) -> Iterator[Viewer]:
-    """Serve OHIF with `server`, whose handler is `FileHandler`. Screenshots go to `folder`."""
-    viewer = Viewer(folder=folder, repository=repository, url=f"http://127.0.0.1:{server.server_port}")
-    FileHandler.viewer = viewer
-    thread = Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield viewer
-    finally:
-        server.shutdown()
-        thread.join()
-
-
-class FileHandler(SimpleHTTPRequestHandler):
-    """Answers with the files of OHIF, and with its page for the other paths. It isolates pages from other origins."""
-
-    protocol_version = "HTTP/1.1"
-    viewer: Viewer
-
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments, directory=str(self.viewer.repository / DIST))
-
-    def do_GET(self) -> None:
-        path = self.path.partition("?")[0]
-        if path == "/app-config.js":
-            data = self.viewer.configuration()
-            self.send_response(200)
-            self.send_header("Content-Type", "text/javascript")
-            self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
-            return
-        if "." not in path:
-            self.path = "/index.html"
-        super().do_GET()
-
-    def end_headers(self) -> None:
-        self.send_header("Cross-Origin-Opener-Policy", "same-origin")
-        self.send_header("Cross-Origin-Embedder-Policy", "require-corp")
-        self.send_header("Cache-Control", "no-cache")
-        super().end_headers()
-
-    def log_message(self, format: str, *values: Any) -> None:  # noqa: A002 -- the name of the base class
-        """Write no log."""
+        return Page(
+            result=opened["result"], answers=answers, errors=opened["errors"], foreign=foreign, screenshot=screenshot
+        )
 
 
 def store(clinic: str, files: Sequence[bytes]) -> None:
-    """Store files in the partition `clinic`."""
+    """Store files in the partition at the URL `clinic`."""
     from urllib.request import Request, urlopen
 
     parts = b"".join(b"--limit\r\nContent-Type: application/dicom\r\n\r\n" + file + b"\r\n" for file in files)

@@ -83,6 +83,12 @@ def studies() -> dict[str, list[bytes]]:
     return made
 
 
+def two_copies() -> list[bytes]:
+    """Return two files with the same UIDs. The hole of the first picture is small, that of the second is large."""
+    common = _common("Shared") | {"instance": uid()}
+    return [make_instance(**_image(**common, pixel=body(position).tobytes())) for position in (0, 1)]
+
+
 def study_uid(files: list[bytes]) -> str:
     """Return the Study Instance UID of the files."""
     return str(read(files[0]).StudyInstanceUID)

@@ -27,12 +27,13 @@ MODES: Final = frozenset(
 """The first segments of OHIF's own paths, in lower case. The second segment is the name of a data source."""
 
 POLICY: Final = (
-    "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self' blob:; "
+    "default-src 'none'; script-src 'self' 'unsafe-eval'; worker-src 'self' blob:; "
     "style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; media-src 'self' blob:; font-src 'self' data:; "
     "connect-src 'self' data: blob:; object-src 'self'; frame-src 'self'; "
     "form-action 'none'; base-uri 'none'; frame-ancestors 'self'"
 )
-"""The content security policy of the viewer. Its components style themselves inline. It decodes with WebAssembly."""
+"""The content security policy of the viewer. Its components style themselves inline. Its decoders are WebAssembly, and
+their bindings (embind of Emscripten) make functions from texts. No inline script and no script of another host runs."""
 
 _ISOLATION: Final = {
     "Cross-Origin-Opener-Policy": "same-origin",
