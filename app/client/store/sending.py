@@ -9,15 +9,18 @@ from threading import Event
 from typing import Final
 
 from app.client.connection import DICOM_JSON, ArchiveClient, Body
-from app.client.errors import CredentialsRefused, PartitionRefused, Refused, RightMissing
+from app.client.errors import CredentialsRefused, PartitionRefused, Refused, RightMissing, UnexpectedAnswer
 from app.client.store.contents import SourceChanged, Uids
 from app.client.store.found import DicomFile
 from app.client.store.outcomes import EXISTS, TRY_AGAIN, Failure, Outcome, Result, StoreAnswer
 
 BATCH_BYTES: Final = 8 << 20
 BATCH_FILES: Final = 32
+_ASK_BYTES: Final = 64 << 20
 _TRIES: Final = 3
 _STOW: Final = (409, 200, 202, 204)
+_NO_DIGEST: Final = (400, 403, 404, 406, 429, 500, 502, 503, 504)
+"""Statuses of a HEAD that tells no digest: no such partition or instance, no right to read, a failure."""
 _FOR_ALL: Final = (CredentialsRefused, RightMissing, PartitionRefused)
 """Refusals that hold for every further request."""
 
@@ -69,7 +72,9 @@ class Sender:
         ]
 
     def _alone(self, file: DicomFile) -> Outcome:
-        """Store one file, streamed."""
+        """Store one file, streamed. The server is asked before whether it has the bytes of a very large one."""
+        if file.content.size > _ASK_BYTES and self._is_stored(file):
+            return Outcome(file, Result.ALREADY_STORED)
         for attempt in range(_TRIES):
             try:
                 answer = self._post_one(file)
@@ -95,25 +100,41 @@ class Sender:
         return Outcome(file, Result.REFUSED, "The answer of the server does not name the file.")
 
     def _existing(self, file: DicomFile, failure: Failure) -> Outcome:
-        """Tell whether the instance on the server is this file, by the digest that it keeps (conformance §3.11)."""
-        uids = file.content.uids()
-        stored = self._stored_digests(uids) if uids and file.content.is_whole_file() else iter(())
-        result = Result.NOT_COMPARED
-        for digest in stored:
-            if digest == file.content.digest():
-                return Outcome(file, Result.ALREADY_STORED)
-            result = Result.REFUSED
-        return Outcome(file, result, f"{failure.code}: the instance exists with other content")
+        """Return the outcome of a file whose instance exists: it depends on the bytes that the server has."""
+        is_same = self._is_stored(file)
+        if is_same is None:
+            return Outcome(file, Result.NOT_COMPARED)
+        if is_same:
+            return Outcome(file, Result.ALREADY_STORED)
+        return Outcome(file, Result.REFUSED, f"{failure.code}: the instance exists with other content")
+
+    def _is_stored(self, file: DicomFile) -> bool | None:
+        """Tell whether the server has these bytes, by the digest that it keeps (conformance §3.11).
+
+        None: it has no such instance, or it does not tell, or the file cannot be read any more.
+        """
+        try:
+            uids = file.content.uids()
+            stored = self._stored_digests(uids) if uids and file.content.is_whole_file() else iter(())
+            is_same = None
+            for digest in stored:
+                is_same = digest == file.content.digest()
+                if is_same:
+                    break
+        except (SourceChanged, OSError):
+            return None
+        return is_same
 
     def _stored_digests(self, uids: Uids) -> Iterator[bytes]:
         """Yield the digests of the file of an instance: as it is now, and as it was first stored (conformance §4.9)."""
         path = f"/studies/{uids.study}/series/{uids.series}/instances/{uids.instance}"
         for original in ("false", "true"):
             headers = {"Accept": "application/dicom; transfer-syntax=*", "msdicom-request-original": original}
-            answer = self._client.request("HEAD", path, headers=headers, accepted=(400, 403, 404, 406))
+            answer = self._client.request("HEAD", path, headers=headers, accepted=_NO_DIGEST)
             digest = answer.headers.get("Repr-Digest", "")
-            if answer.status_code == 200 and digest.startswith("sha-256=:"):
-                yield base64.b64decode(digest.removeprefix("sha-256=:").rstrip(":"))
+            if answer.status_code != 200 or not digest.startswith("sha-256=:"):
+                return
+            yield base64.b64decode(digest.removeprefix("sha-256=:").rstrip(":"))
 
     def _post_related(self, contents: Sequence[bytes]) -> StoreAnswer:
         boundary = uuid.uuid4().hex
@@ -128,7 +149,10 @@ class Sender:
     def _answer(self, kind: str, size: int, body: Body) -> StoreAnswer:
         headers = {"Content-Type": kind, "Content-Length": str(size), "Accept": DICOM_JSON}
         answer = self._client.request("POST", "/studies", body=body, headers=headers, accepted=_STOW, repeatable=True)
-        return StoreAnswer(self._client.decoded(answer) if answer.content else {})
+        try:
+            return StoreAnswer(self._client.decoded(answer) if answer.content else {})
+        except (AttributeError, TypeError, ValueError) as error:
+            raise UnexpectedAnswer(f"The answer of {self._client.url} is none to a store.") from error
 
     def _pieces(self, file: DicomFile) -> Iterator[bytes]:
         for piece in file.content.pieces():

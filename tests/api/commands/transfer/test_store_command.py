@@ -12,11 +12,15 @@ import pytest
 from click.testing import CliRunner, Result
 from flask.testing import FlaskClient
 
+from app.bootstrap import Engine
 from app.client.store import run as store_run
+from app.client.store import sending
 from app.client.store.outcomes import TRY_AGAIN
 from app.entry import cli
+from app.settings import Settings
 from tests.api.commands.transfer.conftest import Run, Service
 from tests.support.instances import make_instance
+from tests.support.tokens import create_token
 
 
 def files(folder: Path, *contents: bytes) -> Path:
@@ -249,3 +253,51 @@ def test_file_names_are_printed_without_control_characters(bulkhead: Run, tmp_pa
 def test_a_wrong_command_line(bulkhead: Run, service: Service, arguments: Sequence[str]) -> None:
     assert bulkhead(*arguments).exit_code == 2
     assert service.requests == []
+
+
+def test_a_very_large_file_that_the_server_has_is_not_sent(
+    bulkhead: Run, service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sending, "_ASK_BYTES", 1000)
+    folder = files(tmp_path / "in", make_instance(rows=64, columns=64))
+    assert summary(bulkhead("store", "--partition", "a", "--json", folder))["stored"] == 1
+    service.requests.clear()
+    assert summary(bulkhead("store", "--partition", "a", "--json", folder))["alreadyStored"] == 1
+    assert service.paths("POST") == []
+
+
+def test_a_caller_who_may_not_read_learns_nothing_of_the_bytes(
+    serve: Callable[..., FlaskClient], settings: Settings, engine: Engine, tmp_path: Path
+) -> None:
+    service = Service(serve(auth=("tokens",)).application)
+    folder = files(tmp_path / "in", make_instance(study="2.25.1", series="2.25.2", instance="2.25.3"))
+
+    def store(token: str, partition: str = "a") -> Result:
+        (tmp_path / "token").write_text(token)
+        options = ["--partition", partition, "--token-file", str(tmp_path / "token"), "--no-journal", str(folder)]
+        return CliRunner().invoke(cli.main, ["store", *options], obj=service)
+
+    writer = create_token(settings, engine, "writer", partitions=("a",)).secret
+    assert store(writer).exit_code == 0
+    files(folder, make_instance(study="2.25.1", series="2.25.2", instance="2.25.3", patient_id="P2"))
+    again = store(writer)
+    assert again.exit_code == 0
+    assert "1 file on the server already, not compared" in again.stdout
+    elsewhere = store(writer, "b")
+    assert elsewhere.exit_code == 1
+    assert "see `bulkhead grant --help`" in elsewhere.stderr
+    unknown = store("nobody")
+    assert unknown.exit_code == 3
+    assert "Give a valid token" in unknown.stderr
+
+
+@pytest.mark.parametrize(
+    "answer", ["[]", '{"00081198": 5}', '{"00081198": {"Value": [{"00081197": {"Value": ["x"]}}]}}']
+)
+def test_an_answer_that_is_none_to_a_store_is_one_line(
+    bulkhead: Run, service: Service, tmp_path: Path, answer: str
+) -> None:
+    service.before = lambda request: httpx.Response(200, text=answer) if request.method == "POST" else None
+    result = bulkhead("store", "--partition", "a", files(tmp_path / "in", make_instance()))
+    assert result.exit_code == 3
+    assert result.stderr.splitlines()[-1].startswith("Error: The answer of http://127.0.0.1:8080 is none to a store.")
