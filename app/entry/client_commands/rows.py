@@ -6,7 +6,7 @@ from __future__ import annotations
 import csv
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import click
 import orjson
@@ -16,6 +16,17 @@ from rich.table import Table
 from rich.text import Text
 
 from app.entry.printed_lists import print_list
+
+_HEADINGS: Final = {
+    "InstanceNumber": "Number",
+    "ModalitiesInStudy": "Modalities",
+    "NumberOfStudyRelatedInstances": "Instances",
+    "NumberOfSeriesRelatedInstances": "Instances",
+    "SeriesDescription": "Description",
+    "SeriesNumber": "Number",
+    "StudyDescription": "Description",
+}
+"""Short headings of narrow columns on a terminal."""
 
 csv_option = click.option("--csv", "as_csv", is_flag=True, help="Print CSV on standard output.")
 
@@ -30,8 +41,8 @@ def print_json(documents: Iterable[Any]) -> None:
 
 
 def print_csv(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print CSV with a heading (RFC 4180)."""
-    writer = csv.writer(sys.stdout)
+    """Print CSV with a heading (RFC 4180). Lines end as other programs of a shell expect."""
+    writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(columns)
     writer.writerows(rows)
 
@@ -45,12 +56,21 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], empty: st
     if not sys.stdout.isatty():
         print_list([dict(zip(columns, row, strict=True)) for row in cleaned], as_json=False)
         return
+    console = Console(highlight=False)
+    whole = _has_space_for_uids(columns, cleaned, console.width)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in columns:
-        table.add_column(column, overflow="fold")
+        no_wrap = whole and column.endswith("UID")
+        table.add_column(_HEADINGS.get(column, column), overflow="fold", no_wrap=no_wrap)
     for row in cleaned:
         table.add_row(*map(Text, row))
-    Console(highlight=False).print(table)
+    console.print(table)
+
+
+def _has_space_for_uids(columns: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> bool:
+    """Return whether each UID can be in one line, so that it can be copied, and others still have half of the width."""
+    positions = [position for position, column in enumerate(columns) if column.endswith("UID")]
+    return sum(max(len(row[position]) for row in rows) for position in positions) <= width / 2
 
 
 def print_members(document: Mapping[str, Any]) -> None:

@@ -172,6 +172,8 @@ def test_partitions(bulkhead: Command, clinic: PartitionClient) -> None:
     listed = json.loads(bulkhead("partitions", "--json").stdout)
     assert [each["partitionName"] for each in listed] == ["Microsoft.Default", "clinic-a"]
     assert "clinic-a" in bulkhead("partitions").stdout
+    _, counted = json.loads(bulkhead("partitions", "--counts", "--json").stdout)
+    assert (counted["studies"], counted["instances"], counted["bytes"] > 0) == (1, 1, True)
     assert bulkhead("partitions", "--csv").stdout.startswith("partitionKey,partitionName")
 
 
