@@ -13,7 +13,7 @@ import click
 import orjson
 
 from app.entry.configured import FAILED
-from app.entry.doctor import archive, folders, installation, serving
+from app.entry.doctor import archive, folders, installation, serving, site
 from app.entry.doctor.findings import FAULT, OK, WARNING, Check, Finding, findings_of
 from app.errors import ConfigurationError
 from app.settings import Settings
@@ -73,6 +73,7 @@ def _checks(settings: Settings) -> dict[str, Check]:
         "port": serving.port,
         "access": serving.access,
         "audit": serving.audit,
+        "site": site.site,
     }
     return {**of_engine, **{name: partial(check, settings) for name, check in of_service.items()}}
 

@@ -361,6 +361,31 @@ def test_no_audit_trail_and_an_empty_key(doctor: Doctor, tmp_path: Path) -> None
     assert [each.status for each in found if each.check == "audit"] == [FAULT, WARNING]
 
 
+# --- the pages ------------------------------------------------------------------------------------------------------
+
+
+def test_a_viewer_that_is_not_installed_is_no_fault(doctor: Doctor, tmp_path: Path) -> None:
+    found = one(doctor(BULKHEAD_VIEWER_DIR=str(tmp_path / "viewer")), "viewer")
+    assert found.status == OK
+    assert "make viewer" in found.text
+
+
+def test_an_installed_viewer(doctor: Doctor, tmp_path: Path) -> None:
+    (tmp_path / "files.json").write_text('{"version": "3.13.2", "digest": "1", "files": {}}')
+    assert one(doctor(BULKHEAD_VIEWER_DIR=str(tmp_path)), "viewer").text.startswith("OHIF 3.13.2 is installed")
+
+
+def test_pages_that_are_switched_off(doctor: Doctor) -> None:
+    assert one(doctor(BULKHEAD_SITE="false"), "site").status == OK
+
+
+@pytest.mark.parametrize(("secret", "status"), [(b"x" * 32, OK), (b"short", FAULT), (None, FAULT)])
+def test_the_key_of_sessions(doctor: Doctor, tmp_path: Path, secret: bytes | None, status: str) -> None:
+    if secret is not None:
+        (tmp_path / "key").write_bytes(secret)
+    assert one(doctor(BULKHEAD_SESSION_KEY_FILE=str(tmp_path / "key")), "site").status == status
+
+
 # --- how checks run -------------------------------------------------------------------------------------------------
 
 
