@@ -28,7 +28,7 @@ from app.errors import BulkheadError
 
 MIB: Final = 1_048_576
 _CHECK_BYTES: Final = 8 * MIB
-"""The free space of the disk is read again after this many received bytes."""
+"""The free space of the disk is read for each file, and again after this many bytes of it."""
 _NAME: Final = re.compile(r"([0-9]{20})-[0-9a-f]{8}-((?:[0-9a-f]{2}){0,64})\.dcm", re.ASCII)
 
 
@@ -93,7 +93,8 @@ class IncomingFile(BytesIO):
         if self.failure is not None or self._file is None:
             return
         try:
-            self._spool.reserve(len(data), check_disk=self.size % _CHECK_BYTES + len(data) >= _CHECK_BYTES)
+            due = self.size == 0 or self.size % _CHECK_BYTES + len(data) >= _CHECK_BYTES
+            self._spool.reserve(len(data), check_disk=due)
             self.size += len(data)
             self._file.write(data)
         except OSError as error:
@@ -138,12 +139,11 @@ class Spool:
         """Create the folders, lock the spool and remove unfinished files. Raises `SpoolUnusable`."""
         try:
             for folder in (self._folder, self.incoming, self.queue, self.refused):
-                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                _make_durably(folder)
             self._lock = (self._folder / "lock").open("ab")
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             for each in self.incoming.iterdir():
                 each.unlink()
-            sync_folder(self._folder)
             self._held = sum(each.size for each in self.queued())
         except BlockingIOError:
             raise SpoolUnusable(f"Another process uses the spool {self._folder}.") from None
@@ -174,10 +174,6 @@ class Spool:
         """Give back `size` bytes of the limit."""
         with self._guard:
             self._held -= size
-
-    def has_room(self) -> bool:
-        """Tell whether a new file may be received."""
-        return self._held < self._limit and shutil.disk_usage(self._folder).free >= self._minimum_free
 
     def keep(self, incoming: IncomingFile, partition: str) -> Queued:
         """Put a received file into the queue. It is durable when this returns. Raises OSError.
@@ -225,6 +221,14 @@ class Spool:
         for folder in (self.refused, self.queue):
             sync_folder(folder)
         self.release(queued.size)
+
+
+def _make_durably(folder: Path) -> None:
+    """Create the folder and its missing parents, for this user only. They survive a power loss from then on."""
+    if not folder.is_dir():
+        _make_durably(folder.parent)
+        folder.mkdir(mode=0o700, exist_ok=True)
+        sync_folder(folder.parent)
 
 
 def sync_folder(folder: Path) -> None:

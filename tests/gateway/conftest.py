@@ -54,15 +54,18 @@ def spool(spool_folder: Path) -> Spool:
 
 
 @pytest.fixture
-def start(spool: Spool, sender: HttpSender) -> Iterator[StartGateway]:
-    """Return a function that starts a gateway for clinic-a on a free port. Arguments replace its parts and settings."""
+def start(spool: Spool, request: pytest.FixtureRequest) -> Iterator[StartGateway]:
+    """Return a function that starts a gateway for clinic-a on a free port. Arguments replace its parts and settings.
+
+    The server is made only for a gateway without another sender.
+    """
     started: list[Gateway] = []
 
     def begin(
         *,
         admission: Admission | None = None,
         spool: Spool = spool,
-        sender: Sender = sender,
+        sender: Sender | None = None,
         search: Search | None = None,
         **settings: object,
     ) -> Gateway:
@@ -70,7 +73,8 @@ def start(spool: Spool, sender: HttpSender) -> Iterator[StartGateway]:
             titles=frozenset({"BULKHEAD"}), partition_by=PartitionBy.FIXED, partition="clinic-a"
         )
         values: dict[str, object] = {"title": "BULKHEAD", "host": "127.0.0.1", "port": 0, "threads": 2, **settings}
-        gateway = Gateway(GatewaySettings(**values), admission=rules, spool=spool, sender=sender, search=search)  # type: ignore[arg-type] # each test passes fields of the settings
+        target = sender or request.getfixturevalue("sender")
+        gateway = Gateway(GatewaySettings(**values), admission=rules, spool=spool, sender=target, search=search)  # type: ignore[arg-type] # each test passes fields of the settings
         gateway.start()
         started.append(gateway)
         return gateway

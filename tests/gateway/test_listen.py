@@ -83,7 +83,7 @@ def test_a_port_or_a_spool_that_cannot_be_used_ends_the_command(tmp_path: Path) 
     (tmp_path / "file").touch()
     result = listen("--port", "0", "--spool", str(tmp_path / "file" / "spool"))
     assert result.exit_code == 1
-    assert "cannot be used: Not a directory" in result.stderr
+    assert "cannot be used: File exists" in result.stderr
 
 
 @pytest.mark.thorough
