@@ -19,7 +19,7 @@ from app.web.site import viewer_configuration as configuration
 from app.web.site.pages import PAGE, pages
 from app.web.site.rendering import page
 from app.web.site.viewer_configuration import CONFIGURATION_PATH, FILES_PATH, VIEWER_PATH, Source
-from app.web.site.viewer_files import ViewerFiles, installed
+from app.web.site.viewer_files import ViewerFiles, installed, is_file_name
 
 MODES: Final = frozenset(
     {"viewer", "basic", "segmentation", "tmtv", "microscopy", "dynamic-volume", "usannotation", "preclinical-4d"}
@@ -120,7 +120,7 @@ def view(context: Context, view: str = "") -> Response:
     if viewer is None:
         return page("viewer_missing.html", 404, title="The viewer is not installed")
     segments = [segment for segment in view.split("/") if segment]
-    if len(segments) > 1 and f"{VIEWER_PATH}/{segments[0]}" == FILES_PATH:
+    if len(segments) > 1 and segments[0].lower() not in MODES and is_file_name(segments[-1]):
         raise NotFound
     if len(segments) == 1 and segments[0].lower() not in MODES:
         for each in _sources(context):

@@ -41,6 +41,7 @@ _COMMON: Final = {
 _SCRIPT: Final = """\
 window.PUBLIC_URL = {base};
 window.VIEWER_FILES = {files};
+window.PUBLIC_LIB_URL = window.VIEWER_FILES + "${{component}}/";
 window.browserImportFunction = (path) => import(path.startsWith("/") ? window.VIEWER_FILES + path.slice(1) : path);
 window.config = {configuration};
 for (const source of window.config.dataSources) {{
@@ -49,7 +50,8 @@ for (const source of window.config.dataSources) {{
 }}
 console.time("scriptToView");
 """
-"""It runs before the viewer. The viewer loads its further files from `VIEWER_FILES`, and it ends the timer."""
+"""It runs before the viewer. The viewer loads its further files from `VIEWER_FILES`, and the files of a
+component, such as that of slides, from `PUBLIC_LIB_URL`. It ends the timer."""
 
 
 class Source(NamedTuple):

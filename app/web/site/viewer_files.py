@@ -86,6 +86,11 @@ class ViewerFiles:
         return opened
 
 
+def is_file_name(name: str) -> bool:
+    """Return whether this is the name of a file, and not the path of a view."""
+    return Path(name).suffix in _TYPES
+
+
 def installed(folder: Path) -> ViewerFiles | None:
     """Return the viewer in a folder, None if there is none. A new installation is seen without a restart."""
     try:

@@ -109,6 +109,16 @@ def test_the_page_is_the_same_with_and_without_a_base_path_before(tmp_path: Path
     assert "/images/" not in client.get("/viewer").text
 
 
+def test_a_file_that_is_missing_is_not_the_page(viewer: FlaskClient) -> None:
+    assert viewer.get("/viewer/dicom-microscopy-viewer/dataLoader.worker.min.js").status_code == 404
+
+
+def test_a_component_finds_its_files(viewer: FlaskClient) -> None:
+    text = viewer.get("/viewer/app-config.js").text
+    assert f'window.VIEWER_FILES = "{files_path(viewer)}/";' in text
+    assert 'window.PUBLIC_LIB_URL = window.VIEWER_FILES + "${component}/";' in text
+
+
 def test_without_a_viewer_the_page_says_what_to_do(client: FlaskClient, settings: Settings, tmp_path: Path) -> None:
     client.application.extensions[SETTINGS] = replace(settings, viewer_dir=tmp_path / "missing")
     for path in ("/viewer", "/viewer/clinic-a?StudyInstanceUIDs=1.2"):
@@ -297,8 +307,8 @@ def test_a_page_of_an_older_viewer_finds_the_files_that_are_the_same(viewer: Fla
         "..%2ffiles.json",
         "%2e%2e/%2e%2e/etc/passwd",
         "assets/../files.json",
-        "//etc/passwd",
-        "/etc/passwd",
+        "//etc/passwd.js",
+        "/etc/passwd.js",
         "app.bundle.css%00.js",
         "ort/ort.js",
         "sw.js",
