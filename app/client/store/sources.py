@@ -47,18 +47,22 @@ def size_of(paths: Sequence[Path]) -> Iterator[int]:
 
 
 def _walk(folder: Path) -> Iterator[Path | Unreadable]:
-    """Yield the files below a folder. Links to folders are not followed, so that no loop is endless."""
-    waiting = [folder]
+    """Yield the files below a folder. Links are followed, and each folder is read once, so that no loop is endless."""
+    waiting, read = [folder], set()
     while waiting:
         current = waiting.pop()
         try:
+            status = current.stat()
+            if (identity := (status.st_dev, status.st_ino)) in read:
+                continue
+            read.add(identity)
             with os.scandir(current) as entries:
                 listed = sorted(entries, key=lambda each: each.name)
         except OSError as error:
             yield Unreadable(name=str(current), weight=0, reason=_cannot_be_read(error))
             continue
         yield from (current / each.name for each in listed if not each.is_dir())
-        waiting.extend(current / each.name for each in reversed(listed) if each.is_dir(follow_symlinks=False))
+        waiting.extend(current / each.name for each in reversed(listed) if each.is_dir())
 
 
 def _file(path: Path, is_done: IsDone, *, named: bool) -> Iterator[Found]:

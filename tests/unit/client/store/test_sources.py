@@ -60,9 +60,18 @@ def test_a_folder_is_read_with_all_its_folders(folder: Path, instances: list[byt
     assert sum(each.weight for each in found(folder)) == sum(size_of([folder]))
 
 
-def test_a_link_to_a_folder_is_no_endless_loop(folder: Path) -> None:
+def test_a_link_to_a_folder_is_followed_and_no_endless_loop(folder: Path, instances: list[bytes]) -> None:
     (folder / "b" / "loop").symlink_to(folder)
     assert len(found(folder)) == 4
+    elsewhere = folder.parent / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "c.dcm").write_bytes(instances[2])
+    (folder / "link").symlink_to(elsewhere)
+    assert contents(found(folder)[-1]) == instances[2]
+    (folder / "nowhere").symlink_to(folder / "missing")
+    assert [each.reason for each in found(folder) if isinstance(each, Unreadable)] == [
+        "It cannot be read: No such file or directory."
+    ]
 
 
 def test_a_device_is_no_file(tmp_path: Path) -> None:
