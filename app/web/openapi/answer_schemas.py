@@ -63,7 +63,7 @@ SCHEMAS: Final[dict[str, JsonSchema]] = {
         "description": "An attribute: its VR, and its values or where its bytes are (PS3.18 §F.2.2).",
         "properties": {
             "vr": {"type": "string", "pattern": "^[A-Z]{2}$"},
-            "Value": {"type": "array"},
+            "Value": {"type": "array", "items": {}},
             "BulkDataURI": {"type": "string"},
             "InlineBinary": {"type": "string", "contentEncoding": "base64"},
         },
