@@ -214,6 +214,8 @@ class Examples:
         if not media_type:
             assert response.data == b""
             return
+        if media_type == DICOM_JSON and int(status) in DESCRIPTIONS_BY_ID[name].perhaps_empty:
+            return
         assert media_type in answer["content"], (name, status, media_type)
         if media_type in (DICOM_JSON, "application/json"):
             schema = {**answer["content"][media_type]["schema"], "components": self._components}

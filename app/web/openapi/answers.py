@@ -23,9 +23,11 @@ from app.errors import (
     WorkitemRefused,
 )
 from app.settings import Settings
+from app.web.negotiation.dataset_media_types import accepted_dataset_form
 from app.web.openapi.answer_schemas import JsonSchema
 from app.web.openapi.descriptions import Description
 from app.web.openapi.parameters import negotiates, path_parameters, serves_ranges
+from app.web.request.body_kinds import DatasetBody, JsonBody
 from app.web.response.responses import DICOM_JSON
 from app.web.routing.route import Route
 
@@ -44,10 +46,27 @@ class InternalError(BulkheadError):
     """The service failed. The log of the service has the reason."""
 
 
+class NotAcceptableDataset(BulkheadError):
+    """The Accept header admits no form of a dataset (conformance §1.7). The answer has no text."""
+
+    status = NotAcceptable.status
+    public_message = ""
+
+
+class UnsupportedJson(BulkheadError):
+    """The body is not JSON by its Content-Type, and the answer has no text. Or its content coding is unknown."""
+
+    status = UnsupportedContent.status
+    public_message = ""
+
+
 _COMMON: Final = (InvalidRequest, InternalError, StorageError)
-_OF_BODIES: Final = (RequestTimeout, TooLarge, UnsupportedContent)
+_OF_BODIES: Final = (RequestTimeout, TooLarge)
 _OF_CALLERS: Final = (NoCredentials, AuthorizationFailed)
-ERRORS: Final = (*_COMMON, *_OF_BODIES, *_OF_CALLERS, NotFound, NotAcceptable, RangeNotSatisfiable)
+ERRORS: Final = (
+    *(*_COMMON, *_OF_BODIES, *_OF_CALLERS, NotFound, RangeNotSatisfiable),
+    *(NotAcceptable, NotAcceptableDataset, UnsupportedContent, UnsupportedJson),
+)
 """The errors that are components: each stands for all errors of its status."""
 
 
@@ -77,11 +96,16 @@ def _errors(route: Route, path: str, settings: Settings) -> Iterator[type[Bulkhe
     if path_parameters(path) or route.selected_by or (route.query and "study" in route.query.fields):
         yield NotFound
     if negotiates(route):
-        yield NotAcceptable
+        yield NotAcceptableDataset if _answers_with_datasets(route) else NotAcceptable
     if route.body:
         yield from _OF_BODIES
+        yield UnsupportedJson if isinstance(route.body, JsonBody | DatasetBody) else UnsupportedContent
     if serves_ranges(route):
         yield RangeNotSatisfiable
+
+
+def _answers_with_datasets(route: Route) -> bool:
+    return route.requires_json or route.read_accept is accepted_dataset_form
 
 
 def _answer(route: Route, status: int, media_types: tuple[str, ...], description: Description) -> JsonSchema:
@@ -97,7 +121,7 @@ def _answer(route: Route, status: int, media_types: tuple[str, ...], description
         headers.append("Warning")
     if headers:
         answer["headers"] = _described_headers(headers)
-    if media_types:
+    if media_types and status not in description.perhaps_empty:
         answer["content"] = {each: _content(each, description) for each in media_types}
         if status in (400, 404):
             answer["content"][TEXT] = {"schema": {"type": "string"}}
@@ -108,7 +132,7 @@ def _content(media_type: str, description: Description) -> JsonSchema:
     schema = description.answers.get(media_type)
     if schema is not None:
         return {"schema": schema}
-    if media_type.startswith(("text/", "application/yaml")) or media_type.endswith("xml"):
+    if media_type.startswith("text/") or media_type.endswith("xml"):
         return {"schema": {"type": "string"}}
     return {"schema": {"type": "string", "format": "binary"}}
 
@@ -117,7 +141,9 @@ def _error(kind: type[BulkheadError]) -> JsonSchema:
     text: dict[str, Any] = {TEXT: {"schema": {"type": "string"}}}
     if issubclass(kind, WorkitemRefused):
         text[DICOM_JSON] = {"schema": {"type": "string"}}
-    error: JsonSchema = {"description": " ".join((inspect.getdoc(kind) or "").split()), "content": text}
+    error: JsonSchema = {"description": " ".join((inspect.getdoc(kind) or "").split())}
+    if kind.public_message != "":
+        error["content"] = text
     headers = [*kind.headers]
     if kind.status == 401:
         headers.append("WWW-Authenticate")

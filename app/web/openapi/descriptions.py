@@ -18,7 +18,7 @@ from app.errors import (
     WorkitemNotFound,
 )
 from app.web.openapi.answer_schemas import JsonSchema, array_of, ref
-from app.web.response.responses import DICOM_JSON, JSON
+from app.web.response.responses import DICOM_JSON, JSON, YAML
 from app.web.routing.route import INSTANCE_PATH, SERIES_PATH, STUDY_PATH
 
 STUDY, SERIES, INSTANCE, WORKITEM, TRANSACTION = (f"2.25.{number}" for number in (4201, 4202, 4203, 4204, 4205))
@@ -48,6 +48,8 @@ class Description:
     """The query is a search: attributes with values (conformance §5.2, §7.9)."""
     original: bool = False
     """The header `msdicom-request-original` counts (conformance §4.9)."""
+    perhaps_empty: tuple[int, ...] = ()
+    """Statuses whose answer may have no body. OpenAPI cannot say that, so the document has no media types for them."""
     query: tuple[JsonSchema, ...] = ()
     """Query parameters that the handler reads itself."""
 
@@ -151,17 +153,18 @@ def _service(name: str, answer: str = "") -> Description:
 
 
 _TAG: Final = {JSON: ref("ExtendedQueryTag")}
+_UID_OR_EMPTY: Final = {"anyOf": [ref("Uid"), {"type": "string", "const": ""}]}
 _TRANSACTION_UID: Final[JsonSchema] = {
     "name": "transaction-uid",
     "in": "query",
     "description": "The Transaction UID of the performer. A workitem in the state IN PROGRESS needs it.",
-    "schema": ref("Uid"),
+    "schema": _UID_OR_EMPTY,
 }
 _WORKITEM_UID: Final[JsonSchema] = {
     "name": "workitem",
     "in": "query",
     "description": "The UID of the new workitem. Without it the dataset has the UID.",
-    "schema": ref("Uid"),
+    "schema": _UID_OR_EMPTY,
 }
 
 DESCRIPTIONS: Final[Mapping[str, Description]] = {
@@ -230,7 +233,13 @@ DESCRIPTIONS: Final[Mapping[str, Description]] = {
         query_example={"transaction-uid": TRANSACTION},
     ),
     "PUT /workitems/<workitem>/state": _workitem(
-        "ChangeState", "Partition", WorkitemNotFound, WorkitemConflict, answers=_TEXT, example=_CLAIM
+        "ChangeState",
+        "Partition",
+        WorkitemNotFound,
+        WorkitemConflict,
+        answers=_TEXT,
+        example=_CLAIM,
+        perhaps_empty=(200,),
     ),
     "POST /workitems/<workitem>/cancelrequest": _workitem(
         "Cancel",
@@ -279,7 +288,7 @@ DESCRIPTIONS: Final[Mapping[str, Description]] = {
     "DELETE /access/grants/<grant>": _access("RemoveGrant", GrantNotFound),
     "OPTIONS ": _service("RetrieveCapabilities", "Capabilities"),
     "GET /api.json": _service("GetApiDescription", "ApiDescription"),
-    "GET /api.yaml": _service("GetApiDescriptionInYaml"),
+    "GET /api.yaml": Description(id="GetApiDescriptionInYaml", tag="Service", answers={YAML: ref("ApiDescription")}),
     "GET /health/live": _service("GetLiveness", "Health"),
     "GET /health/ready": _service("GetReadiness", "Health"),
     "GET /health/check": _service("GetHealth", "HealthReport"),

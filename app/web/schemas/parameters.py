@@ -59,7 +59,9 @@ class TimeParameter(fields.Field[str]):
     empty.
     """
 
-    json_schema: ClassVar[dict[str, Any]] = {"type": "string", "format": "date-time"}
+    json_schema: ClassVar[dict[str, Any]] = {
+        "anyOf": [{"type": "string", "format": "date-time"}, {"type": "string", "const": ""}]
+    }
 
     def __init__(self, name: str) -> None:
         super().__init__(data_key=name, load_default="")

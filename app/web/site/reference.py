@@ -116,6 +116,8 @@ def _parameter(parameter: dict[str, Any]) -> Parameter:
 
 def _kind(schema: dict[str, Any]) -> str:
     """Return the type of a parameter with its bounds, in words."""
+    if "anyOf" in schema:
+        schema = schema["anyOf"][0]  # the others are null or an empty text
     text = schema.get("format") or schema.get("type") or _schema_name(schema)
     if "enum" in schema:
         text = " | ".join(schema["enum"])
