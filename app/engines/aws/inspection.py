@@ -36,7 +36,7 @@ _ADVICE: Final[Mapping[str, str]] = {
     **dict.fromkeys(("ConnectionClosedError", "SSLError", "ProxyConnectionError"), _NETWORK),
     "ResourceNotFoundException": _TABLE,
     "ValidationException": "Name a table in BULKHEAD_TABLE whose keys are pk and sk, both of type S.",
-    **dict.fromkeys(("NoSuchBucket", "404"), _BUCKET),
+    "NoSuchBucket": _BUCKET,
     **dict.fromkeys(("AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"), _QUEUE),
 }
 """What to mend, by the code of an answer of AWS or the class of an error of boto3."""
@@ -59,7 +59,7 @@ def read_table(client: DynamoDBClient, name: str) -> datetime | None:
 
 def read_bucket(client: S3Client, name: str) -> datetime | None:
     """Ask for the bucket. Return the time of the answer. Raises `NoAnswer`."""
-    return _date_of(lambda: client.head_bucket(Bucket=name))
+    return _date_of(lambda: client.head_bucket(Bucket=name), not_found=_BUCKET)
 
 
 def read_queue(client: SQSClient, url: str) -> datetime | None:
@@ -67,11 +67,13 @@ def read_queue(client: SQSClient, url: str) -> datetime | None:
     return _date_of(lambda: client.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"]))
 
 
-def _date_of(call: Callable[[], Any]) -> datetime | None:
+def _date_of(call: Callable[[], Any], not_found: str = _NETWORK) -> datetime | None:
+    """Return the time of the answer to a call. `not_found` is the advice for a bare 404, which no part of AWS gives but
+    S3."""
     try:
         return _date(call())
     except ClientError as error:
-        advice = _ADVICE.get(code(error), "The text names the reason.")
+        advice = not_found if code(error) == "404" else _ADVICE.get(code(error), "The text names the reason.")
         raise NoAnswer(str(error), advice, _date(error.response)) from error
     except BotoCoreError as error:
         raise NoAnswer(str(error), _ADVICE.get(type(error).__name__, _NETWORK)) from error

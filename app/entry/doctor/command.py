@@ -89,7 +89,8 @@ def _lines(findings: Sequence[Finding]) -> Iterator[str]:
     width = max(len(each.check) for each in findings)
     for each in findings:
         status = click.style(f"{each.status:7}", fg=_COLOURS[each.status])
-        yield f"{status}  {each.check:{width}}  {each.text} {each.advice}".rstrip()
+        text = each.text if each.text.endswith(".") else f"{each.text.rstrip(': ')}."
+        yield f"{status}  {each.check:{width}}  {text} {each.advice}".rstrip()
     yield _summary(each.status for each in findings)
 
 

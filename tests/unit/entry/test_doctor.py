@@ -13,8 +13,10 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
+from unittest.mock import Mock
 
 import pytest
+from botocore.exceptions import ClientError
 from click.testing import CliRunner, Result
 
 from app import bootstrap
@@ -90,7 +92,7 @@ def test_lines_for_people() -> None:
     assert result.exit_code == 1
     assert lines[0].startswith("fault    settings  BULKHEAD_ENGNE: There is no such setting. Did you mean")
     assert lines[1].startswith("fault    settings  BULKHEAD_PORT='x'")
-    assert lines[1].endswith("`bulkhead settings` explains each.")
+    assert lines[1].endswith(". Correct the variable. `bulkhead settings` explains each.")
     assert any(line.startswith("ok       version") for line in lines)
     assert "2 faults" in lines[-1]
 
@@ -254,6 +256,23 @@ def test_the_clock_of_aws(
     monkeypatch.setattr(aws_inspection, "_date", lambda _: datetime.now(UTC) - timedelta(seconds=ahead))
     found = one(doctor(**AWS), "clock")
     assert (found.status, word in found.text) == (status, True)
+
+
+@pytest.mark.parametrize(
+    ("parts", "advised"), [(("table", "queue"), "AWS_ENDPOINT_URL"), (("bucket",), "bulkhead init")]
+)
+def test_a_server_that_is_not_aws(monkeypatch: pytest.MonkeyPatch, parts: tuple[str, ...], advised: str) -> None:
+    error = ClientError({"Error": {"Code": "404"}}, "GetItem")
+    reads: dict[str, Callable[..., object]] = {
+        "table": aws_inspection.read_table,
+        "queue": aws_inspection.read_queue,
+        "bucket": aws_inspection.read_bucket,
+    }
+    for part in parts:
+        client = Mock(**{f"{call}.side_effect": error for call in ("get_item", "head_bucket", "get_queue_attributes")})
+        with pytest.raises(aws_inspection.NoAnswer) as raised:
+            reads[part](client, "name")
+        assert advised in raised.value.advice
 
 
 def test_aws_without_credentials(doctor: Doctor, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
