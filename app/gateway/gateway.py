@@ -72,6 +72,7 @@ class Gateway:
         self._handlers = [*self._associations.handlers, *(Queries(search).handlers if search else ())]
         self._entity = _entity(settings, with_queries=search is not None)
         self._server: GatewayServer | None = None
+        self._logged: dict[str, int] = {}
 
     @property
     def address(self) -> tuple[str, int]:
@@ -123,13 +124,11 @@ class Gateway:
         self._spool.close()
 
     def log_status(self) -> None:
-        """Log the counts since the start, and what waits."""
-        _LOG.info(
-            "Status of the gateway",
-            associations=self.associations,
-            spool_bytes=self._spool.held,
-            **self._delivery.counts,
-        )
+        """Log the counts since the start, and what waits, unless nothing changed since the last line."""
+        status = {"associations": self.associations, "spool_bytes": self._spool.held, **self._delivery.counts}
+        if status != self._logged:
+            self._logged = status
+            _LOG.info("Status of the gateway", **status)
 
     @property
     def _listening(self) -> GatewayServer:

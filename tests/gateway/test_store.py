@@ -6,14 +6,20 @@ import json
 from io import BytesIO
 from pathlib import Path
 
+import httpx
 import pydicom
 import pytest
 from flask import Flask
 
+from app import create_app
+from app.client.connection import ArchiveClient
 from app.gateway.admission import Admission, PartitionBy, Peer
 from app.gateway.file_meta import file_start
+from app.gateway.http_sender import HttpSender
 from app.gateway.outcomes import Verdict
 from app.gateway.spool import Spool, SpoolUnusable
+from app.settings import Settings
+from tests.conftest import QUIET
 from tests.gateway.conftest import StartGateway
 from tests.support import dicom_network as network
 from tests.support.bundled_files import complete
@@ -98,6 +104,15 @@ def test_ae_titles_choose_the_partition_of_one_study(
         titles = {"called" if by is PartitionBy.CALLED else "calling": title}
         assert network.sent(address, tmp_path, file, **titles) == [0x0000]
     network.eventually(lambda: [number_of_instances(archive, name) for name in ("clinic-a", "clinic-b")] == [1, 1])
+
+
+def test_a_server_without_partitions_takes_instances(start: StartGateway, tmp_path: Path) -> None:
+    server = create_app(Settings(data_dir=tmp_path / "plain", enable_data_partitions=False, **QUIET))
+    client = ArchiveClient("http://archive", transport=httpx.WSGITransport(app=server))
+    admission = Admission(titles=frozenset({"BULKHEAD"}), partition_by=PartitionBy.FIXED)
+    gateway = start(admission=admission, sender=HttpSender(client))
+    assert network.sent(gateway.address, tmp_path, make_instance()) == [0x0000]
+    network.eventually(lambda: len(server.test_client().get("/v2/instances").json or []) == 1)
 
 
 def test_unknown_titles_are_rejected_with_their_reason(start: StartGateway) -> None:
