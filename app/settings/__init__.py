@@ -92,12 +92,12 @@ class DescribedSetting(NamedTuple):
 
 
 def described_settings(current: Settings) -> list[DescribedSetting]:
-    """Return every setting with its value. A secret, and a password in a URL, is never in the text."""
+    """Return every setting with its value, without the passwords in URLs."""
     default = Settings()
     return [
         DescribedSetting(
             variable=variable(each.name),
-            value=_shown(getattr(current, each.name), each.metadata["secret"]),
+            value=_shown(getattr(current, each.name)),
             meaning=each.metadata["meaning"],
             is_default=getattr(current, each.name) == getattr(default, each.name),
         )
@@ -115,9 +115,7 @@ def settings_table(current: Settings | None = None) -> str:
     return "\n".join("| " + " | ".join(row) + " |" for row in (heading, ("---",) * 3, *rows)) + "\n"
 
 
-def _shown(value: object, secret: bool) -> str:
-    if secret:
-        return "(set)" if value else ""
+def _shown(value: object) -> str:
     match value:
         case bool():
             return str(value).lower()

@@ -25,12 +25,12 @@ class SettingsGroup:
         yield from ()
 
 
-def setting(default: Any, rule: Rule[Any], meaning: str, *, secret: bool = False) -> Any:
+def setting(default: Any, rule: Rule[Any], meaning: str) -> Any:
     """Return a dataclass field: its default, the rule that reads its variable, and its help text.
 
-    The value of a secret setting is shown nowhere.
+    No setting is a secret, because values are shown to operators. A secret is in a file, which the setting names.
     """
-    return field(default=default, metadata={"rule": rule, "meaning": meaning, "secret": secret})
+    return field(default=default, metadata={"rule": rule, "meaning": meaning})
 
 
 def variable(name: str) -> str:

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from flask import Response
 
+from app.errors import NotFound
 from app.services.access.rights import Action
 from app.web.routing.context import PartitionContext
 from app.web.routing.features import require_site
@@ -32,8 +33,7 @@ resource = pages("deletion")
 def confirm(context: PartitionContext, study: str, series: str | None = None, instance: str | None = None) -> Response:
     """200 with what is to be deleted; 404 if it does not exist. A caller who may not read sees its UID alone."""
     level = _level(series, instance)
-    may_read = context.caller.rights.allows(Action.READ, context.partition.name)
-    found = find_object(context, study, series, instance) if may_read else None
+    found = find_object(context, study, series, instance) if _may_read(context) else None
     return page(
         "delete.html",
         title=f"Delete this {level}?",
@@ -49,10 +49,29 @@ def confirm(context: PartitionContext, study: str, series: str | None = None, in
 def delete(
     context: PartitionContext, body: Form, study: str, series: str | None = None, instance: str | None = None
 ) -> Response:
-    """303 to the studies; no later request finds the object. 404 if it does not exist."""
+    """303 to the study, or to the studies if it is gone; no later request finds the object. 404 if it does not exist.
+
+    A caller who may not read gets the front page.
+    """
     context.services.delete(context.partition, study, series, instance)
     context.audit.count = 1 if instance else None
-    return see_other(Addresses.of(context).page(query={"deleted": _level(series, instance)}))
+    if not _may_read(context):
+        return see_other("/")
+    if series and _exists(context, study):
+        return see_other(Addresses.of(context).page(study))
+    return see_other(Addresses.of(context).page(query={"deleted": study}))
+
+
+def _exists(context: PartitionContext, study: str) -> bool:
+    try:
+        find_object(context, study)
+    except NotFound:
+        return False
+    return True
+
+
+def _may_read(context: PartitionContext) -> bool:
+    return context.caller.rights.allows(Action.READ, context.partition.name)
 
 
 def _level(series: str | None, instance: str | None) -> str:

@@ -9,6 +9,7 @@ from typing import Final
 import orjson
 from flask import Response, request
 
+from app.dicom.encoding.uids import is_uid
 from app.errors import InvalidRequest
 from app.services.access.rights import Action
 from app.services.policy import V2
@@ -55,6 +56,7 @@ def studies(context: PartitionContext) -> Response:
         periods=PERIODS.items(),
         modalities=_MODALITIES,
         problem=problem,
+        deleted=is_uid(request.args.get("deleted", "")),
         studies=_attributes(found),
         first=search.offset + 1,
         previous=addresses.page(query=search.query(offset=search.offset - PAGE_SIZE)) if search.offset else "",

@@ -100,7 +100,10 @@ def workitem(context: PartitionContext, workitem: str) -> Response:
     **_READ,
 )
 def cancel(context: PartitionContext, workitem: str, body: Form) -> Response:
-    """303 to the workitem, which is canceled; 409 with the workitem if its state does not allow it."""
+    """303 to the workitem, which is canceled; 409 with the workitem if its state does not allow it.
+
+    A caller who may not read gets the front page.
+    """
     if body.errors:
         return _workitem(context, workitem, body, 400)
     given = {_REASON: ("LT", body.text("reason")), _CONTACT: ("LO", body.text("contact"))}
@@ -109,7 +112,8 @@ def cancel(context: PartitionContext, workitem: str, body: Form) -> Response:
         context.services.worklist.request_cancellation(context.partition, workitem, dataset)
     except WorkitemConflict as conflict:
         return _workitem(context, workitem, body.refused({"": str(conflict)}), conflict.status)
-    return see_other(Addresses.of(context).below(f"/worklist/{workitem}"))
+    may_read = context.caller.rights.allows(Action.READ, context.partition.name)
+    return see_other(Addresses.of(context).below(f"/worklist/{workitem}") if may_read else "/")
 
 
 def _filters(form: Form, offset: str) -> Iterator[tuple[str, str]]:

@@ -29,7 +29,9 @@ def test_the_page_says_what_is_deleted_and_the_form_deletes_it(
     assert uid in asked.text
     assert clinic.get(f"{LEVELS[level]}/metadata").status_code == 200
     deleted = clinic.client.post(address, data=SENT)
-    assert (deleted.status_code, deleted.headers["Location"]) == (303, f"{PAGES}/studies?deleted={level}")
+    following = f"{PAGES}/studies?deleted={STUDY}" if level == "study" else f"{PAGES}/studies/{STUDY}"
+    assert (deleted.status_code, deleted.headers["Location"]) == (303, following)
+    assert ("The study is deleted." in clinic.client.get(following).text) == (level == "study")
     assert clinic.get(f"{LEVELS[level]}/metadata").status_code == 404
     assert clinic.client.get(address).status_code == 404
     assert clinic.client.post(address, data=SENT).status_code == 404
@@ -50,7 +52,14 @@ def test_whoever_may_delete_sees_the_page(tmp_path: Path, method: str, caller: s
         f"{PAGES}/studies/2.25.1/delete", method=method, data=SENT if method == "POST" else None
     )
     assert answer.status_code == (303 if (status, method) == (200, "POST") else status)
+    assert answer.headers.get("Location") == ("/" if answer.status_code == 303 else None)
     assert "Secret" not in answer.text
+
+
+def test_after_the_last_series_the_study_is_gone(clinic: PartitionClient) -> None:
+    clinic.stored(make_instance(study="2.25.1", series="2.25.2", pixel=False))
+    deleted = clinic.client.post(f"{PAGES}/studies/2.25.1/series/2.25.2/delete", data=SENT)
+    assert deleted.headers["Location"] == f"{PAGES}/studies?deleted=2.25.1"
 
 
 def test_names_from_a_file_are_text(clinic: PartitionClient) -> None:

@@ -15,7 +15,8 @@ function show(state) {
 async function follow() {
   try {
     const answer = await fetch(address, { headers: { Accept: "application/json" }, credentials: "same-origin" });
-    if (answer.status === 200 || answer.status === 404) {
+    // It ended, it was forgotten, or the caller has to sign in again: the page says which.
+    if ([200, 401, 403, 404].includes(answer.status)) {
       location.reload();
       return;
     }

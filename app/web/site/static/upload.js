@@ -10,7 +10,7 @@ const REASONS = {
 };
 const element = (id) => document.getElementById(id);
 const place = element("upload");
-const state = { waiting: [], failed: [], running: 0, files: 0, done: 0, bytes: 0, sent: 0, rows: 0, stopped: false, requests: new Set(),
+const state = { waiting: [], failed: [], running: 0, reading: 0, files: 0, done: 0, bytes: 0, sent: 0, rows: 0, stopped: false, requests: new Set(),
   counts: { stored: 0, present: 0, skipped: 0, refused: 0 } };
 
 function size(bytes) {
@@ -40,6 +40,7 @@ async function addDropped(transfer) {
   const entries = [...transfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
   if (!entries.length) return addChosen(transfer.files);
   begin();
+  state.reading += 1;
   for (const entry of entries) {
     try {
       for await (const each of filesOf(entry, "")) add(each);
@@ -47,6 +48,7 @@ async function addDropped(transfer) {
       add({ file: new File([], entry.name), name: entry.name, unreadable: String(error.message ?? error) });
     }
   }
+  state.reading -= 1;
   show();
 }
 
@@ -173,7 +175,7 @@ function show() {
     for (const [kind, count] of Object.entries(state.counts)) element(kind).textContent = count;
     element("sent").textContent = `${size(state.sent)} of ${size(state.bytes)}`;
     const byBytes = state.bytes ? state.sent / state.bytes : 0;
-    const hasEnded = !state.running && (state.stopped || !state.waiting.length);
+    const hasEnded = !state.running && (state.stopped || !(state.waiting.length || state.reading));
     element("progress").value = hasEnded && !state.stopped ? 1 : Math.min(0.99, Math.max(byBytes, state.done / Math.max(1, state.files)));
     element("stop").hidden = hasEnded;
     element("again").hidden = !hasEnded || !state.failed.length;
