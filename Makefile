@@ -83,7 +83,7 @@ $(SERVERS): $(INSTALLED)
 	need npm 'npm (Debian: npm)'; \
 	need nginx 'nginx (Debian: nginx-light)'; \
 	test -z "$$missing"
-	npm install --silent --no-fund --no-audit --prefix .integration amplify-dynamodb-simulator dicomweb-client@0.11 playwright-core@1.49.1
+	npm install --silent --no-fund --no-audit --prefix .integration amplify-dynamodb-simulator axe-core@4.10.3 dicomweb-client@0.11 playwright-core@1.49.1
 	$(PIP) --editable '.[dev,integration]'
 	$(BIN)/python -m infra.viewer $(VIEWER)
 	@touch $@

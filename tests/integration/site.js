@@ -1,7 +1,7 @@
 // Opens pages of the site in headless Chromium, for test_site.py.
 // stdin: {"browser": path, "modes": {name: {"width", "height", "scheme"}}, "pages": [{"name", "url"}], "folder": path}
 // `cookies` in stdin are set before the first page.
-// stdout: for each page and mode {"name", "mode", "status", "violations": [text], "errors": [text], "overflow": pixels,
+// stdout: for each page and mode {"name", "mode", "status", "title", "violations": [text], "errors": [text], "overflow": pixels,
 // "unfocused": [text]}. "unfocused" are elements that a mouse can use and the tab key cannot reach or does not show.
 // A screenshot of the whole page is in `folder` as name-mode.png.
 const fs = require("fs");
@@ -57,6 +57,7 @@ async function open(browser, { name, url, script }, mode, look, folder, cookies)
     viewport: { width: look.width, height: look.height }, colorScheme: look.scheme, javaScriptEnabled: look.script !== false,
   });
   if (cookies.length) await context.addCookies(cookies);
+  context.setDefaultTimeout(20000);
   const page = await context.newPage();
   const errors = [];
   page.on("console", (message) => { if (message.type() === "error") errors.push(message.text()); });
@@ -74,8 +75,8 @@ async function open(browser, { name, url, script }, mode, look, folder, cookies)
   await page.screenshot({ path: path.join(folder, `${name}-${mode}.png`), fullPage: true });
   const overflow = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
   const result = {
-    name, mode, status: answer.status(), errors, overflow,
-    violations: await violations(page),
+    name, mode, status: answer.status(), errors, overflow, title: await page.title(),
+    violations: look.script === false ? [] : await violations(page), // axe is a script of the page
     unfocused: look.keyboard ? await unfocused(page) : [],
   };
   await context.close();
