@@ -122,6 +122,16 @@ class ArchiveClient:
                 self._prefix = "" if off else f"/partitions/{self._partition or DEFAULT_PARTITION}"
             return self._prefix
 
+    def partition_mark(self) -> str:
+        """Return a text that stays the same while the partition exists: the time when it was created.
+
+        It is empty if there is no such partition, if the caller may not see it, or if the server has partitions off.
+        """
+        answer = self.request("GET", "/partitions", at_base=True, accepted=(400, 403))
+        listed = self.decoded(answer) if answer.status_code == 200 else []
+        name = (self.partition or "").lower()
+        return next((str(each["createdDate"]) for each in listed if str(each["partitionName"]).lower() == name), "")
+
     def _partitions_are_off(self) -> bool:
         answer = self.request("GET", "/partitions", at_base=True, accepted=(200, 400, 403))
         return answer.status_code == 400 and PARTITIONS_ARE_OFF in answer.text

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Final
@@ -39,12 +39,16 @@ def state_folder() -> Path:
 class Journal:
     """A file with a line of 32 hex digits for each stored file: the digest of its key. It names no file and no patient.
 
+    Its first line is the mark of the partition: what `mark` returned when the first file was stored. With another mark
+    it is another partition, which holds none of these files. Then the journal starts anew.
+
     Lines are appended after the server answered. After a kill -9 the last lines may be missing or cut. The next run
     then sends these files again, and the server says that it has them. Raises `JournalInUse` and `JournalFailed`.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, mark: Callable[[], str] = str) -> None:
         self.path = path
+        self._mark = mark
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
@@ -57,24 +61,31 @@ class Journal:
             raise JournalInUse(
                 f"Another process runs this command: it has {path} open. Wait for it, or use --no-journal."
             ) from error
-        self._done = self._read()
+        self._is_marked, self._done = self._read()
         self.found = len(self._done)
         """The number of files that earlier runs stored."""
 
-    def _read(self) -> set[bytes]:
-        """Return the digests. A line that is cut or is no digest is left out."""
+    def _read(self) -> tuple[bool, set[bytes]]:
+        """Return whether there is a mark, and the digests. A line that is cut or is no digest is left out."""
         with os.fdopen(os.dup(self._file), "rb") as source:
             text = source.read()
-        if text and not text.endswith(b"\n"):
+        first, *lines = text.split(b"\n")
+        if not lines or first != self._mark_line():
+            os.ftruncate(self._file, 0)
+            return False, set()
+        if lines[-1]:
             os.write(self._file, b"\n")
         done = set()
-        for line in text.split(b"\n"):
+        for line in lines:
             if len(line) == _LINE_BYTES - 1:
                 try:
                     done.add(bytes.fromhex(line.decode("ascii")))
                 except ValueError:
                     continue
-        return done
+        return True, done
+
+    def _mark_line(self) -> bytes:
+        return b"# " + " ".join(self._mark().split()).encode()
 
     def has(self, key: str) -> bool:
         """Tell whether an earlier run stored the file with this key."""
@@ -84,12 +95,15 @@ class Journal:
         """Note that the server has stored these files."""
         if keys:
             try:
+                if not self._is_marked:
+                    os.write(self._file, self._mark_line() + b"\n")
+                    self._is_marked = True
                 os.write(self._file, b"".join(_digest(key).hex().encode() + b"\n" for key in keys))
             except OSError as error:
                 raise self._failed(error) from error
 
     def remove(self) -> None:
-        """Remove the journal: everything is stored, and a later run starts anew."""
+        """Remove the journal: the run came to its end, and a later one starts anew."""
         self.path.unlink(missing_ok=True)
 
     def __enter__(self) -> Journal:

@@ -57,9 +57,9 @@ class StoreReport:
         return sum(self.results.values()) + self.stored_earlier + self.identical + self.not_dicom
 
     @property
-    def is_complete(self) -> bool:
-        """Whether everything was dealt with and nothing was refused."""
-        return not (self.refused or self.interrupted or self.error)
+    def ended_early(self) -> bool:
+        """Whether files are left that were not dealt with."""
+        return bool(self.interrupted or self.error)
 
     def lines(self) -> Iterator[str]:
         """Yield the summary for people."""

@@ -76,7 +76,7 @@ def store(
     console = error_console()
     console.print(f"Storing in {_place(client, partition)}", markup=False)
     path = journal_file or journal_path(state_folder(), client.url, partition or "", paths)
-    with nullcontext() if no_journal else Journal(path) as journal:
+    with nullcontext() if no_journal else Journal(path, client.partition_mark) as journal:
         if journal and journal.found:
             console.print(
                 f"An earlier run stored {journal.found:,} of these files. They are not sent again: {journal.path} "
@@ -84,7 +84,7 @@ def store(
                 markup=False,
             )
         report, error = _run(client, paths, jobs, journal, quiet=quiet)
-        if journal and report.is_complete:
+        if journal and not report.ended_early:
             journal.remove()
     print_report(report, as_json)
     can_go_on = journal is not None and STANDARD_INPUT not in paths

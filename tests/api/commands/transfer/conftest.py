@@ -22,10 +22,14 @@ class Service(httpx.BaseTransport):
     """The service as a transport. It keeps the requests. `before` is called with each, and may answer in its place."""
 
     def __init__(self, application: Any) -> None:
-        self._transport = httpx.WSGITransport(application, raise_app_exceptions=True)
+        self.move(application)
         self.requests: list[httpx.Request] = []
         self.before: Callable[[httpx.Request], httpx.Response | None] = lambda _request: None
         self._lock = threading.Lock()
+
+    def move(self, application: Any) -> None:
+        """Let another application answer from now on."""
+        self._transport = httpx.WSGITransport(application, raise_app_exceptions=True)
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         request.read()

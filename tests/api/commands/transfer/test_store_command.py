@@ -19,6 +19,7 @@ from app.client.store.outcomes import TRY_AGAIN
 from app.entry import cli
 from app.settings import Settings
 from tests.api.commands.transfer.conftest import Run, Service
+from tests.support.callers import embedded
 from tests.support.instances import make_instance
 from tests.support.tokens import create_token
 
@@ -181,14 +182,27 @@ def test_an_interrupted_run_goes_on_where_it_was(
     assert summary(third)["alreadyStored"] == 10
 
 
-def test_a_journal_keeps_what_is_stored_while_something_is_refused(bulkhead: Run, tmp_path: Path) -> None:
+def test_a_run_that_comes_to_its_end_leaves_no_journal(bulkhead: Run, tmp_path: Path) -> None:
+    """What is deleted after the run would not be stored again otherwise."""
     folder = files(tmp_path / "in", make_instance(), make_instance(patient_id=None))
     journal = tmp_path / "journal"
     assert bulkhead("store", "--journal", journal, folder).exit_code == 1
+    assert not journal.exists()
     again = summary(bulkhead("store", "--journal", journal, "--json", folder))
-    assert (again["storedEarlier"], again["refused"]) == (1, 1)
-    fresh = summary(bulkhead("store", "--no-journal", "--json", folder))
-    assert (fresh["alreadyStored"], fresh["refused"]) == (1, 1)
+    assert (again["alreadyStored"], again["refused"]) == (1, 1)
+
+
+def test_a_new_archive_at_the_same_address_gets_all_files(
+    bulkhead: Run, service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_run, "BATCH_FILES", 2)
+    folder = files(tmp_path / "in", *(make_instance(pixel=False) for _ in range(6)))
+    service.before = interrupted_after(2)
+    options = ("--jobs", "1", "--partition", "clinic-a", "--json", folder)
+    assert summary(bulkhead("store", *options))["stored"] == 2
+    service.move(embedded(tmp_path / "another archive"))
+    service.before = lambda _request: None
+    assert summary(bulkhead("store", *options))["stored"] == 6
 
 
 def test_a_server_that_fails_ends_the_run(

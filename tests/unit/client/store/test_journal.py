@@ -33,6 +33,26 @@ def test_a_cut_line_costs_itself_alone(tmp_path: Path) -> None:
         assert [journal.has(key) for key in "abc"] == [True, False, True]
 
 
+def test_a_new_partition_of_the_same_name_starts_a_new_journal(tmp_path: Path) -> None:
+    with Journal(tmp_path / "journal", lambda: "2024") as journal:
+        journal.add(["a"])
+    with Journal(tmp_path / "journal", lambda: "2024") as journal:
+        assert journal.has("a")
+    with Journal(tmp_path / "journal", lambda: "2025") as journal:
+        assert not journal.has("a")
+        journal.add(["b"])
+    with Journal(tmp_path / "journal", lambda: "2025") as journal:
+        assert [journal.has(key) for key in "ab"] == [False, True]
+
+
+def test_a_cut_mark_starts_a_new_journal(tmp_path: Path) -> None:
+    (tmp_path / "journal").write_text("# 20")
+    with Journal(tmp_path / "journal", lambda: "2025") as journal:
+        journal.add(["a"])
+    with Journal(tmp_path / "journal", lambda: "2025") as journal:
+        assert journal.has("a")
+
+
 def test_the_journal_names_no_file(tmp_path: Path) -> None:
     with Journal(tmp_path / "journal") as journal:
         journal.add(["/patients/Doe^Jane.dcm"])
