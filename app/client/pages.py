@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
@@ -9,6 +10,9 @@ from app.client.connection import DICOM_JSON, ArchiveClient
 
 LARGEST_PAGE: Final = 200
 """The largest page that a server gives (conformance §5.2)."""
+
+_REMEMBERED_PAGES: Final = 20
+"""An entry comes twice if it moves to the next page, or to a page soon after it while very much is stored."""
 
 
 def pages(
@@ -26,13 +30,13 @@ def pages(
     and the second one is left out. An entry that is deleted meanwhile may hide another one.
     """
     given = tuple(parameters)
-    seen: set[object] = set()
+    recent: deque[set[object]] = deque(maxlen=_REMEMBERED_PAGES)
     offset, left = 0, limit
     while left is None or left > 0:
         size = LARGEST_PAGE if left is None else min(left, LARGEST_PAGE)
         page = _page(client, path, [*given, ("limit", str(size)), ("offset", str(offset))], at_base)
-        fresh = [entry for entry in page if identity(entry) not in seen]
-        seen.update(map(identity, fresh))
+        fresh = [entry for entry in page if not any(identity(entry) in earlier for earlier in recent)]
+        recent.append(set(map(identity, fresh)))
         if fresh:
             yield fresh
         if len(page) < size:

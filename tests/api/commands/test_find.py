@@ -83,6 +83,20 @@ class TestFind:
         monkeypatch.setattr(pages, "LARGEST_PAGE", 2)
         assert len(set(uids(bulkhead("find", "instances", "--all", "--json"), "00080018"))) == 4
 
+    def test_ctrl_c_between_two_pages(self, bulkhead: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+        read = pages._page
+
+        def interrupted(*arguments: Any) -> list[Any]:
+            if ("offset", "0") not in arguments[2]:
+                raise KeyboardInterrupt
+            return read(*arguments)
+
+        monkeypatch.setattr(pages, "LARGEST_PAGE", 2)
+        monkeypatch.setattr(pages, "_page", interrupted)
+        result = bulkhead("find", "instances", "--all", "--json")
+        assert (result.exit_code, result.stderr) == (130, "Interrupted.\n")
+        assert result.stdout.count("00080018") == 2
+
     def test_nothing_found_is_success(self, bulkhead: Command) -> None:
         result = bulkhead("find", "PatientID=nobody")
         assert (result.exit_code, result.stdout, result.stderr) == (0, "", "No studies were found.\n")
