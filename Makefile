@@ -62,6 +62,7 @@ bench: $(INSTALLED)  ## Measure the speed, beside Orthanc if it is installed; AR
 	$(BIN)/python -m tests.benchmarks.reindex
 	$(BIN)/python -m tests.benchmarks.bulk_update
 	$(BIN)/python -m tests.benchmarks.export
+	@test ! -e $(SERVERS) || $(BIN)/python -m tests.benchmarks.viewer
 
 fmt: $(INSTALLED)  ## Format the code
 	$(BIN)/ruff check --fix-only --quiet $(SOURCES)

@@ -67,7 +67,7 @@ class Viewer:
 
         `upload` is a file that the viewer uploads before the script runs.
         """
-        test = re.sub(r"[^a-z0-9]+", "-", os.environ["PYTEST_CURRENT_TEST"].partition("::test_")[2].lower())
+        test = re.sub(r"[^a-z0-9]+", "-", os.environ.get("PYTEST_CURRENT_TEST", "").partition("::test_")[2].lower())
         asked = [
             {"url": self.url + path, "script": script, "screenshot": str(self.folder / f"ohif-{test}{number}.png")}
             for number, (path, script) in enumerate(pages, 1)

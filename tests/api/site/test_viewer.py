@@ -8,6 +8,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import zstandard
@@ -225,6 +226,25 @@ def test_who_may_read_nothing_gets_no_viewer(viewer: FlaskClient) -> None:
     assert viewer.get("/viewer", headers=headers).status_code == 403
     assert viewer.get("/viewer/app-config.js", headers=headers).status_code == 403
     assert viewer.get("/viewer/app-config.js", headers={"Sec-Fetch-Dest": "script"}).status_code == 401
+
+
+def test_a_person_without_a_session_is_led_to_the_sign_in_and_back(viewer: FlaskClient) -> None:
+    authenticate(viewer.application, {})
+    answer = viewer.get(f"/viewer/clinic-a?StudyInstanceUIDs={STUDY}")
+    assert answer.status_code == 303
+    target = urlsplit(answer.headers["Location"])
+    assert target.path == "/ui/sign-in"
+    assert parse_qs(target.query) == {"next": [f"/viewer/clinic-a?StudyInstanceUIDs={STUDY}"]}
+
+
+def test_a_session_is_enough_for_the_viewer(viewer: FlaskClient) -> None:
+    authenticate(viewer.application, {"reader": granted(Action.READ, to="clinic-a")})
+    field = re.search(r'name="form_token" value="([^"]*)"', viewer.get("/ui/sign-in").text)
+    token = field[1] if field else ""
+    answer = viewer.post("/ui/sign-in", data={"token": "reader", "next": "/viewer", "form_token": token})
+    assert answer.status_code == 303
+    assert names(configuration(viewer)) == ["clinic-a"]
+    assert viewer.get("/v2/partitions/clinic-a/studies").status_code == 200
 
 
 # ---------------------------------------------------------------- the files
