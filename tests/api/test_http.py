@@ -44,7 +44,7 @@ def test_an_unknown_version_is_400_and_json(client: FlaskClient, path: str) -> N
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/nothing", "/v1/nothing", "/v2", "/version/studies", "/v2/studies/1.2/nothing", "/v2/health/check"]
+    "path", ["/nothing", "/v1/nothing", "/v2", "/version/studies", "/v2/studies/1.2/nothing", "/v2/health/check"]
 )
 def test_no_route_is_404_and_text(client: FlaskClient, path: str) -> None:
     response = client.get(path)
@@ -169,6 +169,17 @@ SAMPLES: list[tuple[errors.BulkheadError, int, str]] = [
     (errors.InvalidCredentials(expired=True), 401, "The credentials have expired."),
     (errors.IssuerUnavailable(), 503, "The keys of the issuer of the credentials cannot be read."),
     (errors.AuthorizationFailed(), 403, "Authorization failed."),
+    (
+        errors.ForeignPage(),
+        403,
+        "The request comes from a web page of another origin. BULKHEAD_CORS_ORIGINS may allow it.",
+    ),
+    (
+        errors.FormExpired(),
+        403,
+        "The form is too old, or it is not from this site. Load the page again and repeat the action.",
+    ),
+    (errors.SignInFailed("why"), 401, "why"),
     (errors.OperationsDisabled(), 400, "Asynchronous operations are temporarily disabled. Please try again later."),
     (errors.ResourceDisabled(), 404, ""),
     (errors.UnsupportedContent("why"), 415, "why"),

@@ -13,7 +13,7 @@ import requests
 from tests.integration.copies import Copy, bulkhead, served
 from tests.support.access import SUBJECT
 from tests.support.instances import make_instance
-from tests.support.issuer import DISCOVERY, JWK_SET, Issuer, issuing
+from tests.support.issuer import CLIENT, DISCOVERY, JWK_SET, Issuer, issuing
 
 pytestmark = pytest.mark.integration
 
@@ -122,6 +122,29 @@ def test_a_slow_provider_delays_nobody_who_needs_no_key(service: Copy, issuer: I
     assert requests.get(f"{service.url}/health/live").status_code == 200
     assert time.monotonic() - started < 10  # not the time of a download for each
     issuer.may_answer.set()
+
+
+def test_a_person_signs_in_in_a_browser(issuer: Issuer, tmp_path: Path) -> None:
+    """Two server processes share the key of the cookies: the table has it."""
+    environment = {"BULKHEAD_DATA_DIR": str(tmp_path / "archive"), "BULKHEAD_LOG_LEVEL": "error"}
+    client = {"BULKHEAD_OIDC_CLIENT_ID": CLIENT, "BULKHEAD_WORKERS": "2"}
+    with served({**environment, **issuer.environment(), **client}) as copy:
+        person = requests.Session()
+        led = person.get(f"{copy.url}/ui/tags")
+        assert led.url == f"{copy.url}/ui/sign-in?next=/ui/tags"
+        page = person.get(f"{copy.url}/ui/sign-in/start?next=/ui/tags")
+        assert (page.status_code, page.url) == (200, f"{copy.url}/ui/tags")
+        for _ in range(10):
+            assert person.get(copy.url + TAGS, headers={"Connection": "close"}).status_code == 200
+        token = page.text.partition('name="form_token" value="')[2].partition('"')[0]
+        own = {"Origin": copy.url}
+        tags = [{"path": "PatientAge", "level": "Study"}]
+        foreign = person.post(copy.url + TAGS, json=tags, headers={"Origin": "https://evil.test"})
+        assert foreign.status_code == 403
+        assert person.post(f"{copy.url}/ui/sign-out", data={"form_token": "x"}, headers=own).status_code == 403
+        left = person.post(f"{copy.url}/ui/sign-out", data={"form_token": token}, headers=own)
+        assert left.url == f"{copy.url}/ui/sign-in?signed-out"
+        assert person.get(copy.url + TAGS).status_code == 401
 
 
 def test_it_does_not_serve_everyone_on_all_addresses(tmp_path: Path) -> None:
