@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from flask import Request, g
 
-from app.errors import AuthorizationFailed, NoCredentials
+from app.errors import AuthorizationFailed, BulkheadError, NoCredentials
 from app.services import Services
-from app.services.access.caller import ANONYMOUS, Caller
+from app.services.access.caller import ANONYMOUS, NOBODY, Caller
 from app.services.access.rights import Action
 from app.services.access.sessions import Session, Sessions
 from app.services.partitions import unknown
@@ -43,6 +43,17 @@ def authenticate(request: Request, services: Services, settings: Settings) -> Ca
     caller = authentication.identify(credentials)
     refuse_foreign_pages(request, settings, proof)
     return caller
+
+
+def caller_of_public_page(request: Request, services: Services, settings: Settings) -> Caller:
+    """Return the caller of a page that needs no credentials: that of the session, or `NOBODY`. Nothing is refused."""
+    if services.authentication is None:
+        return ANONYMOUS
+    try:
+        session = session_of(request, services.sessions, settings)
+        return services.authentication.identify(session.credentials) if session else NOBODY
+    except BulkheadError:
+        return NOBODY
 
 
 def session_of(request: Request, sessions: Sessions, settings: Settings) -> Session | None:

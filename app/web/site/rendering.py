@@ -9,10 +9,11 @@ from typing import Any, Final
 from flask import Response, current_app, g, request
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from app.services.access.caller import Caller
+from app.services.access.caller import NOBODY, Caller
 from app.services.access.rights import Action
 from app.settings import Settings
-from app.web.routing.dispatch import SETTINGS
+from app.web.routing.access import caller_of_public_page
+from app.web.routing.dispatch import SERVICES, SETTINGS
 from app.web.site import formatting
 from app.web.site.addresses import Addresses
 from app.web.site.assets import asset_url
@@ -58,6 +59,8 @@ def page(template: str, status: int = 200, /, **values: Any) -> Response:
     """
     settings: Settings = current_app.extensions[SETTINGS]
     caller: Caller = g.caller
+    if caller is NOBODY:
+        caller = caller_of_public_page(request, current_app.extensions[SERVICES], settings)
     text = (
         _templates()
         .get_template(template)

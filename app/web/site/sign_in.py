@@ -135,5 +135,4 @@ def _sign_in_page(
         end_session=end_session,
     )
     response.headers["Cache-Control"] = "no-store"
-    response.headers["Referrer-Policy"] = "no-referrer"
     return response

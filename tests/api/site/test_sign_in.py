@@ -233,6 +233,18 @@ def test_without_authentication_there_is_no_sign_in(tmp_path: Path) -> None:
     assert "Sign" not in client.get("/").text
 
 
+def test_public_pages_know_who_is_signed_in(app: Flask) -> None:
+    client = signed_in(app, "reader")
+    assert "<strong>reader</strong>" in client.get("/docs").text
+    authenticate(app, {})
+    assert "Signed in as" not in client.get("/docs").text
+
+
+def test_a_browser_names_the_origin_of_the_form(app: Flask) -> None:
+    """With `no-referrer` a browser sends `Origin: null` with the form (Fetch §3.2.2). Over http it sends nothing else."""
+    assert app.test_client().get("/ui/sign-in").headers["Referrer-Policy"] == "same-origin"
+
+
 def test_the_pages_are_in_no_frame_of_another_site(app: Flask) -> None:
     policy = app.test_client().get("/ui/sign-in").headers.get("Content-Security-Policy", "")
     assert "frame-ancestors 'self'" in policy
