@@ -241,7 +241,7 @@ def test_public_pages_know_who_is_signed_in(app: Flask) -> None:
 
 
 def test_a_browser_names_the_origin_of_the_form(app: Flask) -> None:
-    """With `no-referrer` a browser sends `Origin: null` with the form (Fetch §3.2.2). Over http it sends nothing else."""
+    """With `no-referrer` a browser sends `Origin: null` with the form (Fetch §3.2.2)."""
     assert app.test_client().get("/ui/sign-in").headers["Referrer-Policy"] == "same-origin"
 
 
