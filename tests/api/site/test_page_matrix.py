@@ -56,7 +56,7 @@ def rule(served: str, forbidden: str = "", *, public: bool = False) -> Rule:
 
 READ = rule("reader, editor, admin", "writer")
 WRITE = rule("writer, editor, admin", "reader")
-DELETE = rule("editor, admin", "reader, writer")
+DELETE = EXPORT = rule("editor, admin", "reader, writer")
 READ_ANYWHERE = rule("reader, editor, other admin, admin", "no grant, writer")
 MANAGE = rule("admin", "no grant, reader, writer, editor, other admin")
 ANYONE = rule("no grant, reader, writer, editor, other admin, admin")
@@ -82,6 +82,11 @@ EXPECTED: dict[str, tuple[Rule, set[int]]] = {
     f"POST {INSTANCE_PATH}/delete": (DELETE, {303, 404}),
     "GET /update": (WRITE, {200}),
     "POST /update": (WRITE, {400}),
+    "GET /export": (EXPORT, {200}),
+    "POST /export": (EXPORT, {400}),
+    "GET /worklist": (READ, {200}),
+    "GET /worklist/<workitem>": (READ, {404}),
+    "POST /worklist/<workitem>/cancel": (WRITE, {404}),
     "GET /ui/operations": (ANYONE, {200}),
     "GET /ui/operations/<operation>": (ANYONE, {404}),
     "GET /ui/feed": (READ_ANYWHERE, {200}),
@@ -112,6 +117,7 @@ EXPECTED: dict[str, tuple[Rule, set[int]]] = {
 VALUES = {
     "study": STUDY, "series": SERIES, "instance": INSTANCE, "operation": "0" * 32, "tag": "PatientAge",
     "path:missing": "nothing", "name": "site.css", "path:view": "viewer", "digest": "0" * 16, "path:name": "x.js",
+    "workitem": "2.25.4",
 }  # fmt: skip
 
 
