@@ -18,6 +18,7 @@ from app.web.site.addresses import Addresses
 from app.web.site.attributes import Attributes
 from app.web.site.pages import PAGE, pages
 from app.web.site.rendering import page
+from app.web.site.viewer import is_installed, viewer_path
 
 _PARTITIONS: Final = 25
 _STUDIES: Final = 12
@@ -58,6 +59,7 @@ def front(context: Context) -> Response:
         studies=[
             (each.partition.name, Addresses(each.partition.name), Attributes(each.attributes)) for each in studies
         ],
+        viewer_of=viewer_path if is_installed(context.settings) else None,
         server=context.links.address(),
     )
 

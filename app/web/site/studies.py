@@ -22,6 +22,7 @@ from app.web.site.attributes import Attributes
 from app.web.site.pages import PAGE, pages
 from app.web.site.rendering import page
 from app.web.site.study_search import PAGE_SIZE, PERIODS, StudySearch
+from app.web.site.viewer import is_installed, viewer_path
 
 _MODALITIES: Final = ("CT", "MR", "US", "CR", "DX", "MG", "XA", "RF", "NM", "PT", "OT", "SC", "SM", "ES", "SR", "SEG")
 
@@ -63,6 +64,7 @@ def studies(context: PartitionContext) -> Response:
         next=addresses.page(query=search.query(offset=search.offset + PAGE_SIZE)) if found.more else "",
         partition=context.partition.name,
         partition_name=context.partition.name,
+        viewer_of=viewer_path if is_installed(context.settings) else None,
         server=context.links.address(),
     )
 

@@ -131,6 +131,17 @@ def test_pages_of_studies_follow_each_other(client: FlaskClient, clinic: Partiti
     assert 'rel="next"' not in second
 
 
+def test_a_study_opens_in_the_viewer_if_that_is_installed(
+    archive: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = "/viewer/viewer/clinic-a?StudyInstanceUIDs="
+    assert path not in archive.get(PAGE).text + archive.get("/").text
+    for page in ("front", "studies"):
+        monkeypatch.setattr(f"app.web.site.{page}.is_installed", lambda _: True)
+    assert archive.get(PAGE).text.count(path) == 3
+    assert archive.get("/").text.count(path) == 3
+
+
 def test_an_empty_partition_says_how_to_store(client: FlaskClient) -> None:
     page = client.get("/ui/partitions/Microsoft.Default/studies").text
     assert "bulkhead store FOLDER --url http://localhost --partition Microsoft.Default" in page
