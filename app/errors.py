@@ -321,9 +321,9 @@ class QueryTagExists(BulkheadError):
 
 
 class OperationActive(BulkheadError):
-    """Another operation runs of a type that runs one at a time: `id` (32 hex digits), `type` (conformance §9.5).
+    """Another operation runs, of a type that runs one at a time (conformance §9.5).
 
-    `id` is empty if the caller may not see the operation.
+    `id` has 32 hex digits. It is empty if the caller may not see the operation.
     """
 
     status = 409

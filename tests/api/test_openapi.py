@@ -121,6 +121,16 @@ def test_the_versions_differ_as_they_do_on_the_wire() -> None:
     assert "StartTime" not in names["v1"]
 
 
+def test_errors_have_meanings_without_the_attributes_of_their_classes() -> None:
+    found = described()
+    assert found["components"]["responses"]["NotFound"]["description"] == (
+        "A study, a series, an instance or a frame is not in the partition (conformance §4.5)."
+    )
+    active = found["paths"]["/v2/extendedquerytags"]["post"]["responses"]["409"]["description"]
+    assert "runs one at a time (conformance §9.5)." in active
+    assert "`" not in active
+
+
 def test_security_follows_the_settings() -> None:
     assert described()["components"]["securitySchemes"] == {}
     assert "401" not in described()["paths"]["/v2/studies"]["get"]["responses"]

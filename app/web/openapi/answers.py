@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Any, Final
@@ -141,7 +142,7 @@ def _error(kind: type[BulkheadError]) -> JsonSchema:
     text: dict[str, Any] = {TEXT: {"schema": {"type": "string"}}}
     if issubclass(kind, WorkitemRefused):
         text[DICOM_JSON] = {"schema": {"type": "string"}}
-    error: JsonSchema = {"description": " ".join((inspect.getdoc(kind) or "").split())}
+    error: JsonSchema = {"description": _meaning(kind)}
     if kind.public_message != "":
         error["content"] = text
     headers = [*kind.headers]
@@ -152,6 +153,13 @@ def _error(kind: type[BulkheadError]) -> JsonSchema:
     if headers:
         error["headers"] = _described_headers(headers)
     return error
+
+
+def _meaning(kind: type[BulkheadError]) -> str:
+    """Return what the class says about the error, without what it says about its attributes."""
+    first = (inspect.getdoc(kind) or "").partition("\n\n")[0]
+    sentences = re.split(r"(?<=\.) (?=[A-Z`])", " ".join(first.split()))
+    return " ".join(each for each in sentences if not each.startswith("`"))
 
 
 def _with_text(found: JsonSchema | None, kind: type[BulkheadError]) -> JsonSchema:
