@@ -93,6 +93,24 @@ def test_a_peer_that_stops_within_a_pdu_is_disconnected(start: StartGateway) -> 
         assert connection.recv(100) == b""
 
 
+def test_a_peer_that_sends_a_pdu_byte_by_byte_is_disconnected(start: StartGateway) -> None:
+    gateway = start(idle_seconds=0.3)
+    with connected(gateway) as connection:
+        connection.settimeout(0.05)
+        closed = False
+        for byte in requested_association()[:100]:
+            try:
+                connection.send(bytes([byte]))
+                closed = connection.recv(10) == b""
+            except TimeoutError:
+                continue
+            except ConnectionError:
+                closed = True
+            if closed:
+                break
+        assert closed
+
+
 def test_a_silent_association_is_aborted(start: StartGateway) -> None:
     gateway = start(idle_seconds=0.2)
     with network.association(gateway.address) as peer:
@@ -113,7 +131,7 @@ def test_a_message_that_grows_without_end_aborts(
         context = peer.accepted_contexts[0].context_id or 0
         for _ in range(3):
             network.send_fragment(peer, context, fragment)
-        network.eventually(lambda: peer.is_aborted)
+        network.eventually(lambda: peer.is_aborted, seconds=10)  # after 20 seconds the peer itself gives up
     assert works(gateway)
 
 
