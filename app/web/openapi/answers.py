@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from http import HTTPStatus
-from typing import Any, Final
+from types import MappingProxyType
+from typing import Any, ClassVar, Final
 
 from app.errors import (
     AuthorizationFailed,
@@ -47,24 +48,32 @@ class InternalError(BulkheadError):
     """The service failed. The log of the service has the reason."""
 
 
-class NotAcceptableDataset(BulkheadError):
+class AnswerWithoutText:
+    """Base of the descriptions of errors that have the status of an error class and no text. Nothing raises them."""
+
+    status: ClassVar[int]
+    public_message: ClassVar[str | None] = ""
+    headers: ClassVar[Mapping[str, str]] = MappingProxyType({})
+
+
+class NotAcceptableDataset(AnswerWithoutText):
     """The Accept header admits no form of a dataset (conformance §1.7). The answer has no text."""
 
     status = NotAcceptable.status
-    public_message = ""
 
 
-class UnsupportedJson(BulkheadError):
+class UnsupportedJson(AnswerWithoutText):
     """The body is not JSON by its Content-Type, and the answer has no text. Or its content coding is unknown."""
 
     status = UnsupportedContent.status
-    public_message = ""
 
+
+ErrorClass = type[BulkheadError] | type[AnswerWithoutText]
 
 _COMMON: Final = (InvalidRequest, InternalError, StorageError)
 _OF_BODIES: Final = (RequestTimeout, TooLarge)
 _OF_CALLERS: Final = (NoCredentials, AuthorizationFailed)
-ERRORS: Final = (
+ERRORS: Final[tuple[ErrorClass, ...]] = (
     *(*_COMMON, *_OF_BODIES, *_OF_CALLERS, NotFound, RangeNotSatisfiable),
     *(NotAcceptable, NotAcceptableDataset, UnsupportedContent, UnsupportedJson),
 )
@@ -90,7 +99,7 @@ def responses(route: Route, path: str, description: Description, settings: Setti
     return {str(status): found[status] for status in sorted(found)}
 
 
-def _errors(route: Route, path: str, settings: Settings) -> Iterator[type[BulkheadError]]:
+def _errors(route: Route, path: str, settings: Settings) -> Iterator[ErrorClass]:
     yield from _COMMON
     if not route.public and settings.authenticates:
         yield from _OF_CALLERS
@@ -138,7 +147,7 @@ def _content(media_type: str, description: Description) -> JsonSchema:
     return {"schema": {"type": "string", "format": "binary"}}
 
 
-def _error(kind: type[BulkheadError]) -> JsonSchema:
+def _error(kind: ErrorClass) -> JsonSchema:
     text: dict[str, Any] = {TEXT: {"schema": {"type": "string"}}}
     if issubclass(kind, WorkitemRefused):
         text[DICOM_JSON] = {"schema": {"type": "string"}}
@@ -155,7 +164,7 @@ def _error(kind: type[BulkheadError]) -> JsonSchema:
     return error
 
 
-def _meaning(kind: type[BulkheadError]) -> str:
+def _meaning(kind: ErrorClass) -> str:
     """Return what the class says about the error, without what it says about its attributes."""
     first = (inspect.getdoc(kind) or "").partition("\n\n")[0]
     sentences = re.split(r"(?<=\.) (?=[A-Z`])", " ".join(first.split()))
