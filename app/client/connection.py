@@ -16,7 +16,7 @@ from urllib.parse import quote
 import httpx
 import orjson
 
-from app.client.answers import PARTITIONS_ARE_OFF, check
+from app.client.answers import PARTITIONS_ARE_OFF, check, whole
 from app.client.attempts import NOT_SENT, REPEATED_STATUSES, Attempts
 from app.client.errors import InvalidAddress, ServerUnreachable, UnexpectedAnswer
 
@@ -134,7 +134,7 @@ class ArchiveClient:
 
     def _partitions_are_off(self) -> bool:
         answer = self.request("GET", "/partitions", at_base=True, accepted=(200, 400, 403))
-        return answer.status_code == 400 and PARTITIONS_ARE_OFF in answer.text
+        return answer.status_code == 400 and PARTITIONS_ARE_OFF.encode() in answer.content
 
     def address(self, path: str, *, at_base: bool = False, version: str = "v2") -> str:
         """Return the URL of `path`, such as `/studies`, in the partition or at the base of a version."""
@@ -161,7 +161,8 @@ class ArchiveClient:
 
         `accepted` are statuses from 300 on that are answers and no errors to the caller. `repeatable` says whether
         the call may be sent again if the connection breaks after it was sent; the default is the nature of the method.
-        429 and 503 are repeated always. Raises a `ClientError` when the attempts are over.
+        429 and 503 are repeated always. Raises a `ClientError` when the attempts are over, and `UnexpectedAnswer` for
+        an answer that is too long or that cannot be decoded.
         """
         call: dict[str, Any] = {
             "at_base": at_base,
@@ -173,10 +174,9 @@ class ArchiveClient:
         }
         with self.stream(method, path, accepted=accepted, repeatable=repeatable, **call) as answer:
             try:
-                answer.read()
+                return whole(answer)
             except httpx.TransportError as error:
                 raise ServerUnreachable(self.url, _reason(error)) from error
-            return answer
 
     @contextmanager
     def stream(
@@ -195,7 +195,8 @@ class ArchiveClient:
     ) -> Iterator[httpx.Response]:
         """Yield the answer with its body unread: read it with `iter_bytes`. The arguments are those of `request`.
 
-        A body that breaks while it is read raises `httpx.TransportError`; nothing repeats the call then.
+        A body that breaks while it is read raises `httpx.TransportError`, and one that cannot be decoded
+        `httpx.DecodingError`; nothing repeats the call then.
         """
         sent = dict(headers or {})
         if json is not None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
 from app.client.connection import DICOM_JSON, ArchiveClient
+from app.client.errors import UnexpectedAnswer
 
 LARGEST_PAGE: Final = 200
 """The largest page that a server gives (conformance §5.2)."""
@@ -49,4 +50,17 @@ def _page(client: ArchiveClient, path: str, parameters: list[tuple[str, str]], a
     accept = "application/json" if at_base else DICOM_JSON
     answer = client.request("GET", path, at_base=at_base, params=parameters, headers={"Accept": accept})
     found = client.decoded(answer) if answer.content else []
-    return found if isinstance(found, list) else []
+    if not isinstance(found, list) or not all(map(_is_entry if at_base else _is_dataset, found)):
+        raise UnexpectedAnswer(f"The answer of {client.url} is no list of objects: is it a Bulkhead server?")
+    return found
+
+
+def _is_entry(entry: Any) -> bool:
+    return isinstance(entry, dict)
+
+
+def _is_dataset(entry: Any) -> bool:
+    """Return whether this has the form of a dataset in DICOM JSON (PS3.18 §F.2)."""
+    return isinstance(entry, dict) and all(
+        isinstance(element, dict) and isinstance(element.get("Value", []), list) for element in entry.values()
+    )

@@ -20,6 +20,7 @@ _TRY_AGAIN: Final = 272
 _EXISTS: Final = 45070
 """Failure reasons of an instance (conformance §3.4)."""
 
+_STORED: Final = "00081199"
 _FAILED: Final = "00081198"
 _REASON: Final = "00081197"
 _ATTRIBUTES: Final = "00741048"
@@ -58,6 +59,8 @@ class HttpSender:
             return Outcome(verdict=Verdict.LATER, reason=f"the file cannot be read: {type(error).__name__}")
         if answer.status_code == _CONFLICT:
             return _conflict(answer.content)
+        if not _names_an_instance(answer.content):
+            return Outcome(verdict=Verdict.LATER, reason="the answer is none to a store")
         return Outcome(verdict=Verdict.STORED)
 
 
@@ -81,6 +84,14 @@ def _failed(error: ClientError) -> Outcome:
     return Outcome(verdict=Verdict.LATER, reason=type(error).__name__)
 
 
+def _names_an_instance(body: bytes) -> bool:
+    """Return whether an answer names a stored instance. A proxy or another server answers 200 with other things."""
+    try:
+        return bool(orjson.loads(body)[_STORED]["Value"])
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        return False
+
+
 def _conflict(body: bytes) -> Outcome:
     """Return the outcome of a 409: the failure of the one instance that was sent."""
     try:
@@ -100,5 +111,8 @@ def _conflict(body: bytes) -> Outcome:
 
 def _comments(failed: dict[str, Any]) -> list[str]:
     """Return what the server says about the attributes of the instance. It may quote values."""
-    items = failed.get(_ATTRIBUTES, {}).get("Value", [])
-    return [str(value) for item in items for value in item.get(_COMMENT, {}).get("Value", [])]
+    try:
+        items = failed.get(_ATTRIBUTES, {}).get("Value", [])
+        return [str(value) for item in items for value in item.get(_COMMENT, {}).get("Value", [])]
+    except (AttributeError, TypeError):
+        return []

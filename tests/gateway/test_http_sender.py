@@ -13,6 +13,7 @@ from app.gateway.http_sender import HttpSender
 from app.gateway.outcomes import Outcome, Verdict
 
 SECRET = "Doe^Jane"
+STORED = {"00081199": {"vr": "SQ", "Value": [{"00081155": {"vr": "UI", "Value": ["1.2"]}}]}}
 
 
 def failed(reason: int) -> dict[str, Any]:
@@ -41,8 +42,16 @@ def outcome(tmp_path: Path, answer: httpx.Response | Exception) -> tuple[Outcome
 @pytest.mark.parametrize(
     ("answer", "verdict"),
     [
-        (httpx.Response(200, json={}), Verdict.STORED),
-        (httpx.Response(202, json={}), Verdict.STORED),
+        (httpx.Response(200, json=STORED), Verdict.STORED),
+        (httpx.Response(202, json=STORED), Verdict.STORED),
+        (httpx.Response(200, json={}), Verdict.LATER),
+        (httpx.Response(200, json=[1]), Verdict.LATER),
+        (httpx.Response(200, html="<title>Sign in to this network</title>"), Verdict.LATER),
+        (httpx.Response(204), Verdict.LATER),
+        (
+            httpx.Response(409, json={"00081198": {"Value": [{"00081197": {"Value": [1]}, "00741048": 5}]}}),
+            Verdict.REFUSED,
+        ),
         (httpx.Response(409, json=failed(45070)), Verdict.STORED),
         (httpx.Response(409, json=failed(43264)), Verdict.REFUSED),
         (httpx.Response(409, json=failed(272)), Verdict.LATER),
@@ -70,7 +79,7 @@ def test_the_answer_decides(tmp_path: Path, answer: httpx.Response | Exception, 
 
 
 def test_the_request_is_one_instance_with_its_length(tmp_path: Path) -> None:
-    _, (request,) = outcome(tmp_path, httpx.Response(200, json={}))
+    _, (request,) = outcome(tmp_path, httpx.Response(200, json=STORED))
     assert str(request.url) == "http://archive/v2/partitions/clinic-a/studies"
     assert request.headers["Content-Type"] == "application/dicom"
     assert request.headers["Content-Length"] == str(len(request.content)) == "400000"

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
-from collections.abc import Mapping
+import re
 from threading import Event
 from typing import IO, Final
 
 import httpx
 
+from app.client.answers import digest_of
 from app.client.connection import ArchiveClient
 from app.client.errors import CredentialsRefused, PartitionRefused, Refused, RightMissing
 from app.client.identifiers import Identifier
 
 AS_STORED: Final = "*"
 _TRIES: Final = 3
+_OK: Final = 200
 _PIECE_BYTES: Final = 1 << 20
+_LENGTH: Final = re.compile("[0-9]{1,18}", re.ASCII)
 
 
 class DownloadFailed(Exception):
@@ -42,7 +44,7 @@ class Downloader:
             return None
         answer = self._client.request("HEAD", instance.path, headers=self._headers, accepted=(404, 406))
         length = answer.headers.get("Content-Length", "")
-        return int(length) if answer.status_code == 200 and length.isdecimal() else None
+        return int(length) if answer.status_code == 200 and _LENGTH.fullmatch(length) else None
 
     def download(self, instance: Identifier, target: IO[bytes]) -> int:
         """Write the file of an instance to `target`, from its first byte on. Return its size in bytes.
@@ -56,12 +58,14 @@ class Downloader:
             target.truncate()
             try:
                 with self._client.stream("GET", instance.path, headers=self._headers) as answer:
+                    if answer.status_code != _OK:
+                        raise DownloadFailed(f"HTTP {answer.status_code} is no answer with a whole file")
                     return self._copy(answer, target)
             except (CredentialsRefused, RightMissing, PartitionRefused):
                 raise
             except Refused as error:
                 raise DownloadFailed(f"HTTP {error.status}: {error.text or 'no reason given'}") from error
-            except httpx.TransportError as error:
+            except (httpx.TransportError, httpx.DecodingError) as error:
                 reason = f"the download breaks: {str(error) or type(error).__name__}"
             except _OtherBytes:
                 reason = "the bytes do not have the digest that the server keeps"
@@ -74,7 +78,7 @@ class Downloader:
                 raise Stopped
             digest.update(piece)
             size += target.write(piece)
-        expected = _digest(answer.headers)
+        expected = digest_of(answer.headers)
         if expected not in (None, digest.digest()):
             raise _OtherBytes
         return size
@@ -82,8 +86,3 @@ class Downloader:
 
 class _OtherBytes(Exception):
     """The bytes do not have the digest of the answer."""
-
-
-def _digest(headers: Mapping[str, str]) -> bytes | None:
-    text = headers.get("Repr-Digest", "")
-    return base64.b64decode(text.removeprefix("sha-256=:").rstrip(":")) if text.startswith("sha-256=:") else None

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import uuid
 from collections.abc import Iterator, Sequence
 from threading import Event
 from typing import Final
 
+from app.client.answers import digest_of
 from app.client.connection import DICOM_JSON, ArchiveClient, Body
 from app.client.errors import CredentialsRefused, PartitionRefused, Refused, RightMissing, UnexpectedAnswer
 from app.client.store.contents import SourceChanged, Uids
@@ -131,10 +131,10 @@ class Sender:
         for original in ("false", "true"):
             headers = {"Accept": "application/dicom; transfer-syntax=*", "msdicom-request-original": original}
             answer = self._client.request("HEAD", path, headers=headers, accepted=_NO_DIGEST)
-            digest = answer.headers.get("Repr-Digest", "")
-            if answer.status_code != 200 or not digest.startswith("sha-256=:"):
+            digest = digest_of(answer.headers)
+            if answer.status_code != 200 or digest is None:
                 return
-            yield base64.b64decode(digest.removeprefix("sha-256=:").rstrip(":"))
+            yield digest
 
     def _post_related(self, contents: Sequence[bytes]) -> StoreAnswer:
         boundary = uuid.uuid4().hex

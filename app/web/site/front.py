@@ -22,6 +22,8 @@ from app.web.site.viewer import is_installed, viewer_path
 
 _PARTITIONS: Final = 25
 _STUDIES: Final = 12
+_LONGEST_BEGINNING: Final = 65
+"""Characters of the beginning of a name that count. A name has at most 64, so a longer text begins none."""
 _SEARCHED_PARTITIONS: Final = 12
 """The latest studies are those of at most so many partitions: of the ones that changed last, then of the ones shown."""
 _FEED_ENTRIES: Final = 200
@@ -45,7 +47,7 @@ def front(context: Context) -> Response:
     directory = context.services.partitions
     if not directory.enabled:
         return redirect(request.script_root + Addresses(None).page())  # type: ignore[return-value]  # werkzeug's class
-    prefix, after = request.args.get("prefix", "").strip(), request.args.get("after", "")
+    prefix, after = (request.args.get(name, "").strip()[:_LONGEST_BEGINNING] for name in ("prefix", "after"))
     found = directory.page(context.caller, prefix=prefix, after=after, limit=_PARTITIONS)
     studies = [] if prefix or after else _latest(context, found)
     context.audit.count = len(studies)

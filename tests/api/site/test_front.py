@@ -133,3 +133,9 @@ def test_without_partitions_the_front_page_leads_to_the_studies(settings: Settin
     client = create_app(replace(settings, enable_data_partitions=False)).test_client()
     answer = client.get("/")
     assert (answer.status_code, answer.headers["Location"]) == (302, "/ui/studies")
+
+
+@pytest.mark.parametrize("parameter", ["prefix", "after"])
+def test_a_text_that_is_longer_than_any_name_is_answered(client: FlaskClient, parameter: str) -> None:
+    assert client.get(f"/?{parameter}={'x' * 3000}").status_code == 200
+    assert client.get("/", query_string={parameter: "é" * 3000}).status_code == 200
