@@ -52,6 +52,8 @@ async function unfocused(page) {
   return [...missed, ...rest];
 }
 
+const TALLEST = 6000; // pixels of a page in its screenshot: Chromium takes minutes for the longest documents
+
 async function open(browser, { name, url, script }, mode, look, folder, cookies) {
   const context = await browser.newContext({
     viewport: { width: look.width, height: look.height }, colorScheme: look.scheme, javaScriptEnabled: look.script !== false,
@@ -72,7 +74,8 @@ async function open(browser, { name, url, script }, mode, look, folder, cookies)
   }
   await page.evaluate(() => window.scrollTo(0, 0));
   await page.waitForLoadState("networkidle");
-  await page.screenshot({ path: path.join(folder, `${name}-${mode}.png`), fullPage: true });
+  const clip = { x: 0, y: 0, width: look.width, height: Math.min(height, TALLEST) };
+  await page.screenshot({ path: path.join(folder, `${name}-${mode}.png`), fullPage: true, clip });
   const overflow = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
   const result = {
     name, mode, status: answer.status(), errors, overflow, title: await page.title(),

@@ -63,6 +63,12 @@ PAGES: Final[dict[str, str]] = {
     "upload": "/ui/partitions/radiology/upload",
     "delete": f"{_STUDY}/delete",
     "update": "/ui/partitions/radiology/update?study=1.2.3.5",
+    "worklist": "/ui/partitions/radiology/worklist",
+    "export": "/ui/partitions/radiology/export?study=1.2.3.5",
+    "docs": "/docs",
+    "docs-security": "/docs/security",
+    "docs-conformance": "/docs/conformance",
+    "docs-api": "/docs/api",
 }
 """Name of the screenshot -> path. Each page of the site has a row."""
 
