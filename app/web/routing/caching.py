@@ -26,6 +26,12 @@ _VARY: Final = {
 """The value of `Vary`, by: the answer has patient data, callers are known, its content coding is negotiated."""
 
 
+def has_patient_data() -> bool:
+    """Return whether the answer to the request may have patient data. It is False before a route is found."""
+    route: Route | None = g.get("route")
+    return route is not None and route.patient_data
+
+
 def set_cache_headers(response: Response, *, authenticates: bool) -> None:
     """Set `Cache-Control` on answers with patient data, and `Vary` on answers that depend on headers; also on errors.
 
@@ -34,13 +40,12 @@ def set_cache_headers(response: Response, *, authenticates: bool) -> None:
     An answer with an ETag may stay in the caller's own cache, which has to ask again before
     each use.
     """
-    route: Route | None = g.get("route")
-    has_patient_data = route is not None and route.patient_data
-    if has_patient_data:
+    is_private = has_patient_data()
+    if is_private:
         response.headers.add(
             "Cache-Control", "private, no-cache" if "ETag" in response.headers else "private, no-store"
         )
-    vary = _VARY.get((has_patient_data, authenticates, is_negotiated(response)))
+    vary = _VARY.get((is_private, authenticates, is_negotiated(response)))
     if vary is None:
         return
     if "Vary" in response.headers:

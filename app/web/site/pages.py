@@ -10,6 +10,7 @@ from werkzeug.exceptions import HTTPException, NotFound
 from app.errors import BulkheadError, Unauthenticated
 from app.settings import Settings
 from app.web import problems
+from app.web.routing.caching import has_patient_data
 from app.web.routing.dispatch import SETTINGS
 from app.web.routing.origins import SAFE
 from app.web.routing.route import Resource
@@ -40,6 +41,8 @@ def _restrict(response: Response) -> Response:
     if response.mimetype == PAGE:
         response.headers.setdefault("Content-Security-Policy", POLICY)  # the viewer has a policy of its own
         response.headers.setdefault("Referrer-Policy", "same-origin")
+        if not has_patient_data():  # the others get their own value
+            response.headers.setdefault("Cache-Control", "private, no-cache")  # each page names its caller
     return response
 
 
