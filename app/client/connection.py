@@ -60,7 +60,6 @@ class ArchiveClient:
         host = _host(self.url)
         if partition is not None and (not _PARTITION_NAME.fullmatch(partition) or partition in (".", "..")):
             raise InvalidAddress(f"'{partition}' is no name of a partition: 1 to 64 characters from A-Z a-z 0-9 _ . -")
-        self._partition = partition
         self.chosen_partition = partition
         """The partition that was given. None: it is the default of the server."""
         self._attempts = attempts or Attempts()
@@ -104,12 +103,7 @@ class ArchiveClient:
     def partition(self) -> str | None:
         """The partition of the calls. None: the server has its partitions off. May call the server."""
         prefix = self.partition_prefix()
-        return self._partition or DEFAULT_PARTITION if prefix else None
-
-    @property
-    def given_partition(self) -> str | None:
-        """The partition that the caller chose, None without a choice."""
-        return self._partition
+        return self.chosen_partition or DEFAULT_PARTITION if prefix else None
 
     def partition_prefix(self) -> str:
         """Return `/partitions/NAME`, or an empty text if the server has its partitions off.
@@ -118,8 +112,8 @@ class ArchiveClient:
         """
         with self._finding_prefix:
             if self._prefix is None:
-                off = self._partition is None and self._partitions_are_off()
-                self._prefix = "" if off else f"/partitions/{self._partition or DEFAULT_PARTITION}"
+                off = self.chosen_partition is None and self._partitions_are_off()
+                self._prefix = "" if off else f"/partitions/{self.chosen_partition or DEFAULT_PARTITION}"
             return self._prefix
 
     def partition_mark(self) -> str:

@@ -34,9 +34,7 @@ class Identifier:
     @property
     def path(self) -> str:
         """The path of the object below the partition."""
-        return "".join(
-            f"/{word}/{uid}" for word, uid in zip(("studies", "series", "instances"), self.uids, strict=False)
-        )
+        return "".join(f"/{word}/{uid}" for word, uid in zip(_WORDS, self.uids, strict=False))
 
     def __str__(self) -> str:
         return "/".join(self.uids)

@@ -142,7 +142,7 @@ def _admission(options: dict[str, Any], client: ArchiveClient) -> Admission:
     return Admission(
         titles=frozenset(titles),
         partition_by=by,
-        partition=client.given_partition or "",
+        partition=client.chosen_partition or "",
         partitions=mapped,
         peers=options["peers"],
     )
