@@ -102,13 +102,18 @@ QUIET: Final[dict[str, Any]] = {"log_level": "error", "audit": os.devnull}
 """Settings that keep the output of a failing test short. The audit trail is written all the same."""
 
 
-@pytest.fixture(params=ENGINES)
-def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
-    """Settings of an empty archive."""
+def settings_of(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
+    """Return the settings of an empty archive of the engine that `request` names."""
     if request.param == "embedded":
         return Settings(data_dir=tmp_path, **QUIET)
     request.getfixturevalue("aws")
     return Settings(engine="aws", table="archive", bucket="archive", **QUIET)
+
+
+@pytest.fixture(params=ENGINES)
+def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
+    """Settings of an empty archive."""
+    return settings_of(request, tmp_path)
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from app.services.access.caller import ANONYMOUS
 from app.services.access.rights import Action, Rights
 from app.services.operations import directory
 from app.storage.operations.operations import Operations
+from tests.api.site.conftest import both_engines
 from tests.support.background import work
 from tests.support.bulk_update import STUDY, post_update, update, update_body
 from tests.support.callers import ADMIN, READER, authenticate, calling, embedded, granted
@@ -34,6 +35,7 @@ def older(client: FlaskClient, query: str = "") -> str | None:
     return found[1] if found else None
 
 
+@both_engines
 def test_those_that_run_come_first_then_the_newest(clinic: PartitionClient, study_to_update: bytes) -> None:
     client = clinic.client
     assert listed(client) == []

@@ -16,15 +16,18 @@ from app.settings import Settings
 from app.storage.access.session_key import SessionKeyStore
 from app.storage.table import keys
 from app.storage.table.ports import Absent, Item, Put
+from tests.api.site.conftest import both_engines
 from tests.support.bulk_update import embedded_only
 
 
+@both_engines
 def test_all_processes_have_one_key(engine: bootstrap.Engine) -> None:
     first = SessionKeyStore(engine.table).read()
     assert len(first) == 32
     assert SessionKeyStore(engine.table).read() == first
 
 
+@both_engines
 def test_the_key_of_the_faster_process_counts(engine: bootstrap.Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     store, faster = SessionKeyStore(engine.table), b"f" * 32
     real = store._stored
