@@ -22,9 +22,9 @@ from app.web.routing.features import require_operations, require_site
 from app.web.routing.route import Scope
 from app.web.site.formatting import short, visible
 from app.web.site.forms import Form, FormBody, FormSchema, LinesField
+from app.web.site.local_paths import see_other
 from app.web.site.named_object import find_object
 from app.web.site.pages import PAGE, pages
-from app.web.site.redirects import see_other
 from app.web.site.rendering import page
 
 _MAIN: Final = (

@@ -13,9 +13,9 @@ from app.web.routing.features import require_site
 from app.web.routing.route import INSTANCE_PATH, SERIES_PATH, STUDY_PATH, Scope
 from app.web.site.addresses import Addresses
 from app.web.site.forms import Form, FormBody, FormSchema
+from app.web.site.local_paths import see_other
 from app.web.site.named_object import find_object
 from app.web.site.pages import PAGE, pages
-from app.web.site.redirects import see_other
 from app.web.site.rendering import page
 
 _PATHS: Final = tuple(f"{path}/delete" for path in (STUDY_PATH, SERIES_PATH, INSTANCE_PATH))

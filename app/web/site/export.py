@@ -18,8 +18,8 @@ from app.web.routing.context import PartitionContext
 from app.web.routing.features import require_exports, require_site
 from app.web.routing.route import Scope
 from app.web.site.forms import Form, FormBody, FormSchema, LinesField
+from app.web.site.local_paths import see_other
 from app.web.site.pages import PAGE, pages
-from app.web.site.redirects import see_other
 from app.web.site.rendering import page
 
 _MAX_BYTES: Final = 8 * 1024 * 1024
@@ -34,15 +34,13 @@ class _Identifiers(Schema):
     """What the form begins with: identifiers, separated by commas. Other text is left out."""
 
     study = fields.Function(
-        deserialize=lambda text: [
-            each for each in map(str.strip, text.split(",")) if all(map(is_uid, each.split("/")))
-        ],
+        deserialize=lambda text: [each for each in map(str.strip, text.split(",")) if _is_identifier(each)],
         load_default=list,
         data_key="study",
     )
 
 
-def _is_path(text: str) -> bool:
+def _is_identifier(text: str) -> bool:
     return all(map(is_uid, text.split("/")))
 
 

@@ -37,5 +37,10 @@ def sign_in_path(following: str) -> str:
 
 
 def see_other(path: str) -> Response:
-    """Return the answer that leads a browser to a path below the base path of the service (RFC 9110 §15.4.4)."""
-    return Response(status=303, headers={"Location": request.script_root + path, "Cache-Control": "no-store"})
+    """Return the answer that leads a browser to a path below the base path of the service (RFC 9110 §15.4.4).
+
+    After a form, a reload of the page at this path does not send the form again.
+    """
+    response = Response(status=303, headers={"Location": request.script_root + path, "Cache-Control": "no-store"})
+    response.headers.remove("Content-Type")
+    return response

@@ -26,6 +26,8 @@ from app.web.site.viewer import is_installed, viewer_path
 
 _MODALITIES: Final = ("CT", "MR", "US", "CR", "DX", "MG", "XA", "RF", "NM", "PT", "OT", "SC", "SM", "ES", "SR", "SEG")
 
+_NOTHING: Final = SearchReport(count=0, documents=iter(()))
+
 resource = pages("studies")
 
 
@@ -67,9 +69,6 @@ def studies(context: PartitionContext) -> Response:
         viewer_of=viewer_path if is_installed(context.settings) else None,
         server=context.links.address(),
     )
-
-
-_NOTHING: Final = SearchReport(count=0, documents=iter(()))
 
 
 def _found(context: PartitionContext, search: StudySearch) -> SearchReport:

@@ -21,8 +21,8 @@ from app.web.routing.features import require_operations, require_site
 from app.web.routing.route import Scope
 from app.web.schemas.parameters import IntegerParameter
 from app.web.site.forms import Form, FormBody, FormSchema
+from app.web.site.local_paths import see_other
 from app.web.site.pages import PAGE, pages
-from app.web.site.redirects import see_other
 from app.web.site.rendering import page
 
 _PATH: Final = "/ui/tags"

@@ -21,9 +21,9 @@ from app.web.routing.route import Scope
 from app.web.site.addresses import Addresses
 from app.web.site.attributes import Attributes
 from app.web.site.forms import Form, FormBody, FormSchema
+from app.web.site.local_paths import see_other
 from app.web.site.metadata_tree import tree
 from app.web.site.pages import PAGE, pages
-from app.web.site.redirects import see_other
 from app.web.site.rendering import page
 
 PAGE_LENGTH: Final = 25
@@ -176,7 +176,7 @@ def _workitem(context: PartitionContext, workitem: str, form: Form, status: int 
     return page(
         "workitem.html",
         status,
-        title=shown["label"] or "Workitem",
+        title=(may_read and shown["label"]) or "Workitem",
         partition_name=name,
         uid=workitem,
         item=shown if may_read else None,

@@ -132,4 +132,7 @@ def test_the_rights_of_the_worklist(tmp_path: Path) -> None:
         assert found == statuses, caller
     refused = calling(app, "writer").post(f"{PAGE}/2.25.1/cancel", data=SENT)
     assert refused.status_code == 409
+    label = calling(app, "reader").get(f"{PAGE}/2.25.1").text.partition("<title>")[2].partition(" ·")[0]
+    assert label and label != "Workitem"
     assert "Smith" not in refused.text
+    assert label not in refused.text
