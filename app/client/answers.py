@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final
 
 import httpx
 import orjson
@@ -89,6 +89,18 @@ def whole(answer: httpx.Response) -> httpx.Response:
     headers = httpx.Headers(answer.headers)
     headers.pop("Content-Encoding", None)
     return httpx.Response(answer.status_code, headers=headers, content=bytes(content), request=answer.request)
+
+
+def entries_of(document: Any, name: str, kind: type) -> list[dict[str, Any]]:
+    """Return a document that is a list of objects, each with a member of this name and kind.
+
+    Raises `UnexpectedAnswer` for anything else.
+    """
+    if not isinstance(document, list) or not all(
+        isinstance(each, dict) and isinstance(each.get(name), kind) for each in document
+    ):
+        raise UnexpectedAnswer(f"The answer is no list of objects with '{name}': is it a Bulkhead server?")
+    return document
 
 
 def digest_of(headers: Mapping[str, str]) -> bytes | None:

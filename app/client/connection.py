@@ -16,7 +16,7 @@ from urllib.parse import quote
 import httpx
 import orjson
 
-from app.client.answers import PARTITIONS_ARE_OFF, check, whole
+from app.client.answers import PARTITIONS_ARE_OFF, check, entries_of, whole
 from app.client.attempts import NOT_SENT, REPEATED_STATUSES, Attempts
 from app.client.errors import InvalidAddress, ServerUnreachable, UnexpectedAnswer
 
@@ -122,9 +122,9 @@ class ArchiveClient:
         It is empty if there is no such partition, if the caller may not see it, or if the server has partitions off.
         """
         answer = self.request("GET", "/partitions", at_base=True, accepted=(400, 403))
-        listed = self.decoded(answer) if answer.status_code == 200 else []
+        listed = entries_of(self.decoded(answer), "partitionName", str) if answer.status_code == 200 else []
         name = (self.partition or "").lower()
-        return next((str(each["createdDate"]) for each in listed if str(each["partitionName"]).lower() == name), "")
+        return next((str(each.get("createdDate", "")) for each in listed if each["partitionName"].lower() == name), "")
 
     def _partitions_are_off(self) -> bool:
         answer = self.request("GET", "/partitions", at_base=True, accepted=(200, 400, 403))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from app.client.answers import entries_of
 from app.client.connection import ArchiveClient
-from app.client.errors import UnexpectedAnswer
 
 _WINDOW: Final = 100
 """Sequence numbers of one request, the most that a server reads at a time in version 1."""
@@ -33,17 +33,17 @@ class FeedReader:
         latest = self.latest()
         while self.after < latest:
             parameters = {"offset": str(self.after), "limit": str(_WINDOW), "includemetadata": _word(self._metadata)}
-            entries = self._get(_PATH, parameters, "v1") or []
+            entries = self._get(_PATH, parameters, "v1")
             # Nothing comes later below a number that a reader saw, so the numbers up to `latest` are complete.
             self.after = max([min(self.after + _WINDOW, latest), *(entry["sequence"] for entry in entries)])
             if entries:
-                return list(entries)
+                return entries
         return []
 
     def latest(self) -> int:
         """Return the sequence number of the newest entry, 0 without entries."""
         newest = self._get(f"{_PATH}/latest", {"includemetadata": "false"}, "v1")
-        return int(newest["sequence"]) if newest else 0
+        return int(newest[0]["sequence"]) if newest else 0
 
     def start_at(self, time: str) -> None:
         """Begin with the first entry from a time on, or behind all entries if there is none. The time is in ISO 8601
@@ -51,12 +51,11 @@ class FeedReader:
         first = self._get(_PATH, {"startTime": time, "limit": "1", "includemetadata": "false"}, "v2")
         self.after = int(first[0]["sequence"]) - 1 if first else self.latest()
 
-    def _get(self, path: str, parameters: dict[str, str], version: str) -> Any:
+    def _get(self, path: str, parameters: dict[str, str], version: str) -> list[dict[str, Any]]:
+        """Return the entries of an answer. That to the path of the newest entry is one object."""
         answer = self._client.request("GET", path, at_base=True, version=version, params=parameters | self._selection)
-        found = self._client.decoded(answer) if answer.content else None
-        if found is not None and not isinstance(found, (list, dict)):
-            raise UnexpectedAnswer(f"The answer of {self._client.url} is no change feed: is it a Bulkhead server?")
-        return found
+        found = self._client.decoded(answer) if answer.content else []
+        return entries_of([found] if isinstance(found, dict) else found, "sequence", int)
 
 
 def _word(value: bool) -> str:

@@ -50,7 +50,7 @@ def _page(client: ArchiveClient, path: str, parameters: list[tuple[str, str]], a
     accept = "application/json" if at_base else DICOM_JSON
     answer = client.request("GET", path, at_base=at_base, params=parameters, headers={"Accept": accept})
     found = client.decoded(answer) if answer.content else []
-    if not isinstance(found, list) or not all(map(_is_entry if at_base else _is_dataset, found)):
+    if not isinstance(found, list) or not all(map(_is_entry if at_base else is_dataset, found)):
         raise UnexpectedAnswer(f"The answer of {client.url} is no list of objects: is it a Bulkhead server?")
     return found
 
@@ -59,7 +59,7 @@ def _is_entry(entry: Any) -> bool:
     return isinstance(entry, dict)
 
 
-def _is_dataset(entry: Any) -> bool:
+def is_dataset(entry: Any) -> bool:
     """Return whether this has the form of a dataset in DICOM JSON (PS3.18 §F.2)."""
     return isinstance(entry, dict) and all(
         isinstance(element, dict) and isinstance(element.get("Value", []), list) for element in entry.values()

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from app.client.answers import entries_of
 from app.client.connection import ArchiveClient
 from app.entry.client_commands.common import calls_server, json_option
 from app.entry.client_commands.rows import csv_option, print_csv, print_json, print_table
@@ -18,7 +19,7 @@ from app.entry.client_commands.rows import csv_option, print_csv, print_json, pr
 @calls_server
 def partitions(client: ArchiveClient, counts: bool, as_csv: bool, as_json: bool) -> None:
     """List the partitions that the caller may see, in the order in which they were created."""
-    listed = client.json("/partitions", at_base=True)
+    listed = entries_of(client.json("/partitions", at_base=True), "partitionName", str)
     if counts:
         listed = [each | _statistics(client, each["partitionName"]) for each in listed]
     if as_json:
@@ -35,4 +36,5 @@ def partitions(client: ArchiveClient, counts: bool, as_csv: bool, as_json: bool)
 def _statistics(client: ArchiveClient, name: str) -> dict[str, Any]:
     """Return the counts of a partition, nothing if it has none or the caller may not read it."""
     answer = client.request("GET", f"/partitions/{name}/statistics", at_base=True, accepted=(403, 404))
-    return client.decoded(answer) if answer.status_code == 200 else {}
+    counts = client.decoded(answer) if answer.status_code == 200 else {}
+    return counts if isinstance(counts, dict) else {}

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from app.client.answers import entries_of
 from app.client.attributes import path_for
 from app.client.connection import ArchiveClient
 from app.client.operations import started
@@ -28,7 +29,8 @@ def tags() -> None:
 @calls_server
 def list_tags(client: ArchiveClient, as_json: bool) -> None:
     """List the tags, the oldest first."""
-    listed = [tag for page in pages(client, _PATH, at_base=True, identity=lambda tag: tag["path"]) for tag in page]
+    found = pages(client, _PATH, at_base=True, identity=lambda tag: str(tag.get("path")))
+    listed = [tag for page in found for tag in entries_of(page, "path", str)]
     if as_json:
         print_json(listed)
     else:
@@ -37,7 +39,8 @@ def list_tags(client: ArchiveClient, as_json: bool) -> None:
 
 
 def _row(tag: dict[str, Any]) -> list[str]:
-    errors = (tag.get("errors") or {}).get("count", 0)
+    reported = tag.get("errors")
+    errors = reported.get("count", 0) if isinstance(reported, dict) else 0
     of_tag = [str(tag.get(name, "")) for name in ("vr", "level", "status", "queryStatus")]
     return [tag["path"], keyword_of(tag["path"]), *of_tag, str(errors)]
 

@@ -11,7 +11,8 @@ import orjson
 
 from app.client.attributes import assignment, element, name_of, path_for, text_of
 from app.client.connection import DICOM_JSON, ArchiveClient
-from app.client.pages import pages
+from app.client.errors import UnexpectedAnswer
+from app.client.pages import is_dataset, pages
 from app.dicom.encoding.uids import is_uid
 from app.entry.client_commands.common import calls_server, json_option
 from app.entry.client_commands.rows import print_json, print_members, print_table
@@ -67,7 +68,9 @@ def find(client: ArchiveClient, terms: Sequence[str], limit: int, as_json: bool)
 @calls_server
 def show(client: ArchiveClient, workitem: str, as_json: bool) -> None:
     """Print the workitem UID."""
-    dataset: dict[str, Any] = client.json(f"{_PATH}/{workitem}")
+    dataset = client.json(f"{_PATH}/{workitem}")
+    if not is_dataset(dataset):
+        raise UnexpectedAnswer(f"The answer of {client.url} is no workitem: is it a Bulkhead server?")
     if as_json:
         click.echo(orjson.dumps(dataset, option=orjson.OPT_INDENT_2))
     else:
