@@ -106,7 +106,8 @@ class Backlog:
 
     def _must_read(self) -> bool:
         known = self._partitions.values()
-        return not self._read_before or any(each.incomplete and not each.waiting for each in known)
+        # Instances that always fail stay in `waiting`, so it need not become empty.
+        return not self._read_before or any(each.incomplete and len(each.waiting) <= KNOWN_LIMIT // 2 for each in known)
 
     def _read(self) -> None:
         self._read_before = True

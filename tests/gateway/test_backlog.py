@@ -93,6 +93,24 @@ def test_instances_on_disk_are_read_when_memory_has_none_left(clock: Clock, monk
     assert len(sent) == len(set(sent)) == 20
 
 
+def test_an_instance_that_always_fails_does_not_hide_those_on_disk(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backlog, "KNOWN_LIMIT", 3)
+    poison = queued(0, "a")
+    on_disk = {poison, *(queued(number, "a") for number in range(1, 10))}
+    waiting = Backlog(lambda: iter(sorted(on_disk, key=lambda each: each.name)))
+    for _ in range(40):
+        item = waiting.take()
+        assert item is not None
+        if item == poison:
+            clock.now += waiting.postpone(item)
+        else:
+            on_disk.remove(item)
+            waiting.finished(item)
+    assert on_disk == {poison}
+
+
 def test_a_closed_backlog_gives_nothing(clock: Clock) -> None:
     waiting = Backlog(empty)
     waiting.add(queued(1, "a"))
