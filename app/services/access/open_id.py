@@ -30,6 +30,8 @@ FLOW_SECONDS: Final = 600
 _PURPOSE: Final = "sign-in"
 _FRESH_SECONDS: Final = 300.0
 """How long the discovery document of the issuer is kept."""
+_PAUSE_SECONDS: Final = 5.0
+"""How long the issuer is not asked again after it did not answer."""
 _CODE: Final = re.compile(r"[\x21-\x7e]{1,2048}", re.ASCII)
 _ERROR: Final = re.compile(r"[a-z_]{1,40}", re.ASCII)
 _OK: Final = 200
@@ -93,6 +95,7 @@ class OpenIdSignIn:
         self._now = now
         self._monotonic = monotonic
         self._document: tuple[dict[str, Any], float] | None = None
+        self._failure = ("", 0.0)
 
     def start(self, redirect_uri: str, following: str) -> StartedFlow:
         """Begin a sign-in. Raises `SignInFailed` if the issuer does not answer, and `StorageError`."""
@@ -230,12 +233,22 @@ class OpenIdSignIn:
             raise self._unreachable(error) from error
 
     def _discovered(self) -> dict[str, Any]:
-        """Return the discovery document, at most five minutes old."""
-        kept = self._document
-        if kept is None or self._monotonic() >= kept[1]:
+        """Return the discovery document, at most five minutes old.
+
+        A failure is kept for some seconds: everyone may ask for the sign-in, and an issuer that hangs holds a thread.
+        """
+        kept, (reason, until) = self._document, self._failure
+        if kept is not None and self._monotonic() < kept[1]:
+            return kept[0]
+        if self._monotonic() < until:
+            raise DownloadFailed(reason)
+        try:
             document = self._downloader.discovery(self._client.issuer)
-            self._document = kept = (document, self._monotonic() + _FRESH_SECONDS)
-        return kept[0]
+        except DownloadFailed as error:
+            self._failure = (str(error), self._monotonic() + _PAUSE_SECONDS)
+            raise
+        self._document = (document, self._monotonic() + _FRESH_SECONDS)
+        return document
 
     def _unreachable(self, error: DownloadFailed) -> SignInFailed:
         _log.warning("people cannot sign in", issuer=self._client.issuer, reason=str(error))

@@ -230,6 +230,22 @@ def test_the_provider_is_down_when_the_person_comes_back(browser: FlaskClient, i
     refused(browser.get(back), "The identity provider cannot be asked. Try again later.")
 
 
+def test_a_provider_that_does_not_answer_is_not_asked_by_each_visitor(
+    app: Flask, browser: FlaskClient, issuer: Issuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_id = app.extensions["bulkhead"].open_id
+    ask, asked = open_id._downloader.discovery, []
+    monkeypatch.setattr(open_id._downloader, "discovery", lambda url: (asked.append(url), ask(url))[1])
+    monkeypatch.setattr(open_id, "_monotonic", lambda: 1000.0)
+    issuer.documents = {DISCOVERY: 500}
+    for path in (START, START, "/ui/sign-in?signed-out"):
+        assert "You are signed out" in (page := browser.get(path).text) or "cannot be asked" in page
+    assert len(asked) == 1
+    issuer.documents = {}
+    monkeypatch.setattr(open_id, "_monotonic", lambda: 1010.0)
+    assert browser.get(START).status_code == 302
+
+
 def test_the_public_url_is_that_of_the_redirect(app: Flask, browser: FlaskClient) -> None:
     app.extensions[SETTINGS] = replace(app.extensions[SETTINGS], public_url="https://archive.example/dicom")
     answer = browser.get(START)
