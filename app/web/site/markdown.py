@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 from itertools import pairwise
 from typing import Any, Final, NamedTuple
@@ -55,8 +55,12 @@ def document(name: str) -> Document:
     return Document(title, _plain(summary), headings, _html(tokens[3:]))
 
 
+@lru_cache(maxsize=2048)
 def line(text: str) -> Markup:
-    """Return a line of text with its code in `code` elements, and with links to the sections of the statement."""
+    """Return a line of text with its code in `code` elements, and with links to the sections of the statement.
+
+    The reference of the API has some hundred lines, and everyone may ask for it. So each is made once.
+    """
     tokens = _reader().parseInline(text)
     for token in tokens:
         token.children = list(_linked(token.children or [], _sections()))
