@@ -61,6 +61,7 @@ PAGES: Final[dict[str, str]] = {
     "tags": "/ui/tags",
     "status": "/ui/status",
     "upload": "/ui/partitions/radiology/upload",
+    "new-partition": "/ui/new-partition?partition=clinic-new",
     "delete": f"{_STUDY}/delete",
     "update": "/ui/partitions/radiology/update?study=1.2.3.5",
     "worklist": "/ui/partitions/radiology/worklist",

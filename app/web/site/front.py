@@ -18,6 +18,7 @@ from app.web.site.addresses import Addresses
 from app.web.site.attributes import Attributes
 from app.web.site.pages import PAGE, pages
 from app.web.site.rendering import page
+from app.web.site.upload import NEW_PARTITION
 from app.web.site.viewer import is_installed, viewer_path
 
 _PARTITIONS: Final = 25
@@ -63,6 +64,7 @@ def front(context: Context) -> Response:
         ],
         viewer_of=viewer_path if is_installed(context.settings) else None,
         server=context.links.address(),
+        new_partition=NEW_PARTITION if context.caller.rights.allows_somewhere(Action.WRITE) else None,
     )
 
 

@@ -74,6 +74,7 @@ EXPECTED: dict[str, tuple[Rule, set[int]]] = {
     "GET /studies/<study>/download": (READ, {200}),
     f"GET {SERIES_PATH}/download": (READ, {200}),
     "GET /upload": (WRITE, {200}),
+    "GET /ui/new-partition": (ANYONE, {400}),  # without a name
     "GET /studies/<study>/delete": (DELETE, {200}),
     f"GET {SERIES_PATH}/delete": (DELETE, {200}),
     f"GET {INSTANCE_PATH}/delete": (DELETE, {200}),
