@@ -116,6 +116,10 @@ class ArchiveClient:
                 self._prefix = "" if off else f"/partitions/{self.chosen_partition or DEFAULT_PARTITION}"
             return self._prefix
 
+    def prefix_of(self, partition: str) -> str:
+        """Return `/partitions/NAME` for a name that is valid, and `partition_prefix()` for an empty one."""
+        return f"/partitions/{partition}" if partition else self.partition_prefix()
+
     def partition_mark(self) -> str:
         """Return a text that stays the same while the partition exists: the time when it was created.
 

@@ -22,7 +22,7 @@ class HttpSearch:
 
     def matches(self, partition: str, path: str, parameters: Sequence[tuple[str, str]]) -> Iterator[dict[str, Any]]:
         """Yield the matches of a search as DICOM JSON. A page is read when it is needed. Raises `ClientError`."""
-        prefix = f"/partitions/{partition}" if partition else self._client.partition_prefix()
+        prefix = self._client.prefix_of(partition)
         offset = 0
         while True:
             page = self._page(f"{prefix}{path}", [*parameters, ("limit", str(_PAGE)), ("offset", str(offset))])

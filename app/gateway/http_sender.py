@@ -40,7 +40,7 @@ class HttpSender:
         that exists counts as stored. The file is streamed.
         """
         try:
-            prefix = f"/partitions/{partition}" if partition else self._client.partition_prefix()
+            prefix = self._client.prefix_of(partition)
             answer = self._client.request(
                 "POST",
                 f"{prefix}/studies",

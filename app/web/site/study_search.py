@@ -107,7 +107,7 @@ class StudySearch:
         if _MODALITIES in fields:
             fields[_MODALITIES] = fields[_MODALITIES].upper()
         if _PATIENT_DATE in fields:
-            fields[_PATIENT_DATE] = _day(fields[_PATIENT_DATE])
+            fields[_PATIENT_DATE] = day_of(fields[_PATIENT_DATE])
         if dates := self._dates(today):
             fields["StudyDate"] = dates
         page = [("includefield", _INCLUDED), ("limit", str(PAGE_SIZE)), ("offset", str(self.offset))]
@@ -119,7 +119,7 @@ class StudySearch:
             period = PERIODS[self.period]
             begin = date(today.year, 1, 1) if period.begin is None else today - timedelta(period.begin)
             return f"{begin:%Y%m%d}-{today - timedelta(period.end):%Y%m%d}"
-        first, last = (_day(day) if day else "" for day in (self.first_day, self.last_day))
+        first, last = (day_of(day) if day else "" for day in (self.first_day, self.last_day))
         if first and last and first > last:
             raise InvalidRequest(f"The first day {self.first_day} is after the last day {self.last_day}.")
         return f"{first}-{last}" if first or last else ""
@@ -135,8 +135,8 @@ def _has_wildcard(text: str) -> bool:
     return "*" in text or "?" in text
 
 
-def _day(text: str) -> str:
-    """Return a date of the form as DICOM writes it. Raises `InvalidRequest`."""
+def day_of(text: str) -> str:
+    """Return a date of a form as DICOM writes it. Raises `InvalidRequest`."""
     found = _DATE.fullmatch(text)
     try:
         return f"{date(*map(int, found.groups())):%Y%m%d}" if found else _refuse(text)
@@ -145,4 +145,4 @@ def _day(text: str) -> str:
 
 
 def _refuse(text: str) -> str:
-    raise InvalidRequest(f"'{text}' is not a date. Write it as 2024-01-31.")
+    raise InvalidRequest(f"'{text[:64]}' is not a date. Write it as 2024-01-31.")

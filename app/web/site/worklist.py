@@ -25,6 +25,7 @@ from app.web.site.local_paths import see_other
 from app.web.site.metadata_tree import tree
 from app.web.site.pages import PAGE, pages
 from app.web.site.rendering import page
+from app.web.site.study_search import day_of
 
 PAGE_LENGTH: Final = 25
 STATES: Final = {
@@ -36,7 +37,6 @@ STATES: Final = {
 """The words of a state, and the class of its badge."""
 
 _FIELDS: Final = ("state", "patient", "name", "from", "to")
-_DATE: Final = re.compile(r"([0-9]{4})-?([0-9]{2})-?([0-9]{2})", re.ASCII)
 _OFFSET: Final = re.compile(r"[0-9]{1,9}", re.ASCII)
 _REASON: Final = "00741238"
 _CONTACT: Final = "0074100C"
@@ -128,18 +128,9 @@ def _filters(form: Form, offset: str) -> Iterator[tuple[str, str]]:
         yield "PatientID", form.text("patient")
     if name := form.text("name"):
         yield "PatientName", name if set("*?") & set(name) else f"{name}*"
-    first, last = _day(form.text("from")), _day(form.text("to"))
+    first, last = (day_of(day) if day else "" for day in (form.text("from"), form.text("to")))
     if first or last:
         yield _SCHEDULED_START, f"{first}-{last}"
-
-
-def _day(text: str) -> str:
-    if not text:
-        return ""
-    found = _DATE.fullmatch(text)
-    if not found:
-        raise InvalidRequest(f"The date '{text[:64]}' does not have the form YYYY-MM-DD.")
-    return "".join(found.groups())
 
 
 def _list(
