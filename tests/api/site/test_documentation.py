@@ -14,8 +14,6 @@ from app.web.site import markdown
 from tests.conftest import Serve
 from tests.support.callers import ADMIN, authenticate, calling, embedded
 
-one_engine = pytest.mark.parametrize("settings", ["embedded"], indirect=True)
-
 PAGES = ("/docs", "/docs/api", *(f"/docs/{name}" for name in markdown.DOCUMENTS))
 
 
@@ -35,7 +33,6 @@ class Links(HTMLParser):
         self.links |= {given["href"] or ""} if tag == "a" and "href" in given else set()
 
 
-@one_engine
 def test_every_page_is_served_and_every_link_leads_somewhere(client: FlaskClient) -> None:
     pages = {path: Links(client.get(path).text) for path in PAGES}
     for path, found in pages.items():
@@ -53,7 +50,6 @@ def test_every_page_is_served_and_every_link_leads_somewhere(client: FlaskClient
     assert "conformance#135-audit-trail" in pages["/docs/security"].links
 
 
-@one_engine
 def test_sections_become_links_and_those_of_standards_do_not(client: FlaskClient) -> None:
     text = client.get("/docs/conformance").text
     assert '(<a href="#42-accept">§4.2</a>' in text
@@ -63,7 +59,6 @@ def test_sections_become_links_and_those_of_standards_do_not(client: FlaskClient
     )
 
 
-@one_engine
 def test_the_reference_has_every_operation_in_the_form_that_serves(serve: Serve) -> None:
     ids = set(Links(serve(metrics=True).get("/docs/api").text).ids)
     for key, each in DESCRIPTIONS.items():
@@ -82,7 +77,6 @@ def test_what_does_not_exist_is_404(client: FlaskClient, path: str) -> None:
     assert client.get(path).status_code == 404
 
 
-@one_engine
 def test_the_pages_need_no_credentials_and_can_be_switched_off(serve: Serve, tmp_path: Path) -> None:
     app = embedded(tmp_path / "archive")
     authenticate(app, {})
@@ -91,7 +85,6 @@ def test_the_pages_need_no_credentials_and_can_be_switched_off(serve: Serve, tmp
         assert serve(site=False).get(path).status_code == 404
 
 
-@one_engine
 def test_links_have_the_base_path(serve: Serve) -> None:
     text = serve(trusted_proxies=1).get("/docs/api", headers={"X-Forwarded-Prefix": "/pacs"}).text
     assert 'data-base="/pacs"' in text
@@ -106,6 +99,5 @@ def test_the_navigation_is_that_of_a_caller_with_credentials(tmp_path: Path) -> 
     assert 'href="/ui/status"' not in app.test_client().get("/docs").text
 
 
-@one_engine
 def test_without_authentication_the_navigation_is_whole(client: FlaskClient) -> None:
     assert 'href="/ui/status"' in client.get("/docs").text

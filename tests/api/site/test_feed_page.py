@@ -10,7 +10,6 @@ from flask.testing import FlaskClient
 
 from app.services.access.rights import Action
 from app.web.site import feed
-from tests.support.bulk_update import embedded_only
 from tests.support.callers import ADMIN, authenticate, calling, embedded, granted
 from tests.support.dicomweb import PartitionClient
 from tests.support.instances import make_instance
@@ -39,7 +38,6 @@ def test_the_newest_change_comes_first(client: FlaskClient, clinic: PartitionCli
     assert 'href="/ui/partitions/clinic-a/studies/2.25.1"' not in text
 
 
-@embedded_only
 def test_older_changes_are_on_further_pages(
     client: FlaskClient, clinic: PartitionClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -81,7 +79,6 @@ def test_a_page_reads_a_bounded_part_of_the_feed(tmp_path: Path, monkeypatch: py
     assert numbers(admin, str(older(admin, query))) == [1]
 
 
-@embedded_only
 @pytest.mark.parametrize("query", ["?before=x", "?before=-1", "?partition=%20!", f"?before={2**63}"])
 def test_a_parameter_that_breaks_its_rule_is_named(client: FlaskClient, query: str) -> None:
     answer = client.get("/ui/feed" + query)

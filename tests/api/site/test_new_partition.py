@@ -9,7 +9,6 @@ from flask import Flask
 
 from app.services.access.rights import Action
 from tests.conftest import Serve
-from tests.support.bulk_update import embedded_only
 from tests.support.callers import ADMIN, authenticate, calling, embedded, granted
 from tests.support.dicomweb import PartitionClient
 from tests.support.instances import make_instance
@@ -76,7 +75,6 @@ def test_the_front_page_has_the_form_for_callers_that_may_write(app: Flask, call
     assert (f'action="{PAGE}"' in calling(app, caller).get("/").text) == has_form
 
 
-@embedded_only
 def test_without_partitions_there_is_no_new_one(serve: Serve) -> None:
     answer = serve(enable_data_partitions=False).get(PAGE, query_string={"partition": "a"})
     assert answer.status_code == 400

@@ -17,7 +17,6 @@ from app.storage.access.session_key import SessionKeyStore
 from app.storage.table import keys
 from app.storage.table.ports import Absent, Item, Put
 from tests.api.site.conftest import both_engines
-from tests.support.bulk_update import embedded_only
 
 
 @both_engines
@@ -41,7 +40,6 @@ def test_the_key_of_the_faster_process_counts(engine: bootstrap.Engine, monkeypa
     assert store.read() == faster
 
 
-@embedded_only
 def test_a_process_reads_the_key_once(engine: bootstrap.Engine) -> None:
     reads = 0
 
@@ -80,7 +78,6 @@ def test_each_purpose_has_a_key_of_its_own() -> None:
     assert sealer.seal("one", b"content") != sealed
 
 
-@embedded_only
 def test_a_file_has_the_key(settings: Settings, engine: bootstrap.Engine, tmp_path: Path) -> None:
     file = tmp_path / "key"
     file.write_bytes(b"k" * 32 + b"\n")

@@ -9,7 +9,6 @@ from flask.testing import FlaskClient
 
 from tests.conftest import Serve
 from tests.support.background import work
-from tests.support.bulk_update import embedded_only
 from tests.support.dicomweb import PartitionClient
 from tests.support.instances import make_instance
 from tests.support.query_tags import AGE, TAGS, add_and_index, get_tag
@@ -41,7 +40,6 @@ def test_a_tag_is_added_used_and_deleted(client: FlaskClient, clinic: PartitionC
     assert client.get(TAGS).get_json() == []
 
 
-@embedded_only
 @pytest.mark.parametrize(
     ("different", "field", "fault"),
     [
@@ -66,7 +64,6 @@ def test_a_fault_is_shown_at_its_field(client: FlaskClient, different: dict[str,
     assert re.search(f'name="{field}"[^>]* aria-describedby="[^"]*{field}-error" aria-invalid="true"', answer.text)
 
 
-@embedded_only
 def test_a_second_tag_has_to_wait(client: FlaskClient) -> None:
     assert client.post("/ui/tags", data=FIELDS).status_code == 303
     again = client.post("/ui/tags", data=FIELDS | {"path": "PatientComments"})
@@ -76,7 +73,6 @@ def test_a_second_tag_has_to_wait(client: FlaskClient) -> None:
     assert client.post("/ui/tags", data=FIELDS).status_code == 409
 
 
-@embedded_only
 def test_the_form_shows_what_was_sent_as_text(client: FlaskClient) -> None:
     answer = client.post("/ui/tags", data=FIELDS | {"path": '"><script>alert(1)</script>'})
     assert answer.status_code == 400
@@ -92,7 +88,6 @@ def test_the_errors_of_a_tag(client: FlaskClient, strict: PartitionClient) -> No
     assert client.get("/ui/tags/PatientAge?offset=1").status_code == 200
 
 
-@embedded_only
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [
@@ -110,7 +105,6 @@ def test_there_is_no_such_tag(client: FlaskClient, method: str, path: str, statu
     assert "<b>" not in answer.text
 
 
-@embedded_only
 def test_no_tag_is_added_while_operations_are_off(serve: Serve) -> None:
     client = serve(disable_operations=True)
     assert "Add the tag" not in client.get("/ui/tags").text

@@ -12,7 +12,7 @@ from app.services.access.rights import Action
 from app.web.site.bulk_update import KEYWORDS
 from tests.conftest import Serve
 from tests.support.background import work
-from tests.support.bulk_update import OTHER, STUDY, embedded_only, metadata
+from tests.support.bulk_update import OTHER, STUDY, metadata
 from tests.support.callers import ADMIN, authenticate, calling, embedded, granted
 from tests.support.dicomweb import PartitionClient
 from tests.support.instances import make_instance
@@ -50,7 +50,6 @@ def test_the_form_changes_the_studies(clinic: PartitionClient, study_to_update: 
             assert document["00100020"]["Value"] == ["P1"]
 
 
-@embedded_only
 def test_the_form_shows_the_present_values_of_a_study(clinic: PartitionClient) -> None:
     clinic.stored(make_instance(study=STUDY, patient_name='<b>Doe</b>^"J"', pixel=False))
     text = clinic.client.get(f"{PAGE}?study={STUDY}").text
@@ -61,7 +60,6 @@ def test_the_form_shows_the_present_values_of_a_study(clinic: PartitionClient) -
     assert len(KEYWORDS) == 36
 
 
-@embedded_only
 @pytest.mark.parametrize("query", ["", "?study=x", "?study=2.25.999", f"?study={STUDY},{OTHER}"])
 def test_the_form_of_no_study_or_of_several_shows_no_values(
     clinic: PartitionClient, study_to_update: bytes, query: str
@@ -71,7 +69,6 @@ def test_the_form_of_no_study_or_of_several_shows_no_values(
     assert "Now:" not in answer.text
 
 
-@embedded_only
 @pytest.mark.parametrize(
     ("sent", "expected"),
     [
@@ -99,7 +96,6 @@ def test_each_fault_is_shown_at_its_field(
         assert text in found[field]
 
 
-@embedded_only
 def test_a_second_update_has_to_wait(clinic: PartitionClient, study_to_update: bytes) -> None:
     sent = {"studies": STUDY, "PatientID": "7"}
     assert clinic.client.post(PAGE, data=sent).status_code == 303
@@ -109,7 +105,6 @@ def test_a_second_update_has_to_wait(clinic: PartitionClient, study_to_update: b
     assert 'value="7"' in again.text
 
 
-@embedded_only
 def test_no_update_starts_while_operations_are_off(serve: Serve) -> None:
     client = serve(disable_operations=True)
     PartitionClient(client).stored(make_instance(study=STUDY, pixel=False))
@@ -136,7 +131,6 @@ def test_whoever_may_write_sees_the_form_and_only_a_reader_sees_values(
     assert sent.status_code == (303 if status == 200 else status)
 
 
-@embedded_only
 def test_an_unknown_partition_is_not_created(client: FlaskClient) -> None:
     assert client.get("/ui/partitions/new/update").status_code == 400
     assert client.post("/ui/partitions/new/update", data={"studies": STUDY, "PatientID": "7"}).status_code == 400

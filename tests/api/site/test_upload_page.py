@@ -8,13 +8,11 @@ import pytest
 
 from app.services.access.rights import Action
 from tests.conftest import Serve
-from tests.support.bulk_update import embedded_only
 from tests.support.callers import ADMIN, authenticate, calling, embedded, granted
 from tests.support.dicomweb import PartitionClient
 from tests.support.instances import make_instance
 
 
-@embedded_only
 def test_the_page_names_where_the_script_stores(serve: Serve) -> None:
     client = serve(max_part_bytes=2_000_000)
     PartitionClient(client).stored(make_instance(pixel=False))
@@ -25,7 +23,6 @@ def test_the_page_names_where_the_script_stores(serve: Serve) -> None:
     assert "Uploads need JavaScript." in text
 
 
-@embedded_only
 def test_without_partitions_the_paths_name_none(serve: Serve) -> None:
     client = serve(enable_data_partitions=False)
     text = client.get("/ui/upload").text
