@@ -39,6 +39,8 @@ _DAMAGE: Final = (
     RuntimeError,  # of an encrypted member
     NotImplementedError,  # of an unknown compression
     ValueError,
+    OverflowError,  # of a header that names a huge length
+    IndexError,  # of a member without a name
 )
 
 

@@ -254,3 +254,19 @@ def test_an_archive_without_its_suffix_is_opened_if_it_is_named(tmp_path: Path, 
     path = zipped(tmp_path / "export", {"a": instances[0]})
     assert contents(found(path)[0]) == instances[0]
     assert isinstance(found(tmp_path)[0], NotDicom)
+
+
+def test_a_header_of_a_tar_archive_that_names_a_huge_length_is_damage(tmp_path: Path) -> None:
+    header = tarfile.TarInfo("p")
+    header.type, header.size = tarfile.XHDTYPE, 26
+    path = tmp_path / "x.tar"
+    path.write_bytes(header.tobuf() + b"99999999999999999999 a=b\n".ljust(512, b"\0") + bytes(1024))
+    (only,) = found(path)
+    assert "The tar archive is damaged" in reason(only)
+
+
+def test_a_member_of_a_zip_archive_without_a_name_is_damage(tmp_path: Path, instances: list[bytes]) -> None:
+    path = zipped(tmp_path / "x.zip", {"a": instances[0]})
+    path.write_bytes(path.read_bytes().replace(b"a" + b"PK\x05\x06", b"\0PK\x05\x06"))
+    (only,) = found(path)
+    assert "The zip archive is damaged" in reason(only)
