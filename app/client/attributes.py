@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from app.client.errors import InvalidAttribute
+from app.dicom.json.dataset import NAME_GROUPS
 from app.dicom.validation.attributes import CORE, UNINDEXED, keyword_of, path_of, vr_of
 
 _KNOWN: Final = {each.keyword.lower(): each.keyword for each in (*CORE.values(), *UNINDEXED.values())}
 _WHOLE_NUMBERS: Final = frozenset({"IS", "SL", "SS", "SV", "UL", "US", "UV"})
 _NUMBERS: Final = frozenset({"DS", "FD", "FL"})
-_NAME_GROUPS: Final = ("Alphabetic", "Ideographic", "Phonetic")
 
 
 def path_for(name: str) -> str:
@@ -52,7 +52,7 @@ def element(name: str, value: str) -> tuple[str, dict[str, Any]]:
 
 def _json_value(name: str, vr: str, value: str) -> Any:
     if vr == "PN":
-        return {group: text for group, text in zip(_NAME_GROUPS, value.split("=", 2), strict=False) if text}
+        return {group: text for group, text in zip(NAME_GROUPS, value.split("=", 2), strict=False) if text}
     try:
         if vr in _WHOLE_NUMBERS:
             return int(value)
@@ -77,5 +77,5 @@ def _text(value: Any) -> str:
         return ""
     if not isinstance(value, Mapping):
         return str(value)
-    groups = [str(value.get(group, "")) for group in _NAME_GROUPS]
+    groups = [str(value.get(group, "")) for group in NAME_GROUPS]
     return "=".join(groups).rstrip("=") if any(groups) else "(item)"

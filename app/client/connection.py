@@ -19,6 +19,7 @@ import orjson
 from app.client.answers import PARTITIONS_ARE_OFF, check, entries_of, whole
 from app.client.attempts import NOT_SENT, REPEATED_STATUSES, Attempts
 from app.client.errors import InvalidAddress, ServerUnreachable, UnexpectedAnswer
+from app.client.identifiers import is_partition_name
 
 DEFAULT_URL: Final = "http://127.0.0.1:8080"
 DEFAULT_PARTITION: Final = "Microsoft.Default"
@@ -29,7 +30,6 @@ Body = bytes | Callable[[], Iterable[bytes]]
 """A request body. A function is called for each attempt, and returns the body in pieces."""
 
 _VERSION: Final = re.compile(r"/v2(\.0)?$", re.IGNORECASE)
-_PARTITION_NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 _TIMEOUTS: Final = httpx.Timeout(connect=10, read=300, write=300, pool=300)
 """A store of many large instances may keep the server busy for minutes before it answers."""
@@ -58,7 +58,7 @@ class ArchiveClient:
     ) -> None:
         self.url = _VERSION.sub("", url.rstrip("/"))
         host = _host(self.url)
-        if partition is not None and (not _PARTITION_NAME.fullmatch(partition) or partition in (".", "..")):
+        if partition is not None and not is_partition_name(partition):
             raise InvalidAddress(f"'{partition}' is no name of a partition: 1 to 64 characters from A-Z a-z 0-9 _ . -")
         self.chosen_partition = partition
         """The partition that was given. None: it is the default of the server."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,6 +11,12 @@ from app.dicom.encoding.uids import is_uid
 from app.dicom.validation.attributes import Level
 
 _WORDS: Final = ("studies", "series", "instances")
+_PARTITION_NAME: Final = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9_.-]{1,64}", re.ASCII)
+
+
+def is_partition_name(name: str) -> bool:
+    """Tell whether a partition may have this name (conformance §2.2)."""
+    return _PARTITION_NAME.fullmatch(name) is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from app.client.identifiers import is_partition_name
+
 ANY: Final = "*"
 
-_PARTITION: Final = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9_.-]{1,64}", re.ASCII)
 _TITLE: Final = re.compile(r"(?! )[ -\[\]-~]{1,16}(?<! )", re.ASCII)
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -30,11 +31,6 @@ class Refusal(enum.IntEnum):
 
     CALLING_UNKNOWN = 3
     CALLED_UNKNOWN = 7
-
-
-def is_partition_name(name: str) -> bool:
-    """Tell whether a partition may have this name (conformance §2.2)."""
-    return _PARTITION.fullmatch(name) is not None
 
 
 def is_title(text: str) -> bool:

@@ -16,9 +16,10 @@ import structlog
 
 from app import logs
 from app.client.connection import ArchiveClient
+from app.client.identifiers import is_partition_name
 from app.entry.client_commands.common import FAILED, calls_server
 from app.errors import BulkheadError
-from app.gateway.admission import ANY, Admission, PartitionBy, Peer, is_partition_name, is_title
+from app.gateway.admission import ANY, Admission, PartitionBy, Peer, is_title
 
 if TYPE_CHECKING:
     from app.gateway.gateway import GatewaySettings

@@ -55,7 +55,7 @@ def update(client: ArchiveClient, terms: Sequence[str], no_wait: bool, as_json: 
         return
     found = wait(client, operation)
     end(found, as_json)
-    missing = len(set(studies)) - found.get("results", {}).get("studyUpdated", 0)
+    missing = len(set(studies)) - (found.get("results") or {}).get("studyUpdated", 0)
     if missing:
         click.echo(f"{missing} of the studies are not in the partition.", err=True)
         sys.exit(FAILED)
