@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 import click
@@ -70,8 +71,7 @@ def _study(term: str) -> str:
 
 def _comments(body: bytes) -> Iterator[str]:
     """Yield the reason for each attribute that the server does not change (FailedAttributesSequence)."""
-    if not body.startswith(b"{"):
-        return
-    dataset: dict[str, Any] = orjson.loads(body)
-    for item in dataset.get("00741048", {}).get("Value", ()):
-        yield from map(str, item.get("00000902", {}).get("Value", ()))
+    with suppress(orjson.JSONDecodeError, AttributeError, TypeError):  # the answer of another program, or a text
+        dataset: dict[str, Any] = orjson.loads(body)
+        for item in dataset.get("00741048", {}).get("Value", ()):
+            yield from map(str, item.get("00000902", {}).get("Value", ()))
