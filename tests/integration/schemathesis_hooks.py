@@ -15,13 +15,16 @@ def _bytes(value: Any) -> bytes:
     return value if isinstance(value, bytes) else str(value).encode()
 
 
-@schemathesis.serializer("application/dicom")
 def one_file(_context: Any, value: Any) -> bytes:
     """Return the body of one file."""
     return _bytes(value)
 
 
-@schemathesis.serializer(RELATED)
 def one_part(_context: Any, value: Any) -> bytes:
     """Return a body with one part."""
     return related(_bytes(value))
+
+
+# Without the package, which `make integration` installs, mypy does not know the type of the decorator.
+schemathesis.serializer("application/dicom")(one_file)
+schemathesis.serializer(RELATED)(one_part)
