@@ -54,6 +54,8 @@ CALLS = {
 
 WITHOUT_TABLE = {
     "OPTIONS ": "the route table is in the process",
+    "GET /api.json": "the route table is in the process",
+    "GET /api.yaml": "the route table is in the process",
     "GET /studies/<study>/series/<series>/instances/<instance>/frames": "400, since the list of frames is missing",
 }
 """Requests that need nothing of the table, and why."""

@@ -10,13 +10,12 @@ A kill -9 leaves nothing behind: the kernel releases the lock, and SQLite rolls 
 from __future__ import annotations
 
 import fcntl
-import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Lock
-from typing import Final
+from typing import BinaryIO, Final
 
 from app.engines.embedded.connections import BUSY_SECONDS, connect, limited_wait
 from app.errors import Conflict, StorageUnavailable
@@ -69,7 +68,7 @@ class GroupCommit:
         self._waiting: list[_PendingWrite] = []
         self._has_leader = False
         self._writing = Lock()  # protects the fields below
-        self._lock_file: int | None = None
+        self._lock_file: BinaryIO | None = None
         self._connection: sqlite3.Connection | None = None
         self._durable: bool | None = None
         self._log_limit = LARGEST_LOG
@@ -95,7 +94,7 @@ class GroupCommit:
         """Exclude every other writer, in this process and in others."""
         with self._writing:
             if self._lock_file is None:
-                self._lock_file = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+                self._lock_file = self._lock.open("ab", buffering=0)  # unlike a number, an object closes its file
             fcntl.flock(self._lock_file, fcntl.LOCK_EX)
             try:
                 yield
@@ -195,7 +194,7 @@ class GroupCommit:
         self._writing.acquire()
         self._disconnect()
         if self._lock_file is not None:
-            os.close(self._lock_file)
+            self._lock_file.close()
         self._lock_file = None
 
     def resume(self) -> None:

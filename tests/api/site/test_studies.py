@@ -135,6 +135,8 @@ def test_a_study_opens_in_the_viewer_if_that_is_installed(
     archive: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = "/viewer/viewer/clinic-a?StudyInstanceUIDs="
+    for page in ("front", "studies"):
+        monkeypatch.setattr(f"app.web.site.{page}.is_installed", lambda _: False)
     assert path not in archive.get(PAGE).text + archive.get("/").text
     for page in ("front", "studies"):
         monkeypatch.setattr(f"app.web.site.{page}.is_installed", lambda _: True)

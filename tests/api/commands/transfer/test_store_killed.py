@@ -113,5 +113,6 @@ def test_after_an_end_in_the_middle_everything_is_stored_once(
     summary = orjson.loads(output)
     assert summary["files"] == len(paths)
     assert summary["refused"] == 0
-    assert summary["storedEarlier"] > 0
+    if ended_by == signal.SIGTERM:  # a kill may come before the journal has its first entry
+        assert summary["storedEarlier"] > 0
     assert len(client.get("/v2/partitions/a/instances?limit=200").get_json(force=True)) == len(paths)
