@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import metadata
 from threading import Lock
-from typing import Any, Final
+from typing import Any, Final, TypedDict, Unpack
 from urllib.parse import quote
 
 import httpx
@@ -33,6 +33,19 @@ _VERSION: Final = re.compile(r"/v2(\.0)?$", re.IGNORECASE)
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 _TIMEOUTS: Final = httpx.Timeout(connect=10, read=300, write=300, pool=300)
 """A store of many large instances may keep the server busy for minutes before it answers."""
+
+
+class Call(TypedDict, total=False):
+    """The arguments of a call, as in `ArchiveClient.stream`."""
+
+    at_base: bool
+    version: str
+    params: Mapping[str, Any] | Iterable[tuple[str, str]] | None
+    json: Any
+    body: Body | None
+    headers: Mapping[str, str] | None
+    accepted: Iterable[int]
+    repeatable: bool | None
 
 
 class ArchiveClient:
@@ -141,36 +154,11 @@ class ArchiveClient:
 
     # --- calls ---
 
-    def request(
-        self,
-        method: str,
-        path: str,
-        *,
-        at_base: bool = False,
-        version: str = "v2",
-        params: Mapping[str, Any] | Iterable[tuple[str, str]] | None = None,
-        json: Any = None,
-        body: Body | None = None,
-        headers: Mapping[str, str] | None = None,
-        accepted: Iterable[int] = (),
-        repeatable: bool | None = None,
-    ) -> httpx.Response:
-        """Return the answer, read whole.
-
-        `accepted` are statuses from 300 on that are answers and no errors to the caller. `repeatable` says whether
-        the call may be sent again if the connection breaks after it was sent; the default is the nature of the method.
-        429 and 503 are repeated always. Raises a `ClientError` when the attempts are over, and `UnexpectedAnswer` for
-        an answer that is too long or that cannot be decoded.
+    def request(self, method: str, path: str, **call: Unpack[Call]) -> httpx.Response:
+        """Return the answer, read whole. Raises as `stream`, and `UnexpectedAnswer` for an answer that is too long or
+        that cannot be decoded.
         """
-        call: dict[str, Any] = {
-            "at_base": at_base,
-            "version": version,
-            "params": params,
-            "json": json,
-            "body": body,
-            "headers": headers,
-        }
-        with self.stream(method, path, accepted=accepted, repeatable=repeatable, **call) as answer:
+        with self.stream(method, path, **call) as answer:
             try:
                 return whole(answer)
             except httpx.TransportError as error:
@@ -191,7 +179,11 @@ class ArchiveClient:
         accepted: Iterable[int] = (),
         repeatable: bool | None = None,
     ) -> Iterator[httpx.Response]:
-        """Yield the answer with its body unread: read it with `iter_bytes`. The arguments are those of `request`.
+        """Yield the answer with its body unread: read it with `iter_bytes`.
+
+        `accepted` are statuses from 300 on that are answers and no errors to the caller. `repeatable` says whether
+        the call may be sent again if the connection breaks after it was sent; the default is the nature of the method.
+        429 and 503 are repeated always. Raises a `ClientError` when the attempts are over.
 
         A body that breaks while it is read raises `httpx.TransportError`, and one that cannot be decoded
         `httpx.DecodingError`; nothing repeats the call then.
