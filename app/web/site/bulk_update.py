@@ -21,7 +21,7 @@ from app.web.routing.context import PartitionContext
 from app.web.routing.features import require_operations, require_site
 from app.web.routing.route import Scope
 from app.web.site.formatting import short, visible
-from app.web.site.forms import Form, FormBody, FormSchema, LinesField
+from app.web.site.forms import Form, FormBody, FormSchema, LinesField, comma_separated
 from app.web.site.local_paths import see_other
 from app.web.site.named_object import find_object
 from app.web.site.pages import PAGE, pages
@@ -53,11 +53,7 @@ resource = pages("bulk-update")
 class StudyParameter(Schema):
     """The studies that a form begins with: UIDs, separated by commas. Other text is left out."""
 
-    study = fields.Function(
-        deserialize=lambda text: [uid for uid in map(str.strip, text.split(",")) if is_uid(uid)],
-        load_default=list,
-        data_key="study",
-    )
+    study = comma_separated("study", is_uid)
 
 
 _FORM: Final = FormSchema.from_dict(

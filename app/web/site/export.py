@@ -17,7 +17,7 @@ from app.settings import Settings
 from app.web.routing.context import PartitionContext
 from app.web.routing.features import require_exports, require_site
 from app.web.routing.route import Scope
-from app.web.site.forms import Form, FormBody, FormSchema, LinesField
+from app.web.site.forms import Form, FormBody, FormSchema, LinesField, comma_separated
 from app.web.site.local_paths import see_other
 from app.web.site.pages import PAGE, pages
 from app.web.site.rendering import page
@@ -30,18 +30,14 @@ _KINDS: Final = {"file": "Folder of the server", "s3": "Bucket in S3"}
 resource = pages("export")
 
 
+def _is_identifier(text: str) -> bool:
+    return all(map(is_uid, text.split("/")))
+
+
 class _Identifiers(Schema):
     """What the form begins with: identifiers, separated by commas. Other text is left out."""
 
-    study = fields.Function(
-        deserialize=lambda text: [each for each in map(str.strip, text.split(",")) if _is_identifier(each)],
-        load_default=list,
-        data_key="study",
-    )
-
-
-def _is_identifier(text: str) -> bool:
-    return all(map(is_uid, text.split("/")))
+    study = comma_separated("study", _is_identifier)
 
 
 class _ExportForm(FormSchema):

@@ -68,6 +68,15 @@ class LinesField(fields.Field[list[str]]):
         return lines
 
 
+def comma_separated(name: str, is_valid: Callable[[str], bool]) -> fields.Field[list[str]]:
+    """Return the field of a query parameter with texts that commas separate. Text that is not valid is left out."""
+    return fields.Function(
+        deserialize=lambda text: [each for each in map(str.strip, text.split(",")) if is_valid(each)],
+        load_default=list,
+        data_key=name,
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class FormBody:
     """A form of at most `max_bytes` bytes. The handler gets a `Form`."""
