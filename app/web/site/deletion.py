@@ -79,6 +79,6 @@ def _level(series: str | None, instance: str | None) -> str:
 
 
 def _address(context: PartitionContext, study: str, series: str | None, instance: str | None) -> str:
-    """Return the page of the object. A series has none of its own: it is on that of its study."""
+    """Return the page of the object. Of a series it is that of its study, which lists all series."""
     addresses = Addresses.of(context)
     return addresses.page(study, series, instance) if series and instance else addresses.page(study)

@@ -49,7 +49,6 @@ def instance_page(context: PartitionContext, study: str, series: str, instance: 
         "instance.html",
         title="Instance",
         addresses=addresses,
-        partition=context.partition.name,
         partition_name=context.partition.name,
         study=study,
         series=series,
