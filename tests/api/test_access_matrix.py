@@ -20,6 +20,7 @@ from app.services.access.rights import Action, Rights
 from app.web.routes.table import ROUTES
 from app.web.routing.route import PARTITION_PREFIX, Route, Scope
 from app.web.routing.versions import ApiVersion
+from tests.support.access_rules import ANYONE, CREATE, DELETE, EXPORT, MANAGE, READ, READ_ANYWHERE, WRITE, Rule, rule
 from tests.support.callers import ADMIN, EXPIRED, authenticate, calling, embedded, granted
 from tests.support.dicomweb import PartitionClient
 from tests.support.route_calls import BASE_CALLS, PARTITION_CALLS, STUDY, TASK, Call, file
@@ -45,28 +46,6 @@ UNKNOWN_CALLERS = {
 CALLERS = (*UNKNOWN_CALLERS, *RIGHTS, ADMIN)
 
 
-class Rule(NamedTuple):
-    """Which callers a kind of route serves, and which ones learn that they are not allowed.
-
-    For all other callers the partition does not exist. Callers with bad credentials get 401, unless `public`.
-    """
-
-    served: frozenset[str]
-    forbidden: frozenset[str] = frozenset()
-    public: bool = False
-
-
-def rule(served: str, forbidden: str = "", *, public: bool = False) -> Rule:
-    return Rule(frozenset(filter(None, served.split(", "))), frozenset(filter(None, forbidden.split(", "))), public)
-
-
-READ = rule("reader, editor, admin", "writer")
-WRITE = rule("writer, editor, admin", "reader")
-CREATE = rule("writer, editor, admin", "no grant, reader, other admin")
-DELETE = EXPORT = rule("editor, admin", "reader, writer")
-READ_ANYWHERE = rule("reader, editor, other admin, admin", "no grant, writer")
-MANAGE = rule("admin", "no grant, reader, writer, editor, other admin")
-ANYONE = rule("no grant, reader, writer, editor, other admin, admin")
 PUBLIC = rule(", ".join(CALLERS), public=True)
 
 INSTANCE = "/studies/<study>/series/<series>/instances/<instance>"

@@ -19,6 +19,7 @@ from werkzeug.test import TestResponse
 from app.services.access.rights import Action, Rights
 from app.web.routing.route import Route, Scope
 from app.web.site.table import PAGE_ROUTES
+from tests.support.access_rules import ANYONE, DELETE, EXPORT, MANAGE, READ, READ_ANYWHERE, WRITE, Rule, rule
 from tests.support.browser import SAME_ORIGIN, form_token, signed_in
 from tests.support.callers import ADMIN, EXPIRED, authenticate, calling, embedded, granted
 from tests.support.dicomweb import PartitionClient
@@ -41,25 +42,6 @@ RIGHTS = {
 CALLERS = (*UNKNOWN, *RIGHTS, ADMIN)
 
 
-@dataclass(frozen=True)
-class Rule:
-    """Whom a page serves, and who learns that it is forbidden. For all others the partition does not exist."""
-
-    served: frozenset[str]
-    forbidden: frozenset[str] = frozenset()
-    public: bool = False
-
-
-def rule(served: str, forbidden: str = "", *, public: bool = False) -> Rule:
-    return Rule(frozenset(served.split(", ")), frozenset(filter(None, forbidden.split(", "))), public)
-
-
-READ = rule("reader, editor, admin", "writer")
-WRITE = rule("writer, editor, admin", "reader")
-DELETE = EXPORT = rule("editor, admin", "reader, writer")
-READ_ANYWHERE = rule("reader, editor, other admin, admin", "no grant, writer")
-MANAGE = rule("admin", "no grant, reader, writer, editor, other admin")
-ANYONE = rule("no grant, reader, writer, editor, other admin, admin")
 PUBLIC = rule(", ".join(CALLERS), public=True)
 
 SERIES_PATH = "/studies/<study>/series/<series>"
