@@ -23,9 +23,9 @@ from app.settings import Settings
 from app.storage.access.grants import GrantStore
 from app.storage.access.tokens import TokenStore
 from app.storage.index.pages import InstancePages
-from app.storage.index.sweep import InstanceVersion
 from app.storage.index.sweep_worker import Sweep
 from app.storage.records import postings
+from app.storage.records.leftovers import InstanceVersion
 from app.storage.table import clock
 from app.storage.tags.tag_backfill import TagBackfill
 from app.storage.updates.study_versions import StudyVersions

@@ -10,9 +10,9 @@ from typing import Final
 from app import bootstrap
 from app.services import Services
 from app.settings import Settings
-from app.storage.index import sweep
 from app.storage.index.statistics import stored_size
 from app.storage.records import documents, postings
+from app.storage.records.leftovers import version_of
 from app.storage.records.rows import InstanceRow
 from app.storage.table import clock, keys
 from app.storage.table.ports import Key
@@ -90,7 +90,7 @@ class StoredItems:
         self.instances.setdefault((row.partition, row.study), set()).add(row.instance)
         self.expected_statistics[row.partition].update(instances=1, bytes=stored_size(row))
         for version in (row.with_file(file) for file in row.files):
-            self.expected_blobs.add(sweep.version_of(version).blob)
+            self.expected_blobs.add(version_of(version).blob)
             # An instance without encapsulated frames has no frame table.
             self.expected_documents.add(documents.keys_of(version)[0])
 

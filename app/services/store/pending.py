@@ -11,9 +11,9 @@ import structlog
 from app.services.store.examination import ExaminedInstance
 from app.services.store.report import EXISTS, FAILED, FailedInstance, StoredInstance, StoreReport
 from app.services.store.spool import Spooled
-from app.storage.index import sweep
 from app.storage.index.plan import NewInstance
 from app.storage.index.writer import CommitOutcome, Refusal
+from app.storage.records.leftovers import InstanceVersion
 from app.storage.records.snapshot import Uids
 from app.storage.table.partitions import Partition
 from app.storage.table.ports import Key
@@ -27,7 +27,7 @@ class PendingInstance:
 
     examined: ExaminedInstance
     body: Spooled
-    version: sweep.InstanceVersion
+    version: InstanceVersion
 
     @property
     def uids(self) -> Uids:
@@ -59,7 +59,7 @@ class PendingInstance:
 
 def new_pending_instance(partition: Partition, examined: ExaminedInstance, body: Spooled) -> PendingInstance:
     """Return an examined instance for a partition, with a version of its own."""
-    version = sweep.InstanceVersion(
+    version = InstanceVersion(
         partition=partition.key,
         study=examined.study,
         series=examined.series,
@@ -74,9 +74,7 @@ def failed_instance(examined: ExaminedInstance, reason: int) -> FailedInstance:
     return FailedInstance(reason=reason, sop_class=examined.sop_class, instance=examined.instance)
 
 
-def add_existing(
-    pending: PendingInstance, identical: Collection[sweep.InstanceVersion] | None, report: StoreReport
-) -> None:
+def add_existing(pending: PendingInstance, identical: Collection[InstanceVersion] | None, report: StoreReport) -> None:
     """Report on an instance that exists in the partition.
 
     `identical` are the pending instances that count as stored, because their bytes are stored. None: that is not known.

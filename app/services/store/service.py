@@ -29,9 +29,9 @@ from app.services.store.examination import ExaminedInstance, examine
 from app.services.store.pending import PendingInstance, add_existing, add_outcome, failed_instance, new_pending_instance
 from app.services.store.report import FAILED, FailedInstance, StoreReport
 from app.services.store.spool import Readable, Spooled, receive
-from app.storage.index import sweep
 from app.storage.index.writer import CommitOutcome, IndexWriter, Refusal
 from app.storage.records import documents
+from app.storage.records.leftovers import InstanceVersion
 from app.storage.table import keys
 from app.storage.table.partitions import Partition
 from app.storage.table.ports import BlobStore
@@ -176,7 +176,7 @@ class Store:
             log.exception("store failed")
             report.fail([failed_instance(each.examined, FAILED) for each in batch])
             return
-        outcomes: dict[sweep.InstanceVersion, CommitOutcome] = {
+        outcomes: dict[InstanceVersion, CommitOutcome] = {
             each.version: outcome for (each, _), outcome in zip(ready, results, strict=True)
         }
         attempted = {each.version for each in fresh}
@@ -194,9 +194,7 @@ class Store:
             if isinstance(outcome, Refusal) and outcome is not Refusal.UNKNOWN:
                 self._discard(each)
 
-    def _identical(
-        self, partition: Partition, existing: Sequence[PendingInstance]
-    ) -> set[sweep.InstanceVersion] | None:
+    def _identical(self, partition: Partition, existing: Sequence[PendingInstance]) -> set[InstanceVersion] | None:
         """Return those of the pending instances whose bytes are stored under their UIDs, if such a store is a success.
 
         The rows are read again, because another request may have stored or deleted an instance meanwhile. None: the

@@ -31,8 +31,8 @@ from app.services.digest import digest_of
 from app.services.instance_files import InstanceFiles
 from app.services.parallel import ParallelMap
 from app.services.store.spool import MEMORY_BYTES
-from app.storage.index import sweep
 from app.storage.records import documents
+from app.storage.records.leftovers import InstanceVersion, version_of
 from app.storage.records.losses import FRAME_TABLE, LostObjects
 from app.storage.records.packed_documents import repack
 from app.storage.records.rows import InstanceRow
@@ -57,7 +57,7 @@ class _InstanceToUpdate:
     row: InstanceRow
     metadata: Item | None
     frames: Item | None
-    version: sweep.InstanceVersion
+    version: InstanceVersion
     intent: Key
 
 
@@ -71,7 +71,7 @@ class NewVersions:
         blobs: BlobStore,
         files: InstanceFiles,
         lost: LostObjects,
-        record_intents: Callable[[Sequence[sweep.InstanceVersion]], list[Key]],
+        record_intents: Callable[[Sequence[InstanceVersion]], list[Key]],
         parallel: ParallelMap,
     ) -> None:
         self._documents = documents
@@ -91,7 +91,7 @@ class NewVersions:
         """
         with_table = [row for row in rows if not row.native]
         frames = dict(zip((row.watermark for row in with_table), self._documents.frames_items(with_table), strict=True))
-        versions = [msgspec.structs.replace(sweep.version_of(row), version=uuid.uuid4().hex) for row in rows]
+        versions = [msgspec.structs.replace(version_of(row), version=uuid.uuid4().hex) for row in rows]
         intents = self._record_intents(versions)
         sources = [
             _InstanceToUpdate(

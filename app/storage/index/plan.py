@@ -19,6 +19,7 @@ from app.storage.feed.entries import ITEMS_PER_ENTRY
 from app.storage.index import counts, statistics, sweep
 from app.storage.index.statistics import Contents
 from app.storage.records import documents
+from app.storage.records.leftovers import InstanceVersion
 from app.storage.records.packed_documents import unpack
 from app.storage.records.posted_values import PostedValues, united
 from app.storage.records.postings import postings
@@ -40,7 +41,7 @@ class NewInstance(msgspec.Struct, frozen=True, kw_only=True):
     level, and `tags` the keys of the extended query tags that they include. `posted` is as in `posted_values`.
     """
 
-    version: sweep.InstanceVersion
+    version: InstanceVersion
     sop_class: str
     transfer_syntax: str
     size: int

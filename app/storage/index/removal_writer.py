@@ -11,6 +11,7 @@ from app.storage.feed.entries import ITEMS_PER_ENTRY
 from app.storage.index import closing, statistics, sweep
 from app.storage.index.statistics import Contents, stored_size
 from app.storage.records import documents
+from app.storage.records.leftovers import version_of
 from app.storage.records.postings import postings
 from app.storage.records.rows import InstanceRow, SeriesRow, StudyRow
 from app.storage.table import keys
@@ -33,7 +34,7 @@ def removal_changes(row: InstanceRow, delay: int = 0) -> dict[Key, Change]:
     versions = [row.with_file(file) for file in row.files]
     gone = [*(key for each in versions for key in documents.keys_of(each)), *postings(row)]
     gone += [keys.tag_error(*error) for error in row.errors.items()]
-    queued = [sweep.queue_removal(sweep.version_of(each), delay) for each in versions]
+    queued = [sweep.queue_removal(version_of(each), delay) for each in versions]
     return {
         **{key: Delete(key) for key in gone},
         row.key: Delete(row.key, Holds("revision", row.revision)),

@@ -20,7 +20,7 @@ from __future__ import annotations
 import uuid
 from typing import Final
 
-from app.storage.records.rows import InstanceRow
+from app.storage.records.leftovers import InstanceVersion
 from app.storage.table import clock, keys
 from app.storage.table.codec import Record, encode, stored_as
 from app.storage.table.partitions import Partition
@@ -31,25 +31,6 @@ INTENT_SECONDS: Final = 3600
 
 CLEANUP_SECONDS: Final = 300
 """After so many seconds a deletion is checked again. Every request that began before the deletion has ended by then."""
-
-
-class InstanceVersion(Record, frozen=True, kw_only=True):
-    """One version of the file of an instance; its blob is named after it.
-
-    `watermark` is in the keys of its documents if the sweep must remove these with the blob. It is 0 if they are
-    removed with the row.
-    """
-
-    partition: int
-    study: str
-    series: str
-    instance: str
-    version: str
-    watermark: int = 0
-
-    @property
-    def blob(self) -> str:
-        return keys.blob(self.partition, self.study, self.series, self.instance, self.version)
 
 
 class BlobRecord(InstanceVersion, frozen=True, kw_only=True):
@@ -89,13 +70,6 @@ def deletion_of(partition: Partition, study: str, series: str = "") -> Deletion:
         study=study,
         series=series,
         counted=partition.counted,
-    )
-
-
-def version_of(row: InstanceRow) -> InstanceVersion:
-    """Return the current version of an instance."""
-    return InstanceVersion(
-        partition=row.partition, study=row.study, series=row.series, instance=row.instance, version=row.version
     )
 
 

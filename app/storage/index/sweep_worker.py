@@ -11,11 +11,11 @@ from app.errors import Conflict, StorageError
 from app.storage.index.sweep import (
     BlobRecord,
     Deletion,
-    InstanceVersion,
     blob_record,
     deletion_record,
     queue_cleanup,
 )
+from app.storage.records.leftovers import InstanceVersion
 from app.storage.table import clock, keys
 from app.storage.table.batch import UnfinishedPostings, cost, grouped
 from app.storage.table.codec import decode, encode

@@ -36,6 +36,7 @@ from app.storage.feed.change_feed import FeedLog
 from app.storage.index import sweep
 from app.storage.index.confirmation import Confirmation
 from app.storage.index.plan import NewInstance, WritePlan, with_tags
+from app.storage.records.leftovers import InstanceVersion
 from app.storage.records.rows import InstanceRow
 from app.storage.records.snapshot import Snapshot, Uids
 from app.storage.table.batch import write_atomically, write_each
@@ -111,7 +112,7 @@ class IndexWriter:
         """
         return Snapshot.read(self._table, partition.key, uids)
 
-    def record_intents(self, versions: Sequence[sweep.InstanceVersion]) -> list[Key]:
+    def record_intents(self, versions: Sequence[InstanceVersion]) -> list[Key]:
         """Record durably that blobs of these versions are going to be stored. Return the keys of the records."""
         records = [sweep.intent(version) for version in versions]
         write_each(self._table, map(Put, records))

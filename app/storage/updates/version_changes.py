@@ -13,6 +13,7 @@ from app.storage.feed import entries
 from app.storage.index import sweep
 from app.storage.records import documents
 from app.storage.records.file_versions import FileVersion, Pending, merged
+from app.storage.records.leftovers import InstanceVersion, version_of
 from app.storage.records.row_changes import replace_row
 from app.storage.records.rows import InstanceRow, StudyRow
 from app.storage.table.ports import Change, Delete, Holds, Key, Put, Require
@@ -30,7 +31,7 @@ class NewVersion(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     row: InstanceRow
-    version: sweep.InstanceVersion
+    version: InstanceVersion
     size: int
     digest: str
     native: tuple[int, ...]
@@ -85,7 +86,7 @@ def make_current(
     after = replace(published, attributes=merged(published.attributes, values), revision=row.revision + 1)
     changes = replace_row(row, after)
     if row.original:
-        intermediate = replace(sweep.version_of(row), watermark=row.watermark)
+        intermediate = replace(version_of(row), watermark=row.watermark)
         changes.append(sweep.queue_removal(intermediate, READERS_SECONDS))
     return after, changes
 
@@ -100,4 +101,4 @@ def _drop_pending_file(row: InstanceRow) -> list[Change]:
     if row.pending is None or row.pending.file is None:
         return []
     old = row.with_file(row.pending.file)
-    return [*(Delete(key) for key in documents.keys_of(old)), sweep.queue_removal(sweep.version_of(old), 0)]
+    return [*(Delete(key) for key in documents.keys_of(old)), sweep.queue_removal(version_of(old), 0)]
