@@ -44,7 +44,9 @@ class MeasuredTable:
         self.get_many = _measured(table.get_many, TABLE_SECONDS, "get_many")
         self.count = _measured(table.count, TABLE_SECONDS, "count")
         self.write = _measured(table.write, TABLE_SECONDS, "write")
+        self.write_each = _measured(table.write_each, TABLE_SECONDS, "write_each")
         self.add = _measured(table.add, TABLE_SECONDS, "add")
+        self.items = table.items
         self._query = table.query
         self._first = _measured(_next, TABLE_SECONDS, "query")
 
@@ -66,6 +68,7 @@ class MeasuredBlobs:
         self.put = _measured(blobs.put, BLOB_SECONDS, "put")
         self.open = _measured(blobs.open, BLOB_SECONDS, "open")
         self.delete = _measured(blobs.delete, BLOB_SECONDS, "delete")
+        self.listed = blobs.listed
 
 
 def _measured(call: Callable[P, R], histogram: Histogram, operation: str) -> Callable[P, R]:

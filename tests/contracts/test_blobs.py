@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import random
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import BinaryIO, cast
 
@@ -218,3 +219,38 @@ class TestDelete:
 
         with ThreadPoolExecutor(4) as threads:
             list(threads.map(turn, range(4)))
+
+
+class TestListed:
+    """Keys of several depths, so that files and folders of one name lie between each other."""
+
+    KEYS = ("1/S/E/I/v.dcm", "1/S/E/I/v.json", "1/S/E.1/I/v.dcm", "1/S/E/J/v.dcm", "1/S.1/E/I/v.dcm", "10/S/E/I/v.dcm",
+            "2/a/b", "2/a/a/x", "2/a/c/x", "names/1.json", "top", "é/b/c")  # fmt: skip
+
+    def fill(self, blobs: BlobStore) -> list[str]:
+        for key in self.KEYS:
+            put(blobs, key, key.encode())
+        return sorted(self.KEYS, key=str.encode)
+
+    def test_all_objects_in_the_order_of_their_keys(self, blobs: BlobStore) -> None:
+        expected = self.fill(blobs)
+        found = list(blobs.listed())
+        assert [each.key for each in found] == expected
+        assert [each.size for each in found] == [len(key.encode()) for key in expected]
+        assert all(abs(each.modified - time.time()) < 60 for each in found)
+
+    @pytest.mark.parametrize("prefix", ["1/", "1/S/", "1/S/E/", "2/", "2/a/", "10/S/", "names/", "none/", "é/"])
+    def test_with_a_prefix(self, blobs: BlobStore, prefix: str) -> None:
+        expected = [key for key in self.fill(blobs) if key.startswith(prefix)]
+        assert [each.key for each in blobs.listed(prefix)] == expected
+
+    def test_after_each_key(self, blobs: BlobStore) -> None:
+        expected = self.fill(blobs)
+        for number, key in enumerate(expected):
+            assert [each.key for each in blobs.listed(after=key)] == expected[number + 1 :], key
+        assert [each.key for each in blobs.listed("1/", after="1/S/E/I/v.dcm~")] == [
+            key for key in expected if key.startswith("1/") and key > "1/S/E/I/v.dcm~"
+        ]
+
+    def test_no_objects(self, blobs: BlobStore) -> None:
+        assert list(blobs.listed()) == []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 import pytest
@@ -339,6 +339,73 @@ class TestWrite:
         with pytest.raises(ValueError, match="at most 4000000"):
             table.write(*(Put(item(str(n), data=b"x" * 300_000)) for n in range(14)))
         assert table.count("p") == 0
+
+
+class TestParts:
+    """The parts `before` and `after` of a write, and `write_each`."""
+
+    def test_all_parts_take_effect(self, table: Table) -> None:
+        fill(table, ["old", "older"])
+        many = [Put(item(f"before {n:03d}", data=b"x")) for n in range(130)]
+        gone = [Delete(Key("p", "old")), Delete(Key("p", "older")), Delete(Key("p", "no item"))]
+        table.write(Put(item("row"), Absent()), before=many, after=gone)
+        assert sks(table.query("p")) == [*(f"before {n:03d}" for n in range(130)), "row"]
+
+    def test_a_conflict_applies_neither_the_changes_nor_the_deletions_after_them(self, table: Table) -> None:
+        fill(table, ["old", "row"])
+        with pytest.raises(Conflict) as caught:
+            table.write(
+                Put(item("row", changed=True), Absent()),
+                Put(item("other")),
+                before=[Put(item("posting"))],
+                after=[Delete(Key("p", "old"))],
+            )
+        assert caught.value.key == Key("p", "row")
+        assert {"old", "row"} <= set(sks(table.query("p"))) <= {"old", "row", "posting"}
+        assert table.get(Key("p", "row")) == item("row", name="row")
+
+    def test_one_change_beside_the_parts(self, table: Table) -> None:
+        table.write(Put(item("row")), before=[Delete(Key("p", "x"))])
+        assert sks(table.query("p")) == ["row"]
+
+    @pytest.mark.parametrize("plain", [[Put(item("a"), Absent())], [Require(Key("p", "a"), Absent())]])
+    def test_an_expectation_in_a_part_is_refused(self, table: Table, plain: list[Any]) -> None:
+        with pytest.raises(ValueError, match="expectation"):
+            table.write(Put(item("row")), before=plain)
+        with pytest.raises(ValueError, match="expectation"):
+            table.write_each(plain)
+
+    def test_one_key_in_two_parts_is_refused(self, table: Table) -> None:
+        with pytest.raises(ValueError, match="Two changes"):
+            table.write(Put(item("row")), before=[Put(item("row"))])
+        with pytest.raises(ValueError, match="Two changes"):
+            table.write(Put(item("row")), after=[Delete(Key("p", "row"))])
+
+    @pytest.mark.parametrize("durable", [True, False])
+    @pytest.mark.parametrize("count", [0, 1, 2, 60])
+    def test_write_each(self, table: Table, count: int, durable: bool) -> None:
+        fill(table, ["old"])
+        puts: list[Put | Delete] = [Put(item(f"{n:03d}", data=b"x")) for n in range(count)]
+        table.write_each(chain(puts, [Delete(Key("p", "old"))]), durable=durable)
+        assert sks(table.query("p")) == [f"{n:03d}" for n in range(count)]
+
+
+class TestAllItems:
+    def test_every_item_once(self, table: Table) -> None:
+        wanted = {Key(f"p{n % 7}", f"{n:04d}") for n in range(60)}
+        table.write_each(Put(Item(key, {"n": 1}, b"x" * 50_000)) for key in wanted)
+        found = [each.key for each in table.items()]
+        assert len(found) == len(wanted)
+        assert set(found) == wanted
+
+    def test_it_resumes_after_an_item_that_is_gone(self, table: Table) -> None:
+        table.write_each(Put(item(f"{n}", pk=f"p{n}")) for n in range(9))
+        found = [each.key for each in table.items()]
+        table.write(Delete(found[3]))
+        assert [each.key for each in table.items(found[3])] == found[4:]
+
+    def test_an_empty_table(self, table: Table) -> None:
+        assert list(table.items()) == []
 
 
 class TestRaces:

@@ -28,7 +28,7 @@ T = TypeVar("T")
 FOR_EVER: Final = 10**9
 """As `Rule.times`: the rule never ends by itself."""
 
-MUTATIONS: Final = ("table.write", "table.add", "blobs.put", "blobs.delete")
+MUTATIONS: Final = ("table.write", "table.write_each", "table.add", "blobs.put", "blobs.delete")
 """The operations which change what is stored."""
 
 

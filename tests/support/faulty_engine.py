@@ -35,11 +35,27 @@ import io
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from functools import partial
 from typing import BinaryIO, TypeVar, cast
 
 from app import bootstrap
-from app.errors import StorageUnavailable
-from app.storage.table.ports import ALL, BlobStore, Change, Item, Key, Message, Put, Queue, Range, Table
+from app.errors import StorageError, StorageUnavailable
+from app.storage.table.ports import (
+    ALL,
+    BlobStore,
+    Change,
+    Delete,
+    Item,
+    Key,
+    Message,
+    PlainChange,
+    Put,
+    Queue,
+    Range,
+    StoredBlob,
+    Table,
+)
 from tests.support.faults import Call, Killed, Rule, Stage, Truncation
 
 T = TypeVar("T")
@@ -176,12 +192,28 @@ class FaultyTable:
     def count(self, pk: str, between: Range = ALL) -> int:
         return self._faults.around("table.count", (f"{pk}|",), lambda: self._table.count(pk, between))
 
-    def write(self, *changes: Change) -> None:
+    def items(self, after: Key | None = None) -> Iterator[Item]:
+        return self._table.items(after)
+
+    def write(self, *changes: Change, before: Sequence[PlainChange] = (), after: Sequence[Delete] = ()) -> None:
+        """Make one call for each part of the write, as DynamoDB does, so that a process may end between two parts."""
+
         def act() -> None:
             self._table.write(*changes)
-            self._faults.wrote(changes)
+            self._faults.wrote((*before, *changes, *after))
 
+        if before:
+            self.write_each(before)
         self._faults.around("table.write", (_text(change.key) for change in changes), act, _units(changes))
+        if after:
+            with suppress(StorageError):
+                self.write_each(after)
+
+    def write_each(self, changes: Iterable[PlainChange], *, durable: bool = True) -> None:
+        """Apply the changes as one call."""
+        plain = tuple(changes)
+        act = partial(self._table.write_each, plain, durable=durable)
+        self._faults.around("table.write_each", (_text(change.key) for change in plain), act, sum(map(_unit, plain)))
 
     def add(self, key: Key, counter: str, by: int) -> int:
         return self._faults.around("table.add", (_text(key),), lambda: self._table.add(key, counter, by))
@@ -217,6 +249,9 @@ class FaultyBlobStore:
     def delete(self, keys: Iterable[str]) -> None:
         given = list(keys)
         self._faults.around("blobs.delete", given, lambda: self.below.delete(given))
+
+    def listed(self, prefix: str = "", after: str = "") -> Iterator[StoredBlob]:
+        return self.below.listed(prefix, after)
 
 
 class TruncatedStream(io.RawIOBase):
@@ -272,5 +307,8 @@ def _text(key: Key) -> str:
 
 
 def _units(changes: Sequence[Change]) -> int:
-    sizes = (len(change.item.data) // 1024 if isinstance(change, Put) else 0 for change in changes)
-    return sum(1 + size for size in sizes) * (1 if len(changes) == 1 else 2)
+    return sum(map(_unit, changes)) * (1 if len(changes) == 1 else 2)
+
+
+def _unit(change: Change) -> int:
+    return 1 + (len(change.item.data) // 1024 if isinstance(change, Put) else 0)

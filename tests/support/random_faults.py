@@ -33,7 +33,7 @@ _LARGEST_EXPONENT: Final = 22
 
 _WRITES: Final = frozenset({"table.write", "table.add"})
 _QUEUE: Final = frozenset({"queue.send", "queue.receive", "queue.extend", "queue.done"})
-_TABLE: Final = frozenset({*_WRITES, "table.get", "table.get_many", "table.query", "table.count"})
+_TABLE: Final = frozenset({*_WRITES, "table.write_each", "table.get", "table.get_many", "table.query", "table.count"})
 _ALL: Final = _TABLE | _QUEUE | {"blobs.open", *MUTATIONS}
 
 

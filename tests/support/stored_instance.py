@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import BinaryIO
 
 from app.dicom.encoding.frames import frame_table
@@ -13,7 +13,7 @@ from app.services.instance_files import InstanceFiles
 from app.services.retrieve.renderers import Content
 from app.storage.records.losses import LostObjects
 from app.storage.records.rows import InstanceRow
-from app.storage.table.ports import BlobStore
+from app.storage.table.ports import BlobStore, StoredBlob
 from tests.support.instances import read
 
 
@@ -33,6 +33,9 @@ class OneBlob(BlobStore):
         return io.BytesIO(self.data[start:stop])
 
     def delete(self, keys: Iterable[str]) -> None:
+        raise NotImplementedError
+
+    def listed(self, prefix: str = "", after: str = "") -> Iterator[StoredBlob]:
         raise NotImplementedError
 
 

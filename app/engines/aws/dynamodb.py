@@ -12,19 +12,38 @@ from __future__ import annotations
 
 import sys
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from app.engines.aws import attributes
 from app.engines.aws.failures import ThrottledPart, retried, translated, unthrottled
-from app.engines.changes import check_keys, check_range, check_sizes, is_storable
-from app.storage.table.ports import ALL, Absent, Add, Change, Delete, Expectation, Holds, Item, Key, Present, Put, Range
+from app.engines.changes import check_items, check_keys, check_plain, check_range, check_total, is_storable
+from app.errors import StorageError
+from app.storage.table.ports import (
+    ALL,
+    Absent,
+    Add,
+    Change,
+    Delete,
+    Expectation,
+    Holds,
+    Item,
+    Key,
+    PlainChange,
+    Present,
+    Put,
+    Range,
+)
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 _BATCH: Final = 100
 """Keys in one BatchGetItem. This is a limit of DynamoDB."""
+
+_BATCH_WRITES: Final = 25
+"""Requests in one BatchWriteItem. This is a limit of DynamoDB."""
 
 _FIRST_PAGE: Final = 500
 """Items in the first page of a query without a limit."""
@@ -113,15 +132,68 @@ class DynamoTable:
             request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
             size = rest
 
-    def write(self, *changes: Change) -> None:
+    def items(self, after: Key | None = None) -> Iterator[Item]:
+        """Yield every item, in the order in which DynamoDB keeps them. This is one Scan for each megabyte of items."""
+        request: dict[str, Any] = {"TableName": self._name, "ConsistentRead": True}
+        if after:
+            request["ExclusiveStartKey"] = attributes.of_key(after)
+        while True:
+            with translated():
+                answer: Any = self._client.scan(**request)
+            yield from map(attributes.item, answer["Items"])
+            if "LastEvaluatedKey" not in answer:
+                return
+            request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+
+    def write(self, *changes: Change, before: Sequence[PlainChange] = (), after: Sequence[Delete] = ()) -> None:
         """Apply the changes in one call; raise Conflict with the first key whose expectation failed.
 
-        If other transactions use the same items, or DynamoDB throttles the write, the same write is repeated for some
-        seconds. Then it raises `Conflict(None)` or `Throttled`, and nothing was written.
+        `before` and `after` are calls of their own, which cost half as much. If other transactions use the same items,
+        or DynamoDB throttles the write, the same write is repeated for some seconds. Then it raises `Conflict(None)` or
+        `Throttled`, and none of `changes` was applied.
         """
         check_keys(changes)
+        check_plain((*changes, *before, *after), before, after)
+        self._write_each(before)
+        self._transact(changes)
+        with suppress(StorageError):  # the transaction is done; the caller's record names what is left
+            self._write_each(after)
+
+    def write_each(self, changes: Iterable[PlainChange], *, durable: bool = True) -> None:
+        """Apply the changes: one BatchWriteItem for 25 of them, a plain call for a single one. They are durable."""
+        plain = tuple(changes)
+        check_plain(plain, plain)
+        self._write_each(plain)
+
+    def _write_each(self, changes: Sequence[PlainChange]) -> None:
+        check_items(_sizes(changes))
         actions = [self._action(change) for change in changes]
-        check_sizes([(change.key, attributes.size(change.item)) for change in changes if isinstance(change, Put)])
+        if len(actions) == 1:
+            self._write_plainly(*actions[0].items())
+            return
+        for start in range(0, len(actions), _BATCH_WRITES):
+            self._write_batch([_batched(action) for action in actions[start : start + _BATCH_WRITES]])
+
+    def _write_batch(self, requests: list[dict[str, Any]]) -> None:
+        """Make one BatchWriteItem, and repeat it with what DynamoDB did not process."""
+        left: dict[str, Any] = {self._name: requests}
+
+        def attempt() -> None:
+            nonlocal left
+            given = len(left[self._name])
+            with translated():
+                left = self._client.batch_write_item(RequestItems=left).get("UnprocessedItems") or {}
+            if left and len(left[self._name]) == given:
+                raise ThrottledPart
+
+        while left:
+            unthrottled(attempt)
+
+    def _transact(self, changes: Sequence[Change]) -> None:
+        actions = [self._action(change) for change in changes]
+        sizes = list(_sizes(changes))
+        check_items(sizes)
+        check_total(size for _, size in sizes)
         if len(changes) == 1 and isinstance(changes[0], Put | Delete) and changes[0].expect is None:
             self._write_plainly(*actions[0].items())
         elif changes:
@@ -152,6 +224,17 @@ class DynamoTable:
             "ReturnValues": "UPDATED_NEW",
         }
         return int(retried(self._client.update_item, request)["Attributes"][counter]["N"])
+
+
+def _sizes(changes: Sequence[Change]) -> Iterator[tuple[Key, int]]:
+    return ((change.key, attributes.size(change.item)) for change in changes if isinstance(change, Put))
+
+
+def _batched(action: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Return an action of a transaction, which has no condition, as a request of a BatchWriteItem."""
+    if "Put" in action:
+        return {"PutRequest": {"Item": action["Put"]["Item"]}}
+    return {"DeleteRequest": {"Key": action["Delete"]["Key"]}}
 
 
 def _addition(by: Mapping[str, int]) -> dict[str, Any]:

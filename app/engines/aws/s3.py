@@ -14,6 +14,7 @@ from app.engines.aws.failures import code, read_failure, translated
 from app.engines.aws.object_body import open_object
 from app.engines.aws.uploads import CountedBody, in_threads, upload_arguments
 from app.errors import StorageUnavailable
+from app.storage.table.ports import StoredBlob
 from app.storage.table.threads import ContextThreads
 
 if TYPE_CHECKING:
@@ -90,6 +91,16 @@ class S3Blobs:
             with translated():
                 objects = self._identified(chunk)
                 self._delete(objects)
+
+    def listed(self, prefix: str = "", after: str = "") -> Iterator[StoredBlob]:
+        """Yield the objects in the order of their keys. This is one ListObjectsV2 for a thousand of them."""
+        pages = self._client.get_paginator("list_objects_v2").paginate(
+            Bucket=self._bucket, Prefix=prefix, StartAfter=after
+        )
+        with translated():
+            for page in pages:
+                for entry in page.get("Contents", ()):
+                    yield StoredBlob(entry["Key"], entry["Size"], entry["LastModified"].timestamp())
 
     def _identified(self, keys: list[str]) -> Iterator[ObjectIdentifierTypeDef]:
         if not self._keeps_versions():

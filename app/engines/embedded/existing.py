@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from app.engines.embedded.connections import BUSY_SECONDS, ReadConnections
 from app.engines.embedded.sqlite import SqliteTable
-from app.storage.table.ports import Change, Key
+from app.storage.table.ports import Change, Delete, Key, PlainChange
 
 
 class ExistingTable(SqliteTable):
@@ -21,7 +22,10 @@ class ExistingTable(SqliteTable):
         # the commands that use this class do not fork.
         self._reads = ReadConnections(path, _connect)
 
-    def write(self, *changes: Change) -> None:
+    def write(self, *changes: Change, before: Sequence[PlainChange] = (), after: Sequence[Delete] = ()) -> None:
+        raise TypeError("This table is for reads.")
+
+    def write_each(self, changes: Iterable[PlainChange], *, durable: bool = True) -> None:
         raise TypeError("This table is for reads.")
 
     def add(self, key: Key, counter: str, by: int) -> int:

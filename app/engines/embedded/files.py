@@ -8,6 +8,7 @@ put, which takes 1.5 times as long. Directories chosen by a hash are slower too,
 from __future__ import annotations
 
 import errno
+import heapq
 import io
 import os
 import secrets
@@ -19,6 +20,7 @@ from typing import BinaryIO, Final, cast
 
 from app.engines.embedded.directories import make_durably, sync
 from app.errors import BlobMissing, StorageUnavailable
+from app.storage.table.ports import StoredBlob
 
 _SEPARATOR: Final = "~"
 _NAME_BYTES: Final = 255
@@ -95,6 +97,13 @@ class FileBlobs:
             for directory in touched:
                 self._prune(directory)
 
+    def listed(self, prefix: str = "", after: str = "") -> Iterator[StoredBlob]:
+        """Yield the objects in the order of their keys. The names of one folder at a time are in memory."""
+        for key, path in _walk(self._objects, "", prefix, after):
+            with _translated(), suppress(FileNotFoundError):
+                found = path.stat()
+                yield StoredBlob(key, found.st_size, found.st_mtime)
+
     def path(self, key: str) -> Path:
         """Return the path of the file of a key, which need not exist. Raises `ValueError` for a key that is invalid."""
         segments = key.split("/")
@@ -144,6 +153,39 @@ class FileBlobs:
             directory = directory.parent
         with suppress(FileNotFoundError):
             sync(directory)
+
+
+def _walk(folder: Path, above: str, prefix: str, after: str) -> Iterator[tuple[str, Path]]:
+    """Yield the key and the path of each file below a folder, in the order of the keys. `above` is the folder's key.
+
+    A file `c~d` has the key `c/d`, and a folder `c` may have keys between those of such files.
+    """
+    files: dict[str, list[tuple[str, Path]]] = {}
+    folders: dict[str, Path] = {}
+    with _translated(), suppress(FileNotFoundError), os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                folders[f"{above}{entry.name}/"] = Path(entry.path)
+                continue
+            first, _, last = entry.name.partition(_SEPARATOR)
+            key = f"{above}{first}/{last}" if first else f"{above}{last}"
+            if key.startswith(prefix) and key.encode() > after.encode():
+                files.setdefault(f"{above}{first}/" if first else key, []).append((key, Path(entry.path)))
+    for name in sorted({*files, *folders}, key=str.encode):
+        inside: Iterator[tuple[str, Path]] = iter(())
+        if name in folders and _may_hold(name, prefix, after):
+            inside = _walk(folders[name], name, prefix, after)
+        yield from heapq.merge(sorted(files.get(name, ()), key=_key_bytes), inside, key=_key_bytes)
+
+
+def _may_hold(folder: str, prefix: str, after: str) -> bool:
+    """Return whether a folder may hold keys with a prefix that are greater than `after`."""
+    is_named = folder.startswith(prefix) or prefix.startswith(folder)
+    return is_named and (after.startswith(folder) or folder.encode() > after.encode())
+
+
+def _key_bytes(found: tuple[str, Path]) -> bytes:
+    return found[0].encode()
 
 
 class _FileRange(io.FileIO):

@@ -11,7 +11,7 @@ import os
 import sqlite3
 import sys
 import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -19,12 +19,26 @@ from typing import Any, Final
 
 import orjson
 
-from app.engines.changes import check_keys, check_range, check_sizes
+from app.engines.changes import check_items, check_keys, check_plain, check_range, check_total
 from app.engines.embedded.commits import GroupCommit
 from app.engines.embedded.connections import ReadConnections, connect
 from app.engines.embedded.directories import make_durably
 from app.errors import Conflict, StorageUnavailable
-from app.storage.table.ports import ALL, Absent, Add, Change, Delete, Expectation, Holds, Item, Key, Present, Put, Range
+from app.storage.table.ports import (
+    ALL,
+    Absent,
+    Add,
+    Change,
+    Delete,
+    Expectation,
+    Holds,
+    Item,
+    Key,
+    PlainChange,
+    Present,
+    Put,
+    Range,
+)
 
 _CREATE: Final = """
 CREATE TABLE IF NOT EXISTS item (
@@ -38,6 +52,7 @@ _COUNT: Final = "SELECT count(*) FROM item WHERE pk = ? AND sk >= ? AND sk <= ?"
 _PAGE: Final = "SELECT sk, fields, data FROM item WHERE pk = ? AND sk {} ? AND sk {} ? ORDER BY sk {} LIMIT ?"
 _FORWARD: Final = _PAGE.format(">=", "<=", "ASC"), _PAGE.format(">", "<=", "ASC")
 _BACKWARD: Final = _PAGE.format(">=", "<=", "DESC"), _PAGE.format(">=", "<", "DESC")
+_ITEMS: Final = "SELECT pk, sk, fields, data FROM item WHERE (pk, sk) > (?, ?) ORDER BY pk, sk LIMIT ?"
 _PUT: Final = """
 INSERT INTO item (pk, sk, fields, data) VALUES (?, ?, ?, ?)
 ON CONFLICT (pk, sk) DO UPDATE SET fields = excluded.fields, data = excluded.data"""
@@ -112,20 +127,42 @@ class SqliteTable:
             rows = self._reads.rows(_COUNT, (pk, between.low, between.high or _ABOVE_ALL))
         return int(rows[0][0])
 
-    def write(self, *changes: Change) -> None:
-        """Apply the changes in one transaction, which is on disk when this returns.
+    def items(self, after: Key | None = None) -> Iterator[Item]:
+        """Yield every item, in the order of its key. They are read in pages of about a megabyte at most."""
+        pk, sk = after or ("", "")
+        while True:
+            with _translated():
+                rows, is_cut = self._reads.page(_ITEMS, (pk, sk, _LARGEST_PAGE), _PAGE_BYTES)
+            for pk, sk, fields, data in rows:
+                yield Item(Key(pk, sk), orjson.loads(fields), data)
+            if len(rows) < _LARGEST_PAGE and not is_cut:
+                return
 
-        Raises Conflict if an expectation fails. A kill -9 leaves all changes or none.
+    def write(self, *changes: Change, before: Sequence[PlainChange] = (), after: Sequence[Delete] = ()) -> None:
+        """Apply all changes in one transaction, which is on disk when this returns.
+
+        Raises Conflict if an expectation fails. A kill -9 leaves all changes or none, also of `before` and `after`.
         """
         check_keys(changes)
+        check_plain((*changes, *before, *after), before, after)
+        check_total(len(change.item.data) for change in changes if isinstance(change, Put))
+        self._run((*before, *changes, *after), durable=True)
+
+    def write_each(self, changes: Iterable[PlainChange], *, durable: bool = True) -> None:
+        """Apply all changes in one transaction. A kill -9 leaves all of them or none."""
+        plain = tuple(changes)
+        check_plain(plain, plain)
+        self._run(plain, durable=durable)
+
+    def _run(self, changes: Sequence[Change], *, durable: bool) -> None:
         puts = [_row(change.item) for change in changes if isinstance(change, Put)]
-        check_sizes([(Key(pk, sk), len(fields) + len(data)) for pk, sk, fields, data in puts])
+        check_items((Key(pk, sk), len(fields) + len(data)) for pk, sk, fields, data in puts)
         deletes = [change.key for change in changes if isinstance(change, Delete)]
         adds = [change for change in changes if isinstance(change, Add)]
         expected = [(change.key, change.expect) for change in changes if change.expect is not None]
         if changes:
             with _translated():
-                self._commits.run(partial(_apply, expected, puts, deletes, adds), durable=True)
+                self._commits.run(partial(_apply, expected, puts, deletes, adds), durable=durable)
 
     def add(self, key: Key, counter: str, by: int) -> int:
         """Add to the field and return its new value. No other caller in any process gets the same value."""

@@ -124,6 +124,9 @@ class Add:
 
 Change = Put | Delete | Require | Add
 
+PlainChange = Put | Delete
+"""A change without an expectation, where a call takes such changes only."""
+
 
 class Table(Protocol):
     """Items under (pk, sk). Within one pk they are ordered by the bytes of sk."""
@@ -150,10 +153,32 @@ class Table(Protocol):
         """Return the number of items that `query` would yield, without reading their contents."""
         ...
 
-    def write(self, *changes: Change) -> None:
+    def items(self, after: Key | None = None) -> Iterator[Item]:
+        """Yield every item of the table, in an order of the engine. Begin after the item `after`, which may be gone.
+
+        An item that is written or removed meanwhile may be yielded or not. No other item is left out.
+        """
+        ...
+
+    def write(self, *changes: Change, before: Sequence[PlainChange] = (), after: Sequence[Delete] = ()) -> None:
         """Apply up to MAX_CHANGES changes, all or none of them, durably. No two may have the same key.
 
-        Raises `Conflict` with the key of an expectation that does not hold. Then nothing was written.
+        `before` and `after` are any number of changes without expectations. They need not be all or nothing. Their
+        keys differ from each other and from those of `changes`. On DynamoDB they cost half as much. Those of `before`
+        take effect no later than `changes`. If the call raises an error, or the process dies, any of them may have
+        taken effect. The deletions of `after` take effect no earlier than `changes`. If the process dies, some of them
+        may be missing, and their failure is not raised. So a record of the caller must name what may be left.
+
+        Raises `Conflict` with the key of an expectation that does not hold. Then none of `changes` was applied.
+        """
+        ...
+
+    def write_each(self, changes: Iterable[PlainChange], *, durable: bool = True) -> None:
+        """Apply changes without expectations, in any order, any number of them. No two may have the same key.
+
+        If the call raises an error, or the process dies, any of them may have taken effect. With `durable` all of them
+        are on disk when this returns. Without it they are visible, survive a kill -9, and are on disk at the latest
+        when a later `write` returns.
         """
         ...
 
@@ -167,13 +192,22 @@ class Table(Protocol):
         ...
 
 
+class StoredBlob(NamedTuple):
+    """An object of a blob store. `size` is in bytes, `modified` is the time of its `put` in seconds since 1970."""
+
+    key: str
+    size: int
+    modified: float
+
+
 class BlobStore(Protocol):
     """Immutable objects under string keys with `/` between their parts. `storage/table/keys.py` makes the keys."""
 
     def put(self, key: str, body: BinaryIO) -> int:
-        """Store `body` from its current position to its end, durably. Return its size in bytes.
+        """Store `body` from its current position to its end. Return its size in bytes.
 
-        The object becomes visible when it is complete. Callers use a new key for each object; an object that the key
+        The object is durable at the latest when a later `Table.write` of the same engine returns. It becomes visible
+        when it is complete. Callers use a new key for each object; an object that the key
         has already may be replaced.
         """
         ...
@@ -188,6 +222,14 @@ class BlobStore(Protocol):
 
     def delete(self, keys: Iterable[str]) -> None:
         """Remove the objects. A key without an object is no error."""
+        ...
+
+    def listed(self, prefix: str = "", after: str = "") -> Iterator[StoredBlob]:
+        """Yield the objects whose keys start with `prefix` and are greater than `after`, in the order of their keys.
+
+        The keys are compared by their bytes in UTF-8. `prefix` is empty or ends with `/`. An object that is stored or
+        removed meanwhile may be yielded or not.
+        """
         ...
 
 
