@@ -6,6 +6,7 @@ A record in the table names them before they are written. When the record is due
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -42,16 +43,43 @@ def version_of(row: InstanceRow) -> InstanceVersion:
     )
 
 
+class RowPostings(NamedTuple):
+    """Postings that a row may have, beside those that every instance row has. `row` is the key of the row."""
+
+    row: Key
+    postings: tuple[Key, ...]
+
+
 class Leftovers(msgspec.Struct, frozen=True, kw_only=True):
     """What may be left behind.
 
-    `versions` stand for their blobs, documents, and the postings that every instance row has. `postings` are others.
-    `rows` are the keys of the rows that may have these.
+    `versions` stand for their blobs, documents, and the postings that every instance row has.
     """
 
     versions: tuple[InstanceVersion, ...] = ()
-    postings: tuple[Key, ...] = ()
-    rows: tuple[Key, ...] = ()
+    postings: tuple[RowPostings, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.versions or self.postings)
+
+    def __or__(self, other: Leftovers) -> Leftovers:
+        """Return the leftovers of both."""
+        return Leftovers(
+            versions=tuple(dict.fromkeys((*self.versions, *other.versions))),
+            postings=_joined((*self.postings, *other.postings)),
+        )
+
+    def __sub__(self, other: Leftovers) -> Leftovers:
+        """Return the leftovers without those that `other` has too."""
+        known = {(each.row, key) for each in other.postings for key in each.postings}
+        remaining = (
+            RowPostings(each.row, tuple(key for key in each.postings if (each.row, key) not in known))
+            for each in self.postings
+        )
+        return Leftovers(
+            versions=tuple(each for each in self.versions if each not in other.versions),
+            postings=tuple(each for each in remaining if each.postings),
+        )
 
     def pack(self) -> bytes:
         """Return it as compressed JSON, for `Item.data`. Twelve versions of one series take about a kilobyte."""
@@ -59,11 +87,15 @@ class Leftovers(msgspec.Struct, frozen=True, kw_only=True):
 
     @staticmethod
     def unpack(packed: bytes) -> Leftovers:
+        """Return what `pack` packed."""
         return _decoder.decode(unpack(packed))
 
-    @staticmethod
-    def of(versions: Iterable[InstanceVersion], postings: Iterable[Key] = (), rows: Iterable[Key] = ()) -> Leftovers:
-        return Leftovers(versions=tuple(versions), postings=tuple(postings), rows=tuple(rows))
+
+def _joined(postings: Iterable[RowPostings]) -> tuple[RowPostings, ...]:
+    by_row: dict[Key, dict[Key, None]] = {}
+    for each in postings:
+        by_row.setdefault(each.row, {}).update(dict.fromkeys(each.postings))
+    return tuple(RowPostings(row, tuple(found)) for row, found in by_row.items())
 
 
-_decoder = msgspec.json.Decoder(Leftovers)
+_decoder: Final = msgspec.json.Decoder(Leftovers)
