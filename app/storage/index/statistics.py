@@ -13,9 +13,10 @@ becomes current by one write for a whole study, whatever its size, and that writ
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final
 
 from app.storage.index.counts import SHARDS
+from app.storage.records.contents import Contents as Contents
 from app.storage.records.instance_row import InstanceRow
 from app.storage.table import keys
 from app.storage.table.partitions import Partition
@@ -23,14 +24,6 @@ from app.storage.table.ports import Add, Change, Table
 
 CHANGES: Final = 1
 """The changes that a write has for the statistics."""
-
-
-class Contents(NamedTuple):
-    """The contents of a partition, or the difference that a write makes to them."""
-
-    studies: int
-    instances: int
-    bytes: int
 
 
 def additions(partition: Partition, contents: Contents, watermark: int = 0) -> list[Change]:

@@ -30,6 +30,8 @@ contain no control characters.
 | feed      | `feed/{n // 1000}` · `{n+}`                        | change feed by sequence                          |
 | feed time | `feed/hours` · hour;                               | change feed by time                              |
 |           | `feed/hour/{hour}` · `{time}/{n+}`                 |                                                  |
+| log       | `log/{shard}` · `{started ms}/{id}`                | commits that are open, or not yet in the feed    |
+|           |                                                    | (`feed/log.py`)                                  |
 | sweep     | `sweep` · `{due}/{what}`                           | blobs that no row may name; deletions to finish; |
 |           |                                                    | postings that were written apart from their row  |
 | operation | `operation/{id}` · `operation`, `lease`;           | a background operation, and its lease;           |
@@ -281,6 +283,23 @@ def start_of_hour(hour: str) -> str:
 
 def feed_time(timestamp: str, sequence: int) -> Key:
     return Key(feed_hour(hour_of(timestamp)), f"{timestamp}/{oldest(sequence)}")
+
+
+# --- commit log ---------------------------------------------------------------------------------------------------
+
+
+def log(shard: int) -> str:
+    return f"log/{shard:02d}"
+
+
+def log_record(shard: int, started: int, record: str) -> Key:
+    """Return the key of the record of a commit that started at `started`, in milliseconds since 1970."""
+    return Key(log(shard), f"{started:015d}/{record}")
+
+
+def started_by(moment: int) -> Range:
+    """Return the range of the records that were started at `moment` or before, in milliseconds since 1970."""
+    return Range("", f"{moment:015d}/\U0010ffff")
 
 
 # --- export -------------------------------------------------------------------------------------------------------
