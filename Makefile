@@ -9,10 +9,13 @@ SERVERS := .integration/.installed
 VIEWER := .viewer
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 SOURCES := app tests infra
+LOCKED := infra/locked
+UV_LOCK := $(BIN)/uv --no-config pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	--no-emit-find-links --custom-compile-command 'make lock' $(ARGS)
 PYTEST := $(BIN)/pytest --numprocesses=auto --maxprocesses=4 --dist=worksteal --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help install run viewer test check lint types imports security integration fuzz torture bench fmt clean
+.PHONY: help install run viewer test check lint types imports security integration fuzz torture bench fmt lock sbom pin image clean
 
 help:  ## Print this help
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -68,15 +71,46 @@ fmt: $(INSTALLED)  ## Format the code
 	$(BIN)/ruff check --fix-only --quiet $(SOURCES)
 	$(BIN)/ruff format $(SOURCES)
 
+lock: $(BIN)/uv  ## Lock the packages of pyproject.toml with their digests; ARGS=--upgrade takes newer versions
+	$(UV_LOCK) --all-extras --output-file $(LOCKED)/development.txt pyproject.toml
+	$(UV_LOCK) --extra dimse --constraints $(LOCKED)/development.txt --output-file $(LOCKED)/image.txt pyproject.toml
+	$(PYTHON) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' \
+		| $(UV_LOCK) --output-file $(LOCKED)/build.txt -
+
+sbom: $(INSTALLED)  ## List the packages of the image in build/bulkhead.cdx.json (CycloneDX)
+	$(BIN)/python -m infra.sbom build/bulkhead.cdx.json
+
+pin:  ## Write the digests of the newest base images into infra/Dockerfile, which needs Docker
+	@for image in $$(sed -n 's/^ARG [A-Z]*_IMAGE=\([^@]*\).*/\1/p' infra/Dockerfile); do \
+		digest=$$(docker buildx imagetools inspect --format '{{.Manifest.Digest}}' "$$image") || exit 1; \
+		sed -i "s|^\(ARG [A-Z]*_IMAGE=$$image\).*|\1@$$digest|" infra/Dockerfile; \
+		echo "$$image@$$digest"; \
+	done
+
+image:  ## Build the image bulkhead and start it once, which needs Docker
+	docker build --file infra/Dockerfile --tag bulkhead .
+	@container=$$(docker run --detach --read-only --cap-drop ALL --security-opt no-new-privileges \
+		--env BULKHEAD_ALLOW_ANONYMOUS=true bulkhead) || exit 1; \
+	tries=60; \
+	while [ "$$(docker inspect --format '{{.State.Health.Status}}' "$$container")" != healthy ] && [ $$tries -gt 0 ]; do \
+		tries=$$((tries - 1)); sleep 1; \
+	done; \
+	docker logs "$$container"; docker rm --force --volumes "$$container" >/dev/null; \
+	[ $$tries -gt 0 ] || { echo 'The container did not become healthy.' >&2; exit 1; }
+
 clean:  ## Remove everything that make created, but not ./data
 	rm -rf $(VENV) $(VIEWER) .integration build dist *.egg-info .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find $(SOURCES) -name __pycache__ -prune -exec rm -rf {} +
 
-$(INSTALLED): pyproject.toml
+$(INSTALLED): pyproject.toml $(LOCKED)/build.txt $(LOCKED)/development.txt
 	@$(PYTHON) -c 'import sys; sys.exit("Bulkhead needs Python 3.11 or newer: make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) --editable '.[dev]'
+	$(PIP) --require-hashes --requirement $(LOCKED)/build.txt --requirement $(LOCKED)/development.txt
+	$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@
+
+$(BIN)/uv:
+	$(MAKE) install
 
 $(SERVERS): $(INSTALLED)
 	@missing=; need() { command -v "$$1" >/dev/null || { echo "make integration needs $$2" >&2; missing=yes; }; }; \
@@ -85,6 +119,5 @@ $(SERVERS): $(INSTALLED)
 	need nginx 'nginx (Debian: nginx-light)'; \
 	test -z "$$missing"
 	npm install --silent --no-fund --no-audit --prefix .integration amplify-dynamodb-simulator axe-core@4.10.3 dicomweb-client@0.11 playwright-core@1.49.1
-	$(PIP) --editable '.[dev,integration]'
 	$(BIN)/python -m infra.viewer $(VIEWER)
 	@touch $@

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -82,3 +84,46 @@ def test_each_service_of_the_compose_file_starts_with_valid_settings(service: st
     for port in described.get("ports", []):
         assert settings.allow_anonymous
         assert port.startswith("127.0.0.1:"), "an archive without authentication is not offered to the network"
+
+
+# --- what the image is built from -------------------------------------------------------------------------------------
+
+
+def test_the_base_images_are_named_once_each_and_may_have_a_digest() -> None:
+    named = re.findall(r"^ARG (\w+_IMAGE)=(.*)$", DOCKERFILE, flags=re.MULTILINE)
+    assert [name for name, _ in named] == ["NODE_IMAGE", "PYTHON_IMAGE"]
+    assert all(re.fullmatch(r"\w+:[\w.-]+(@sha256:[0-9a-f]{64})?", image) for _, image in named)
+    used = re.findall(r"^FROM (\S+)", DOCKERFILE, flags=re.MULTILINE)
+    assert used == ["${NODE_IMAGE}", "${PYTHON_IMAGE}", "${PYTHON_IMAGE}"]
+
+
+def test_every_package_is_installed_from_a_lock() -> None:
+    installs = re.findall(r"\bpip (?:--python \S+ )?install\b[^&\n]*", DOCKERFILE.replace("\\\n", " "))
+    locked = [each for each in installs if "--require-hashes" in each]
+    (own,) = (each for each in installs if each not in locked)
+    assert [each.split()[-1] for each in locked] == ["infra/locked/build.txt", "infra/locked/image.txt"]
+    assert "--no-deps --no-index" in own
+    assert "pip wheel --no-deps --no-build-isolation" in DOCKERFILE, "the build fetches nothing without a digest"
+
+
+DOCKER = """#!/bin/sh
+case "$*" in
+"buildx imagetools inspect --format {{.Manifest.Digest}} python:"*) echo sha256:%s ;;
+"buildx imagetools inspect --format {{.Manifest.Digest}} node:"*) echo sha256:%s ;;
+*) exit 1 ;;
+esac
+"""
+
+
+def test_make_pin_writes_the_digests_that_docker_finds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "infra").mkdir()
+    copied = tmp_path / "infra" / "Dockerfile"
+    shutil.copy(ROOT / "infra" / "Dockerfile", copied)
+    docker = tmp_path / "docker"
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    for digit in "ab":  # the second time there are digests, and it replaces them
+        docker.write_text(DOCKER % (digit * 64, "c" * 64))
+        docker.chmod(0o755)
+        subprocess.run(["make", "--file", str(ROOT / "Makefile"), "pin"], cwd=tmp_path, check=True, capture_output=True)
+        assert f"ARG PYTHON_IMAGE=python:3.12-slim@sha256:{digit * 64}\n" in copied.read_text()
+        assert f"ARG NODE_IMAGE=node:22-slim@sha256:{'c' * 64}\n" in copied.read_text()
