@@ -21,6 +21,7 @@ from app.storage.index.statistics import Contents
 from app.storage.records import documents
 from app.storage.records.leftovers import InstanceVersion
 from app.storage.records.packed_documents import unpack
+from app.storage.records.page_marks import mark_of_change
 from app.storage.records.posted_values import PostedValues, united
 from app.storage.records.postings import postings
 from app.storage.records.rows import InstanceRow, SeriesRow, StudyRow, first_revision, is_visible_series, merged
@@ -212,12 +213,13 @@ class WritePlan:
         return Add(key, {counts.FIELD: planned.by[counts.FIELD] + 1 if isinstance(planned, Add) else 1})
 
     def _row_changes(self, old: StudyRow | SeriesRow | None, new: StudyRow | SeriesRow) -> dict[Key, Change]:
-        """Return the put of a row and the difference of its postings to those of the row as it was read."""
+        """Return the put of a row, the difference of its postings to those of the row as it was read, and its mark."""
         before = self._before.get(new.key, old)
         now, old_postings = postings(new), postings(before) if before else {}
         return {
             **{key: Delete(key) for key in old_postings if key not in now},
             **{key: Put(item) for key, item in now.items() if key not in old_postings},
+            **{each.key: each for each in mark_of_change(before, new, old_postings.keys() ^ now.keys())},
             new.key: Put(new.item, Holds("revision", before.revision) if before else Absent()),
         }
 

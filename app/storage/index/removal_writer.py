@@ -12,6 +12,7 @@ from app.storage.index import closing, statistics, sweep
 from app.storage.index.statistics import Contents, stored_size
 from app.storage.records import documents
 from app.storage.records.leftovers import version_of
+from app.storage.records.page_marks import mark_of_removal
 from app.storage.records.postings import postings
 from app.storage.records.rows import InstanceRow, SeriesRow, StudyRow
 from app.storage.table import keys
@@ -76,10 +77,19 @@ class RemovalWriter:
             raise
 
     def remove_parent(self, partition: Partition, row: StudyRow | SeriesRow) -> None:
-        """Remove a study or series row with its postings. Raises `Conflict` if it was written since it was read."""
+        """Remove a study or series row with its postings, and mark a study.
+
+        Raises `Conflict` if the row was written since it was read.
+        """
         gone = statistics.additions(partition, Contents(-1, 0, 0), row.created) if isinstance(row, StudyRow) else []
         write_atomically(
-            self._table, [Delete(row.key, closing.unchanged(row)), *(Delete(key) for key in postings(row)), *gone]
+            self._table,
+            [
+                Delete(row.key, closing.unchanged(row)),
+                *(Delete(key) for key in postings(row)),
+                *gone,
+                *mark_of_removal(row),
+            ],
         )
 
 

@@ -27,6 +27,10 @@ contain no control characters.
 | newest    | `{p}/newest/{level}` · `{n}`                       | posting: search without a usable filter          |
 | value     | `{p}/value/{level}/{tag}` · `{value}TAB{n}`        | posting: exact matches, ranges, prefixes         |
 | word      | `{p}/word/{level}/{tag}/{bucket}` · `{word}TAB{n}` | posting: fuzzy person names; 32 buckets          |
+| pages     | `{p}/pages/study` · `list`;                        | values of many studies in one item, for searches |
+|           | `{p}/pages/study/{column}` · page                  | by a contained text (`search/value_pages.py`)    |
+| page mark | `unpaged/{kind}/{p % 4}` · `{p}/{n+}`              | a study that no page has as it is now            |
+|           | `unpaged/walk` · `walk`                            | partitions of older archives without pages       |
 | feed      | `feed/{n // 1000}` · `{n+}`                        | change feed by sequence                          |
 | feed time | `feed/hours` · hour;                               | change feed by time                              |
 |           | `feed/hour/{hour}` · `{time}/{n+}`                 |                                                  |
@@ -248,6 +252,43 @@ def is_posting(key: Key) -> bool:
 def value_of(entry: Key) -> str:
     """Return the value or word of a posting."""
     return entry.sk.rpartition("\t")[0]
+
+
+# --- pages of values -----------------------------------------------------------------------------------------------
+
+NEW_STUDIES: Final = "new"
+CHANGED_STUDIES: Final = "changed"
+MARK_SHARDS: Final = 4
+PAGE_WALK: Final = Key("unpaged/walk", "walk")
+
+
+def page_list(p: int) -> Key:
+    """Return the key of the list of the pages of studies of a partition."""
+    return Key(f"{p}/pages/study", "list")
+
+
+def page_column(p: int, column: str, page: str) -> Key:
+    return Key(f"{p}/pages/study/{column}", page)
+
+
+def mark_items(kind: str, shard: int) -> str:
+    return f"unpaged/{kind}/{shard}"
+
+
+def page_mark(kind: str, p: int, created: int) -> Key:
+    """Return the key of the mark of a study row. It never is a posting: the mark is written with the row."""
+    return Key(mark_items(kind, p % MARK_SHARDS), f"{p}/{oldest(created)}")
+
+
+def page_marks(p: int) -> Range:
+    """Return the range of the marks of a partition among those of its shard."""
+    return starting(f"{p}/")
+
+
+def marked(sk: str) -> tuple[int, int]:
+    """Return the partition and the `created` number of the study row of a mark with this sort key."""
+    partition, _, created = sk.partition("/")
+    return int(partition), int(created)
 
 
 # --- change feed --------------------------------------------------------------------------------------------------
