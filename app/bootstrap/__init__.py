@@ -53,7 +53,16 @@ from app.storage.table import keys, layout
 from app.storage.worklist.search import WorklistSearch
 from app.storage.worklist.workitems import Workitems
 
-__all__ = ["Access", "Engine", "build_access", "build_engine", "build_services", "initialise", "open_access"]
+__all__ = [
+    "Access",
+    "Engine",
+    "build_access",
+    "build_engine",
+    "build_services",
+    "initialise",
+    "open_access",
+    "open_layout",
+]
 
 _MIGRATIONS: Final[Mapping[int, layout.Migration]] = {2: record_last_unposted}
 """The steps from an older layout to the next one (`storage/table/layout.py`)."""
@@ -72,11 +81,12 @@ def initialise(settings: Settings) -> None:
 def open_access(settings: Settings) -> Access:
     """Return the access control of the archive, for a command. Raises as `build_engine`, and `NewerLayout`."""
     engine = build_engine(settings)
-    _open_layout(engine)
+    open_layout(engine)
     return build_access(settings, engine.table)
 
 
-def _open_layout(engine: Engine) -> None:
+def open_layout(engine: Engine) -> None:
+    """Bring the data of an engine to the current layout. Raises `NewerLayout`."""
     layout.open_table(engine.table, _MIGRATIONS)
     engine.record_layout(layout.CURRENT)
 
@@ -93,7 +103,7 @@ def build_services(settings: Settings, engine: Engine, *, listening: float = 0) 
             f"{variable('spool_dir')}='{settings.spool_dir}': There is no such folder to write to."
         )
     audit = build_audit(settings)
-    _open_layout(engine)
+    open_layout(engine)
     engine = measured(engine) if settings.metrics or settings.traces else engine
     archive = build_archive(settings, engine)
     access = build_access(settings, archive.table)

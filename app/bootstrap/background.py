@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final
 
 from app.bootstrap.archive import Archive
 from app.bootstrap.engines import Engine
@@ -23,13 +24,16 @@ from app.settings import Settings
 from app.storage.access.grants import GrantStore
 from app.storage.access.tokens import TokenStore
 from app.storage.index.pages import InstancePages
-from app.storage.index.sweep_worker import Sweep
+from app.storage.index.sweep_worker import EntriesOf, Sweep
 from app.storage.records import postings
 from app.storage.records.leftovers import InstanceVersion
 from app.storage.table import clock
 from app.storage.tags.tag_backfill import TagBackfill
 from app.storage.updates.study_versions import StudyVersions
 from app.storage.worklist import workitems
+
+ENTRIES_OF: Final[Mapping[str, EntriesOf]] = {"study": postings.entries_of, "workitem": workitems.entries_of}
+"""What returns the postings of a stored row, by the family of the row."""
 
 
 def tasks(settings: Settings, engine: Engine, archive: Archive) -> dict[str, Task]:
@@ -69,13 +73,12 @@ def maintenance(settings: Settings, archive: Archive) -> tuple[Callable[[], bool
         return archive.instances.referenced_versions(version.partition, version.study, version.series, version.instance)
 
     # Index: files and rows that deletions and crashes left behind.
-    entries_of = {"study": postings.entries_of, "workitem": workitems.entries_of}
     sweep = Sweep(
         archive.table,
         archive.blobs,
         referenced=referenced,
         clean_up=archive.removal.clean_up,
-        entries_of=entries_of,
+        entries_of=ENTRIES_OF,
     )
 
     def sweep_step() -> bool:

@@ -21,6 +21,7 @@ COMMANDS: Final = {
     "store": "app.entry.client_commands.store",
     "tags": "app.entry.client_commands.tags",
     "update": "app.entry.client_commands.update",
+    "verify": "app.entry.recovery.verify",
     "workitems": "app.entry.client_commands.workitems",
 }
 """The module of each command. The command is the function of the same name."""

@@ -66,7 +66,7 @@ exists.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 from app.storage.table.ports import ALL, Key, Range, starting
 
@@ -184,6 +184,39 @@ def blob(p: int, study: str, series: str, instance: str, version: str) -> str:
     return f"{p}/{study}/{series}/{instance}/{version}.dcm"
 
 
+class BlobName(NamedTuple):
+    """What the key of a blob says: the version of an instance that it belongs to. `kind` is dcm, json or frames."""
+
+    partition: int
+    study: str
+    series: str
+    instance: str
+    version: str
+    kind: str
+
+    @property
+    def file(self) -> str:
+        """The key of the file of the same version."""
+        return blob(self.partition, self.study, self.series, self.instance, self.version)
+
+
+_BLOB_KINDS: Final = frozenset(("dcm", "json", "frames"))
+
+
+def blob_name(blob: str) -> BlobName | None:
+    """Return what the key of a blob says, None for an object that belongs to no instance."""
+    parts = blob.split("/")
+    version, _, kind = parts[-1].rpartition(".")
+    if len(parts) != 5 or not parts[0].isdecimal() or kind not in _BLOB_KINDS:
+        return None
+    return BlobName(int(parts[0]), parts[1], parts[2], parts[3], version, kind)
+
+
+def blobs_of(p: int, *uids: str) -> str:
+    """Return the beginning of the keys of all blobs of a partition, or of one of its studies, series or instances."""
+    return "/".join((str(p), *uids, ""))
+
+
 def spilled_metadata(blob: str) -> str:
     """Return the key of the metadata document of this blob, for a document that is too large for an item."""
     return blob.removesuffix(".dcm") + ".json"
@@ -247,6 +280,11 @@ def family(row: Key) -> str:
 def is_posting(key: Key) -> bool:
     """Return whether an item under this key leads from a value or a word to a row."""
     return "/value/" in key.pk or "/word/" in key.pk
+
+
+def leads_to_row(key: Key) -> bool:
+    """Return whether an item under this key is a posting of any family. Its fields are the UIDs of the row."""
+    return is_posting(key) or (key.pk[:1].isdecimal() and key.pk.split("/")[1] == "newest")
 
 
 def value_of(entry: Key) -> str:

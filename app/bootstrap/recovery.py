@@ -1,0 +1,89 @@
+"""Builds the use cases of operators: the check of an archive and its repair."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from app.bootstrap.archive import Archive, build_archive, is_remote
+from app.bootstrap.background import ENTRIES_OF
+from app.bootstrap.engines import Engine, build_engine
+from app.errors import ConfigurationError
+from app.services import parallel
+from app.services.recovery.feed_check import FeedCheck
+from app.services.recovery.findings import Fault, Subject
+from app.services.recovery.item_checks import ItemCheck
+from app.services.recovery.progress_file import ProgressFile
+from app.services.recovery.records_in_flight import work_in_flight
+from app.services.recovery.study_check import StudyCheck
+from app.services.recovery.suspects import Suspects
+from app.services.recovery.verification import ShowProgress, Verification
+from app.services.retrieve.frames import FrameReader
+from app.settings import Settings
+from app.storage.table import keys
+from app.storage.table.partitions import Partition
+
+PAUSE_SECONDS: Final = 2.0
+"""How long a store or a deletion may take between two of its writes before it looks like a fault."""
+
+
+def open_archive(settings: Settings, open_layout: Callable[[Engine], None]) -> Archive:
+    """Return the data model of an archive that exists. Raises `ConfigurationError` if there is none."""
+    engine = build_engine(settings)
+    if engine.table.get(keys.LAYOUT) is None:
+        place = settings.data_dir if settings.engine == "embedded" else settings.table
+        raise ConfigurationError(f"There is no archive in {place}.")
+    open_layout(engine)
+    return build_archive(settings, engine)
+
+
+def build_verification(
+    settings: Settings,
+    archive: Archive,
+    *,
+    partition_name: str | None,
+    digests: bool,
+    resume: Path | None,
+    show: ShowProgress,
+    pause: float | None = None,
+) -> Verification:
+    """Return the check of an archive. Raises `ConfigurationError` if there is no such partition.
+
+    `pause` is as in `Verification`, None for `PAUSE_SECONDS`.
+    """
+    feed = FeedCheck(archive.feed)
+
+    def suspects(check_again: Callable[[Sequence[Subject]], Iterable[Fault]]) -> Suspects:
+        return Suspects(
+            check_again, partial(work_in_flight, archive.table), pause=PAUSE_SECONDS if pause is None else pause
+        )
+
+    return Verification(
+        table=archive.table,
+        blobs=archive.blobs,
+        partitions=archive.partitions,
+        studies=StudyCheck(
+            archive.table,
+            archive.blobs,
+            frames=FrameReader(archive.documents, archive.files, archive.lost),
+            created=feed.created,
+            digests=digests,
+        ),
+        items=ItemCheck(archive.table, ENTRIES_OF),
+        feed=feed,
+        suspects=suspects,
+        parallel=parallel.parallel_map if is_remote(settings) else map,
+        progress=ProgressFile(resume, {"task": "verify", "partition": partition_name, "digests": digests}),
+        show=show,
+        only=partition_of(archive, partition_name) if partition_name else None,
+    )
+
+
+def partition_of(archive: Archive, name: str) -> Partition:
+    """Return the partition of this name. Raises `ConfigurationError` if there is none."""
+    found = archive.partitions.find(name)
+    if found is None:
+        raise ConfigurationError(f"There is no partition {name!r}.")
+    return found

@@ -1,0 +1,65 @@
+"""`bulkhead verify`: checks every row, file, document and number of an archive against the others."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+import orjson
+
+from app.bootstrap import open_layout
+from app.bootstrap.recovery import build_verification, open_archive
+from app.entry.configured import FAILED, configured
+from app.entry.recovery.printed_report import print_report
+from app.entry.recovery.shown_progress import ArchiveProgress
+from app.settings import Settings
+
+
+@click.command()
+@click.option("--partition", metavar="NAME", help="Check this partition alone. Default: all of them.")
+@click.option("--digest", is_flag=True, help="Read every file, and compare its SHA-256 with that of the store.")
+@click.option(
+    "--resume",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Keep in FILE how far the check is, and go on from there if FILE exists. It is removed at the end.",
+)
+@click.option(
+    "--json",
+    "json_file",
+    metavar="FILE",
+    type=click.File("wb", lazy=True),
+    help="Write the report to FILE; - prints it.",
+)
+@click.option("--quiet", is_flag=True, help="Show no progress.")
+@configured
+def verify(
+    settings: Settings,
+    partition: str | None,
+    digest: bool,
+    resume: Path | None,
+    json_file: click.File | None,
+    quiet: bool,
+) -> None:
+    """Check that the archive is complete and consistent.
+
+    It runs on the settings of the service, and the service may run meanwhile. Nothing is changed. Every row must have
+    its file in the right size, its documents, its postings and its entry in the change feed. Every file, document and
+    posting must have a row. The numbers of instances and the statistics must be those of the rows, and the numbers of
+    the change feed must have no gaps. What looks like a fault is looked at again after some seconds, so a store or a
+    deletion that runs is no fault.
+
+    Exit codes: 0 no fault, 1 faults, or the data store failed, 2 the settings or the command line are wrong.
+    """
+    archive = open_archive(settings, open_layout)
+    with ArchiveProgress(quiet=quiet) as show:
+        check = build_verification(
+            settings, archive, partition_name=partition, digests=digest, resume=resume, show=show
+        )
+        report = check.run()
+    print_report(report, to_stderr=json_file is not None)
+    if json_file is not None:
+        json_file.write(orjson.dumps(report.as_json(), option=orjson.OPT_INDENT_2) + b"\n")  # type: ignore[attr-defined]
+    if report.left:
+        sys.exit(FAILED)

@@ -1,0 +1,63 @@
+"""The check of the change feed: its numbers are dense, and each instance has its Create entry."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from app.services.recovery.findings import Fault, FaultKind, Subject
+from app.services.recovery.number_set import NumberSet
+from app.storage.feed.change_feed import FeedLog
+
+FEED: Final = "feed"
+"""The name of this check in a `Subject`. The subject has the number before the first one to check."""
+
+_PAGE: Final = 1000
+
+
+class FeedCheck:
+    """Reads the change feed once, and what was appended since at each further call."""
+
+    def __init__(self, feed: FeedLog) -> None:
+        self._feed = feed
+        self._read_to = 0
+        self.created = NumberSet()
+        """The watermarks of the Create entries that were read."""
+        self.entries = 0
+
+    def read_on(self, show: Callable[[int, int], None] = lambda _done, _total: None) -> list[Fault]:
+        """Read the entries that are new. Return the gaps between them.
+
+        `show` gets how many numbers are read, and how many there are.
+        """
+        last = self._feed.complete_up_to()
+        faults: list[Fault] = []
+        while self._read_to < last:
+            end = min(self._read_to + _PAGE, last)
+            faults += self._gaps(self._read_to + 1, end, keep=True)
+            self._read_to = end
+            show(end, last)
+        return faults
+
+    def check(self, subject: Subject) -> list[Fault]:
+        """Look at one gap again."""
+        first, last = map(int, subject.at)
+        return self._gaps(first, last, keep=False)
+
+    def _gaps(self, first: int, last: int, *, keep: bool) -> list[Fault]:
+        expected = first
+        faults = []
+        for number, entry in self._feed.numbers(first, last):
+            if number > expected:
+                faults.append(_gap(expected, number - 1))
+            expected = number + 1
+            if entry and keep:
+                self.entries += 1
+                if entry.action == "Create":
+                    self.created.add(entry.watermark)
+        return [*faults, _gap(expected, last)] if expected <= last else faults
+
+
+def _gap(first: int, last: int) -> Fault:
+    place = f"numbers {first} to {last}" if last > first else f"number {first}"
+    return Fault(kind=FaultKind.FEED_GAP, subject=Subject(FEED, (str(first), str(last))), version=place, detail=place)

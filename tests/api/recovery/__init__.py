@@ -1,0 +1,1 @@
+"""Commands for operators on archives that clients have filled."""
