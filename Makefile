@@ -15,7 +15,7 @@ UV_LOCK := $(BIN)/uv --no-config pip compile --quiet --universal --python-versio
 PYTEST := $(BIN)/pytest --numprocesses=auto --maxprocesses=4 --dist=worksteal --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help install run viewer test check lint types imports security integration fuzz torture bench fmt lock sbom pin image clean
+.PHONY: help install run viewer test check lint types imports security integration fuzz torture capacity bench fmt lock sbom pin image clean
 
 help:  ## Print this help
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -58,6 +58,9 @@ fuzz: $(INSTALLED)  ## Send a million fuzzed requests, in about half an hour; AR
 
 torture: $(INSTALLED)  ## Store, change and read with faults, wrong clocks and kills; ARGS="--minutes 5 --engine embedded --seed 7"
 	$(BIN)/python -m tests.torture $(ARGS)
+
+capacity: $(INSTALLED)  ## Print the units of DynamoDB that the archive uses, and how much one archive takes; ARGS="--seconds 10"
+	$(BIN)/python -m tests.capacity $(ARGS)
 
 bench: $(INSTALLED)  ## Measure the speed, beside Orthanc if it is installed; ARGS="--beside DIR" compares with another checkout
 	$(BIN)/python -m tests.benchmarks $(ARGS)
