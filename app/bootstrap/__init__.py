@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Final
 
 from app.bootstrap.access import Access, build_access
@@ -19,10 +20,11 @@ from app.bootstrap.imaging import build_decoder
 from app.bootstrap.measured import measured
 from app.bootstrap.rendering import build_rendering, thumbnail_steps
 from app.dicom.json.model import Inline
-from app.errors import ConfigurationError
+from app.errors import BlobMissing, ConfigurationError
 from app.services import Services, parallel
 from app.services.audit.operations import OperationAudit
 from app.services.backlog import Backlog
+from app.services.backlog_report import BacklogReport
 from app.services.change_feed import ChangeFeed
 from app.services.export.service import Export
 from app.services.health import Health
@@ -50,6 +52,7 @@ from app.storage.index.statistics import PartitionStatistics
 from app.storage.search.planner import SearchPlanner
 from app.storage.search.unposted import last_unposted, record_last_unposted
 from app.storage.table import keys, layout
+from app.storage.table.ports import BlobStore
 from app.storage.worklist.search import WorklistSearch
 from app.storage.worklist.workitems import Workitems
 
@@ -83,6 +86,12 @@ def open_access(settings: Settings) -> Access:
     engine = build_engine(settings)
     open_layout(engine)
     return build_access(settings, engine.table)
+
+
+def _require_answer(blobs: BlobStore) -> None:
+    """Raise `StorageUnavailable` if the blob store does not answer. The blob that is asked for need not exist."""
+    with suppress(BlobMissing):
+        blobs.open(_PROBE).close()
 
 
 def open_layout(engine: Engine) -> None:
@@ -122,6 +131,7 @@ def build_services(settings: Settings, engine: Engine, *, listening: float = 0) 
         map_studies=parallel_reads,
         last_unposted=last_unposted(table),
     )
+    backlog = Backlog(table, archive.feed)
     runner = OperationRunner(
         operations,
         queue,
@@ -189,13 +199,18 @@ def build_services(settings: Settings, engine: Engine, *, listening: float = 0) 
         operations=OperationDirectory(operations),
         query_tags=ExtendedQueryTags(archive.query_tags, operations, queue),
         worklist=Worklist(Workitems(table), WorklistSearch(table)),
-        backlog=Backlog(table, archive.feed),
+        backlog=backlog,
         health=Health(
-            required={"table": lambda: table.get(keys.SEQUENCE_COUNTER), "bucket": lambda: blobs.delete([_PROBE])},
+            required={"table": lambda: table.get(keys.SEQUENCE_COUNTER), "bucket": lambda: _require_answer(blobs)},
             optional={"queue": queue.check, "audit": audit.check},
             lost_objects=lambda: archive.lost.count,
         ),
         frame_decoder=decoder,
-        background=(runner.run_once, *maintenance(settings, archive), *thumbnail_steps(settings, archive, rendering)),
+        background=(
+            runner.run_once,
+            *maintenance(settings, archive),
+            *thumbnail_steps(settings, archive, rendering),
+            *((BacklogReport(backlog).run_once,) if is_remote(settings) else ()),
+        ),
         release_leases=runner.release_leases,
     )

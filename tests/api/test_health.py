@@ -47,7 +47,7 @@ def test_live_asks_no_backend(client: FlaskClient, faults: Faults) -> None:
 
 
 @pytest.mark.parametrize("settings", ["embedded"], indirect=True)
-@pytest.mark.parametrize("operation", ["table.get", "blobs.delete"])
+@pytest.mark.parametrize("operation", ["table.get", "blobs.open"])
 def test_ready_needs_table_and_bucket(client: FlaskClient, faults: Faults, operation: str) -> None:
     faults.add(Rule(fail(), operation=operation, times=FOR_EVER))
     response = client.get("/health/ready")

@@ -22,6 +22,9 @@ _KEYS: Final[list[KeySchemaElementTypeDef]] = [
     {"AttributeName": "pk", "KeyType": "HASH"},
     {"AttributeName": "sk", "KeyType": "RANGE"},
 ]
+RESTORABLE_DAYS: Final = 35
+"""How long a bucket keeps deleted objects: as long as point-in-time recovery can restore the table."""
+
 _EXISTS: Final = frozenset({"ResourceInUseException", "BucketAlreadyOwnedByYou"})
 _MISSING: Final = frozenset({"404", "NoSuchBucket"})
 _NOT_OFFERED: Final = frozenset(
@@ -63,7 +66,8 @@ def create_table(client: DynamoDBClient, name: str) -> None:
 
 
 def create_bucket(client: S3Client, name: str) -> None:
-    """Create the bucket: encrypted, not public, with unfinished multipart uploads removed after a day.
+    """Create the bucket: encrypted, not public, with versions. Old versions are removed after 35 days, and unfinished
+    multipart uploads after a day.
 
     The settings of a bucket that exists are not changed.
     """
@@ -104,6 +108,7 @@ _BUCKET_SETTINGS: Final[dict[str, dict[str, Any]]] = {
             "RestrictPublicBuckets": True,
         }
     },
+    "put_bucket_versioning": {"VersioningConfiguration": {"Status": "Enabled"}},
     "put_bucket_lifecycle_configuration": {
         "LifecycleConfiguration": {
             "Rules": [
@@ -112,7 +117,14 @@ _BUCKET_SETTINGS: Final[dict[str, dict[str, Any]]] = {
                     "Status": "Enabled",
                     "Filter": {"Prefix": ""},
                     "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 1},
-                }
+                },
+                {
+                    "ID": "remove-old-versions",
+                    "Status": "Enabled",
+                    "Filter": {"Prefix": ""},
+                    "NoncurrentVersionExpiration": {"NoncurrentDays": RESTORABLE_DAYS},
+                    "Expiration": {"ExpiredObjectDeleteMarker": True},
+                },
             ]
         }
     },

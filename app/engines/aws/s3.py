@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO, Final, cast
 from botocore.exceptions import BotoCoreError, ClientError
 from s3transfer.manager import TransferManager
 
-from app.engines.aws.failures import code, read_failure, translated
+from app.engines.aws.failures import read_failure, translated
 from app.engines.aws.object_body import open_object
 from app.engines.aws.uploads import CountedBody, in_threads, upload_arguments
 from app.errors import StorageUnavailable
@@ -31,8 +31,6 @@ _UPLOADS_AT_ONCE: Final = 2
 _DELETE_BATCH: Final = 1000
 """Keys in one DeleteObjects. This is a limit of S3."""
 
-_NOT_OFFERED: Final = frozenset({"NotImplemented", "501"})
-
 
 class S3Blobs:
     """A `BlobStore` in `bucket`, for any number of processes on any number of machines.
@@ -47,7 +45,6 @@ class S3Blobs:
         self._transfers = TransferManager(
             client, in_threads(_PARTS_AT_ONCE, _UPLOADS_AT_ONCE), executor_cls=ContextThreads
         )
-        self._versioned: bool | None = None
 
     def put(self, key: str, body: BinaryIO) -> int:
         """Store the rest of `body` and return its size in bytes.
@@ -85,12 +82,15 @@ class S3Blobs:
             raise StorageUnavailable from error
 
     def delete(self, keys: Iterable[str]) -> None:
-        """Remove the objects, and all their versions if the bucket keeps versions. A kill -9 leaves some objects."""
+        """Remove the objects. A kill -9 leaves some of them.
+
+        In a bucket with versions a deletion is a marker. The object can be restored until a rule of the bucket removes
+        it. The service itself removes no version, so its role needs no right to do so.
+        """
         pending = iter(keys)
         while chunk := list(islice(pending, _DELETE_BATCH)):
             with translated():
-                objects = self._identified(chunk)
-                self._delete(objects)
+                self._delete([{"Key": key} for key in chunk])
 
     def listed(self, prefix: str = "", after: str = "") -> Iterator[StoredBlob]:
         """Yield the objects in the order of their keys. This is one ListObjectsV2 for a thousand of them."""
@@ -102,29 +102,7 @@ class S3Blobs:
                 for entry in page.get("Contents", ()):
                     yield StoredBlob(entry["Key"], entry["Size"], entry["LastModified"].timestamp())
 
-    def _identified(self, keys: list[str]) -> Iterator[ObjectIdentifierTypeDef]:
-        if not self._keeps_versions():
-            for key in keys:
-                yield {"Key": key}
-            return
-        for key in keys:
-            for page in self._client.get_paginator("list_object_versions").paginate(Bucket=self._bucket, Prefix=key):
-                for entry in (*page.get("Versions", ()), *page.get("DeleteMarkers", ())):
-                    if entry["Key"] == key:
-                        yield {"Key": key, "VersionId": entry["VersionId"]}
-
-    def _delete(self, objects: Iterator[ObjectIdentifierTypeDef]) -> None:
-        while chunk := list(islice(objects, _DELETE_BATCH)):
-            answer = self._client.delete_objects(Bucket=self._bucket, Delete={"Objects": chunk, "Quiet": True})
-            if answer.get("Errors"):
-                raise StorageUnavailable
-
-    def _keeps_versions(self) -> bool:
-        if self._versioned is None:
-            try:
-                self._versioned = "Status" in self._client.get_bucket_versioning(Bucket=self._bucket)
-            except ClientError as error:
-                if code(error) not in _NOT_OFFERED:
-                    raise
-                self._versioned = False
-        return self._versioned
+    def _delete(self, objects: list[ObjectIdentifierTypeDef]) -> None:
+        answer = self._client.delete_objects(Bucket=self._bucket, Delete={"Objects": objects, "Quiet": True})
+        if answer.get("Errors"):
+            raise StorageUnavailable

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from app.engines.aws import clients
-from app.engines.aws.provision import create_bucket, create_table
+from app.engines.aws.provision import RESTORABLE_DAYS, create_bucket, create_table
 from app.errors import ConfigurationError, StorageUnavailable
 from tests.support.aws import OTHER_REGION, mocked_aws
 
@@ -50,6 +50,8 @@ def test_the_bucket() -> None:
     assert all(client.get_public_access_block(Bucket="bucket")["PublicAccessBlockConfiguration"].values())
     lifecycle = client.get_bucket_lifecycle_configuration(Bucket="bucket")["Rules"]
     assert lifecycle[0]["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 1}
+    assert client.get_bucket_versioning(Bucket="bucket")["Status"] == "Enabled"
+    assert lifecycle[1]["NoncurrentVersionExpiration"] == {"NoncurrentDays": RESTORABLE_DAYS}
 
 
 def test_the_settings_of_an_existing_bucket_do_not_change() -> None:

@@ -44,7 +44,7 @@ def calls(blobs: S3Blobs) -> dict[str, Any]:
         "create_multipart_upload": lambda: blobs.put("k", io.BytesIO(b"x" * 8 * MIB)),
         "get_object": lambda: blobs.open("k"),
         "head_object": lambda: blobs.open("k", 0, 0),
-        "get_bucket_versioning": lambda: blobs.delete(["k"]),
+        "delete_objects": lambda: blobs.delete(["k"]),
     }
 
 
@@ -184,7 +184,6 @@ def test_the_memory_of_all_uploads_is_bounded() -> None:
 
 
 def test_objects_that_cannot_be_removed(blobs: S3Blobs, s3_stub: Stubber) -> None:
-    s3_stub.add_response("get_bucket_versioning", {})
     s3_stub.add_response("delete_objects", {"Errors": [{"Key": "k", "Code": "AccessDenied"}]})
     with pytest.raises(StorageUnavailable):
         blobs.delete(["k"])
@@ -192,33 +191,26 @@ def test_objects_that_cannot_be_removed(blobs: S3Blobs, s3_stub: Stubber) -> Non
 
 def test_1000_keys_a_call(blobs: S3Blobs, s3_stub: Stubber) -> None:
     keys = [{"Key": str(n)} for n in range(2001)]
-    s3_stub.add_response("get_bucket_versioning", {})
     for batch in (keys[:1000], keys[1000:2000], keys[2000:]):
         s3_stub.add_response("delete_objects", {}, {"Bucket": "bucket", "Delete": {"Objects": batch, "Quiet": True}})
     blobs.delete(str(n) for n in range(2001))
 
 
-def test_servers_without_versions(blobs: S3Blobs, s3_stub: Stubber) -> None:
-    s3_stub.add_client_error("get_bucket_versioning", "NotImplemented")
-    s3_stub.add_response("delete_objects", {})
-    s3_stub.add_response("delete_objects", {})
-    blobs.delete(["k"])
-    blobs.delete(["k"])
-
-
-def test_a_bucket_with_versions_keeps_no_version_of_a_deleted_blob() -> None:
+def test_a_deletion_in_a_bucket_with_versions_is_a_marker() -> None:
     with mocked_aws(OTHER_REGION):
         client = clients.s3()
         create_bucket(client, "bucket")
-        client.put_bucket_versioning(Bucket="bucket", VersioningConfiguration={"Status": "Enabled"})
+        assert client.get_bucket_versioning(Bucket="bucket")["Status"] == "Enabled"
         blobs = S3Blobs(client, "bucket")
-        for key in ("1/a/7.dcm", "1/a/7.dcm", "1/a/7.dcm.more", "1/a/8.dcm"):
+        for key in ("1/a/7.dcm", "1/a/8.dcm"):
             blobs.put(key, io.BytesIO(b"x"))
-        client.delete_object(Bucket="bucket", Key="1/a/7.dcm")
-        blobs.delete(["1/a/7.dcm", "1/a/absent.dcm"])
-        left = client.list_object_versions(Bucket="bucket")
-        assert [version["Key"] for version in left["Versions"]] == ["1/a/7.dcm.more", "1/a/8.dcm"]
-        assert "DeleteMarkers" not in left
+        blobs.delete(["1/a/7.dcm"])
+        with pytest.raises(BlobMissing):
+            blobs.open("1/a/7.dcm")
+        assert [each.key for each in blobs.listed()] == ["1/a/8.dcm"]
+        kept = client.list_object_versions(Bucket="bucket")
+        assert [version["Key"] for version in kept["Versions"]] == ["1/a/7.dcm", "1/a/8.dcm"]
+        assert [marker["Key"] for marker in kept["DeleteMarkers"]] == ["1/a/7.dcm"]
 
 
 def test_the_threads_of_an_upload_have_the_deadline_of_their_request(moto_blobs: S3Blobs) -> None:
