@@ -430,3 +430,14 @@ class DataPartitionsFeatureCannotBeDisabledException(ConfigurationError):
             "DataPartitionsFeatureCannotBeDisabledException: "
             "Data partitions feature cannot be disabled while existing data has already been partitioned."
         )
+
+
+class RecoveryError(BulkheadError):
+    """A backup, a restore or a migration cannot go on. The message says why, and what to do."""
+
+
+class BackupRuns(RecoveryError):
+    """Another backup of the same data folder, or into the same backup folder, is running."""
+
+    def __init__(self) -> None:
+        super().__init__("Another backup of the same archive, or into the same folder, is running. Wait for its end.")

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from functools import cache, partial
 from typing import Final
 
+from app.errors import ConfigurationError
+from app.services.recovery.backup_folder import UNFINISHED
 from app.settings import Settings
 from app.storage.operations.destinations import Destination, Opener, S3Target
 from app.storage.table import layout
@@ -76,6 +78,8 @@ def _embedded(settings: Settings) -> Engine:
     from app.engines.embedded.sqlite import SqliteTable
     from app.engines.table_queue import TableQueue
 
+    if (settings.data_dir / UNFINISHED).exists():
+        raise ConfigurationError(f"The restore into {settings.data_dir} has not ended. Run `bulkhead restore` again.")
     layout.check(layout_file.read(settings.data_dir) or layout.FIRST)
     table = SqliteTable(settings.data_dir / INDEX)
     blobs = FileBlobs(settings.data_dir / "blobs")

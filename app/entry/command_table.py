@@ -8,6 +8,7 @@ from typing import Any, Final
 import click
 
 COMMANDS: Final = {
+    "backup": "app.entry.recovery.backup",
     "completion": "app.entry.completion",
     "doctor": "app.entry.doctor.command",
     "export": "app.entry.client_commands.export",
@@ -17,6 +18,7 @@ COMMANDS: Final = {
     "listen": "app.entry.client_commands.listen",
     "operations": "app.entry.client_commands.operations",
     "partitions": "app.entry.client_commands.partitions",
+    "restore": "app.entry.recovery.backup",
     "rm": "app.entry.client_commands.rm",
     "store": "app.entry.client_commands.store",
     "tags": "app.entry.client_commands.tags",

@@ -73,6 +73,10 @@ class Archive:
         latest = self.services.change_feed.latest(ANONYMOUS, by_time=False, metadata=False)
         self._feed_start = latest.sequence if latest else 0
 
+    def read_whole_feed(self) -> None:
+        """Read the feed from its first entry, in an archive that was written before this object was made."""
+        self._feed_start = 0
+
     # --- what clients do ---
 
     def store(self, *files: bytes) -> list[int]:

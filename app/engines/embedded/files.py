@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import BinaryIO, Final, cast
 
 from app.engines.embedded.directories import make_durably, sync
+from app.engines.embedded.held_files import HeldFiles
 from app.errors import BlobMissing, StorageUnavailable
 from app.storage.table.ports import StoredBlob
 
@@ -46,10 +47,12 @@ class FileBlobs:
     def __init__(self, root: Path) -> None:
         self._incoming = root / "incoming"
         self._objects = root / "objects"
+        self._held = HeldFiles(root)
         self._synced: set[Path] = set()
         with _translated():
             make_durably(self._incoming)
             make_durably(self._objects)
+            self._held.wanted()  # removes what a killed backup left
             _remove_stale(self._incoming)
 
     def put(self, key: str, body: BinaryIO) -> int:
@@ -86,13 +89,16 @@ class FileBlobs:
         return cast(BinaryIO, file)  # FileIO has every method of BinaryIO
 
     def delete(self, keys: Iterable[str]) -> None:
-        """Remove the files durably, and the directories that become empty. After a kill -9 some files are left."""
+        """Remove the files durably, and the directories that become empty. After a kill -9 some files are left.
+
+        While a backup runs, the files are moved to where the backup finds them.
+        """
         touched: set[Path] = set()
         with _translated():
             for key in keys:
                 path = self.path(key)
                 with suppress(FileNotFoundError, NotADirectoryError):
-                    path.unlink()
+                    self._remove(path)
                     touched.add(path.parent)
             for directory in touched:
                 self._prune(directory)
@@ -103,6 +109,12 @@ class FileBlobs:
             with _translated(), suppress(FileNotFoundError):
                 found = path.stat()
                 yield StoredBlob(key, found.st_size, found.st_mtime)
+
+    def _remove(self, path: Path) -> None:
+        if self._held.wanted():
+            self._held.take(path)
+        else:
+            path.unlink()
 
     def path(self, key: str) -> Path:
         """Return the path of the file of a key, which need not exist. Raises `ValueError` for a key that is invalid."""

@@ -1,4 +1,4 @@
-"""Commands for operators that check an archive, repair it or make its index again. They work on the engine directly.
+"""Commands for operators that check, repair, save, restore or move an archive. They work on the engine directly.
 
-May import `bootstrap`, `services.recovery`, `settings` and `errors`.
+May import `bootstrap`, `services.recovery`, `settings`, `errors` and the progress bars of `client_commands`.
 """

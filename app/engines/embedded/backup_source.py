@@ -1,0 +1,76 @@
+"""What a backup copies of a data folder while processes use it: the table of one moment, and the files that it names.
+
+Use it in this order:
+
+    with source.hold():                      # deletions keep their files from now on
+        source.copy_index(target, shown)     # the table of one moment
+        source.files()                       # the files that exist
+        source.held_files()                  # the files that were deleted since `hold`
+
+A file is written before the row that names it, and deleted after that row. So each row of the copied table has its file
+among those that `files` and `held_files` yield. They also yield files that are newer than the copied table.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
+from pathlib import Path
+from typing import Final
+
+from app.engines.embedded.connections import connect
+from app.engines.embedded.held_files import HeldFiles, sorted_files
+from app.errors import StorageUnavailable
+
+_PAGES: Final = 2048
+"""Pages that are copied between two reports of the progress: 8 MiB."""
+
+
+class FolderSource:
+    """The data folder whose table is in the file `index` and whose files are in `root`."""
+
+    def __init__(self, index: Path, root: Path) -> None:
+        self._index = index
+        self._objects = root / "objects"
+        self._held = HeldFiles(root)
+
+    def hold(self) -> AbstractContextManager[None]:
+        """Keep the files that are deleted meanwhile. Raises `BackupRuns` if another backup keeps files.
+
+        After a kill -9 the next deletion removes the files that were kept.
+        """
+        return self._held.hold()
+
+    def files(self) -> Iterator[tuple[str, Path]]:
+        """Yield the path below `objects` and the path of each file, in the order of the parts of the paths."""
+        return sorted_files(self._objects)
+
+    def held_files(self) -> Iterator[tuple[str, Path]]:
+        """Yield the files that were deleted since `hold`, as `files` does."""
+        return sorted_files(self._held.folder)
+
+    def copy_index(self, target: Path, shown: Callable[[int, int], None]) -> None:
+        """Copy the table of this moment into the new file `target`, and check the copy.
+
+        Writers go on meanwhile. `shown` gets the pages that are copied, and all pages. The caller syncs the file.
+        Raises `StorageUnavailable` if the table cannot be read or is damaged, or if the copy cannot be written.
+        """
+        with _translated(), closing(connect(self._index)) as source, closing(sqlite3.connect(target)) as copy:
+            # The read transaction stays open for all steps, so that they copy the pages of one moment.
+            source.execute("BEGIN")
+            source.execute("SELECT count(*) FROM sqlite_master").fetchall()
+            copy.execute("PRAGMA synchronous = OFF")
+            source.backup(copy, pages=_PAGES, progress=lambda _, left, all_: shown(all_ - left, all_))
+            source.execute("ROLLBACK")
+            faults = copy.execute("PRAGMA quick_check(1)").fetchall()
+            if faults != [("ok",)]:
+                raise sqlite3.DatabaseError(f"The table is damaged: {faults[0][0]}")
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except (sqlite3.Error, OSError) as error:
+        raise StorageUnavailable from error

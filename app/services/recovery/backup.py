@@ -1,0 +1,197 @@
+"""Backup of the embedded engine into a folder, while the service stores and deletes.
+
+1. Copy the files that no earlier backup has. This may take hours.
+2. Let deletions keep their files. Copy the table of one moment. Copy the few files that are new since step 1.
+3. Write the manifest, and give the generation its name. Remove the oldest generations.
+
+The table of a backup names only files that the backup has: a file is stored before its row and deleted after it.
+"""
+
+from __future__ import annotations
+
+import heapq
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, suppress
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from app.errors import RecoveryError
+from app.services.parallel import prefetch
+from app.services.recovery import durable_files, manifest
+from app.services.recovery.backup_folder import INDEX, LAYOUT, MANIFEST, BackupFolder
+from app.services.recovery.copies import Copies, SourceFile
+from app.services.recovery.manifest import FileEntry, Heading, Lookup, Totals
+from app.services.recovery.verification import ShowProgress
+from app.storage.table import clock
+
+_COPIES_AT_ONCE: Final = 4
+
+
+class BackupSource(Protocol):
+    """What is copied of a data folder (app/engines/embedded/backup_source.py)."""
+
+    def hold(self) -> AbstractContextManager[None]:
+        """Keep the files that are deleted meanwhile."""
+        ...
+
+    def files(self) -> Iterator[SourceFile]:
+        """Yield all files of instances, in the order of the parts of their paths."""
+        ...
+
+    def held_files(self) -> Iterator[SourceFile]:
+        """Yield the files that were deleted since `hold`, in the same order."""
+        ...
+
+    def copy_index(self, target: Path, shown: Callable[[int, int], None]) -> None:
+        """Copy the table of this moment into a new file, and check it."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackupReport:
+    """What a backup did. Sizes are in bytes."""
+
+    generation: str
+    files: int
+    size: int
+    copied_files: int
+    copied_size: int
+    dropped: list[str]
+    seconds: float
+
+    def lines(self) -> Iterator[str]:
+        """Yield the report for people."""
+        yield f"generation  {self.generation}"
+        yield f"files       {self.files:,}, {self.size / 1e6:,.1f} MB"
+        yield f"copied      {self.copied_files:,}, {self.copied_size / 1e6:,.1f} MB, in {self.seconds:,.1f} s"
+        if self.dropped:
+            yield f"removed     {', '.join(self.dropped)}"
+
+    def document(self) -> dict[str, Any]:
+        """Return the report as a JSON object."""
+        return asdict(self)
+
+
+class Backup:
+    """Writes one generation of backups of the archive in `data_folder` into `folder`.
+
+    `release` is the version of Bulkhead.
+    """
+
+    def __init__(
+        self,
+        source: BackupSource,
+        *,
+        data_folder: Path,
+        folder: BackupFolder,
+        release: str,
+        show: ShowProgress,
+    ) -> None:
+        self._source = source
+        self._data_folder = data_folder
+        self._folder = folder
+        self._release = release
+        self._show = show
+        self._copies = Copies(folder)
+
+    def run(self, keep: int) -> BackupReport:
+        """Write a generation, and keep the newest `keep`. Return what was done.
+
+        Raises `BackupRuns` or another `RecoveryError`, `StorageUnavailable` if the table cannot be read, and OSError if
+        a file cannot be read or written. Earlier generations stay as they were, also after a kill -9. The files that
+        were copied serve the next attempt.
+        """
+        started = time.monotonic()
+        if self._folder.root.resolve().is_relative_to(self._data_folder.resolve()):
+            raise RecoveryError("The backup cannot be inside of the data folder. Name a folder on another disk.")
+        with self._folder.locked():
+            was_killed = self._folder.remove_unfinished()
+            known = [self._folder.manifest(each) for each in self._folder.generations()[-1:]]
+            name = self._folder.begin(datetime.now(UTC))
+            try:
+                totals = self._write(self._folder.unfinished(name), known)
+            except (OSError, RecoveryError):
+                with suppress(OSError):
+                    self._folder.remove_unfinished()
+                raise
+            self._copies.sync()
+            self._folder.finish(name)
+            dropped = self._folder.drop(keep, always=was_killed)
+        return BackupReport(
+            generation=name,
+            files=totals.files,
+            size=totals.bytes,
+            copied_files=self._copies.files,
+            copied_size=self._copies.size,
+            dropped=dropped,
+            seconds=round(time.monotonic() - started, 3),
+        )
+
+    def _write(self, generation: Path, known: list[Path]) -> Totals:
+        """Fill the folder of the new generation. `known` are manifests that have files which need no copy."""
+        new, listed = generation / "new.jsonl.zst", generation / "listed.jsonl.zst"
+        heading = Heading(created=clock.timestamp(clock.now()), release=self._release)
+        manifest.write(new, heading, self._new_files(Lookup(_merged(known))))
+        known = [*known, new]
+        with self._source.hold():
+            self._source.copy_index(generation / INDEX, partial(self._show, "Copying the table, pages"))
+            manifest.write(listed, heading, self._entries(self._source.files(), known))
+            held = list(self._entries(self._source.held_files(), known))  # after `files`: files move from there
+        entries = heapq.merge(manifest.entries(listed), held, self._own_files(generation), key=_order)
+        totals = manifest.write(generation / MANIFEST, heading, _different(entries))
+        new.unlink()
+        listed.unlink()
+        return totals
+
+    def _new_files(self, known: Lookup) -> Iterator[FileEntry]:
+        """Copy the files that `known` does not have, several at a time."""
+        for copied in prefetch(self._copies.make, self._unknown(known), ahead=_COPIES_AT_ONCE):
+            if copied is not None:
+                self._copies.add(copied)
+                yield copied.entry
+
+    def _unknown(self, known: Lookup) -> Iterator[SourceFile]:
+        for seen, (name, path) in enumerate(self._source.files(), 1):
+            if self._copies.known(name, known) is None:
+                yield name, path
+            self._show("Copying files that are new", seen, None)
+
+    def _entries(self, files: Iterator[SourceFile], manifests: list[Path]) -> Iterator[FileEntry]:
+        """Yield an entry for each file. Copy the files that no manifest has."""
+        known = Lookup(_merged(manifests))
+        for name, path in files:
+            entry = self._copies.known(name, known)
+            if entry is None and (copied := self._copies.make((name, path))):
+                self._copies.add(copied)
+                entry = copied.entry
+            if entry is not None:
+                yield entry
+
+    def _own_files(self, generation: Path) -> Iterator[FileEntry]:
+        """Yield the layout file and the table, which each generation has for itself."""
+        layout = self._data_folder / LAYOUT
+        if layout.exists():
+            yield FileEntry(LAYOUT, *durable_files.copy(layout, generation / LAYOUT, self._folder.incoming))
+        durable_files.sync_file(generation / INDEX)
+        yield FileEntry(INDEX, *durable_files.contents(generation / INDEX))
+
+
+def _order(entry: FileEntry) -> list[str]:
+    return entry.order
+
+
+def _merged(manifests: list[Path]) -> Iterator[FileEntry]:
+    return heapq.merge(*map(manifest.entries, manifests), key=_order)
+
+
+def _different(entries: Iterator[FileEntry]) -> Iterator[FileEntry]:
+    """Yield each file once. A file that was deleted meanwhile may be there twice."""
+    last = ""
+    for entry in entries:
+        if entry.name != last:
+            yield entry
+        last = entry.name
