@@ -177,6 +177,7 @@ def build_services(settings: Settings, engine: Engine, *, listening: float = 0) 
             newest=newest,
             query_tags=archive.query_tags,
             parallel=parallel_reads,
+            max_offset=settings.max_offset,
         ),
         latest_studies=LatestStudies(planner, counts, parallel_reads),
         delete=archive.removal.delete,
@@ -198,7 +199,7 @@ def build_services(settings: Settings, engine: Engine, *, listening: float = 0) 
         ),
         operations=OperationDirectory(operations),
         query_tags=ExtendedQueryTags(archive.query_tags, operations, queue),
-        worklist=Worklist(Workitems(table), WorklistSearch(table)),
+        worklist=Worklist(Workitems(table), WorklistSearch(table), settings.max_offset),
         backlog=backlog,
         health=Health(
             required={"table": lambda: table.get(keys.SEQUENCE_COUNTER), "bucket": lambda: _require_answer(blobs)},

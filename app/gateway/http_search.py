@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from app.client.connection import ArchiveClient
 from app.client.errors import Refused
+from app.client.pages import next_cursor
 
 _PAGE: Final = 200
 _BAD_REQUEST: Final = 400
@@ -23,21 +24,21 @@ class HttpSearch:
     def matches(self, partition: str, path: str, parameters: Sequence[tuple[str, str]]) -> Iterator[dict[str, Any]]:
         """Yield the matches of a search as DICOM JSON. A page is read when it is needed. Raises `ClientError`."""
         prefix = self._client.prefix_of(partition)
-        offset = 0
-        while True:
-            page = self._page(f"{prefix}{path}", [*parameters, ("limit", str(_PAGE)), ("offset", str(offset))])
+        given = [*parameters, ("limit", str(_PAGE))]
+        page, cursor = self._page(f"{prefix}{path}", given)
+        yield from page
+        while cursor:
+            page, cursor = self._page(f"{prefix}{path}", [*given, ("cursor", cursor)])
             yield from page
-            if len(page) < _PAGE:
-                return
-            offset += len(page)
 
-    def _page(self, path: str, parameters: list[tuple[str, str]]) -> list[dict[str, Any]]:
+    def _page(self, path: str, parameters: list[tuple[str, str]]) -> tuple[list[dict[str, Any]], str]:
+        """Return the matches of a page, and the cursor of the next one."""
         try:
             answer = self._client.request(
                 "GET", path, at_base=True, params=parameters, headers={"Accept": "application/dicom+json"}
             )
         except Refused as error:
             if error.status == _BAD_REQUEST and error.text.endswith(_NO_PARTITION):
-                return []
+                return [], ""
             raise
-        return list(self._client.decoded(answer)) if answer.content else []
+        return (list(self._client.decoded(answer)) if answer.content else []), next_cursor(answer)

@@ -13,8 +13,9 @@ from typing import Final, NamedTuple
 import orjson
 
 from app.dicom.json.dataset import JsonDataset
+from app.dicom.query.cursors import cursor
 from app.dicom.query.matching import Query
-from app.dicom.query.parameters import Catalogue, parse_query
+from app.dicom.query.parameters import MAX_OFFSET, Catalogue, parse_query
 from app.dicom.validation.attributes import Level
 from app.dicom.worklist import states
 from app.dicom.worklist.search_attributes import FILTERS, RETURNED
@@ -42,22 +43,23 @@ class _Change(NamedTuple):
 class WorklistPage:
     """A page of matches, newest first: `documents` yields each as a DICOM JSON object.
 
-    `unreadable` is true if there are other matches, whose stored datasets are damaged. `more` is true if more workitems
-    match, beyond the page.
+    `unreadable` is true if there are other matches, whose stored datasets are damaged. `next` is the cursor of the next
+    page, "" if no more workitems match.
     """
 
     count: int
     unreadable: bool
-    more: bool
+    next: str
     documents: Iterator[bytes]
 
 
 class Worklist:
     """The calls of the worklist. Their callers have read the datasets (`dicom.json.received`) and checked the UIDs."""
 
-    def __init__(self, workitems: Workitems, search: WorklistSearch) -> None:
+    def __init__(self, workitems: Workitems, search: WorklistSearch, max_offset: int = MAX_OFFSET) -> None:
         self._workitems = workitems
         self._search = search
+        self._max_offset = max_offset
 
     def add(self, partition: Partition, workitem: str, given: JsonDataset) -> None:
         """Add a workitem in state SCHEDULED.
@@ -113,13 +115,21 @@ class Worklist:
 
     def search(self, partition: Partition, parameters: Iterable[tuple[str, str]]) -> WorklistPage:
         """Return the workitems that match decoded query pairs. Raises `InvalidQuery` and `InvalidParameter`."""
-        query = parse_query(Level.INSTANCE, None, None, parameters, _CATALOGUE)
+        query = parse_query(
+            Level.INSTANCE,
+            None,
+            None,
+            parameters,
+            _CATALOGUE,
+            max_offset=self._max_offset,
+            searched=f"workitems of {partition.key}",
+        )
         rows, more = self._search.run(partition.key, query)
         intact = [row for row in rows if row.intact]
         return WorklistPage(
             count=len(intact),
             unreadable=len(intact) < len(rows),
-            more=more,
+            next=cursor(query, rows[-1].created) if more else "",
             documents=(_result(row, query) for row in intact),
         )
 

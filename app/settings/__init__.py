@@ -29,6 +29,7 @@ from app.settings.imaging import ImagingSettings
 from app.settings.monitoring import MonitoringSettings
 from app.settings.operations import OperationSettings
 from app.settings.rendering import RenderingSettings
+from app.settings.search import SearchSettings
 from app.settings.serving import ServingSettings
 from app.settings.sign_in import SignInSettings
 from app.settings.site import SiteSettings
@@ -50,6 +51,7 @@ class Settings(
     OperationSettings,
     ImagingSettings,
     RenderingSettings,
+    SearchSettings,
     StoreSettings,
     EngineSettings,
     AuditSettings,

@@ -692,7 +692,7 @@ def test_a_bad_uid_in_the_path_is_400(v2: PartitionClient, path: str) -> None:
         ("limit=2&offset=4", [S1]),
         ("offset=0", [S5, S4, S3, S2, S1]),
         ("offset=5", []),
-        ("offset=2147483647", []),
+        ("offset=10000", []),
         ("ModalitiesInStudy=CT&limit=1&offset=1", [S2]),
         ("StudyDate=-20240116&limit=2&offset=1", [S2, S1]),
         ("PatientName=smi&fuzzymatching=true&limit=1&offset=2", [S2]),
@@ -736,7 +736,8 @@ def test_a_full_page_warns_that_more_match(v1: PartitionClient, v2: PartitionCli
         headers = caller.get(path, Host="pacs.example:8443").headers
         text = '299 pacs.example: "There are additional results that can be requested."'
         assert headers.getlist("Warning") == ([text] if more else [])
-        assert not {name.lower() for name, _ in headers} & {"link", "x-total-count"}
+        assert ("Link" in headers) == more
+        assert "X-Total-Count" not in headers
 
 
 # --- what is returned ---------------------------------------------------------------------------------------------

@@ -164,13 +164,13 @@ def test_the_number_of_matches_is_bounded(start: StartGateway, monkeypatch: pyte
 def test_pages_are_read_one_after_the_other(client: ArchiveClient, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Sequence[tuple[str, str]]] = []
 
-    def page(_self: HttpSearch, _path: str, parameters: list[tuple[str, str]]) -> list[dict[str, Any]]:
+    def page(_self: HttpSearch, _path: str, parameters: list[tuple[str, str]]) -> tuple[list[dict[str, Any]], str]:
         asked.append(parameters)
-        return [{}] * (200 if len(asked) == 1 else 7)
+        return ([{}] * 200, "after 200") if len(asked) == 1 else ([{}] * 7, "")
 
     monkeypatch.setattr(HttpSearch, "_page", page)
     assert len(list(HttpSearch(client).matches("clinic-a", "/studies", [("PatientID", "P1")]))) == 207
-    assert [dict(each)["offset"] for each in asked] == ["0", "200"]
+    assert [dict(each).get("cursor") for each in asked] == [None, "after 200"]
 
 
 def test_without_queries_their_sop_classes_are_rejected(start: StartGateway) -> None:

@@ -397,7 +397,11 @@ def check(archive: Archive, history: list[Store | Delete], asked: list[Search], 
         )
         found = [orjson.loads(document) for document in report.documents]
         assert report.count == len(found)
-        assert report.more == (len(matching) > offset + limit)
+        assert bool(report.next) == (len(matching) > offset + limit)
+        if offset == 0:
+            assert _by_cursor(services, partition, Search(level, study, series, parameters), limit) == [
+                uids for uids, _ in matching
+            ]
         assert [_uids(row) for row in found] == [uids for uids, _ in expected]
         for row, (uids, attributes) in zip(found, expected, strict=True):
             assert {tag: row[tag] for tag in known if tag in row} == {
@@ -407,6 +411,20 @@ def check(archive: Archive, history: list[Store | Delete], asked: list[Search], 
                 assert tuple(row[tag]["Value"][0] for tag in counted) == model.counts(uids)
             if level is Level.STUDY and "00080061" in query.tags():
                 assert row.get("00080061", {}).get("Value", []) == modalities_of(attributes)
+
+
+def _by_cursor(services: Services, partition: Partition, asked: Search, limit: int) -> list[tuple[str, ...]]:
+    """Return all matches, read page by page."""
+    level, study, series, parameters = asked
+    found: list[tuple[str, ...]] = []
+    position: list[tuple[str, str]] = []
+    while True:
+        page = [*parameters, ("limit", str(limit)), *position]
+        report = services.search(partition, level.word, study, series, page, V2, lambda *uids: "/".join(map(str, uids)))
+        found += [_uids(orjson.loads(document)) for document in report.documents]
+        if not report.next:
+            return found
+        position = [("cursor", report.next)]
 
 
 def modalities_of(attributes: Attributes) -> list[str]:

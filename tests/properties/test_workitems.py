@@ -135,10 +135,22 @@ def test_a_search_is_the_newest_first_that_match(
             query = parse_query(Level.INSTANCE, None, None, parameters, Catalogue(attributes=FILTERS, sequences=True))
         except InvalidQuery:
             continue
-        expected = [uid(each) for each in stored if query.matches(plain(each))][query.offset :][: query.limit]
+        matching = [uid(each) for each in stored if query.matches(plain(each))]
+        expected = matching[query.offset :][: query.limit]
         found = worklist.search(partition, parameters)
         assert [uid(each) for each in map(loaded, found.documents)] == expected
         assert not found.unreadable
+        assert [*expected, *following(worklist, partition, filters, fuzzy, found.next)] == matching[query.offset :]
+
+
+def following(worklist: Any, partition: Partition, filters: Any, fuzzy: bool, cursor: str) -> list[str]:
+    """Return the UIDs of all pages from a cursor on."""
+    uids: list[str] = []
+    while cursor:
+        page = worklist.search(partition, [*filters, ("fuzzymatching", str(fuzzy)), ("limit", "2"), ("cursor", cursor)])
+        uids += map(uid, map(loaded, page.documents))
+        cursor = page.next
+    return uids
 
 
 def bring(worklist: Any, partition: Partition, workitem: str, wanted: str) -> None:

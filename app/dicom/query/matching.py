@@ -166,7 +166,10 @@ class Filter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
-    """A search: level of the results, study and series of the URL, filters, attributes to return, and the page."""
+    """A search: level of the results, study and series of the URL, filters, attributes to return, and the page.
+
+    `below`: the page has only objects with a lower number. `checksum` is that of `query/cursors.py`.
+    """
 
     level: Level
     study: str | None = None
@@ -178,6 +181,8 @@ class Query:
     include_all: bool = False
     limit: int = 100
     offset: int = 0
+    below: int | None = None
+    checksum: bytes = bytes(7)
 
     def matches(self, attributes: JsonAttributes) -> bool:
         """Tell whether an object matches every filter. `attributes` are its own and those of its parents.

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from app.dicom.query.cursors import checksum, number_of
 from app.dicom.query.filter_values import condition
 from app.dicom.query.matching import Condition, Filter, Query
 from app.dicom.validation.attributes import (
@@ -22,7 +23,7 @@ from app.dicom.validation.attributes import (
 )
 from app.errors import InvalidParameter, InvalidQuery
 
-OPTIONS: Final = frozenset({"limit", "offset", "fuzzymatching", "includefield"})
+OPTIONS: Final = frozenset({"limit", "offset", "cursor", "fuzzymatching", "includefield"})
 """Names of parameters that are not attributes, in lower case."""
 
 MAX_LIMIT: Final = 200
@@ -54,11 +55,15 @@ def parse_query(
     series: str | None,
     parameters: Iterable[tuple[str, str]],
     catalogue: Catalogue,
+    *,
+    max_offset: int = MAX_OFFSET,
+    searched: str = "",
 ) -> Query:
     """Return the query for decoded pairs of names and values.
 
-    `study` and `series` are UIDs of the URL, already checked. Raises `InvalidQuery`, `InvalidParameter`,
-    `InvalidRequest` and `InvalidIdentifier` with the texts of conformance §5.5.
+    `study` and `series` are UIDs of the URL, already checked. `max_offset` is the highest offset that is permitted.
+    `searched` says what is searched beside the level, for example the partition: a cursor is valid only there. Raises
+    `InvalidQuery`, `InvalidParameter`, `InvalidRequest` and `InvalidIdentifier` with the texts of conformance §5.5.
     """
     options: dict[str, str] = {}
     include: list[str] = []
@@ -77,6 +82,8 @@ def parse_query(
     scope = _Scope(level=level, study=study, series=series, catalogue=catalogue, fuzzy=fuzzy)
     conditions = [scope.filter(tag, name, value) for tag, (name, value) in named.items()]
     fields, everything = _included(include)
+    filters = (text for tag, (_, value) in sorted(named.items()) for text in (tag, value))
+    own_checksum = checksum((searched, level.word, study, series, str(fuzzy), *filters))
     return Query(
         level=level,
         study=study,
@@ -90,7 +97,9 @@ def parse_query(
         include=fields,
         include_all=everything,
         limit=_integer("Limit", options.get("limit"), DEFAULT_LIMIT, 1, MAX_LIMIT),
-        offset=_integer("Offset", options.get("offset"), 0, 0, MAX_OFFSET),
+        offset=_offset(options, max_offset),
+        below=number_of(options["cursor"], own_checksum) if "cursor" in options else None,
+        checksum=own_checksum,
     )
 
 
@@ -129,6 +138,20 @@ def _integer(name: str, text: str | None, default: int, low: int, high: int) -> 
     if not low <= number <= high:
         raise InvalidParameter(name, f"The field {name} must be between {low} and {high}.")
     return number
+
+
+def _offset(options: Mapping[str, str], highest: int) -> int:
+    """Return the offset of a query. All objects before it are read, so a search far down needs a cursor."""
+    offset = _integer("Offset", options.get("offset"), 0, 0, MAX_OFFSET)
+    if offset > highest:
+        raise InvalidParameter(
+            "Offset",
+            f"The field Offset must be between 0 and {highest}. Use the cursor for pages beyond it: "
+            "each page has the URL of the next page in the header Link.",
+        )
+    if offset and "cursor" in options:
+        raise InvalidParameter("Offset", "A query has either an Offset or a Cursor.")
+    return offset
 
 
 def _fuzzy(text: str | None) -> bool:

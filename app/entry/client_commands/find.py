@@ -35,7 +35,7 @@ def _complete(_context: click.Context, _parameter: click.Parameter, incomplete: 
 @click.command()
 @click.argument("terms", nargs=-1, metavar="[studies|series|instances] [KEY=VALUE]...", shell_complete=_complete)
 @click.option("--limit", type=click.IntRange(1), default=100, show_default=True, help="Find at most so many.")
-@click.option("--all", "find_all", is_flag=True, help="Find all, page by page. A deletion meanwhile may hide one.")
+@click.option("--all", "find_all", is_flag=True, help="Find all, page by page.")
 @click.option("--fields", metavar="KEY,KEY", help="The attributes to show, in place of the usual ones.")
 @click.option("--fuzzy", is_flag=True, help="Let the beginning of any part of a person name match.")
 @csv_option

@@ -11,8 +11,9 @@ import orjson
 
 from app.dicom.json.bulk_data_texts import without_bulk_data
 from app.dicom.json.dataset import JsonDataset, JsonElement
+from app.dicom.query.cursors import cursor
 from app.dicom.query.matching import Query
-from app.dicom.query.parameters import OPTIONS, Catalogue, parse_query
+from app.dicom.query.parameters import MAX_OFFSET, OPTIONS, Catalogue, parse_query
 from app.dicom.validation.attributes import (
     ALL_FIELDS,
     AVAILABILITY,
@@ -51,20 +52,21 @@ class SearchReport:
     """A page of matches, newest first: `documents` yields up to `count` DICOM JSON objects.
 
     Each document is read when it is asked for. A match that is deleted while the page is read is left out. A lost
-    document raises `LostData` while `documents` is read. `more` says that more objects match, beyond the page.
+    document raises `LostData` while `documents` is read. `next` is the cursor of the next page, "" if no more objects
+    match.
     `erroneous` names the extended query tags in filters that have errors in the partition, as the client wrote them.
     """
 
     count: int
     documents: Iterator[bytes]
-    more: bool = False
+    next: str = ""
     erroneous: tuple[str, ...] = ()
 
 
 class Search:
     """Answers searches of one partition, by the attributes of the standard and by extended query tags.
 
-    `parallel` makes the reads that each match of a page needs.
+    `parallel` makes the reads that each match of a page needs. `max_offset` is the highest offset that is permitted.
     """
 
     def __init__(
@@ -75,8 +77,10 @@ class Search:
         newest: NewestInstances,
         query_tags: QueryTagStore,
         parallel: ParallelMap = map,
+        max_offset: int = MAX_OFFSET,
     ) -> None:
         self._planner = planner
+        self._max_offset = max_offset
         self._query_tags = query_tags
         self._newest = newest
         self._computed = ComputedAttributes(counts, parallel)
@@ -96,7 +100,15 @@ class Search:
         `params` are the decoded query pairs. Raises `InvalidQuery` and `InvalidParameter`.
         """
         params = list(params)
-        query = parse_query(Level[level.upper()], study, series, params, self._catalogue(params))
+        query = parse_query(
+            Level[level.upper()],
+            study,
+            series,
+            params,
+            self._catalogue(params),
+            max_offset=self._max_offset,
+            searched=str(partition.key),
+        )
         matches, more = self._planner.run(partition.key, query)
         wanted = _wanted(query, policy)
         computed = self._computed.of(query.level, matches, wanted)
@@ -107,7 +119,10 @@ class Search:
             if dataset is not None
         )
         return SearchReport(
-            count=len(matches), documents=documents, more=more, erroneous=self._erroneous(partition, query)
+            count=len(matches),
+            documents=documents,
+            next=cursor(query, matches[-1].sequence) if more else "",
+            erroneous=self._erroneous(partition, query),
         )
 
     def _catalogue(self, params: Iterable[tuple[str, str]]) -> Catalogue:

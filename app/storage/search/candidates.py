@@ -12,7 +12,7 @@ from itertools import islice
 from typing import Final, Generic, Protocol, TypeVar
 
 from app.dicom.query.canonical import MAX_CANONICAL
-from app.dicom.query.matching import Between, Filter, OneOf, Period, Wildcard, Words
+from app.dicom.query.matching import Between, Filter, OneOf, Period, Query, Wildcard, Words
 from app.storage.table import keys
 from app.storage.table.ports import Item, Range, Table, starting
 
@@ -139,25 +139,32 @@ class PostingList(Generic[CandidateT]):
         return self._chunk[0] if self._chunk else None
 
 
-def intersect_newest_first(filters: Sequence[Sequence[PostingList[CandidateT]]]) -> Iterator[CandidateT]:
-    """Yield the candidates that satisfy all filters, newest first.
+def newest_permitted(query: Query) -> int:
+    """Return the highest number that an object of the page may have."""
+    return keys.NEWEST if query.below is None else query.below - 1
+
+
+def intersect_newest_first(
+    filters: Sequence[Sequence[PostingList[CandidateT]]], newest: int = keys.NEWEST
+) -> Iterator[CandidateT]:
+    """Yield the candidates that satisfy all filters, newest first, from the number `newest` on.
 
     Each filter is a sequence of posting lists, one for each accepted value; a candidate satisfies it if it is in one
     of them. The algorithm is known as "leapfrog join": each list seeks the highest number that is still possible in
     the others, so the cost follows the shortest list.
     """
-    target = keys.NEWEST
-    while True:
+    target = newest
+    while target >= 0:
         for lists in filters:
             heads = [head for each in lists if (head := each.seek(target))]
             if not heads:
                 return
-            newest = max(heads, key=_sequence)
-            if newest.sequence < target:
-                target = newest.sequence
+            found = max(heads, key=_sequence)
+            if found.sequence < target:
+                target = found.sequence
                 break
         else:
-            yield newest
+            yield found
             target -= 1
 
 
@@ -166,6 +173,7 @@ def cheapest_plan(
     range_scans: list[Iterator[CandidateT | None]],
     verify: Callable[[Iterable[CandidateT]], Iterator[list[MatchT]]],
     page: int,
+    newest: int = keys.NEWEST,
 ) -> Iterator[MatchT]:
     """Yield matches newest first, from the plan that completes first.
 
@@ -175,9 +183,10 @@ def cheapest_plan(
 
     `page` is the number of matches that the caller wants. The scans may read that many candidates before the first
     batch of `newest_first` is read. A None in a scan counts as work, but is no candidate. Candidates must be hashable.
+    Matches of a scan with a number above `newest` are left out.
     """
     scans: list[tuple[Iterator[CandidateT | None], set[CandidateT]]] = [(each, set()) for each in range_scans]
-    last_sequence = keys.NEWEST  # the lowest number that `newest_first` has yielded
+    last_sequence = newest + 1  # the lowest number that `newest_first` has yielded
     size = min(max(page, _FIRST_CHUNK), LARGEST_CHUNK)
     while True:
         for scan, found in scans:

@@ -44,7 +44,7 @@ from app.storage.index.counts import InstanceCounts, StudyContents
 from app.storage.index.instances import Instances
 from app.storage.records.rows import StudyRow
 from app.storage.records.snapshot import Snapshot
-from app.storage.search.candidates import LARGEST_CHUNK, cheapest_plan
+from app.storage.search.candidates import LARGEST_CHUNK, cheapest_plan, newest_permitted
 from app.storage.search.matches import Match, attributes_of, match_in, modalities
 from app.storage.search.metadata_filters import NewestMetadata, matching_metadata
 from app.storage.search.sources import Candidate, CandidateSources
@@ -108,6 +108,7 @@ class SearchPlanner:
             self._sources.scans(partition, query),
             lambda candidates: self._verified(partition, query, candidates),
             query.offset + query.limit,
+            newest_permitted(query),
         )
 
     # --- inside named studies ---
@@ -118,6 +119,8 @@ class SearchPlanner:
             found = [each for each in self._visible(partition, [(study,) for study in studies]) if each]
         else:
             found = [each for study in studies for each in self._members(partition, query, study)]
+        newest = newest_permitted(query)
+        found = [each for each in found if each.sequence <= newest]
         found.sort(key=lambda each: -each.sequence)
         return iter(self._matching(query, found))
 

@@ -13,6 +13,7 @@ from app.storage.search.candidates import (
     PostingList,
     exact_lists,
     intersect_newest_first,
+    newest_permitted,
     scan_postings,
     sequence_of,
 )
@@ -42,7 +43,7 @@ class CandidateSources:
             self._posting_lists(partition, query, each) for each in query.filters if _has_posting_lists(query, each)
         ]
         newest = keys.newest_of(partition, query.level.word)
-        return intersect_newest_first(lists or [[self._posting_list(query, newest)]])
+        return intersect_newest_first(lists or [[self._posting_list(query, newest)]], newest_permitted(query))
 
     def scans(self, partition: int, query: Query) -> list[Iterator[Candidate | None]]:
         """Return a scan for each filter that selects candidates and has no posting lists."""

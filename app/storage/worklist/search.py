@@ -18,6 +18,7 @@ from app.storage.search.candidates import (
     cheapest_plan,
     exact_lists,
     intersect_newest_first,
+    newest_permitted,
     scan_postings,
     sequence_of,
 )
@@ -61,6 +62,7 @@ class WorklistSearch:
             [self._range_scan(partition, each) for each in query.filters if not isinstance(each.indexed, OneOf)],
             lambda candidates: self._verified(partition, beyond, candidates),
             beyond.offset + beyond.limit,
+            newest_permitted(beyond),
         )
         found = list(islice(matches, beyond.offset, beyond.offset + beyond.limit))
         return WorkitemPage(found[: query.limit], len(found) > query.limit)
@@ -78,7 +80,8 @@ class WorklistSearch:
         ]
         newest = keys.newest_of(partition, KIND)
         return intersect_newest_first(
-            lists or [[PostingList(self._table, pk=newest, prefix="", chunk=chunk, read=_candidate)]]
+            lists or [[PostingList(self._table, pk=newest, prefix="", chunk=chunk, read=_candidate)]],
+            newest_permitted(query),
         )
 
     def _range_scan(self, partition: int, wanted: Filter) -> Iterator[WorkitemCandidate | None]:

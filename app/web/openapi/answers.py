@@ -41,6 +41,7 @@ _HEADERS: Final[dict[str, str]] = {
     "WWW-Authenticate": "The schemes of credentials that the service accepts, one header for each.",
     "Content-Range": "The range of the answer, or the size.",
     "Warning": 'Text of a warning: `299 {host}: "{text}"`.',
+    "Link": 'The URL of the next page, if more objects match: `<{url}>; rel="next"`.',
 }
 
 
@@ -128,7 +129,7 @@ def _answer(route: Route, status: int, media_types: tuple[str, ...], description
     if status == 206 and serves_ranges(route):
         headers.append("Content-Range")
     if description.filters and status == 200:
-        headers.append("Warning")
+        headers += ["Warning", "Link"]
     if headers:
         answer["headers"] = _described_headers(headers)
     if media_types and status not in description.perhaps_empty:

@@ -72,7 +72,7 @@ _ACCEPT: Final = "Accept"
 _RANGE: Final = "Range"
 _IF_NONE_MATCH: Final = "IfNoneMatch"
 _ORIGINAL: Final = "RequestOriginal"
-_FILTERS: Final = ("Filters", "IncludeField", "FuzzyMatching", "Limit", "Offset")
+_FILTERS: Final = ("Filters", "IncludeField", "FuzzyMatching", "Limit", "Offset", "Cursor")
 
 SHARED_PARAMETERS: Final[dict[str, JsonSchema]] = {
     _ACCEPT: _query("accept", "Stands in for the header Accept (PS3.18 §8.3.3.1).", {"type": "string"}),
@@ -105,6 +105,11 @@ SHARED_PARAMETERS: Final[dict[str, JsonSchema]] = {
         "offset",
         "The number of matches to skip.",
         {"type": "integer", "minimum": 0, "maximum": MAX_OFFSET, "default": 0},
+    ),
+    "Cursor": _query(
+        "cursor",
+        "Where the page begins, from the header `Link` of the page before it (conformance §5.6).",
+        {"type": "string"},
     ),
 }
 """The components, by name."""

@@ -23,6 +23,7 @@ EXPOSED: Final = (
     "Content-Location",
     "Content-Range",
     "ETag",
+    "Link",
     "Location",
     "Repr-Digest",
     "Retry-After",

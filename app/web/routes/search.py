@@ -10,6 +10,7 @@ from flask import Response, request
 from app.services.access.rights import Action
 from app.web.negotiation.dataset_media_types import DatasetForm, accepted_dataset_form
 from app.web.response.datasets import datasets
+from app.web.response.next_page import add_next_page
 from app.web.response.responses import DICOM_JSON, DICOM_XML, empty, related_type
 from app.web.response.warning_header import MORE_RESULTS, add_warning
 from app.web.routing.context import PartitionContext
@@ -45,7 +46,7 @@ def search(
     study: str | None = None,
     series: str | None = None,
 ) -> Response:
-    """200 with the matches, the newest first; 204 when there are none. A warning tells that more match."""
+    """200 with the matches, the newest first; 204 when there are none. A warning and a link tell that more match."""
     parameters = parse_qsl(request.environ.get("QUERY_STRING", ""), keep_blank_values=True)
     report = context.services.search(
         context.partition, level, study, series, parameters, context.policy, context.links.resource
@@ -54,6 +55,7 @@ def search(
     response = datasets(accepted, report.documents) if report.count else empty(204)
     if report.erroneous:
         response.headers["erroneous-dicom-attributes"] = ",".join(report.erroneous)
-    if report.more:
+    if report.next:
         add_warning(response, request, MORE_RESULTS)
+        add_next_page(response, request, context.links.address(), report.next)
     return response

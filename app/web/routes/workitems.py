@@ -16,6 +16,7 @@ from app.errors import WorkitemRefused
 from app.services.access.rights import Action
 from app.settings import Settings
 from app.web.request.body_kinds import DatasetBody
+from app.web.response.next_page import add_next_page
 from app.web.response.responses import DICOM_JSON, dicom_json, empty, json_array
 from app.web.response.warning_header import MORE_RESULTS, add_warning
 from app.web.routing.context import PartitionContext
@@ -80,7 +81,7 @@ def add(context: PartitionContext, body: NewWorkitem) -> Response:
 def search(context: PartitionContext) -> Response:
     """200 with the matches, the newest first; 204 when there are none; 206 when some could not be read.
 
-    A warning tells that more match.
+    A warning and a link tell that more match.
     """
     parameters = parse_qsl(request.environ.get("QUERY_STRING", ""), keep_blank_values=True)
     found = context.services.worklist.search(context.partition, parameters)
@@ -89,8 +90,9 @@ def search(context: PartitionContext) -> Response:
         return empty(204)
     response = json_array(found.documents)
     response.status_code = 206 if found.unreadable else 200
-    if found.more:
+    if found.next:
         add_warning(response, request, MORE_RESULTS)
+        add_next_page(response, request, context.links.address(), found.next)
     return response
 
 

@@ -62,13 +62,21 @@ def studies(context: PartitionContext) -> Response:
         deleted=is_uid(request.args.get("deleted", "")),
         studies=_attributes(found),
         first=search.offset + 1,
-        previous=addresses.page(query=search.query(offset=search.offset - PAGE_SIZE)) if search.offset else "",
-        next=addresses.page(query=search.query(offset=search.offset + PAGE_SIZE)) if found.more else "",
+        previous=addresses.page(query=search.query(offset=_before(context, search))) if search.offset else "",
+        next=addresses.page(query=search.query(offset=search.offset + PAGE_SIZE, cursor=found.next))
+        if found.next
+        else "",
         partition=context.partition.name,
         partition_name=context.partition.name,
         viewer_of=viewer_path if is_installed(context.settings) else None,
         server=context.links.address(),
     )
+
+
+def _before(context: PartitionContext, search: StudySearch) -> int:
+    """Return the offset of the page before this one. That of the first page, if no offset reaches so far."""
+    offset = max(search.offset - PAGE_SIZE, 0)
+    return offset if offset <= context.settings.max_offset else 0
 
 
 def _found(context: PartitionContext, search: StudySearch) -> SearchReport:

@@ -44,7 +44,7 @@ def study_page(context: PartitionContext, study: str) -> Response:
     details = described_study(context, study)
     series = _search(context, "series", study, ("limit", _SERIES), ("offset", offset))
     listed = _attributes(series)
-    if not offset and not series.more:
+    if not offset and not series.next:
         listed.sort(key=lambda each: (each.count("SeriesNumber"), each.first("SeriesInstanceUID")))
     context.audit.count = series.count
     viewer = viewer_path(context.partition.name, study) if is_installed(context.settings) else ""
@@ -57,7 +57,7 @@ def study_page(context: PartitionContext, study: str) -> Response:
         study=study,
         all_series=listed,
         previous=_page_at(addresses, offset - _SERIES, study) if offset else "",
-        next=_page_at(addresses, offset + _SERIES, study) if series.more else "",
+        next=_page_at(addresses, offset + _SERIES, study) if series.next else "",
         viewer=viewer,
         shared_viewer=context.links.address() + viewer,
         shared=context.links.address() + addresses.page(study),

@@ -51,13 +51,17 @@ PERIODS: Final[Mapping[str, Period]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudySearch:
-    """What the URL of the page says. `fields` has those of `FIELDS` that are not empty."""
+    """What the URL of the page says. `fields` has those of `FIELDS` that are not empty.
+
+    `offset` is the number of studies before the page. With a `cursor` it only counts, and the page begins there.
+    """
 
     fields: Mapping[str, str]
     period: str
     first_day: str
     last_day: str
     offset: int
+    cursor: str
 
     @classmethod
     def of(cls, arguments: Mapping[str, str]) -> Self:
@@ -71,6 +75,7 @@ class StudySearch:
             first_day=first_day,
             last_day=last_day,
             offset=offset_of(arguments),
+            cursor=given.get("cursor", ""),
         )
 
     @property
@@ -83,12 +88,13 @@ class StudySearch:
         """Whether the search has a filter."""
         return bool(self.fields or self.period or self.first_day or self.last_day)
 
-    def query(self, *, offset: int = 0, period: str | None = None) -> dict[str, object]:
+    def query(self, *, offset: int = 0, cursor: str = "", period: str | None = None) -> dict[str, object]:
         """Return the query parameters of the page with this search, from another match on or in another period."""
         dates = {"period": self.period, "from": self.first_day, "to": self.last_day}
         if period is not None:
             dates = {"period": period}
-        return {**self.fields, **{name: value for name, value in dates.items() if value}, "offset": offset or ""}
+        dates = {name: value for name, value in dates.items() if value}
+        return {**self.fields, **dates, "offset": offset or "", **({"cursor": cursor} if cursor else {})}
 
     def parameters(self, today: date) -> list[tuple[str, str]]:
         """Return the parameters of the search. Raises `InvalidRequest` for a date that is none.
@@ -110,7 +116,8 @@ class StudySearch:
             fields[_PATIENT_DATE] = day_of(fields[_PATIENT_DATE])
         if dates := self._dates(today):
             fields["StudyDate"] = dates
-        page = [("includefield", _INCLUDED), ("limit", str(PAGE_SIZE)), ("offset", str(self.offset))]
+        page = [("includefield", _INCLUDED), ("limit", str(PAGE_SIZE))]
+        page.append(("cursor", self.cursor) if self.cursor else ("offset", str(self.offset)))
         return [*fields.items(), *([("fuzzymatching", "true")] if fuzzy else []), *page]
 
     def _dates(self, today: date) -> str:

@@ -64,17 +64,16 @@ class _CancellationForm(FormSchema):
 def worklist(context: PartitionContext) -> Response:
     """200 with a page of the workitems that match, the newest first; 400 with the form for a value that is none."""
     form = Form(texts={name: request.args.get(name, "").strip() for name in _FIELDS})
-    offset = request.args.get("offset", "0")
+    offset, cursor = request.args.get("offset", "0"), request.args.get("cursor", "")
     try:
         if not _OFFSET.fullmatch(offset):
             raise InvalidRequest(f"The offset '{offset[:64]}' is not a number.")
-        found = context.services.worklist.search(context.partition, list(_filters(form, offset)))
+        found = context.services.worklist.search(context.partition, list(_filters(form, offset, cursor)))
     except InvalidRequest as error:
         return _list(context, form.refused({"": str(error)}), [], 400)
     context.audit.count = found.count
     items = [_described(orjson.loads(document)) for document in found.documents]
-    following = int(offset) + PAGE_LENGTH if found.more else None
-    return _list(context, form, items, offset=int(offset), following=following, unreadable=found.unreadable)
+    return _list(context, form, items, offset=int(offset), following=found.next, unreadable=found.unreadable)
 
 
 @resource.route(
@@ -116,12 +115,15 @@ def cancel(context: PartitionContext, workitem: str, body: Form) -> Response:
     return see_other(Addresses.of(context).below(f"/worklist/{workitem}") if may_read else "/")
 
 
-def _filters(form: Form, offset: str) -> Iterator[tuple[str, str]]:
+def _filters(form: Form, offset: str, cursor: str) -> Iterator[tuple[str, str]]:
     """Yield the search of the form as query pairs (conformance §7.9). Raises `InvalidRequest` for a date that is none.
+
+    With a cursor, the offset only counts the workitems before the page.
 
     A name without a wildcard finds all names that begin with it.
     """
-    yield from (("limit", str(PAGE_LENGTH)), ("offset", offset))
+    yield "limit", str(PAGE_LENGTH)
+    yield ("cursor", cursor) if cursor else ("offset", offset)
     if form.text("state"):
         yield "ProcedureStepState", form.text("state")
     if form.text("patient"):
@@ -140,10 +142,11 @@ def _list(
     status: int = 200,
     *,
     offset: int = 0,
-    following: int | None = None,
+    following: str = "",
     unreadable: bool = False,
 ) -> Response:
     query = {name: text for name, text in form.texts.items() if text}
+    before, highest = max(offset - PAGE_LENGTH, 0), context.settings.max_offset
     return page(
         "worklist.html",
         status,
@@ -154,8 +157,8 @@ def _list(
         items=items,
         unreadable=unreadable,
         is_search=bool(query),
-        previous=None if not offset else urlencode({**query, "offset": max(offset - PAGE_LENGTH, 0)}),
-        following=None if following is None else urlencode({**query, "offset": following}),
+        previous=None if not offset else urlencode({**query, "offset": before if before <= highest else 0}),
+        following=urlencode({**query, "offset": offset + PAGE_LENGTH, "cursor": following}) if following else None,
     )
 
 

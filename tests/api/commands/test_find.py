@@ -83,10 +83,25 @@ class TestFind:
         monkeypatch.setattr(pages, "LARGEST_PAGE", 2)
         assert len(set(uids(bulkhead("find", "instances", "--all", "--json"), "00080018"))) == 4
 
+    def test_all_follows_the_links_beyond_the_highest_offset(
+        self, bulkhead: Command, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        sent: list[list[tuple[str, str]]] = []
+        read = pages._page
+
+        def noted(client: Any, path: str, parameters: list[tuple[str, str]], at_base: bool) -> tuple[list[Any], str]:
+            sent.append(parameters)
+            return read(client, path, parameters, at_base)
+
+        monkeypatch.setattr(pages, "LARGEST_PAGE", 1)
+        monkeypatch.setattr(pages, "_page", noted)
+        assert len(uids(bulkhead("find", "instances", "--all", "--json"), "00080018")) == 4
+        assert [parameters[-1][0] for parameters in sent] == ["offset", "cursor", "cursor", "cursor"]
+
     def test_ctrl_c_between_two_pages(self, bulkhead: Command, monkeypatch: pytest.MonkeyPatch) -> None:
         read = pages._page
 
-        def interrupted(*arguments: Any) -> list[Any]:
+        def interrupted(*arguments: Any) -> tuple[list[Any], str]:
             if ("offset", "0") not in arguments[2]:
                 raise KeyboardInterrupt
             return read(*arguments)
@@ -126,7 +141,7 @@ class TestFind:
 
 def test_a_page_that_moves_gives_no_entry_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pages, "LARGEST_PAGE", 2)
-    listed = iter([["c", "b"], ["b", "a"], []])
+    listed = iter([(["c", "b"], ""), (["b", "a"], ""), ([], "")])
     monkeypatch.setattr(pages, "_page", lambda *_: next(listed))
     assert list(pages.pages(None, "/studies")) == [["c", "b"], ["a"]]  # type: ignore[arg-type]  # it is not called
 

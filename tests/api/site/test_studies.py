@@ -11,7 +11,7 @@ from flask.testing import FlaskClient
 
 from app.settings import Settings
 from app.web.site.study_search import PAGE_SIZE, StudySearch
-from tests.conftest import QUIET
+from tests.conftest import QUIET, Serve
 from tests.support.dicomweb import PartitionClient
 from tests.support.instances import make_instance
 
@@ -124,11 +124,26 @@ def test_pages_of_studies_follow_each_other(client: FlaskClient, clinic: Partiti
     clinic.stored(*[make_instance(patient_id="P") for _ in range(PAGE_SIZE + 1)])
     first = client.get(f"{PAGE}?PatientID=P").text
     assert first.count('scope="row"') == PAGE_SIZE
-    assert f'rel="next" href="{PAGE}?PatientID=P&amp;offset={PAGE_SIZE}"' in first
-    second = client.get(f"{PAGE}?PatientID=P&offset={PAGE_SIZE}").text
+    found = re.search('rel="next" href="([^"]*)"', first)
+    assert found
+    following = found[1].replace("&amp;", "&")
+    assert following.startswith(f"{PAGE}?PatientID=P&offset={PAGE_SIZE}&cursor=")
+    clinic.stored(make_instance(patient_id="P"))
+    second = client.get(following).text
     assert second.count('scope="row"') == 1
+    assert f"Studies {PAGE_SIZE + 1} to {PAGE_SIZE + 1}" in second
     assert f'rel="prev" href="{PAGE}?PatientID=P"' in second
     assert 'rel="next"' not in second
+    by_offset = client.get(f"{PAGE}?PatientID=P&offset={PAGE_SIZE}").text
+    assert by_offset.count('scope="row"') == 2
+
+
+def test_the_page_before_one_beyond_the_highest_offset_is_the_first_page(serve: Serve) -> None:
+    client = serve(max_offset=PAGE_SIZE)
+    PartitionClient(client).stored(make_instance())
+    for offset, before in ((2 * PAGE_SIZE, f"{PAGE}?offset={PAGE_SIZE}"), (3 * PAGE_SIZE, PAGE)):
+        page = client.get(f"{PAGE}?offset={offset}&cursor=x").text
+        assert f'rel="prev" href="{before}"' in page
 
 
 def test_a_study_opens_in_the_viewer_if_that_is_installed(

@@ -52,8 +52,13 @@ def test_pages_of_the_search(client: FlaskClient, monkeypatch: pytest.MonkeyPatc
     for number in range(3):
         add(client, f"2.25.{number + 1}")
     first = client.get(PAGE, query_string={"name": "Smith"})
-    assert 'href="/ui/partitions/clinic-a/worklist?name=Smith&amp;offset=2"' in first.text
-    assert listed(client, name="Smith", offset="2") == ["2.25.1"]
+    found = re.search(
+        'href="/ui/partitions/clinic-a/worklist([?]name=Smith&amp;offset=2&amp;cursor=([^"]*))"', first.text
+    )
+    assert found
+    add(client, "2.25.4")
+    assert listed(client, name="Smith", offset="2", cursor=found[2]) == ["2.25.1"]
+    assert listed(client, name="Smith", offset="2") == ["2.25.2", "2.25.1"]
 
 
 def test_a_workitem_is_shown_and_canceled(client: FlaskClient) -> None:
