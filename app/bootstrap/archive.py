@@ -19,6 +19,7 @@ from app.storage.operations.export_manifest import ExportManifest
 from app.storage.operations.operations import Operations
 from app.storage.records.documents import Documents
 from app.storage.records.losses import LostObjects
+from app.storage.records.partition_objects import PartitionObjects
 from app.storage.table.counters import SequenceCounter
 from app.storage.table.partitions import Partitions
 from app.storage.table.ports import BlobStore, Table
@@ -38,6 +39,7 @@ class Archive:
     documents: Documents
     files: InstanceFiles
     partitions: Partitions
+    partition_objects: PartitionObjects
     query_tags: QueryTagStore
     removal: InstanceRemoval
     index_writer: IndexWriter
@@ -65,6 +67,7 @@ def build_archive(settings: Settings, engine: Engine) -> Archive:
     numbers = SequenceCounter(table)
     feed = FeedLog(table, numbers)
     query_tags = QueryTagStore(table)
+    partition_objects = PartitionObjects(engine.blobs)
     removal_writer = RemovalWriter(table, numbers=numbers, feed=feed, delay=settings.delete_delay_seconds)
     removal = InstanceRemoval(table, removal_writer)
     return Archive(
@@ -76,7 +79,8 @@ def build_archive(settings: Settings, engine: Engine) -> Archive:
         lost=lost,
         documents=Documents(table, engine.blobs, lost, read_ahead=read_ahead(settings)),
         files=InstanceFiles(engine.blobs, lost, spool=settings.spool_dir),
-        partitions=Partitions(table),
+        partitions=Partitions(table, created=partition_objects.write_soon),
+        partition_objects=partition_objects,
         query_tags=query_tags,
         removal=removal,
         index_writer=IndexWriter(

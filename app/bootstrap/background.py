@@ -15,6 +15,7 @@ from app.services.export.task import ExportTask
 from app.services.operations.directory import REINDEX
 from app.services.operations.purge import Purge
 from app.services.operations.runner import Task
+from app.services.recovery.partition_names import PartitionNames
 from app.services.tags.service import REMOVAL
 from app.services.tags.tasks import Reindex, TagRemoval
 from app.services.update.new_versions import NewVersions
@@ -90,5 +91,7 @@ def maintenance(settings: Settings, archive: Archive) -> tuple[Callable[[], bool
     )
     # Access: tokens and grants that expired long ago.
     expired = ExpiredAccess(TokenStore(archive.table), GrantStore(archive.table))
+    # Partitions: the objects with the names of those that were created without one.
+    partition_names = PartitionNames(archive.partitions, archive.partition_objects)
     # Feed: the place up to which readers can read without looking for gaps.
-    return sweep_step, purge.run_once, expired.run_once, archive.feed.advance_complete
+    return sweep_step, purge.run_once, expired.run_once, partition_names.run_once, archive.feed.advance_complete

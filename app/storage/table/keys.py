@@ -61,7 +61,7 @@ matches of several values can be merged. The values are in order, so a range or 
 
 Blobs: `{p}/{S}/{Se}/{I}/{version}.dcm`. Each write has a new version, and no blob is overwritten. A metadata document
 or frame table that is too large for an item is stored beside it as `.json` or `.frames`. Only the table decides what
-exists.
+exists. `partitions/{p}.json` has the name of a partition, for a rebuild of the table.
 """
 
 from __future__ import annotations
@@ -198,6 +198,15 @@ class BlobName(NamedTuple):
     def file(self) -> str:
         """The key of the file of the same version."""
         return blob(self.partition, self.study, self.series, self.instance, self.version)
+
+
+PARTITION_OBJECTS: Final = "partitions/"
+"""The beginning of the keys of all objects that name a partition."""
+
+
+def partition_object(p: int) -> str:
+    """Return the key of the object that has the name of a partition."""
+    return f"{PARTITION_OBJECTS}{p}.json"
 
 
 _BLOB_KINDS: Final = frozenset(("dcm", "json", "frames"))

@@ -46,10 +46,20 @@ def is_name(name: str) -> bool:
 
 
 class Partitions:
-    """The list of partitions. Names are equal if they differ only in case. The first spelling is kept and returned."""
+    """The list of partitions. Names are equal if they differ only in case. The first spelling is kept and returned.
 
-    def __init__(self, table: Table, monotonic: Callable[[], float] = time.monotonic) -> None:
+    `created` gets each partition that this object creates, before the caller of `ensure` does.
+    """
+
+    def __init__(
+        self,
+        table: Table,
+        monotonic: Callable[[], float] = time.monotonic,
+        *,
+        created: OnCreate = lambda _: None,
+    ) -> None:
         self._table = table
+        self._created = created
         self._monotonic = monotonic
         self._cache: dict[str, tuple[float, Partition]] = {}
         self._lock = threading.Lock()
@@ -102,6 +112,7 @@ class Partitions:
                 raise
             item = winner
         else:
+            self._created(new)
             on_create(new)
         return self._remember(_partition(item))
 
