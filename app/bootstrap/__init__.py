@@ -49,6 +49,7 @@ from app.storage.feed.latest_entries import LatestEntries
 from app.storage.feed.visible_entries import VisibleEntries
 from app.storage.index.counts import InstanceCounts
 from app.storage.index.statistics import PartitionStatistics
+from app.storage.records.spread_lists import open_shards
 from app.storage.search.planner import SearchPlanner
 from app.storage.search.unposted import last_unposted, record_last_unposted
 from app.storage.table import keys, layout
@@ -130,6 +131,7 @@ def build_services(settings: Settings, engine: Engine, *, listening: float = 0) 
         newest_metadata=newest.metadata,
         map_studies=parallel_reads,
         last_unposted=last_unposted(table),
+        shards=open_shards(table, engine.row_shards),
     )
     backlog = Backlog(table, archive.feed)
     runner = OperationRunner(

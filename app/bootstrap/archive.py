@@ -91,6 +91,7 @@ def build_archive(settings: Settings, engine: Engine) -> Archive:
             confirmation=Confirmation(table, removal.take_back),
             help_cleanup=removal.help_cleanup,
             remove=removal.take_back,
+            shards=engine.row_shards,
         ),
         operations=Operations(table),
         export_manifest=ExportManifest(table),

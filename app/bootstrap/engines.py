@@ -17,6 +17,9 @@ from app.storage.table.ports import BlobStore, Queue, Table
 INDEX: Final = "index.sqlite"
 """The file of the table in a data folder."""
 
+ROW_SHARDS: Final = 8
+"""The parts of frequent posting lists on DynamoDB. So the lists of a partition take 5,000 instances a second."""
+
 # The engines are imported when they are used: a machine without S3 does not load boto3, which takes 30 MB.
 
 
@@ -31,6 +34,8 @@ class Engine:
     """What opens a destination of an export, by the type of destination that a request names."""
     record_layout: Callable[[int], None] = lambda _: None
     """Writes the layout version to a second place outside of the table, if the engine has one."""
+    row_shards: int = 1
+    """The parts of the posting lists that every new object writes into (`storage/records/spread_lists.py`)."""
     file_path: Callable[[str], str] = lambda key: key
     """Returns where an operator finds a blob: its key in the bucket, or its path below the data folder."""
 
@@ -68,7 +73,7 @@ def _aws(settings: Settings) -> Engine:
     if settings.queue_url:
         queue = SqsQueue(clients.sqs(settings.pool_size), settings.queue_url)
     exports = S3Exports(lambda: s3, settings.bucket, blobs)
-    return Engine(table=table, blobs=blobs, queue=queue, openers={"s3": exports.open})
+    return Engine(table=table, blobs=blobs, queue=queue, openers={"s3": exports.open}, row_shards=ROW_SHARDS)
 
 
 def _embedded(settings: Settings) -> Engine:

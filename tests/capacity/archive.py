@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, ClassVar, Final
 
 from app import bootstrap
+from app.bootstrap import engines
 from app.engines.table_queue import TableQueue
 from app.services import Services
 from app.services.policy import V2
@@ -70,7 +71,7 @@ class ModelArchive:
 
 def aws_like(table: MeteredTable, blobs: NoBlobs) -> bootstrap.Engine:
     """Return an engine with as many shards as the aws engine has, on these ports."""
-    return bootstrap.Engine(table=table, blobs=blobs, queue=TableQueue(table))
+    return bootstrap.Engine(table=table, blobs=blobs, queue=TableQueue(table), row_shards=engines.ROW_SHARDS)
 
 
 class Slices:

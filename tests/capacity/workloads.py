@@ -43,6 +43,7 @@ def family(pk: str) -> str:
     pk = re.sub(r"\d+(\.\d+){2,}", "{UID}", pk)
     pk = re.sub(r"[0-9a-f]{32}", "{id}", pk)
     pk = re.sub(r"\d{4}-\d\d-\d\dT\d\d", "{hour}", pk)
+    pk = re.sub(r"~\d+$", "~{k}", pk)
     return re.sub(r"(?<=/)\d{1,7}(?=/|$)", "{k}", re.sub(r"^\d+/", "{p}/", pk))
 
 

@@ -77,14 +77,16 @@ class WritePlan:
     """Collects the changes of as many instances as fit in one write.
 
     Each added instance changes the rows in `snapshot`, so that the next one is computed from the changed rows.
-    `created` holds (watermark, row) of the added instances, in order, and `new_instances` the instances themselves.
+    `shards` is that of new rows (`records/spread_lists.py`). `created` holds (watermark, row) of the added instances,
+    in order, and `new_instances` the instances themselves.
     """
 
-    def __init__(self, partition: Partition, snapshot: Snapshot) -> None:
+    def __init__(self, partition: Partition, snapshot: Snapshot, shards: int = 1) -> None:
         self.created: list[tuple[int, InstanceRow]] = []
         self.new_instances: list[NewInstance] = []
         self._partition = partition
         self._snapshot = snapshot
+        self._shards = shards
         self._parts: dict[Key, dict[Key, Change]] = {}  # key of a row -> its changes and those of its postings
         self._before: dict[Key, StudyRow | SeriesRow | None] = {}  # rows as they were read
         self._bytes = 0
@@ -102,7 +104,7 @@ class WritePlan:
         else:
             shard = self._shard(series, number)
             parts[shard.key] = {shard.key: shard}
-        row = _instance_row(new_instance, number, study, series)
+        row = replace(_instance_row(new_instance, number, study, series), shards=self._shards)
         if study is not old_study:
             parts[study.key] = self._row_changes(old_study, study)
         if series is not old_series:
@@ -169,6 +171,7 @@ class WritePlan:
                 created=number,
                 revision=first_revision(number),
                 attributes=merged({}, attributes),
+                shards=self._shards,
             )
             return None, replace(new, modalities=modality, posted=united({}, posted))
         union = merged(old.attributes, attributes)
@@ -198,6 +201,7 @@ class WritePlan:
                 attributes=merged({}, attributes),
                 counted=0,
                 posted=united({}, posted),
+                shards=self._shards,
             )
         now = old.after_update(study.update_id)
         union = merged(now.attributes, attributes)

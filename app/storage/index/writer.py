@@ -84,6 +84,7 @@ class IndexWriter:
 
     `read_tags` returns the extended query tags. `help_cleanup` removes rows of a deletion and returns whether it is
     complete. `remove` removes instances with their feed entries. `confirmation` checks instances after their write.
+    `shards` is that of new rows (`records/spread_lists.py`).
     """
 
     def __init__(
@@ -96,6 +97,7 @@ class IndexWriter:
         confirmation: Confirmation,
         help_cleanup: Callable[[sweep.Deletion], bool],
         remove: Callable[[Partition, Iterable[InstanceRow]], None],
+        shards: int = 1,
     ) -> None:
         self._table = table
         self._numbers = numbers
@@ -104,6 +106,7 @@ class IndexWriter:
         self._confirmation = confirmation
         self._help_cleanup = help_cleanup
         self._remove = remove
+        self._shards = shards
 
     def read_rows(self, partition: Partition, uids: Iterable[Uids]) -> Snapshot:
         """Return the rows of these instances and of their studies and series.
@@ -162,7 +165,7 @@ class IndexWriter:
         tags, time_of_entries = self._read_tags(), self._feed.time_of_new_entries()
         try:
             while writable:
-                plan = WritePlan(partition, snapshot)
+                plan = WritePlan(partition, snapshot, self._shards)
                 for i, number in zip(writable, numbers, strict=True):
                     if plan.add(with_tags(progress.new_instances[i], tags), number) is None:
                         break

@@ -25,6 +25,7 @@ class InstanceRow(Record, frozen=True, kw_only=True):
     values of instance-level extended query tags. `original` is the first stored version, None while that is the current
     one. `update_id` is the last bulk update whose version became current. `revision` is as in `StudyRow`. `errors` maps
     the key of an extended query tag to the key of the error that kept the instance out of that tag's index.
+    `shards` is as in `spread_lists`.
     """
 
     partition: int
@@ -46,6 +47,7 @@ class InstanceRow(Record, frozen=True, kw_only=True):
     original: FileVersion | None = None
     pending: Pending | None = None
     errors: dict[str, str] = msgspec.field(default_factory=dict)
+    shards: int = 1
 
     level: ClassVar[Level] = Level.INSTANCE
 

@@ -20,6 +20,7 @@ from app.dicom.json.dataset import JsonDataset
 from app.dicom.query.canonical import MAX_CANONICAL, canonical, canonical_values
 from app.dicom.query.dataset_values import element_of
 from app.dicom.validation.attributes import POSTED, SOP_CLASS, Level
+from app.storage.records.spread_lists import part_of_values
 from app.storage.table import keys
 from app.storage.table.ports import Key
 
@@ -54,8 +55,8 @@ def _united(before: tuple[str, ...], added: tuple[str, ...]) -> tuple[str, ...]:
     return (ANY_VALUE,) if ANY_VALUE in values or len(values) > MAX_VALUES else tuple(sorted(values))
 
 
-def posting_keys(partition: int, kind: str, created: int, posted: PostedValues) -> Iterator[Key]:
+def posting_keys(partition: int, kind: str, created: int, posted: PostedValues, shards: int = 1) -> Iterator[Key]:
     """Yield the keys of the postings of a row. `kind` is its level."""
     for key, values in posted.items():
         for value in values:
-            yield Key(keys.values(partition, kind, key), keys.entry(value, created))
+            yield Key(part_of_values(partition, kind, key, created, shards), keys.entry(value, created))

@@ -13,6 +13,7 @@ from app.dicom.query.canonical import MAX_CANONICAL, canonical_values, words
 from app.dicom.validation.attributes import CORE, INSTANCE_UID, MODALITIES_IN_STUDY, SERIES_UID, Attribute, Level
 from app.storage.records.posted_values import posting_keys
 from app.storage.records.rows import IndexRow, InstanceRow, SeriesRow, StudyRow
+from app.storage.records.spread_lists import part_of_newest, part_of_values
 from app.storage.table import keys
 from app.storage.table.ports import Item, Key
 
@@ -29,14 +30,15 @@ def postings(row: IndexRow) -> dict[Key, Item]:
 
 
 def _postings(row: IndexRow) -> dict[Key, Item]:
-    found = [Key(keys.newest_of(row.partition, row.level.word), keys.newest(row.created))]
+    newest = part_of_newest(row.partition, row.level.word, row.created, row.shards)
+    found = [Key(newest, keys.newest(row.created))]
     uid_tag = _UID_TAG.get(type(row))
     if uid_tag:
         found.append(value_key(row, uid_tag, _uid(row)))
     if isinstance(row, StudyRow):
         found += [value_key(row, MODALITIES_IN_STUDY, value) for value in row.modalities]
     if not isinstance(row, InstanceRow):
-        found += posting_keys(row.partition, row.level.word, row.created, row.posted)
+        found += posting_keys(row.partition, row.level.word, row.created, row.posted, row.shards)
     for key, element in row.attributes.items():
         found += attribute_keys(row, CORE.get(key) or _extended(key, element["vr"], row.level), element)
     fields = locator(row)
@@ -56,13 +58,15 @@ def entries_of(item: Item) -> frozenset[Key]:
 
 def attribute_keys(row: IndexRow, attribute: Attribute, element: JsonElement) -> list[Key]:
     """Return the keys of the postings of one attribute of a row."""
-    return keys_of(row.partition, row.level.word, row.created, attribute, element)
+    return keys_of(row.partition, row.level.word, row.created, attribute, element, row.shards)
 
 
-def keys_of(partition: int, kind: str, created: int, attribute: Attribute, element: JsonElement) -> list[Key]:
+def keys_of(
+    partition: int, kind: str, created: int, attribute: Attribute, element: JsonElement, shards: int = 1
+) -> list[Key]:
     """Return the keys of the postings of one attribute of an object. `kind` is its level, or `workitem`."""
     values = canonical_values(attribute, element)
-    pk = keys.values(partition, kind, attribute.key)
+    pk = part_of_values(partition, kind, attribute.key, created, shards)
     found = [Key(pk, keys.entry(value[:MAX_CANONICAL], created)) for value in values]
     if attribute.vr == "PN" and values:
         found += [
@@ -82,7 +86,8 @@ def _extended(key: str, vr: str, level: Level) -> Attribute:
 
 
 def value_key(row: IndexRow, tag: str, value: str) -> Key:
-    return Key(keys.values(row.partition, row.level.word, tag), keys.entry(value[:MAX_CANONICAL], row.created))
+    pk = part_of_values(row.partition, row.level.word, tag, row.created, row.shards)
+    return Key(pk, keys.entry(value[:MAX_CANONICAL], row.created))
 
 
 def locator(row: IndexRow) -> dict[str, str]:

@@ -64,7 +64,7 @@ class StudyRow(Record, frozen=True, kw_only=True):
     has a posting for each. Its present modalities are in its series rows. `posted` is as in `posted_values`.
     `update_id` is the last bulk update that readers see. No instance of that update has a watermark above
     `last_watermark`. `writing` is an update that is writing new versions. `finishing` is an update that readers see and
-    that is making its versions current, row by row.
+    that is making its versions current, row by row. `shards` is as in `spread_lists`.
     """
 
     partition: int
@@ -79,6 +79,7 @@ class StudyRow(Record, frozen=True, kw_only=True):
     writing: str = ""
     finishing: str = stored_as("settling", default="")
     last_watermark: int = stored_as("reach", default=0)
+    shards: int = 1
 
     level: ClassVar[Level] = Level.STUDY
 
@@ -101,7 +102,7 @@ class SeriesRow(Record, frozen=True, kw_only=True):
 
     `closing` and `revision` are as in `StudyRow`. `ending` says that a deletion is about to close the series as empty
     (`index/closing.py`). `posted` is as in `posted_values`. `counted` is a part of the number of its instances
-    (`index/counts.py`), None in a row of an earlier layout.
+    (`index/counts.py`), None in a row of an earlier layout. `shards` is as in `spread_lists`.
     """
 
     partition: int
@@ -116,6 +117,7 @@ class SeriesRow(Record, frozen=True, kw_only=True):
     ending: bool = False
     counted: int | None = None
     posted: dict[str, tuple[str, ...]] = msgspec.field(default_factory=dict)
+    shards: int = 1
 
     level: ClassVar[Level] = Level.SERIES
 

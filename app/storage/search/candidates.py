@@ -13,6 +13,7 @@ from typing import Final, Generic, Protocol, TypeVar
 
 from app.dicom.query.canonical import MAX_CANONICAL
 from app.dicom.query.matching import Between, Filter, OneOf, Period, Query, Wildcard, Words
+from app.storage.records.spread_lists import parts_of_values
 from app.storage.table import keys
 from app.storage.table.ports import Item, Range, Table, starting
 
@@ -44,34 +45,37 @@ def sequence_of(posting: Item) -> int:
     return keys.NEWEST - int(posting.key.sk[-16:], 16)
 
 
-def exact_lists(partition: int, kind: str, wanted: Filter) -> list[tuple[str, str]]:
+def exact_lists(partition: int, kind: str, wanted: Filter, shards: int = 1) -> list[tuple[str, str]]:
     """Return (pk, sort-key prefix) of each posting list of an exact filter; an empty list for any other filter.
 
-    `kind` is the level of the objects (`study`, `series`, `instance`) or `workitem`.
+    `kind` is the level of the objects (`study`, `series`, `instance`) or `workitem`. `shards` is that of the archive
+    (`records/spread_lists.py`).
     """
     if not isinstance(wanted.indexed, OneOf):
         return []
-    pk = keys.values(partition, kind, wanted.attribute.key)
-    return [(pk, keys.entries(value[:MAX_CANONICAL])) for value in sorted(wanted.indexed.values)]
+    parts = parts_of_values(partition, kind, wanted.attribute.key, shards)
+    return [(pk, keys.entries(value[:MAX_CANONICAL])) for value in sorted(wanted.indexed.values) for pk in parts]
 
 
-def scan_postings(table: Table, partition: int, kind: str, wanted: Filter) -> Iterator[Item | None]:
-    """Yield the postings of all objects of a kind that may satisfy one filter, ordered by value and not by number.
+def scan_postings(table: Table, partition: int, kind: str, wanted: Filter, shards: int = 1) -> Iterator[Item | None]:
+    """Yield the postings of all objects of a kind that may satisfy one filter, and not in the order of their numbers.
 
     Yields None once for every `_REJECTED_PER_READ` postings whose value does not satisfy the filter. So the caller
     can count the cost of a scan that finds nothing.
     """
     key = wanted.attribute.key
-    pk = keys.values(partition, kind, key)
+    parts = parts_of_values(partition, kind, key, shards)
     match wanted.indexed:
         case OneOf():
-            for list_pk, prefix in exact_lists(partition, kind, wanted):
-                yield from table.query(list_pk, starting(prefix))
+            for pk, prefix in exact_lists(partition, kind, wanted, shards):
+                yield from table.query(pk, starting(prefix))
         case Between() | Period():
             low, high = wanted.indexed.indexed
-            yield from table.query(pk, Range(low, f"{high}\t\U0010ffff" if high else ""))
+            for pk in parts:
+                yield from table.query(pk, Range(low, f"{high}\t\U0010ffff" if high else ""))
         case Wildcard() as pattern:
-            yield from _matching_wildcard(pattern, table.query(pk, starting(pattern.prefix[:MAX_CANONICAL])))
+            for pk in parts:
+                yield from _matching_wildcard(pattern, table.query(pk, starting(pattern.prefix[:MAX_CANONICAL])))
         case Words(words):
             longest = max(words, key=len)[:MAX_CANONICAL]
             yield from table.query(keys.words(partition, kind, key, longest), starting(longest))

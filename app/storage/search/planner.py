@@ -68,7 +68,7 @@ class SearchPlanner:
     """Answers queries on one partition, newest first.
 
     `newest_metadata` reads what only metadata has. `map_studies` reads the contents of several studies. `last_unposted`
-    is as in `unposted`.
+    is as in `unposted`, `shards` as in `open_shards`.
     """
 
     def __init__(
@@ -80,13 +80,14 @@ class SearchPlanner:
         newest_metadata: NewestMetadata,
         map_studies: MapStudies = map,
         last_unposted: int = 0,
+        shards: int = 1,
     ) -> None:
         self._table = table
         self._instances = instances
         self._counts = counts
         self._newest_metadata = newest_metadata
         self._map_studies = map_studies
-        self._sources = CandidateSources(table, last_unposted)
+        self._sources = CandidateSources(table, last_unposted, shards)
 
     def run(self, partition: int, query: Query) -> Page:
         """Return the matches from `query.offset` on, at most `query.limit`, newest first.

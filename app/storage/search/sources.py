@@ -9,6 +9,7 @@ from typing import NamedTuple
 from app.dicom.query.matching import Filter, OneOf, Query
 from app.dicom.validation.attributes import Level
 from app.storage.records.posted_values import ANY_VALUE
+from app.storage.records.spread_lists import parts_of_newest, parts_of_values
 from app.storage.search.candidates import (
     PostingList,
     exact_lists,
@@ -31,19 +32,23 @@ class Candidate(NamedTuple):
 
 
 class CandidateSources:
-    """Finds candidates for the filters of a query. `last_unposted` is as in `unposted`."""
+    """Finds candidates for the filters of a query.
 
-    def __init__(self, table: Table, last_unposted: int) -> None:
+    `last_unposted` is as in `unposted`, `shards` as in `open_shards`.
+    """
+
+    def __init__(self, table: Table, last_unposted: int, shards: int = 1) -> None:
         self._table = table
         self._last_unposted = last_unposted
+        self._shards = shards
 
     def newest_first(self, partition: int, query: Query) -> Iterator[Candidate]:
         """Yield the objects that satisfy all exact filters of the result level, or else all objects, newest first."""
         lists = [
             self._posting_lists(partition, query, each) for each in query.filters if _has_posting_lists(query, each)
         ]
-        newest = keys.newest_of(partition, query.level.word)
-        return intersect_newest_first(lists or [[self._posting_list(query, newest)]], newest_permitted(query))
+        newest = [self._posting_list(query, pk) for pk in parts_of_newest(partition, query.level.word, self._shards)]
+        return intersect_newest_first(lists or [newest], newest_permitted(query))
 
     def scans(self, partition: int, query: Query) -> list[Iterator[Candidate | None]]:
         """Return a scan for each filter that selects candidates and has no posting lists."""
@@ -52,10 +57,12 @@ class CandidateSources:
     def _posting_lists(self, partition: int, query: Query, wanted: Filter) -> list[PostingList[Candidate]]:
         """Return the lists that together have every object that may satisfy an exact filter."""
         kind = query.level.word
-        lists = [self._posting_list(query, pk, prefix) for pk, prefix in exact_lists(partition, kind, wanted)]
+        lists = [
+            self._posting_list(query, pk, prefix) for pk, prefix in exact_lists(partition, kind, wanted, self._shards)
+        ]
         if wanted.attribute.keeps_former_values:
-            pk = keys.values(partition, kind, wanted.attribute.key)
-            lists.append(self._posting_list(query, pk, keys.entries(ANY_VALUE)))
+            parts = parts_of_values(partition, kind, wanted.attribute.key, self._shards)
+            lists += [self._posting_list(query, pk, keys.entries(ANY_VALUE)) for pk in parts]
             if self._last_unposted:
                 lists.append(self._posting_list(query, keys.newest_of(partition, kind), highest=self._last_unposted))
         return lists
@@ -71,7 +78,7 @@ class CandidateSources:
         level = wanted.attribute.posted_at
         if level is None:
             return
-        known = scan_postings(self._table, partition, level.word, wanted)
+        known = scan_postings(self._table, partition, level.word, wanted, self._shards)
         for posting in chain(known, self._unknown(partition, level.word, wanted)):
             candidate = posting and _candidate(posting)
             if candidate is None or level is query.level:
@@ -82,8 +89,8 @@ class CandidateSources:
     def _unknown(self, partition: int, kind: str, wanted: Filter) -> Iterator[Item]:
         """Yield postings of the objects whose values of an attribute are not all known, in no order."""
         if wanted.attribute.keeps_former_values:
-            pk = keys.values(partition, kind, wanted.attribute.key)
-            yield from self._table.query(pk, starting(keys.entries(ANY_VALUE)))
+            for pk in parts_of_values(partition, kind, wanted.attribute.key, self._shards):
+                yield from self._table.query(pk, starting(keys.entries(ANY_VALUE)))
             if self._last_unposted:
                 since = Range(keys.newest(self._last_unposted))
                 yield from self._table.query(keys.newest_of(partition, kind), since)

@@ -14,8 +14,8 @@ contain no control characters.
 | counter   | `counters` · `partition`, `sequence`,              | partition keys; watermarks and feed sequence;    |
 |           | `settled`, `earliest`,                             | end of the complete feed; earliest time of new   |
 |           | `workitem/{p}`                                     | feed entries; order of workitems                 |
-| layout    | `layout` · `layout`, `unposted`                    | the layout version (`table/layout.py`); the last |
-|           |                                                    | object without all postings                      |
+| layout    | `layout` · `layout`, `unposted`, `shards`          | the layout version (`table/layout.py`); the last |
+|           |                                                    | object without all postings; parts of lists      |
 | partition | `partitions` · lower-cased name                    | the partitions; created on a condition           |
 | study     | `{p}/study/{S}` · `study`, `series/{Se}`,          | the rows of a study, for one query               |
 |           | `instance/{Se}/{I}`,                               |                                                  |
@@ -55,6 +55,9 @@ contain no control characters.
 |           | `access/session` · `key`                           | the key that seals session cookies               |
 
 The `{level}` of a posting is that of the object that it leads to, or `workitem`. Its `{tag}` is `Attribute.key`.
+
+The lists `newest` and `value` may be spread over several partition keys: `~{k}` follows then
+(`records/spread_lists.py`).
 
 One posting family (`value`) serves exact matches and ranges. Within one value the newest entry comes first, so exact
 matches of several values can be merged. The values are in order, so a range or a prefix is a range of keys.
@@ -96,6 +99,7 @@ FEED_COMPLETE: Final = Key("counters", "settled")
 FEED_EARLIEST: Final = Key("counters", "earliest")
 LAYOUT: Final = Key("layout", "layout")
 LAST_UNPOSTED: Final = Key("layout", "unposted")
+ROW_SHARDS: Final = Key("layout", "shards")
 
 
 def partition(name: str) -> Key:
@@ -254,6 +258,19 @@ def workitem_counter(p: int) -> Key:
 
 def newest_of(p: int, level: str) -> str:
     return f"{p}/newest/{level}"
+
+
+def part(pk: str, sequence: int, shards: int) -> str:
+    """Return the partition key of the part of a list in which the object with this number is.
+
+    A list with one part is under `pk` itself (`records/spread_lists.py`).
+    """
+    return pk if shards == 1 else f"{pk}~{sequence % shards}"
+
+
+def parts(pk: str, shards: int) -> list[str]:
+    """Return the partition keys of all parts of a list, also of the objects whose lists have one part."""
+    return [pk] if shards == 1 else [pk, *(f"{pk}~{number}" for number in range(shards))]
 
 
 def values(p: int, level: str, tag: str) -> str:
