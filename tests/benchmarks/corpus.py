@@ -30,6 +30,8 @@ FEW_STUDIES: Final = 300
 SIDE: Final = 512
 FRAME_BYTES: Final = SIDE * SIDE * 2
 RADIOGRAPH_SIDES: Final = (2_500, 2_000)
+SCOUTS: Final = 10
+SCOUT_SIDES: Final = (64, 32)
 
 FIRST_DAY: Final = date(2010, 1, 1)
 DAYS: Final = 15 * 365
@@ -115,6 +117,11 @@ class Corpus:
         return [self._radiograph(number) for number in range(RADIOGRAPHS)]
 
     @cached_property
+    def scouts(self) -> list[Image]:
+        """Ten studies of one small image of 10 KB each."""
+        return [self._scout(number) for number in range(SCOUTS)]
+
+    @cached_property
     def slices_in_jpeg_2000(self) -> list[Image]:
         """The first 20 slices as studies of one image each, in JPEG 2000 Lossless."""
         return [self._compressed("jpeg-2000", number, JPEG_2000, _jpeg_2000) for number in range(COMPRESSED)]
@@ -185,6 +192,12 @@ class Corpus:
         pixels = _noise(random.Random(f"{self.seed}/radiograph/{number}"), rows, columns)
         data = ct(**_uids(names), pixel=pixels, rows=rows, columns=columns, modality="DX", patient_id=f"RX{number}")
         return Image(*names, data)
+
+    def _scout(self, number: int) -> Image:
+        names = self._names("scout", number, 0)
+        rows, columns = SCOUT_SIDES
+        pixels = _noise(random.Random(f"{self.seed}/scout/{number}"), rows, columns)
+        return Image(*names, ct(**_uids(names), pixel=pixels, rows=rows, columns=columns, patient_id=f"S{number}"))
 
     def _small(self, number: int, study: SmallStudy) -> Image:
         names = self._names("small", number, 0)

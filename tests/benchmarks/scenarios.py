@@ -14,6 +14,7 @@ from tests.benchmarks.corpus import (
     FRAME_BYTES,
     FRAMES,
     LONG_FRAMES,
+    MODALITIES,
     SHARED,
     SHARED_DATES,
     SIDE,
@@ -79,6 +80,26 @@ def _store(requests: int, per_request: int, clients: int, source: str = "slices"
         return Batch(sent, [*found, calls.instance(images[-1][-1])])
 
     return plan
+
+
+def _store_studies(requests: int, clients: int) -> Callable[[Corpus, str], Batch]:
+    """Each client stores `requests` small instances, one per request. Each instance is a new study."""
+
+    def plan(corpus: Corpus, turn: str) -> Batch:
+        images = [
+            [_new_study(corpus, turn, client * requests + number) for number in range(requests)]
+            for client in range(clients)
+        ]
+        sent = [[calls.store([image]) for image in mine] for mine in images]
+        last = [mine[-1] for mine in images]
+        return Batch(sent, [*(calls.members(image.study, 1) for image in last), *map(calls.instance, last)])
+
+    return plan
+
+
+def _new_study(corpus: Corpus, turn: str, number: int) -> Image:
+    names = (corpus.seed, "new study", turn, number)
+    return corpus.scouts[number % len(corpus.scouts)].renamed(uid(*names), uid(*names, 0), uid(*names, 0, 0))
 
 
 def _fresh(corpus: Corpus, source: str, turn: str, client: int) -> Iterator[Image]:
@@ -157,6 +178,16 @@ def _dates(corpus: Corpus, first: str, last: str) -> Call:
     return calls.search(f"StudyDate={first}-{last}", found)
 
 
+def _modalities(corpus: Corpus) -> list[Call]:
+    """The studies of one modality in one month: about 3 of the 3,000 studies."""
+    return [_studies_of(corpus, f"{year}03", MODALITIES[year % len(MODALITIES)]) for year in range(2011, 2024)]
+
+
+def _studies_of(corpus: Corpus, month: str, modality: str) -> Call:
+    found = [each.study for each in corpus.studies if each.study_date[:6] == month and each.modality == modality]
+    return calls.search(f"StudyDate={month}01-{month}31&ModalitiesInStudy={modality}", found)
+
+
 def _names(corpus: Corpus) -> list[Call]:
     """Five letters of a family name: about 20 of the 3,000 studies."""
     found: dict[str, list[str]] = {}
@@ -170,11 +201,18 @@ def _growth(name: str, title: str, plan: Callable[[Corpus, str], Batch], stores:
 
 
 SCENARIOS: Final = (
-    Scenario("store", "store CT, 1 per request", _store(40, 1, 1), Bar(1.0, 2), stores=True),
-    Scenario("store-8", "store CT, 1 per request, 8 clients", _store(10, 1, 8), Bar(1.0, 2), stores=True),
-    Scenario("store-20", "store CT, 20 per request", _store(4, 20, 1), Bar(1.3, 3), stores=True),
-    Scenario("store-20-8", "store CT, 20 per request, 8 clients", _store(2, 20, 8), Bar(1.3, 3), stores=True),
-    Scenario("store-radiograph", "store a radiograph of 10 MB", _store(5, 1, 1, "radiographs"), stores=True),
+    Scenario("store", "store CT, 1 per request", _store(40, 1, 1), Bar(1.3, 2), stores=True),
+    Scenario("store-8", "store CT, 1 per request, 8 clients", _store(10, 1, 8), Bar(1.3, 2), stores=True),
+    Scenario("store-20", "store CT, 20 per request", _store(4, 20, 1), Bar(2.2, 3), stores=True),
+    Scenario("store-20-8", "store CT, 20 per request, 8 clients", _store(2, 20, 8), Bar(1.8, 3), stores=True),
+    Scenario("store-studies", "store new studies of 10 KB", _store_studies(60, 1), Bar(1.2, 2), stores=True),
+    Scenario(
+        "store-studies-8", "store new studies of 10 KB, 8 clients", _store_studies(15, 8), Bar(1.2, 2), stores=True
+    ),
+    Scenario(
+        "store-radiograph", "store a radiograph of 10 MB", _store(5, 1, 1, "radiographs"), Bar(1.5, 2.5), stores=True
+    ),
+    Scenario("store-film", "store the multi-frame of 157 MB", _store(1, 1, 1, "films"), Bar(3, 4), stores=True),
     Scenario("instance", "retrieve an instance", _read(_instances), Bar(2, 4), ("slices",)),
     Scenario("instance-8", "retrieve an instance, 8 clients", _read(_instances, 8), Bar(2, 4), ("slices",)),
     Scenario(
@@ -250,6 +288,13 @@ SCENARIOS: Final = (
         ("slices",),
     ),
     Scenario(
+        "study-metadata-8",
+        "study metadata, 400 instances, 8 clients",
+        _read(lambda corpus: [calls.study_metadata(corpus.slices)] * 8, 8),
+        Bar(10, 20),
+        ("slices",),
+    ),
+    Scenario(
         "instance-metadata",
         "metadata of one instance",
         _read(lambda corpus: [calls.instance_metadata(image) for image in corpus.slices[::8]]),
@@ -258,6 +303,9 @@ SCENARIOS: Final = (
     ),
     Scenario("search-patient", "search by PatientID", _read(_patients), Bar(3, 6), ("small",)),
     Scenario("search-dates", "search by date range", _read(_months), Bar(5, 15), ("small",)),
+    Scenario(
+        "search-modality-dates", "search by modality and date range", _read(_modalities), Bar(8, 15), needs=("small",)
+    ),
     Scenario("search-name", "search by name prefix", _read(_names), Bar(5, 15), ("small",)),
     Scenario(
         "search-all", "search without a filter, 100 rows", _read(lambda _: [calls.newest(100)]), Bar(10, 30), ("small",)
