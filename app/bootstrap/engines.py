@@ -78,16 +78,17 @@ def _aws(settings: Settings) -> Engine:
 
 def _embedded(settings: Settings) -> Engine:
     from app.engines.embedded import layout_file
+    from app.engines.embedded.blobs import EmbeddedBlobs
     from app.engines.embedded.export import FileExports
-    from app.engines.embedded.files import FileBlobs
     from app.engines.embedded.sqlite import SqliteTable
     from app.engines.table_queue import TableQueue
 
     if (settings.data_dir / UNFINISHED).exists():
         raise ConfigurationError(f"The restore into {settings.data_dir} has not ended. Run `bulkhead restore` again.")
     layout.check(layout_file.read(settings.data_dir) or layout.FIRST)
-    table = SqliteTable(settings.data_dir / INDEX)
-    blobs = FileBlobs(settings.data_dir / "blobs")
+    # A consumer of the feed that opens the file of each instance needs a file for each.
+    blobs = EmbeddedBlobs(settings.data_dir / "blobs", 0 if settings.feed_file_path else settings.small_file_bytes)
+    table = SqliteTable(settings.data_dir / INDEX, sync_first=blobs.sync)
     openers = {"s3": _opener_to_s3(settings.pool_size, blobs)}
     if settings.export_folder:
         openers["file"] = FileExports(settings.export_folder, blobs).open

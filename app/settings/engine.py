@@ -25,6 +25,12 @@ class EngineSettings(SettingsGroup):
         "Where the archive is stored. `embedded`: in the data folder of this machine. `aws`: in S3 and DynamoDB.",
     )
     data_dir: Path = setting(Path("./data"), FilePath(), "Data folder of the `embedded` engine.")  # noqa: RUF009 - a field
+    small_file_bytes: int = setting(
+        65_536,
+        whole_number(0, 1_000_000),
+        "Instances up to this size share one SQLite file of the `embedded` engine. Larger ones are files of their own. "
+        "0: every instance is a file.",
+    )
     table: str = setting("", String(), "DynamoDB table. The `aws` engine needs it.")
     bucket: str = setting("", String(), "S3 bucket. The `aws` engine needs it.")
     queue_url: str = setting(

@@ -18,7 +18,7 @@ from app.engines.aws import clients
 from app.engines.aws.dynamodb import DynamoTable
 from app.engines.aws.provision import create_bucket, create_table
 from app.engines.aws.s3 import S3Blobs
-from app.engines.embedded.files import FileBlobs
+from app.engines.embedded.blobs import EmbeddedBlobs
 from app.engines.embedded.sqlite import SqliteTable
 from app.storage.table.ports import BlobStore, Table
 from tests.support.aws import OTHER_REGION, mocked_aws
@@ -66,7 +66,7 @@ def table(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Table]:
 def blobs(request: pytest.FixtureRequest, tmp_path: Path) -> BlobStore:
     """An empty blob store of each engine."""
     if request.param == "embedded":
-        return FileBlobs(tmp_path / "blobs")
+        return EmbeddedBlobs(tmp_path / "blobs", 50)
     moto: Aws = request.getfixturevalue("moto")
     create_bucket(moto.s3, moto.name)
     return S3Blobs(moto.s3, moto.name)

@@ -7,12 +7,9 @@ statement, so no snapshot stays open while a caller iterates.
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import sys
-import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -20,10 +17,8 @@ from typing import Any, Final
 import orjson
 
 from app.engines.changes import check_items, check_keys, check_plain, check_range, check_total
-from app.engines.embedded.commits import GroupCommit
-from app.engines.embedded.connections import ReadConnections, connect
-from app.engines.embedded.directories import make_durably
-from app.errors import Conflict, StorageUnavailable
+from app.engines.embedded.sqlite_file import SqliteFile, translated
+from app.errors import Conflict
 from app.storage.table.ports import (
     ALL,
     Absent,
@@ -68,33 +63,28 @@ _PAGE_BYTES: Final = 1_000_000
 _Row = tuple[str, str, bytes, bytes]
 
 
-class SqliteTable:
+class SqliteTable(SqliteFile):
     """A `Table` in the file `path`. The file and its folders are created if they are missing.
 
     A `write` is on disk when it returns. An `add` reaches the disk with the next `write`. After a kill -9 or a power
-    loss each write is there completely or not at all. Connections are opened when they are needed. No connection is
-    used on both sides of a fork.
+    loss each write is there completely or not at all. A `write` calls `sync_first` before its transaction: it makes
+    what the transaction may refer to durable.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._reads = ReadConnections(path)
-        self._commits = GroupCommit(path, path.with_name(path.name + ".lock"))
-        with _translated():
-            make_durably(path.parent)
-            with self._commits.exclusive():
-                _create(path)
-        _tables.add(self)
+    def __init__(self, path: Path, *, sync_first: Callable[[], None] = lambda: None) -> None:
+        super().__init__(path, _CREATE)
+        self._sync_first = sync_first
 
     def get(self, key: Key) -> Item | None:
         """Return the item, or None."""
-        with _translated():
+        with translated():
             rows = self._reads.rows(_GET, key)
         return Item(key, orjson.loads(rows[0][0]), rows[0][1]) if rows else None
 
     def get_many(self, keys: Sequence[Key]) -> list[Item | None]:
         """Return one entry for each key, in the order of `keys`. All are read from one snapshot."""
         found: list[Item | None] = [None] * len(keys)
-        with _translated():
+        with translated():
             rows = self._reads.rows(_GET_MANY, (orjson.dumps(list(map(tuple, keys))).decode(),)) if keys else []
         for position, fields, data in rows:
             found[position] = Item(keys[position], orjson.loads(fields), data)
@@ -110,7 +100,7 @@ class SqliteTable:
         size, left = (_FIRST_PAGE, sys.maxsize) if limit is None else (_LARGEST_PAGE, limit)
         while left > 0:
             size = min(size, left)
-            with _translated():
+            with translated():
                 rows, is_cut = self._reads.page(statement, (pk, low, high, size), _PAGE_BYTES)
             for sk, fields, data in rows:
                 yield Item(Key(pk, sk), orjson.loads(fields), data)
@@ -123,7 +113,7 @@ class SqliteTable:
     def count(self, pk: str, between: Range = ALL) -> int:
         """Return how many items are in the range. SQLite reads the index only."""
         check_range(between)
-        with _translated():
+        with translated():
             rows = self._reads.rows(_COUNT, (pk, between.low, between.high or _ABOVE_ALL))
         return int(rows[0][0])
 
@@ -131,7 +121,7 @@ class SqliteTable:
         """Yield every item, in the order of its key. They are read in pages of about a megabyte at most."""
         pk, sk = after or ("", "")
         while True:
-            with _translated():
+            with translated():
                 rows, is_cut = self._reads.page(_ITEMS, (pk, sk, _LARGEST_PAGE), _PAGE_BYTES)
             for pk, sk, fields, data in rows:
                 yield Item(Key(pk, sk), orjson.loads(fields), data)
@@ -160,57 +150,17 @@ class SqliteTable:
         deletes = [change.key for change in changes if isinstance(change, Delete)]
         adds = [change for change in changes if isinstance(change, Add)]
         expected = [(change.key, change.expect) for change in changes if change.expect is not None]
-        if changes:
-            with _translated():
-                self._commits.run(partial(_apply, expected, puts, deletes, adds), durable=durable)
+        if not changes:
+            return
+        if durable:
+            self._sync_first()
+        with translated():
+            self._commits.run(partial(_apply, expected, puts, deletes, adds), durable=durable)
 
     def add(self, key: Key, counter: str, by: int) -> int:
         """Add to the field and return its new value. No other caller in any process gets the same value."""
-        with _translated():
+        with translated():
             return self._commits.run(partial(_add_one, key, counter, by), durable=False)
-
-    def close(self) -> None:
-        """Close all connections. The next call opens those that it needs."""
-        self.before_fork()
-        self.after_fork_in_parent()
-
-    def before_fork(self) -> None:
-        """Close all connections and open none until the fork is over.
-
-        The locks of SQLite belong to a process. A child that inherits a connection believes that it holds the locks of
-        the parent, and the parent may then delete the log that the child still writes to.
-        """
-        self._reads.pause()
-        self._commits.pause()
-
-    def after_fork_in_parent(self) -> None:
-        """Allow connections again."""
-        self._commits.resume()
-        self._reads.resume()
-
-    def after_fork_in_child(self) -> None:
-        """Start without the connections and threads of the parent."""
-        self._commits.restart()
-        self._reads.restart()
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    try:
-        yield
-    except (sqlite3.Error, OSError) as error:
-        raise StorageUnavailable from error
-
-
-def _create(path: Path) -> None:
-    connection = connect(path)
-    try:
-        connection.execute("PRAGMA page_size = 4096")
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute(_CREATE)
-    finally:
-        connection.close()
 
 
 def _row(item: Item) -> _Row:
@@ -258,20 +208,3 @@ def _add(key: Key, by: Mapping[str, int], connection: sqlite3.Connection) -> dic
 def _add_one(key: Key, counter: str, by: int, connection: sqlite3.Connection) -> int:
     value: int = _add(key, {counter: by}, connection)[counter]
     return value
-
-
-# --- fork -------------------------------------------------------------------------------------------------------------
-
-_tables: weakref.WeakSet[SqliteTable] = weakref.WeakSet()
-
-
-def _each(step: Callable[[SqliteTable], None]) -> None:
-    for table in tuple(_tables):
-        step(table)
-
-
-os.register_at_fork(
-    before=partial(_each, SqliteTable.before_fork),
-    after_in_parent=partial(_each, SqliteTable.after_fork_in_parent),
-    after_in_child=partial(_each, SqliteTable.after_fork_in_child),
-)
