@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from flask.testing import FlaskClient
@@ -52,6 +53,12 @@ STREAMS = {
 one_engine = pytest.mark.parametrize("settings", ["embedded"], indirect=True)
 
 FROM_FILES = ["files", "file", "transcoded file", "frames", "frame", "transcoded frames", "bulk data", "pixel data"]
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    """Settings of an empty archive in which every instance is a file."""
+    return replace(settings, small_file_bytes=0)
 
 
 @pytest.fixture

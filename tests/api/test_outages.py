@@ -147,7 +147,8 @@ def walk(settings: Settings, faults: Faults, tmp_path: Path) -> Walk:
     if settings.engine == "aws":
         place = Bucket(clients.s3())
     else:
-        settings = dataclasses.replace(settings, export_dir=tmp_path / "exports")
+        # Every instance is a file, because an outage makes the folder of the files unreadable.
+        settings = dataclasses.replace(settings, export_dir=tmp_path / "exports", small_file_bytes=0)
         place = Folder(tmp_path / "exports")
     bootstrap.initialise(settings)
     engine = bootstrap.build_engine(settings)

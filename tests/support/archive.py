@@ -53,6 +53,7 @@ class Archive:
         self.faults = Faults()
         settings = Settings(data_dir=folder, log_level="error", delete_delay_seconds=delay)
         engine = bootstrap.build_engine(settings)
+        self.stored_blobs = engine.blobs
         self.table: Table = FaultyTable(engine.table, self.faults)
         blobs = FaultyBlobStore(engine.blobs, self.faults)
         self.services = bootstrap.build_services(settings, replace(engine, table=self.table, blobs=blobs))
@@ -158,10 +159,9 @@ class Archive:
             found = [Key(*row) for row in rows]
         return [key for key in found if key.pk != keys.statistics_items(self.partition.key)]
 
-    def blobs(self) -> list[Path]:
-        """The files of the partition."""
-        root = self.folder / "blobs" / "objects" / str(self.partition.key)
-        return [path for path in root.rglob("*") if path.is_file()]
+    def blobs(self) -> list[str]:
+        """The keys of the objects of the partition."""
+        return [blob.key for blob in self.stored_blobs.listed(f"{self.partition.key}/")]
 
     def check_clean(self) -> None:
         """Assert that nothing is stored but the rows, documents and blobs of the visible instances.

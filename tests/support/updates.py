@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from pathlib import PurePath
 from typing import Any, NamedTuple
 
 import orjson
@@ -159,7 +160,7 @@ def check_nothing_left_over(archive: Archive) -> None:
     assert {(row.study, row.series, row.instance) for row in rows} == set(map(_uids, archive.search("instance")))
     assert not [row for row in rows if row.pending], "pending versions without an update"
     files = {file.version for row in rows for file in row.files}
-    assert {path.stem.rpartition("~")[2] for path in archive.blobs()} == files, "blobs without rows, or rows without"
+    assert {PurePath(key).stem for key in archive.blobs()} == files, "blobs without rows, or rows without"
     items = archive.items()
     documents = {key.sk for key in items if "/metadata/" in key.pk}
     assert len(documents) == len(files), "documents without rows"

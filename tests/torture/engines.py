@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from app.engines.aws import clients
+from app.engines.embedded.blobs import EmbeddedBlobs
 from tests.integration.servers import (
     KEYS,
     SIMULATOR,
@@ -79,9 +80,7 @@ def _embedded(folder: Path) -> EngineUnderTest:
             return {row[0] for row in connection.execute("SELECT DISTINCT pk FROM item")}
 
     def blobs() -> set[str]:
-        objects = data / "blobs" / "objects"
-        found = (file.relative_to(objects).as_posix() for file in objects.rglob("*") if file.is_file())
-        return {name.replace("~", "/") for name in found}
+        return {blob.key for blob in EmbeddedBlobs(data / "blobs", 0).listed()}
 
     def exported(prefix: str) -> dict[str, bytes]:
         files = (data / "exports" / prefix).rglob("*.dcm")

@@ -79,8 +79,8 @@ def test_an_update_of_a_study_that_is_not_there(bulkhead: Command, study: str, w
 
 
 def test_an_update_that_fails(bulkhead: Command, study: str, worker: list[float], settings: Settings) -> None:
-    for file in settings.data_dir.rglob("*.dcm"):
-        file.unlink()
+    blobs = bootstrap.build_engine(settings).blobs
+    blobs.delete([blob.key for blob in blobs.listed()])
     result = bulkhead("update", study, "PatientID=MRN-9")
     assert result.exit_code == 1
     assert result.stderr == "The operation failed.\n"
