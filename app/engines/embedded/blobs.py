@@ -14,7 +14,8 @@ from app.engines.embedded.small_blobs import SmallBlobs
 from app.errors import BlobMissing
 from app.storage.table.ports import StoredBlob
 
-_SMALL: Final = "small.sqlite"
+SMALL: Final = "small.sqlite"
+"""The file of the small objects, in the folder of the blobs."""
 _DELETED_TOGETHER: Final = 1000
 
 
@@ -27,7 +28,7 @@ class EmbeddedBlobs:
 
     def __init__(self, root: Path, small: int) -> None:
         self._files = FileBlobs(root)
-        self._small = SmallBlobs(root / _SMALL)
+        self._small = SmallBlobs(root / SMALL)
         self._largest_small = small
 
     def put(self, key: str, body: BinaryIO) -> int:

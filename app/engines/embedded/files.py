@@ -1,4 +1,4 @@
-"""The `BlobStore` port on a folder of files.
+"""Objects in files of their own, in a folder: what `blobs.py` does not keep in one file with other small objects.
 
 The blob `{a}/{b}/{c}/{d}.dcm` is the file `objects/{a}/{b}/{c}~{d}.dcm`. The last two segments form one file name, so
 the instances of a series share one directory. A directory for each instance would need a second mkdir and fsync per

@@ -1,7 +1,7 @@
 """Backup of the embedded engine into a folder, while the service stores and deletes.
 
 1. Copy the files that no earlier backup has. This may take hours.
-2. Let deletions keep their files. Copy the table of one moment. Copy the few files that are new since step 1.
+2. Let deletions keep their files. Copy the table and the small instances of one moment, and the files that are new.
 3. Write the manifest, and give the generation its name. Remove the oldest generations.
 
 The table of a backup names only files that the backup has: a file is stored before its row and deleted after it.
@@ -22,7 +22,7 @@ from typing import Any, Final, Protocol
 from app.errors import RecoveryError
 from app.services.parallel import prefetch
 from app.services.recovery import durable_files, manifest
-from app.services.recovery.backup_folder import INDEX, LAYOUT, MANIFEST, BackupFolder
+from app.services.recovery.backup_folder import INDEX, LAYOUT, MANIFEST, SMALL, BackupFolder
 from app.services.recovery.copies import Copies, SourceFile
 from app.services.recovery.manifest import FileEntry, Heading, Lookup, Totals
 from app.services.recovery.verification import ShowProgress
@@ -46,8 +46,11 @@ class BackupSource(Protocol):
         """Yield the files that were deleted since `hold`, in the same order."""
         ...
 
-    def copy_index(self, target: Path, shown: Callable[[int, int], None]) -> None:
-        """Copy the table of this moment into a new file, and check it."""
+    def copy_tables(self, index: Path, small: Path, shown: Callable[[int, int], None]) -> None:
+        """Copy the table and the small instances of this moment into new files, and check them.
+
+        There is no file `small` if the archive has no small instances.
+        """
         ...
 
 
@@ -138,7 +141,9 @@ class Backup:
         manifest.write(new, heading, self._new_files(Lookup(_merged(known))))
         known = [*known, new]
         with self._source.hold():
-            self._source.copy_index(generation / INDEX, partial(self._show, "Copying the table, pages"))
+            (generation / SMALL).parent.mkdir()
+            shown = partial(self._show, "Copying the table and the small instances, pages")
+            self._source.copy_tables(generation / INDEX, generation / SMALL, shown)
             manifest.write(listed, heading, self._entries(self._source.files(), known))
             held = list(self._entries(self._source.held_files(), known))  # after `files`: files move from there
         entries = heapq.merge(manifest.entries(listed), held, self._own_files(generation), key=_order)
@@ -172,12 +177,19 @@ class Backup:
                 yield entry
 
     def _own_files(self, generation: Path) -> Iterator[FileEntry]:
-        """Yield the layout file and the table, which each generation has for itself."""
+        """Yield the small instances, the layout file and the table, which each generation has for itself."""
+        if (generation / SMALL).exists():
+            yield _synced(generation, SMALL)
         layout = self._data_folder / LAYOUT
         if layout.exists():
             yield FileEntry(LAYOUT, *durable_files.copy(layout, generation / LAYOUT, self._folder.incoming))
-        durable_files.sync_file(generation / INDEX)
-        yield FileEntry(INDEX, *durable_files.contents(generation / INDEX))
+        yield _synced(generation, INDEX)
+
+
+def _synced(generation: Path, name: str) -> FileEntry:
+    durable_files.sync_file(generation / name)
+    durable_files.sync_folder((generation / name).parent)
+    return FileEntry(name, *durable_files.contents(generation / name))
 
 
 def _order(entry: FileEntry) -> list[str]:

@@ -4,7 +4,7 @@
     {folder}/lock                            is locked while a backup is written
     {folder}/incoming/                       files that are being copied
     {folder}/blobs/objects/…                 the files of all generations, under their paths in the data folder
-    {folder}/generations/{time}/             one generation: the table, the layout file and the manifest
+    {folder}/generations/{time}/             one generation: table, small instances, layout file, manifest
     {folder}/generations/{time}.unfinished/  a generation that is being written
     {folder}/generations/{time}.dropped/     a generation that is being removed
 
@@ -38,7 +38,8 @@ OBJECTS: Final = "blobs/objects"
 MANIFEST: Final = "manifest.jsonl.zst"
 INDEX: Final = "index.sqlite"
 LAYOUT: Final = "bulkhead.json"
-"""The names of the table and of the layout file, in a data folder and in a generation."""
+SMALL: Final = "blobs/small.sqlite"
+"""The paths of the table, the layout file and the small instances, in a data folder and in a generation."""
 
 UNFINISHED: Final = "restore.unfinished"
 """The file in a data folder whose restore has not ended. It contains the name of the generation."""
@@ -79,7 +80,7 @@ class BackupFolder:
 
     def file(self, generation: str, name: str) -> Path:
         """Return the path of a file of a generation. Raises `RecoveryError` for a name that leads elsewhere."""
-        if name in (INDEX, LAYOUT):
+        if name in (INDEX, LAYOUT, SMALL):
             return self._generations / generation / name
         if not name.startswith(f"{OBJECTS}/") or not {"", ".", ".."}.isdisjoint(name.split("/")):
             raise RecoveryError(f"The manifest of {generation} names {name!r}, which is no file of an archive.")

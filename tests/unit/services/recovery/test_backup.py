@@ -14,6 +14,7 @@ from click.testing import CliRunner, Result
 
 from app.bootstrap.backup import build_backup
 from app.bootstrap.engines import build_engine
+from app.engines.embedded import backup_source
 from app.engines.embedded.files import FileBlobs
 from app.entry import cli
 from app.errors import BackupRuns, ConfigurationError
@@ -40,14 +41,15 @@ def bulkhead(folder: Path, *arguments: str | Path) -> Result:
 def restored(backup: Path, target: Path, *options: str) -> Archive:
     result = bulkhead(target, "restore", backup, "--quiet", *options)
     assert result.exit_code == 0, result.output
-    copy = Archive(target)
+    copy = Archive(target, small=0)
     copy.read_whole_feed()
     return copy
 
 
 @pytest.fixture
 def archive(tmp_path: Path) -> Archive:
-    archive = Archive(tmp_path / "data")
+    """Three instances, which are files."""
+    archive = Archive(tmp_path / "data", small=0)
     assert archive.store(*(file(*SERIES, f"1.1.1.{number}") for number in range(1, 4))) == [0, 0, 0]
     return archive
 
@@ -55,6 +57,10 @@ def archive(tmp_path: Path) -> Archive:
 @pytest.fixture
 def destination(tmp_path: Path) -> Path:
     return tmp_path / "backups"
+
+
+def bodies(archive: Archive) -> list[bytes]:
+    return [archive.stored_blobs.open(key).read() for key in archive.blobs()]
 
 
 def files_of(destination: Path) -> set[str]:
@@ -71,6 +77,45 @@ def test_a_restored_archive_has_everything_and_goes_on(archive: Archive, destina
     copy.work()
     assert {uids[2] for uids in copy.visible()} == {"1.1.1.2", "1.1.1.3", "1.1.1.9"}
     assert {uids[2] for uids in archive.visible()} == {"1.1.1.1", "1.1.1.2", "1.1.1.3"}
+
+
+def test_small_instances_are_in_each_backup(tmp_path: Path, destination: Path) -> None:
+    archive = Archive(tmp_path / "data")
+    archive.store(*(file(*SERIES, f"1.1.1.{number}") for number in range(1, 4)))
+    first = back_up(archive, destination)
+    archive.delete(*SERIES, "1.1.1.1")
+    archive.work()
+    archive.store(file(*SERIES, "1.1.1.4"))
+    back_up(archive, destination)
+    copies = [
+        restored(destination, tmp_path / "first", "--generation", first.generation),
+        restored(destination, tmp_path / "second"),
+    ]
+    for copy, instances in zip(copies, (["1", "2", "3"], ["2", "3", "4"]), strict=True):
+        assert {uids[2] for uids in copy.visible()} == {f"1.1.1.{instance}" for instance in instances}
+        copy.check_clean()
+        assert all(bodies(copy))
+
+
+def test_a_small_instance_that_is_deleted_during_a_backup_is_in_it(
+    tmp_path: Path, destination: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive = Archive(tmp_path / "data")
+    archive.store(file(*SERIES, "1.1.1.1"))
+    before = bodies(archive)
+    copy = backup_source._copy
+
+    def copy_after_deletion(*arguments: Any) -> None:
+        if archive.visible():
+            archive.delete(*SERIES, "1.1.1.1")
+            archive.work()
+            assert not archive.blobs()
+        copy(*arguments)
+
+    monkeypatch.setattr(backup_source, "_copy", copy_after_deletion)
+    back_up(archive, destination)
+    assert bodies(restored(destination, tmp_path / "restored")) == before
+    assert not archive.visible()
 
 
 def test_a_second_backup_copies_only_what_is_new(archive: Archive, destination: Path, tmp_path: Path) -> None:
@@ -158,7 +203,7 @@ def test_files_that_are_deleted_after_the_copy_of_the_table_are_in_the_backup(
     before = archive.visible()
 
     def delete(doing: str, done: int, total: int | None) -> None:
-        if done == total:  # the table is copied, and the files are not
+        if done == total and archive.visible():  # the table is copied, and the files are not
             archive.delete(*SERIES)
             archive.work()
             assert archive.blobs() == []
@@ -181,7 +226,7 @@ def test_a_backup_while_clients_store_and_delete_has_the_file_of_every_row(
     failures: list[Exception] = []
 
     def change() -> None:
-        writer = Archive(archive.folder)
+        writer = Archive(archive.folder, small=0)
         number = 0
         try:
             while not stop.is_set():
