@@ -35,10 +35,10 @@ test: $(INSTALLED)  ## Run the tests but the thorough ones, in a few minutes; AR
 check: lint types imports security  ## Run all checks that a change must pass: all tests, style, types, imports and security; print the coverage
 	$(PYTEST) --cov --cov-report=term:skip-covered $(ARGS)
 
-lint: $(INSTALLED)  ## Check the style of the code, and the CloudFormation template
+lint: $(INSTALLED)  ## Check the style of the code, and the CloudFormation templates
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/ruff format --check $(SOURCES)
-	$(BIN)/cfn-lint infra/template.yaml
+	$(BIN)/cfn-lint infra/key.yaml infra/replica.yaml infra/template.yaml
 
 types: $(INSTALLED)  ## Check the types
 	$(BIN)/mypy

@@ -15,17 +15,10 @@ from cfnlint.api import lint_file
 from cfnlint.decode.cfn_yaml import load
 
 from app.settings import Settings
+from tests.unit.infra.evaluation import Evaluation
 from tests.unit.infra.stack import TEMPLATE, Stack, deploy, deployed_stack
+from tests.unit.infra.templates import EVERY_OPTION, TEMPLATES
 
-PASSED_OVER = frozenset(
-    # Types that the CloudFormation of moto does not know. It deploys the rest of the template.
-    {
-        "AWS::S3::BucketPolicy",
-        "AWS::SQS::QueuePolicy",
-        "AWS::ApplicationAutoScaling::ScalableTarget",
-        "AWS::ApplicationAutoScaling::ScalingPolicy",
-    }
-)
 ENGINE = TEMPLATE.parents[1] / "app" / "engines" / "aws"
 NO_CALLS = {"meta", "get_paginator"}
 ACTIONS: dict[str, tuple[str, ...]] = {
@@ -68,12 +61,18 @@ def stack() -> Iterator[Stack]:
         yield stack
 
 
-def test_cfn_lint_finds_no_fault() -> None:
-    assert [f"{match.linenumber}: {match.message}" for match in lint_file(Path(TEMPLATE))] == []
+@pytest.mark.parametrize("template", TEMPLATES)
+def test_cfn_lint_finds_no_fault(template: Path) -> None:
+    assert [f"{match.linenumber}: {match.message}" for match in lint_file(template)] == []
 
 
-def test_moto_deploys_all_but_the_types_it_does_not_know(stack: Stack) -> None:
-    assert stack.ignored_types == PASSED_OVER
+@pytest.mark.parametrize("template", TEMPLATES)
+def test_the_console_shows_each_parameter_in_a_group(template: Path) -> None:
+    written = load(str(template))
+    groups = written.get("Metadata", {}).get("AWS::CloudFormation::Interface", {}).get("ParameterGroups", [])
+    shown = [name for group in groups for name in group["Parameters"]]
+    assert len(shown) == len(set(shown))
+    assert not groups or set(shown) == set(written["Parameters"])
 
 
 # --- bucket and table -------------------------------------------------------------------------------------------------
@@ -88,27 +87,13 @@ def test_the_table_is_keyed_encrypted_and_protected(stack: Stack) -> None:
     assert {each["AttributeType"] for each in table["AttributeDefinitions"]} == {"S"}
     assert table["BillingModeSummary"]["BillingMode"] == "PAY_PER_REQUEST"
     assert table["DeletionProtectionEnabled"] is True
-    # moto ignores these properties of a template.
-    assert written("Table")["SSESpecification"] == {"SSEEnabled": True}
-    assert written("Table")["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+    # moto ignores the other properties. test_rules.py and test_resources.py look at them.
 
 
-def test_the_bucket_is_encrypted_and_closed(stack: Stack) -> None:
+def test_the_bucket_is_encrypted(stack: Stack) -> None:
     s3 = boto3.client("s3")
     (rule,) = s3.get_bucket_encryption(Bucket=stack.bucket)["ServerSideEncryptionConfiguration"]["Rules"]
     assert rule["ApplyServerSideEncryptionByDefault"]["SSEAlgorithm"] == "AES256"
-    assert "Status" not in s3.get_bucket_versioning(Bucket=stack.bucket)
-    # moto ignores these properties of a template.
-    assert set(written("Bucket")["PublicAccessBlockConfiguration"].values()) == {True}
-    assert len(written("Bucket")["PublicAccessBlockConfiguration"]) == 4
-    (rule,) = written("Bucket")["LifecycleConfiguration"]["Rules"]
-    assert rule["Status"] == "Enabled"
-    assert rule["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 1}
-
-
-@pytest.mark.parametrize("resource", ["Bucket", "Table", "Logs"])
-def test_bucket_table_and_logs_remain_when_the_stack_is_deleted(resource: str) -> None:
-    assert WRITTEN[resource]["DeletionPolicy"] == WRITTEN[resource]["UpdateReplacePolicy"] == "Retain"
 
 
 @pytest.mark.parametrize("resource", ["BucketPolicy", "QueuePolicy"])
@@ -232,11 +217,22 @@ def test_the_load_balancer_asks_whether_the_process_answers(stack: Stack) -> Non
     assert (group["Port"], group["TargetType"]) == (8080, "ip")
 
 
-def test_the_web_service_scales_on_cpu_between_its_bounds() -> None:
+def test_the_web_service_scales_on_cpu_and_on_requests_between_its_bounds() -> None:
     assert written("WebScaling")["MaxCapacity"] == {"Ref": "WebMaximum"}
-    policy = written("WebScalingByCpu")
-    assert policy["PolicyType"] == "TargetTrackingScaling"
-    assert policy["ScalingTargetId"] == {"Ref": "WebScaling"}
+    for name, metric in (
+        ("WebScalingByCpu", "ECSServiceAverageCPUUtilization"),
+        ("WebScalingByRequests", "ALBRequestCountPerTarget"),
+    ):
+        policy = written(name)
+        assert policy["ScalingTargetId"] == {"Ref": "WebScaling"}
+        tracked = policy["TargetTrackingScalingPolicyConfiguration"]["PredefinedMetricSpecification"]
+        assert tracked["PredefinedMetricType"] == metric
+
+
+def test_more_workers_start_while_work_waits() -> None:
+    assert written("WorkerScaling")["MaxCapacity"] == {"Ref": "WorkerMaximum"}
+    assert written("WorkWaits")["AlarmActions"] == [{"Ref": "MoreWorkers"}]
+    assert written("NoWorkWaits")["AlarmActions"] == [{"Ref": "FewerWorkers"}]
 
 
 @pytest.mark.usefixtures("stack")
@@ -249,16 +245,20 @@ def test_gateway_endpoints_and_tls_are_optional() -> None:
 
 
 @pytest.mark.usefixtures("stack")
-def test_with_a_certificate_only_https_is_served() -> None:
+def test_with_a_certificate_http_leads_to_https() -> None:
     acm = boto3.client("acm")
     secure = deploy("secure", CertificateArn=acm.request_certificate(DomainName="dicom.test")["CertificateArn"])
     assert secure.outputs["Url"].startswith("https://")
-    (listener,) = boto3.client("elbv2").describe_listeners(LoadBalancerArn=secure.names["LoadBalancer"])["Listeners"]
-    assert (listener["Protocol"], listener["Port"]) == ("HTTPS", 443)
+    listeners = boto3.client("elbv2").describe_listeners(LoadBalancerArn=secure.names["LoadBalancer"])["Listeners"]
+    by_port = {each["Port"]: each for each in listeners}
+    assert {port: each["Protocol"] for port, each in by_port.items()} == {443: "HTTPS", 80: "HTTP"}
+    (action,) = by_port[80]["DefaultActions"]
+    assert action["Type"] == "redirect"
+    assert (action["RedirectConfig"]["Protocol"], action["RedirectConfig"]["Port"]) == ("HTTPS", "443")
     (group,) = boto3.client("ec2").describe_security_groups(GroupIds=[secure.names["LoadBalancerGroup"]])[
         "SecurityGroups"
     ]
-    assert [rule["FromPort"] for rule in group["IpPermissions"]] == [443]
+    assert {rule["FromPort"] for rule in group["IpPermissions"]} == {443, 80}
 
 
 def test_with_route_tables_s3_and_dynamodb_are_reached_inside_the_network(stack: Stack) -> None:
@@ -292,3 +292,55 @@ def test_the_tasks_accept_the_jwts_of_the_issuers() -> None:
     assert settings.auth == ("jwt", "tokens")
     assert (",".join(settings.jwt_issuers), settings.jwt_audiences) == (issuers, ("https://dicom.test",))
     assert (settings.roles_claim, settings.allow_anonymous) == (claim, False)
+
+
+# --- options ----------------------------------------------------------------------------------------------------------
+
+
+def with_options(**options: str) -> dict[str, dict[str, Any]]:
+    return Evaluation(TEMPLATE, {"RouteTables": "", **options}).resources()
+
+
+def test_people_sign_in_at_the_load_balancer_and_programs_at_the_service() -> None:
+    resources = with_options(**EVERY_OPTION, Auth="jwt")
+    sign_in, forward = resources["Listener"]["Properties"]["DefaultActions"]
+    assert (sign_in["Type"], forward["Type"]) == ("authenticate-oidc", "forward")
+    assert sign_in["AuthenticateOidcConfig"]["OnUnauthenticatedRequest"] == "authenticate"
+    assert sign_in["AuthenticateOidcConfig"]["ClientSecret"].startswith("{{resolve:secretsmanager:")
+    rule = resources["CallsWithCredentials"]["Properties"]
+    assert rule["Conditions"][0]["HttpHeaderConfig"]["HttpHeaderName"] == "Authorization"
+
+
+def test_without_credentials_at_the_service_nobody_passes_the_sign_in() -> None:
+    """With Auth none the service ignores the header Authorization. A rule for that header would be a way around."""
+    resources = with_options(**EVERY_OPTION, Auth="none")
+    assert resources["Listener"]["Properties"]["DefaultActions"][0]["Type"] == "authenticate-oidc"
+    assert "CallsWithCredentials" not in resources
+
+
+def test_each_endpoint_has_a_policy() -> None:
+    resources = with_options(**EVERY_OPTION | {"RouteTables": "rtb-1"})
+    endpoints = {name: each for name, each in resources.items() if each["Type"] == "AWS::EC2::VPCEndpoint"}
+    services = {each["Properties"]["ServiceName"].partition("eu-west-1.")[2] for each in endpoints.values()}
+    assert services == {"s3", "dynamodb", "sqs", "logs", "ecr.api", "ecr.dkr", "sts"}
+    assert all(each["Properties"]["PolicyDocument"]["Statement"] for each in endpoints.values())
+
+
+def test_the_access_logs_of_the_load_balancer_are_off_by_default() -> None:
+    """Its lines have query strings, and these have names of patients."""
+    for option, enabled in (("none", "false"), ("bucket", "false"), ("bucket-and-balancer", "true")):
+        properties = with_options(AccessLogs=option)["LoadBalancer"]["Properties"]
+        attributes = {each["Key"]: each["Value"] for each in properties["LoadBalancerAttributes"]}
+        assert attributes["access_logs.s3.enabled"] == enabled
+        assert ("access_logs.s3.bucket" in attributes) is (enabled == "true")
+        assert attributes["deletion_protection.enabled"] == "true"
+
+
+@pytest.mark.usefixtures("stack")
+def test_a_restored_bucket_replaces_the_bucket_of_the_stack() -> None:
+    restored = deploy("elsewhere", RestoredBucket="archive-replica")
+    assert restored.bucket == "archive-replica"
+    assert task_settings(restored, "WebTask").bucket == task_settings(restored, "WorkerTask").bucket == restored.bucket
+    named = {each["Sid"]: each["Resource"] for each in statements(restored)}
+    assert named["Objects"] == "arn:aws:s3:::archive-replica/*"
+    assert named["BucketItself"] == "arn:aws:s3:::archive-replica"
