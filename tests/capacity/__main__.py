@@ -7,11 +7,14 @@ python -m tests.capacity --seconds 10         a shorter simulation
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from tests.capacity.reads import FilledArchive, filled_archive
 from tests.capacity.simulation import Load, Outcome, simulate
 from tests.capacity.workloads import Cost, all_costs
 
@@ -27,6 +30,7 @@ def main() -> None:
     parser.add_argument("--rate", type=int, default=5000, help="instances a second (5000)")
     parser.add_argument("--batch", type=int, default=12, help="instances in a request (12)")
     parser.add_argument("--writers", type=int, default=64, help="processes that store at the same time (64)")
+    parser.add_argument("--studies", type=int, default=30_000, help="studies of the archive that is searched (30000)")
     given = parser.parse_args()
     costs = all_costs()
     console.print(overview(costs))
@@ -37,6 +41,8 @@ def main() -> None:
         task = progress.add_task("Simulating", total=1.0)
         outcome = simulate(load, lambda part: progress.update(task, completed=part))
     console.print(keys_in_use(outcome))
+    with TemporaryDirectory() as folder, filled_archive(Path(folder), given.studies) as archive:
+        console.print(reads(archive))
 
 
 def overview(costs: list[Cost]) -> Table:
@@ -75,6 +81,16 @@ def keys_in_use(outcome: Outcome) -> Table:
     table.add_column("refused writes", justify="right")
     for name, share in list(outcome.peaks.items())[:_FAMILIES]:
         table.add_row(name, f"{share:.0%}", str(outcome.refused_keys.get(name, 0)))
+    return table
+
+
+def reads(archive: FilledArchive) -> Table:
+    """Return the table of what a page of a search costs."""
+    table = Table("search", title=f"Searches among {archive.studies:,} studies of one instance, 100 a page")
+    for name in ("found", "read units", "calls", "ms on the embedded engine"):
+        table.add_column(name, justify="right")
+    for cost in archive.all_costs():
+        table.add_row(cost.name, str(cost.found), f"{cost.read_units:,}", str(cost.calls), f"{cost.milliseconds:,.1f}")
     return table
 
 

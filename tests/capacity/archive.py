@@ -14,8 +14,7 @@ from app.services import Services
 from app.services.policy import V2
 from app.settings import Settings
 from app.storage.table.partitions import Partition
-from app.storage.table.ports import StoredBlob
-from tests.capacity.metered_table import MeteredTable
+from app.storage.table.ports import StoredBlob, Table
 from tests.support.instances import ct
 
 STUDY: Final = f"2.25.{'1' * 38}"
@@ -46,11 +45,11 @@ class NoBlobs:
 class ModelArchive:
     """One process that serves an archive on a table. Several on one table are several processes."""
 
-    def __init__(self, table: MeteredTable, **settings: Any) -> None:
+    def __init__(self, table: Table, *, row_shards: int = engines.ROW_SHARDS, **settings: Any) -> None:
         self.table = table
         self.blobs = NoBlobs()
         given = Settings(data_dir=Path("no-folder"), log_level="error", metrics=False, **settings)
-        self.services: Services = bootstrap.build_services(given, aws_like(table, self.blobs))
+        self.services: Services = bootstrap.build_services(given, aws_like(table, self.blobs, row_shards))
 
     def partition(self, name: str) -> Partition:
         """Return a partition. It is created if it is missing."""
@@ -69,9 +68,9 @@ class ModelArchive:
         raise AssertionError("the background work does not end")
 
 
-def aws_like(table: MeteredTable, blobs: NoBlobs) -> bootstrap.Engine:
+def aws_like(table: Table, blobs: NoBlobs, row_shards: int) -> bootstrap.Engine:
     """Return an engine with as many shards as the aws engine has, on these ports."""
-    return bootstrap.Engine(table=table, blobs=blobs, queue=TableQueue(table), row_shards=engines.ROW_SHARDS)
+    return bootstrap.Engine(table=table, blobs=blobs, queue=TableQueue(table), row_shards=row_shards)
 
 
 class Slices:

@@ -18,6 +18,9 @@ do not all go to the end of its sort keys."""
 KEY_READS: Final = 3000
 """Read units that one partition key takes each second."""
 
+_KEYS_OF_A_CALL: Final = 100
+"""Keys in one BatchGetItem."""
+
 
 @dataclass(slots=True)
 class Meter:
@@ -49,8 +52,10 @@ class MeteredTable:
 
     def get_many(self, keys: Sequence[Key]) -> list[Item | None]:
         found = self._table.get_many(keys)
-        for key, item in dict(zip(keys, found, strict=True)).items():
-            self._read("get", key.pk, read_units(size_of(item) if item else 0))
+        by_key = dict(zip(keys, found, strict=True))
+        self.meter.calls["get"] += -(-len(by_key) // _KEYS_OF_A_CALL)
+        for key, item in by_key.items():
+            self.meter.reads[key.pk] += read_units(size_of(item) if item else 0)
         return found
 
     def query(
