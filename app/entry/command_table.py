@@ -16,6 +16,7 @@ COMMANDS: Final = {
     "fetch": "app.entry.client_commands.fetch",
     "find": "app.entry.client_commands.find",
     "listen": "app.entry.client_commands.listen",
+    "migrate": "app.entry.recovery.migrate",
     "operations": "app.entry.client_commands.operations",
     "partitions": "app.entry.client_commands.partitions",
     "restore": "app.entry.recovery.backup",

@@ -44,14 +44,26 @@ def file(study: str, series: str, instance: str, **attributes: str) -> bytes:
 class Archive:
     """The services on an embedded engine in `folder`, in one of its partitions.
 
+    `settings` may name another engine. Then only what clients do and `visible` are for use.
+
     Two archives on one folder are two processes. `faults` decides what happens at calls to the table and the blob
     store. The queue is not under its rules. `small` is the setting for the largest instance that is no file.
     """
 
-    def __init__(self, folder: Path, partition: str = "clinic", *, delay: int = 0, small: int = 65_536) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        partition: str = "clinic",
+        *,
+        delay: int = 0,
+        small: int = 65_536,
+        settings: Settings | None = None,
+    ) -> None:
         self.folder = folder
         self.faults = Faults()
-        settings = Settings(data_dir=folder, log_level="error", delete_delay_seconds=delay, small_file_bytes=small)
+        settings = settings or Settings(
+            data_dir=folder, log_level="error", delete_delay_seconds=delay, small_file_bytes=small
+        )
         engine = bootstrap.build_engine(settings)
         self.stored_blobs = engine.blobs
         self.table: Table = FaultyTable(engine.table, self.faults)

@@ -14,8 +14,9 @@ contain no control characters.
 | counter   | `counters` · `partition`, `sequence`,              | partition keys; watermarks and feed sequence;    |
 |           | `settled`, `earliest`,                             | end of the complete feed; earliest time of new   |
 |           | `workitem/{p}`                                     | feed entries; order of workitems                 |
-| layout    | `layout` · `layout`, `unposted`, `shards`          | the layout version (`table/layout.py`); the last |
-|           |                                                    | object without all postings; parts of lists      |
+| layout    | `layout` · `layout`, `unposted`, `shards`,         | the layout version (`table/layout.py`); the last |
+|           | `migration`                                        | object without all postings; parts of lists; the |
+|           |                                                    | mark of an archive that is moved here            |
 | partition | `partitions` · lower-cased name                    | the partitions; created on a condition           |
 | study     | `{p}/study/{S}` · `study`, `series/{Se}`,          | the rows of a study, for one query               |
 |           | `instance/{Se}/{I}`,                               |                                                  |
@@ -98,6 +99,7 @@ SEQUENCE_COUNTER: Final = Key("counters", "sequence")
 FEED_COMPLETE: Final = Key("counters", "settled")
 FEED_EARLIEST: Final = Key("counters", "earliest")
 LAYOUT: Final = Key("layout", "layout")
+MIGRATION: Final = Key("layout", "migration")
 LAST_UNPOSTED: Final = Key("layout", "unposted")
 ROW_SHARDS: Final = Key("layout", "shards")
 
@@ -541,3 +543,24 @@ def sweep_due(sk: str) -> int:
 
 def due_by(now: int) -> Range:
     return Range("", f"{now:012d}/\U0010ffff")
+
+
+# --- migration ----------------------------------------------------------------------------------------------------
+
+
+def is_queued(key: Key) -> bool:
+    """Return whether an item under this key belongs to the queue of an engine."""
+    return key.pk == QUEUE or key.pk.startswith(f"{QUEUE}/")
+
+
+def is_logged(key: Key) -> bool:
+    """Return whether an item under this key is a record of the log of commits."""
+    return key.pk.startswith("log/")
+
+
+def in_first_shard(key: Key) -> Key | None:
+    """Return the key of a record of the log in the shard that every engine has. None: the item is something else.
+
+    The rest of such a key is unique in all shards.
+    """
+    return Key(log(0), key.sk) if is_logged(key) else None

@@ -57,6 +57,15 @@ class NewerLayout(ConfigurationError):
         )
 
 
+class UnfinishedMigration(ConfigurationError):
+    """The archive is the target of a migration that has not ended (`services/recovery/migration.py`)."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__(
+            f"The migration of {source} into this archive has not ended. Give `bulkhead migrate` with --final there."
+        )
+
+
 def check(found: int, supported: int = CURRENT) -> None:
     """Raise `NewerLayout` if this release does not support a layout."""
     if found > supported:
@@ -67,13 +76,16 @@ def open_table(table: Table, migrations: Mapping[int, Migration], current: int =
     """Bring a table to the current layout. `migrations` maps a layout to the step that leads to the next one.
 
     A layout without a migration differs from the next one only in what an older release cannot read.
-    Raises `NewerLayout` if the table is of a newer layout; then nothing is written.
+    Raises `NewerLayout` if the table is of a newer layout, `UnfinishedMigration` if a migration has not completed it.
+    Then nothing is written.
     """
     retry(lambda: _open(table, migrations, current))
 
 
 def _open(table: Table, migrations: Mapping[int, Migration], current: int) -> None:
-    item = table.get(keys.LAYOUT)
+    item, migration = table.get_many([keys.LAYOUT, keys.MIGRATION])
+    if migration is not None:
+        raise UnfinishedMigration(migration.fields["source"])
     if item is None:
         # The default partition is the first item of every archive, so without a partition the table is empty.
         is_empty = not any(True for _ in table.query(keys.PARTITIONS, limit=1))

@@ -120,9 +120,10 @@ def test_a_small_instance_that_is_deleted_during_a_backup_is_in_it(
 
 def test_a_second_backup_copies_only_what_is_new(archive: Archive, destination: Path, tmp_path: Path) -> None:
     first = back_up(archive, destination)
+    assert first.copied_files == sum(path.is_file() for path in (archive.folder / "blobs" / "objects").rglob("*"))
     archive.store(file("1.2", "1.2.1", "1.2.1.1"))
     second = back_up(archive, destination)
-    assert (first.copied_files, second.copied_files) == (3, 1)
+    assert second.copied_files == 1
     assert second.files == first.files + 1
     assert len(restored(destination, tmp_path / "new").visible()) == 4
     assert len(restored(destination, tmp_path / "old", "--generation", first.generation).visible()) == 3

@@ -1,0 +1,39 @@
+"""Builds the migration of an archive to another engine or place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from app.bootstrap.engines import Engine, build_engine
+from app.bootstrap.recovery import open_archive
+from app.errors import ConfigurationError
+from app.services.recovery.migration import Migration
+from app.services.recovery.migration_parts import Store
+from app.services.recovery.verification import ShowProgress
+from app.settings import Settings
+
+
+def build_migration(
+    settings: Settings, target: Settings, open_layout: Callable[[Engine], None], show: ShowProgress
+) -> Migration:
+    """Return the migration from the archive of the settings to that of `target`.
+
+    Brings the source to the current layout. Raises `ConfigurationError` if there is no source.
+    """
+    if store_name(settings) == store_name(target):
+        raise ConfigurationError(f"The target is {store_name(settings)}, which is the source. Name another one.")
+    archive = open_archive(settings, open_layout)
+    engine = build_engine(target)
+    return Migration(
+        Store(store_name(settings), archive.table, archive.blobs),
+        Store(store_name(target), engine.table, engine.blobs),
+        sequence=lambda: None,
+        show=show,
+    )
+
+
+def store_name(settings: Settings) -> str:
+    """Return a name of the place of an archive, for people and for the mark of the target."""
+    if settings.engine == "aws":
+        return f"table {settings.table} and bucket {settings.bucket}"
+    return f"data folder {settings.data_dir.resolve()}"
