@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from app.bootstrap.archive import Archive
@@ -24,10 +24,10 @@ from app.services.update.task import BulkUpdateTask
 from app.settings import Settings
 from app.storage.access.grants import GrantStore
 from app.storage.access.tokens import TokenStore
+from app.storage.index.leftovers_removal import EntriesOf, LeftoversRemoval
 from app.storage.index.pages import InstancePages
-from app.storage.index.sweep_worker import EntriesOf, Sweep
+from app.storage.index.sweep_worker import Sweep
 from app.storage.records import postings
-from app.storage.records.leftovers import InstanceVersion
 from app.storage.table import clock
 from app.storage.tags.tag_backfill import TagBackfill
 from app.storage.updates.study_versions import StudyVersions
@@ -60,7 +60,7 @@ def tasks(settings: Settings, engine: Engine, archive: Archive) -> dict[str, Tas
                 blobs=archive.blobs,
                 files=archive.files,
                 lost=archive.lost,
-                record_intents=archive.index_writer.record_intents,
+                open_commit=archive.index_writer.open,
                 parallel=parallel.parallel_map,
             ),
         ),
@@ -70,17 +70,9 @@ def tasks(settings: Settings, engine: Engine, archive: Archive) -> dict[str, Tas
 def maintenance(settings: Settings, archive: Archive) -> tuple[Callable[[], bool], ...]:
     """Return the steps of the worker that belong to no operation. Each says whether there was anything to do."""
 
-    def referenced(version: InstanceVersion) -> Iterable[str]:
-        return archive.instances.referenced_versions(version.partition, version.study, version.series, version.instance)
-
     # Index: files and rows that deletions and crashes left behind.
-    sweep = Sweep(
-        archive.table,
-        archive.blobs,
-        referenced=referenced,
-        clean_up=archive.removal.clean_up,
-        entries_of=ENTRIES_OF,
-    )
+    leftovers = LeftoversRemoval(archive.table, archive.blobs, ENTRIES_OF)
+    sweep = Sweep(archive.table, leftovers, clean_up=archive.removal.clean_up)
 
     def sweep_step() -> bool:
         return sweep.run_once(clock.now()) > 0

@@ -33,7 +33,6 @@ from app.storage.records.posted_values import posted_values, united
 from app.storage.records.postings import postings
 from app.storage.records.rows import InstanceRow, SeriesRow, StudyRow, first_revision
 from app.storage.table import keys
-from app.storage.table.batch import write_each
 from app.storage.table.ports import Item, Put, Table
 
 
@@ -131,7 +130,7 @@ def fill(table: Table, partition: int, studies: int, *, instances: int = 1, docu
         )
     )
     while batch := [Put(item) for item in islice(items, _BATCH)]:
-        write_each(table, batch)
+        table.write_each(batch)
 
 
 def items_of(

@@ -6,10 +6,12 @@ What such a record names is no fault. The sweep removes it when the record is du
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 from typing import NamedTuple
 
-from app.storage.index.sweep import BlobRecord, Deletion
-from app.storage.records.leftovers import InstanceVersion
+from app.storage.index.sweep import Deletion, leftovers_of
+from app.storage.records.leftovers import InstanceVersion, Leftovers
+from app.storage.records.postings import postings_of_version
 from app.storage.table import keys
 from app.storage.table.batch import UnfinishedPostings
 from app.storage.table.codec import decode
@@ -29,7 +31,15 @@ def work_in_flight(table: Table) -> Iterator[Work]:
     for item in table.query(keys.SWEEP):
         if unfinished := UnfinishedPostings.of(item):
             yield Work(postings=tuple(unfinished.postings))
-        elif "version" in item.fields:
-            yield Work(versions=(decode(BlobRecord, item.fields),))
+        elif leftovers := leftovers_of(item):
+            yield _named(leftovers)
         else:
             yield Work(deletion=decode(Deletion, item.fields))
+
+
+def _named(leftovers: Leftovers) -> Work:
+    every = (postings_of_version(each) for each in leftovers.versions if each.watermark)
+    return Work(
+        versions=leftovers.versions,
+        postings=(*chain.from_iterable(every), *chain.from_iterable(each.postings for each in leftovers.postings)),
+    )

@@ -16,7 +16,6 @@ from app.storage.index.writer import CommitOutcome, Refusal
 from app.storage.records.leftovers import InstanceVersion
 from app.storage.records.snapshot import Uids
 from app.storage.table.partitions import Partition
-from app.storage.table.ports import Key
 
 log = structlog.get_logger()
 
@@ -38,8 +37,8 @@ class PendingInstance:
         body = self.body.size if self.body.in_memory else 0
         return body + len(self.examined.metadata) + len(self.examined.frames)
 
-    def new_instance(self, intent: Key) -> NewInstance:
-        """Return what the index stores of it. `intent` is the key of the record that was written before its files."""
+    def new_instance(self) -> NewInstance:
+        """Return what the index stores of it."""
         examined = self.examined
         return NewInstance(
             version=self.version,
@@ -49,7 +48,6 @@ class PendingInstance:
             digest=self.body.digest,
             attributes=examined.attributes,
             metadata=examined.metadata,
-            intent=intent,
             native=examined.native,
             tags=examined.tags,
             posted=examined.posted,

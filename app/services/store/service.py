@@ -29,7 +29,7 @@ from app.services.store.examination import ExaminedInstance, examine
 from app.services.store.pending import PendingInstance, add_existing, add_outcome, failed_instance, new_pending_instance
 from app.services.store.report import FAILED, FailedInstance, StoreReport
 from app.services.store.spool import Readable, Spooled, receive
-from app.storage.index.writer import CommitOutcome, IndexWriter, Refusal
+from app.storage.index.writer import MAX_INSTANCES, CommitOutcome, IndexWriter, Refusal
 from app.storage.records import documents
 from app.storage.records.leftovers import InstanceVersion
 from app.storage.table import keys
@@ -38,8 +38,8 @@ from app.storage.table.ports import BlobStore
 
 log = structlog.get_logger()
 
-BATCH_INSTANCES: Final = 12
-"""Instances committed together: about as many as one write of a hundred changes takes."""
+BATCH_INSTANCES: Final = MAX_INSTANCES
+"""Instances committed together: as many as one transaction takes."""
 
 BATCH_BYTES: Final = 16 * 1024 * 1024
 """Bytes of bodies, metadata and frame tables in memory at which a batch is committed."""
@@ -167,17 +167,16 @@ class Store:
         try:
             snapshot = self._index_writer.read_rows(partition, [each.uids for each in batch])
             fresh = [each for each in batch if not snapshot.exists(each.uids)]
-            intents = self._index_writer.record_intents([each.version for each in fresh])
+            opened = self._index_writer.open(each.version for each in fresh)
             written = self._parallel(self._write_files, fresh)
-            ready = [(each, intent) for each, intent, done in zip(fresh, intents, written, strict=True) if done]
-            new_instances = [each.new_instance(intent) for each, intent in ready]
-            results = self._index_writer.commit(partition, new_instances, snapshot)
+            ready = [each for each, done in zip(fresh, written, strict=True) if done]
+            results = self._index_writer.commit(partition, [each.new_instance() for each in ready], snapshot, opened)
         except StorageError:
             log.exception("store failed")
             report.fail([failed_instance(each.examined, FAILED) for each in batch])
             return
         outcomes: dict[InstanceVersion, CommitOutcome] = {
-            each.version: outcome for (each, _), outcome in zip(ready, results, strict=True)
+            each.version: outcome for each, outcome in zip(ready, results, strict=True)
         }
         attempted = {each.version for each in fresh}
         existing = [

@@ -12,7 +12,6 @@ from app.services.operations.runner import Task
 from app.storage.feed.change_feed import FeedLog
 from app.storage.operations.operations import SUCCEEDED, Operation
 from app.storage.table import keys
-from app.storage.table.batch import write_each
 from app.storage.table.counters import SequenceCounter
 from app.storage.table.partitions import Partitions
 from app.storage.table.ports import Delete, Table
@@ -104,5 +103,5 @@ class TagRemoval(Task):
     def _delete_items(self, pk: str, limit: int) -> int:
         """Delete up to `limit` items under a partition key. Return how many."""
         items = list(self._table.query(pk, limit=limit))
-        write_each(self._table, (Delete(each.key) for each in items))
+        self._table.write_each([Delete(each.key) for each in items])
         return len(items)

@@ -31,13 +31,14 @@ from app.services.digest import digest_of
 from app.services.instance_files import InstanceFiles
 from app.services.parallel import ParallelMap
 from app.services.store.spool import MEMORY_BYTES
+from app.storage.index.open_commit import OpenCommit
 from app.storage.records import documents
 from app.storage.records.leftovers import InstanceVersion, version_of
 from app.storage.records.losses import FRAME_TABLE, LostObjects
 from app.storage.records.packed_documents import repack
 from app.storage.records.rows import InstanceRow
 from app.storage.table import keys
-from app.storage.table.ports import BlobStore, Item, Key
+from app.storage.table.ports import BlobStore, Item
 from app.storage.updates.version_changes import NewVersion
 
 _CHARACTER_SET: Final = "00080005"
@@ -50,6 +51,14 @@ class Failure(NamedTuple):
     reason: str
 
 
+class MadeVersions(NamedTuple):
+    """The versions whose files are stored, the instances that failed, and the commit that names the files."""
+
+    versions: list[NewVersion]
+    failures: list[Failure]
+    opened: OpenCommit
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _InstanceToUpdate:
     """One instance to update: its stored documents, and the version that the new file gets."""
@@ -58,11 +67,10 @@ class _InstanceToUpdate:
     metadata: Item | None
     frames: Item | None
     version: InstanceVersion
-    intent: Key
 
 
 class NewVersions:
-    """Makes new versions of instances. `record_intents` is `IndexWriter.record_intents`."""
+    """Makes new versions of instances. `open_commit` is `IndexWriter.open`."""
 
     def __init__(
         self,
@@ -71,43 +79,47 @@ class NewVersions:
         blobs: BlobStore,
         files: InstanceFiles,
         lost: LostObjects,
-        record_intents: Callable[[Sequence[InstanceVersion]], list[Key]],
+        open_commit: Callable[[Iterable[InstanceVersion]], OpenCommit],
         parallel: ParallelMap,
     ) -> None:
         self._documents = documents
         self._blobs = blobs
         self._files = files
         self._lost = lost
-        self._record_intents = record_intents
+        self._open_commit = open_commit
         self._parallel = parallel
         self._inflating = Lock()  # a deflated file, up to 100 MiB, is held in memory: one at a time
         self._parsing = Lock()  # parsing keeps the processor busy: more threads would only need more memory
 
-    def make(self, rows: Sequence[InstanceRow], changes: RequestedChanges) -> tuple[list[NewVersion], list[Failure]]:
+    def make(self, rows: Sequence[InstanceRow], changes: RequestedChanges) -> MadeVersions:
         """Store a new file for each instance. Instances that were deleted in the meantime are left out.
 
-        Intents are recorded before the files. A kill -9 leaves files that no row names, and the sweep removes them when
-        their intents are due.
+        A record names the files before they are stored. A kill -9 leaves files that no row names, and the sweep removes
+        them when the record is due.
         """
         with_table = [row for row in rows if not row.native]
         frames = dict(zip((row.watermark for row in with_table), self._documents.frames_items(with_table), strict=True))
         versions = [msgspec.structs.replace(version_of(row), version=uuid.uuid4().hex) for row in rows]
-        intents = self._record_intents(versions)
+        opened = self._open_commit(versions)
         sources = [
-            _InstanceToUpdate(
-                row=row, metadata=metadata, frames=frames.get(row.watermark), version=version, intent=intent
-            )
-            for (row, metadata), version, intent in zip(self._documents.items(rows), versions, intents, strict=True)
+            _InstanceToUpdate(row=row, metadata=metadata, frames=frames.get(row.watermark), version=version)
+            for (row, metadata), version in zip(self._documents.items(rows), versions, strict=True)
         ]
         results = list(self._parallel(lambda source: self._make_one(source, changes), sources))
         made = [each for each in results if isinstance(each, NewVersion)]
-        return made, [each for each in results if isinstance(each, Failure)]
+        return MadeVersions(made, [each for each in results if isinstance(each, Failure)], opened)
 
-    def discard(self, versions: Iterable[NewVersion]) -> None:
-        """Remove files that no row names. If that fails, the sweep removes them when their intents are due."""
-        blobs = [each.version.blob for each in versions]
+    def end(self, opened: OpenCommit, written: Iterable[NewVersion]) -> None:
+        """Remove the files of the versions that were not written into a row, and then the record of all files.
+
+        If that fails, and after a kill -9, the sweep removes these files when the record is due.
+        """
+        used = {each.version for each in written}
+        blobs = [each.blob for each in opened.versions if each not in used]
         with suppress(StorageError):
-            self._blobs.delete(chain.from_iterable(map(keys.files, blobs)))
+            if blobs:
+                self._blobs.delete(chain.from_iterable(map(keys.files, blobs)))
+            opened.drop()
 
     def _make_one(self, source: _InstanceToUpdate, changes: RequestedChanges) -> NewVersion | Failure | None:
         try:
@@ -147,7 +159,6 @@ class NewVersions:
             native=(count, start + new.shift, *shape) if source.row.native else (),
             metadata=metadata,
             frames=frames,
-            intent=source.intent,
         )
 
     def _new_frame_table(self, source: _InstanceToUpdate, buffer: Buffer, part10: Part10, new: RewrittenFile) -> bytes:

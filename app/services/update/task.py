@@ -18,6 +18,7 @@ from app.storage.records.rows import InstanceRow, StudyRow
 from app.storage.table import keys
 from app.storage.table.ports import Holds, Require
 from app.storage.updates.study_versions import StudyVersions
+from app.storage.updates.version_changes import NewVersion
 
 BATCH: Final = 100
 """Instances in one step."""
@@ -165,11 +166,16 @@ class BulkUpdateTask:
 
         An instance that was deleted in the meantime is not a failure.
         """
-        versions, failures = self._files.make(rows, update.changes)
+        if not rows:
+            return []
+        versions, failures, opened = self._files.make(rows, update.changes)
         failures = [each for each in failures if self._versions.rows.reread(each.row)]
-        unused = versions if failures else self._versions.write_pending(study, versions, update.changes.elements)
-        if unused:
-            self._files.discard(unused)
+        written: list[NewVersion] = []
+        if not failures:
+            abandoned = self._versions.write_pending(study, versions, update.changes.elements, opened)
+            unused = {each.version for each in abandoned}
+            written = [each for each in versions if each.version not in unused]
+        self._files.end(opened, written)
         return failures
 
 

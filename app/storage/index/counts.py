@@ -38,7 +38,6 @@ from msgspec.structs import replace
 from app.errors import StorageError
 from app.storage.records.rows import SeriesRow, StudyRow, is_visible_series
 from app.storage.table import keys
-from app.storage.table.batch import write_each
 from app.storage.table.ports import Delete, Holds, Item, Key, Put, Range, Table
 
 SHARDS: Final = 17
@@ -79,7 +78,7 @@ def remove_lost_shards(table: Table, partition: int, study: str) -> None:
     found = list(table.query(keys.study_items(partition, study), keys.SERIES_AND_SHARDS, reverse=True))
     existing = {item.fields["created"] for item in found if not _is_shard(item)}
     lost = [item.key for item in found if _is_shard(item) and _series_number(item.key) not in existing]
-    write_each(table, map(Delete, lost))
+    table.write_each(map(Delete, lost))
 
 
 class InstanceCounts:

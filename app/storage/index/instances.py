@@ -105,17 +105,6 @@ class Instances:
         snapshot = Snapshot.read(self._table, partition, wanted)
         return {uids: snapshot.visible_instance(uids) for uids in snapshot.instances if snapshot.exists(uids)}
 
-    def referenced_versions(self, partition: int, study: str, series: str, instance: str) -> frozenset[str]:
-        """Return the file versions that the row of an instance names: current, original and pending.
-
-        The blobs of these versions must not be removed. The set is empty if the instance does not exist.
-        """
-        uids = (study, series, instance)
-        snapshot = Snapshot.read(self._table, partition, [uids])
-        if not snapshot.exists(uids):
-            return frozenset()
-        return frozenset(file.version for file in snapshot.instances[uids].files)
-
 
 def _view_of(partition: int, uid: str, items: Iterable[Item]) -> StudyView:
     study: StudyRow | None = None

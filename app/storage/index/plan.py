@@ -1,11 +1,17 @@
-"""The changes of one all-or-nothing write that makes several instances exist, computed from rows that were read before.
+"""The writes that make several instances exist, computed from rows that were read before.
 
-Each row in the write expects the revision that was read. If another writer was faster, the whole write conflicts.
+Rows are written in one transaction. Each expects the revision that was read. If another writer was faster, the whole
+transaction conflicts. Documents and new postings are written before it. They have no expectation: a document has a
+watermark of its own in its key, and a posting without a row is ignored. `leftovers` names them.
+
+A posting that a study or series row loses is removed in the transaction, because another writer may be about to give
+the row the same posting again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import msgspec
 import orjson
@@ -15,21 +21,20 @@ from app.dicom.json.dataset import JsonAttributes
 from app.dicom.query import query_tag_values
 from app.dicom.query.canonical import canonical_values
 from app.dicom.validation.attributes import CORE, MODALITY, Level
-from app.storage.feed.entries import ITEMS_PER_ENTRY
-from app.storage.index import counts, statistics, sweep
+from app.storage.index import counts, statistics
 from app.storage.index.statistics import Contents
 from app.storage.records import documents
-from app.storage.records.leftovers import InstanceVersion
+from app.storage.records.leftovers import InstanceVersion, Leftovers, RowPostings
 from app.storage.records.packed_documents import unpack
 from app.storage.records.page_marks import mark_of_change
 from app.storage.records.posted_values import PostedValues, united
-from app.storage.records.postings import postings
+from app.storage.records.postings import postings, postings_of_version
+from app.storage.records.row_changes import replace_row
 from app.storage.records.rows import InstanceRow, SeriesRow, StudyRow, first_revision, is_visible_series, merged
 from app.storage.records.snapshot import Snapshot, Uids
 from app.storage.table import keys
-from app.storage.table.batch import Cost, fits
 from app.storage.table.partitions import Partition
-from app.storage.table.ports import Absent, Add, Change, Delete, Holds, Key, Put
+from app.storage.table.ports import Absent, Add, Change, Delete, Holds, Item, Key, Put
 from app.storage.tags.query_tags import QueryTags
 
 
@@ -38,8 +43,8 @@ class NewInstance(msgspec.Struct, frozen=True, kw_only=True):
 
     `size` in bytes. `digest` as in `FileVersion`. `metadata` and `frames` are packed documents
     (`storage/records/documents.py`); `frames` is empty if there is no frame table. `native` as in `InstanceRow`.
-    `intent` is the key of the record that was written before the blob. `attributes` holds the searchable attributes by
-    level, and `tags` the keys of the extended query tags that they include. `posted` is as in `posted_values`.
+    `attributes` holds the searchable attributes by level, and `tags` the keys of the extended query tags that they
+    include. `posted` is as in `posted_values`.
     """
 
     version: InstanceVersion
@@ -49,7 +54,6 @@ class NewInstance(msgspec.Struct, frozen=True, kw_only=True):
     digest: str
     attributes: Mapping[Level, JsonAttributes]
     metadata: bytes
-    intent: Key
     frames: bytes = b""
     native: tuple[int, ...] = ()
     tags: frozenset[str] = frozenset()
@@ -74,7 +78,7 @@ def with_tags(new_instance: NewInstance, tags: QueryTags) -> NewInstance:
 
 
 class WritePlan:
-    """Collects the changes of as many instances as fit in one write.
+    """Collects the writes of instances.
 
     Each added instance changes the rows in `snapshot`, so that the next one is computed from the changed rows.
     `shards` is that of new rows (`records/spread_lists.py`). `created` holds (watermark, row) of the added instances,
@@ -87,38 +91,28 @@ class WritePlan:
         self._partition = partition
         self._snapshot = snapshot
         self._shards = shards
-        self._parts: dict[Key, dict[Key, Change]] = {}  # key of a row -> its changes and those of its postings
+        self._parts: dict[Key, _RowChanges] = {}  # by the key of the row
+        self._counted: dict[Key, int] = {}  # what is added to count shards
         self._before: dict[Key, StudyRow | SeriesRow | None] = {}  # rows as they were read
-        self._bytes = 0
 
-    def add(self, new_instance: NewInstance, number: int) -> InstanceRow | None:
-        """Add an instance and return its row. Return None if it does not fit; the first instance is always added."""
+    def add(self, new_instance: NewInstance, number: int) -> InstanceRow:
+        """Add an instance and return its row."""
         old_study, study = self._study(new_instance, number)
         old_series, series = self._series(new_instance, number, study)
         if study is old_study and series.created == number:  # a new series; see storage/index/closing.py
             study = replace(study, revision=study.revision + 1)
-        parts: dict[Key, dict[Key, Change]] = {}
         is_written = series is not old_series or series.key in self._parts
         if is_written and series.counted is not None:
             series = counts.with_one_more(series)
         else:
-            shard = self._shard(series, number)
-            parts[shard.key] = {shard.key: shard}
+            shard = counts.shard(series, self.created[0][0] if self.created else number)
+            self._counted[shard] = self._counted.get(shard, 0) + 1
         row = replace(_instance_row(new_instance, number, study, series), shards=self._shards)
-        if study is not old_study:
-            parts[study.key] = self._row_changes(old_study, study)
-        if series is not old_series:
-            parts[series.key] = self._row_changes(old_series, series)
-        parts[row.key] = self._instance_changes(new_instance, row)
-        parts = self._parts | parts
-        size = statistics.CHANGES + sum(map(len, parts.values())) + ITEMS_PER_ENTRY * (len(self.created) + 1)
-        in_bytes = self._bytes + len(new_instance.metadata) + len(new_instance.frames)
-        if self.created and not fits(Cost(size, in_bytes)):
-            return None
-        self._parts = parts
-        self._bytes = in_bytes
-        self._before.setdefault(study.key, old_study)
-        self._before.setdefault(series.key, old_series)
+        for old, new in ((old_study, study), (old_series, series)):
+            self._before.setdefault(new.key, old)
+            if new is not old:
+                self._parts[new.key] = _RowChanges.of(self._before[new.key], new)
+        self._parts[row.key] = _RowChanges.of_new_instance(row)
         self._snapshot.studies[study.study] = study
         self._snapshot.series[series.study, series.series] = series
         self._snapshot.instances[new_instance.uids] = row
@@ -127,9 +121,35 @@ class WritePlan:
         return row
 
     def changes(self) -> list[Change]:
-        """Return the changes without the feed entries of `created`."""
-        changes = {key: change for part in self._parts.values() for key, change in part.items()}
-        return [*changes.values(), *statistics.additions(self._partition, self._contents(), self.created[0][0])]
+        """Return the transaction, without what records it in the change feed."""
+        return [
+            *(part.row for part in self._parts.values()),
+            *(mark for part in self._parts.values() for mark in part.mark),
+            *(Add(key, {counts.FIELD: number}) for key, number in self._counted.items()),
+            *statistics.additions(self._partition, self._contents(), self.created[0][0]),
+            *(Delete(key) for part in self._parts.values() for key in part.removed),
+        ]
+
+    def before(self) -> list[Put]:
+        """Return what is written before the transaction: documents and new postings."""
+        created = zip(self.created, self.new_instances, strict=True)
+        return [
+            *(Put(item) for (_, row), new in created for item in documents.items_of(row, new.metadata, new.frames)),
+            *(Put(item) for part in self._parts.values() for item in part.postings.values()),
+        ]
+
+    def leftovers(self) -> Leftovers:
+        """Return what a kill -9 before the transaction may leave. The files of the instances are among it."""
+        versions = [
+            replace(new.version, watermark=watermark, shards=row.shards)
+            for (watermark, row), new in zip(self.created, self.new_instances, strict=True)
+        ]
+        implied = {key for version in versions for key in postings_of_version(version)}
+        rows = (
+            RowPostings(key, tuple(posting for posting in part.postings if posting not in implied))
+            for key, part in self._parts.items()
+        )
+        return Leftovers(versions=tuple(versions), postings=tuple(each for each in rows if each.postings))
 
     def _contents(self) -> Contents:
         """Return what the write adds to the partition."""
@@ -155,7 +175,7 @@ class WritePlan:
         new = replace(
             old, attributes=merged(old.attributes, new_instance.attributes[Level.STUDY]), revision=old.revision + 1
         )
-        return list(self._row_changes(old, new).values())
+        return replace_row(old, new)
 
     def _study(self, new_instance: NewInstance, number: int) -> tuple[StudyRow | None, StudyRow]:
         """Return the study row as read and as it is after the store. It is the same object if nothing changes."""
@@ -210,32 +230,28 @@ class WritePlan:
             return old, old
         return old, replace(now, attributes=union, posted=posted, ending=False, revision=old.revision + 1)
 
-    def _shard(self, series: SeriesRow, number: int) -> Add:
-        """Return the change that counts the instances of this plan, and one more, in one shard of their series."""
-        key = counts.shard(series, self.created[0][0] if self.created else number)
-        planned = self._parts.get(key, {}).get(key)
-        return Add(key, {counts.FIELD: planned.by[counts.FIELD] + 1 if isinstance(planned, Add) else 1})
 
-    def _row_changes(self, old: StudyRow | SeriesRow | None, new: StudyRow | SeriesRow) -> dict[Key, Change]:
-        """Return the put of a row, the difference of its postings to those of the row as it was read, and its mark."""
-        before = self._before.get(new.key, old)
-        now, old_postings = postings(new), postings(before) if before else {}
-        return {
-            **{key: Delete(key) for key in old_postings if key not in now},
-            **{key: Put(item) for key, item in now.items() if key not in old_postings},
-            **{each.key: each for each in mark_of_change(before, new, old_postings.keys() ^ now.keys())},
-            new.key: Put(new.item, Holds("revision", before.revision) if before else Absent()),
-        }
+class _RowChanges(NamedTuple):
+    """The write of one row, the difference of its postings to those of the row as it was read, and its mark."""
 
-    def _instance_changes(self, new_instance: NewInstance, row: InstanceRow) -> dict[Key, Change]:
-        changes: dict[Key, Change] = {row.key: Put(row.item, Absent())}
-        added = [documents.metadata_item(row, new_instance.metadata)]
-        if new_instance.frames:
-            added.append(documents.frames_item(row, new_instance.frames))
-        added += postings(row).values()
-        changes |= {item.key: Put(item) for item in added}
-        changes[new_instance.intent] = sweep.drop_intent(new_instance.intent)  # conflicts if the sweep has taken it
-        return changes
+    row: Put
+    postings: Mapping[Key, Item]
+    removed: Sequence[Key] = ()
+    mark: Sequence[Put] = ()
+
+    @staticmethod
+    def of(before: StudyRow | SeriesRow | None, row: StudyRow | SeriesRow) -> _RowChanges:
+        now, old = postings(row), postings(before) if before else {}
+        return _RowChanges(
+            Put(row.item, Holds("revision", before.revision) if before else Absent()),
+            {key: item for key, item in now.items() if key not in old},
+            [key for key in old if key not in now],
+            mark_of_change(before, row, old.keys() ^ now.keys()),
+        )
+
+    @staticmethod
+    def of_new_instance(row: InstanceRow) -> _RowChanges:
+        return _RowChanges(Put(row.item, Absent()), postings(row))
 
 
 def _instance_row(new_instance: NewInstance, number: int, study: StudyRow, series: SeriesRow) -> InstanceRow:

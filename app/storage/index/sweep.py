@@ -2,17 +2,20 @@
 
 There are three kinds of records:
 
-* A *blob record* says: when it is due, remove the blob of this version, unless the row of its instance names the
-  version. It is written before a blob is stored (then it is called an intent) and together with the write that deletes
-  a row. So no crash leaves a blob that nothing will remove.
+* A *record of leftovers* names files, documents and postings (`records/leftovers.py`). When it is due, the sweep
+  removes those that no row names (`leftovers_removal.py`). A store writes it before it leaves anything (then it is
+  called an intent). A deletion puts it in the transaction that deletes the rows. So no crash leaves anything that
+  nothing will remove.
 * A *deletion record* says: when it is due, remove what is left of a deleted study or series
   (`storage/index/cleanup.py`). It is written together with the write that closes the study or series. So no crash
   leaves hidden rows for ever.
 * A *record of unfinished postings* says: when it is due, remove those of these postings that no row has
   (`storage/table/batch.py`).
 
-The worker marks a blob record as `taken` before it removes the blob, and the write that makes an instance exist expects
-that its intent is not taken. So a store that is too late fails. It cannot create a row that names a removed blob.
+The worker marks an intent as `taken` before it removes anything, and the write that makes an instance exist expects
+that its intents are not taken. So a store that is too late fails. It cannot create a row that names a removed blob.
+
+Layouts before 4 had *blob records*. Each names one version, in its fields.
 """
 
 from __future__ import annotations
@@ -20,24 +23,36 @@ from __future__ import annotations
 import uuid
 from typing import Final
 
-from app.storage.records.leftovers import InstanceVersion
+from app.storage.records.leftovers import InstanceVersion, Leftovers
 from app.storage.table import clock, keys
-from app.storage.table.codec import Record, encode, stored_as
+from app.storage.table.codec import Record, decode, encode, stored_as
 from app.storage.table.partitions import Partition
 from app.storage.table.ports import Change, Delete, Holds, Item, Key, Put
 
 INTENT_SECONDS: Final = 3600
 """The longest time from the first blob of a store to the write that makes its instance exist."""
 
+LEFTOVERS: Final = "leftovers"
+NEVER_TAKEN: Final = -1
+
 CLEANUP_SECONDS: Final = 300
 """After so many seconds a deletion is checked again. Every request that began before the deletion has ended by then."""
 
 
-class BlobRecord(InstanceVersion, frozen=True, kw_only=True):
-    """The fields of a blob record. `taken` is 1 when the worker is about to remove the blob.
+class LeftoversRecord(Record, frozen=True, kw_only=True):
+    """The fields of a record of leftovers, which are in `Item.data`.
 
-    `retries` is how often the removal has failed.
+    `taken` is 0 in an intent, and 1 when the worker is about to remove its leftovers. Other records have -1. `retries`
+    is how often the removal has failed.
     """
+
+    kind: str
+    taken: int = NEVER_TAKEN
+    retries: int = 0
+
+
+class BlobRecord(InstanceVersion, frozen=True, kw_only=True):
+    """The fields of a blob record of an earlier layout. They are those of a record of leftovers, and the version."""
 
     taken: int
     retries: int
@@ -73,39 +88,39 @@ def deletion_of(partition: Partition, study: str, series: str = "") -> Deletion:
     )
 
 
-def intent(version: InstanceVersion) -> Item:
-    """Return the record that must be written before the blob of this version is stored."""
-    return blob_record(version, int(clock.now()) + INTENT_SECONDS)
-
-
-def queue_removal(version: InstanceVersion, delay: int) -> Change:
-    """Return the change by which the sweep removes the blob of a deleted version after `delay` seconds."""
-    return Put(blob_record(version, int(clock.now()) + delay))
+def intent(leftovers: Leftovers) -> Item:
+    """Return the record that must be written before these leftovers can exist."""
+    fields = LeftoversRecord(kind=LEFTOVERS, taken=0)
+    return _leftovers_item(leftovers, int(clock.now()) + INTENT_SECONDS, fields)
 
 
 def drop_intent(record: Key) -> Change:
-    """Return the change that removes an intent as its instance comes to exist. It conflicts if the intent is taken."""
+    """Return the change that removes an intent as its instances come to exist. It conflicts if the intent is taken."""
     return Delete(record, Holds("taken", 0))
+
+
+def queue_removal(leftovers: Leftovers, delay: int, retries: int = 0) -> Put:
+    """Return the change by which the sweep removes leftovers after `delay` seconds."""
+    fields = LeftoversRecord(kind=LEFTOVERS, retries=retries)
+    return Put(_leftovers_item(leftovers, int(clock.now()) + delay, fields))
+
+
+def leftovers_of(record: Item) -> Leftovers | None:
+    """Return what a record of leftovers or a blob record names, None for a record of another kind."""
+    if record.fields.get("kind") == LEFTOVERS:
+        return Leftovers.unpack(record.data)
+    if "version" in record.fields:
+        return Leftovers(versions=(decode(InstanceVersion, record.fields),))
+    return None
+
+
+def _leftovers_item(leftovers: Leftovers, due: int, fields: LeftoversRecord) -> Item:
+    return Item(keys.sweep(due, f"{LEFTOVERS}/{uuid.uuid4().hex}"), encode(fields), leftovers.pack())
 
 
 def queue_cleanup(deletion: Deletion, delay: int) -> Change:
     """Return the change by which the sweep continues a deletion after `delay` seconds."""
     return Put(deletion_record(deletion, int(clock.now()) + delay))
-
-
-def blob_record(version: InstanceVersion, due: int, retries: int = 0) -> Item:
-    """Return the record of a blob; `retries` is how often its removal has failed."""
-    record = BlobRecord(
-        partition=version.partition,
-        study=version.study,
-        series=version.series,
-        instance=version.instance,
-        version=version.version,
-        watermark=version.watermark,
-        taken=0,
-        retries=retries,
-    )
-    return Item(keys.sweep(due, version.blob), encode(record))
 
 
 def deletion_record(deletion: Deletion, due: int) -> Item:

@@ -2,14 +2,17 @@
 
 Order of a store, and what a kill -9 after each step leaves:
 
-1. intents are written        -> records that come due and find nothing to remove;
-2. blobs are stored           -> blobs that no row names; they are removed when their intents come due;
-3. numbers are reserved       -> a gap in the feed; its readers close it;
-4. one write creates the instance row, its metadata, its postings and its feed entry, creates or changes its study row
-   and series row if necessary, and drops the intent
-                              -> the instance exists, complete;
-5. the write is confirmed     -> the instance exists; or a deletion has closed its study or series in the meantime,
-                                 the instance is hidden, and the cleanup of the deletion removes it.
+1. an intent is written         -> a record that comes due and finds nothing to remove;
+2. blobs are stored             -> blobs that no row names; they are removed when the intent comes due;
+3. numbers are reserved         -> a gap in the feed; its readers close it;
+4. a second intent is written   -> it names the documents and postings that follow; it finds nothing to remove;
+5. documents and postings are written
+                                -> documents and postings that no row names; they are removed like the blobs;
+6. one transaction creates the instance rows and their feed entries, creates or changes the study rows and series rows
+   if necessary, and drops the intents
+                                -> the instances exist, complete;
+7. the write is confirmed       -> the instances exist; or a deletion has closed their study or series in the meantime,
+                                   they are hidden, and the cleanup of the deletion removes them.
 
 A store that changes no attribute of its study and series does not write their rows. So the stores into one series do
 not conflict with each other. Such a store reads the rows again after its write (`storage/index/confirmation.py`).
@@ -18,7 +21,7 @@ A store that meets a closing study or series waits a moment, because the deletio
 still there, the deletion was killed or has much to remove. Then the store helps to remove rows, within limits, and
 tries again. It never stores beside hidden rows of the same study row.
 
-A store that was killed before step 5 may leave a hidden instance of a study or series that does not exist any more. The
+A store that was killed before step 7 may leave a hidden instance of a study or series that does not exist any more. The
 next store of the same instance removes it first, with its feed entry.
 """
 
@@ -35,16 +38,20 @@ from app.errors import Conflict, StorageUnavailable
 from app.storage.feed.change_feed import FeedLog
 from app.storage.index import sweep
 from app.storage.index.confirmation import Confirmation
+from app.storage.index.open_commit import OpenCommit
 from app.storage.index.plan import NewInstance, WritePlan, with_tags
-from app.storage.records.leftovers import InstanceVersion
+from app.storage.records.leftovers import InstanceVersion, Leftovers
 from app.storage.records.rows import InstanceRow
 from app.storage.records.snapshot import Snapshot, Uids
-from app.storage.table.batch import write_atomically, write_each
+from app.storage.table.batch import write_atomically
 from app.storage.table.counters import SequenceCounter
 from app.storage.table.partitions import Partition
-from app.storage.table.ports import Key, Put, Table
+from app.storage.table.ports import Table
 from app.storage.table.retry import RetriesExhausted, retry
 from app.storage.tags.query_tags import QueryTags
+
+MAX_INSTANCES: Final = 12
+"""The most instances of one commit: the transaction of so many has at most a hundred changes."""
 
 _CLOSING_SECONDS: Final = 0.05
 """How long a store waits for the end of a deletion before it helps."""
@@ -69,6 +76,7 @@ class _Progress:
 
     new_instances: Sequence[NewInstance]
     snapshot: Snapshot | None
+    opened: OpenCommit
     outcomes: dict[int, CommitOutcome] = field(default_factory=dict)
     met: set[sweep.Deletion] = field(default_factory=set)
     closing: set[int] = field(default_factory=set)
@@ -115,22 +123,20 @@ class IndexWriter:
         """
         return Snapshot.read(self._table, partition.key, uids)
 
-    def record_intents(self, versions: Sequence[InstanceVersion]) -> list[Key]:
-        """Record durably that blobs of these versions are going to be stored. Return the keys of the records."""
-        records = [sweep.intent(version) for version in versions]
-        write_each(self._table, map(Put, records))
-        return [record.key for record in records]
+    def open(self, versions: Iterable[InstanceVersion]) -> OpenCommit:
+        """Begin a commit before the first of these versions is stored. It ends with `commit`."""
+        return OpenCommit(self._table, Leftovers(versions=tuple(versions)))
 
     def commit(
-        self, partition: Partition, new_instances: Sequence[NewInstance], snapshot: Snapshot
+        self, partition: Partition, new_instances: Sequence[NewInstance], snapshot: Snapshot, opened: OpenCommit
     ) -> list[CommitOutcome]:
-        """Make the instances exist. Return one outcome for each, in order.
+        """Make up to `MAX_INSTANCES` instances exist. Return one outcome for each, in order.
 
-        The caller has written the intents and stored the blobs. `snapshot` is what `read_rows` returned. If it is out
-        of date, the write conflicts and is repeated with a new one. Each instance exists complete or not at all,
+        The caller has opened the commit and then stored the blobs. `snapshot` is what `read_rows` returned. If it is
+        out of date, the write conflicts and is repeated with a new one. Each instance exists complete or not at all,
         whatever the outcome of the others is.
         """
-        progress = _Progress(new_instances, snapshot)
+        progress = _Progress(new_instances, snapshot, opened)
         refusals: dict[int, CommitOutcome] = {}
         try:
             retry(lambda: self._attempt(partition, progress))
@@ -159,25 +165,26 @@ class IndexWriter:
     def _write_all(
         self, partition: Partition, snapshot: Snapshot, progress: _Progress, writable: Sequence[int]
     ) -> None:
-        """Write instances, as many in one write as fit. Raises `Conflict` when a write fails; earlier writes stay."""
-        numbers = list(self._numbers.reserve(len(writable)))
+        """Write instances in one transaction. Raises `Conflict` if it fails."""
+        numbers = self._numbers.reserve(len(writable))
         # Both are read after the numbers are reserved: see storage/tags/query_tags.py and storage/feed/change_feed.py.
         tags, time_of_entries = self._read_tags(), self._feed.time_of_new_entries()
+        plan = WritePlan(partition, snapshot, self._shards)
+        for i, number in zip(writable, numbers, strict=True):
+            plan.add(with_tags(progress.new_instances[i], tags), number)
+        entries = self._feed.changes(partition, plan.created, "Create", time_of_entries)
+        leftovers = plan.leftovers()
+        progress.opened.name(leftovers)
+        is_last = len(writable) == len(progress.pending)
+        ending = progress.opened.ending(leftovers, is_last=is_last)
         try:
-            while writable:
-                plan = WritePlan(partition, snapshot, self._shards)
-                for i, number in zip(writable, numbers, strict=True):
-                    if plan.add(with_tags(progress.new_instances[i], tags), number) is None:
-                        break
-                entries = self._feed.changes(partition, plan.created, "Create", time_of_entries)
-                write_atomically(self._table, [*plan.changes(), *entries])
-                count = len(plan.created)
-                written, writable, numbers = writable[:count], writable[count:], numbers[count:]
-                for i, row in zip(written, self._confirmation.confirm(partition, plan), strict=True):
-                    progress.outcomes[i] = row or Refusal.DELETED
+            write_atomically(self._table, [*ending, *entries, *plan.changes()], before=plan.before())
         except Conflict:
             self._feed.close_gaps(numbers)  # no write will use them, so the readers of the feed need not wait for them
             raise
+        progress.opened.end()
+        for i, row in zip(writable, self._confirmation.confirm(partition, plan), strict=True):
+            progress.outcomes[i] = row or Refusal.DELETED
 
     def _wait_or_help(self, partition: Partition, snapshot: Snapshot, progress: _Progress) -> None:
         """Wait for deletions that this commit meets for the first time. Help to finish those that it meets again."""

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 from app.storage.table import keys
-from app.storage.table.batch import write_each
 from app.storage.table.ports import Delete, Item, Put, Table
 
 PAGE: Final = 100
@@ -37,7 +36,7 @@ class ExportManifest:
     def write_identifiers(self, operation: str, identifiers: Sequence[ExportIdentifier]) -> None:
         """Write the identifiers, `PAGE` to a page."""
         pages = (identifiers[start : start + PAGE] for start in range(0, len(identifiers), PAGE))
-        write_each(self._table, (Put(_page_item(operation, number, page)) for number, page in enumerate(pages)))
+        self._table.write_each((Put(_page_item(operation, number, page)) for number, page in enumerate(pages)))
 
     def identifiers(self, operation: str, page: int) -> list[ExportIdentifier]:
         """Return the identifiers of a page, counted from 0; none after the last page."""
@@ -62,7 +61,7 @@ class ExportManifest:
     def remove(self, operation: str) -> None:
         """Remove the manifest. A kill -9 leaves a part of it, and the repeated step removes that."""
         for pk in (keys.export_identifiers(operation, 0).pk, keys.export_errors(operation, 0).pk):
-            write_each(self._table, (Delete(item.key) for item in self._table.query(pk)))
+            self._table.write_each(Delete(item.key) for item in self._table.query(pk))
 
 
 def _page_item(operation: str, number: int, page: Sequence[ExportIdentifier]) -> Item:

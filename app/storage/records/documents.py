@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 from app.dicom.encoding.uids import VIDEO
 from app.dicom.json.dataset import JsonDataset
 from app.errors import BlobMissing
+from app.storage.records.leftovers import InstanceVersion
 from app.storage.records.losses import FRAME_TABLE, METADATA, LostObjects
 from app.storage.records.packed_documents import Document, served, stored_dataset, unpack, whole, with_transfer_syntax
 from app.storage.records.rows import InstanceRow
@@ -54,6 +55,11 @@ def frames_item(row: InstanceRow, packed: bytes) -> Item:
     """Return the item of a frame table. It is only a mark if the table lies in a blob."""
     key = keys.frames(row.partition, row.study, row.watermark)
     return Item(key, _SPILLED) if spills(packed) else Item(key, {}, packed)
+
+
+def items_of(row: InstanceRow, metadata: bytes, frames: bytes) -> list[Item]:
+    """Return the items of the packed documents of a version. `frames` is empty if there is no frame table."""
+    return [metadata_item(row, metadata), *([frames_item(row, frames)] if frames else [])]
 
 
 class NewestDocument(NamedTuple):
@@ -222,4 +228,17 @@ def keys_of(row: InstanceRow) -> tuple[Key, Key]:
     return (
         keys.metadata(row.partition, row.study, row.watermark),
         keys.frames(row.partition, row.study, row.watermark),
+    )
+
+
+def stored_keys(row: InstanceRow) -> tuple[Key, ...]:
+    """Return the keys of the documents that an instance's version may have. Native frames have no frame table."""
+    return keys_of(row)[:1] if row.native else keys_of(row)
+
+
+def keys_of_version(version: InstanceVersion) -> tuple[Key, Key]:
+    """Return the keys of all documents of a version, from its watermark."""
+    return (
+        keys.metadata(version.partition, version.study, version.watermark),
+        keys.frames(version.partition, version.study, version.watermark),
     )

@@ -6,6 +6,7 @@ A record in the table names them before they are written. When the record is due
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import chain
 from typing import Final, NamedTuple
 
 import msgspec
@@ -21,7 +22,7 @@ class InstanceVersion(Record, frozen=True, kw_only=True):
     """One version of the file of an instance; its blob is named after it.
 
     `watermark` is in the keys of its documents if the sweep must remove these with the blob. It is 0 if they are
-    removed with the row.
+    removed with the row. `shards` is that of the row of the instance (`records/spread_lists.py`).
     """
 
     partition: int
@@ -30,6 +31,7 @@ class InstanceVersion(Record, frozen=True, kw_only=True):
     instance: str
     version: str
     watermark: int = 0
+    shards: int = 1
 
     @property
     def blob(self) -> str:
@@ -39,7 +41,12 @@ class InstanceVersion(Record, frozen=True, kw_only=True):
 def version_of(row: InstanceRow) -> InstanceVersion:
     """Return the current version of an instance."""
     return InstanceVersion(
-        partition=row.partition, study=row.study, series=row.series, instance=row.instance, version=row.version
+        partition=row.partition,
+        study=row.study,
+        series=row.series,
+        instance=row.instance,
+        version=row.version,
+        shards=row.shards,
     )
 
 
@@ -64,9 +71,15 @@ class Leftovers(msgspec.Struct, frozen=True, kw_only=True):
 
     def __or__(self, other: Leftovers) -> Leftovers:
         """Return the leftovers of both."""
+        return Leftovers.joined((self, other))
+
+    @staticmethod
+    def joined(several: Iterable[Leftovers]) -> Leftovers:
+        """Return all of several leftovers, each once."""
+        every = list(several)
         return Leftovers(
-            versions=tuple(dict.fromkeys((*self.versions, *other.versions))),
-            postings=_joined((*self.postings, *other.postings)),
+            versions=tuple(dict.fromkeys(chain.from_iterable(each.versions for each in every))),
+            postings=_joined(chain.from_iterable(each.postings for each in every)),
         )
 
     def __sub__(self, other: Leftovers) -> Leftovers:

@@ -11,6 +11,7 @@ from typing import Final
 from app.dicom.json.dataset import JsonElement
 from app.dicom.query.canonical import MAX_CANONICAL, canonical_values, words
 from app.dicom.validation.attributes import CORE, INSTANCE_UID, MODALITIES_IN_STUDY, SERIES_UID, Attribute, Level
+from app.storage.records.leftovers import InstanceVersion
 from app.storage.records.posted_values import posting_keys
 from app.storage.records.rows import IndexRow, InstanceRow, SeriesRow, StudyRow
 from app.storage.records.spread_lists import part_of_newest, part_of_values
@@ -43,6 +44,26 @@ def _postings(row: IndexRow) -> dict[Key, Item]:
         found += attribute_keys(row, CORE.get(key) or _extended(key, element["vr"], row.level), element)
     fields = locator(row)
     return {key: Item(key, fields) for key in found}
+
+
+def postings_of_version(version: InstanceVersion) -> list[Key]:
+    """Return the postings that every instance has, from the version that created its row."""
+    row = InstanceRow(
+        partition=version.partition,
+        study=version.study,
+        series=version.series,
+        instance=version.instance,
+        of_study=0,
+        of_series=0,
+        watermark=version.watermark,
+        version=version.version,
+        size=0,
+        sop_class="",
+        transfer_syntax="",
+        revision=0,
+        shards=version.shards,
+    )
+    return list(_postings(row))
 
 
 def entries_of(item: Item) -> frozenset[Key]:

@@ -1,32 +1,32 @@
-"""Writes of more changes than one transaction takes: `MAX_CHANGES` changes and `MAX_WRITE_BYTES` bytes.
+"""Writes of more changes than one transaction takes: `MAX_CHANGES` changes.
 
-This module is the only place that decides what may be written apart from its transaction, and in which order:
+Readers accept that postings are written before their row, and are removed after it. A posting only leads to a row, and
+the row decides whether it matches. A row is never without a posting, and a posting without a row is ignored.
 
-1. new postings are written before the transaction;
-2. everything else is one transaction: rows, documents, feed entries, sweep records;
-3. removed postings and removed tag errors are deleted after the transaction.
+So the writers of new instances and of deletions write their documents and postings beside the transaction (`before` and
+`after` of `Table.write`). A record of theirs names what a kill -9 leaves (`records/leftovers.py`).
 
-Readers accept this order, because a posting only leads to a row and the row decides whether it matches. A row is never
-without a posting, and a posting without a row is ignored.
+Other writers change postings of rows that exist, in the transaction of the row. `write_atomically` moves those out of
+it that do not fit. A sweep record then names them:
 
-A kill -9 between two of these writes leaves postings that no row has. They can hold patient data, so they must not stay
-for ever. A sweep record therefore names them: it is written with or before them and removed with the last of them. When
-the record is due, the sweep removes the postings that the rows do not have (`storage/index/sweep_worker.py`).
+* New postings are written before the transaction, and their record before them. The transaction removes the record.
+* Removed postings stay, and the transaction writes a record that is due at once. The worker removes those that the row
+  does not have (`storage/index/leftovers_removal.py`).
+
+A kill -9 between the first record and the transaction leaves postings that no row has, and the record that names them.
 """
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, NamedTuple, TypeVar
 
 import orjson
 
-from app.errors import StorageError
 from app.storage.table import clock, keys
-from app.storage.table.ports import MAX_CHANGES, Change, Delete, Holds, Item, Key, Present, Put, Require, Table
+from app.storage.table.ports import MAX_CHANGES, Change, Delete, Holds, Item, Key, Present, Put, Table
 
 J = TypeVar("J")
 
@@ -78,43 +78,31 @@ def grouped(jobs: Iterable[J], cost_of: Callable[[J], Cost], reserved: int = 0) 
         yield group
 
 
-def write_each(table: Table, changes: Iterable[Change]) -> None:
-    """Write changes that do not depend on each other, in as few transactions as fit, in their order.
-
-    A kill -9 leaves the first ones written and the others not. The caller must be able to repeat all of them.
-    """
-    for group in grouped(changes, lambda change: cost([change])):
-        table.write(*group)
-
-
-def write_atomically(table: Table, changes: Sequence[Change]) -> None:
+def write_atomically(table: Table, changes: Sequence[Change], before: Sequence[Put] = ()) -> None:
     """Write all of the changes or none, apart from postings that do not fit (see the head of this module).
 
-    The postings at the end of `changes` are the first that are written apart. A row is an item with a `revision` field
-    that grows with each write; the changes name at least one row if some of their postings do not fit.
+    `before` is as in `Table.write`. The postings at the end of `changes` are the first that are written apart. A row is
+    an item with a `revision` field that grows with each write; the changes name at least one row if some of their
+    postings do not fit.
 
     Raises `Conflict` if an expectation does not hold: then nothing was written but, perhaps, new postings.
     Raises ValueError if the changes do not fit even without their postings.
     """
     if len(changes) <= MAX_CHANGES:
-        table.write(*changes)
+        table.write(*changes, before=before)
         return
     apart = _keys_apart(changes)
-    before = [each for each in changes if each.key in apart and isinstance(each, Put)]
-    after = [each for each in changes if each.key in apart and isinstance(each, Delete)]
+    added = [each for each in changes if each.key in apart and isinstance(each, Put)]
+    removed = [each.key for each in changes if each.key in apart and isinstance(each, Delete)]
     within = [each for each in changes if each.key not in apart]
     rows = [each.key for each in within if _writes_row(each)]
-    if before:
-        record = UnfinishedPostings(rows=rows, postings=[each.key for each in before]).new_item()
-        write_each(table, [Put(record), *before])
+    if added:
+        record = UnfinishedPostings(rows=rows, postings=[each.key for each in added]).new_item(UNFINISHED_SECONDS)
+        table.write_each([Put(record)], durable=False)
         within.append(Delete(record.key, Present()))  # the sweep took the record if it is gone: the postings may be too
-    if after:
-        record = UnfinishedPostings(rows=rows, postings=[each.key for each in after]).new_item()
-        within.append(Put(record))
-    table.write(*within)
-    if after:
-        with suppress(StorageError):  # the transaction is done; the sweep removes what is left
-            _delete_apart(table, after, within, record)
+    if removed:
+        within.append(Put(UnfinishedPostings(rows=rows, postings=removed).new_item(0)))
+    table.write(*within, before=[*before, *added])
 
 
 def _keys_apart(changes: Sequence[Change]) -> set[Key]:
@@ -141,21 +129,6 @@ def _writes_row(change: Change) -> bool:
     return isinstance(change, Delete) and isinstance(change.expect, Holds) and change.expect.field == "revision"
 
 
-def _delete_apart(table: Table, after: Sequence[Delete], within: Sequence[Change], record: Item) -> None:
-    """Delete postings that their rows no longer have, then the record of them.
-
-    Another writer may have given a row the same value again, with the same posting. So each deletion expects the rows
-    as they were just written.
-    """
-    unchanged = [
-        Require(each.key, Holds("revision", each.item.fields["revision"]))
-        for each in within
-        if isinstance(each, Put) and _writes_row(each)
-    ]
-    for group in grouped([*after, Delete(record.key)], lambda change: cost([change]), reserved=len(unchanged)):
-        table.write(*unchanged, *group)
-
-
 @dataclass(frozen=True, kw_only=True)
 class UnfinishedPostings:
     """The sweep record of postings that were written apart from the transaction of their rows."""
@@ -163,9 +136,9 @@ class UnfinishedPostings:
     rows: Sequence[Key]
     postings: Sequence[Key]
 
-    def new_item(self) -> Item:
-        """Return a new record that is due after `UNFINISHED_SECONDS`. Its key is unique."""
-        key = keys.sweep(int(clock.now()) + UNFINISHED_SECONDS, f"postings/{uuid.uuid4().hex}")
+    def new_item(self, delay: int) -> Item:
+        """Return a new record that is due after `delay` seconds. Its key is unique."""
+        key = keys.sweep(int(clock.now()) + delay, f"postings/{uuid.uuid4().hex}")
         return Item(key, {"kind": "postings"}, orjson.dumps([[*map(list, self.rows)], [*map(list, self.postings)]]))
 
     @staticmethod

@@ -1,22 +1,36 @@
-"""Conditional writes of many rows: as many rows in one write as fit, and the rows of a conflict one by one."""
+"""Conditional writes of many rows: as many rows in one write as fit, and the rows of a conflict one by one.
+
+The documents of a write are written before its transaction. A record names them, which the transaction removes. The
+files that a write replaces are named by a record that the transaction puts. So a kill -9 leaves nothing that the sweep
+does not find.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from itertools import chain
+from typing import Final, TypeVar
 
 from app.errors import Conflict
 from app.storage.feed.change_feed import FeedLog
+from app.storage.index import sweep
+from app.storage.index.open_commit import OpenCommit
+from app.storage.records.leftovers import Leftovers
+from app.storage.table import keys
 from app.storage.table.batch import cost, grouped, write_atomically
 from app.storage.table.counters import SequenceCounter
 from app.storage.table.ports import Change, Table
 from app.storage.table.retry import retry
+from app.storage.updates.version_changes import RowWrite
+
+_RECORDS: Final = 2
+"""Changes of a transaction for the records of what it leaves and of what it replaces."""
 
 J = TypeVar("J")
 """A job: a row, or something that holds a row."""
 
-ChangesOf = Callable[[J, int], list[Change]]
-"""Returns the changes that write a job under a feed number. They are conditional on the revision of the row."""
+WriteOf = Callable[[J, int], RowWrite]
+"""Returns the write of a job under a feed number. It is conditional on the revision of the row."""
 
 
 class RowWriter:
@@ -30,31 +44,48 @@ class RowWriter:
     def write(
         self,
         jobs: Sequence[J],
-        prepare: Callable[[], ChangesOf[J]],
+        prepare: Callable[[], WriteOf[J]],
         reread: Callable[[J], J | None],
         conditions: Sequence[Change] = (),
         *,
         numbered: bool = True,
+        opened: OpenCommit | None = None,
     ) -> list[J]:
         """Write each job, under the conditions. Return the jobs that were abandoned.
+
+        `opened` names the files of the jobs. No row is written after the sweep has taken its records.
 
         If `numbered`, each job gets a new number of the feed, else 0. `prepare` is called after the numbers are
         reserved, so what it reads is not older than they are.
 
         If a write conflicts, its jobs are written one by one: `reread` returns the present job, or None to abandon it.
         """
+        required = [*conditions, *(opened.still_open() if opened else ())]
         abandoned: list[J] = []
         numbers = self._reserve(len(jobs), numbered)
-        changes_of = prepare()
-        prepared = ((job, number, changes_of(job, number)) for job, number in zip(jobs, numbers, strict=True))
-        for group in grouped(prepared, lambda each: cost(each[2]), reserved=len(conditions)):
+        write_of = prepare()
+        prepared = ((job, number, write_of(job, number)) for job, number in zip(jobs, numbers, strict=True))
+        reserved = len(required) + _RECORDS
+        for group in grouped(prepared, lambda each: cost(each[2].changes), reserved=reserved):
             try:
-                write_atomically(self._table, [*conditions, *(change for _, _, changes in group for change in changes)])
+                self._commit(required, [write for _, _, write in group])
             except Conflict:
                 self._feed.close_gaps(number for _, number, _ in group if number)
-                written = (self._write_one(job, prepare, reread, conditions, numbered) for job, _, _ in group)
+                written = (self._write_one(job, prepare, reread, required, numbered) for job, _, _ in group)
                 abandoned += [job for (job, _, _), done in zip(group, written, strict=True) if not done]
         return abandoned
+
+    def _commit(self, conditions: Sequence[Change], writes: Sequence[RowWrite]) -> None:
+        """Make one write. A kill -9 before its transaction leaves documents, and the record that names them."""
+        new = Leftovers.joined(each.new for each in writes)
+        replaced = Leftovers.joined(each.replaced for each in writes)
+        changes = [*conditions, *chain.from_iterable(each.changes for each in writes)]
+        if new:
+            changes += OpenCommit(self._table, new).ending(new)
+        if replaced:
+            changes.append(sweep.queue_removal(replaced, max(each.delay for each in writes)))
+        changes.sort(key=lambda change: keys.is_posting(change.key))  # postings come last: they may be written apart
+        write_atomically(self._table, changes, before=list(chain.from_iterable(each.before for each in writes)))
 
     def _reserve(self, count: int, numbered: bool) -> Sequence[int]:
         return self._numbers.reserve(count) if count and numbered else [0] * count
@@ -62,7 +93,7 @@ class RowWriter:
     def _write_one(
         self,
         job: J,
-        prepare: Callable[[], ChangesOf[J]],
+        prepare: Callable[[], WriteOf[J]],
         reread: Callable[[J], J | None],
         conditions: Sequence[Change],
         numbered: bool,
@@ -75,7 +106,7 @@ class RowWriter:
                 return False
             (number,) = self._reserve(1, numbered)
             try:
-                write_atomically(self._table, [*conditions, *prepare()(present, number)])
+                self._commit(conditions, [prepare()(present, number)])
             except Conflict:
                 self._feed.close_gaps([number] if number else ())
                 raise

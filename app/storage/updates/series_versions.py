@@ -17,7 +17,7 @@ from app.storage.records.rows import SeriesRow, StudyRow
 from app.storage.records.stored_rows import StoredRows
 from app.storage.table.ports import Change
 from app.storage.updates.row_writer import RowWriter
-from app.storage.updates.version_changes import study_still_written
+from app.storage.updates.version_changes import RowWrite, study_still_written
 
 IndexedValues = Mapping[str, JsonElement]
 """Key of an extended query tag -> new element of the series row."""
@@ -67,14 +67,14 @@ class SeriesVersions:
     ) -> None:
         """Write the new state of each row. After a conflict the row is read again, and written if `needs_write`."""
 
-        def changes_of(row: SeriesRow, _: int) -> list[Change]:
-            return replace_row(row, replace(new_state(row), revision=row.revision + 1))
+        def write_of(row: SeriesRow, _: int) -> RowWrite:
+            return RowWrite(replace_row(row, replace(new_state(row), revision=row.revision + 1)))
 
         def reread(row: SeriesRow) -> SeriesRow | None:
             now = self._rows.reread(row)
             return now if now and needs_write(now) else None
 
-        self._writer.write(rows, lambda: changes_of, reread, conditions, numbered=False)
+        self._writer.write(rows, lambda: write_of, reread, conditions, numbered=False)
 
 
 def _is_pending(row: SeriesRow, update_id: str) -> bool:

@@ -3,9 +3,9 @@
 1. `begin` writes the id of the update into the study row (`writing`). A kill -9 after it leaves a study that readers
    see unchanged. The next step continues from that row. If there is none, the next update of the study does.
 2. `write_pending` adds pending versions to the instance rows, some rows in one write. Their files are stored before.
-   The same write has the documents, the postings of the new values, and the end of the intents. Readers do not see
-   pending versions. A kill -9 leaves some rows with a pending version and some without. The repeated step writes the
-   others.
+   The postings of the new values are in the same write, and their documents are written just before it. Records name
+   the files and documents. Readers do not see pending versions. A kill -9 leaves some rows with a pending version and
+   some without. The repeated step writes the others.
 3. `publish` writes the study row with `update_id` and the new attributes. This one write shows every new version to
    every reader: from then on, readers take the pending version of a row.
 4. `finish` makes the pending versions current, some rows in one write with their feed entries, each row once. The
@@ -31,6 +31,7 @@ from app.dicom.json.dataset import JsonElement, first_of
 from app.dicom.validation.attributes import INDEXED, ExtendedAttributes, Level
 from app.errors import Conflict
 from app.storage.feed.change_feed import FeedLog
+from app.storage.index.open_commit import OpenCommit
 from app.storage.records.file_versions import merged
 from app.storage.records.row_changes import replace_row
 from app.storage.records.rows import InstanceRow, StudyRow, is_visible_instance
@@ -40,12 +41,13 @@ from app.storage.table import keys
 from app.storage.table.batch import write_atomically
 from app.storage.table.counters import SequenceCounter
 from app.storage.table.partitions import Partition
-from app.storage.table.ports import Change, Range, Require, Table
+from app.storage.table.ports import Range, Require, Table
 from app.storage.table.retry import retry
-from app.storage.updates.row_writer import ChangesOf, RowWriter
+from app.storage.updates.row_writer import RowWriter, WriteOf
 from app.storage.updates.series_versions import SeriesVersions
 from app.storage.updates.version_changes import (
     NewVersion,
+    RowWrite,
     add_pending,
     is_pending,
     make_current,
@@ -134,14 +136,16 @@ class StudyVersions:
 
     # --- the phases ---
 
-    def write_pending(self, study: StudyRow, versions: Sequence[NewVersion], new_values: NewValues) -> list[NewVersion]:
-        """Add pending versions to their rows. Return the versions that were not added.
+    def write_pending(
+        self, study: StudyRow, versions: Sequence[NewVersion], new_values: NewValues, opened: OpenCommit
+    ) -> list[NewVersion]:
+        """Add pending versions to their rows. Return the versions that were not added. `opened` names their files.
 
         A version is not added if its instance was changed or deleted in the meantime, or if another update now writes
         the study.
         """
 
-        def prepare() -> ChangesOf[NewVersion]:
+        def prepare() -> WriteOf[NewVersion]:
             values = self._values(Level.INSTANCE, new_values)
             return lambda new, watermark: add_pending(new, watermark, study.writing, values)
 
@@ -151,7 +155,7 @@ class StudyVersions:
                 return None
             return replace(new, row=row) if self.rows.is_writing(study) else None
 
-        return self._writer.write(versions, prepare, reread, [study_still_written(study)])
+        return self._writer.write(versions, prepare, reread, [study_still_written(study)], opened=opened)
 
     def write_pending_series(self, study: StudyRow, new_values: NewValues) -> None:
         """Add the new values of series-level extended query tags to the series rows, as pending."""
@@ -196,15 +200,16 @@ class StudyVersions:
         if row is None or row.update_id != update_id:
             return ""
 
-        def prepare() -> ChangesOf[InstanceRow]:
+        def prepare() -> WriteOf[InstanceRow]:
             values = self._values(Level.INSTANCE, new_values or {})
             time = self._feed.time_of_new_entries()
 
-            def changes_of(each: InstanceRow, number: int) -> list[Change]:
-                current, written = make_current(each, update_id, values)
-                return [*written, *self._feed.changes(partition, [(number, current)], "Update", time)]
+            def write_of(each: InstanceRow, number: int) -> RowWrite:
+                current, write = make_current(each, update_id, values)
+                entries = self._feed.changes(partition, [(number, current)], "Update", time)
+                return write._replace(changes=[*write.changes, *entries])
 
-            return changes_of
+            return write_of
 
         rows, last = self._pending_after(row, update_id, after, limit)
         self._writer.write(rows, prepare, lambda each: self._reread(each, update_id))

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
 
 import msgspec
 from msgspec.structs import replace
 
 from app.dicom.json.dataset import JsonElement
 from app.storage.feed import entries
-from app.storage.index import sweep
 from app.storage.records import documents
 from app.storage.records.file_versions import FileVersion, Pending, merged
-from app.storage.records.leftovers import InstanceVersion, version_of
+from app.storage.records.leftovers import InstanceVersion, Leftovers, version_of
 from app.storage.records.row_changes import replace_row
 from app.storage.records.rows import InstanceRow, StudyRow
-from app.storage.table.ports import Change, Delete, Holds, Key, Put, Require
+from app.storage.table.ports import Change, Holds, Put, Require
 
 READERS_SECONDS: Final = 3600
 """How long the blob of an intermediate version is kept for readers that opened it before the next version."""
@@ -25,9 +24,8 @@ READERS_SECONDS: Final = 3600
 class NewVersion(msgspec.Struct, frozen=True, kw_only=True):
     """A new version of an instance, whose file is stored.
 
-    `row` is the row as it was read, `metadata` and `frames` are packed documents, `intent` is the key of the record
-    that lets the sweep remove the file. `native` as in `InstanceRow`, `digest` as in `FileVersion`. `frames`
-    is empty if there is no frame table.
+    `row` is the row as it was read, `metadata` and `frames` are packed documents. `frames` is empty if there is no
+    frame table. `native` as in `InstanceRow`, `digest` as in `FileVersion`.
     """
 
     row: InstanceRow
@@ -37,7 +35,6 @@ class NewVersion(msgspec.Struct, frozen=True, kw_only=True):
     native: tuple[int, ...]
     metadata: bytes
     frames: bytes
-    intent: Key
 
 
 def study_still_written(study: StudyRow) -> Require:
@@ -50,8 +47,22 @@ def is_pending(row: InstanceRow, update_id: str) -> bool:
     return row.pending is not None and row.pending.update_id == update_id
 
 
-def add_pending(new: NewVersion, watermark: int, update_id: str, attributes: Mapping[str, JsonElement]) -> list[Change]:
-    """Return the changes that add a pending version to its row, with its documents, and drop its intent.
+class RowWrite(NamedTuple):
+    """What one row takes part in a write with.
+
+    `changes` belong into the transaction, `before` before it. `new` is what a kill -9 before the transaction leaves.
+    After the transaction, the sweep removes `replaced` when `delay` seconds have passed.
+    """
+
+    changes: Sequence[Change]
+    before: Sequence[Put] = ()
+    new: Leftovers = Leftovers()
+    replaced: Leftovers = Leftovers()
+    delay: int = 0
+
+
+def add_pending(new: NewVersion, watermark: int, update_id: str, attributes: Mapping[str, JsonElement]) -> RowWrite:
+    """Return the write that adds a pending version to its row, with its documents.
 
     `attributes` are the values of extended query tags in the new version. The watermark names the documents, and
     never a feed entry: `finish` reserves another number for that. So the gap in the feed is closed with the same
@@ -64,41 +75,35 @@ def add_pending(new: NewVersion, watermark: int, update_id: str, attributes: Map
     after = replace(
         row, pending=Pending.make(update_id=update_id, attributes=attributes, file=file), revision=row.revision + 1
     )
-    changes = [
-        *replace_row(row, after),
-        Put(documents.metadata_item(row.with_file(file), new.metadata)),
-        Put(entries.tombstone(watermark)),
-        sweep.drop_intent(new.intent),
-        *_drop_pending_file(row),
-    ]
-    return [*changes, Put(documents.frames_item(row.with_file(file), new.frames))] if new.frames else changes
+    return RowWrite(
+        [*replace_row(row, after), Put(entries.tombstone(watermark))],
+        [Put(item) for item in documents.items_of(row.with_file(file), new.metadata, new.frames)],
+        Leftovers(versions=(replace(new.version, watermark=watermark),)),
+        _pending_version(row),
+    )
 
 
-def make_current(
-    row: InstanceRow, update_id: str, values: Mapping[str, JsonElement]
-) -> tuple[InstanceRow, list[Change]]:
-    """Return a row whose pending version is the current one, and the changes that write it. They lack the feed entry.
+def make_current(row: InstanceRow, update_id: str, values: Mapping[str, JsonElement]) -> tuple[InstanceRow, RowWrite]:
+    """Return a row whose pending version is the current one, and its write without the feed entry.
 
-    `values` are new values of extended query tags, as the tags are defined now. The original version stays. If the
-    version before was not the original, its blob is removed after `READERS_SECONDS`.
+    `values` are new values of extended query tags, as the tags are defined now. The original version stays. A version
+    between the original and the current one is replaced.
     """
     published = row.after_update(update_id)
     after = replace(published, attributes=merged(published.attributes, values), revision=row.revision + 1)
-    changes = replace_row(row, after)
-    if row.original:
-        intermediate = replace(version_of(row), watermark=row.watermark)
-        changes.append(sweep.queue_removal(intermediate, READERS_SECONDS))
-    return after, changes
+    replaced = Leftovers(versions=(replace(version_of(row), watermark=row.watermark),)) if row.original else Leftovers()
+    return after, RowWrite(replace_row(row, after), replaced=replaced, delay=READERS_SECONDS)
 
 
-def remove_pending(row: InstanceRow) -> list[Change]:
-    """Return the changes that remove a pending version. No reader has seen it, so its blob is removed at once."""
-    return [*replace_row(row, replace(row, pending=None, revision=row.revision + 1)), *_drop_pending_file(row)]
+def remove_pending(row: InstanceRow) -> RowWrite:
+    """Return the write that removes a pending version. No reader has seen it."""
+    after = replace(row, pending=None, revision=row.revision + 1)
+    return RowWrite(replace_row(row, after), replaced=_pending_version(row))
 
 
-def _drop_pending_file(row: InstanceRow) -> list[Change]:
-    """Return the changes that delete the documents of a pending version and queue the removal of its blob."""
+def _pending_version(row: InstanceRow) -> Leftovers:
+    """Return the file and the documents of the pending version of a row."""
     if row.pending is None or row.pending.file is None:
-        return []
+        return Leftovers()
     old = row.with_file(row.pending.file)
-    return [*(Delete(key) for key in documents.keys_of(old)), sweep.queue_removal(version_of(old), 0)]
+    return Leftovers(versions=(replace(version_of(old), watermark=old.watermark),))

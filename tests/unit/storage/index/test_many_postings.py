@@ -61,7 +61,7 @@ def kill_at_each_write(tmp_path: Path, level: str, act: Callable[[Archive, Archi
     while True:
         call += 1
         victim, observer = Archive(tmp_path, f"clinic-{call}"), Archive(tmp_path, f"clinic-{call}")
-        rule = victim.faults.add(Rule(kill(), operation="table.write", stage=ANY, nth=call))
+        rule = victim.faults.add(Rule(kill(), operation="table.write*", stage=ANY, nth=call))
         act(victim, observer)
         if not rule.hits:
             return call - 1

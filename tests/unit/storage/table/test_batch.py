@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pytest
 
 from app.engines.embedded.sqlite import SqliteTable
-from app.errors import Conflict, StorageUnavailable
+from app.errors import Conflict
 from app.storage.table import clock, keys
-from app.storage.table.batch import Cost, UnfinishedPostings, cost, fits, grouped, write_atomically, write_each
-from app.storage.table.ports import MAX_CHANGES, Absent, Change, Delete, Holds, Item, Key, Put, Table
+from app.storage.table.batch import Cost, UnfinishedPostings, cost, fits, grouped, write_atomically
+from app.storage.table.ports import MAX_CHANGES, Absent, Change, Delete, Holds, Item, Key, PlainChange, Put, Table
 
 ROW = keys.study(1, "2.25.1")
 DOCUMENT = keys.metadata(1, "2.25.1", 7)
@@ -36,21 +37,22 @@ def deletion(postings: int) -> list[Change]:
 
 
 class Recorder:
-    """A table that records its writes. `fail_at` numbers the write that fails, from 1."""
+    """A table that records its writes, with those before a transaction as writes of their own."""
 
     def __init__(self, table: Table) -> None:
         self._table = table
-        self.writes: list[tuple[Change, ...]] = []
-        self.fail_at = 0
+        self.writes: list[Sequence[Change]] = []
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._table, name)
 
-    def write(self, *changes: Change) -> None:
-        self.writes.append(changes)
-        if len(self.writes) == self.fail_at:
-            raise StorageUnavailable
-        self._table.write(*changes)
+    def write(self, *changes: Change, before: Sequence[PlainChange] = ()) -> None:
+        self.writes += [before, changes] if before else [changes]
+        self._table.write(*changes, before=before)
+
+    def write_each(self, changes: Iterable[PlainChange], *, durable: bool = True) -> None:
+        self.writes.append(tuple(changes))
+        self._table.write_each(self.writes[-1], durable=durable)  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -83,49 +85,26 @@ def test_changes_that_fit_are_one_transaction(table: Recorder) -> None:
 
 def test_only_new_postings_are_written_before(table: Recorder, plain: SqliteTable) -> None:
     write(table, creation(150))
-    *before, transaction = table.writes
-    assert all(keys.is_posting(each.key) or each.key.pk == keys.SWEEP for changes in before for each in changes)
+    record, before, transaction = table.writes
+    assert [each.key.pk for each in record] == [keys.SWEEP]
+    assert all(keys.is_posting(each.key) for each in before)
     assert {ROW, DOCUMENT} <= {each.key for each in transaction}
-    assert all(len(changes) <= MAX_CHANGES for changes in table.writes)
+    assert len(transaction) <= MAX_CHANGES
     assert present(plain, 150) == 150
     assert records(plain) == []
 
 
-def test_only_removed_postings_are_written_after(table: Recorder, plain: SqliteTable) -> None:
+def test_removed_postings_that_do_not_fit_stay_with_a_record_of_them(table: Recorder, plain: SqliteTable) -> None:
     write(table, creation(150))
     write(table, deletion(150))
-    transaction, *after = table.writes
+    (transaction,) = table.writes
     assert {ROW, DOCUMENT} <= {each.key for each in transaction}
-    assert all(keys.is_posting(each.key) or each.key.pk == keys.SWEEP for changes in after for each in changes)
-    assert present(plain, 150) == 0
-    assert records(plain) == []
-
-
-def test_a_record_names_the_postings_that_a_crash_leaves(table: Recorder, plain: SqliteTable) -> None:
-    write(table, creation(150))
-    table.fail_at = 2
-    write(table, deletion(150))  # the transaction is done, so its caller must not learn of the failure after it
     (record,) = records(plain)
     unfinished = UnfinishedPostings.of(record)
     assert unfinished is not None
     assert unfinished.rows == [ROW]
     assert len(unfinished.postings) == present(plain, 150) > 0
-
-
-def test_a_posting_that_a_row_has_again_is_not_removed(table: Recorder, plain: SqliteTable) -> None:
-    """Another writer gives the row a removed posting again, between the transaction and the deletions after it."""
-    write(table, creation(150))
-
-    class Meanwhile(Recorder):
-        def write(self, *changes: Change) -> None:
-            super().write(*changes)
-            if len(self.writes) == 1:
-                plain.write(row(3), Put(Item(posting(149), {"study": "2.25.1"})))
-
-    update = [row(2), *(Delete(posting(number)) for number in range(150))]
-    write_atomically(Meanwhile(plain), update)  # type: ignore[arg-type]
-    assert plain.get(posting(149)) is not None
-    assert len(records(plain)) == 1
+    assert list(plain.query(keys.SWEEP, keys.due_by(int(clock.now())))) == [record]
 
 
 def test_a_conflict_leaves_only_postings_and_their_record(table: Recorder, plain: SqliteTable) -> None:
@@ -142,10 +121,9 @@ def test_a_transaction_expects_the_record_of_its_postings(
     """The sweep took the record and the postings of a writer that was very slow. Then the writer must begin again."""
 
     class Slow(Recorder):
-        def write(self, *changes: Change) -> None:
-            super().write(*changes)
-            if len(self.writes) == 1:
-                plain.write(*(Delete(item.key) for item in records(plain)))
+        def write_each(self, changes: Iterable[PlainChange], *, durable: bool = True) -> None:
+            super().write_each(changes, durable=durable)
+            plain.write(*(Delete(item.key) for item in records(plain)))
 
     monkeypatch.setattr(clock, "now", lambda: 1000.0)
     with pytest.raises(Conflict):
@@ -158,11 +136,6 @@ def test_changes_that_do_not_fit_without_their_postings_are_refused(table: Recor
     with pytest.raises(ValueError, match="do not fit one transaction"):
         write(table, [*documents, Put(Item(posting(1), {}))])
     assert table.writes == []
-
-
-def test_independent_changes_are_written_in_as_few_transactions_as_fit(table: Recorder) -> None:
-    write_each(table, (Put(Item(posting(number), {})) for number in range(250)))  # type: ignore[arg-type]
-    assert [len(changes) for changes in table.writes] == [100, 100, 50]
 
 
 def test_groups_fit_in_changes_and_in_bytes() -> None:

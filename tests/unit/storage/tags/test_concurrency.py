@@ -84,6 +84,7 @@ def test_tag_deleted_during_a_store_leaves_no_entries(folder: Path) -> None:
     add_tags(archive, AGE, NAME)
     archive.work()
     for call, after in enumerate(at_each_call(folder, store, delete), start=1):
+        after.work()  # the sweep removes the entries that an attempt of the store has left
         assert not tag_entries(after), call
         add_tags(after, AGE)
         after.work()
@@ -104,6 +105,7 @@ def test_tag_deleted_and_added_again_during_a_store(folder: Path) -> None:
     add_tags(archive, AGE)
     archive.work()
     for after in at_each_call(folder, store, delete_and_add):
+        after.work()
         assert found_uids(after, "series", PatientAge="099Y") == [ANOTHER[1]]
         assert not [key for key in tag_entries(after) if "/study/0010" in key[0]]
 
