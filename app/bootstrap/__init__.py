@@ -211,7 +211,7 @@ def build_services(settings: Settings, engine: Engine, *, listening: float = 0) 
         frame_decoder=decoder,
         background=(
             runner.run_once,
-            *maintenance(settings, archive),
+            *maintenance(settings, engine, archive),
             *thumbnail_steps(settings, archive, rendering),
             *((BacklogReport(backlog).run_once,) if is_remote(settings) else ()),
         ),

@@ -28,6 +28,8 @@ from app.storage.index.leftovers_removal import EntriesOf, LeftoversRemoval
 from app.storage.index.pages import InstancePages
 from app.storage.index.sweep_worker import Sweep
 from app.storage.records import postings
+from app.storage.records.spread_lists import open_shards
+from app.storage.search.page_builder import PageBuilder
 from app.storage.table import clock
 from app.storage.tags.tag_backfill import TagBackfill
 from app.storage.updates.study_versions import StudyVersions
@@ -67,7 +69,7 @@ def tasks(settings: Settings, engine: Engine, archive: Archive) -> dict[str, Tas
     }
 
 
-def maintenance(settings: Settings, archive: Archive) -> tuple[Callable[[], bool], ...]:
+def maintenance(settings: Settings, engine: Engine, archive: Archive) -> tuple[Callable[[], bool], ...]:
     """Return the steps of the worker that belong to no operation. Each says whether there was anything to do."""
 
     # Index: files and rows that deletions and crashes left behind.
@@ -85,5 +87,8 @@ def maintenance(settings: Settings, archive: Archive) -> tuple[Callable[[], bool
     expired = ExpiredAccess(TokenStore(archive.table), GrantStore(archive.table))
     # Partitions: the objects with the names of those that were created without one.
     partition_names = PartitionNames(archive.partitions, archive.partition_objects)
+    # Search: pages of values.
+    pages = PageBuilder(archive.table, archive.partitions, shards=open_shards(archive.table, engine.row_shards))
     # Feed: the place up to which readers can read without looking for gaps.
-    return sweep_step, purge.run_once, expired.run_once, partition_names.run_once, archive.feed.advance_complete
+    steps = sweep_step, purge.run_once, expired.run_once, partition_names.run_once, pages.build_pages
+    return *steps, archive.feed.advance_complete

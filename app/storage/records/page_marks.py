@@ -16,7 +16,7 @@ from app.dicom.query.canonical import MAX_CANONICAL, WILD, canonical_values
 from app.dicom.validation.attributes import CORE, MODALITIES_IN_STUDY, POSTED, Attribute, Level
 from app.storage.records.rows import IndexRow, StudyRow
 from app.storage.table import clock, keys
-from app.storage.table.ports import Item, Key, Put
+from app.storage.table.ports import Holds, Item, Key, Put
 
 COLUMNS: Final[Sequence[Attribute]] = tuple(
     each for each in (*CORE.values(), *POSTED) if each.posted_at is Level.STUDY and each.vr in WILD
@@ -32,6 +32,15 @@ class PageMark(NamedTuple):
     item: Item
 
     @property
+    def kind(self) -> str:
+        """`NEW_STUDIES` or `CHANGED_STUDIES`."""
+        return keys.mark_kind(self.item.key.pk)
+
+    @property
+    def partition(self) -> int:
+        return keys.marked(self.item.key.sk)[0]
+
+    @property
     def created(self) -> int:
         return keys.marked(self.item.key.sk)[1]
 
@@ -42,6 +51,11 @@ class PageMark(NamedTuple):
     @property
     def time(self) -> int:
         return int(self.item.fields["time"])
+
+    @property
+    def unchanged(self) -> Holds:
+        """The expectation that no later change of the study has replaced the mark."""
+        return Holds("of_revision", int(self.item.fields["of_revision"]))
 
 
 def mark_of_change(before: IndexRow | None, after: IndexRow, changed: Collection[Key]) -> list[Put]:
@@ -54,7 +68,11 @@ def mark_of_change(before: IndexRow | None, after: IndexRow, changed: Collection
     if before is None:
         return [_mark(keys.NEW_STUDIES, after, after.revision)]
     of_columns = {keys.values(after.partition, Level.STUDY.word, each) for each in _COLUMN_KEYS}
-    return [_mark(keys.CHANGED_STUDIES, after, after.revision)] if any(key.pk in of_columns for key in changed) else []
+    return (
+        [_mark(keys.CHANGED_STUDIES, after, after.revision)]
+        if any(keys.whole(key.pk) in of_columns for key in changed)
+        else []
+    )
 
 
 def mark_of_removal(row: IndexRow) -> list[Put]:

@@ -40,6 +40,21 @@ MatchT = TypeVar("MatchT", bound=Numbered)
 """An object that matches."""
 
 
+FoundT = TypeVar("FoundT", bound=Numbered, covariant=True)
+"""A candidate that a list yields."""
+
+
+class CandidateList(Protocol[FoundT]):
+    """Candidates that are ordered by their numbers, the newest first."""
+
+    def seek(self, sequence: int) -> FoundT | None:
+        """Return the newest candidate whose number is at most `sequence`, None if there is none.
+
+        The numbers of successive calls must not grow.
+        """
+        ...
+
+
 def sequence_of(posting: Item) -> int:
     """Return the sequence number of the object that a posting names. The sort key ends with it (`keys.newest`)."""
     return keys.NEWEST - int(posting.key.sk[-16:], 16)
@@ -149,11 +164,11 @@ def newest_permitted(query: Query) -> int:
 
 
 def intersect_newest_first(
-    filters: Sequence[Sequence[PostingList[CandidateT]]], newest: int = keys.NEWEST
+    filters: Sequence[Sequence[CandidateList[CandidateT]]], newest: int = keys.NEWEST
 ) -> Iterator[CandidateT]:
     """Yield the candidates that satisfy all filters, newest first, from the number `newest` on.
 
-    Each filter is a sequence of posting lists, one for each accepted value; a candidate satisfies it if it is in one
+    Each filter is a sequence of lists, such as one for each accepted value; a candidate satisfies it if it is in one
     of them. The algorithm is known as "leapfrog join": each list seeks the highest number that is still possible in
     the others, so the cost follows the shortest list.
     """

@@ -13,6 +13,9 @@ The cost of a query:
 |                                                 | (for `*ABC` all entries of the attribute); or the newest objects   |
 |                                                 | until the page is full. The two plans run in turns, and the first  |
 |                                                 | that completes gives the result                                    |
+| wildcard of a study attribute (`value_pages`)   | one column of the pages of values, newest first, until the page is |
+|                                                 | full: about 5 units of DynamoDB for 2,000 studies. With a prefix   |
+|                                                 | in turns with the entries under the prefix                         |
 | a filter of a level above the result            | the same; each matching study or series is replaced by its members |
 | no filter                                       | the newest objects until the page is full                          |
 | inside studies (URL or StudyInstanceUID)        | the members of these studies, or of the named series. For a few    |
@@ -47,6 +50,7 @@ from app.storage.records.snapshot import Snapshot
 from app.storage.search.candidates import LARGEST_CHUNK, cheapest_plan, newest_permitted
 from app.storage.search.matches import Match, attributes_of, match_in, modalities
 from app.storage.search.metadata_filters import NewestMetadata, matching_metadata
+from app.storage.search.page_candidates import PackedColumns, ValuePages
 from app.storage.search.sources import Candidate, CandidateSources
 from app.storage.table.ports import Table
 
@@ -68,7 +72,7 @@ class SearchPlanner:
     """Answers queries on one partition, newest first.
 
     `newest_metadata` reads what only metadata has. `map_studies` reads the contents of several studies. `last_unposted`
-    is as in `unposted`, `shards` as in `open_shards`.
+    is as in `unposted`, `shards` as in `open_shards`. `packed_columns` keeps columns of the pages of values.
     """
 
     def __init__(
@@ -81,13 +85,14 @@ class SearchPlanner:
         map_studies: MapStudies = map,
         last_unposted: int = 0,
         shards: int = 1,
+        packed_columns: PackedColumns | None = None,
     ) -> None:
         self._table = table
         self._instances = instances
         self._counts = counts
         self._newest_metadata = newest_metadata
         self._map_studies = map_studies
-        self._sources = CandidateSources(table, last_unposted, shards)
+        self._sources = CandidateSources(table, last_unposted, ValuePages(table, packed_columns), shards)
 
     def run(self, partition: int, query: Query) -> Page:
         """Return the matches from `query.offset` on, at most `query.limit`, newest first.
@@ -101,12 +106,14 @@ class SearchPlanner:
     def _matches(self, partition: int, query: Query) -> Iterator[Match]:
         studies, instances = _named(query, Level.STUDY), _named(query, Level.INSTANCE)
         if instances and len(instances) <= _MAX_SINGLE_READS:
-            return chain.from_iterable(self._verified(partition, query, self._sources.newest_first(partition, query)))
+            named = self._sources.newest_first(partition, query, {})
+            return chain.from_iterable(self._verified(partition, query, named))
         if studies is not None:
             return self._in_studies(partition, query, studies)
+        paged = self._sources.in_pages(partition, query)
         return cheapest_plan(
-            self._verified(partition, query, self._sources.newest_first(partition, query)),
-            self._sources.scans(partition, query),
+            self._verified(partition, query, self._sources.newest_first(partition, query, paged)),
+            self._sources.scans(partition, query, paged),
             lambda candidates: self._verified(partition, query, candidates),
             query.offset + query.limit,
             newest_permitted(query),

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from typing import NamedTuple
 
-from app.dicom.query.matching import Filter, OneOf, Query
+from app.dicom.query.matching import Filter, OneOf, Query, Wildcard
 from app.dicom.validation.attributes import Level
 from app.storage.records.posted_values import ANY_VALUE
 from app.storage.records.spread_lists import parts_of_newest, parts_of_values
 from app.storage.search.candidates import (
+    CandidateList,
     PostingList,
     exact_lists,
     intersect_newest_first,
@@ -18,6 +19,7 @@ from app.storage.search.candidates import (
     scan_postings,
     sequence_of,
 )
+from app.storage.search.page_candidates import PageCandidates, PagesNow, ValuePages, is_in_pages
 from app.storage.table import keys
 from app.storage.table.ports import Item, Range, Table, starting
 
@@ -31,40 +33,91 @@ class Candidate(NamedTuple):
     instance: str = ""
 
 
+Paged = Mapping[Filter, PageCandidates[Candidate]]
+"""The candidates of the filters whose values are in pages. Each is read once."""
+
+
 class CandidateSources:
     """Finds candidates for the filters of a query.
 
     `last_unposted` is as in `unposted`, `shards` as in `open_shards`.
     """
 
-    def __init__(self, table: Table, last_unposted: int, shards: int = 1) -> None:
+    def __init__(self, table: Table, last_unposted: int, pages: ValuePages, shards: int = 1) -> None:
         self._table = table
         self._last_unposted = last_unposted
+        self._pages = pages
         self._shards = shards
 
-    def newest_first(self, partition: int, query: Query) -> Iterator[Candidate]:
-        """Yield the objects that satisfy all exact filters of the result level, or else all objects, newest first."""
-        lists = [
+    def in_pages(self, partition: int, query: Query) -> Paged:
+        """Return the candidates of each wildcard filter whose values are in pages."""
+        wanted = [each for each in query.filters if is_in_pages(each)]
+        now = self._pages.now(partition) if wanted else None
+        if now is None:
+            return {}
+        return {each: self._page_candidates(partition, query, each, now) for each in wanted}
+
+    def newest_first(self, partition: int, query: Query, paged: Paged) -> Iterator[Candidate]:
+        """Yield the objects that satisfy all exact filters of the result level, newest first.
+
+        Filters of the result level in `paged` count too. Without any of them, all objects are yielded.
+        """
+        lists: list[Sequence[CandidateList[Candidate]]] = [
             self._posting_lists(partition, query, each) for each in query.filters if _has_posting_lists(query, each)
         ]
-        newest = [self._posting_list(query, pk) for pk in parts_of_newest(partition, query.level.word, self._shards)]
-        return intersect_newest_first(lists or [newest], newest_permitted(query))
+        lists += [
+            [found, *self._unknown_lists(partition, query, wanted)]
+            for wanted, found in paged.items()
+            if wanted.attribute.posted_at is query.level
+        ]
+        return intersect_newest_first(
+            lists or [self._all_objects(partition, query, query.level)], newest_permitted(query)
+        )
 
-    def scans(self, partition: int, query: Query) -> list[Iterator[Candidate | None]]:
-        """Return a scan for each filter that selects candidates and has no posting lists."""
-        return [self._scan(partition, query, each) for each in query.filters if _is_scanned(query, each)]
+    def scans(self, partition: int, query: Query, paged: Paged) -> list[Iterator[Candidate | None]]:
+        """Return scans of the filters that select candidates and have no posting lists.
+
+        A scan of postings is left out if the filter is in `paged` and the postings of its matches are not together.
+        """
+        scanned = [each for each in query.filters if _is_scanned(query, each)]
+        of_postings = [each for each in scanned if each not in paged or _has_prefix(each)]
+        of_pages = [each for each in paged if each.attribute.posted_at is not query.level]
+        return [
+            *(self._scan(partition, query, each) for each in of_postings),
+            *(self._scan_pages(partition, query, each, paged[each]) for each in of_pages),
+        ]
+
+    def _page_candidates(
+        self, partition: int, query: Query, wanted: Filter, now: PagesNow
+    ) -> PageCandidates[Candidate]:
+        return PageCandidates(
+            pages=self._pages,
+            now=now,
+            partition=partition,
+            wanted=wanted,
+            candidate=Candidate,
+            all_studies=self._all_objects(partition, query, Level.STUDY),
+        )
+
+    def _all_objects(self, partition: int, query: Query, level: Level) -> list[PostingList[Candidate]]:
+        """Return the lists of all objects of a level."""
+        return [self._posting_list(query, pk) for pk in parts_of_newest(partition, level.word, self._shards)]
 
     def _posting_lists(self, partition: int, query: Query, wanted: Filter) -> list[PostingList[Candidate]]:
         """Return the lists that together have every object that may satisfy an exact filter."""
-        kind = query.level.word
-        lists = [
-            self._posting_list(query, pk, prefix) for pk, prefix in exact_lists(partition, kind, wanted, self._shards)
-        ]
-        if wanted.attribute.keeps_former_values:
-            parts = parts_of_values(partition, kind, wanted.attribute.key, self._shards)
-            lists += [self._posting_list(query, pk, keys.entries(ANY_VALUE)) for pk in parts]
-            if self._last_unposted:
-                lists.append(self._posting_list(query, keys.newest_of(partition, kind), highest=self._last_unposted))
+        exact = exact_lists(partition, query.level.word, wanted, self._shards)
+        lists = [self._posting_list(query, pk, prefix) for pk, prefix in exact]
+        return lists + self._unknown_lists(partition, query, wanted)
+
+    def _unknown_lists(self, partition: int, query: Query, wanted: Filter) -> list[PostingList[Candidate]]:
+        """Return the lists of the objects whose values of an attribute are not all known."""
+        if not wanted.attribute.keeps_former_values or wanted.attribute.posted_at is None:
+            return []
+        kind = wanted.attribute.posted_at.word
+        parts = parts_of_values(partition, kind, wanted.attribute.key, self._shards)
+        lists = [self._posting_list(query, pk, keys.entries(ANY_VALUE)) for pk in parts]
+        if self._last_unposted:
+            lists.append(self._posting_list(query, keys.newest_of(partition, kind), highest=self._last_unposted))
         return lists
 
     def _posting_list(
@@ -85,6 +138,14 @@ class CandidateSources:
                 yield candidate
             else:
                 yield from self._members_of(partition, query.level, candidate)
+
+    def _scan_pages(
+        self, partition: int, query: Query, wanted: Filter, found: PageCandidates[Candidate]
+    ) -> Iterator[Candidate]:
+        """Yield the members, at the result level, of each study that may satisfy a filter."""
+        lists: list[CandidateList[Candidate]] = [found, *self._unknown_lists(partition, query, wanted)]
+        for study in intersect_newest_first([lists]):
+            yield from self._members_of(partition, query.level, study)
 
     def _unknown(self, partition: int, kind: str, wanted: Filter) -> Iterator[Item]:
         """Yield postings of the objects whose values of an attribute are not all known, in no order."""
@@ -117,6 +178,11 @@ def _has_posting_lists(query: Query, wanted: Filter) -> bool:
 def _is_scanned(query: Query, wanted: Filter) -> bool:
     """Return whether a scan of the postings of a filter finds candidates, in no order."""
     return wanted.attribute.posted_at is not None and not _has_posting_lists(query, wanted)
+
+
+def _has_prefix(wanted: Filter) -> bool:
+    """Return whether the postings of all matches are together. They are for `DOE*`, and not for `*DOE`."""
+    return isinstance(wanted.indexed, Wildcard) and bool(wanted.indexed.prefix)
 
 
 def _candidate(posting: Item) -> Candidate:

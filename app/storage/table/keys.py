@@ -270,6 +270,11 @@ def part(pk: str, sequence: int, shards: int) -> str:
     return pk if shards == 1 else f"{pk}~{sequence % shards}"
 
 
+def whole(pk: str) -> str:
+    """Return the partition key of the list to which a part belongs."""
+    return pk.partition("~")[0]
+
+
 def parts(pk: str, shards: int) -> list[str]:
     """Return the partition keys of all parts of a list, also of the objects whose lists have one part."""
     return [pk] if shards == 1 else [pk, *(f"{pk}~{number}" for number in range(shards))]
@@ -339,6 +344,10 @@ def page_column(p: int, column: str, page: str) -> Key:
 
 def mark_items(kind: str, shard: int) -> str:
     return f"unpaged/{kind}/{shard}"
+
+
+def mark_kind(pk: str) -> str:
+    return pk.split("/")[1]
 
 
 def page_mark(kind: str, p: int, created: int) -> Key:

@@ -1,0 +1,1 @@
+"""Tests of the search's own data: the pages of values."""
