@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache, partial
+from pathlib import Path
 from typing import Final
 
 from app.errors import ConfigurationError
@@ -36,6 +37,8 @@ class Engine:
     """Writes the layout version to a second place outside of the table, if the engine has one."""
     row_shards: int = 1
     """The parts of the posting lists that every new object writes into (`storage/records/spread_lists.py`)."""
+    spool: Path | None = None
+    """The folder for large bodies while they are received, if the settings name none. None: the one of the system."""
     file_path: Callable[[str], str] = lambda key: key
     """Returns where an operator finds a blob: its key in the bucket, or its path below the data folder."""
 
@@ -97,6 +100,7 @@ def _embedded(settings: Settings) -> Engine:
         blobs=blobs,
         queue=TableQueue(table),
         openers=openers,
+        spool=blobs.incoming,
         record_layout=partial(layout_file.write, settings.data_dir),
         file_path=lambda key: str(blobs.path(key).relative_to(settings.data_dir)),
     )

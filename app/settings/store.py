@@ -42,7 +42,8 @@ class StoreSettings(SettingsGroup):
     spool_dir: Path | None = setting(  # noqa: RUF009 - a field
         None,
         FilePath(),
-        "Folder for large bodies while they are received. Default: the temporary folder of the system.",
+        "Folder for large bodies while they are received. Default: one in the data folder of the `embedded` engine, "
+        "the temporary folder of the system with `aws`.",
     )
     delete_delay_seconds: int = setting(
         259_200, whole_number(0), "How long the files of a deleted instance are kept. The default is three days."

@@ -67,6 +67,6 @@ def test_a_spool_folder_that_is_full_is_503(clinic: PartitionClient, monkeypatch
         return Path("/dev/full").open("r+b", buffering=0)
 
     with monkeypatch.context() as patch:
-        patch.setattr("app.services.store.spool.tempfile.TemporaryFile", on_a_full_disk)
+        patch.setattr("app.services.store.spool._unnamed_file", on_a_full_disk)
         assert unavailable(transcoded(clinic))
     assert transcoded(clinic).status_code == 200

@@ -72,6 +72,11 @@ class EmbeddedBlobs:
                 yield found
             last = found.key
 
+    @property
+    def incoming(self) -> Path:
+        """The folder for bodies while they are received, as `FileBlobs.incoming`."""
+        return self._files.incoming
+
     def sync(self) -> None:
         """Bring the small objects that were put before to the disk."""
         self._small.sync()

@@ -13,12 +13,13 @@ import io
 import os
 import secrets
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Final, cast
 
-from app.engines.embedded.directories import make_durably, sync
+from app.engines.embedded.directories import file_sync_includes_names, make_durably, sync
 from app.engines.embedded.held_files import HeldFiles
 from app.errors import BlobMissing, StorageUnavailable
 from app.storage.table.ports import StoredBlob
@@ -36,9 +37,10 @@ RESERVED_BYTES: Final = 64 * 1024 * 1024
 class FileBlobs:
     """A `BlobStore` in the folder `root`, for any number of threads and processes of one machine.
 
-    A body is written to `root/incoming`, renamed to its place, and synced there. Data and name then become durable with
-    one commit of the file system's journal. A sync before the rename would need two. Readers never see a part of a
-    file. A power loss before `put` returns may leave a part of one under its key, which the index does not name yet.
+    A body is written to `root/incoming`, renamed to its place, and synced there. A file without a name in the same file
+    system is not copied: it gets its name there. Data and name become durable with one commit of the file system's
+    journal. A sync before the rename would need two. Readers never see a part of a file. A power loss before `put`
+    returns may leave a part of one under its key, which the index does not name yet.
 
     A kill -9 leaves at most a file in `incoming`. The next start removes such files when they are a day old. A
     disk that is almost full takes no more bodies, so that instances can still be deleted.
@@ -54,10 +56,19 @@ class FileBlobs:
             make_durably(self._objects)
             self._held.wanted()  # removes what a killed backup left
             _remove_stale(self._incoming)
+            self._device = self._objects.stat().st_dev
+            self._syncs_folders = not file_sync_includes_names(self._objects)
+
+    @property
+    def incoming(self) -> Path:
+        """The folder for bodies while they are received. A file without a name in it is stored without a copy."""
+        return self._incoming
 
     def put(self, key: str, body: BinaryIO) -> int:
         """Store the rest of `body` and return its size in bytes. The file and its directories are on disk then."""
         target = self.path(key)
+        if self._adopt(body, target):
+            return target.stat().st_size
         written = incoming = self._incoming / secrets.token_hex(16)
         try:
             with _translated():
@@ -65,7 +76,7 @@ class FileBlobs:
             with file:
                 size = _copy(body, file)
                 with _translated():
-                    self._rename(incoming, target)
+                    self._place(partial(incoming.rename, target), target)
                     written = target
                     os.fsync(file.fileno())
                     self._sync(target.parent)
@@ -126,10 +137,39 @@ class FileBlobs:
             raise ValueError(f"{key!r} is not a blob key: a segment is longer than a file name may be.")
         return Path(f"{self._objects}/{'/'.join((*folders, name))}")
 
-    def _rename(self, incoming: Path, target: Path) -> None:
+    def _adopt(self, body: BinaryIO, target: Path) -> bool:
+        """Give a file without a name the name `target`, durably. Return whether that was possible.
+
+        The caller must not change the file afterwards. A kill -9 leaves the whole file or nothing.
+        """
+        if not isinstance(body, io.FileIO):
+            return False
+        found = os.fstat(body.fileno())
+        if found.st_nlink or found.st_dev != self._device or body.tell() or target.exists():
+            return False
+        with _translated():
+            _require_room(body)
+        # With a folder's descriptor Python follows the link of /proc. The descriptor itself is not used.
+        name = partial(os.link, f"/proc/self/fd/{body.fileno()}", target, src_dir_fd=body.fileno())
+        try:
+            self._place(name, target)
+        except OSError:  # it was created in a way that allows no name, or /proc is missing
+            return False
+        try:
+            with _translated():
+                os.fsync(body.fileno())
+                self._sync(target.parent)
+        except BaseException:
+            with suppress(OSError):
+                target.unlink(missing_ok=True)
+            raise
+        return True
+
+    def _place(self, place: Callable[[], object], target: Path) -> None:
+        """Call `place`, which gives a file the name `target`. Create the directory if it is missing."""
         for _ in range(_ATTEMPTS):  # another process may remove the directory while it is empty
             with suppress(FileNotFoundError):
-                incoming.rename(target)
+                place()
                 return
             self._synced.discard(target.parent)  # before the directory is created again: the new one is not synced
             with suppress(FileNotFoundError, FileExistsError):  # mkdir raises both if a deletion removes what it made
@@ -137,7 +177,12 @@ class FileBlobs:
         raise StorageUnavailable
 
     def _sync(self, directory: Path) -> None:
-        """Sync the directory. Sync its parents too, once per process: another process may have created them."""
+        """Sync the directory. Sync its parents too, once per process: another process may have created them.
+
+        Nothing is to do if the sync of the file was enough.
+        """
+        if not self._syncs_folders:
+            return
         sync(directory)
         if directory in self._synced:
             return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import mmap
+import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -108,7 +109,7 @@ def _digested(chunks: Iterator[bytes], digest: FileDigest | None) -> Iterator[by
 
 def _on_disk(chunks: list[bytes], rest: Iterator[bytes], size: int, limit: int, folder: Path | None) -> Spooled:
     with _storage_errors():
-        file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115  # closed by Spooled.close
+        file = _unnamed_file(folder)
     try:
         for chunk in chunks:
             _write(file, chunk)
@@ -122,6 +123,17 @@ def _on_disk(chunks: list[bytes], rest: Iterator[bytes], size: int, limit: int, 
     except BaseException:
         file.close()
         raise
+
+
+def _unnamed_file(folder: Path | None) -> IO[bytes] | io.FileIO:
+    """Return a new file that has no name, so that it ends with its process. `Spooled.close` closes it.
+
+    On Linux the blob store may give it a name, with the permissions of a usual file. `tempfile` prevents that.
+    """
+    if hasattr(os, "O_TMPFILE"):
+        with contextlib.suppress(OSError):  # the file system has no such files
+            return io.FileIO(os.open(folder or tempfile.gettempdir(), os.O_TMPFILE | os.O_RDWR, 0o666), "r+")
+    return tempfile.TemporaryFile(dir=folder, buffering=0)
 
 
 def _write(file: IO[bytes], chunk: bytes) -> None:

@@ -7,11 +7,11 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import pytest
 
-from app.engines.embedded import files
+from app.engines.embedded import directories, files
 from app.engines.embedded.files import FileBlobs
 from app.errors import BlobMissing, StorageUnavailable
 
@@ -93,6 +93,7 @@ def test_three_long_uids_fit(tmp_path: Path) -> None:
 
 def test_the_order_of_syncs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rename the file, sync it, sync its directory, and once also the directories above."""
+    monkeypatch.setattr(files, "file_sync_includes_names", lambda _: False)
     blobs = FileBlobs(tmp_path)
     happened: list[str] = []
     fsync, rename = os.fsync, Path.rename
@@ -121,6 +122,92 @@ def test_the_order_of_syncs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     happened.clear()
     put(blobs, KEY)
     assert happened == [*first, "sync objects/1/study", "sync objects/1", "sync objects"]
+
+
+@pytest.mark.parametrize("mounted", ["ext4", "xfs", "btrfs", "overlay", ""])
+def test_file_systems_that_need_no_sync_of_folders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mounted: str
+) -> None:
+    device = tmp_path.stat().st_dev
+    mounts = tmp_path / "mountinfo"
+    monkeypatch.setattr(directories, "_MOUNTS", mounts)
+    if mounted:
+        mounts.write_text(
+            "22 1 0:5 / /proc rw - ext4 proc rw\n"
+            f"29 1 {os.major(device)}:{os.minor(device)} / / rw shared:1 - {mounted} /dev/vda rw\n"
+        )
+    assert directories.file_sync_includes_names(tmp_path) == (mounted in ("ext4", "xfs"))
+    seen: list[bool] = []
+    fsync = os.fsync
+
+    def traced(descriptor: int) -> None:
+        seen.append(Path(f"/proc/self/fd/{descriptor}").is_dir())
+        fsync(descriptor)
+
+    blobs = FileBlobs(tmp_path / "blobs")
+    monkeypatch.setattr(os, "fsync", traced)
+    put(blobs, KEY)
+    assert seen == ([False] if mounted in ("ext4", "xfs") else [False, *[True] * 4])
+
+
+def unnamed(folder: Path, content: bytes) -> io.FileIO:
+    file = io.FileIO(os.open(folder, os.O_TMPFILE | os.O_RDWR, 0o666), "r+")
+    file.write(content)
+    file.seek(0)
+    return file
+
+
+def test_a_file_without_a_name_becomes_the_object(tmp_path: Path) -> None:
+    blobs = FileBlobs(tmp_path)
+    with unnamed(blobs.incoming, b"content") as file:
+        number = os.fstat(file.fileno()).st_ino
+        assert blobs.put(KEY, cast(BinaryIO, file)) == 7
+    found = blobs.path(KEY).stat()
+    assert (found.st_ino, found.st_nlink, found.st_size) == (number, 1, 7)
+    put(blobs, "1/study/series/instance/8.dcm")
+    assert found.st_mode == blobs.path("1/study/series/instance/8.dcm").stat().st_mode
+    assert tree(tmp_path / "incoming") == []
+
+
+def test_a_file_that_cannot_get_the_name_is_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    blobs = FileBlobs(tmp_path)
+
+    def refused(*_: object, **__: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    (tmp_path / "named").write_bytes(b"named")
+    with (tmp_path / "named").open("rb", buffering=0) as file:
+        blobs.put("named", file)
+    (tmp_path / "named").write_bytes(b"other")
+    with unnamed(blobs.incoming, b"part of it") as file:
+        file.seek(5)
+        blobs.put("part", cast(BinaryIO, file))
+    for content in (b"first", b"second"):  # the second one replaces the first
+        with unnamed(blobs.incoming, content) as file:
+            blobs.put("twice", cast(BinaryIO, file))
+    monkeypatch.setattr(os, "link", refused)
+    with unnamed(blobs.incoming, b"refused") as file:
+        blobs.put("refused", cast(BinaryIO, file))
+    assert [blobs.open(key).read() for key in ("named", "part", "twice", "refused")] == [
+        b"named",
+        b"of it",
+        b"second",
+        b"refused",
+    ]
+
+
+def test_a_sync_that_fails_takes_the_name_away_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    blobs = FileBlobs(tmp_path)
+
+    def broken(_: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    with unnamed(blobs.incoming, b"content") as file, monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", broken)
+        with pytest.raises(StorageUnavailable):
+            blobs.put(KEY, cast(BinaryIO, file))
+    with pytest.raises(BlobMissing):
+        blobs.open(KEY)
 
 
 def test_a_killed_put_leaves_no_blob(tmp_path: Path) -> None:
