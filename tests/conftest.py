@@ -50,6 +50,7 @@ def no_disk_sync(monkeypatch: pytest.MonkeyPatch) -> None:
     The tests of the embedded engine override this fixture. They check the syncs.
     """
     monkeypatch.setattr(os, "fsync", lambda _: None)
+    monkeypatch.setattr(os, "fdatasync", lambda _: None)
     monkeypatch.setattr(commits, "_SYNCHRONOUS", dict.fromkeys((True, False), "PRAGMA synchronous = OFF"))
 
 
