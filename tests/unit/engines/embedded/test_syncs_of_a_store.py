@@ -8,18 +8,21 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from app import bootstrap
 from app.engines.embedded import files
 from app.engines.embedded.commits import GroupCommit
-from tests.support.archive import Archive
+from app.services.policy import V2
+from app.settings import Settings
 from tests.support.instances import ct
 
-SMALL = {"rows": 32, "columns": 64}
-LARGE = {"rows": 256, "columns": 256}
+SMALL: dict[str, Any] = {"rows": 32, "columns": 64}
+LARGE: dict[str, Any] = {"rows": 256, "columns": 256}
 
 
 @pytest.fixture
@@ -57,6 +60,19 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     return counts
 
 
+class Archive:
+    """The services on an embedded engine in `folder`."""
+
+    def __init__(self, folder: Path) -> None:
+        settings = Settings(data_dir=folder, log_level="error")
+        self.services = bootstrap.build_services(settings, bootstrap.build_engine(settings))
+        self.partition = self.services.partitions.resolve("clinic", create=True)
+
+    def store(self, *files: bytes) -> None:
+        """Store the files in one request."""
+        assert not self.services.store(self.partition, map(BytesIO, files), None, V2).failed
+
+
 @pytest.fixture
 def archive(tmp_path: Path, counted: Counter[str]) -> Archive:
     """An archive that has stored one small instance and one large one."""
@@ -66,7 +82,7 @@ def archive(tmp_path: Path, counted: Counter[str]) -> Archive:
     return archive
 
 
-def instance(study: int, size: dict[str, int], number: int = 0) -> bytes:
+def instance(study: int, size: dict[str, Any], number: int = 0) -> bytes:
     names: dict[str, Any] = {
         "study": f"2.25.{study}",
         "series": f"2.25.{study}.1",
@@ -103,8 +119,7 @@ def test_the_kernel_sees_no_other_sync(tmp_path: Path) -> None:
     def syncs(stores: int) -> int:
         code = f"""
 from pathlib import Path
-from tests.support.archive import Archive
-from tests.unit.engines.embedded.test_syncs_of_a_store import SMALL, instance
+from tests.unit.engines.embedded.test_syncs_of_a_store import SMALL, Archive, instance
 archive = Archive(Path({str(tmp_path / str(stores))!r}))
 for number in range({stores}):
     archive.store(instance(number + 1, SMALL))
