@@ -45,11 +45,11 @@ class FolderSource:
         """
         return self._held.hold()
 
-    def files(self) -> Iterator[tuple[str, Path]]:
+    def files(self) -> Iterator[tuple[str, str]]:
         """Yield the path below `objects` and the path of each file, in the order of the parts of the paths."""
         return sorted_files(self._objects)
 
-    def held_files(self) -> Iterator[tuple[str, Path]]:
+    def held_files(self) -> Iterator[tuple[str, str]]:
         """Yield the files that were deleted since `hold`, as `files` does."""
         return sorted_files(self._held.folder)
 

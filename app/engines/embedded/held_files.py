@@ -93,7 +93,7 @@ def _acquire(lock: int) -> None:
             return
 
 
-def sorted_files(root: Path) -> Iterator[tuple[str, Path]]:
+def sorted_files(root: Path) -> Iterator[tuple[str, str]]:
     """Yield the path below `root` and the path of each file in it, in the order of the parts of the paths.
 
     Files that are removed meanwhile may be missing. A missing `root` has no files.
@@ -105,12 +105,12 @@ def sorted_files(root: Path) -> Iterator[tuple[str, Path]]:
         if entry is None:
             folders.pop()
         elif entry.is_dir(follow_symlinks=False):
-            folders.append(_entries(Path(entry.path)))
+            folders.append(_entries(entry.path))
         else:
-            yield entry.path[skipped:], Path(entry.path)
+            yield entry.path[skipped:], entry.path
 
 
-def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
+def _entries(folder: str | Path) -> Iterator[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as entries:
             return iter(sorted(entries, key=lambda entry: entry.name))

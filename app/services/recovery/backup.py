@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from app.errors import RecoveryError
+from app.errors import BulkheadError, RecoveryError
 from app.services.parallel import prefetch
 from app.services.recovery import durable_files, manifest
 from app.services.recovery.backup_folder import INDEX, LAYOUT, MANIFEST, SMALL, BackupFolder
@@ -117,7 +117,7 @@ class Backup:
             name = self._folder.begin(datetime.now(UTC))
             try:
                 totals = self._write(self._folder.unfinished(name), known)
-            except (OSError, RecoveryError):
+            except (OSError, BulkheadError):
                 with suppress(OSError):
                     self._folder.remove_unfinished()
                 raise
@@ -197,7 +197,11 @@ def _order(entry: FileEntry) -> list[str]:
 
 
 def _merged(manifests: list[Path]) -> Iterator[FileEntry]:
-    return heapq.merge(*map(manifest.entries, manifests), key=_order)
+    return (
+        manifest.entries(*manifests)
+        if len(manifests) == 1
+        else heapq.merge(*map(manifest.entries, manifests), key=_order)
+    )
 
 
 def _different(entries: Iterator[FileEntry]) -> Iterator[FileEntry]:

@@ -126,14 +126,18 @@ class Lookup:
 
     def __init__(self, sorted_entries: Iterable[FileEntry]) -> None:
         self._entries = iter(sorted_entries)
-        self._next = next(self._entries, None)
+        self._advance()
 
     def find(self, name: str) -> FileEntry | None:
         """Return the entry of a name, None if there is none. Each name must sort after the name of the call before."""
         wanted = name.split("/")
-        while self._next is not None and self._next.order < wanted:
-            self._next = next(self._entries, None)
-        return self._next if self._next is not None and self._next.name == name else None
+        while self._next is not None and self._order < wanted:
+            self._advance()
+        return self._next if self._next is not None and self._order == wanted else None
+
+    def _advance(self) -> None:
+        self._next = next(self._entries, None)
+        self._order = self._next.order if self._next else []
 
 
 def _heading(path: Path, line: bytes) -> Heading:
