@@ -64,7 +64,11 @@ def _checks(settings: Settings) -> dict[str, Check]:
     of_engine = (
         archive.aws_checks(settings)
         if settings.engine == "aws"
-        else {"data folder": partial(folders.data_folder, settings), "clock": partial(folders.clock, settings)}
+        else {
+            "data folder": partial(folders.data_folder, settings),
+            "backup": partial(folders.backups, settings),
+            "clock": partial(folders.clock, settings),
+        }
     )
     of_service = {
         "layout": archive.archive,

@@ -11,6 +11,7 @@ from typing import Final
 from app.bootstrap.engines import INDEX
 from app.bootstrap.inspection import reserved_bytes
 from app.entry.doctor.findings import FAULT, OK, WARNING, Finding
+from app.services.recovery.last_backup import last_backup
 from app.settings import Settings, variable
 
 _LITTLE_SPACE: Final = 5 * 1024**3
@@ -18,6 +19,8 @@ _LITTLE_SPACE: Final = 5 * 1024**3
 
 _GIBIBYTE: Final = 1024**3
 _FUTURE_SECONDS: Final = 60
+_DAY_SECONDS: Final = 86_400
+_LONGEST_DAYS_WITHOUT_BACKUP: Final = 7
 
 _NETWORK_DISKS: Final = ("nfs", "cifs", "smb", "9p", "fuse.", "ceph", "glusterfs", "lustre", "afs")
 _TRANSIENT_DISKS: Final = {"tmpfs": "is in memory, so a restart of the machine empties it", "ramfs": "is in memory"}
@@ -38,6 +41,23 @@ def data_folder(settings: Settings) -> Iterator[Finding]:
     yield _owned(folder) if folder.exists() else Finding("data folder", OK, f"{folder} is made at the first start.")
     yield _space(existing)
     yield _file_system(existing)
+
+
+def backups(settings: Settings) -> Iterator[Finding]:
+    """Check whether the data folder was backed up lately."""
+    if not (settings.data_dir / INDEX).exists():
+        return
+    last = last_backup(settings.data_dir)
+    if last is None:
+        text, advice = "No backup of the data folder was made with `bulkhead backup`.", "Make one every day."
+        yield Finding("backup", WARNING, text, advice)
+        return
+    days = (time.time() - last.seconds) / _DAY_SECONDS
+    text = f"The last backup was made {days:.1f} days ago, into {last.folder}."
+    if days > _LONGEST_DAYS_WITHOUT_BACKUP:
+        yield Finding("backup", WARNING, text, "Look why `bulkhead backup` failed or did not run.")
+    else:
+        yield Finding("backup", OK, text)
 
 
 def _owned(folder: Path) -> Finding:

@@ -24,6 +24,7 @@ from app.services.parallel import prefetch
 from app.services.recovery import durable_files, manifest
 from app.services.recovery.backup_folder import INDEX, LAYOUT, MANIFEST, SMALL, BackupFolder
 from app.services.recovery.copies import Copies, SourceFile
+from app.services.recovery.last_backup import note_backup
 from app.services.recovery.manifest import FileEntry, Heading, Lookup, Totals
 from app.services.recovery.verification import ShowProgress
 from app.storage.table import clock
@@ -123,6 +124,7 @@ class Backup:
                 raise
             self._copies.sync()
             self._folder.finish(name)
+            note_backup(self._data_folder, self._folder.root)
             dropped = self._folder.drop(keep, always=was_killed)
         return BackupReport(
             generation=name,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from app.bootstrap.engines import build_engine
 from app.engines.embedded import backup_source
 from app.engines.embedded.files import FileBlobs
 from app.entry import cli
+from app.entry.doctor import folders
 from app.errors import BackupRuns, ConfigurationError
 from app.services.recovery import durable_files
 from app.services.recovery.backup import BackupReport
@@ -271,6 +273,35 @@ def test_a_start_removes_what_a_killed_backup_held(archive: Archive) -> None:
     held.mkdir(parents=True)
     FileBlobs(archive.folder / "blobs")
     assert not held.parent.exists()
+
+
+# --- the check of `bulkhead doctor` -------------------------------------------------------------------------------
+
+
+def backup_finding(settings: Settings) -> tuple[str, str]:
+    (finding,) = folders.backups(settings)
+    return finding.status, finding.text
+
+
+def test_doctor_says_when_the_last_backup_was_made(
+    archive: Archive, destination: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings(data_dir=archive.folder)
+    assert backup_finding(settings) == (
+        "warning",
+        "No backup of the data folder was made with `bulkhead backup`.",
+    )
+    back_up(archive, destination)
+    assert backup_finding(settings) == ("ok", f"The last backup was made 0.0 days ago, into {destination}.")
+    later = time.time() + 8 * 86_400
+    monkeypatch.setattr(time, "time", lambda: later)
+    assert backup_finding(settings)[0] == "warning"
+    (archive.folder / "last-backup.json").write_text("{")
+    assert "No backup" in backup_finding(settings)[1]
+
+
+def test_doctor_asks_for_no_backup_of_a_folder_without_an_archive(tmp_path: Path) -> None:
+    assert list(folders.backups(Settings(data_dir=tmp_path))) == []
 
 
 # --- refusals -----------------------------------------------------------------------------------------------------
