@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
@@ -30,7 +30,7 @@ from app.services import Services
 from app.services.policy import V2
 from app.settings import Settings
 from app.storage.records import posted_values
-from app.storage.search import candidates, planner
+from app.storage.search import candidates, page_builder, page_candidates, planner
 from app.storage.table.partitions import Partition
 from tests.support.instances import make_instance
 from tests.support.selection import thorough
@@ -97,13 +97,20 @@ class Delete(NamedTuple):
     uids: tuple[str, ...]
 
 
+class BuildPages(NamedTuple):
+    """The worker does one step of building pages of values."""
+
+
 stores = st.builds(
     Store,
     st.sampled_from(PLACES),
     st.fixed_dictionaries({keyword: st.sampled_from(values) for keyword, values in VALUES.items()}),
 )
 deletions = st.builds(lambda uids, level: Delete(uids[:level]), st.sampled_from(PLACES), st.integers(1, 3))
-histories = st.lists(st.one_of(stores, stores, stores, deletions), min_size=1, max_size=16)
+Step = Store | Delete | BuildPages
+
+building = st.builds(BuildPages)
+histories = st.lists(st.one_of(stores, stores, stores, deletions, building, building), min_size=1, max_size=24)
 
 
 # --- the model --------------------------------------------------------------------------------------------------------
@@ -334,6 +341,11 @@ def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(planner, "LARGEST_CHUNK", 3)
     monkeypatch.setattr(candidates, "_MAX_SCANNED", 5)
     monkeypatch.setattr(posted_values, "MAX_VALUES", 2)
+    monkeypatch.setattr(page_builder, "PAGE_STUDIES", 2)
+    monkeypatch.setattr(page_builder, "ENOUGH_MARKS", 1)
+    monkeypatch.setattr(page_builder, "_MARKS", 2)
+    monkeypatch.setattr(page_builder, "_LOOK_SECONDS", 0)
+    monkeypatch.setattr(page_candidates, "_LARGEST_GROUP", 1)
 
 
 def opened(chosen: Settings) -> Archive:
@@ -351,9 +363,21 @@ def dynamodb(aws: None) -> Archive:
     return opened(Settings(engine="aws", table="archive", bucket="archive", log_level="error"))
 
 
-def put(services: Services, partition: Partition, model: Model, history: list[Store | Delete]) -> None:
+def page_building(services: Services) -> Callable[[], bool]:
+    """Return the step of the worker that builds pages of values."""
+    (step,) = (step for step in services.background if step.__name__ == "build_pages")
+    return step
+
+
+def put(services: Services, partition: Partition, model: Model, history: list[Step]) -> None:
     """Do what the history says in both; they agree on what each step came to."""
+    build_pages = page_building(services)
+    while build_pages():  # what earlier histories left in other partitions
+        pass
     for each in history:
+        if isinstance(each, BuildPages):
+            build_pages()
+            continue
         if isinstance(each, Delete):
             try:
                 services.delete(partition, *each.uids)
@@ -382,9 +406,12 @@ def put(services: Services, partition: Partition, model: Model, history: list[St
         assert bool(report.stored) == model.store(each), report
 
 
-def check(archive: Archive, history: list[Store | Delete], asked: list[Search], offset: int, limit: int) -> None:
+def check(archive: Archive, history: list[Step], asked: list[Search], offset: int, limit: int, *, paged: bool) -> None:
+    """Compare searches with the model after a history. If `paged`, pages of values have all studies before."""
     services, partition, model = archive.services, archive.partition(), Model()
     put(services, partition, model, history)
+    while paged and page_building(services)():
+        pass
     for level, study, series, parameters in asked:
         query = parse_query(level, study, series, parameters, Catalogue())
         matching = [each for each in model.objects(level, study, series) if query.matches(each[1])]
@@ -436,21 +463,27 @@ def _uids(row: dict[str, Any]) -> tuple[str, ...]:
     return tuple(str(row["00081190"]["Value"][0]).split("/"))
 
 
-QUESTIONS = given(histories, st.lists(searches(), min_size=8, max_size=16), st.integers(0, 6), st.integers(1, 8))
+QUESTIONS = given(
+    history=histories,
+    asked=st.lists(searches(), min_size=8, max_size=16),
+    offset=st.integers(0, 6),
+    limit=st.integers(1, 8),
+    paged=st.booleans(),
+)
 
 
 @settings(max_examples=60)
 @QUESTIONS
 def test_a_search_finds_what_matches(
-    embedded: Archive, history: list[Store | Delete], asked: list[Search], offset: int, limit: int
+    embedded: Archive, history: list[Step], asked: list[Search], offset: int, limit: int, paged: bool
 ) -> None:
-    check(embedded, history, asked, offset, limit)
+    check(embedded, history, asked, offset, limit, paged=paged)
 
 
 @thorough
 @settings(max_examples=6)
 @QUESTIONS
 def test_a_search_on_dynamodb_finds_what_matches(
-    dynamodb: Archive, history: list[Store | Delete], asked: list[Search], offset: int, limit: int
+    dynamodb: Archive, history: list[Step], asked: list[Search], offset: int, limit: int, paged: bool
 ) -> None:
-    check(dynamodb, history, asked, offset, limit)
+    check(dynamodb, history, asked, offset, limit, paged=paged)
