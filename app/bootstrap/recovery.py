@@ -10,12 +10,17 @@ from typing import Final
 from app.bootstrap.archive import Archive, build_archive, is_remote
 from app.bootstrap.background import ENTRIES_OF
 from app.bootstrap.engines import Engine, build_engine
+from app.dicom.json.model import Inline
 from app.errors import ConfigurationError
 from app.services import parallel
+from app.services.policy import V1, V2, Policy
 from app.services.recovery.feed_check import FeedCheck
+from app.services.recovery.file_examination import FileExamination
 from app.services.recovery.findings import Fault, Subject
+from app.services.recovery.indexing import Indexing
 from app.services.recovery.item_checks import ItemCheck
 from app.services.recovery.progress_file import ProgressFile
+from app.services.recovery.rebuild import Rebuild
 from app.services.recovery.records_in_flight import work_in_flight
 from app.services.recovery.study_check import StudyCheck
 from app.services.recovery.suspects import Suspects
@@ -24,6 +29,9 @@ from app.services.retrieve.frames import FrameReader
 from app.settings import Settings
 from app.storage.table import keys
 from app.storage.table.partitions import Partition
+
+_EXAMINED_AHEAD: Final = 24
+"""Files in S3 that are read before they are indexed."""
 
 PAUSE_SECONDS: Final = 2.0
 """How long a store or a deletion may take between two of its writes before it looks like a fault."""
@@ -87,3 +95,44 @@ def partition_of(archive: Archive, name: str) -> Partition:
     if found is None:
         raise ConfigurationError(f"There is no partition {name!r}.")
     return found
+
+
+def build_rebuild(
+    settings: Settings, open_layout: Callable[[Engine], None], *, show: ShowProgress, first_policy: Policy = V2
+) -> Rebuild:
+    """Return what makes the index of an archive again. `first_policy` is that of the API version that stored most."""
+    engine = build_engine(settings)
+    open_layout(engine)
+    archive = build_archive(settings, engine)
+    return Rebuild(
+        table=archive.table,
+        blobs=archive.blobs,
+        partitions=archive.partitions,
+        objects=archive.partition_objects,
+        examine=build_examination(settings, archive, first_policy),
+        indexing=build_indexing(archive),
+        prefetch=partial(parallel.prefetch, ahead=_EXAMINED_AHEAD) if is_remote(settings) else map,
+        folder=settings.spool_dir,
+        show=show,
+    )
+
+
+def build_examination(settings: Settings, archive: Archive, first_policy: Policy = V2) -> FileExamination:
+    """Return what examines stored files as the store of these settings does."""
+    return FileExamination(
+        archive.blobs,
+        policies=(first_policy, V1 if first_policy is V2 else V2),
+        extended=archive.query_tags.extended,
+        inline=Inline(settings.inline_binary_bytes, settings.inline_value_bytes),
+        spool=settings.spool_dir,
+    )
+
+
+def build_indexing(archive: Archive) -> Indexing:
+    return Indexing(
+        archive.table,
+        archive.blobs,
+        writer=archive.index_writer,
+        numbers=archive.numbers,
+        feed=archive.feed,
+    )

@@ -20,6 +20,7 @@ COMMANDS: Final = {
     "operations": "app.entry.client_commands.operations",
     "partitions": "app.entry.client_commands.partitions",
     "restore": "app.entry.recovery.backup",
+    "rebuild": "app.entry.recovery.rebuild",
     "rm": "app.entry.client_commands.rm",
     "store": "app.entry.client_commands.store",
     "tags": "app.entry.client_commands.tags",

@@ -6,11 +6,11 @@ import sys
 from pathlib import Path
 
 import click
-import orjson
 
 from app.bootstrap import open_layout
 from app.bootstrap.recovery import build_verification, open_archive
 from app.entry.configured import FAILED, configured
+from app.entry.recovery.options import json_option, quiet_option, resume_option, write_json
 from app.entry.recovery.printed_report import print_report
 from app.entry.recovery.shown_progress import ArchiveProgress
 from app.settings import Settings
@@ -19,27 +19,16 @@ from app.settings import Settings
 @click.command()
 @click.option("--partition", metavar="NAME", help="Check this partition alone. Default: all of them.")
 @click.option("--digest", is_flag=True, help="Read every file, and compare its SHA-256 with that of the store.")
-@click.option(
-    "--resume",
-    metavar="FILE",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Keep in FILE how far the check is, and go on from there if FILE exists. It is removed at the end.",
-)
-@click.option(
-    "--json",
-    "json_file",
-    metavar="FILE",
-    type=click.File("wb", lazy=True),
-    help="Write the report to FILE; - prints it.",
-)
-@click.option("--quiet", is_flag=True, help="Show no progress.")
+@resume_option
+@json_option
+@quiet_option
 @configured
 def verify(
     settings: Settings,
     partition: str | None,
     digest: bool,
     resume: Path | None,
-    json_file: click.File | None,
+    json_file: Path | None,
     quiet: bool,
 ) -> None:
     """Check that the archive is complete and consistent.
@@ -59,7 +48,6 @@ def verify(
         )
         report = check.run()
     print_report(report, to_stderr=json_file is not None)
-    if json_file is not None:
-        json_file.write(orjson.dumps(report.as_json(), option=orjson.OPT_INDENT_2) + b"\n")  # type: ignore[attr-defined]
+    write_json(json_file, report.as_json())
     if report.left:
         sys.exit(FAILED)

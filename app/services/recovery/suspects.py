@@ -11,6 +11,9 @@ from typing import Final
 
 from app.services.recovery.findings import Fault, FaultKind, Subject
 from app.services.recovery.records_in_flight import Work
+from app.storage.records.leftovers import InstanceVersion
+from app.storage.table import keys
+from app.storage.table.ports import Key
 
 MAX_SUBJECTS: Final = 1000
 """Subjects that wait for their second look. More are not kept in memory."""
@@ -91,6 +94,12 @@ _NAMED: Final = frozenset(
 """The kinds of fault that a record may name."""
 
 
+def documents_of(version: InstanceVersion) -> tuple[Key, Key]:
+    """Return the keys of the documents of a version."""
+    at = (version.partition, version.study, version.watermark)
+    return keys.metadata(*at), keys.frames(*at)
+
+
 def names(work: Work, fault: Fault) -> bool:
     """Return whether a record names what a fault is about, so that the sweep removes it."""
     if fault.kind not in _NAMED:
@@ -100,6 +109,8 @@ def names(work: Work, fault: Fault) -> bool:
         same_study = (deletion.partition_key, deletion.study) == (fault.partition, fault.study)
         return same_study and deletion.series in ("", fault.series)
     if fault.target in work.postings:
+        return True
+    if fault.target and any(fault.target in documents_of(each) for each in work.versions):
         return True
     if fault.kind is FaultKind.ORPHAN_BLOB:
         return any(version.version == fault.version for version in work.versions)

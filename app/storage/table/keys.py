@@ -15,8 +15,9 @@ contain no control characters.
 |           | `settled`, `earliest`,                             | end of the complete feed; earliest time of new   |
 |           | `workitem/{p}`                                     | feed entries; order of workitems                 |
 | layout    | `layout` · `layout`, `unposted`, `shards`,         | the layout version (`table/layout.py`); the last |
-|           | `migration`                                        | object without all postings; parts of lists; the |
-|           |                                                    | mark of an archive that is moved here            |
+| layout    | `layout` · `layout`, `unposted`, `shards`,         | the layout version (`table/layout.py`); the last |
+|           | `migration`, `rebuild`                             | object without all postings; parts of lists; a   |
+|           |                                                    | migration or a rebuild that runs                 |
 | partition | `partitions` · lower-cased name                    | the partitions; created on a condition           |
 | study     | `{p}/study/{S}` · `study`, `series/{Se}`,          | the rows of a study, for one query               |
 |           | `instance/{Se}/{I}`,                               |                                                  |
@@ -100,6 +101,7 @@ FEED_COMPLETE: Final = Key("counters", "settled")
 FEED_EARLIEST: Final = Key("counters", "earliest")
 LAYOUT: Final = Key("layout", "layout")
 MIGRATION: Final = Key("layout", "migration")
+REBUILD: Final = Key("layout", "rebuild")
 LAST_UNPOSTED: Final = Key("layout", "unposted")
 ROW_SHARDS: Final = Key("layout", "shards")
 

@@ -6,6 +6,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Final
 
 from app.errors import Conflict
@@ -100,6 +101,21 @@ class Partitions:
         if found:
             return found
         return self._create(name, DEFAULT_KEY + self._table.add(keys.PARTITION_COUNTER, "value", 1), on_create)
+
+    def restore(self, partition: Partition) -> Partition:
+        """Create a partition with the key and the name that it had, for a table that is made again from the blobs.
+
+        Return the partition of this name, which exists already if another one has the name. New partitions get keys
+        above this one. A kill -9 between the two writes leaves a key that is never used.
+        """
+        counter = self._table.get(keys.PARTITION_COUNTER)
+        used = DEFAULT_KEY + (int(counter.fields["value"]) if counter else 0)
+        if partition.key > used:
+            self._table.add(keys.PARTITION_COUNTER, "value", partition.key - used)
+        with suppress(Conflict):
+            self._table.write(Put(Item(keys.partition(partition.name), encode(partition)), Absent()))
+        item = self._table.get(keys.partition(partition.name))
+        return _partition(item) if item else partition
 
     def _create(self, name: str, key: int, on_create: OnCreate = lambda _: None) -> Partition:
         new = Partition(key=key, name=name, created=clock.timestamp(clock.now()), counted=True)

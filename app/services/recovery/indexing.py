@@ -1,0 +1,179 @@
+"""Makes instances exist whose files are stored already, under the names that the files have.
+
+The rows, postings, documents and feed entries are those of a store. An instance with several versions was updated: the
+newest version is the current one, and the oldest one is the original (conformance §12.6).
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from msgspec.structs import replace
+
+from app.services.recovery.file_examination import ExaminedFile
+from app.storage.feed.change_feed import FeedLog
+from app.storage.index import statistics
+from app.storage.index.open_commit import OpenCommit
+from app.storage.index.plan import NewInstance
+from app.storage.index.statistics import Contents
+from app.storage.index.writer import IndexWriter, Refusal
+from app.storage.records import documents
+from app.storage.records.file_versions import FileVersion
+from app.storage.records.leftovers import Leftovers
+from app.storage.records.row_changes import replace_row
+from app.storage.records.rows import InstanceRow
+from app.storage.records.snapshot import Uids
+from app.storage.table import keys
+from app.storage.table.batch import write_atomically
+from app.storage.table.counters import SequenceCounter
+from app.storage.table.partitions import Partition
+from app.storage.table.ports import BlobStore, Change, Item, Put, Table
+from app.storage.table.retry import retry
+
+
+class FoundInstance(NamedTuple):
+    """The files of an instance that are to be indexed. `original` is None if there is one version."""
+
+    current: ExaminedFile
+    original: ExaminedFile | None
+
+    @property
+    def uids(self) -> Uids:
+        version = self.current.version
+        return version.study, version.series, version.instance
+
+
+@dataclass(slots=True)
+class Indexed:
+    """The outcome of a batch: how many instances exist now, and the refusals."""
+
+    created: int = 0
+    updated: int = 0
+    existing: int = 0
+    refused: list[tuple[FoundInstance, Refusal]] = field(default_factory=list)
+
+
+class FilesStay(OpenCommit):
+    """A commit whose files were stored long ago. No record may name them: the sweep would remove the only copy.
+
+    A kill -9 before the transaction leaves documents and postings without rows. `bulkhead verify --repair` removes
+    them.
+    """
+
+    def name(self, leftovers: Leftovers) -> None:
+        """Name nothing."""
+
+    def ending(self, stored: Leftovers, *, is_last: bool = True) -> list[Change]:
+        """Return no changes: there are no records."""
+        return []
+
+
+class Indexing:
+    """Indexes stored files."""
+
+    def __init__(
+        self,
+        table: Table,
+        blobs: BlobStore,
+        *,
+        writer: IndexWriter,
+        numbers: SequenceCounter,
+        feed: FeedLog,
+    ) -> None:
+        self._table = table
+        self._blobs = blobs
+        self._writer = writer
+        self._numbers = numbers
+        self._feed = feed
+
+    def index(self, partition: Partition, found: Sequence[FoundInstance]) -> Indexed:
+        """Make instances of one partition exist, as many as one commit takes. Those that exist stay as they are.
+
+        A kill -9 leaves some of them, complete, or without their original version. Another call completes them.
+        """
+        snapshot = self._writer.read_rows(partition, [each.uids for each in found])
+        new = [each for each in found if not snapshot.exists(each.uids)]
+        outcome = Indexed(existing=len(found) - len(new))
+        for each in found:
+            self._put_large_documents(each)
+        instances = [_new_instance(each.current) for each in new]
+        results = self._writer.commit(partition, instances, snapshot, FilesStay(self._table, Leftovers()))
+        rows = {uids: row for uids, row in snapshot.instances.items() if snapshot.exists(uids)}
+        for each, result in zip(new, results, strict=True):
+            if isinstance(result, Refusal):
+                outcome.refused.append((each, result))
+            else:
+                rows[each.uids] = result
+                outcome.created += 1
+        for each in found:
+            row = rows.get(each.uids)
+            if each.original and row and row.original is None and row.version == each.current.version.version:
+                retry(lambda each=each: self._add_original(partition, each))  # type: ignore[misc]  # bound here
+                outcome.updated += 1
+        return outcome
+
+    def _add_original(self, partition: Partition, found: FoundInstance) -> None:
+        """Give an instance its original version, as a bulk update leaves it. Raises `Conflict` to be repeated.
+
+        The watermark of the store stays with the original version, because postings are ordered by it. The statistics
+        of a partition have the sizes of original versions.
+        """
+        original = found.original
+        row = self._writer.read_rows(partition, [found.uids]).instances[found.uids]
+        if original is None or row.original is not None:
+            return
+        (number,) = self._numbers.reserve(1)
+        first = _file_version(original, row.watermark)
+        updated = replace(row, watermark=number, original=first, revision=row.revision + 1)
+        time = self._feed.time_of_new_entries()
+        entries = self._feed.changes(partition, [(number, updated)], "Update", time)
+        stored = statistics.additions(partition, Contents(0, 0, original.size - row.size), number)
+        puts = [
+            *_documents(row.with_file(first), original),
+            *_documents(updated, found.current),
+        ]
+        write_atomically(self._table, [*replace_row(row, updated), *map(Put, puts), *entries, *stored])
+
+    def _put_large_documents(self, found: FoundInstance) -> None:
+        """Store documents that are too large for items again. A kill -9 leaves blobs that a row names later."""
+        for file in filter(None, found):
+            metadata, frames, blob = file.examined.metadata, file.examined.frames, file.version.blob
+            if documents.spills(metadata):
+                self._blobs.put(keys.spilled_metadata(blob), io.BytesIO(metadata))
+            if documents.spills(frames):
+                self._blobs.put(keys.spilled_frames(blob), io.BytesIO(frames))
+
+
+def _documents(row: InstanceRow, file: ExaminedFile) -> list[Item]:
+    found = [documents.metadata_item(row, file.examined.metadata)]
+    return [*found, documents.frames_item(row, file.examined.frames)] if file.examined.frames else found
+
+
+def _file_version(file: ExaminedFile, watermark: int) -> FileVersion:
+    return FileVersion(
+        watermark=watermark,
+        version=file.version.version,
+        size=file.size,
+        native=file.examined.native,
+        digest=file.digest,
+    )
+
+
+def _new_instance(file: ExaminedFile) -> NewInstance:
+    examined = file.examined
+    return NewInstance(
+        version=file.version,
+        sop_class=examined.sop_class,
+        transfer_syntax=examined.transfer_syntax,
+        size=file.size,
+        digest=file.digest,
+        attributes=examined.attributes,
+        metadata=examined.metadata,
+        frames=examined.frames,
+        native=examined.native,
+        tags=examined.tags,
+        posted=examined.posted,
+    )
