@@ -51,7 +51,7 @@ from app.storage.index.counts import InstanceCounts
 from app.storage.index.statistics import PartitionStatistics
 from app.storage.records.spread_lists import open_shards
 from app.storage.search.planner import SearchPlanner
-from app.storage.search.unposted import last_unposted, record_last_unposted
+from app.storage.search.unposted import last_undated, last_unposted, record_last_undated, record_last_unposted
 from app.storage.table import keys, layout
 from app.storage.table.ports import BlobStore
 from app.storage.worklist.search import WorklistSearch
@@ -68,7 +68,7 @@ __all__ = [
     "open_layout",
 ]
 
-_MIGRATIONS: Final[Mapping[int, layout.Migration]] = {2: record_last_unposted}
+_MIGRATIONS: Final[Mapping[int, layout.Migration]] = {2: record_last_unposted, 3: record_last_undated}
 """The steps from an older layout to the next one (`storage/table/layout.py`)."""
 
 _PROBE: Final = "health/probe"
@@ -131,6 +131,7 @@ def build_services(settings: Settings, engine: Engine, *, listening: float = 0) 
         newest_metadata=newest.metadata,
         map_studies=parallel_reads,
         last_unposted=last_unposted(table),
+        last_undated=last_undated(table),
         shards=open_shards(table, engine.row_shards),
     )
     backlog = Backlog(table, archive.feed)

@@ -30,7 +30,7 @@ from app.services import Services
 from app.services.policy import V2
 from app.settings import Settings
 from app.storage.records import posted_values
-from app.storage.search import candidates, page_builder, page_candidates, planner
+from app.storage.search import candidates, page_builder, page_candidates
 from app.storage.table.partitions import Partition
 from tests.support.instances import make_instance
 from tests.support.selection import thorough
@@ -53,7 +53,7 @@ VALUES: dict[str, list[str | None]] = {
         "홍^길동",
         "Doe" * 21 + "=" + "Jane" * 16 + "=" + "Doe^" + "ß" * 60,
     ],
-    "StudyDate": [None, "20240115", "20240116", "20231231"],
+    "StudyDate": [None, "20240115", "20240116", "20231231", "20230301", "20240229"],
     "PatientBirthDate": [None, "19700101", "20000229"],
     "AccessionNumber": [None, "A1", "A2", "a1"],
     "StudyDescription": [
@@ -253,7 +253,7 @@ def lists_of(values: list[str]) -> st.SearchStrategy[str]:
     return st.one_of(st.sampled_from(values), st.builds(str.join, st.sampled_from(",\\"), several))
 
 
-DATES = ["20231231", "20240101", "20240115", "20240116", "20240301", "19700101"]
+DATES = ["20221231", "20231231", "20240101", "20240115", "20240116", "20240131", "20240301", "20251231", "19700101"]
 ranges = st.builds("{}-{}".format, st.sampled_from(sorted(DATES)[:3]), st.sampled_from(sorted(DATES)[3:]))
 asked_dates = st.one_of(
     st.sampled_from(DATES), ranges, st.sampled_from(DATES).map("{}-".format), st.sampled_from(DATES).map("-{}".format)
@@ -338,7 +338,6 @@ class Archive(NamedTuple):
 def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(candidates, "_FIRST_CHUNK", 2)
     monkeypatch.setattr(candidates, "LARGEST_CHUNK", 3)
-    monkeypatch.setattr(planner, "LARGEST_CHUNK", 3)
     monkeypatch.setattr(candidates, "_MAX_SCANNED", 5)
     monkeypatch.setattr(posted_values, "MAX_VALUES", 2)
     monkeypatch.setattr(page_builder, "PAGE_STUDIES", 2)

@@ -80,6 +80,15 @@ class Attribute:
         return self.source in (Source.POSTED_METADATA, Source.ROW)
 
     @property
+    def has_periods(self) -> bool:
+        """Whether there are postings for the year and the month of a value, beside the one for its day.
+
+        A range of birth dates needs none: birth dates do not follow the order of storing, so the newest objects or the
+        days of the range lead to a page soon.
+        """
+        return self.vr == "DA" and self.posted_at is not None and self.tag != BIRTH_DATE
+
+    @property
     def many(self) -> bool:
         """Whether each value of the attribute finds its object, and not only the first (conformance §3.8)."""
         return self.tag == MODALITIES_IN_STUDY or "." in self.tag
@@ -88,6 +97,7 @@ class Attribute:
 ExtendedAttributes = Mapping[Level, tuple[Attribute, ...]]
 """The extended query tags of each level."""
 
+BIRTH_DATE: Final = "00100030"
 STUDY_UID: Final = "0020000D"
 SERIES_UID: Final = "0020000E"
 INSTANCE_UID: Final = "00080018"

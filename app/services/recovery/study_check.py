@@ -20,6 +20,7 @@ from app.storage.index.statistics import stored_size
 from app.storage.records import documents, postings
 from app.storage.records.packed_documents import unpack
 from app.storage.records.rows import InstanceRow, SeriesRow, StudyRow, belongs_to
+from app.storage.search.unposted import last_undated
 from app.storage.table import keys
 from app.storage.table.ports import BlobStore, Item, Key, Table
 
@@ -65,6 +66,7 @@ class StudyCheck:
         self._counts = InstanceCounts(table)
         self._created = created
         self._digests = digests
+        self._last_undated = last_undated(table)
 
     def check(self, subject: Subject) -> CheckedStudy:
         """Check one study. A study that does not exist any more has no faults."""
@@ -92,6 +94,10 @@ class StudyCheck:
 
     def get_many(self, wanted: Sequence[Key]) -> list[Item | None]:
         return self._table.get_many(wanted)
+
+    def may_lack(self, posting: Key) -> bool:
+        """Return whether a posting may be missing, because an earlier layout wrote the row (`search/unposted.py`)."""
+        return keys.is_period(posting) and keys.number_of(posting) <= self._last_undated
 
     def has_create_entry(self, row: InstanceRow) -> bool:
         return row.created in self._created
@@ -262,7 +268,7 @@ class _OneStudy:
         expected = [(item, key) for item in items for key in postings.entries_of(item)]
         present = self._archive.get_many([key for _, key in expected])
         for (item, key), entry in zip(expected, present, strict=True):
-            if entry is None:
+            if entry is None and not self._archive.may_lack(key):
                 _, series, instance = (*item.key.sk.split("/"), "", "")[:3]
                 detail = f"{key.pk} of the row {item.key.sk}"  # without the sort key, which may be a name
                 self._add(FaultKind.LOST_POSTING, series=series, instance=instance, target=key, detail=detail)

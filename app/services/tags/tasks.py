@@ -97,6 +97,8 @@ class TagRemoval(Task):
         yield keys.tag_errors(tag)
         for partition in self._partitions.listed():
             yield keys.values(partition.key, level, tag)
+            if vr == "DA":
+                yield keys.periods(partition.key, level, tag)
             for bucket in range(keys.WORD_BUCKETS) if vr == "PN" else ():
                 yield keys.words_in(partition.key, level, tag, bucket)
 

@@ -12,6 +12,7 @@ from app.dicom.json.dataset import JsonElement
 from app.dicom.query.canonical import MAX_CANONICAL, canonical_values, words
 from app.dicom.validation.attributes import CORE, INSTANCE_UID, MODALITIES_IN_STUDY, SERIES_UID, Attribute, Level
 from app.storage.records.leftovers import InstanceVersion
+from app.storage.records.periods import periods_of
 from app.storage.records.posted_values import posting_keys
 from app.storage.records.rows import IndexRow, InstanceRow, SeriesRow, StudyRow
 from app.storage.records.spread_lists import part_of_newest, part_of_values
@@ -89,6 +90,9 @@ def keys_of(
     values = canonical_values(attribute, element)
     pk = part_of_values(partition, kind, attribute.key, created, shards)
     found = [Key(pk, keys.entry(value[:MAX_CANONICAL], created)) for value in values]
+    if attribute.has_periods:
+        pk = keys.periods(partition, kind, attribute.key)
+        found += [Key(pk, keys.entry(period, created)) for value in values for period in periods_of(value)]
     if attribute.vr == "PN" and values:
         found += [
             Key(keys.words(partition, kind, attribute.key, word), keys.entry(word[:MAX_CANONICAL], created))

@@ -8,6 +8,7 @@ module serves all of them. A posting only says where a match may be. The caller 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from heapq import heapify, heappop, heapreplace
 from itertools import islice
 from typing import Final, Generic, Protocol, TypeVar
 
@@ -158,6 +159,33 @@ class PostingList(Generic[CandidateT]):
         return self._chunk[0] if self._chunk else None
 
 
+class Union(Generic[CandidateT]):
+    """The candidates that are in at least one of several lists, newest first."""
+
+    def __init__(self, lists: Sequence[CandidateList[CandidateT]]) -> None:
+        self._lists = lists
+        self._heads: list[tuple[int, int, CandidateT]] | None = None
+        """A heap of (negated number, position of the list, candidate) of each list that is not at its end."""
+
+    def seek(self, sequence: int) -> CandidateT | None:
+        """Return as `PostingList.seek`."""
+        if self._heads is None:
+            self._heads = [each for position in range(len(self._lists)) if (each := self._head(position, sequence))]
+            heapify(self._heads)
+        heads = self._heads
+        while heads and -heads[0][0] > sequence:
+            following = self._head(heads[0][1], sequence)
+            if following:
+                heapreplace(heads, following)
+            else:
+                heappop(heads)
+        return heads[0][2] if heads else None
+
+    def _head(self, position: int, sequence: int) -> tuple[int, int, CandidateT] | None:
+        found = self._lists[position].seek(sequence)
+        return None if found is None else (-found.sequence, position, found)
+
+
 def newest_permitted(query: Query) -> int:
     """Return the highest number that an object of the page may have."""
     return keys.NEWEST if query.below is None else query.below - 1
@@ -173,12 +201,13 @@ def intersect_newest_first(
     the others, so the cost follows the shortest list.
     """
     target = newest
+    unions = [Union(lists) for lists in filters]
     while target >= 0:
-        for lists in filters:
-            heads = [head for each in lists if (head := each.seek(target))]
-            if not heads:
+        for union in unions:
+            head = union.seek(target)
+            if head is None:
                 return
-            found = max(heads, key=_sequence)
+            found = head
             if found.sequence < target:
                 target = found.sequence
                 break
@@ -188,42 +217,60 @@ def intersect_newest_first(
 
 
 def cheapest_plan(
-    newest_first: Iterator[list[MatchT]],
+    plans: Sequence[Iterator[CandidateT]],
     range_scans: list[Iterator[CandidateT | None]],
-    verify: Callable[[Iterable[CandidateT]], Iterator[list[MatchT]]],
+    verify: Callable[[Sequence[CandidateT]], list[MatchT]],
     page: int,
     newest: int = keys.NEWEST,
+    largest: int | None = None,
 ) -> Iterator[MatchT]:
     """Yield matches newest first, from the plan that completes first.
 
-    Two kinds of plan run in turns. `newest_first` yields batches of verified matches and is done when the caller has
-    its page. Each of `range_scans` reads all candidates of one filter; when one is complete, its candidates are sorted
-    and verified. So the total cost is about the cost of the cheapest plan multiplied by the number of plans.
+    Two kinds of plan run in turns. Each of `plans` yields all candidates newest first, and is done when the caller has
+    its page; there is at least one. Each of `range_scans` reads all candidates of one filter; when one is complete, its
+    candidates are sorted. So the total cost is about the cost of the cheapest plan multiplied by the number of plans.
 
+    `verify` returns the matches among some candidates, in their order. It gets `largest` candidates at most, or
+    `LARGEST_CHUNK`.
     `page` is the number of matches that the caller wants. The scans may read that many candidates before the first
-    batch of `newest_first` is read. A None in a scan counts as work, but is no candidate. Candidates must be hashable.
-    Matches of a scan with a number above `newest` are left out.
+    candidates of `plans` are verified. A None in a scan counts as work, but is no candidate. Candidates must be
+    hashable. Matches of a scan with a number above `newest` are left out.
     """
     scans: list[tuple[Iterator[CandidateT | None], set[CandidateT]]] = [(each, set()) for each in range_scans]
-    last_sequence = newest + 1  # the lowest number that `newest_first` has yielded
+    largest = largest or LARGEST_CHUNK
+    chunks = [_chunks(each, page, largest) for each in plans]
+    last_sequence = newest + 1  # the lowest number that was yielded
     size = min(max(page, _FIRST_CHUNK), LARGEST_CHUNK)
     while True:
         for scan, found in scans:
-            chunk = list(islice(scan, size))
-            found.update(each for each in chunk if each is not None)
-            if len(chunk) < size:
+            scanned = list(islice(scan, size))
+            found.update(each for each in scanned if each is not None)
+            if len(scanned) < size:
                 rest = [each for each in found if each.sequence < last_sequence]
-                for batch in verify(sorted(rest, key=_sequence, reverse=True)):
-                    yield from batch
+                for chunk, _ in _chunks(iter(sorted(rest, key=_sequence, reverse=True)), page, largest):
+                    yield from verify(chunk)
                 return
         scans = [(scan, found) for scan, found in scans if len(found) < _MAX_SCANNED]
-        matches = next(newest_first, None)
-        if matches is None:
-            return
-        for match in matches:
-            last_sequence = match.sequence
-            yield match
+        for plan in chunks:
+            chunk, is_last = next(plan)
+            for match in verify(chunk):
+                if match.sequence < last_sequence:
+                    last_sequence = match.sequence
+                    yield match
+            if is_last:
+                return
         size = min(size * 2, LARGEST_CHUNK)
+
+
+def _chunks(candidates: Iterator[CandidateT], page: int, largest: int) -> Iterator[tuple[list[CandidateT], bool]]:
+    """Yield candidates in chunks, each with whether it is the last one. The first chunk has a page of candidates."""
+    size = min(page, largest)
+    while True:
+        chunk = list(islice(candidates, size))
+        yield chunk, len(chunk) < size
+        if len(chunk) < size:
+            return
+        size = min(size * 2, largest)
 
 
 def _sequence(each: Numbered) -> int:

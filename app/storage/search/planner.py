@@ -9,7 +9,10 @@ The cost of a query:
 | exact values at the result level (one or more)  | the intersection of their posting lists, newest first: about the   |
 |                                                 | entries of the shortest list up to the end of the page. The length |
 |                                                 | of the other lists does not matter                                 |
-| range, wildcard, fuzzy name                     | the smaller of two: all entries in the range or under the prefix   |
+| range of dates at the result level              | the lists of its days, months and years, about 100 at most, merged |
+|                                                 | newest first up to the end of the page, and intersected with those |
+|                                                 | of exact values. With other filters, in turns with these alone     |
+| other range, wildcard, fuzzy name               | the smaller of two: all entries in the range or under the prefix   |
 |                                                 | (for `*ABC` all entries of the attribute); or the newest objects   |
 |                                                 | until the page is full. The two plans run in turns, and the first  |
 |                                                 | that completes gives the result                                    |
@@ -38,7 +41,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from itertools import chain, islice
+from functools import partial
+from itertools import islice
 from typing import Final, NamedTuple
 
 from app.dicom.query.matching import OneOf, Query
@@ -47,7 +51,7 @@ from app.storage.index.counts import InstanceCounts, StudyContents
 from app.storage.index.instances import Instances
 from app.storage.records.rows import StudyRow
 from app.storage.records.snapshot import Snapshot
-from app.storage.search.candidates import LARGEST_CHUNK, cheapest_plan, newest_permitted
+from app.storage.search.candidates import cheapest_plan, newest_permitted
 from app.storage.search.matches import Match, attributes_of, match_in, modalities
 from app.storage.search.metadata_filters import NewestMetadata, matching_metadata
 from app.storage.search.page_candidates import PackedColumns, ValuePages
@@ -72,7 +76,7 @@ class SearchPlanner:
     """Answers queries on one partition, newest first.
 
     `newest_metadata` reads what only metadata has. `map_studies` reads the contents of several studies. `last_unposted`
-    is as in `unposted`, `shards` as in `open_shards`. `packed_columns` keeps columns of the pages of values.
+    and `last_undated` are as in `unposted`, `shards` as in `open_shards`. `packed_columns` keeps columns of the pages of values.
     """
 
     def __init__(
@@ -84,6 +88,7 @@ class SearchPlanner:
         newest_metadata: NewestMetadata,
         map_studies: MapStudies = map,
         last_unposted: int = 0,
+        last_undated: int = 0,
         shards: int = 1,
         packed_columns: PackedColumns | None = None,
     ) -> None:
@@ -92,7 +97,13 @@ class SearchPlanner:
         self._counts = counts
         self._newest_metadata = newest_metadata
         self._map_studies = map_studies
-        self._sources = CandidateSources(table, last_unposted, ValuePages(table, packed_columns), shards)
+        self._sources = CandidateSources(
+            table,
+            ValuePages(table, packed_columns),
+            last_unposted=last_unposted,
+            last_undated=last_undated,
+            shards=shards,
+        )
 
     def run(self, partition: int, query: Query) -> Page:
         """Return the matches from `query.offset` on, at most `query.limit`, newest first.
@@ -106,15 +117,17 @@ class SearchPlanner:
     def _matches(self, partition: int, query: Query) -> Iterator[Match]:
         studies, instances = _named(query, Level.STUDY), _named(query, Level.INSTANCE)
         if instances and len(instances) <= _MAX_SINGLE_READS:
-            named = self._sources.newest_first(partition, query, {})
-            return chain.from_iterable(self._verified(partition, query, named))
-        if studies is not None:
+            plans, scans = [self._sources.newest_first(partition, query, {})], []
+        elif studies is not None:
             return self._in_studies(partition, query, studies)
-        paged = self._sources.in_pages(partition, query)
+        else:
+            paged = self._sources.in_pages(partition, query)
+            plans = self._sources.plans(partition, query, paged)
+            scans = self._sources.scans(partition, query, paged)
         return cheapest_plan(
-            self._verified(partition, query, self._sources.newest_first(partition, query, paged)),
-            self._sources.scans(partition, query, paged),
-            lambda candidates: self._verified(partition, query, candidates),
+            plans,
+            scans,
+            partial(self._verified, partition, query),
             query.offset + query.limit,
             newest_permitted(query),
         )
@@ -145,13 +158,9 @@ class SearchPlanner:
 
     # --- verification ---
 
-    def _verified(self, partition: int, query: Query, candidates: Iterable[Candidate]) -> Iterator[list[Match]]:
-        """Yield the matches among the candidates, in batches and in their order. A batch may be empty."""
-        stream = iter(candidates)
-        size = min(LARGEST_CHUNK, query.offset + query.limit)
-        while chunk := list(islice(stream, size)):
-            yield self._matching(query, self._rows(partition, query.level, chunk))
-            size = min(size * 2, LARGEST_CHUNK)
+    def _verified(self, partition: int, query: Query, candidates: Sequence[Candidate]) -> list[Match]:
+        """Return the matches among some candidates, in their order."""
+        return self._matching(query, self._rows(partition, query.level, candidates))
 
     def _rows(self, partition: int, level: Level, chunk: Sequence[Candidate]) -> list[Match]:
         """Return the visible rows of candidates. A row is omitted if its number is not that of the posting."""

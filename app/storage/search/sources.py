@@ -19,6 +19,7 @@ from app.storage.search.candidates import (
     scan_postings,
     sequence_of,
 )
+from app.storage.search.date_ranges import chunk_of, date_lists, has_periods
 from app.storage.search.page_candidates import PageCandidates, PagesNow, ValuePages, is_in_pages
 from app.storage.table import keys
 from app.storage.table.ports import Item, Range, Table, starting
@@ -40,12 +41,15 @@ Paged = Mapping[Filter, PageCandidates[Candidate]]
 class CandidateSources:
     """Finds candidates for the filters of a query.
 
-    `last_unposted` is as in `unposted`, `shards` as in `open_shards`.
+    `last_unposted` and `last_undated` are as in `unposted`, `shards` as in `open_shards`.
     """
 
-    def __init__(self, table: Table, last_unposted: int, pages: ValuePages, shards: int = 1) -> None:
+    def __init__(
+        self, table: Table, pages: ValuePages, *, last_unposted: int = 0, last_undated: int = 0, shards: int = 1
+    ) -> None:
         self._table = table
         self._last_unposted = last_unposted
+        self._last_undated = last_undated
         self._pages = pages
         self._shards = shards
 
@@ -56,6 +60,35 @@ class CandidateSources:
         if now is None:
             return {}
         return {each: self._page_candidates(partition, query, each, now) for each in wanted}
+
+    def plans(self, partition: int, query: Query, paged: Paged) -> list[Iterator[Candidate]]:
+        """Return ways to read all candidates newest first, of which one may cost much less than another.
+
+        A range of dates costs up to 100 lists. So beside other filters it is a plan of its own. Without another filter
+        it is the only one, unless the archive has objects without periods.
+        """
+        ranges = [each for each in query.filters if has_periods(query, each)]
+        selects = bool(paged) or any(_has_posting_lists(query, each) for each in query.filters)
+        plans = [self.newest_first(partition, query, paged)] if selects or not ranges or self._last_undated else []
+        return [*plans, self._with_ranges(partition, query, ranges)] if ranges else plans
+
+    def _with_ranges(self, partition: int, query: Query, ranges: Sequence[Filter]) -> Iterator[Candidate]:
+        """Yield the objects that satisfy all exact filters and ranges of dates of the result level, newest first."""
+        exact = [
+            self._posting_lists(partition, query, each) for each in query.filters if _has_posting_lists(query, each)
+        ]
+        dated = [self._dated_lists(partition, query, each) for each in ranges]
+        yield from intersect_newest_first([*exact, *dated], newest_permitted(query))
+
+    def _dated_lists(self, partition: int, query: Query, wanted: Filter) -> list[PostingList[Candidate]]:
+        """Return the lists that together have every object whose date may be in a range."""
+        places = date_lists(self._table, partition, query.level.word, wanted, self._shards)
+        chunk = chunk_of(len(places), query.offset + query.limit)
+        lists = [self._posting_list(query, each.pk, each.prefix, chunk=chunk) for each in places]
+        if self._last_undated:
+            newest = keys.newest_of(partition, query.level.word)
+            lists.append(self._posting_list(query, newest, highest=self._last_undated))
+        return lists
 
     def newest_first(self, partition: int, query: Query, paged: Paged) -> Iterator[Candidate]:
         """Yield the objects that satisfy all exact filters of the result level, newest first.
@@ -77,9 +110,14 @@ class CandidateSources:
     def scans(self, partition: int, query: Query, paged: Paged) -> list[Iterator[Candidate | None]]:
         """Return scans of the filters that select candidates and have no posting lists.
 
-        A scan of postings is left out if the filter is in `paged` and the postings of its matches are not together.
+        A scan of postings is left out if the filter is in `paged` and the postings of its matches are not together. A
+        range of dates needs no scan, unless the archive has objects without periods.
         """
-        scanned = [each for each in query.filters if _is_scanned(query, each)]
+        scanned = [
+            each
+            for each in query.filters
+            if _is_scanned(query, each) and (self._last_undated or not has_periods(query, each))
+        ]
         of_postings = [each for each in scanned if each not in paged or _has_prefix(each)]
         of_pages = [each for each in paged if each.attribute.posted_at is not query.level]
         return [
@@ -121,9 +159,9 @@ class CandidateSources:
         return lists
 
     def _posting_list(
-        self, query: Query, pk: str, prefix: str = "", highest: int = keys.NEWEST
+        self, query: Query, pk: str, prefix: str = "", *, highest: int = keys.NEWEST, chunk: int = 0
     ) -> PostingList[Candidate]:
-        chunk = query.offset + query.limit
+        chunk = chunk or query.offset + query.limit
         return PostingList(self._table, pk=pk, prefix=prefix, chunk=chunk, read=_candidate, highest=highest)
 
     def _scan(self, partition: int, query: Query, wanted: Filter) -> Iterator[Candidate | None]:

@@ -14,9 +14,8 @@ contain no control characters.
 | counter   | `counters` · `partition`, `sequence`,              | partition keys; watermarks and feed sequence;    |
 |           | `settled`, `earliest`,                             | end of the complete feed; earliest time of new   |
 |           | `workitem/{p}`                                     | feed entries; order of workitems                 |
-| layout    | `layout` · `layout`, `unposted`, `shards`,         | the layout version (`table/layout.py`); the last |
-| layout    | `layout` · `layout`, `unposted`, `shards`,         | the layout version (`table/layout.py`); the last |
-|           | `migration`, `rebuild`                             | object without all postings; parts of lists; a   |
+| layout    | `layout` · `layout`, `unposted`, `undated`,        | the layout version (`table/layout.py`); the last |
+|           | `shards`, `migration`, `rebuild`                   | objects without all postings; parts of lists; a  |
 |           |                                                    | migration or a rebuild that runs                 |
 | partition | `partitions` · lower-cased name                    | the partitions; created on a condition           |
 | study     | `{p}/study/{S}` · `study`, `series/{Se}`,          | the rows of a study, for one query               |
@@ -28,6 +27,8 @@ contain no control characters.
 | workitem  | `{p}/workitem/{U}` · `workitem`                    | a workitem: row and dataset                      |
 | newest    | `{p}/newest/{level}` · `{n}`                       | posting: search without a usable filter          |
 | value     | `{p}/value/{level}/{tag}` · `{value}TAB{n}`        | posting: exact matches, ranges, prefixes         |
+| period    | `{p}/value/{level}/{tag}/periods` ·                | posting: the year and the month of a date        |
+|           | `{year}TAB{n}`, `{month}TAB{n}`                    | (`records/periods.py`)                           |
 | word      | `{p}/word/{level}/{tag}/{bucket}` · `{word}TAB{n}` | posting: fuzzy person names; 32 buckets          |
 | pages     | `{p}/pages/study` · `list`;                        | values of many studies in one item, for searches |
 |           | `{p}/pages/study/{column}` · page                  | by a contained text (`search/value_pages.py`)    |
@@ -103,6 +104,7 @@ LAYOUT: Final = Key("layout", "layout")
 MIGRATION: Final = Key("layout", "migration")
 REBUILD: Final = Key("layout", "rebuild")
 LAST_UNPOSTED: Final = Key("layout", "unposted")
+LAST_UNDATED: Final = Key("layout", "undated")
 ROW_SHARDS: Final = Key("layout", "shards")
 
 
@@ -284,6 +286,31 @@ def parts(pk: str, shards: int) -> list[str]:
 
 def values(p: int, level: str, tag: str) -> str:
     return f"{p}/value/{level}/{tag}"
+
+
+_PERIODS: Final = "/periods"
+
+
+def periods(p: int, level: str, tag: str) -> str:
+    return values(p, level, tag) + _PERIODS
+
+
+YEARS: Final = Range("0", ":")
+"""The range of the entries of years and months. A colon sorts after every digit."""
+
+
+def years_after(year: int) -> Range:
+    return Range(f"{year:04d}:", YEARS.high)
+
+
+def is_period(key: Key) -> bool:
+    """Return whether this is the key of the posting of a year or a month."""
+    return key.pk.endswith(_PERIODS)
+
+
+def number_of(entry: Key) -> int:
+    """Return the `created` number of the row that a posting leads to."""
+    return NEWEST - int(entry.sk[-16:], 16)
 
 
 WORD_BUCKETS: Final = 32

@@ -23,7 +23,7 @@ from app.storage.table.codec import Record, decode, encode
 from app.storage.table.ports import Absent, Holds, Item, Put, Table
 from app.storage.table.retry import retry
 
-CURRENT: Final = 3
+CURRENT: Final = 4
 """The layout that this release writes.
 
 1: release 0.1.0.
@@ -32,6 +32,8 @@ CURRENT: Final = 3
 3: series count their instances, and some values that only metadata has have postings. A release that does not know
    this would not keep the counts and postings complete. Rows of layout 2 stay as they are. The migration records which
    ones they are (`search/unposted.py`).
+4: dates have postings for their year and month. Rows of layout 3 stay as they are. The migration records which ones
+   they are.
 """
 
 FIRST: Final = 1

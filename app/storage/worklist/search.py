@@ -7,8 +7,9 @@ states what a query costs. All filters of a worklist are at the level of its res
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 from typing import Final, NamedTuple
 
@@ -58,11 +59,12 @@ class WorklistSearch:
         """
         beyond = replace(query, limit=query.limit + 1)
         matches = cheapest_plan(
-            self._verified(partition, beyond, self._newest_first(partition, beyond)),
+            [self._newest_first(partition, beyond)],
             [self._range_scan(partition, each) for each in query.filters if not isinstance(each.indexed, OneOf)],
-            lambda candidates: self._verified(partition, beyond, candidates),
+            partial(self._verified, partition, beyond),
             beyond.offset + beyond.limit,
             newest_permitted(beyond),
+            _LARGEST_CHUNK,
         )
         found = list(islice(matches, beyond.offset, beyond.offset + beyond.limit))
         return WorkitemPage(found[: query.limit], len(found) > query.limit)
@@ -87,18 +89,11 @@ class WorklistSearch:
     def _range_scan(self, partition: int, wanted: Filter) -> Iterator[WorkitemCandidate | None]:
         return (posting and _candidate(posting) for posting in scan_postings(self._table, partition, KIND, wanted))
 
-    def _verified(
-        self, partition: int, query: Query, candidates: Iterable[WorkitemCandidate]
-    ) -> Iterator[list[WorkitemRow]]:
-        """Yield the matches among the candidates, in batches and in their order. A batch may be empty."""
-        stream = iter(candidates)
-        size = min(_LARGEST_CHUNK, query.offset + query.limit)
-        while chunk := list(islice(stream, size)):
-            rows = self._rows(partition, chunk)
-            yield [row for row in rows if query.matches(row.search_attributes)]
-            size = min(size * 2, _LARGEST_CHUNK)
+    def _verified(self, partition: int, query: Query, candidates: Sequence[WorkitemCandidate]) -> list[WorkitemRow]:
+        """Return the matches among some candidates, in their order."""
+        return [row for row in self._rows(partition, candidates) if query.matches(row.search_attributes)]
 
-    def _rows(self, partition: int, chunk: list[WorkitemCandidate]) -> list[WorkitemRow]:
+    def _rows(self, partition: int, chunk: Sequence[WorkitemCandidate]) -> list[WorkitemRow]:
         """Return the rows of candidates. A posting without its row is omitted."""
         found = self._table.get_many([keys.workitem(partition, each.workitem) for each in chunk])
         rows = (

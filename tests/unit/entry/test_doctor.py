@@ -81,7 +81,7 @@ def test_an_archive_is_read_and_not_changed(doctor: Doctor, tmp_path: Path) -> N
     make_archive(tmp_path / "data")
     before = content(tmp_path)
     found = doctor()
-    assert "layout 3, that of this release" in one(found, "layout").text
+    assert "layout 4, that of this release" in one(found, "layout").text
     assert one(found, "worker").text == "No work is late."
     assert content(tmp_path) == before
 

@@ -1,0 +1,74 @@
+"""Ranges of dates: the lists of days, months and years that have the objects of a range (`records/periods.py`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final, NamedTuple
+
+from app.dicom.query.matching import Between, Filter, Query
+from app.storage.records.periods import OTHER, covering
+from app.storage.records.spread_lists import parts_of_values
+from app.storage.table import keys
+from app.storage.table.ports import Range, Table
+
+_DAY: Final = len("20240301")
+_SMALLEST_CHUNK: Final = 8
+
+_MOST_YEARS: Final = 150
+"""The patients of an archive live so many years."""
+
+
+class DateList(NamedTuple):
+    """The place of a posting list: partition key and prefix of its sort keys."""
+
+    pk: str
+    prefix: str
+
+
+def has_periods(query: Query, wanted: Filter) -> bool:
+    """Return whether a filter is a range of dates of the result level, whose postings of periods are newest first."""
+    attribute = wanted.attribute
+    return attribute.has_periods and attribute.posted_at is query.level and isinstance(wanted.condition, Between)
+
+
+def date_lists(table: Table, partition: int, kind: str, wanted: Filter, shards: int) -> list[DateList]:
+    """Return the lists that together have every object of a kind whose date may be in a range.
+
+    Objects of earlier layouts may be missing. There are at most 62 days, 22 months, and the years of the archive. The
+    list of a day has several parts if the archive has `shards`.
+    """
+    dates = wanted.condition
+    if not isinstance(dates, Between):
+        return []
+    key = wanted.attribute.key
+    periods, days = keys.periods(partition, kind, key), parts_of_values(partition, kind, key, shards)
+    names = [*covering(dates.low, dates.high, _years(table, periods)), OTHER]
+    return [DateList(pk, keys.entries(name)) for name in names for pk in (days if len(name) == _DAY else [periods])]
+
+
+def chunk_of(lists: int, page: int) -> int:
+    """Return how many postings to read first from each of so many lists that share a page."""
+    return min(page, max(_SMALLEST_CHUNK, 2 * page // lists))
+
+
+def _years(table: Table, periods: str) -> Sequence[int]:
+    """Return the years of the dates of an attribute, and perhaps years between them. These are two short reads.
+
+    If the first and the last year are far apart, the year of each date is read: one of them is a wrong date.
+    """
+    first, last = _year(table, periods, keys.YEARS), _year(table, periods, keys.YEARS, reverse=True)
+    if first is None or last is None:
+        return []
+    return range(first, last + 1) if last - first <= _MOST_YEARS else list(_each_year(table, periods))
+
+
+def _each_year(table: Table, periods: str) -> Iterator[int]:
+    between = keys.YEARS
+    while (year := _year(table, periods, between)) is not None:
+        yield year
+        between = keys.years_after(year)
+
+
+def _year(table: Table, periods: str, between: Range, *, reverse: bool = False) -> int | None:
+    item = next(iter(table.query(periods, between, reverse=reverse, limit=1)), None)
+    return int(item.key.sk[:4]) if item else None
