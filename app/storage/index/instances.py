@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Final
 
 from app.storage.records.rows import InstanceRow, SeriesRow, StudyRow, belongs_to, is_visible_series
@@ -60,14 +61,23 @@ class Instances:
                 break  # this reading began after that update was shown
         return view
 
-    def _items(self, partition: int, study: str, series: str | None) -> Iterable[Item]:
+    def view_of_few(self, partition: int, study: str, series: str | None, most: int) -> StudyView | None:
+        """Return as `view`, None if the study or the series has more than `most` rows."""
+        items = list(islice(self._items(partition, study, series), most + 1))
+        if len(items) > most:
+            return None
+        view = _view_of(partition, study, items)
+        return self.view(partition, study, series) if _mixes_versions(view) else view
+
+    def _items(self, partition: int, study: str, series: str | None) -> Iterator[Item]:
         pk = keys.study_items(partition, study)
         if series is None:  # the study row comes last: "study" sorts after "instance/", "series/" and "shard/"
-            return self._until_hidden(partition, study, series, self._table.query(pk))
+            yield from self._until_hidden(partition, study, series, self._table.query(pk))
+            return
         items = self._table.query(pk, keys.instances_of(series))
-        instances = list(self._until_hidden(partition, study, series, items))
+        yield from self._until_hidden(partition, study, series, items)
         parents = self._table.get_many([keys.series(partition, study, series), keys.study(partition, study)])
-        return [*instances, *(item for item in parents if item)]
+        yield from (item for item in parents if item)
 
     def _until_hidden(self, partition: int, study: str, series: str | None, items: Iterable[Item]) -> Iterator[Item]:
         """Yield items. After many of them, check whether the study or series is visible, and stop if it is not.

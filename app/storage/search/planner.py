@@ -21,8 +21,9 @@ The cost of a query:
 |                                                 | in turns with the entries under the prefix                         |
 | a filter of a level above the result            | the same; each matching study or series is replaced by its members |
 | no filter                                       | the newest objects until the page is full                          |
-| inside studies (URL or StudyInstanceUID)        | the members of these studies, or of the named series. For a few    |
-|                                                 | SOPInstanceUIDs: only the instances that have them                 |
+| inside studies (URL or StudyInstanceUID)        | the members of these studies, or of the named series; of a large   |
+|                                                 | study the newest (`members`). For a few SOPInstanceUIDs: only the  |
+|                                                 | instances that have them                                           |
 | attributes without postings                     | the candidates of the other filters; of those that match, the      |
 |                                                 | metadata of the newest instance. Without another filter the newest |
 |                                                 | objects are read until the page is full                            |
@@ -53,6 +54,7 @@ from app.storage.records.rows import StudyRow
 from app.storage.records.snapshot import Snapshot
 from app.storage.search.candidates import cheapest_plan, newest_permitted
 from app.storage.search.matches import Match, attributes_of, match_in, modalities
+from app.storage.search.members import StudyMembers
 from app.storage.search.metadata_filters import NewestMetadata, matching_metadata
 from app.storage.search.page_candidates import PackedColumns, ValuePages
 from app.storage.search.sources import Candidate, CandidateSources
@@ -97,6 +99,7 @@ class SearchPlanner:
         self._counts = counts
         self._newest_metadata = newest_metadata
         self._map_studies = map_studies
+        self._members = StudyMembers(table, instances)
         self._sources = CandidateSources(
             table,
             ValuePages(table, packed_columns),
@@ -135,26 +138,37 @@ class SearchPlanner:
     # --- inside named studies ---
 
     def _in_studies(self, partition: int, query: Query, studies: Sequence[str]) -> Iterator[Match]:
-        """Return the matches inside these studies, newest first. It reads and sorts all objects of the result level."""
-        if query.level is Level.STUDY:
-            found = [each for each in self._visible(partition, [(study,) for study in studies]) if each]
+        """Return the matches inside these studies, newest first, up to the end of the page."""
+        if query.level is Level.INSTANCE:
+            found = [each for study in studies for each in self._instances_of(partition, query, study)]
         else:
-            found = [each for study in studies for each in self._members(partition, query, study)]
-        newest = newest_permitted(query)
-        found = [each for each in found if each.sequence <= newest]
-        found.sort(key=lambda each: -each.sequence)
-        return iter(self._matching(query, found))
+            newest = newest_permitted(query)
+            rows = (
+                self._series_of(partition, studies)
+                if query.level is Level.SERIES
+                else self._rows_of(partition, studies)
+            )
+            found = self._matching(query, [each for each in rows if each.sequence <= newest])
+        return iter(sorted(found, key=lambda each: -each.sequence))
 
-    def _members(self, partition: int, query: Query, study: str) -> list[Match]:
-        """Return the visible series or instances of a study, limited to the series that the query names."""
-        if query.level is Level.SERIES:
-            view = self._instances.series_view(partition, study)
-            return [Match(view.study, row) for row in view.series.values()] if view.study else []
-        series: Sequence[str | None] = _named(query, Level.SERIES) or [None]
-        views = (self._instances.view(partition, study, each) for each in series)
-        return [
-            Match(view.study, view.series[row.series], row) for view in views if view.study for row in view.instances
-        ]
+    def _rows_of(self, partition: int, studies: Sequence[str]) -> list[Match]:
+        return [each for each in self._visible(partition, [(study,) for study in studies]) if each]
+
+    def _series_of(self, partition: int, studies: Sequence[str]) -> list[Match]:
+        """Return the visible series of studies."""
+        views = (self._instances.series_view(partition, study) for study in studies)
+        return [Match(view.study, row) for view in views if view.study for row in view.series.values()]
+
+    def _instances_of(self, partition: int, query: Query, study: str) -> list[Match]:
+        """Return the newest matches in a study, limited to the series that the query names."""
+        return self._members.newest(
+            partition,
+            study,
+            _named(query, Level.SERIES),
+            query,
+            matching=partial(self._matching, query),
+            verify=partial(self._verified, partition, query),
+        )
 
     # --- verification ---
 
