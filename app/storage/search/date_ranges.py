@@ -14,6 +14,9 @@ from app.storage.table.ports import Range, Table
 _DAY: Final = len("20240301")
 _SMALLEST_CHUNK: Final = 8
 
+_SHORT_RANGE: Final = 10
+"""Years of a range that need not be read."""
+
 _MOST_YEARS: Final = 150
 """The patients of an archive live so many years."""
 
@@ -42,7 +45,7 @@ def date_lists(table: Table, partition: int, kind: str, wanted: Filter, shards: 
         return []
     key = wanted.attribute.key
     periods, days = keys.periods(partition, kind, key), parts_of_values(partition, kind, key, shards)
-    names = [*covering(dates.low, dates.high, _years(table, periods)), OTHER]
+    names = [*covering(dates.low, dates.high, _years(table, periods, dates)), OTHER]
     return [DateList(pk, keys.entries(name)) for name in names for pk in (days if len(name) == _DAY else [periods])]
 
 
@@ -51,11 +54,14 @@ def chunk_of(lists: int, page: int) -> int:
     return min(page, max(_SMALLEST_CHUNK, 2 * page // lists))
 
 
-def _years(table: Table, periods: str) -> Sequence[int]:
-    """Return the years of the dates of an attribute, and perhaps years between them. These are two short reads.
+def _years(table: Table, periods: str, dates: Between) -> Sequence[int]:
+    """Return all years of the range that have dates, and perhaps other years.
 
-    If the first and the last year are far apart, the year of each date is read: one of them is a wrong date.
+    The years of a short range are not read. Otherwise these are two short reads. If the first and the last year of all
+    dates are far apart, each year is read: one of the two is a wrong date.
     """
+    if dates.low and dates.high and int(dates.high[:4]) - int(dates.low[:4]) <= _SHORT_RANGE:
+        return range(int(dates.low[:4]), int(dates.high[:4]) + 1)
     first, last = _year(table, periods, keys.YEARS), _year(table, periods, keys.YEARS, reverse=True)
     if first is None or last is None:
         return []

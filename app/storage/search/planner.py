@@ -78,7 +78,8 @@ class SearchPlanner:
     """Answers queries on one partition, newest first.
 
     `newest_metadata` reads what only metadata has. `map_studies` reads the contents of several studies. `last_unposted`
-    and `last_undated` are as in `unposted`, `shards` as in `open_shards`. `packed_columns` keeps columns of the pages of values.
+    and `last_undated` are as in `unposted`, `shards` as in `open_shards`. `packed_columns` keeps columns of the pages
+    of values.
     """
 
     def __init__(

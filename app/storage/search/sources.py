@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from app.dicom.query.matching import Filter, OneOf, Query, Wildcard
 from app.dicom.validation.attributes import Level
@@ -19,10 +19,13 @@ from app.storage.search.candidates import (
     scan_postings,
     sequence_of,
 )
-from app.storage.search.date_ranges import chunk_of, date_lists, has_periods
+from app.storage.search.date_ranges import DateList, chunk_of, date_lists, has_periods
 from app.storage.search.page_candidates import PageCandidates, PagesNow, ValuePages, is_in_pages
 from app.storage.table import keys
 from app.storage.table.ports import Item, Range, Table, starting
+
+_FEW_LISTS: Final = 10
+"""Up to so many lists of dates cost less than the rows of a page."""
 
 
 class Candidate(NamedTuple):
@@ -64,25 +67,31 @@ class CandidateSources:
     def plans(self, partition: int, query: Query, paged: Paged) -> list[Iterator[Candidate]]:
         """Return ways to read all candidates newest first, of which one may cost much less than another.
 
-        A range of dates costs up to 100 lists. So beside other filters it is a plan of its own. Without another filter
-        it is the only one, unless the archive has objects without periods.
+        A range of dates costs up to 100 lists. So if it has many, it is a plan of its own beside other filters.
         """
-        ranges = [each for each in query.filters if has_periods(query, each)]
-        selects = bool(paged) or any(_has_posting_lists(query, each) for each in query.filters)
-        plans = [self.newest_first(partition, query, paged)] if selects or not ranges or self._last_undated else []
-        return [*plans, self._with_ranges(partition, query, ranges)] if ranges else plans
+        dated = [
+            date_lists(self._table, partition, query.level.word, each, self._shards)
+            for each in query.filters
+            if has_periods(query, each)
+        ]
+        without_dates = self.newest_first(partition, query, paged)
+        if not dated:
+            return [without_dates]
+        with_dates = self._in_ranges(partition, query, dated)
+        if sum(map(len, dated)) > _FEW_LISTS and any(_has_posting_lists(query, each) for each in query.filters):
+            return [without_dates, with_dates]
+        return [with_dates, without_dates] if paged or self._last_undated else [with_dates]
 
-    def _with_ranges(self, partition: int, query: Query, ranges: Sequence[Filter]) -> Iterator[Candidate]:
-        """Yield the objects that satisfy all exact filters and ranges of dates of the result level, newest first."""
+    def _in_ranges(self, partition: int, query: Query, dated: Sequence[Sequence[DateList]]) -> Iterator[Candidate]:
+        """Yield the objects that satisfy all exact filters of the result level, and ranges of dates, newest first."""
         exact = [
             self._posting_lists(partition, query, each) for each in query.filters if _has_posting_lists(query, each)
         ]
-        dated = [self._dated_lists(partition, query, each) for each in ranges]
-        yield from intersect_newest_first([*exact, *dated], newest_permitted(query))
+        ranges = [self._dated_lists(partition, query, each) for each in dated]
+        return intersect_newest_first([*exact, *ranges], newest_permitted(query))
 
-    def _dated_lists(self, partition: int, query: Query, wanted: Filter) -> list[PostingList[Candidate]]:
+    def _dated_lists(self, partition: int, query: Query, places: Sequence[DateList]) -> list[PostingList[Candidate]]:
         """Return the lists that together have every object whose date may be in a range."""
-        places = date_lists(self._table, partition, query.level.word, wanted, self._shards)
         chunk = chunk_of(len(places), query.offset + query.limit)
         lists = [self._posting_list(query, each.pk, each.prefix, chunk=chunk) for each in places]
         if self._last_undated:
