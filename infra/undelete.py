@@ -2,7 +2,8 @@
 
 In a bucket with versions a deletion is a marker above the object. The program removes the markers that are newer than
 a moment, and so the objects can be read again. Use it after the table was restored to that moment: the table names
-objects that were removed later. Run it with credentials that may list and delete versions; the role of the tasks may not.
+objects that were removed later. Run it with credentials that may list and delete versions, which the role of the tasks
+may not.
 
 It may be stopped and started again at any time. What is left is a marker.
 """

@@ -6,11 +6,13 @@ boto3 checks the names and types of the properties, and the services of moto che
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import boto3
 import pytest
+from cfnlint.decode.cfn_yaml import load
 
 from app.services.backlog import Waiting
 from app.services.backlog_report import EVENT
@@ -311,3 +313,24 @@ def test_the_dashboard_shows_the_metrics_of_the_alarms(stack: Stack, resources: 
     metrics = {each["MetricName"] for each in alarms(resources).values() if "MetricName" in each}
     shown = metrics - {"WorkerReports", "LostObjects", "SystemErrors", "ReplicationLatency"}
     assert all(f'"{metric}"' in text for metric in shown)
+
+
+def test_the_operations_page_says_what_to_do_at_each_alarm(resources: dict[str, dict[str, Any]]) -> None:
+    page = (TEMPLATE.parents[1] / "app" / "docs" / "operations.md").read_text()
+    table = page.partition("## Alarms on AWS")[2].partition("\n## ")[0]
+    described = re.findall(r"^\| `(\w+)` \|", table, flags=re.MULTILINE)
+    telling = [name for name, each in alarms(resources).items() if each["AlarmActions"] != ["MoreWorkers"]]
+    assert set(described) == {name for name in telling if name.endswith("Alarm")}
+
+
+def test_the_manual_describes_each_option() -> None:
+    """The options are the parameters with a default that are not about tasks, callers, exports and restored data."""
+    manual = TEMPLATE.with_name("README.md").read_text()
+    groups = load(str(TEMPLATE))["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
+    options = [
+        name
+        for group in groups
+        if group["Label"]["default"] in {"Scaling", "Data", "Recovery", "Clients", "Network"}
+        for name in group["Parameters"]
+    ]
+    assert [name for name in options if f"`{name}" not in manual and f"{name}=" not in manual] == []
