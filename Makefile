@@ -15,7 +15,7 @@ UV_LOCK := $(BIN)/uv --no-config pip compile --quiet --universal --python-versio
 PYTEST := $(BIN)/pytest --numprocesses=auto --maxprocesses=4 --dist=worksteal --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help install run viewer test check lint types imports security integration fuzz torture capacity bench fmt lock sbom pin image clean
+.PHONY: help install run viewer test check lint types imports security integration fuzz torture capacity costs bench fmt lock sbom pin image clean
 
 help:  ## Print this help
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -61,6 +61,9 @@ torture: $(INSTALLED)  ## Store, change and read with faults, wrong clocks and k
 
 capacity: $(INSTALLED)  ## Print the units of DynamoDB that the archive uses, and how much one archive takes; ARGS="--seconds 10"
 	$(BIN)/python -m tests.capacity $(ARGS)
+
+costs: $(INSTALLED)  ## Write ceilings and costs of the aws engine into infra/README.md
+	$(BIN)/python -m tests.capacity.readme
 
 bench: $(INSTALLED)  ## Measure the speed, beside Orthanc if it is installed; ARGS="--beside DIR" compares with another checkout
 	$(BIN)/python -m tests.benchmarks $(ARGS)
