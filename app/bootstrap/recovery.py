@@ -22,11 +22,13 @@ from app.services.recovery.item_checks import ItemCheck
 from app.services.recovery.progress_file import ProgressFile
 from app.services.recovery.rebuild import Rebuild
 from app.services.recovery.records_in_flight import work_in_flight
+from app.services.recovery.repair import GRACE_SECONDS, Repair
 from app.services.recovery.study_check import StudyCheck
 from app.services.recovery.suspects import Suspects
 from app.services.recovery.verification import ShowProgress, Verification
 from app.services.retrieve.frames import FrameReader
 from app.settings import Settings
+from app.storage.index.leftovers_removal import LeftoversRemoval
 from app.storage.table import keys
 from app.storage.table.partitions import Partition
 
@@ -56,12 +58,16 @@ def build_verification(
     resume: Path | None,
     show: ShowProgress,
     pause: float | None = None,
+    repair: bool = False,
+    delete_lost: bool = False,
 ) -> Verification:
     """Return the check of an archive. Raises `ConfigurationError` if there is no such partition.
 
-    `pause` is as in `Verification`, None for `PAUSE_SECONDS`.
+    `pause` is as in `Verification`, None for `PAUSE_SECONDS`. `repair` mends what it finds, and `delete_lost` deletes
+    instances whose file is lost.
     """
     feed = FeedCheck(archive.feed)
+    task = {"task": "verify", "partition": partition_name, "digests": digests, "repair": repair}
 
     def suspects(check_again: Callable[[Sequence[Subject]], Iterable[Fault]]) -> Suspects:
         return Suspects(
@@ -83,9 +89,25 @@ def build_verification(
         feed=feed,
         suspects=suspects,
         parallel=parallel.parallel_map if is_remote(settings) else map,
-        progress=ProgressFile(resume, {"task": "verify", "partition": partition_name, "digests": digests}),
+        progress=ProgressFile(resume, task),
         show=show,
         only=partition_of(archive, partition_name) if partition_name else None,
+        mend=build_repair(settings, archive, delete_lost=delete_lost) if repair else lambda _: (),
+    )
+
+
+def build_repair(settings: Settings, archive: Archive, *, delete_lost: bool) -> Repair:
+    """Return what mends faults."""
+    return Repair(
+        table=archive.table,
+        blobs=archive.blobs,
+        partitions=archive.partitions,
+        objects=archive.partition_objects,
+        examine=build_examination(settings, archive),
+        leftovers=LeftoversRemoval(archive.table, archive.blobs, ENTRIES_OF),
+        removal=archive.removal,
+        grace=max(settings.delete_delay_seconds, GRACE_SECONDS),
+        delete_lost=delete_lost,
     )
 
 

@@ -6,9 +6,12 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Final
 
 from app.services.recovery.findings import Fault, FaultKind, Subject
-from app.storage.records.instance_row import InstanceRow
+from app.storage.records.postings import postings
+from app.storage.records.rows import InstanceRow, SeriesRow, StudyRow
 from app.storage.table import keys
 from app.storage.table.ports import Item, Key, Table
+from app.storage.worklist import workitems
+from app.storage.worklist.workitems import WorkitemRow
 
 ITEM: Final = "item"
 """The name of this check in a `Subject`. The subject has the key of the item."""
@@ -126,6 +129,24 @@ def row_of(posting: Item) -> Key:
     if "series" in fields:
         return keys.series(partition, fields["study"], fields["series"])
     return keys.study(partition, fields["study"])
+
+
+def documents_beside(document: Key) -> set[Key]:
+    """Return the keys of the documents that a version with this document may have."""
+    watermark = keys.NEWEST - int(document.sk, 16)
+    at = (partition_of(document), _study(document), watermark)
+    return {keys.metadata(*at), keys.frames(*at)} if _family(document) == "metadata" else {document}
+
+
+def items_of_row(row: Item) -> Mapping[Key, Item]:
+    """Return the postings of a stored row, by key."""
+    partition, _, uid = row.key.pk.split("/")
+    if _family(row.key) == "workitem":
+        return workitems.postings(WorkitemRow.of(row, int(partition), uid))
+    kind: type[StudyRow | SeriesRow | InstanceRow] = StudyRow
+    if row.key.sk != keys.STUDY:
+        kind = InstanceRow if row.key.sk.startswith("instance/") else SeriesRow
+    return postings(kind.of(row, int(partition), uid))
 
 
 def _family(key: Key) -> str:

@@ -112,10 +112,8 @@ def names(work: Work, fault: Fault) -> bool:
         return True
     if fault.target and any(fault.target in documents_of(each) for each in work.versions):
         return True
+    instance = (fault.partition, fault.study, fault.series, fault.instance)
+    named = [each for each in work.versions if (each.partition, each.study, each.series, each.instance) == instance]
     if fault.kind is FaultKind.ORPHAN_BLOB:
-        return any(version.version == fault.version for version in work.versions)
-    return any(
-        (each.partition, each.study, each.series, each.instance)
-        == (fault.partition, fault.study, fault.series, fault.instance)
-        for each in work.versions
-    )
+        return any(each.version == fault.version for each in named)
+    return bool(named)

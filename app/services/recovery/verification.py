@@ -11,8 +11,6 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Final, Protocol, TypeVar
 
-import structlog
-
 from app.services.parallel import ParallelMap
 from app.services.recovery.blob_check import BLOB, BlobCheck
 from app.services.recovery.feed_check import FEED, FeedCheck
@@ -26,8 +24,6 @@ from app.storage.table import keys
 from app.storage.table.codec import DamagedRecord
 from app.storage.table.partitions import Partition, Partitions
 from app.storage.table.ports import BlobStore, Item, Key, Table
-
-log = structlog.get_logger("bulkhead.recovery")
 
 PARTITION: Final = "partition"
 STATISTICS: Final = "statistics"
@@ -192,7 +188,7 @@ class Verification:
                 )
                 continue
             detail = f"the statistics say {_text(contents)}, the rows {_text(counted)}"
-            subject = Subject(STATISTICS, (str(key), *map(str, counted)))
+            subject = Subject(STATISTICS, (str(key), *map(str, (*counted, *contents))))
             faults.append(Fault(kind=FaultKind.WRONG_STATISTICS, subject=subject, partition=key, detail=detail))
         return faults
 
@@ -252,9 +248,9 @@ class Verification:
         now = self._statistics_now() if subjects else {}
         faults = []
         for subject in subjects:
-            key, counted = int(subject.at[0]), Contents(*map(int, subject.at[1:]))
-            contents = now.get(key)
-            if contents and contents != counted:
+            key, *numbers = map(int, subject.at)
+            counted, contents = Contents(*numbers[:3]), Contents(*numbers[3:])
+            if now.get(key) == contents:  # else something was written meanwhile
                 detail = f"the statistics say {_text(contents)}, the rows {_text(counted)}"
                 faults.append(Fault(kind=FaultKind.WRONG_STATISTICS, subject=subject, partition=key, detail=detail))
         return faults
@@ -270,8 +266,6 @@ class Verification:
 
     def _decide(self, state: _State) -> None:
         certain = self._suspects.certain()
-        for fault in certain:
-            log.warning("fault found", **fault.as_json())
         state.report.add(certain, self._mend(certain))
 
 
