@@ -112,7 +112,7 @@ $(INSTALLED): pyproject.toml $(LOCKED)/build.txt $(LOCKED)/development.txt
 	@$(PYTHON) -c 'import sys; sys.exit("Bulkhead needs Python 3.11 or newer: make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) --require-hashes --requirement $(LOCKED)/build.txt --requirement $(LOCKED)/development.txt
-	$(PIP) --no-deps --no-build-isolation --editable .
+	PYTHONWARNINGS=ignore $(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(BIN)/uv:
