@@ -25,6 +25,7 @@ from app.services import Services, parallel
 from app.services.audit.operations import OperationAudit
 from app.services.backlog import Backlog
 from app.services.backlog_report import BacklogReport
+from app.services.bounded_cache import BoundedCache
 from app.services.change_feed import ChangeFeed
 from app.services.export.service import Export
 from app.services.health import Health
@@ -72,6 +73,8 @@ _MIGRATIONS: Final[Mapping[int, layout.Migration]] = {2: record_last_unposted, 3
 """The steps from an older layout to the next one (`storage/table/layout.py`)."""
 
 _PROBE: Final = "health/probe"
+_PACKED_COLUMNS: Final = 32 * 1024 * 1024
+"""Bytes of pages of values that a process keeps, where each read costs units. All names of 8 million studies fit."""
 _REST_RATIO: Final = 1.0
 """Seconds of rest after each second of work, for a worker that shares a machine with the server."""
 
@@ -133,6 +136,7 @@ def build_services(settings: Settings, engine: Engine, *, listening: float = 0) 
         last_unposted=last_unposted(table),
         last_undated=last_undated(table),
         shards=open_shards(table, engine.row_shards),
+        packed_columns=BoundedCache(_PACKED_COLUMNS, "value_pages") if is_remote(settings) else None,
     )
     backlog = Backlog(table, archive.feed)
     runner = OperationRunner(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 from typing import Final, NamedTuple
 
@@ -44,11 +44,14 @@ class PartitionDirectory:
         if not enabled and partitions.count() > 1:
             raise DataPartitionsFeatureCannotBeDisabledException
 
-    def listed(self, caller: Caller) -> list[Partition]:
-        """Return the partitions that exist for the caller, in key order."""
+    def listed(self, caller: Caller, prefix: str = "") -> Iterator[Partition]:
+        """Return the partitions that exist for the caller, in the order of their keys.
+
+        Only names that begin with `prefix` count, without regard to case.
+        """
         if not self.enabled:
             raise PartitionError(DISABLED)
-        return [each for each in self._partitions.listed() if caller.rights.sees(each.name)]
+        return self._partitions.in_key_order(_ranges(caller.rights.visible_patterns(), prefix.lower(), ""))
 
     def page(self, caller: Caller, *, prefix: str = "", after: str = "", limit: int) -> PartitionPage:
         """Return the partitions that exist for the caller, in the order of their names without regard to case.

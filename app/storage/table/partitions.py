@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from heapq import nsmallest
+from itertools import chain
 from typing import Final
 
 from app.errors import Conflict
 from app.storage.table import clock, keys
 from app.storage.table.codec import Record, decode, encode
-from app.storage.table.ports import Absent, Item, Put, Range, Table
+from app.storage.table.ports import ALL, Absent, Item, Put, Range, Table
 
 DEFAULT_NAME: Final = "Microsoft.Default"
 DEFAULT_KEY: Final = 1
@@ -23,6 +25,8 @@ PartitionFilter = Callable[[str], bool]
 _NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)
 _CACHED: Final = 10_000
 _CACHE_SECONDS: Final = 300
+_SORTED: Final = 50_000
+"""Partitions that are sorted in memory at once."""
 
 
 class Partition(Record, frozen=True, kw_only=True, order=True):
@@ -72,6 +76,21 @@ class Partitions:
     def listed(self) -> list[Partition]:
         """Return all partitions, ordered by their keys."""
         return sorted(_partition(item) for item in self._table.query(keys.PARTITIONS))
+
+    def in_key_order(self, ranges: Sequence[Range] = (ALL,)) -> Iterator[Partition]:
+        """Yield the partitions with names in these ranges of lower-case names, in the order of their keys.
+
+        At most `_SORTED` partitions are in memory. If there are more, all of them are read once for each `_SORTED`.
+        """
+        last = 0
+        while True:
+            found = chain.from_iterable(self._table.query(keys.PARTITIONS, each) for each in ranges)
+            following = (each for each in map(_partition, found) if each.key > last)
+            part = nsmallest(_SORTED, following)
+            yield from part
+            if len(part) < _SORTED:
+                return
+            last = part[-1].key
 
     def by_name(self, names: Range, limit: int) -> Iterator[Partition]:
         """Yield at most `limit` partitions in the order of their names. `names` is a range of names in lower case."""

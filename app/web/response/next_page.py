@@ -11,11 +11,12 @@ _POSITION: Final = frozenset(("offset", "cursor"))
 """Parameters that say where a page begins, in lower case."""
 
 
-def add_next_page(response: Response, request: Request, address: str, cursor: str) -> None:
+def add_next_page(response: Response, request: Request, address: str, position: str, name: str = "cursor") -> None:
     """Add `Link: <{url}>; rel="next"`: the URL of the request, with the cursor in place of its offset or cursor.
 
-    `address` has scheme, host and base path.
+    `address` has scheme, host and base path. `name` is that of the parameter that takes the position.
     """
     given = parse_qsl(request.environ.get("QUERY_STRING", ""), keep_blank_values=True)
-    query = urlencode([*((name, value) for name, value in given if name.lower() not in _POSITION), ("cursor", cursor)])
+    kept = [(each, value) for each, value in given if each.lower() not in {*_POSITION, name}]
+    query = urlencode([*kept, (name, position)])
     response.headers.add("Link", f'<{address}{quote(request.path)}?{query}>; rel="next"')

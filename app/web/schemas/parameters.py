@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar, Final
 from urllib.parse import parse_qsl
 
-from marshmallow import EXCLUDE, Schema, ValidationError, fields
+from marshmallow import EXCLUDE, Schema, ValidationError, fields, missing
 from marshmallow.validate import Range
 
 from app.errors import InvalidParameter, InvalidRequest
@@ -17,19 +17,21 @@ from app.storage.table.partitions import is_name
 LARGEST: Final = 2**63 - 1
 LARGEST_OFFSET: Final = 2**31 - 1
 
+_NAME_BEGINNING: Final = re.compile("[A-Za-z0-9_.-]{0,64}")
 _RFC_1123: Final = "%a, %d %b %Y %H:%M:%S GMT"
 _INTEGER: Final = re.compile(r"[+-]?[0-9]{1,39}")
 _SEVENTH_DIGIT: Final = re.compile(r"[.,][0-9]{6}([0-9])")
 
 
 class IntegerParameter(fields.Field[int]):
-    """A whole number between `low` and `high`."""
+    """A whole number between `low` and `high`. Without a `default`, an absent parameter has no value."""
 
     json_schema: ClassVar[dict[str, Any]] = {"type": "integer"}
 
-    def __init__(self, name: str, low: int, high: int, default: int) -> None:
+    def __init__(self, name: str, low: int, high: int, default: int | None = None) -> None:
         message = f"The field {name} must be between {low} and {high}."
-        super().__init__(data_key=name, load_default=default, validate=Range(low, high, error=message))
+        absent = missing if default is None else default
+        super().__init__(data_key=name, load_default=absent, validate=Range(low, high, error=message))
 
     def _deserialize(self, value: str, attr: str | None, data: Any, **kwargs: Any) -> int:
         number = value.strip()
@@ -94,6 +96,20 @@ class PartitionNamesParameter(fields.Field[frozenset[str] | None]):
         return frozenset(each.lower() for each in names)
 
 
+class NameBeginningParameter(fields.Field[str]):
+    """The name of a partition, or the beginning of one. The value is "" without the parameter."""
+
+    json_schema: ClassVar[dict[str, Any]] = {"type": "string", "pattern": "^[A-Za-z0-9_.-]{0,64}$"}
+
+    def __init__(self, name: str) -> None:
+        super().__init__(data_key=name, load_default="")
+
+    def _deserialize(self, value: str, attr: str | None, data: Any, **kwargs: Any) -> str:
+        if not _NAME_BEGINNING.fullmatch(value):
+            raise ValidationError(f"The value '{value}' is not valid for {self.data_key}.")
+        return value
+
+
 def _moment(text: str) -> datetime:
     """Return the time. One without a zone has no tzinfo. Raises `ValueError` for other text."""
     try:
@@ -123,6 +139,14 @@ class PageParameters(Schema):
     limit = IntegerParameter("Limit", 1, 200, 100)
 
 
+class PartitionParameters(Schema):
+    """`partitions` (conformance §2.6). Without `Limit` and `After` all partitions are listed."""
+
+    prefix = NameBeginningParameter("Prefix")
+    after = NameBeginningParameter("After")
+    limit = IntegerParameter("Limit", 1, 1000)
+
+
 class TimeParameters(LatestParameters):
     """`changefeed` in v2: a window of time."""
 
@@ -135,6 +159,7 @@ class TimeParameters(LatestParameters):
 LATEST: Final = LatestParameters(unknown=EXCLUDE)
 BY_SEQUENCE: Final = SequenceParameters(unknown=EXCLUDE)
 PAGE: Final = PageParameters(unknown=EXCLUDE)
+PARTITIONS: Final = PartitionParameters(unknown=EXCLUDE)
 BY_TIME: Final = TimeParameters(unknown=EXCLUDE)
 
 
