@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from threading import Condition
 from typing import Any, Final
@@ -20,18 +19,22 @@ def connect(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
 
 
-@contextmanager
-def limited_wait(connection: sqlite3.Connection) -> Iterator[None]:
-    """Let statements wait for the locks of other programs no longer than the present request may wait."""
+def limit_wait(connection: sqlite3.Connection) -> bool:
+    """Let statements wait for the locks of other programs no longer than the present request may wait.
+
+    Return whether that needed a change, which `unlimit_wait` takes back. A second more or less needs none, because the
+    change takes two statements.
+    """
     left = deadline.seconds_left()
-    if left >= BUSY_SECONDS:
-        yield
-        return
+    if left > BUSY_SECONDS - 1:
+        return False
     connection.execute(f"PRAGMA busy_timeout = {max(0, int(1000 * left))}")
-    try:
-        yield
-    finally:
-        connection.execute(f"PRAGMA busy_timeout = {1000 * BUSY_SECONDS}")
+    return True
+
+
+def unlimit_wait(connection: sqlite3.Connection) -> None:
+    """Let statements wait as long as at first."""
+    connection.execute(f"PRAGMA busy_timeout = {1000 * BUSY_SECONDS}")
 
 
 class ReadConnections:
@@ -44,8 +47,17 @@ class ReadConnections:
 
     def rows(self, statement: str, parameters: tuple[object, ...]) -> list[Any]:
         """Return all rows of one statement. The snapshot that they are read from ends when this returns."""
-        with self._borrowed() as connection:
-            return connection.execute(statement, parameters).fetchall()
+        connection = self._borrow()
+        try:
+            is_limited = limit_wait(connection)
+            found = connection.execute(statement, parameters).fetchall()
+            if is_limited:
+                unlimit_wait(connection)
+        except BaseException:
+            self._drop(connection)
+            raise
+        self._give_back(connection)
+        return found
 
     def page(self, statement: str, parameters: tuple[object, ...], max_bytes: int) -> tuple[list[Any], bool]:
         """Return rows as `rows` does, and whether some are missing.
@@ -54,7 +66,9 @@ class ReadConnections:
         `max_bytes`.
         """
         rows = []
-        with self._borrowed() as connection:
+        connection = self._borrow()
+        try:
+            is_limited = limit_wait(connection)
             cursor = connection.execute(statement, parameters)
             for row in cursor:
                 rows.append(row)
@@ -62,23 +76,26 @@ class ReadConnections:
                 if max_bytes < 0:
                     break
             cursor.close()  # ends the snapshot, so that SQLite can move the log into the file
+            if is_limited:
+                unlimit_wait(connection)
+        except BaseException:
+            self._drop(connection)
+            raise
+        self._give_back(connection)
         return rows, max_bytes < 0
 
-    @contextmanager
-    def _borrowed(self) -> Iterator[sqlite3.Connection]:
+    def _borrow(self) -> sqlite3.Connection:
         with self._state:
             while self._paused:
                 self._state.wait()
             connection = self._idle.pop() if self._idle else self._connect(self._path)
             self._in_use += 1
-        try:
-            with limited_wait(connection):
-                yield connection
-        except BaseException:
-            connection.close()  # a connection that failed is not used again
-            self._give_back()
-            raise
-        self._give_back(connection)
+        return connection
+
+    def _drop(self, connection: sqlite3.Connection) -> None:
+        """Close a connection that failed. It is not used again."""
+        connection.close()
+        self._give_back()
 
     def _give_back(self, *connections: sqlite3.Connection) -> None:
         with self._state:
