@@ -52,6 +52,8 @@ def _in_year(low: str, high: str, year: int) -> Iterator[str]:
     for month in _MONTHS:
         name, days = f"{year:04d}{month:02d}", monthrange(year, month)[1]
         first, last = f"{name}01", f"{name}{days:02d}"
+        if last < low or (high and first > high):
+            continue
         if low <= first and (not high or last <= high):
             yield name
         else:

@@ -113,8 +113,9 @@ def _matching_wildcard(pattern: Wildcard, postings: Iterable[Item]) -> Iterator[
 class PostingList(Generic[CandidateT]):
     """One posting list, newest first, read in chunks.
 
-    `chunk` is the size of the first chunk; each following chunk has twice the size, up to `LARGEST_CHUNK`.
-    `read` converts a posting to a candidate. Candidates with a number above `highest` are left out.
+    `chunk` is the size of the first chunk. The next one has twice the size, up to `LARGEST_CHUNK`, unless most of a
+    chunk was passed over: then it has half the size. `read` converts a posting to a candidate. Candidates with a number
+    above `highest` are left out.
     """
 
     def __init__(
@@ -135,6 +136,10 @@ class PostingList(Generic[CandidateT]):
         self._highest = highest
         self._chunk: list[CandidateT] = []
         self._position = 0
+        self._passed = 0
+        """Candidates of the chunk that no call returned."""
+        self._is_returned = False
+        """Whether a call returned the candidate at the position."""
         self._at_end = False
 
     def seek(self, sequence: int) -> CandidateT | None:
@@ -145,17 +150,23 @@ class PostingList(Generic[CandidateT]):
         chunk = self._chunk
         while self._position < len(chunk):
             if chunk[self._position].sequence <= sequence:
+                self._is_returned = True
                 return chunk[self._position]
+            self._passed += not self._is_returned
+            self._is_returned = False
             self._position += 1
         if self._at_end:
             return None
         between = Range(
             self._prefix + keys.newest(min(sequence, self._highest)), self._prefix + "g"
         )  # "g" sorts after every hex digit
+        if chunk:
+            is_dense = self._passed * 2 < len(chunk)
+            self._size = min(self._size * 2, LARGEST_CHUNK) if is_dense else max(self._size // 2, _FIRST_CHUNK)
         self._chunk = [self._read(each) for each in self._table.query(self._pk, between, limit=self._size)]
-        self._position = 0
+        self._position = self._passed = 0
+        self._is_returned = True
         self._at_end = len(self._chunk) < self._size
-        self._size = min(self._size * 2, LARGEST_CHUNK)
         return self._chunk[0] if self._chunk else None
 
 

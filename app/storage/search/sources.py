@@ -24,6 +24,9 @@ from app.storage.search.page_candidates import PageCandidates, PagesNow, ValuePa
 from app.storage.table import keys
 from app.storage.table.ports import Item, Range, Table, starting
 
+_INTERSECTED: Final = 32
+"""Postings that are read first from a list that is intersected with others."""
+
 _FEW_LISTS: Final = 10
 """Up to so many lists of dates cost less than the rows of a page."""
 
@@ -84,11 +87,19 @@ class CandidateSources:
 
     def _in_ranges(self, partition: int, query: Query, dated: Sequence[Sequence[DateList]]) -> Iterator[Candidate]:
         """Yield the objects that satisfy all exact filters of the result level, and ranges of dates, newest first."""
-        exact = [
-            self._posting_lists(partition, query, each) for each in query.filters if _has_posting_lists(query, each)
-        ]
         ranges = [self._dated_lists(partition, query, each) for each in dated]
-        return intersect_newest_first([*exact, *ranges], newest_permitted(query))
+        return intersect_newest_first(
+            [*ranges, *self._exact_lists(partition, query, beside=len(ranges))], newest_permitted(query)
+        )
+
+    def _exact_lists(self, partition: int, query: Query, beside: int) -> list[list[PostingList[Candidate]]]:
+        """Return the lists of each exact filter of the result level. `beside` is the number of other filters.
+
+        Lists that are intersected are read in small chunks at first, because few of their entries may be in all lists.
+        """
+        exact = [each for each in query.filters if _has_posting_lists(query, each)]
+        chunk = 0 if len(exact) + beside == 1 else min(_INTERSECTED, query.offset + query.limit)
+        return [self._posting_lists(partition, query, each, chunk) for each in exact]
 
     def _dated_lists(self, partition: int, query: Query, places: Sequence[DateList]) -> list[PostingList[Candidate]]:
         """Return the lists that together have every object whose date may be in a range."""
@@ -104,14 +115,12 @@ class CandidateSources:
 
         Filters of the result level in `paged` count too. Without any of them, all objects are yielded.
         """
-        lists: list[Sequence[CandidateList[Candidate]]] = [
-            self._posting_lists(partition, query, each) for each in query.filters if _has_posting_lists(query, each)
-        ]
-        lists += [
+        pages: list[Sequence[CandidateList[Candidate]]] = [
             [found, *self._unknown_lists(partition, query, wanted)]
             for wanted, found in paged.items()
             if wanted.attribute.posted_at is query.level
         ]
+        lists = [*self._exact_lists(partition, query, beside=len(pages)), *pages]
         return intersect_newest_first(
             lists or [self._all_objects(partition, query, query.level)], newest_permitted(query)
         )
@@ -150,10 +159,12 @@ class CandidateSources:
         """Return the lists of all objects of a level."""
         return [self._posting_list(query, pk) for pk in parts_of_newest(partition, level.word, self._shards)]
 
-    def _posting_lists(self, partition: int, query: Query, wanted: Filter) -> list[PostingList[Candidate]]:
+    def _posting_lists(
+        self, partition: int, query: Query, wanted: Filter, chunk: int = 0
+    ) -> list[PostingList[Candidate]]:
         """Return the lists that together have every object that may satisfy an exact filter."""
         exact = exact_lists(partition, query.level.word, wanted, self._shards)
-        lists = [self._posting_list(query, pk, prefix) for pk, prefix in exact]
+        lists = [self._posting_list(query, pk, prefix, chunk=chunk) for pk, prefix in exact]
         return lists + self._unknown_lists(partition, query, wanted)
 
     def _unknown_lists(self, partition: int, query: Query, wanted: Filter) -> list[PostingList[Candidate]]:
