@@ -47,6 +47,7 @@ from app.services.update.service import BulkUpdate
 from app.services.worklist import Worklist
 from app.settings import Settings, variable
 from app.storage.feed.latest_entries import LatestEntries
+from app.storage.feed.old_entries import close_old_feed
 from app.storage.feed.visible_entries import VisibleEntries
 from app.storage.index.counts import InstanceCounts
 from app.storage.index.statistics import PartitionStatistics
@@ -69,7 +70,11 @@ __all__ = [
     "open_layout",
 ]
 
-_MIGRATIONS: Final[Mapping[int, layout.Migration]] = {2: record_last_unposted, 3: record_last_undated}
+_MIGRATIONS: Final[Mapping[int, layout.Migration]] = {
+    2: record_last_unposted,
+    3: record_last_undated,
+    4: close_old_feed,
+}
 """The steps from an older layout to the next one (`storage/table/layout.py`)."""
 
 _PROBE: Final = "health/probe"
@@ -155,7 +160,9 @@ def build_services(settings: Settings, engine: Engine, *, listening: float = 0) 
         grants=access.grants,
         audit=audit,
         partitions=PartitionDirectory(
-            archive.partitions, PartitionStatistics(archive.table), enabled=settings.enable_data_partitions
+            archive.partitions,
+            PartitionStatistics(archive.table, archive.feed),
+            enabled=settings.enable_data_partitions,
         ),
         store=Store(
             index_writer=archive.index_writer,
@@ -191,7 +198,7 @@ def build_services(settings: Settings, engine: Engine, *, listening: float = 0) 
         bulk_update=BulkUpdate(operations, queue),
         change_feed=ChangeFeed(
             log=archive.feed,
-            visible_entries=VisibleEntries(table, archive.feed),
+            visible_entries=VisibleEntries(archive.feed),
             latest_entries=LatestEntries(archive.feed),
             instances=instances,
             documents=documents,

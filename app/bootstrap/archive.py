@@ -10,6 +10,7 @@ from app.services.instance_files import InstanceFiles
 from app.services.parallel import ParallelMap
 from app.settings import Settings
 from app.storage.feed.change_feed import FeedLog
+from app.storage.feed.log import CommitLog
 from app.storage.index.confirmation import Confirmation
 from app.storage.index.instances import Instances
 from app.storage.index.removal import InstanceRemoval
@@ -33,6 +34,7 @@ class Archive:
     table: Table
     blobs: BlobStore
     numbers: SequenceCounter
+    log: CommitLog
     feed: FeedLog
     instances: Instances
     lost: LostObjects
@@ -65,16 +67,17 @@ def build_archive(settings: Settings, engine: Engine) -> Archive:
     table = engine.table
     lost = LostObjects(table)
     numbers = SequenceCounter(table)
-    feed = FeedLog(table, numbers)
+    log = CommitLog(table, engine.log_shards, parallel.parallel_map if is_remote(settings) else map)
     query_tags = QueryTagStore(table)
     partition_objects = PartitionObjects(engine.blobs)
-    removal_writer = RemovalWriter(table, numbers=numbers, feed=feed, delay=settings.delete_delay_seconds)
+    removal_writer = RemovalWriter(table, log, delay=settings.delete_delay_seconds)
     removal = InstanceRemoval(table, removal_writer)
     return Archive(
         table=table,
         blobs=engine.blobs,
         numbers=numbers,
-        feed=feed,
+        log=log,
+        feed=FeedLog(table, log),
         instances=Instances(table),
         lost=lost,
         documents=Documents(table, engine.blobs, lost, read_ahead=read_ahead(settings)),
@@ -86,7 +89,7 @@ def build_archive(settings: Settings, engine: Engine) -> Archive:
         index_writer=IndexWriter(
             table,
             numbers=numbers,
-            feed=feed,
+            log=log,
             read_tags=query_tags.read,
             confirmation=Confirmation(table, removal.take_back),
             help_cleanup=removal.help_cleanup,

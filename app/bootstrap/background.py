@@ -41,12 +41,12 @@ ENTRIES_OF: Final[Mapping[str, EntriesOf]] = {"study": postings.entries_of, "wor
 
 def tasks(settings: Settings, engine: Engine, archive: Archive) -> dict[str, Task]:
     """Return what the worker does for an operation, by the type of operation."""
-    table, numbers, feed, query_tags = archive.table, archive.numbers, archive.feed, archive.query_tags
+    table, feed, query_tags = archive.table, archive.feed, archive.query_tags
     backfill = TagBackfill(table, query_tags, archive.documents)
     export_source = ExportSource(archive.export_manifest, archive.instances, InstancePages(table))
     return {
-        REINDEX: Reindex(numbers=numbers, feed=feed, tags=query_tags, backfill=backfill),
-        REMOVAL: TagRemoval(table=table, numbers=numbers, feed=feed, partitions=archive.partitions),
+        REINDEX: Reindex(feed=feed, tags=query_tags, backfill=backfill),
+        REMOVAL: TagRemoval(table=table, feed=feed, partitions=archive.partitions),
         EXPORT: ExportTask(
             source=export_source,
             manifest=archive.export_manifest,
@@ -56,7 +56,7 @@ def tasks(settings: Settings, engine: Engine, archive: Archive) -> dict[str, Tas
             spool=settings.spool_dir,
         ),
         UPDATE: BulkUpdateTask(
-            StudyVersions(table=table, numbers=numbers, feed=feed, extended=query_tags.extended),
+            StudyVersions(table=table, numbers=archive.numbers, log=archive.log, read_tags=query_tags.read),
             NewVersions(
                 documents=archive.documents,
                 blobs=archive.blobs,
@@ -89,6 +89,6 @@ def maintenance(settings: Settings, engine: Engine, archive: Archive) -> tuple[C
     partition_names = PartitionNames(archive.partitions, archive.partition_objects)
     # Search: pages of values.
     pages = PageBuilder(archive.table, archive.partitions, shards=open_shards(archive.table, engine.row_shards))
-    # Feed: the place up to which readers can read without looking for gaps.
+    # Feed: the commits that no reader has moved into it.
     steps = sweep_step, purge.run_once, expired.run_once, partition_names.run_once, pages.build_pages
-    return *steps, archive.feed.advance_complete
+    return *steps, archive.feed.advance

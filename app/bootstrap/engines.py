@@ -31,6 +31,8 @@ class Engine:
     table: Table
     blobs: BlobStore
     queue: Queue
+    log_shards: int = 1
+    """The partition keys of the log of commits (`storage/feed/log.py`)."""
     openers: Mapping[str, Opener] = field(default_factory=dict)
     """What opens a destination of an export, by the type of destination that a request names."""
     record_layout: Callable[[int], None] = lambda _: None
@@ -50,6 +52,11 @@ def build_engine(settings: Settings) -> Engine:
     the data folder.
     """
     return _aws(settings) if settings.engine == "aws" else _embedded(settings)
+
+
+def log_shards(settings: Settings) -> int:
+    """Return the number of partition keys of the log of commits. On DynamoDB one takes 1,000 write units a second."""
+    return 64 if settings.engine == "aws" else 1
 
 
 def create_stores(settings: Settings) -> None:
@@ -76,7 +83,14 @@ def _aws(settings: Settings) -> Engine:
     if settings.queue_url:
         queue = SqsQueue(clients.sqs(settings.pool_size), settings.queue_url)
     exports = S3Exports(lambda: s3, settings.bucket, blobs)
-    return Engine(table=table, blobs=blobs, queue=queue, openers={"s3": exports.open}, row_shards=ROW_SHARDS)
+    return Engine(
+        table=table,
+        blobs=blobs,
+        queue=queue,
+        openers={"s3": exports.open},
+        row_shards=ROW_SHARDS,
+        log_shards=log_shards(settings),
+    )
 
 
 def _embedded(settings: Settings) -> Engine:

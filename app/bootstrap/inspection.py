@@ -7,13 +7,13 @@ from datetime import datetime
 from functools import partial
 from typing import NamedTuple
 
-from app.bootstrap.engines import INDEX, build_engine
+from app.bootstrap.engines import INDEX, build_engine, log_shards
 from app.services.backlog import Backlog, Waiting
 from app.settings import Settings
 from app.storage.feed.change_feed import FeedLog
+from app.storage.feed.log import CommitLog
 from app.storage.table import keys, layout
 from app.storage.table.codec import decode
-from app.storage.table.counters import SequenceCounter
 from app.storage.table.ports import Table
 
 
@@ -50,9 +50,9 @@ def recorded_layout(settings: Settings, table: Table) -> int:
     return max(recorded, decode(layout.Layout, item.fields).version if item else 0)
 
 
-def waiting_work(table: Table) -> Waiting | None:
+def waiting_work(settings: Settings, table: Table) -> Waiting | None:
     """Return what waits for the worker. None if the table does not answer."""
-    return Backlog(table, FeedLog(table, SequenceCounter(table))).current()
+    return Backlog(table, FeedLog(table, CommitLog(table, log_shards(settings)))).current()
 
 
 def aws_probes(settings: Settings) -> Mapping[str, Probe]:

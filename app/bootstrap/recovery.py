@@ -156,5 +156,5 @@ def build_indexing(archive: Archive) -> Indexing:
         archive.blobs,
         writer=archive.index_writer,
         numbers=archive.numbers,
-        feed=archive.feed,
+        log=archive.log,
     )

@@ -78,6 +78,4 @@ PROCESSES: Final = Gauge("bulkhead_processes", "Processes whose numbers are in t
 OLDEST_DUE_SECONDS: Final = Gauge(
     "bulkhead_oldest_due_record_age_seconds", "How long the oldest due record waits for the worker.", ("kind",)
 )
-FEED_LAG: Final = Gauge(
-    "bulkhead_change_feed_lag_entries", "Numbers at the end of the change feed that readers may not pass yet."
-)
+FEED_LAG: Final = Gauge("bulkhead_change_feed_lag_entries", "Commits whose entries are not in the change feed yet.")

@@ -32,11 +32,11 @@ class Waiting(NamedTuple):
     queue_age: float
     """The age of the oldest message that is due in the queue of the table. A queue of SQS has metrics of its own."""
     feed_lag: int
-    """Numbers at the end of the change feed that readers may not pass yet."""
+    """Commits whose entries are not in the change feed yet. Readers and the worker move them into it."""
 
 
 class Backlog:
-    """Reads what waits for the worker: three small queries and the newest entries of the feed.
+    """Reads what waits for the worker: three small queries and the log of commits.
 
     It reads on a thread of its own, one at a time. So a table that hangs delays a caller by a second at most, and
     keeps one thread.

@@ -18,9 +18,11 @@ from flask.testing import FlaskClient
 from app import create_app
 from app.bootstrap import Engine
 from app.settings import Settings
-from app.storage.feed.change_feed import FeedLog
+from app.storage.feed.log import CommitLog, CommittedEntry
 from app.storage.index import cleanup, instances, sweep, sweep_worker
+from app.storage.index.statistics import stored_size
 from app.storage.records import documents, packed_documents
+from app.storage.records.contents import Contents
 from app.storage.records.instance_row import InstanceRow
 from app.storage.records.postings import postings
 from app.storage.records.rows import IndexRow, SeriesRow, StudyRow, first_revision
@@ -94,7 +96,7 @@ def fill_study(engine: Engine, size: int, series_uids: Sequence[str] = (SERIES,)
     """
     partition = Partitions(engine.table).ensure("clinic-a")
     numbers = SequenceCounter(engine.table)
-    feed = FeedLog(engine.table, numbers)
+    log = CommitLog(engine.table, engine.log_shards)
     reserved = iter(numbers.reserve(size + len(series_uids) - 1))
     first = next(reserved)
     study = StudyRow(
@@ -113,8 +115,12 @@ def fill_study(engine: Engine, size: int, series_uids: Sequence[str] = (SERIES,)
     items = [item for row in rows for item in (row.item, *postings(row).values())]
     stored = [row for row in rows if isinstance(row, InstanceRow)]
     items += [documents.metadata_item(row, packed_documents.pack(b"{}")) for row in stored]
-    entries = feed.changes(partition, [(row.watermark, row) for row in stored], "Create", feed.time_of_new_entries())
-    changes = [*map(Put, items), *entries]
+    entries = [CommittedEntry.of(row, "Create") for row in stored]
+    contents = Contents(1, len(stored), sum(map(stored_size, stored)))
+    records = [
+        log.committed(partition, entries[at : at + 100], Contents(0, 0, 0)) for at in range(0, len(entries), 100)
+    ]
+    changes = [*map(Put, items), *records, log.committed(partition, [], contents)]
     for start in range(0, len(changes), MAX_CHANGES):
         engine.table.write(*changes[start : start + MAX_CHANGES])
     return {item.key for item in items}

@@ -40,7 +40,7 @@ def archive(settings: Settings) -> Iterator[Finding]:
         advice = _DAMAGED if settings.engine == "embedded" else "Mend what the check of the table names."
         yield Finding("layout", FAULT, f"The archive cannot be read: {reason}.", advice)
         return
-    yield _worker(table)
+    yield _worker(settings, table)
 
 
 def _layout(found: int) -> Finding:
@@ -53,8 +53,8 @@ def _layout(found: int) -> Finding:
     return Finding("layout", OK, f"The archive has layout {found}, that of this release.")
 
 
-def _worker(table: Table) -> Finding:
-    waiting = inspection.waiting_work(table)
+def _worker(settings: Settings, table: Table) -> Finding:
+    waiting = inspection.waiting_work(settings, table)
     if waiting is None:
         return Finding("worker", WARNING, "It is not known which work waits.", "Repeat `bulkhead doctor`.")
     age = max(waiting.sweep_age, waiting.queue_age)

@@ -19,7 +19,7 @@ class FeedCheck:
     """Reads the change feed once, and what was appended since at each further call."""
 
     def __init__(self, feed: FeedLog) -> None:
-        self._feed = feed
+        self.log: Final = feed
         self._read_to = 0
         self.created = NumberSet()
         """The watermarks of the Create entries that were read."""
@@ -30,7 +30,7 @@ class FeedCheck:
 
         `show` gets how many numbers are read, and how many there are.
         """
-        last = self._feed.complete_up_to()
+        last = self.log.sequence()
         faults: list[Fault] = []
         while self._read_to < last:
             end = min(self._read_to + _PAGE, last)
@@ -47,7 +47,7 @@ class FeedCheck:
     def _gaps(self, first: int, last: int, *, keep: bool) -> list[Fault]:
         expected = first
         faults = []
-        for number, entry in self._feed.numbers(first, last):
+        for number, entry in self.log.numbers(first, last):
             if number > expected:
                 faults.append(_gap(expected, number - 1))
             expected = number + 1

@@ -14,13 +14,12 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from app.services.recovery.file_examination import ExaminedFile
-from app.storage.feed.change_feed import FeedLog
-from app.storage.index import statistics
+from app.storage.feed.log import CommitLog, CommittedEntry
 from app.storage.index.open_commit import OpenCommit
 from app.storage.index.plan import NewInstance
-from app.storage.index.statistics import Contents
 from app.storage.index.writer import IndexWriter, Refusal
 from app.storage.records import documents
+from app.storage.records.contents import Contents
 from app.storage.records.file_versions import FileVersion
 from app.storage.records.leftovers import Leftovers
 from app.storage.records.row_changes import replace_row
@@ -81,13 +80,13 @@ class Indexing:
         *,
         writer: IndexWriter,
         numbers: SequenceCounter,
-        feed: FeedLog,
+        log: CommitLog,
     ) -> None:
         self._table = table
         self._blobs = blobs
         self._writer = writer
         self._numbers = numbers
-        self._feed = feed
+        self._log = log
 
     def index(self, partition: Partition, found: Sequence[FoundInstance]) -> Indexed:
         """Make instances of one partition exist, as many as one commit takes. Those that exist stay as they are.
@@ -128,14 +127,13 @@ class Indexing:
         (number,) = self._numbers.reserve(1)
         first = _file_version(original, row.watermark)
         updated = replace(row, watermark=number, original=first, revision=row.revision + 1)
-        time = self._feed.time_of_new_entries()
-        entries = self._feed.changes(partition, [(number, updated)], "Update", time)
-        stored = statistics.additions(partition, Contents(0, 0, original.size - row.size), number)
+        stored = Contents(0, 0, original.size - row.size)
+        record = self._log.committed(partition, [CommittedEntry.of(updated, "Update")], stored)
         puts = [
             *_documents(row.with_file(first), original),
             *_documents(updated, found.current),
         ]
-        write_atomically(self._table, [*replace_row(row, updated), *map(Put, puts), *entries, *stored])
+        write_atomically(self._table, [*replace_row(row, updated), *map(Put, puts), record])
 
     def _put_large_documents(self, found: FoundInstance) -> None:
         """Store documents that are too large for items again. A kill -9 leaves blobs that a row names later."""

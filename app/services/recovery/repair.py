@@ -17,8 +17,8 @@ from app.storage.index import sweep
 from app.storage.index.counts import InstanceCounts
 from app.storage.index.leftovers_removal import LeftoversRemoval
 from app.storage.index.removal import InstanceRemoval
-from app.storage.index.statistics import Contents
 from app.storage.records import documents
+from app.storage.records.contents import Contents
 from app.storage.records.leftovers import InstanceVersion, Leftovers, version_of
 from app.storage.records.partition_objects import PartitionObjects
 from app.storage.records.rows import InstanceRow, SeriesRow

@@ -19,7 +19,8 @@ from app.services.recovery.item_checks import ITEM, ItemCheck, partition_of
 from app.services.recovery.progress_file import ProgressFile
 from app.services.recovery.study_check import STUDY, CheckedStudy, StudyCheck, study_subject
 from app.services.recovery.suspects import Suspects
-from app.storage.index.statistics import Contents, PartitionStatistics
+from app.storage.index.statistics import PartitionStatistics
+from app.storage.records.contents import Contents
 from app.storage.table import keys
 from app.storage.table.codec import DamagedRecord
 from app.storage.table.partitions import Partition, Partitions
@@ -102,7 +103,7 @@ class Verification:
         self._table = table
         self._blobs = blobs
         self._partitions = partitions
-        self._statistics = PartitionStatistics(table)
+        self._statistics = PartitionStatistics(table, feed.log)
         self._studies = studies
         self._items = items
         self._feed = feed

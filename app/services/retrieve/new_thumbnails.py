@@ -50,13 +50,13 @@ class NewThumbnails:
     def run_once(self) -> bool:
         """Read new entries, or make the thumbnail of one series. Returns whether there was anything to do."""
         if self._read is None:
-            self._read = self._feed.complete_up_to()
+            self._read = self._feed.sequence()
             return False
         return self._follow(self._read) or self._make_one()
 
     def _follow(self, read: int) -> bool:
-        last = min(read + _PAGE, self._feed.complete_up_to())
-        for entry in self._feed.by_sequence(read, last - read) if last > read else ():
+        last = min(read + _PAGE, self._feed.sequence())
+        for entry in self._feed.entries(read + 1, last):
             series = _Series(entry.partition, entry.study, entry.series)
             if entry.action != "Delete" and (series in self._waiting or len(self._waiting) < _MOST_WAITING):
                 self._waiting.pop(series, None)  # so that the series that changed last is the last one

@@ -12,7 +12,6 @@ from app.services.operations.runner import Task
 from app.storage.feed.change_feed import FeedLog
 from app.storage.operations.operations import SUCCEEDED, Operation
 from app.storage.table import keys
-from app.storage.table.counters import SequenceCounter
 from app.storage.table.partitions import Partitions
 from app.storage.table.ports import Delete, Table
 from app.storage.tags.query_tags import QueryTagStore
@@ -32,14 +31,13 @@ class Reindex(Task):
     """Indexes the stored instances under new tags, newest first, over all partitions. Then the tags are ready.
 
     The checkpoint has `from`, the last feed number when the re-index started, and `next`, the number that comes next.
-    The first step reads `from` when the tags are already stored, so a store with a higher number knows them. Each step
-    closes the gaps in its range of the feed. A store that was about to fill a gap starts again, and reads the tags.
+    The first step reads `from` after the tags are stored and every store that does not know them has ended or has to
+    start again (`FeedLog.barrier`). So a store with a higher number knows them.
 
     A step may be repeated: it indexes the same values.
     """
 
-    def __init__(self, *, numbers: SequenceCounter, feed: FeedLog, tags: QueryTagStore, backfill: TagBackfill) -> None:
-        self._numbers = numbers
+    def __init__(self, *, feed: FeedLog, tags: QueryTagStore, backfill: TagBackfill) -> None:
         self._feed = feed
         self._tags = tags
         self._backfill = backfill
@@ -47,7 +45,7 @@ class Reindex(Task):
     def step(self, operation: Operation) -> Operation:
         """Index the instances of the next feed numbers. End after the last one, or if all its tags were deleted."""
         if not operation.checkpoint:
-            last = self._numbers.last()
+            last = self._feed.barrier()
             return replace(operation, checkpoint={"from": last, "next": last}, percent=0)
         start, last = operation.checkpoint["from"], operation.checkpoint["next"]
         tag_keys = frozenset(operation.request["tags"]) & self._tags.read().keys
@@ -55,7 +53,7 @@ class Reindex(Task):
             self._tags.make_ready(operation.id)
             return replace(operation, status=SUCCEEDED, percent=100)
         first = max(1, last - BATCH + 1)
-        self._backfill.index(self._feed.final_entries(first, last), tag_keys)
+        self._backfill.index(list(self._feed.entries(first, last)), tag_keys)
         percent = 100 * (start - first + 1) // start
         return replace(operation, checkpoint={"from": start, "next": first - 1}, percent=percent)
 
@@ -67,16 +65,15 @@ class TagRemoval(Task):
     table that are empty by now.
     """
 
-    def __init__(self, *, table: Table, numbers: SequenceCounter, feed: FeedLog, partitions: Partitions) -> None:
+    def __init__(self, *, table: Table, feed: FeedLog, partitions: Partitions) -> None:
         self._table = table
-        self._numbers = numbers
         self._feed = feed
         self._partitions = partitions
 
     def step(self, operation: Operation) -> Operation:
-        """Delete up to `DELETIONS` entries. The first step closes the feed, so that no store writes further ones."""
+        """Delete up to `DELETIONS` entries. The first step makes sure that no store writes further ones."""
         if not operation.checkpoint:
-            self._feed.final_entries(self._feed.complete_up_to() + 1, self._numbers.last())
+            self._feed.barrier()
             return replace(operation, checkpoint={"at": 0})
         done, left = operation.checkpoint["at"], DELETIONS
         read = 0

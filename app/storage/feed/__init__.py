@@ -1,4 +1,4 @@
-"""The change feed over all partitions: its entries, how they are written, which of them are final, how they are read.
+"""The log of commits, and the change feed over all partitions: its entries, their numbers and times, and its readers.
 
 May import `records`, `operations` and `table` of `storage`, and `errors`.
 """

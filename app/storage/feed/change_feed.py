@@ -1,265 +1,190 @@
 """The change feed: a log of created, updated and deleted instances, over all partitions (conformance §10.5).
 
-Entries are written in the same transaction as the change that they record. A writer reserves its numbers just before,
-so transactions may commit in another order than their numbers, and a writer that dies leaves a gap.
+A commit puts a record into the log of commits, in the transaction that makes the change (`log.py`). The sequencer gives
+the committed records numbers and times, and moves them into the feed (`sequencer.py`). Every reader calls it first. So
+a reader sees each change whose answer was sent before the read began.
 
-**The feed skips nobody.** Readers stop before the first gap that a writer may still fill. A reader that has waited long
-enough closes the gap: it writes a tombstone under the number, on the condition that nothing is there. The writer's
-entry expects the same, so a writer that comes too late conflicts and takes a new number. Clocks decide when a gap is
-closed, but never whether an entry is lost.
+**The feed skips nobody.** Numbers have no gaps, and times never decrease, whatever the clocks of the writers say.
+Entries are only added at the end, so a page that was full stays as it is.
 
-**A window of time that has ended stays as it is**, although the clocks of the processes disagree (`entry_times`).
+**A window of time that has ended stays as it is.** A reader of such a window first moves the time of the head to its
+end. Later entries have that time at least.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from itertools import chain
 from typing import Final
 
-from app.errors import Conflict
-from app.storage.feed.entries import FeedEntry, entry_of, is_tombstone, items, new_entry, tombstone
-from app.storage.feed.entry_times import EntryTimes
-from app.storage.records.rows import InstanceRow
+from msgspec.structs import replace
+
+from app.storage.feed import windows
+from app.storage.feed.entries import FeedEntry, entries_of, page_start
+from app.storage.feed.head import FeedHead, read_head
+from app.storage.feed.log import CommitLog
+from app.storage.feed.old_entries import OldEntries
+from app.storage.feed.sequencer import Sequencer
 from app.storage.table import clock, keys
-from app.storage.table.counters import SequenceCounter
-from app.storage.table.partitions import Partition
-from app.storage.table.ports import Absent, Change, Item, Put, Range, Table
+from app.storage.table.ports import Item, Range, Table
+from app.storage.table.retry import retry
 
-GRACE_SECONDS: Final = 5.0
-"""How long a gap may wait for its writer before a reader closes it."""
-
-_POLLS: Final = 100
-"""How often, in those seconds, a reader of a window that has ended looks whether its last gaps are filled."""
+_MOST_COUNTED: Final = 10_000
+"""Waiting records that `lag` counts."""
 
 
 class FeedLog:
-    """Writes entries and reads them in order. One object serves all threads of a process."""
+    """Reads the change feed in order. One object serves all threads of a process."""
 
-    def __init__(self, table: Table, sequence: SequenceCounter) -> None:
+    def __init__(self, table: Table, log: CommitLog) -> None:
         self._table = table
-        self._sequence = sequence
-        self._hours: set[str] = set()
-        self._complete = 0  # under each number up to this lies an entry or a tombstone, and that never changes
-        self._stored_complete = -1  # what the table says of this; -1 before it was read
-        self._last_look = (0.0, 0)  # when this process looked at the counter, and the highest number reserved by then
-        self._overdue = 0  # a number that was reserved at least GRACE_SECONDS ago, and so were all before it
-        self._final_hour = ""  # no entry can appear in an hour before it any more
-        self._times = EntryTimes(table)
+        self._log = log
+        self._sequencer = Sequencer(table, log)
+        self._old = OldEntries(table)
 
-    # --- writing ---
+    # --- which entries there are ---
 
-    def time_of_new_entries(self) -> str:
-        """Return the time for entries. Call it after their numbers are reserved. One read."""
-        return self._times.of_new_entries()
+    def head(self) -> FeedHead:
+        """Return the end of the feed, after every commit that has ended by now became part of it.
 
-    def changes(
-        self, partition: Partition, rows: Iterable[tuple[int, InstanceRow]], action: str, timestamp: str
-    ) -> list[Change]:
-        """Return the changes that record one action for each (sequence, row). Write them with the action itself.
-
-        `timestamp` is what `time_of_new_entries` returned after the numbers were reserved.
+        Raises as `Sequencer.run`.
         """
-        self._register_hour(keys.hour_of(timestamp))
-        return [
-            Put(item, Absent())
-            for sequence, row in rows
-            for item in items(new_entry(partition, row, sequence=sequence, action=action, timestamp=timestamp))
-        ]
+        return self._sequencer.run()
 
-    def close_gaps(self, numbers: Iterable[int]) -> bool:
-        """Write a tombstone under each number that no writer will use. A number that has an entry keeps it.
+    def sequence(self) -> int:
+        """Do what `head` does. Return the last number, 0 for an empty feed."""
+        return self.head().number
 
-        Return False if another write was under way under one of them, so that it may still become an entry.
-        """
-        closed = True
-        for number in numbers:
-            try:
-                self._table.write(Put(tombstone(number), Absent()))
-            except Conflict as conflict:
-                closed = closed and conflict.key is not None
-        return closed
-
-    def _register_hour(self, hour: str) -> None:
-        """Record that an hour may have entries, before its first entry is written.
-
-        A kill -9 after it leaves an hour without entries, which readers pass over.
-        """
-        if hour not in self._hours:
-            self._table.write(Put(Item(keys.feed_hours(hour), {})))
-            self._hours = {*sorted(self._hours)[-48:], hour}
-
-    # --- which part is final ---
-
-    def complete_up_to(self) -> int:
-        """Return the highest number up to which no entry can appear any more. Closes gaps that have waited long enough.
-
-        The table holds a recent value of it, so a process that has just started need not read the whole feed.
-        """
-        last = self._sequence.last()
-        if self._stored_complete < 0:
-            self._complete = self._stored_complete = self._read_complete()
-        self._look_at_counter(last)
-        for number in self._missing(self._complete + 1, last):
-            if not self._close_overdue(number, last):
-                last = number - 1
-                break
-        self._complete = max(self._complete, last)
-        if self._complete >= self._stored_complete + keys.FEED_BUCKET:
-            self._stored_complete = self._complete
-            self._table.write(Put(Item(keys.FEED_COMPLETE, {"value": self._stored_complete})))
-        return last
-
-    def advance_complete(self) -> bool:
-        """Do what `complete_up_to` does, so that a reader who comes seldom finds few new numbers.
+    def advance(self) -> bool:
+        """Do what `head` does, so that a reader who comes seldom finds few new commits.
 
         A step of the background work. Returns False: there is never more to do at once.
         """
-        self.complete_up_to()
+        self.head()
         return False
 
-    def lag(self) -> int:
-        """Return how many numbers are reserved and not complete yet. It closes no gap and writes nothing."""
-        last = self._sequence.last()
-        if self._stored_complete < 0:
-            self._complete = self._stored_complete = self._read_complete()
-        missing = next(self._missing(self._complete + 1, last), last + 1)
-        self._complete = max(self._complete, missing - 1)
-        return last + 1 - missing
+    def barrier(self) -> int:
+        """Return the last number, after every commit that has read old extended query tags has ended or failed.
 
-    def _read_complete(self) -> int:
-        item = self._table.get(keys.FEED_COMPLETE)
-        return int(item.fields["value"]) if item else 0
-
-    def _missing(self, first: int, last: int) -> Iterator[int]:
-        """Yield the numbers from `first` to `last` that have neither an entry nor a tombstone."""
-        expected = first
-        for number, _ in self.numbers(first, last):
-            yield from range(expected, number)
-            expected = number + 1
-        yield from range(expected, last + 1)
-
-    def _look_at_counter(self, last: int) -> None:
-        now, (then, seen) = clock.now(), self._last_look
-        if now - then >= GRACE_SECONDS:
-            self._overdue, self._last_look = seen, (now, last)
-
-    def _close_overdue(self, number: int, last: int) -> bool:
-        """Close a gap if its number was reserved long enough ago; return whether it is closed.
-
-        Either this process saw the number reserved, or the next entry is old enough.
+        Call it after a change of the tags. A later commit has read the new ones.
         """
-        if number > self._overdue:
-            following = next((entry for _, entry in self.numbers(number + 1, last) if entry), None)
-            if following is None or clock.now() - clock.seconds(following.timestamp) < GRACE_SECONDS:
-                return False
-        return self.close_gaps([number])
+        self._log.fence_open()
+        return self.sequence()
+
+    def lag(self) -> int:
+        """Return how many commits are not in the feed yet, about `_MOST_COUNTED` at most. It writes nothing."""
+        pending = set(read_head(self._table).pending)
+        parts = self._log.waiting(max(1, _MOST_COUNTED // self._log.shards))
+        return sum(item.key not in pending for part in parts for item in part.items)
 
     # --- reading by sequence (v1) ---
-
-    def final_entries(self, first: int, last: int) -> list[FeedEntry]:
-        """Return the entries from `first` to `last`, in order, after closing every gap between them, however new.
-
-        No other entry can appear there: a writer that was about to write one takes a new number.
-        """
-        while missing := list(self._missing(first, last)):
-            self.close_gaps(missing)
-        return [entry for _, entry in self.numbers(first, last) if entry]
 
     def by_sequence(self, after: int, limit: int) -> list[FeedEntry]:
         """Return the entries with numbers in (after, after + limit], in order.
 
-        They are fewer than `limit` where numbers have tombstones, and at the end of the complete part.
+        They are fewer than `limit` at the end of the feed, and where numbers of an old archive have no entry.
         """
-        last = min(after + limit, self.complete_up_to())
-        return [entry for _, entry in self.numbers(after + 1, last) if entry]
+        return list(self.entries(after + 1, min(after + limit, self.sequence())))
 
-    def latest(self) -> FeedEntry | None:
-        """Return the newest entry of the complete part, None if it has none."""
-        number = self.complete_up_to()
-        while number > 0:
-            low = max(number - 100, 0)
-            found = [entry for _, entry in self.numbers(low + 1, number) if entry]
-            if found:
-                return found[-1]
-            number = low
-        return None
+    def entries(self, first: int, last: int) -> Iterator[FeedEntry]:
+        """Yield the entries with numbers from `first` to `last`. `last` is a number of the feed, or 0."""
+        return (entry for _, entry in self.numbers(first, last) if entry)
 
     def numbers(self, first: int, last: int) -> Iterator[tuple[int, FeedEntry | None]]:
-        """Yield (number, entry) for each number from `first` to `last` that is in the table; None for a tombstone."""
-        while first <= last:
-            end = min(last, (first // keys.FEED_BUCKET + 1) * keys.FEED_BUCKET - 1)
-            for item in self._table.query(keys.feed_bucket(first), Range(keys.oldest(first), keys.oldest(end))):
-                yield int(item.key.sk), None if is_tombstone(item) else entry_of(item)
-            first = end + 1
+        """Yield (number, entry) for each number from `first` to `last` that the table has; None for a tombstone."""
+        for item in self._items(max(first, 1), last):
+            entries = entries_of(item)
+            if not entries:
+                yield int(item.key.sk), None
+            for entry in entries:
+                if first <= entry.sequence <= last:
+                    yield entry.sequence, entry
+
+    def _items(self, first: int, last: int) -> Iterator[Item]:
+        """Yield the items with these numbers. A reader that comes again finds its first number at the start of a page.
+
+        Otherwise one more query reads the page that has it.
+        """
+        begins_page = False
+        at = first
+        while at <= last:
+            end = min(last, (at // keys.FEED_BUCKET + 1) * keys.FEED_BUCKET - 1)
+            for item in self._table.query(keys.feed_bucket(at), Range(keys.oldest(at), keys.oldest(end))):
+                if not begins_page and int(item.key.sk) > first:
+                    yield from self._item_before(first)
+                begins_page = True
+                yield item
+            at = end + 1
+        if not begins_page and first <= last:
+            yield from self._item_before(first)
+
+    def _item_before(self, number: int) -> Iterator[Item]:
+        """Yield the item before this number that can have the number in its page."""
+        between = Range(keys.oldest(page_start(number)), keys.oldest(number))
+        return self._table.query(keys.feed_bucket(number), between, reverse=True, limit=1)
+
+    def latest(self) -> FeedEntry | None:
+        """Return the entry with the highest number, None if there is none."""
+        head = self.head()
+        if head.number > head.old_number:
+            return next(self.entries(head.number, head.number))
+        return self._old.latest(head.number)
 
     # --- reading by time (v2) ---
 
     def by_time(self, *, start: str, end: str, offset: int, limit: int) -> list[FeedEntry]:
         """Return entries with `start` <= time < `end` (timestamps, empty for open), by time, then by sequence.
 
-        The first `offset` entries are skipped: whole hours are counted and not read. No entry appears later in a window
-        that ended at least `GRACE_SECONDS` ago.
+        The first `offset` entries are skipped without reading them. No entry appears later in a window that has ended.
         """
-        complete = self.complete_before(end)
+        head = self.head_after(end)
         found: list[FeedEntry] = []
-        between = Range(keys.hour_of(start), keys.hour_of(end))
-        for item in self._table.query(keys.FEED_HOURS, between):
-            hour = keys.feed_hour(item.key.sk)
-            window = Range(start, end)  # keys are `{time}/{number}`, so all entries of the time `end` sort after `end`
+        for hour in self._old.hours(head, start, end):
             if offset:
-                inside = self._table.count(hour, window)
+                inside = self._old.count(hour, start, end)
                 if inside <= offset:
                     offset -= inside
                     continue
-            for each in self._table.query(hour, window):
-                entry = entry_of(each)
-                if entry.sequence > complete:
-                    continue
+            for entry in self._old.entries(hour, start, end):
                 if offset:
                     offset -= 1
                     continue
                 found.append(entry)
                 if len(found) == limit:
                     return found
-        return found
+        numbers = windows.numbers_in(self._table, head, start, end)[offset:][: limit - len(found)]
+        return [*found, *(self.entries(numbers.start, numbers.stop - 1) if numbers else ())]
 
-    def complete_before(self, end: str) -> int:
-        """Return `complete_up_to`, for a window that ends at `end`.
+    def hours(self, head: FeedHead, start: str, end: str) -> Iterator[tuple[str, Iterator[FeedEntry]]]:
+        """Yield each hour that a window touches, in order, and its entries in the window.
 
-        If the window has ended, its writers may still be on their way with earlier times. They get `GRACE_SECONDS`.
-        Then their gaps are closed, so they must begin again with a later time. Writers that reserve their numbers from
-        now on take a later time, whatever their clocks say.
+        The hour in which layout 5 began may come twice: first with its old entries, then with its new ones.
         """
-        has_ended = end and clock.seconds(end) <= clock.now() - GRACE_SECONDS
-        if has_ended:
-            self._times.end_window(end)
-        last = self._sequence.last()
-        for _ in range(_POLLS):
-            complete = self.complete_up_to()
-            if complete >= last or not has_ended:
-                return complete
-            time.sleep(GRACE_SECONDS / _POLLS)
-        self.final_entries(complete + 1, last)
-        return self.complete_up_to()
+        old = ((hour, self._old.entries(hour, start, end)) for hour in self._old.hours(head, start, end))
+        new = (
+            (hour, self.entries(numbers.start, numbers.stop - 1))
+            for hour, numbers in windows.hours_in(self._table, head, start, end)
+        )
+        return chain(old, new)
 
-    def final_hour(self) -> str:
-        """Return an hour. No entry can appear in an earlier hour any more.
+    def head_after(self, end: str) -> FeedHead:
+        """Do what `head` does. If a window that ends at `end` has ended, no later entry gets a time in it.
 
-        The first call in an hour waits for writers, as a reader of a window that has ended does.
+        This is a write if no entry is as late as that. A kill -9 after it leaves a time that holds for all entries,
+        which does no harm.
         """
-        hour = keys.hour_of(clock.timestamp(clock.now() - GRACE_SECONDS))
-        if self._final_hour < hour:
-            self.complete_before(keys.start_of_hour(hour))
-            self._final_hour = hour
-        return self._final_hour
+
+        def attempt() -> FeedHead:
+            head = self.head()
+            if not end or end <= head.time or clock.seconds(end) > clock.now():
+                return head
+            after = replace(head, time=end)
+            self._table.write(after.put(head))
+            return replace(after, revision=head.revision + 1)
+
+        return retry(attempt)
 
     def latest_by_time(self) -> FeedEntry | None:
-        """Return the entry with the latest time in the complete part, None if it has none."""
-        complete = self.complete_up_to()
-        for hour in self._table.query(keys.FEED_HOURS, reverse=True):
-            for item in self._table.query(keys.feed_hour(hour.key.sk), reverse=True):
-                entry = entry_of(item)
-                if entry.sequence <= complete:
-                    return entry
-        return None
+        """Return the entry with the latest time, None if there is none."""
+        head = self.head()
+        return self.latest() if head.number > head.old_number else self._old.latest_by_time()

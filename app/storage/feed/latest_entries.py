@@ -13,12 +13,13 @@ from typing import Final, NamedTuple
 from app.errors import ChangeFeedBusy
 from app.storage.feed.change_feed import FeedLog
 from app.storage.feed.entries import FeedEntry
+from app.storage.feed.head import FeedHead
 from app.storage.table import clock, keys
 from app.storage.table.deadline import locked
 from app.storage.table.partitions import PartitionFilter
 
 CLOCK_DIFFERENCE_SECONDS: Final = 600.0
-"""The most by which the clocks of two writers are expected to differ."""
+"""The most by which the clocks of two writers of the old part are expected to have differed."""
 
 MAX_STEPS: Final = 200
 """The most steps of one request. Each step reads up to `keys.FEED_BUCKET` numbers."""
@@ -48,22 +49,22 @@ class LatestEntries:
         Raises `ChangeFeedBusy` if too much of the feed is unread. A later call continues from there. One thread reads
         at a time. The others wait for it, and raise `DeadlinePassed` when their request may wait no longer.
         """
-        complete = self._feed.complete_up_to()
+        head = self._feed.head()
         for _ in range(self._max_steps):
             with locked(self._lock):
                 if self._high < 0:
-                    self._low = self._high = complete
-                if self._high < complete:
-                    self._read_newer(complete)
+                    self._low = self._high = head.number
+                if self._high < head.number:
+                    self._read_newer(head.number)
                     continue
                 found = self._found(visible, by_time)
-                if self._low == 0 or (found and (not by_time or self._is_later_than_unread(found))):
+                if self._low == 0 or (found and (not by_time or self._is_later_than_unread(found, head))):
                     return found
                 self._read_older()
         raise ChangeFeedBusy
 
-    def _read_newer(self, complete: int) -> None:
-        high = min(complete, self._high + keys.FEED_BUCKET)
+    def _read_newer(self, last: int) -> None:
+        high = min(last, self._high + keys.FEED_BUCKET)
         self._read(self._high + 1, high)
         self._high = high
 
@@ -75,9 +76,7 @@ class LatestEntries:
     def _read(self, first: int, last: int) -> str:
         """Read the entries with these numbers. Return the time of the first one, empty if there is none."""
         oldest = ""
-        for _, entry in self._feed.numbers(first, last):
-            if entry is None:
-                continue
+        for entry in self._feed.entries(first, last):
             oldest = oldest or entry.timestamp
             known = self._latest.get(entry.partition_name)
             self._latest[entry.partition_name] = _Latest(
@@ -92,11 +91,13 @@ class LatestEntries:
             return max((each.by_time for each in candidates), key=_time, default=None)
         return max((each.by_number for each in candidates), key=_number, default=None)
 
-    def _is_later_than_unread(self, entry: FeedEntry) -> bool:
+    def _is_later_than_unread(self, entry: FeedEntry, head: FeedHead) -> bool:
         """Return whether an entry is later than all entries with lower numbers than those that were read.
 
-        Writers have clocks of their own, so the times of neighbours may be in another order than their numbers.
+        In the old part of the feed, the times of neighbours may be in another order than their numbers.
         """
+        if entry.sequence > head.old_number:
+            return True
         if not self._oldest_time:
             return False
         return clock.seconds(self._oldest_time) + CLOCK_DIFFERENCE_SECONDS < clock.seconds(entry.timestamp)

@@ -22,9 +22,11 @@ commit has read the new tags.
 
 from __future__ import annotations
 
+import itertools
 import random
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -42,11 +44,10 @@ from app.storage.table.ports import Absent, Delete, Holds, Item, Key, Put, Table
 OPEN_SECONDS: Final = 3600
 """The longest time from the open record of a commit to its transaction."""
 
+_numbers: Final = itertools.count()
+
 TAKEN: Final = -1
 """The fence of an open record that the sweep has taken. The commit must give up."""
-
-MapShards = Callable[[Callable[[int], list[Item]], Iterable[int]], Iterable[list[Item]]]
-"""`map`, or a function like it that calls on several threads."""
 
 
 class CommittedEntry(NamedTuple):
@@ -88,6 +89,17 @@ class OpenRecord(NamedTuple):
     fence: int
 
 
+class ShardPart(NamedTuple):
+    """Committed records of one shard, and whether the shard has more of them."""
+
+    items: list[Item]
+    more: bool
+
+
+MapShards = Callable[[Callable[[int], ShardPart], Iterable[int]], Iterable[ShardPart]]
+"""`map`, or a function like it that calls on several threads."""
+
+
 class CommitLog:
     """Writes and reads the records of commits. One object serves all threads of a process.
 
@@ -96,7 +108,7 @@ class CommitLog:
 
     def __init__(self, table: Table, shards: int = 1, map_shards: MapShards = map) -> None:
         self._table = table
-        self._shards = shards
+        self.shards = shards
         self._map_shards = map_shards
 
     # --- open records ---
@@ -146,7 +158,7 @@ class CommitLog:
         holds the fence that was read. The shards come in a random order, so several workers seldom meet at one record.
         """
         due = keys.started_by(int(1000 * (now - OPEN_SECONDS)))
-        for shard in random.sample(range(self._shards), self._shards):
+        for shard in random.sample(range(self.shards), self.shards):
             yield from filter(_is_open, self._table.query(keys.log(shard), due))
 
     # --- committed records ---
@@ -173,22 +185,27 @@ class CommitLog:
         item = Item(record.key if record else self._new_key(), fields, pack(msgspec.json.encode(list(entries))))
         return Put(item, Holds("fence", record.fence) if record else Absent())
 
-    def waiting(self, limit: int | None = None) -> list[list[Item]]:
-        """Return the records of each shard in the order of their keys, `limit` in each shard at most.
+    def waiting(self, limit: int) -> list[ShardPart]:
+        """Return the committed records of each shard in the order of their keys, `limit` in each shard at most.
 
-        They are open records and committed ones. The shards are read one after the other or at the same time. So a
-        record may be missing although one that was committed later is there.
+        The shards are read one after the other or at the same time. So a record may be missing although one that was
+        committed later is there.
         """
-        return list(
-            self._map_shards(lambda shard: list(self._table.query(keys.log(shard), limit=limit)), range(self._shards))
-        )
+        return list(self._map_shards(lambda shard: self._read(shard, limit), range(self.shards)))
+
+    def _read(self, shard: int, limit: int) -> ShardPart:
+        committed = filter(is_committed, self._table.query(keys.log(shard)))
+        items = list(islice(committed, limit + 1))
+        return ShardPart(items[:limit], len(items) > limit)
 
     def _items(self) -> Iterator[Item]:
-        for shard in range(self._shards):
+        for shard in range(self.shards):
             yield from self._table.query(keys.log(shard))
 
     def _new_key(self) -> Key:
-        return keys.log_record(random.randrange(self._shards), int(1000 * clock.now()), uuid.uuid4().hex)  # noqa: S311 - load
+        """Return a key. Those of one process sort in the order of the calls if its clock does not go back."""
+        record = f"{next(_numbers):08x}{uuid.uuid4().hex[:12]}"
+        return keys.log_record(random.randrange(self.shards), int(1000 * clock.now()), record)  # noqa: S311 - load
 
 
 def is_committed(item: Item) -> bool:

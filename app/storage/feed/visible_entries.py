@@ -10,15 +10,14 @@ from __future__ import annotations
 import sys
 import threading
 from collections import Counter, OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 from app.errors import ChangeFeedBusy
 from app.storage.feed.change_feed import FeedLog
-from app.storage.feed.entries import FeedEntry, entry_of
-from app.storage.table import keys
+from app.storage.feed.entries import FeedEntry
+from app.storage.table import clock, keys
 from app.storage.table.partitions import PartitionFilter
-from app.storage.table.ports import Item, Range, Table
 
 MAX_PASSED_OVER: Final = 200_000
 """The most entries of other partitions that one request reads in hours without a visible entry."""
@@ -64,8 +63,7 @@ def _size(counts: Mapping[str, int]) -> int:
 class VisibleEntries:
     """Reads the entries of some partitions by time. One object serves all threads of a process."""
 
-    def __init__(self, table: Table, feed: FeedLog, max_passed_over: int = MAX_PASSED_OVER) -> None:
-        self._table = table
+    def __init__(self, feed: FeedLog, max_passed_over: int = MAX_PASSED_OVER) -> None:
         self._feed = feed
         self._max_passed_over = max_passed_over
         self._counts = HourCounts()
@@ -76,41 +74,37 @@ class VisibleEntries:
         Raises `ChangeFeedBusy` if it reads too many entries of other partitions. They are remembered, so a later call
         continues there.
         """
-        complete = self._feed.complete_before(end)
-        final_hour = self._feed.final_hour()
+        now = clock.timestamp(clock.now())
+        this_hour = keys.start_of_hour(keys.hour_of(now))
+        head = self._feed.head_after(max(end, this_hour) if end <= now else this_hour)
+        unfinished = {keys.hour_of(head.time), keys.hour_of(head.old_time)}  # the second one may come twice
         found: list[FeedEntry] = []
         passed_over = 0
-        for item in self._table.query(keys.FEED_HOURS, Range(keys.hour_of(start), keys.hour_of(end))):
-            hour = item.key.sk
-            is_whole = _covers(start, end, hour)
+        for hour, entries in self._feed.hours(head, start, end):
+            is_whole = _covers(start, end, hour) and hour not in unfinished
             counts = self._counts.get(hour) if is_whole else None
             inside = sum(count for name, count in counts.items() if visible(name)) if counts is not None else None
             if inside is not None and inside <= offset:
                 offset -= inside
                 continue
             read: Counter[str] = Counter()
-            for each in self._counted(hour, Range(start, end), read):
-                if each.fields["sequence"] > complete or not visible(each.fields["partition_name"]):
+            for each in entries:
+                read[each.partition_name] += 1
+                if not visible(each.partition_name):
                     continue
                 if offset:
                     offset -= 1
                     continue
-                found.append(entry_of(each))
+                found.append(each)
                 if len(found) == limit:
                     return found
-            if is_whole and hour < final_hour:
+            if is_whole:
                 # Without memory for the hour a later request would read it again, so it would come no further.
                 is_progress = self._counts.put(hour, read) and not any(map(visible, read))
                 passed_over += read.total() if is_progress else 0
                 if passed_over > self._max_passed_over:
                     raise ChangeFeedBusy
         return found
-
-    def _counted(self, hour: str, window: Range, read: Counter[str]) -> Iterator[Item]:
-        """Yield the entries of an hour that are in the window, and count them by partition."""
-        for item in self._table.query(keys.feed_hour(hour), window):
-            read[item.fields["partition_name"]] += 1
-            yield item
 
 
 def _covers(start: str, end: str, hour: str) -> bool:

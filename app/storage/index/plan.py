@@ -21,9 +21,9 @@ from app.dicom.json.dataset import JsonAttributes
 from app.dicom.query import query_tag_values
 from app.dicom.query.canonical import canonical_values
 from app.dicom.validation.attributes import CORE, MODALITY, Level
-from app.storage.index import counts, statistics
-from app.storage.index.statistics import Contents
+from app.storage.index import counts
 from app.storage.records import documents
+from app.storage.records.contents import Contents
 from app.storage.records.leftovers import InstanceVersion, Leftovers, RowPostings
 from app.storage.records.packed_documents import unpack
 from app.storage.records.page_marks import mark_of_change
@@ -126,7 +126,6 @@ class WritePlan:
             *(part.row for part in self._parts.values()),
             *(mark for part in self._parts.values() for mark in part.mark),
             *(Add(key, {counts.FIELD: number}) for key, number in self._counted.items()),
-            *statistics.additions(self._partition, self._contents(), self.created[0][0]),
             *(Delete(key) for part in self._parts.values() for key in part.removed),
         ]
 
@@ -151,7 +150,7 @@ class WritePlan:
         )
         return Leftovers(versions=tuple(versions), postings=tuple(each for each in rows if each.postings))
 
-    def _contents(self) -> Contents:
+    def contents(self) -> Contents:
         """Return what the write adds to the partition."""
         new_studies = sum(before is None and key.sk == keys.STUDY for key, before in self._before.items())
         sizes = [each.size for each in self.new_instances]

@@ -1,9 +1,9 @@
 """How many studies and instances a partition has, and how many bytes, without a walk over its rows (conformance §2.9).
 
-Each write that creates or removes rows of studies and instances adds the difference to one item of the partition. The
-item is in the same all-or-nothing write, so a kill -9 leaves both or neither, and no number is counted twice. Several
-items share the numbers of a partition, because writers that change one item at the same time wait for each other on
-DynamoDB. A reader adds them up.
+Each write that creates or removes rows of studies and instances puts the difference into its record in the log of
+commits. The sequencer adds it to an item of the partition, in the write that moves the record into the change feed
+(`storage/feed/sequencer.py`). So a kill -9 leaves both or neither, and no number is counted twice. Archives of layout 4
+or older have several items for a partition. A reader adds them up.
 
 The numbers follow the rows. Instances of a large deleted study count until the worker has removed their rows.
 
@@ -13,28 +13,12 @@ becomes current by one write for a whole study, whatever its size, and that writ
 
 from __future__ import annotations
 
-from typing import Final
-
-from app.storage.index.counts import SHARDS
-from app.storage.records.contents import Contents as Contents
+from app.storage.feed.change_feed import FeedLog
+from app.storage.records.contents import Contents
 from app.storage.records.instance_row import InstanceRow
 from app.storage.table import keys
 from app.storage.table.partitions import Partition
-from app.storage.table.ports import Add, Change, Table
-
-CHANGES: Final = 1
-"""The changes that a write has for the statistics."""
-
-
-def additions(partition: Partition, contents: Contents, watermark: int = 0) -> list[Change]:
-    """Return the change that adds to the statistics of a partition. A partition of 0.1.0 has no statistics.
-
-    Writers that run at the same time have watermarks near each other. So they change different items, as
-    in `counts.py`.
-    """
-    if not partition.counted:
-        return []
-    return [Add(keys.statistics(partition.key, watermark % SHARDS), contents._asdict())]
+from app.storage.table.ports import Table
 
 
 def stored_size(row: InstanceRow) -> int:
@@ -45,12 +29,18 @@ def stored_size(row: InstanceRow) -> int:
 class PartitionStatistics:
     """Reads the statistics of partitions."""
 
-    def __init__(self, table: Table) -> None:
+    def __init__(self, table: Table, feed: FeedLog) -> None:
         self._table = table
+        self._feed = feed
 
     def of(self, partition: Partition) -> Contents | None:
-        """Return the contents of a partition, None for a partition of 0.1.0. This is one query of small items."""
+        """Return the contents of a partition, None for a partition of 0.1.0.
+
+        Every commit that has ended by now counts. This moves the waiting commits into the feed, and is one query of
+        small items.
+        """
         if not partition.counted:
             return None
+        self._feed.sequence()
         items = [item.fields for item in self._table.query(keys.statistics_items(partition.key))]
         return Contents(*(sum(each.get(name, 0) for each in items) for name in Contents._fields))

@@ -4,12 +4,12 @@ Order of a store, and what a kill -9 after each step leaves:
 
 1. an intent is written         -> a record that comes due and finds nothing to remove;
 2. blobs are stored             -> blobs that no row names; they are removed when the intent comes due;
-3. numbers are reserved         -> a gap in the feed; its readers close it;
+3. numbers are reserved         -> numbers that nothing has;
 4. a second intent is written   -> it names the documents and postings that follow; it finds nothing to remove;
 5. documents and postings are written
                                 -> documents and postings that no row names; they are removed like the blobs;
-6. one transaction creates the instance rows and their feed entries, creates or changes the study rows and series rows
-   if necessary, and drops the intents
+6. one transaction creates the instance rows and the record for the change feed (`storage/feed/log.py`), creates or
+   changes the study rows and series rows if necessary, and drops the intents
                                 -> the instances exist, complete;
 7. the write is confirmed       -> the instances exist; or a deletion has closed their study or series in the meantime,
                                    they are hidden, and the cleanup of the deletion removes them.
@@ -35,7 +35,7 @@ from enum import Enum
 from typing import Final
 
 from app.errors import Conflict, StorageUnavailable
-from app.storage.feed.change_feed import FeedLog
+from app.storage.feed.log import CommitLog, CommittedEntry
 from app.storage.index import sweep
 from app.storage.index.confirmation import Confirmation
 from app.storage.index.open_commit import OpenCommit
@@ -100,7 +100,7 @@ class IndexWriter:
         table: Table,
         *,
         numbers: SequenceCounter,
-        feed: FeedLog,
+        log: CommitLog,
         read_tags: Callable[[], QueryTags],
         confirmation: Confirmation,
         help_cleanup: Callable[[sweep.Deletion], bool],
@@ -109,7 +109,7 @@ class IndexWriter:
     ) -> None:
         self._table = table
         self._numbers = numbers
-        self._feed = feed
+        self._log = log
         self._read_tags = read_tags
         self._confirmation = confirmation
         self._help_cleanup = help_cleanup
@@ -167,21 +167,17 @@ class IndexWriter:
     ) -> None:
         """Write instances in one transaction. Raises `Conflict` if it fails."""
         numbers = self._numbers.reserve(len(writable))
-        # Both are read after the numbers are reserved: see storage/tags/query_tags.py and storage/feed/change_feed.py.
-        tags, time_of_entries = self._read_tags(), self._feed.time_of_new_entries()
+        tags = self._read_tags()
         plan = WritePlan(partition, snapshot, self._shards)
         for i, number in zip(writable, numbers, strict=True):
             plan.add(with_tags(progress.new_instances[i], tags), number)
-        entries = self._feed.changes(partition, plan.created, "Create", time_of_entries)
+        created = [CommittedEntry.of(row, "Create") for _, row in plan.created]
+        record = self._log.committed(partition, created, plan.contents())
         leftovers = plan.leftovers()
         progress.opened.name(leftovers)
         is_last = len(writable) == len(progress.pending)
         ending = progress.opened.ending(leftovers, is_last=is_last)
-        try:
-            write_atomically(self._table, [*ending, *entries, *plan.changes()], before=plan.before())
-        except Conflict:
-            self._feed.close_gaps(numbers)  # no write will use them, so the readers of the feed need not wait for them
-            raise
+        write_atomically(self._table, [*ending, record, tags.unchanged, *plan.changes()], before=plan.before())
         progress.opened.end()
         for i, row in zip(writable, self._confirmation.confirm(partition, plan), strict=True):
             progress.outcomes[i] = row or Refusal.DELETED

@@ -1,7 +1,4 @@
-"""The one ascending number of the archive. It is the watermark of an instance version and the sequence of a feed entry.
-
-Sources: conformance §3.11 and §10.3.
-"""
+"""The watermarks of instance versions: one ascending number for the archive (conformance §3.11)."""
 
 from __future__ import annotations
 
@@ -10,16 +7,13 @@ from app.storage.table.ports import Table
 
 
 class SequenceCounter:
-    """Gives numbers that are unique, ascending and never reused.
-
-    Reserve a number as late as possible: readers of the feed wait for numbers that are reserved and not yet written.
-    """
+    """Gives numbers that are unique, ascending and never reused."""
 
     def __init__(self, table: Table) -> None:
         self._table = table
 
     def reserve(self, count: int) -> range:
-        """Return `count` new numbers. A kill -9 after this leaves a gap in the feed, which its readers close."""
+        """Return `count` new numbers. A kill -9 after this leaves numbers that nothing has."""
         last = self._table.add(keys.SEQUENCE_COUNTER, "value", count)
         return range(last - count + 1, last + 1)
 

@@ -11,9 +11,9 @@ contain no control characters.
 
 | family    | pk · sk                                            | contents                                         |
 |-----------|----------------------------------------------------|--------------------------------------------------|
-| counter   | `counters` · `partition`, `sequence`,              | partition keys; watermarks and feed sequence;    |
-|           | `settled`, `earliest`,                             | end of the complete feed; earliest time of new   |
-|           | `workitem/{p}`                                     | feed entries; order of workitems                 |
+| counter   | `counters` · `partition`, `sequence`,              | partition keys; watermarks;                      |
+|           | `workitem/{p}`                                     | order of workitems                               |
+|           | `settled`, `earliest`                              | end and time of the feed of layout 4             |
 | layout    | `layout` · `layout`, `unposted`, `undated`,        | the layout version (`table/layout.py`); the last |
 |           | `shards`, `migration`, `rebuild`                   | objects without all postings; parts of lists; a  |
 |           |                                                    | migration or a rebuild that runs                 |
@@ -34,9 +34,10 @@ contain no control characters.
 |           | `{p}/pages/study/{column}` · page                  | by a contained text (`search/value_pages.py`)    |
 | page mark | `unpaged/{kind}/{p % 4}` · `{p}/{n+}`              | a study that no page has as it is now            |
 |           | `unpaged/walk` · `walk`                            | partitions of older archives without pages       |
-| feed      | `feed/{n // 1000}` · `{n+}`                        | change feed by sequence                          |
-| feed time | `feed/hours` · hour;                               | change feed by time                              |
-|           | `feed/hour/{hour}` · `{time}/{n+}`                 |                                                  |
+| feed      | `feed/{n // 1000}` · `{n+}`                        | pages of the change feed (`feed/entries.py`)     |
+|           | `feed/head` · `head`                               | its last number and latest time                  |
+| feed time | `feed/hours` · hour;                               | the first number of each hour                    |
+|           | `feed/hour/{hour}` · `{time}/{n+}`                 | entries by time, of layout 4                     |
 | log       | `log/{shard}` · `{started ms}/{id}`                | commits that are open, or not yet in the feed    |
 |           |                                                    | (`feed/log.py`)                                  |
 | sweep     | `sweep` · `{due}/{what}`                           | blobs that no row may name; deletions to finish; |
@@ -397,6 +398,7 @@ def marked(sk: str) -> tuple[int, int]:
 
 # --- change feed --------------------------------------------------------------------------------------------------
 
+FEED_HEAD: Final = Key("feed/head", "head")
 FEED_HOURS: Final = "feed/hours"
 
 
@@ -440,6 +442,11 @@ def log(shard: int) -> str:
 def log_record(shard: int, started: int, record: str) -> Key:
     """Return the key of the record of a commit that started at `started`, in milliseconds since 1970."""
     return Key(log(shard), f"{started:015d}/{record}")
+
+
+def log_started(sk: str) -> int:
+    """Return when the commit with this sort key started, in milliseconds since 1970."""
+    return int(sk.partition("/")[0])
 
 
 def started_by(moment: int) -> Range:

@@ -23,7 +23,7 @@ from app.storage.table.codec import Record, decode, encode
 from app.storage.table.ports import Absent, Holds, Item, Put, Table
 from app.storage.table.retry import retry
 
-CURRENT: Final = 4
+CURRENT: Final = 5
 """The layout that this release writes.
 
 1: release 0.1.0.
@@ -34,6 +34,9 @@ CURRENT: Final = 4
    ones they are (`search/unposted.py`).
 4: dates have postings for their year and month. Rows of layout 3 stay as they are. The migration records which ones
    they are.
+5: commits write records into a log, from which they are moved into the change feed. A release that does not know the
+   log would not show them. Entries of layout 4 stay as they are. The migration closes the gaps between them
+   (`feed/old_entries.py`).
 """
 
 FIRST: Final = 1

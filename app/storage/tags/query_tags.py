@@ -5,10 +5,10 @@ One item holds all definitions. Every change of it is conditional on its revisio
 Values are indexed under `QueryTag.key`. The key is never used again, not even when the same tag is deleted and added
 again. So a new tag never finds values of a deleted one, and these can be removed later.
 
-Stores and changes of the tags run at the same time. A store first reserves its feed numbers and then reads the tags
-(`storage/index/writer.py`). A re-index, and the removal of a tag, first read a feed number after the change of the
-tags, and close the feed up to it. A store with a higher number has read the changed tags. A store with a lower number
-is complete, or its write conflicts and it starts again with a new number.
+Stores and changes of the tags run at the same time. The write of a store requires that the tags are unchanged since it
+read them (`storage/index/writer.py`). A re-index, and the removal of a tag, come after the change of the tags. They
+first move every commit into the feed (`FeedLog.barrier`). A store that is not in the feed then has read the changed
+tags, or its write conflicts and it starts again.
 """
 
 from __future__ import annotations

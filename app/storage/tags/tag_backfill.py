@@ -122,7 +122,7 @@ class TagBackfill:
             rows = Snapshot.read(self._table, partition, by_uids)
             for uids, entry in by_uids.items():
                 study, series, row = rows.studies.get(uids[0]), rows.series.get(uids[:2]), rows.instances.get(uids)
-                if study and series and row and row.created == entry.sequence and belongs_to(row, series, study):
+                if study and series and row and row.created == entry.watermark and belongs_to(row, series, study):
                     yield _StoredInstance(study, series, row, entry.partition_name)
 
     def _row_changes(

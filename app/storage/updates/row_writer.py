@@ -9,10 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import chain
-from typing import Final, TypeVar
+from typing import Final, Generic, NamedTuple, TypeVar
 
 from app.errors import Conflict
-from app.storage.feed.change_feed import FeedLog
 from app.storage.index import sweep
 from app.storage.index.open_commit import OpenCommit
 from app.storage.records.leftovers import Leftovers
@@ -26,25 +25,41 @@ from app.storage.updates.version_changes import RowWrite
 _RECORDS: Final = 2
 """Changes of a transaction for the records of what it leaves and of what it replaces."""
 
+_MOST_BESIDE: Final = 2
+"""Changes that `Preparation.beside` may return."""
+
 J = TypeVar("J")
 """A job: a row, or something that holds a row."""
 
 WriteOf = Callable[[J, int], RowWrite]
-"""Returns the write of a job under a feed number. It is conditional on the revision of the row."""
+"""Returns the write of a job under a watermark. It is conditional on the revision of the row."""
+
+
+def _nothing(_: object) -> list[Change]:
+    return []
+
+
+class Preparation(NamedTuple, Generic[J]):
+    """What the writes of some jobs have in common.
+
+    `beside` returns up to `_MOST_BESIDE` changes that each write has beside those of its jobs.
+    """
+
+    write_of: WriteOf[J]
+    beside: Callable[[Sequence[J]], list[Change]] = _nothing
 
 
 class RowWriter:
     """Writes rows. All changes of a row are one atomic write. A kill -9 leaves some rows written and others not."""
 
-    def __init__(self, table: Table, numbers: SequenceCounter, feed: FeedLog) -> None:
+    def __init__(self, table: Table, numbers: SequenceCounter) -> None:
         self._table = table
         self._numbers = numbers
-        self._feed = feed
 
     def write(
         self,
         jobs: Sequence[J],
-        prepare: Callable[[], WriteOf[J]],
+        prepare: Callable[[], Preparation[J]],
         reread: Callable[[J], J | None],
         conditions: Sequence[Change] = (),
         *,
@@ -55,24 +70,23 @@ class RowWriter:
 
         `opened` names the files of the jobs. No row is written after the sweep has taken its records.
 
-        If `numbered`, each job gets a new number of the feed, else 0. `prepare` is called after the numbers are
-        reserved, so what it reads is not older than they are.
+        If `numbered`, each job gets a new watermark, else 0.
 
         If a write conflicts, its jobs are written one by one: `reread` returns the present job, or None to abandon it.
         """
         required = [*conditions, *(opened.still_open() if opened else ())]
         abandoned: list[J] = []
         numbers = self._reserve(len(jobs), numbered)
-        write_of = prepare()
-        prepared = ((job, number, write_of(job, number)) for job, number in zip(jobs, numbers, strict=True))
-        reserved = len(required) + _RECORDS
-        for group in grouped(prepared, lambda each: cost(each[2].changes), reserved=reserved):
+        prepared = prepare()
+        writes = ((job, prepared.write_of(job, number)) for job, number in zip(jobs, numbers, strict=True))
+        reserved = len(required) + _RECORDS + _MOST_BESIDE
+        for group in grouped(writes, lambda each: cost(each[1].changes), reserved=reserved):
+            beside = prepared.beside([job for job, _ in group])
             try:
-                self._commit(required, [write for _, _, write in group])
+                self._commit([*required, *beside], [write for _, write in group])
             except Conflict:
-                self._feed.close_gaps(number for _, number, _ in group if number)
-                written = (self._write_one(job, prepare, reread, required, numbered) for job, _, _ in group)
-                abandoned += [job for (job, _, _), done in zip(group, written, strict=True) if not done]
+                written = (self._write_one(job, prepare, reread, required, numbered) for job, _ in group)
+                abandoned += [job for (job, _), done in zip(group, written, strict=True) if not done]
         return abandoned
 
     def _commit(self, conditions: Sequence[Change], writes: Sequence[RowWrite]) -> None:
@@ -93,7 +107,7 @@ class RowWriter:
     def _write_one(
         self,
         job: J,
-        prepare: Callable[[], WriteOf[J]],
+        prepare: Callable[[], Preparation[J]],
         reread: Callable[[J], J | None],
         conditions: Sequence[Change],
         numbered: bool,
@@ -105,11 +119,8 @@ class RowWriter:
             if present is None:
                 return False
             (number,) = self._reserve(1, numbered)
-            try:
-                self._commit(conditions, [prepare()(present, number)])
-            except Conflict:
-                self._feed.close_gaps([number] if number else ())
-                raise
+            prepared = prepare()
+            self._commit([*conditions, *prepared.beside([present])], [prepared.write_of(present, number)])
             return True
 
         return retry(attempt)

@@ -16,7 +16,7 @@ from app.storage.records.row_changes import replace_row
 from app.storage.records.rows import SeriesRow, StudyRow
 from app.storage.records.stored_rows import StoredRows
 from app.storage.table.ports import Change
-from app.storage.updates.row_writer import RowWriter
+from app.storage.updates.row_writer import Preparation, RowWriter
 from app.storage.updates.version_changes import RowWrite, study_still_written
 
 IndexedValues = Mapping[str, JsonElement]
@@ -74,7 +74,7 @@ class SeriesVersions:
             now = self._rows.reread(row)
             return now if now and needs_write(now) else None
 
-        self._writer.write(rows, lambda: write_of, reread, conditions, numbered=False)
+        self._writer.write(rows, lambda: Preparation(write_of), reread, conditions, numbered=False)
 
 
 def _is_pending(row: SeriesRow, update_id: str) -> bool:

@@ -8,7 +8,7 @@
    some without. The repeated step writes the others.
 3. `publish` writes the study row with `update_id` and the new attributes. This one write shows every new version to
    every reader: from then on, readers take the pending version of a row.
-4. `finish` makes the pending versions current, some rows in one write with their feed entries, each row once. The
+4. `finish` makes the pending versions current, some rows in one write with the record for the feed, each row once. The
    original version stays. An intermediate version is queued for removal. A kill -9 leaves some rows with a pending
    version, and the repeated step finds them.
 
@@ -30,8 +30,9 @@ from msgspec.structs import replace
 from app.dicom.json.dataset import JsonElement, first_of
 from app.dicom.validation.attributes import INDEXED, ExtendedAttributes, Level
 from app.errors import Conflict
-from app.storage.feed.change_feed import FeedLog
+from app.storage.feed.log import CommitLog, CommittedEntry
 from app.storage.index.open_commit import OpenCommit
+from app.storage.records.contents import Contents
 from app.storage.records.file_versions import merged
 from app.storage.records.row_changes import replace_row
 from app.storage.records.rows import InstanceRow, StudyRow, is_visible_instance
@@ -41,13 +42,13 @@ from app.storage.table import keys
 from app.storage.table.batch import write_atomically
 from app.storage.table.counters import SequenceCounter
 from app.storage.table.partitions import Partition
-from app.storage.table.ports import Range, Require, Table
+from app.storage.table.ports import Change, Range, Require, Table
 from app.storage.table.retry import retry
-from app.storage.updates.row_writer import RowWriter, WriteOf
+from app.storage.tags.query_tags import QueryTags
+from app.storage.updates.row_writer import Preparation, RowWriter
 from app.storage.updates.series_versions import SeriesVersions
 from app.storage.updates.version_changes import (
     NewVersion,
-    RowWrite,
     add_pending,
     is_pending,
     make_current,
@@ -67,17 +68,17 @@ class VerifiedStudy(NamedTuple):
 
 
 class StudyVersions:
-    """Runs the phases of bulk updates. `extended` returns the extended query tags, whose values the rows hold."""
+    """Runs the phases of bulk updates. `read_tags` returns the extended query tags, whose values the rows hold."""
 
     def __init__(
-        self, *, table: Table, numbers: SequenceCounter, feed: FeedLog, extended: Callable[[], ExtendedAttributes]
+        self, *, table: Table, numbers: SequenceCounter, log: CommitLog, read_tags: Callable[[], QueryTags]
     ) -> None:
         self.rows = StoredRows(table)
         self._table = table
         self._numbers = numbers
-        self._feed = feed
-        self._extended = extended
-        self._writer = RowWriter(table, numbers, feed)
+        self._log = log
+        self._read_tags = read_tags
+        self._writer = RowWriter(table, numbers)
         self._series = SeriesVersions(self.rows, self._writer)
 
     def begin(self, partition: int, study: str, update_id: str, lease: Require) -> StudyRow | None:
@@ -145,9 +146,9 @@ class StudyVersions:
         the study.
         """
 
-        def prepare() -> WriteOf[NewVersion]:
+        def prepare() -> Preparation[NewVersion]:
             values = self._values(Level.INSTANCE, new_values)
-            return lambda new, watermark: add_pending(new, watermark, study.writing, values)
+            return Preparation(lambda new, watermark: add_pending(new, watermark, study.writing, values))
 
         def reread(new: NewVersion) -> NewVersion | None:
             row = self.rows.reread(new.row)
@@ -193,26 +194,25 @@ class StudyVersions:
         Return the sort key of the last row, or an empty string at the end. At the end the series rows are current
         too, and the study row does not name the update any more. Rows that were deleted in the meantime are skipped.
 
-        `new_values` give the rows values of extended query tags that were added during the update. The number of each
-        row is reserved before the tags are read (`query_tags`).
+        `new_values` give the rows values of extended query tags that were added during the update. Each write requires
+        that the tags were not changed since they were read.
         """
         row = self.rows.study(partition.key, study)
         if row is None or row.update_id != update_id:
             return ""
 
-        def prepare() -> WriteOf[InstanceRow]:
-            values = self._values(Level.INSTANCE, new_values or {})
-            time = self._feed.time_of_new_entries()
+        def prepare() -> Preparation[InstanceRow]:
+            tags = self._read_tags()
+            values = _values(Level.INSTANCE, new_values or {}, tags.extended)
 
-            def write_of(each: InstanceRow, number: int) -> RowWrite:
-                current, write = make_current(each, update_id, values)
-                entries = self._feed.changes(partition, [(number, current)], "Update", time)
-                return write._replace(changes=[*write.changes, *entries])
+            def beside(written: Sequence[InstanceRow]) -> list[Change]:
+                entries = [CommittedEntry.of(each.after_update(update_id), "Update") for each in written]
+                return [self._log.committed(partition, entries, Contents(0, 0, 0)), tags.unchanged]
 
-            return write_of
+            return Preparation(lambda each, _: make_current(each, update_id, values), beside)
 
         rows, last = self._pending_after(row, update_id, after, limit)
-        self._writer.write(rows, prepare, lambda each: self._reread(each, update_id))
+        self._writer.write(rows, prepare, lambda each: self._reread(each, update_id), numbered=False)
         if not last:
             self._series.make_current(row, update_id, self._values(Level.SERIES, new_values or {}))
             self._unmark(row, update_id)
@@ -233,7 +233,11 @@ class StudyVersions:
 
         rows, last = self._pending_after(row, update_id, after, limit)
         conditions = [study_still_written(row)]
-        self._writer.write(rows, lambda: lambda each, _: remove_pending(each), reread, conditions, numbered=False)
+
+        def remove() -> Preparation[InstanceRow]:
+            return Preparation(lambda each, _: remove_pending(each))
+
+        self._writer.write(rows, remove, reread, conditions, numbered=False)
         if not last:
             self._series.remove_pending(row, update_id)
             self._unmark(row, update_id)
@@ -271,7 +275,11 @@ class StudyVersions:
         return now if now and is_pending(now, update_id) else None
 
     def _values(self, level: Level, new_values: NewValues) -> dict[str, JsonElement]:
-        """Return those of the new values that the rows of a level hold, by the key of their attribute."""
-        held = (*INDEXED[level], *self._extended().get(level, ()))
-        firsts = ((each.key, first_of(new_values[each.tag])) for each in held if each.tag in new_values)
-        return {key: element for key, element in firsts if element}
+        return _values(level, new_values, self._read_tags().extended)
+
+
+def _values(level: Level, new_values: NewValues, extended: ExtendedAttributes) -> dict[str, JsonElement]:
+    """Return those of the new values that the rows of a level hold, by the key of their attribute."""
+    held = (*INDEXED[level], *extended.get(level, ()))
+    firsts = ((each.key, first_of(new_values[each.tag])) for each in held if each.tag in new_values)
+    return {key: element for key, element in firsts if element}

@@ -9,7 +9,6 @@ import msgspec
 from msgspec.structs import replace
 
 from app.dicom.json.dataset import JsonElement
-from app.storage.feed import entries
 from app.storage.records import documents
 from app.storage.records.file_versions import FileVersion, Pending, merged
 from app.storage.records.leftovers import InstanceVersion, Leftovers, version_of
@@ -64,9 +63,7 @@ class RowWrite(NamedTuple):
 def add_pending(new: NewVersion, watermark: int, update_id: str, attributes: Mapping[str, JsonElement]) -> RowWrite:
     """Return the write that adds a pending version to its row, with its documents.
 
-    `attributes` are the values of extended query tags in the new version. The watermark names the documents, and
-    never a feed entry: `finish` reserves another number for that. So the gap in the feed is closed with the same
-    write.
+    `attributes` are the values of extended query tags in the new version. The watermark names the documents.
     """
     row = new.row
     file = FileVersion(
@@ -76,15 +73,15 @@ def add_pending(new: NewVersion, watermark: int, update_id: str, attributes: Map
         row, pending=Pending.make(update_id=update_id, attributes=attributes, file=file), revision=row.revision + 1
     )
     return RowWrite(
-        [*replace_row(row, after), Put(entries.tombstone(watermark))],
+        replace_row(row, after),
         [Put(item) for item in documents.items_of(row.with_file(file), new.metadata, new.frames)],
         Leftovers(versions=(replace(new.version, watermark=watermark),)),
         _pending_version(row),
     )
 
 
-def make_current(row: InstanceRow, update_id: str, values: Mapping[str, JsonElement]) -> tuple[InstanceRow, RowWrite]:
-    """Return a row whose pending version is the current one, and its write without the feed entry.
+def make_current(row: InstanceRow, update_id: str, values: Mapping[str, JsonElement]) -> RowWrite:
+    """Return the write of a row whose pending version is the current one, without the record for the feed.
 
     `values` are new values of extended query tags, as the tags are defined now. The original version stays. A version
     between the original and the current one is replaced.
@@ -92,7 +89,7 @@ def make_current(row: InstanceRow, update_id: str, values: Mapping[str, JsonElem
     published = row.after_update(update_id)
     after = replace(published, attributes=merged(published.attributes, values), revision=row.revision + 1)
     replaced = Leftovers(versions=(replace(version_of(row), watermark=row.watermark),)) if row.original else Leftovers()
-    return after, RowWrite(replace_row(row, after), replaced=replaced, delay=READERS_SECONDS)
+    return RowWrite(replace_row(row, after), replaced=replaced, delay=READERS_SECONDS)
 
 
 def remove_pending(row: InstanceRow) -> RowWrite:

@@ -11,7 +11,7 @@ import orjson
 from flask import Response, request
 
 from app.services.access.rights import Action
-from app.storage.index.statistics import Contents
+from app.storage.records.contents import Contents
 from app.storage.table.partitions import Partition
 from app.web.response.next_page import add_next_page
 from app.web.response.responses import JSON, json, json_array

@@ -9,7 +9,7 @@ from flask import Response, redirect, request
 from app.services.access.rights import Action
 from app.services.partitions import PartitionPage
 from app.services.search.latest import LatestStudy
-from app.storage.index.statistics import Contents
+from app.storage.records.contents import Contents
 from app.storage.table.partitions import Partition
 from app.web.routing.context import Context
 from app.web.routing.features import require_site

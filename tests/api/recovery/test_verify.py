@@ -12,6 +12,9 @@ import pytest
 from app.bootstrap.engines import Engine
 from app.services.recovery.findings import Report
 from app.settings import Settings
+from app.storage.feed.change_feed import FeedLog
+from app.storage.feed.entries import pages
+from app.storage.feed.log import CommitLog
 from app.storage.records import documents
 from app.storage.table import keys
 from app.storage.table.ports import Add, Delete, Item, Put
@@ -55,12 +58,16 @@ def add_blob(engine: Engine, study: str) -> None:
 
 
 def remove_feed_entry(engine: Engine) -> None:
-    row = instance_rows(engine.table)[0]
-    engine.table.write(Put(Item(keys.feed(row.created), {"sealed": True})))
+    feed = FeedLog(engine.table, CommitLog(engine.table, engine.log_shards))
+    _, *others = feed.entries(1, feed.sequence())
+    engine.table.write(*map(Put, pages(others)))
+    engine.table.write(Put(Item(keys.feed(1), {"sealed": True})))
 
 
 def remove_feed_item(engine: Engine) -> None:
-    engine.table.write(Delete(keys.feed(2)), Put(Item(keys.FEED_COMPLETE, {"value": 4})))
+    feed = FeedLog(engine.table, CommitLog(engine.table, engine.log_shards))
+    first, _, *others = feed.entries(1, feed.sequence())
+    engine.table.write(*map(Put, [*pages([first]), *pages(others)]))
 
 
 def add_posting(engine: Engine) -> None:

@@ -15,7 +15,7 @@ from app.errors import StorageUnavailable
 from app.services.backlog import Backlog
 from app.services.daemon_threads import start_thread
 from app.storage.feed.change_feed import FeedLog
-from app.storage.table.counters import SequenceCounter
+from app.storage.feed.log import CommitLog
 from app.storage.table.threads import ContextThreads
 from tests.unit.services.test_health_report import Backends
 
@@ -64,7 +64,7 @@ def test_health_checks_without_a_thread_are_made_by_a_later_probe() -> None:
 
 @ONE_ENGINE
 def test_a_backlog_without_a_thread_is_read_by_a_later_caller(engine: bootstrap.Engine) -> None:
-    backlog = Backlog(engine.table, FeedLog(engine.table, SequenceCounter(engine.table)))
+    backlog = Backlog(engine.table, FeedLog(engine.table, CommitLog(engine.table)))
     with no_threads():
         assert backlog.current() is None
     assert backlog.current() is not None

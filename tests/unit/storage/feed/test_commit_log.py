@@ -21,7 +21,7 @@ from app.storage.feed.log import (
 )
 from app.storage.records.contents import Contents
 from app.storage.records.leftovers import InstanceVersion, Leftovers, RowPostings
-from app.storage.table import clock
+from app.storage.table import clock, keys
 from app.storage.table.partitions import Partition
 from app.storage.table.ports import Delete, Holds, Item, Key, Put, Table
 from tests.support.clock import AdvanceClock
@@ -50,8 +50,8 @@ def sqlite(tmp_path: Path) -> SqliteTable:
     return SqliteTable(tmp_path / "index.sqlite")
 
 
-def items(log: CommitLog) -> list[Item]:
-    return [item for shard in log.waiting() for item in shard]
+def items(table: Table, log: CommitLog) -> list[Item]:
+    return [item for shard in range(log.shards) for item in table.query(keys.log(shard))]
 
 
 def commit(table: Table, log: CommitLog, record: OpenRecord | None = None) -> None:
@@ -61,10 +61,10 @@ def commit(table: Table, log: CommitLog, record: OpenRecord | None = None) -> No
 def test_a_commit_replaces_its_open_record(table: Table) -> None:
     log = CommitLog(table, shards=3)
     record = log.open(LEFTOVERS)
-    (item,) = items(log)
+    (item,) = items(table, log)
     assert (item.key, is_committed(item), Leftovers.unpack(item.data)) == (record.key, False, LEFTOVERS)
     commit(table, log, record)
-    (item,) = items(log)
+    (item,) = items(table, log)
     found = committed_record(item)
     assert is_committed(item)
     assert (found.key, found.partition, found.partition_name, found.counted) == (record.key, 2, "clinic", True)
@@ -77,7 +77,7 @@ def test_a_commit_replaces_its_open_record(table: Table) -> None:
 def test_a_commit_without_blobs_needs_no_open_record(table: Table) -> None:
     log = CommitLog(table, shards=2)
     table.write(log.committed(CLINIC, [], Contents(-1, 0, 0)))
-    (item,) = items(log)
+    (item,) = items(table, log)
     assert committed_record(item).contents == Contents(-1, 0, 0)
 
 
@@ -92,11 +92,11 @@ def test_a_fenced_commit_conflicts_until_it_has_read_its_record_anew(table: Tabl
     fresh = log.reread(record)
     assert fresh
     log.rewrite(fresh, OTHERS)
-    (item,) = items(log)
+    (item,) = items(table, log)
     assert Leftovers.unpack(item.data) == OTHERS
     commit(table, log, fresh)
     log.fence_open()
-    (item,) = items(log)
+    (item,) = items(table, log)
     assert is_committed(item), "a committed record has no fence"
 
 
@@ -134,13 +134,15 @@ def test_a_dropped_record_is_gone(sqlite: SqliteTable) -> None:
     log = CommitLog(sqlite)
     record = log.open(LEFTOVERS)
     log.drop(record)
-    assert (items(log), log.reread(record)) == ([], None)
+    assert (items(sqlite, log), log.reread(record)) == ([], None)
 
 
 def test_records_use_every_shard(sqlite: SqliteTable) -> None:
     log = CommitLog(sqlite, shards=4)
     for _ in range(100):
         log.open(LEFTOVERS)
-    assert all(log.waiting())
-    assert sum(map(len, log.waiting())) == 100
-    assert [len(each) for each in log.waiting(limit=1)] == [1, 1, 1, 1]
+        commit(sqlite, log)
+    parts = log.waiting(limit=1000)
+    assert all(part.items for part in parts)
+    assert sum(len(part.items) for part in parts) == 100, "open records do not wait for the feed"
+    assert [(len(part.items), part.more) for part in log.waiting(limit=1)] == [(1, True)] * 4

@@ -2,39 +2,23 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from app.engines.embedded.sqlite import SqliteTable
-from app.errors import ChangeFeedBusy, Conflict
-from app.storage.feed.change_feed import GRACE_SECONDS, FeedLog
+from app.errors import ChangeFeedBusy
 from app.storage.feed.latest_entries import LatestEntries
 from app.storage.feed.visible_entries import HourCounts, VisibleEntries
-from app.storage.table import clock, keys
-from app.storage.table.counters import SequenceCounter
+from app.storage.table import clock
 from app.storage.table.deadline import Deadline, DeadlinePassed, within
-from app.storage.table.partitions import Partition, PartitionFilter
-from app.storage.table.ports import ALL, Change, Item, Range
+from app.storage.table.partitions import PartitionFilter
+from app.storage.table.ports import Table
 from tests.support.clock import AdvanceClock
-from tests.unit.storage.feed.test_change_feed import row
+from tests.unit.storage.feed.processes import CountedTable, FeedProcess, change
 
 HOUR = 3600.0
-
-
-class CountedTable(SqliteTable):
-    """Counts the items of the feed that are read."""
-
-    entries_read = 0
-
-    def query(
-        self, pk: str, between: Range = ALL, *, reverse: bool = False, limit: int | None = None
-    ) -> Iterator[Item]:
-        for item in super().query(pk, between, reverse=reverse, limit=limit):
-            self.entries_read += pk.startswith("feed/") and pk != keys.FEED_HOURS
-            yield item
 
 
 class Feed:
@@ -42,21 +26,16 @@ class Feed:
 
     def __init__(self, table: CountedTable) -> None:
         self.table = table
-        self.numbers = SequenceCounter(table)
-        self.log = FeedLog(table, self.numbers)
-        self.visible_entries = VisibleEntries(table, self.log)
+        self.process = FeedProcess(cast(Table, table))
+        self.log = self.process.feed
+        self.visible_entries = VisibleEntries(self.log)
         self.latest_entries = LatestEntries(self.log)
 
     def write(self, *names: str) -> None:
-        """Write an entry for each of these names of partitions."""
+        """Write an entry for each of these names of partitions, each in a page of its own."""
         for name in names:
-            partition = Partition(key=ord(name), name=name, created="")
-            (number,) = self.numbers.reserve(1)
-            self.table.write(*self.changes(partition, number))
-
-    def changes(self, partition: Partition, number: int) -> list[Change]:
-        """Return the changes of a writer that has reserved this number."""
-        return self.log.changes(partition, [(number, row(number))], "Create", self.log.time_of_new_entries())
+            self.process.create_in(name)
+            self.log.sequence()
 
     def page(
         self, visible: PartitionFilter, *, offset: int = 0, limit: int = 100, start: str = "", end: str = ""
@@ -69,14 +48,14 @@ class Feed:
         return found.sequence if found else None
 
     def reads(self) -> int:
-        """The entries that were read since the last call."""
-        read, self.table.entries_read = self.table.entries_read, 0
+        """The pages that were read since the last call."""
+        read, self.table.items_read = self.table.items_read, 0
         return read
 
 
 @pytest.fixture
 def feed(tmp_path: Path) -> Feed:
-    return Feed(CountedTable(tmp_path / "index.sqlite"))
+    return Feed(CountedTable(SqliteTable(tmp_path / "index.sqlite")))
 
 
 def only(*names: str) -> PartitionFilter:
@@ -98,7 +77,7 @@ def test_offset_and_limit_count_visible_entries(feed: Feed, advance_clock: Advan
 
 def test_an_hour_that_has_passed_is_read_once(feed: Feed, advance_clock: AdvanceClock) -> None:
     feed.write(*"b" * 20, *"a" * 3)
-    advance_clock(HOUR + GRACE_SECONDS)
+    advance_clock(HOUR)
     feed.write("a")
     feed.page(only("a"))
     feed.reads()
@@ -120,26 +99,29 @@ def test_the_hour_that_runs_is_not_remembered(feed: Feed, advance_clock: Advance
 
 def test_a_slow_clock_adds_nothing_to_an_hour_that_is_remembered(feed: Feed, advance_clock: AdvanceClock) -> None:
     feed.write("b")
-    advance_clock(HOUR + GRACE_SECONDS)
+    advance_clock(HOUR)
     assert feed.page(only("a")) == []
     advance_clock(-HOUR)
     feed.write("a")
     assert feed.page(only("a")) == [2]
 
 
-def test_a_slow_writer_adds_nothing_to_an_hour_that_is_remembered(
-    feed: Feed, advance_clock: AdvanceClock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(time, "sleep", advance_clock)
+def test_a_slow_writer_adds_nothing_to_an_hour_that_is_remembered(feed: Feed, advance_clock: AdvanceClock) -> None:
     feed.write("b")
-    (number,) = feed.numbers.reserve(1)
-    changes = feed.changes(Partition(key=1, name="a", created=""), number)
+    slow = feed.process.committed(change(1))
     advance_clock(3 * HOUR)
+    assert feed.page(only("clinic")) == []
+    feed.process.table.write(slow)
+    assert feed.page(only("clinic")) == [2]
+
+
+def test_an_idle_feed_has_no_hour_that_is_read_again(feed: Feed, advance_clock: AdvanceClock) -> None:
+    feed.write(*"b" * 20)
+    advance_clock(HOUR)
+    feed.page(only("a"))
+    feed.reads()
     assert feed.page(only("a")) == []
-    with pytest.raises(Conflict):
-        feed.table.write(*changes)
-    feed.write("a")
-    assert feed.page(only("a")) == [3]
+    assert feed.reads() == 0
 
 
 def test_a_part_of_an_hour_is_read_whatever_is_remembered(feed: Feed, advance_clock: AdvanceClock) -> None:
@@ -162,7 +144,7 @@ def test_one_page_passes_over_a_limited_part_and_the_next_request_continues(
         feed.write(*"b" * 10)
         advance_clock(HOUR)
     feed.write("a")
-    feed.visible_entries = VisibleEntries(feed.table, feed.log, max_passed_over=19)
+    feed.visible_entries = VisibleEntries(feed.log, max_passed_over=19)
     with pytest.raises(ChangeFeedBusy):
         feed.page(only("a"))
     with pytest.raises(ChangeFeedBusy):
@@ -205,28 +187,17 @@ def test_each_entry_is_read_once_however_often_readers_ask(feed: Feed, by_time: 
     assert feed.reads() <= 2  # by the end of the complete part, and by the latest
 
 
-def test_the_latest_by_time_may_have_a_lower_number(feed: Feed, advance_clock: AdvanceClock) -> None:
+def test_one_request_reads_a_limited_part_and_the_next_continues(feed: Feed) -> None:
     feed.write("a")
-    advance_clock(-60)  # another writer's clock is slow
-    feed.write("a")
-    assert feed.latest(only("a"), by_time=True) == 1
-    assert feed.latest(only("a"), by_time=False) == 2
-
-
-def test_one_request_reads_a_limited_part_and_the_next_continues(
-    feed: Feed, advance_clock: AdvanceClock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(keys, "FEED_BUCKET", 10)
-    feed.write("a")
-    advance_clock(HOUR)
-    feed.write(*"b" * 49)
+    for first in range(1, 4500, 90):
+        feed.process.commit(*map(change, range(first, first + 90)))
     latest = LatestEntries(feed.log, max_steps=3)
     with pytest.raises(ChangeFeedBusy):
         latest.latest(only("a"), by_time=False)
     found = latest.latest(only("a"), by_time=False)
     assert found and found.sequence == 1
-    again = LatestEntries(feed.log, max_steps=3).latest(only("b"), by_time=False)
-    assert again and again.sequence == 50
+    again = LatestEntries(feed.log, max_steps=3).latest(only("clinic"), by_time=False)
+    assert again and again.sequence == 4501
 
 
 def test_a_reader_waits_for_another_one_until_its_deadline(feed: Feed) -> None:

@@ -87,7 +87,7 @@ def test_a_crash_leaves_nothing_incomplete(
         ended = act_until_killed(SCENARIOS[name], archive, observer, crash, advance_clock)
         advance_clock()
         check_background_work(SCENARIOS[name], observer, advance_clock)
-    assert crash > 4
+    assert crash > 2
 
 
 def act_until_killed(

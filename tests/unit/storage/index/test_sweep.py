@@ -89,7 +89,7 @@ def test_a_failed_removal_does_not_delay_the_others(archive: Archive, advance_cl
 
 def test_a_failed_cleanup_is_repeated_and_does_not_delay_others(archive: Archive, advance_clock: AdvanceClock) -> None:
     archive.store(file(*A), file(*B))
-    fault = archive.faults.add(Rule(fail(), operation="table.add", times=FOR_EVER))
+    fault = archive.faults.add(Rule(fail(), operation="table.write", key=f"*/study/{B[0]}|instance/*", times=FOR_EVER))
     archive.delete(B[0])  # closes the study, but cannot remove its rows
     assert archive.visible() == {A}
     for attempts in (2, 3):
@@ -109,7 +109,7 @@ def test_a_deletion_record_of_an_earlier_release_is_processed(archive: Archive, 
     """Release 0.1.0 wrote neither a series nor a position into the record. It counted nothing."""
     archive.partition = replace(archive.partition, counted=False)
     archive.store(file(*A), file(*B))
-    archive.faults.add(Rule(fail(), operation="table.add", times=FOR_EVER))
+    archive.faults.add(Rule(fail(), operation="table.write", key=f"*/study/{A[0]}|instance/*", times=FOR_EVER))
     archive.delete(A[0])  # closes the study, but cannot remove its rows
     archive.faults.clear()
     (record,) = (item for item in archive.table.query(keys.SWEEP) if "version" not in item.fields)

@@ -88,7 +88,7 @@ def _decode(pk: str, fields: bytes, data: bytes) -> Any:
     decoded = orjson.loads(fields)
     if pk.startswith("querytags") and data:  # the operation id at index 4 is random
         return decoded, [[*tag[:4], *tag[5:]] for tag in orjson.loads(data)]
-    return decoded, orjson.loads(data) if data and "/study/" in pk else data
+    return decoded, orjson.loads(data) if data and pk.split("/")[1:2] == ["study"] else data
 
 
 def tag_entries(archive: Archive) -> list[tuple[str, str]]:
