@@ -27,7 +27,7 @@ def build_migration(
     return Migration(
         Store(store_name(settings), archive.table, archive.blobs),
         Store(store_name(target), engine.table, engine.blobs),
-        sequence=lambda: None,
+        sequence=archive.feed.sequence,
         show=show,
     )
 
