@@ -15,7 +15,7 @@ from app.storage.records.leftovers import InstanceVersion
 from app.storage.records.periods import periods_of
 from app.storage.records.posted_values import posting_keys
 from app.storage.records.rows import IndexRow, InstanceRow, SeriesRow, StudyRow
-from app.storage.records.spread_lists import part_of_newest, part_of_values
+from app.storage.records.spread_lists import part_of_newest, part_of_periods, part_of_values
 from app.storage.table import keys
 from app.storage.table.ports import Item, Key
 
@@ -91,7 +91,7 @@ def keys_of(
     pk = part_of_values(partition, kind, attribute.key, created, shards)
     found = [Key(pk, keys.entry(value[:MAX_CANONICAL], created)) for value in values]
     if attribute.has_periods:
-        pk = keys.periods(partition, kind, attribute.key)
+        pk = part_of_periods(partition, kind, attribute.key, created, shards)
         found += [Key(pk, keys.entry(period, created)) for value in values for period in periods_of(value)]
     if attribute.vr == "PN" and values:
         found += [

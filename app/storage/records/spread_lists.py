@@ -39,6 +39,18 @@ def parts_of_values(partition: int, kind: str, tag: str, shards: int) -> list[st
     return keys.parts(pk, shards) if _is_spread(kind, tag) else [pk]
 
 
+def part_of_periods(partition: int, kind: str, tag: str, created: int, shards: int) -> str:
+    """Return the partition key of the postings of a year and a month (`periods`)."""
+    pk = keys.periods(partition, kind, tag)
+    return keys.part(pk, created, shards) if _is_spread(kind, tag) else pk
+
+
+def parts_of_periods(partition: int, kind: str, tag: str, shards: int) -> list[str]:
+    """Return the partition keys that together have all years and months of an attribute."""
+    pk = keys.periods(partition, kind, tag)
+    return keys.parts(pk, shards) if _is_spread(kind, tag) else [pk]
+
+
 def part_of_newest(partition: int, kind: str, created: int, shards: int) -> str:
     """Return the partition key of the posting in the list of all objects of a kind."""
     return keys.part(keys.newest_of(partition, kind), created, shards)

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 from app.dicom.query.matching import Between, Filter, Query
 from app.storage.records.periods import OTHER, covering
-from app.storage.records.spread_lists import parts_of_values
+from app.storage.records.spread_lists import parts_of_periods, parts_of_values
 from app.storage.table import keys
 from app.storage.table.ports import Range, Table
 
@@ -37,16 +37,16 @@ def has_periods(query: Query, wanted: Filter) -> bool:
 def date_lists(table: Table, partition: int, kind: str, wanted: Filter, shards: int) -> list[DateList]:
     """Return the lists that together have every object of a kind whose date may be in a range.
 
-    Objects of earlier layouts may be missing. There are at most 62 days, 22 months, and the years of the archive. The
-    list of a day has several parts if the archive has `shards`.
+    Objects of earlier layouts may be missing. There are at most 62 days, 22 months, and the years of the archive. Each
+    list has several parts if the archive has `shards`.
     """
     dates = wanted.condition
     if not isinstance(dates, Between):
         return []
     key = wanted.attribute.key
-    periods, days = keys.periods(partition, kind, key), parts_of_values(partition, kind, key, shards)
+    periods, days = (of(partition, kind, key, shards) for of in (parts_of_periods, parts_of_values))
     names = [*covering(dates.low, dates.high, _years(table, periods, dates)), OTHER]
-    return [DateList(pk, keys.entries(name)) for name in names for pk in (days if len(name) == _DAY else [periods])]
+    return [DateList(pk, keys.entries(name)) for name in names for pk in (days if len(name) == _DAY else periods)]
 
 
 def chunk_of(lists: int, page: int) -> int:
@@ -54,18 +54,22 @@ def chunk_of(lists: int, page: int) -> int:
     return min(page, max(_SMALLEST_CHUNK, 2 * page // lists))
 
 
-def _years(table: Table, periods: str, dates: Between) -> Sequence[int]:
+def _years(table: Table, periods: Sequence[str], dates: Between) -> Sequence[int]:
     """Return all years of the range that have dates, and perhaps other years.
 
-    The years of a short range are not read. Otherwise these are two short reads. If the first and the last year of all
-    dates are far apart, each year is read: one of the two is a wrong date.
+    `periods` are the partition keys of the years. The years of a short range are not read. Otherwise these are two
+    short reads of each part. If the first and the last year of all dates are far apart, each year is read: one of the
+    two is a wrong date.
     """
     if dates.low and dates.high and int(dates.high[:4]) - int(dates.low[:4]) <= _SHORT_RANGE:
         return range(int(dates.low[:4]), int(dates.high[:4]) + 1)
-    first, last = _year(table, periods, keys.YEARS), _year(table, periods, keys.YEARS, reverse=True)
-    if first is None or last is None:
+    ends = [_year(table, pk, keys.YEARS, reverse=reverse) for pk in periods for reverse in (False, True)]
+    years = [year for year in ends if year is not None]
+    if not years:
         return []
-    return range(first, last + 1) if last - first <= _MOST_YEARS else list(_each_year(table, periods))
+    if max(years) - min(years) <= _MOST_YEARS:
+        return range(min(years), max(years) + 1)
+    return sorted({year for pk in periods for year in _each_year(table, pk)})
 
 
 def _each_year(table: Table, periods: str) -> Iterator[int]:

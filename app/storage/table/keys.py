@@ -306,7 +306,7 @@ def years_after(year: int) -> Range:
 
 def is_period(key: Key) -> bool:
     """Return whether this is the key of the posting of a year or a month."""
-    return key.pk.endswith(_PERIODS)
+    return _PERIODS in key.pk
 
 
 def number_of(entry: Key) -> int:

@@ -63,6 +63,8 @@ NEWEST_FIRST = list(range(24, -1, -1))
         ("study", {}),
         ("study", {"StudyDate": "20240115"}),
         ("study", {"StudyDate": "20240101-20240201"}),
+        ("study", {"StudyDate": "19000101-20991231"}),
+        ("study", {"StudyDate": "20240115-"}),
         ("study", {"ModalitiesInStudy": "CT"}),
         ("series", {"Modality": "CT"}),
         ("series", {}),
