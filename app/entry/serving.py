@@ -23,6 +23,9 @@ from app.errors import ConfigurationError
 from app.settings import Settings
 
 MEMORY_FOLDER: Final = Path("/dev/shm")  # noqa: S108 - gunicorn's heartbeat file, made there by mkstemp
+_SWITCH_SECONDS: Final = 0.001
+"""How long a thread runs Python code while others wait for their turn. Python's own value is 5 ms."""
+
 LONGEST_LINE: Final = 8190
 """Bytes of a request line or header. A search may have long lists of UIDs, so this is the maximum of gunicorn."""
 
@@ -50,7 +53,7 @@ def gunicorn_options(settings: Settings) -> dict[str, Any]:
         "on_starting": _address_check(settings),
         "when_ready": metrics_folder.provide,
         "on_exit": metrics_folder.remove,
-        "post_worker_init": _announce,
+        "post_worker_init": _begin,
     }
 
 
@@ -107,6 +110,12 @@ def _address_check(settings: Settings) -> Callable[[Any], None]:
                     raise RuntimeError(str(error)) from error  # gunicorn prints it and ends
 
     return check
+
+
+def _begin(worker: Any) -> None:
+    # A thread that returns from the disk while it holds the lock of the table waits no longer for another thread.
+    sys.setswitchinterval(_SWITCH_SECONDS)
+    _announce(worker)
 
 
 def _announce(worker: Any) -> None:

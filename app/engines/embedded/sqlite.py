@@ -10,7 +10,8 @@ from __future__ import annotations
 import sqlite3
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import partial
+from functools import cache, partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
@@ -49,7 +50,7 @@ _FORWARD: Final = _PAGE.format(">=", "<=", "ASC"), _PAGE.format(">", "<=", "ASC"
 _BACKWARD: Final = _PAGE.format(">=", "<=", "DESC"), _PAGE.format(">=", "<", "DESC")
 _ITEMS: Final = "SELECT pk, sk, fields, data FROM item WHERE (pk, sk) > (?, ?) ORDER BY pk, sk LIMIT ?"
 _PUT: Final = """
-INSERT INTO item (pk, sk, fields, data) VALUES (?, ?, ?, ?)
+INSERT INTO item (pk, sk, fields, data) VALUES {}
 ON CONFLICT (pk, sk) DO UPDATE SET fields = excluded.fields, data = excluded.data"""
 _DELETE: Final = "DELETE FROM item WHERE pk = ? AND sk = ?"
 
@@ -58,6 +59,9 @@ _ABOVE_ALL: Final = b""
 
 _FIRST_PAGE: Final = 100
 _LARGEST_PAGE: Final = 1000
+_ROWS_TOGETHER: Final = 50
+"""Rows that one statement writes. Each statement lets other threads run, and then waits for them."""
+
 _PAGE_BYTES: Final = 1_000_000
 
 _Row = tuple[str, str, bytes, bytes]
@@ -178,11 +182,22 @@ def _apply(
         row = connection.execute(_GET, key).fetchone()
         if not _is_met(expectation, None if row is None else row[0]):
             raise Conflict(key)
-    connection.executemany(_PUT, puts)
+    _put(puts, connection)
     connection.executemany(_DELETE, deletes)
     for change in adds:
         _add(change.key, change.by, connection)
     return len(puts) + len(deletes) + len(adds)
+
+
+def _put(rows: Sequence[_Row], connection: sqlite3.Connection) -> None:
+    for start in range(0, len(rows), _ROWS_TOGETHER):
+        together = rows[start : start + _ROWS_TOGETHER]
+        connection.execute(_put_statement(len(together)), tuple(chain.from_iterable(together)))
+
+
+@cache
+def _put_statement(rows: int) -> str:
+    return _PUT.format(", ".join(["(?, ?, ?, ?)"] * rows))
 
 
 def _is_met(expectation: Expectation, fields: bytes | None) -> bool:
@@ -201,7 +216,7 @@ def _add(key: Key, by: Mapping[str, int], connection: sqlite3.Connection) -> dic
     row = connection.execute(_GET, key).fetchone()
     fields: dict[str, Any] = {} if row is None else orjson.loads(row[0])
     fields |= {counter: fields.get(counter, 0) + number for counter, number in by.items()}
-    connection.execute(_PUT, (*key, orjson.dumps(fields), b"" if row is None else row[1]))
+    _put([(*key, orjson.dumps(fields), b"" if row is None else row[1])], connection)
     return fields
 
 
