@@ -70,7 +70,10 @@ class ModelArchive:
 
 def aws_like(table: Table, blobs: NoBlobs, row_shards: int) -> bootstrap.Engine:
     """Return an engine with as many shards as the aws engine has, on these ports."""
-    return bootstrap.Engine(table=table, blobs=blobs, queue=TableQueue(table), row_shards=row_shards)
+    log_shards = engines.log_shards(Settings(engine="aws")) if row_shards > 1 else 1
+    return bootstrap.Engine(
+        table=table, blobs=blobs, queue=TableQueue(table), row_shards=row_shards, log_shards=log_shards
+    )
 
 
 class Slices:
