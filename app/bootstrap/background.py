@@ -46,7 +46,9 @@ def tasks(settings: Settings, engine: Engine, archive: Archive) -> dict[str, Tas
     export_source = ExportSource(archive.export_manifest, archive.instances, InstancePages(table))
     return {
         REINDEX: Reindex(feed=feed, tags=query_tags, backfill=backfill),
-        REMOVAL: TagRemoval(table=table, feed=feed, partitions=archive.partitions),
+        REMOVAL: TagRemoval(
+            table=table, feed=feed, partitions=archive.partitions, shards=open_shards(table, engine.row_shards)
+        ),
         EXPORT: ExportTask(
             source=export_source,
             manifest=archive.export_manifest,

@@ -109,7 +109,7 @@ class ExtendedQueryTags:
                 raise
             found = True
             without: list[Change] = [tags.replace_with(each for each in tags.tags if each is not tag)]
-            request = {"tag": tag.key, "level": tag.level.word, "vr": tag.vr}
+            request = {"tag": tag.key, "level": tag.level.word, "vr": tag.vr, "noted": tag.noted}
             return self._operations.start(REMOVAL, request, started_by=started_by, alongside=lambda _: without)
 
         operation = self._tags.change(write_without)
@@ -134,6 +134,7 @@ def _new_tags(tags: QueryTags, definitions: Sequence[TagDefinition], operation: 
             number=number,
             operation=operation,
             creator=each.creator,
+            noted=True,
         )
         for each in definitions
     ]

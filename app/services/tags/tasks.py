@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from app.services.operations.runner import Task
 from app.storage.feed.change_feed import FeedLog
 from app.storage.operations.operations import SUCCEEDED, Operation
+from app.storage.records.spread_lists import parts_of_periods, parts_of_values
 from app.storage.table import keys
 from app.storage.table.partitions import Partitions
 from app.storage.table.ports import Delete, Table
@@ -22,6 +23,9 @@ BATCH: Final = 100
 
 DELETIONS: Final = 1000
 """Index entries that one step of a removal deletes."""
+
+_PARTITIONS: Final = 20
+"""Noted partitions that one step of a removal visits."""
 
 _PARTITION_KEYS: Final = 100
 """Partition keys of the table that one step of a removal reads."""
@@ -59,25 +63,47 @@ class Reindex(Task):
 
 
 class TagRemoval(Task):
-    """Deletes the index entries and the errors of a deleted tag, in every partition.
+    """Deletes the index entries and the errors of a deleted tag, in every partition that has some.
 
-    Nothing reads them any more, so a step may be repeated. The checkpoint `at` is the number of partition keys of the
-    table that are empty by now.
+    Nothing reads them any more, so a step may be repeated. Each note of a partition (`table/tag_partitions.py`) is
+    deleted after the entries there. Tags of earlier releases have no complete notes. Their removal visits all
+    partitions, and the checkpoint `at` is the number of partition keys of the table that are empty by now. `shards` is
+    as in `open_shards`.
     """
 
-    def __init__(self, *, table: Table, feed: FeedLog, partitions: Partitions) -> None:
+    def __init__(self, *, table: Table, feed: FeedLog, partitions: Partitions, shards: int = 1) -> None:
         self._table = table
         self._feed = feed
         self._partitions = partitions
+        self._shards = shards
 
     def step(self, operation: Operation) -> Operation:
         """Delete up to `DELETIONS` entries. The first step makes sure that no store writes further ones."""
         if not operation.checkpoint:
             self._feed.barrier()
             return replace(operation, checkpoint={"at": 0})
+        return self._step_by_notes(operation) if operation.request.get("noted") else self._step_by_number(operation)
+
+    def _step_by_notes(self, operation: Operation) -> Operation:
+        """Visit the next noted partitions. A kill -9 leaves the note of a partition whose entries are deleted."""
+        tag = operation.request["tag"]
+        left = DELETIONS - self._delete_items(keys.tag_errors(tag), DELETIONS)
+        if left <= 0:
+            return operation
+        for note in self._table.query(keys.tagged(tag), limit=_PARTITIONS):
+            for pk in self._keys_in(keys.noted_partition(note.key), operation):
+                left -= self._delete_items(pk, left) if left > 0 else 0
+            if left <= 0:
+                return operation
+            self._table.write(Delete(note.key))
+        has_more = any(True for _ in self._table.query(keys.tagged(tag), limit=1))
+        return operation if has_more else replace(operation, status=SUCCEEDED)
+
+    def _step_by_number(self, operation: Operation) -> Operation:
+        """Visit the next partition keys of all partitions."""
         done, left = operation.checkpoint["at"], DELETIONS
         read = 0
-        for pk in islice(self._partition_keys(operation), done, done + _PARTITION_KEYS):
+        for pk in islice(self._all_keys(operation), done, done + _PARTITION_KEYS):
             left -= self._delete_items(pk, left)
             if left <= 0:
                 return replace(operation, checkpoint={"at": done + read})
@@ -85,19 +111,24 @@ class TagRemoval(Task):
         status = operation.status if read == _PARTITION_KEYS else SUCCEEDED
         return replace(operation, checkpoint={"at": done + read}, status=status)
 
-    def _partition_keys(self, operation: Operation) -> Iterator[str]:
+    def _all_keys(self, operation: Operation) -> Iterator[str]:
         """Yield the partition keys of the table under which entries of the tag may be.
 
         The order is stable: new partitions of the archive come at the end.
         """
+        yield keys.tag_errors(operation.request["tag"])
+        for partition in self._partitions.in_key_order():
+            yield from self._keys_in(partition.key, operation)
+        yield keys.tagged(operation.request["tag"])
+
+    def _keys_in(self, partition: int, operation: Operation) -> Iterator[str]:
+        """Yield the partition keys of the table under which a partition may have entries of the tag."""
         tag, level, vr = (operation.request[name] for name in ("tag", "level", "vr"))
-        yield keys.tag_errors(tag)
-        for partition in self._partitions.listed():
-            yield keys.values(partition.key, level, tag)
-            if vr == "DA":
-                yield keys.periods(partition.key, level, tag)
-            for bucket in range(keys.WORD_BUCKETS) if vr == "PN" else ():
-                yield keys.words_in(partition.key, level, tag, bucket)
+        yield from parts_of_values(partition, level, tag, self._shards)
+        if vr == "DA":
+            yield from parts_of_periods(partition, level, tag, self._shards)
+        for bucket in range(keys.WORD_BUCKETS) if vr == "PN" else ():
+            yield keys.words_in(partition, level, tag, bucket)
 
     def _delete_items(self, pk: str, limit: int) -> int:
         """Delete up to `limit` items under a partition key. Return how many."""

@@ -21,12 +21,14 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Final, NamedTuple, TypeVar
 
 import orjson
 
 from app.storage.table import clock, keys
 from app.storage.table.ports import MAX_CHANGES, Change, Delete, Holds, Item, Key, Present, Put, Table
+from app.storage.table.tag_partitions import note_tag_partitions
 
 J = TypeVar("J")
 
@@ -88,6 +90,7 @@ def write_atomically(table: Table, changes: Sequence[Change], before: Sequence[P
     Raises `Conflict` if an expectation does not hold: then nothing was written but, perhaps, new postings.
     Raises ValueError if the changes do not fit even without their postings.
     """
+    note_tag_partitions(table, chain(changes, before))
     if len(changes) <= MAX_CHANGES:
         table.write(*changes, before=before)
         return

@@ -30,8 +30,8 @@ contain no control characters.
 | period    | `{p}/value/{level}/{tag}/periods` ·                | posting: the year and the month of a date        |
 |           | `{year}TAB{n}`, `{month}TAB{n}`                    | (`records/periods.py`)                           |
 | word      | `{p}/word/{level}/{tag}/{bucket}` · `{word}TAB{n}` | posting: fuzzy person names; 32 buckets          |
-| pages     | `{p}/pages/study` · `list`;                        | values of many studies in one item, for searches |
-|           | `{p}/pages/study/{column}` · page                  | by a contained text (`search/value_pages.py`)    |
+| pages     | `{p}/pages` · `list`;                              | values of many studies in one item, for searches |
+|           | `{p}/pages/{column}` · page                        | by a contained text (`search/value_pages.py`)    |
 | page mark | `unpaged/{kind}/{p % 4}` · `{p}/{n+}`              | a study that no page has as it is now            |
 |           | `unpaged/walk` · `walk`                            | partitions of older archives without pages       |
 | feed      | `feed/{n // 1000}` · `{n+}`                        | pages of the change feed (`feed/entries.py`)     |
@@ -48,6 +48,7 @@ contain no control characters.
 |           | `operations/ended/{status}` · `{time}/{id}`        | operations to purge                              |
 | tags      | `querytags` · `catalogue`;                         | all extended query tags, in one item;            |
 |           | `querytags/{tag}/errors` · `{time}/{n+}`           | instances whose value breaks a rule              |
+|           | `tagged/{tag}` · `{p+}`                            | the partitions that have entries of the tag      |
 | queue     | `queue` · `{due}/{id}`; `queue/dead` · id;         | announcements of work, of the embedded engine;   |
 |           | `queue/check` · `check`                            | written by the health check                      |
 | export    | `export/{operation}/identifiers` · `{n+}`;         | the identifiers of an export request;            |
@@ -365,11 +366,11 @@ PAGE_WALK: Final = Key("unpaged/walk", "walk")
 
 def page_list(p: int) -> Key:
     """Return the key of the list of the pages of studies of a partition."""
-    return Key(f"{p}/pages/study", "list")
+    return Key(f"{p}/pages", "list")
 
 
 def page_column(p: int, column: str, page: str) -> Key:
-    return Key(f"{p}/pages/study/{column}", page)
+    return Key(f"{p}/pages/{column}", page)
 
 
 def mark_items(kind: str, shard: int) -> str:
@@ -527,6 +528,27 @@ def dead_message(message: str) -> Key:
 # --- extended query tags ------------------------------------------------------------------------------------------
 
 QUERY_TAGS: Final = Key("querytags", "catalogue")
+
+
+def tagged(tag: str) -> str:
+    """Return the partition key of the notes of a tag (`table/tag_partitions.py`)."""
+    return f"tagged/{tag}"
+
+
+def tag_partition(tag: str, p: int) -> Key:
+    return Key(tagged(tag), oldest(p))
+
+
+def noted_partition(note: Key) -> int:
+    return int(note.sk)
+
+
+def tag_and_partition(posting: Key) -> tuple[str, int] | None:
+    """Return the extended query tag and the partition of a posting, None for another item."""
+    if "#" not in posting.pk or not is_posting(posting):
+        return None
+    partition, _, _, tag, *_ = posting.pk.split("/")
+    return whole(tag), int(partition)
 
 
 def tag_errors(tag: str) -> str:

@@ -49,7 +49,8 @@ class QueryTag(Record, frozen=True, kw_only=True, array_like=True):
     """One extended query tag.
 
     `path` is 8 upper-case hex digits, `number` the revision of the definitions that added the tag. `operation` is the
-    id of the re-index that makes the tag ready.
+    id of the re-index that makes the tag ready. `noted` says that each partition with entries of the tag is noted
+    (`table/tag_partitions.py`). It is not for tags of earlier releases.
     """
 
     path: str
@@ -60,6 +61,7 @@ class QueryTag(Record, frozen=True, kw_only=True, array_like=True):
     creator: str = ""
     status: str = ADDING
     query_status: str = ENABLED
+    noted: bool = False
 
     @property
     def key(self) -> str:

@@ -26,7 +26,7 @@ from tests.support.instances import make_instance
 
 STUDIES = 30
 
-READ_COLUMN = "*/pages/study/00100010|*"
+READ_COLUMN = "*/pages/00100010|*"
 """The pattern of the keys of the names in pages."""
 
 
@@ -107,7 +107,7 @@ def marks(archive: Archive) -> list[Key]:
 
 
 def page_items(archive: Archive) -> list[Key]:
-    return [key for key in archive.items() if "/pages/study/" in key.pk]
+    return [key for key in archive.items() if "/pages/" in key.pk]
 
 
 # --- searches ---
@@ -272,7 +272,7 @@ def test_a_worker_that_read_older_rows_writes_nothing(archive: Archive) -> None:
         store(archive, 1, "Doe^Jane", series=3)
         build(archive)
 
-    rule = archive.faults.add(Rule(meanwhile(overtake), "table.write", "*/pages/study|list"))
+    rule = archive.faults.add(Rule(meanwhile(overtake), "table.write", "*/pages|list"))
     assert slow.build_pages()
     assert rule.hits
     assert found(archive, "*jane") == ["2.25.1"]

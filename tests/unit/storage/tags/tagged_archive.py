@@ -76,10 +76,14 @@ def found_uids(archive: Archive, level: str, **parameters: str) -> list[str]:
 
 
 def table_items(archive: Archive) -> dict[tuple[str, str], Any]:
-    """Return (fields, data) of all items but operations and queue messages, by (pk, sk). JSON is decoded."""
+    """Return (fields, data) of all items but operations, queue messages and pages of values, by (pk, sk).
+
+    JSON is decoded. Pages have random names, and the marks of studies have times.
+    """
     with sqlite3.connect(archive.folder / "index.sqlite") as connection:
         rows = connection.execute(
-            "SELECT pk, sk, fields, data FROM item WHERE pk NOT LIKE 'operation%' AND pk NOT LIKE 'queue%'"
+            "SELECT pk, sk, fields, data FROM item WHERE pk NOT LIKE 'operation%' AND pk NOT LIKE 'queue%' "
+            "AND pk NOT LIKE '%/pages%' AND pk NOT LIKE 'unpaged%'"
         ).fetchall()
     return {(pk, sk): _decode(pk, fields, data) for pk, sk, fields, data in rows}
 
