@@ -8,7 +8,9 @@ from flask.testing import FlaskClient
 from pydicom.dataelem import DataElement
 from werkzeug.test import TestResponse
 
+from app.bootstrap.engines import ROW_SHARDS
 from app.services import Services
+from app.storage.table import keys
 from tests.support.background import work
 from tests.support.dicomweb import PartitionClient, value
 
@@ -51,7 +53,8 @@ def stored_entries(client: FlaskClient, tag: str) -> int:
     """
     services: Services = client.application.extensions["bulkhead"]
     table = services.query_tags._tags._table
-    pks = [f"{p}/value/{level}/{tag}#{n}" for p in (1, 2) for level in ("study", "instance") for n in range(1, 20)]
+    places = [f"{p}/value/{level}/{tag}#{n}" for p in (1, 2) for level in ("study", "instance") for n in range(1, 20)]
+    pks = [pk for place in places for pk in keys.parts(place, ROW_SHARDS)]
     pks += [f"{p}/word/study/{tag}#{n}/{b:02d}" for p in (1, 2) for n in range(1, 9) for b in range(32)]
     pks += [f"querytags/{tag}#{n}/errors" for n in range(1, 20)]
     return sum(table.count(pk) for pk in pks)

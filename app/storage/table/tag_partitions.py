@@ -2,7 +2,7 @@
 
 So the removal of a tag visits these partitions only. A note is on disk no later than the first entry of the tag in the
 partition. A kill -9 after a note leaves a partition that the removal visits in vain. Each process remembers the notes
-that it knows, so most writes do not write one.
+that it knows, so most writes do not write one. A store that conflicts with the removal of the tag may leave a note.
 """
 
 from __future__ import annotations

@@ -97,7 +97,12 @@ def _decode(pk: str, fields: bytes, data: bytes) -> Any:
 
 def tag_entries(archive: Archive) -> list[tuple[str, str]]:
     """Return the keys of all index entries and errors of tags."""
-    return [key for key in table_items(archive) if "#" in key[0]]
+    return [key for key in table_items(archive) if "#" in key[0] and not key[0].startswith("tagged/")]
+
+
+def tag_notes(archive: Archive) -> list[tuple[str, str]]:
+    """Return the keys of the notes of the partitions that have entries of tags."""
+    return [key for key in table_items(archive) if key[0].startswith("tagged/")]
 
 
 def check_ages(archive: Archive) -> None:

@@ -23,6 +23,7 @@ from tests.unit.storage.tags.tagged_archive import (
     instance,
     store_instances,
     tag_entries,
+    tag_notes,
 )
 
 
@@ -57,7 +58,7 @@ def test_only_partitions_with_the_tag_are_visited(archive: Archive) -> None:
     assert {pk for pk, _ in tag_entries(archive) if "00101010" not in pk} == set()
     assert found_uids(archive, "study", PatientAge="001Y") == [STORED[0][0]]
     assert remove_tag(archive, "PatientAge") == {first, archive.partition.key}
-    assert tag_entries(archive) == []
+    assert tag_entries(archive) == tag_notes(archive) == []
 
 
 def test_a_removal_with_many_entries_takes_several_steps(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,7 +69,7 @@ def test_a_removal_with_many_entries_takes_several_steps(archive: Archive, monke
     archive.work()
     remove_tag(archive, "OperatorsName")
     remove_tag(archive, "PatientAge")
-    assert tag_entries(archive) == []
+    assert tag_entries(archive) == tag_notes(archive) == []
 
 
 def test_the_removal_of_a_tag_of_an_earlier_release_visits_all_partitions(archive: Archive) -> None:
@@ -80,4 +81,4 @@ def test_the_removal_of_a_tag_of_an_earlier_release_visits_all_partitions(archiv
     archive.table.write(Put(item._replace(data=item.data.replace(b",true]", b"]"))))
     assert not QueryTagStore(archive.table).read().tags[0].noted
     assert len(remove_tag(archive, "OperatorsName")) == 52
-    assert tag_entries(archive) == []
+    assert tag_entries(archive) == tag_notes(archive) == []
