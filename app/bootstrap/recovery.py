@@ -23,6 +23,7 @@ from app.services.recovery.progress_file import ProgressFile
 from app.services.recovery.rebuild import Rebuild
 from app.services.recovery.records_in_flight import work_in_flight
 from app.services.recovery.repair import GRACE_SECONDS, Repair
+from app.services.recovery.restored_table import MARGIN, RestoredTable
 from app.services.recovery.study_check import StudyCheck
 from app.services.recovery.suspects import Suspects
 from app.services.recovery.verification import ShowProgress, Verification
@@ -70,9 +71,8 @@ def build_verification(
     task = {"task": "verify", "partition": partition_name, "digests": digests, "repair": repair}
 
     def suspects(check_again: Callable[[Sequence[Subject]], Iterable[Fault]]) -> Suspects:
-        return Suspects(
-            check_again, partial(work_in_flight, archive.table), pause=PAUSE_SECONDS if pause is None else pause
-        )
+        in_flight = partial(work_in_flight, archive.table, archive.log)
+        return Suspects(check_again, in_flight, pause=PAUSE_SECONDS if pause is None else pause)
 
     return Verification(
         table=archive.table,
@@ -106,6 +106,7 @@ def build_repair(settings: Settings, archive: Archive, *, delete_lost: bool) -> 
         examine=build_examination(settings, archive),
         leftovers=LeftoversRemoval(archive.table, archive.blobs, ENTRIES_OF),
         removal=archive.removal,
+        log=archive.log,
         grace=max(settings.delete_delay_seconds, GRACE_SECONDS),
         delete_lost=delete_lost,
     )
@@ -119,13 +120,15 @@ def partition_of(archive: Archive, name: str) -> Partition:
     return found
 
 
-def build_rebuild(
-    settings: Settings, open_layout: Callable[[Engine], None], *, show: ShowProgress, first_policy: Policy = V2
-) -> Rebuild:
-    """Return what makes the index of an archive again. `first_policy` is that of the API version that stored most."""
+def open_empty_archive(settings: Settings, open_layout: Callable[[Engine], None]) -> Archive:
+    """Return the data model on a table that may be empty."""
     engine = build_engine(settings)
     open_layout(engine)
-    archive = build_archive(settings, engine)
+    return build_archive(settings, engine)
+
+
+def build_rebuild(settings: Settings, archive: Archive, *, show: ShowProgress, first_policy: Policy = V2) -> Rebuild:
+    """Return what makes the index of an archive again. `first_policy` is that of the API version that stored most."""
     return Rebuild(
         table=archive.table,
         blobs=archive.blobs,
@@ -136,6 +139,20 @@ def build_rebuild(
         prefetch=partial(parallel.prefetch, ahead=_EXAMINED_AHEAD) if is_remote(settings) else map,
         folder=settings.spool_dir,
         show=show,
+    )
+
+
+def build_restored_table(
+    settings: Settings, archive: Archive, *, show: ShowProgress, margin: int = MARGIN
+) -> RestoredTable:
+    """Return what mends a table that was restored to an earlier moment."""
+    return RestoredTable(
+        table=archive.table,
+        blobs=archive.blobs,
+        log=archive.log,
+        rebuild=build_rebuild(settings, archive, show=show),
+        show=show,
+        margin=margin,
     )
 
 

@@ -21,6 +21,7 @@ COMMANDS: Final = {
     "partitions": "app.entry.client_commands.partitions",
     "restore": "app.entry.recovery.backup",
     "rebuild": "app.entry.recovery.rebuild",
+    "restore-check": "app.entry.recovery.restore_check",
     "rm": "app.entry.client_commands.rm",
     "store": "app.entry.client_commands.store",
     "tags": "app.entry.client_commands.tags",
@@ -28,7 +29,7 @@ COMMANDS: Final = {
     "verify": "app.entry.recovery.verify",
     "workitems": "app.entry.client_commands.workitems",
 }
-"""The module of each command. The command is the function of the same name."""
+"""The module of each command. The command is the function of the same name, with `_` for `-`."""
 
 
 class CommandGroup(click.Group):
@@ -40,6 +41,6 @@ class CommandGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return super().get_command(ctx, cmd_name)
-        command: Any = getattr(import_module(COMMANDS[cmd_name]), cmd_name)
+        command: Any = getattr(import_module(COMMANDS[cmd_name]), cmd_name.replace("-", "_"))
         assert isinstance(command, click.Command)  # noqa: S101 - the table above names commands alone
         return command

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from app.bootstrap import open_layout
-from app.bootstrap.recovery import build_rebuild
+from app.bootstrap.recovery import build_rebuild, open_empty_archive
 from app.entry.configured import FAILED, configured
 from app.entry.recovery.options import json_option, quiet_option, write_json
 from app.entry.recovery.shown_progress import ArchiveProgress
@@ -41,8 +41,10 @@ def rebuild(settings: Settings, stored_by: str, json_file: Path | None, quiet: b
     Exit codes: 0 success, 1 files that could not be indexed, or the data store failed, 2 the table is not empty, or
     the settings or the command line are wrong.
     """
+    archive = open_empty_archive(settings, open_layout)
     with ArchiveProgress(quiet=quiet) as show:
-        report = build_rebuild(settings, open_layout, show=show, first_policy=V1 if stored_by == "v1" else V2).run()
+        first_policy = V1 if stored_by == "v1" else V2
+        report = build_rebuild(settings, archive, show=show, first_policy=first_policy).run()
     for line in _lines(report):
         click.echo(line, err=json_file is not None)
     write_json(json_file, report.as_json())

@@ -199,7 +199,11 @@ def _order(entry: FileEntry) -> list[str]:
 
 
 def _merged(manifests: list[Path]) -> Iterator[FileEntry]:
-    return heapq.merge(*map(manifest.entries, manifests), key=_order)
+    return (
+        manifest.entries(*manifests)
+        if len(manifests) == 1
+        else heapq.merge(*map(manifest.entries, manifests), key=_order)
+    )
 
 
 def _different(entries: Iterator[FileEntry]) -> Iterator[FileEntry]:

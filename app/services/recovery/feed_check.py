@@ -26,28 +26,36 @@ class FeedCheck:
         self.entries = 0
 
     def read_on(self, show: Callable[[int, int], None] = lambda _done, _total: None) -> list[Fault]:
-        """Read the entries that are new. Return the gaps between them.
+        """Read the entries that are new. Return the gaps between them, and the times that decrease.
 
         `show` gets how many numbers are read, and how many there are.
         """
-        last = self.log.sequence()
+        head = self.log.head()
         faults: list[Fault] = []
-        while self._read_to < last:
-            end = min(self._read_to + _PAGE, last)
-            faults += self._gaps(self._read_to + 1, end, keep=True)
+        while self._read_to < head.number:
+            end = min(self._read_to + _PAGE, head.number)
+            faults += self._faults(self._read_to + 1, end, head.old_number, keep=True)
             self._read_to = end
-            show(end, last)
+            show(end, head.number)
         return faults
 
     def check(self, subject: Subject) -> list[Fault]:
-        """Look at one gap again."""
+        """Look at one place again."""
         first, last = map(int, subject.at)
-        return self._gaps(first, last, keep=False)
+        return self._faults(first, last, self.log.head().old_number, keep=False)
 
-    def _gaps(self, first: int, last: int, *, keep: bool) -> list[Fault]:
+    def _faults(self, first: int, last: int, old_number: int, *, keep: bool) -> list[Fault]:
+        """Return the faults between two numbers. Numbers up to `old_number` have the clocks of their writers."""
         expected = first
         faults = []
-        for number, entry in self.log.numbers(first, last):
+        time = ""
+        for number, entry in self.log.numbers(max(first - 1, 1), last):
+            if entry and number > old_number:
+                if entry.timestamp < time:
+                    faults.append(_decrease(number))
+                time = entry.timestamp
+            if number < first:
+                continue
             if number > expected:
                 faults.append(_gap(expected, number - 1))
             expected = number + 1
@@ -61,3 +69,10 @@ class FeedCheck:
 def _gap(first: int, last: int) -> Fault:
     place = f"numbers {first} to {last}" if last > first else f"number {first}"
     return Fault(kind=FaultKind.FEED_GAP, subject=Subject(FEED, (str(first), str(last))), version=place, detail=place)
+
+
+def _decrease(number: int) -> Fault:
+    place = f"number {number}"
+    return Fault(
+        kind=FaultKind.FEED_TIME, subject=Subject(FEED, (str(number), str(number))), version=place, detail=place
+    )

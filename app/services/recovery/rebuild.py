@@ -116,7 +116,7 @@ class Rebuild:
         """
         self._begin()
         report = RebuildReport()
-        by_key = self._restore_partitions(report)
+        by_key = self.restore_partitions(report)
         self.index_all(self._counted(), by_key, report)
         self._table.write(Delete(keys.REBUILD))
         return report
@@ -139,7 +139,7 @@ class Rebuild:
 
     # --- partitions ---
 
-    def _restore_partitions(self, report: RebuildReport) -> dict[int, Partition]:
+    def restore_partitions(self, report: RebuildReport) -> dict[int, Partition]:
         """Create the partitions that objects name. Return those that exist, by key."""
         for partition in self._objects.listed():
             self._partitions.restore(replace(partition, counted=True))

@@ -6,16 +6,16 @@ What such a record names is no fault. The sweep removes it when the record is du
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import chain
 from typing import NamedTuple
 
-from app.storage.index.sweep import Deletion, leftovers_of
+from app.storage.feed.log import OPEN_SECONDS, CommitLog
+from app.storage.index.sweep import LEFTOVERS, NEVER_TAKEN, Deletion, leftovers_of
 from app.storage.records.leftovers import InstanceVersion, Leftovers
 from app.storage.records.postings import postings_of_version
-from app.storage.table import keys
+from app.storage.table import clock, keys
 from app.storage.table.batch import UnfinishedPostings
 from app.storage.table.codec import decode
-from app.storage.table.ports import Key, Table
+from app.storage.table.ports import Item, Key, Table
 
 
 class Work(NamedTuple):
@@ -26,20 +26,34 @@ class Work(NamedTuple):
     postings: tuple[Key, ...] = ()
 
 
-def work_in_flight(table: Table) -> Iterator[Work]:
+def work_in_flight(table: Table, log: CommitLog) -> Iterator[Work]:
     """Yield what each record names, one after another."""
+    for item in _open_in_log(log):
+        yield _work_of(Leftovers.unpack(item.data))
     for item in table.query(keys.SWEEP):
         if unfinished := UnfinishedPostings.of(item):
             yield Work(postings=tuple(unfinished.postings))
         elif leftovers := leftovers_of(item):
-            yield _named(leftovers)
+            yield _work_of(leftovers)
         else:
             yield Work(deletion=decode(Deletion, item.fields))
 
 
-def _named(leftovers: Leftovers) -> Work:
-    every = (postings_of_version(each) for each in leftovers.versions if each.watermark)
-    return Work(
-        versions=leftovers.versions,
-        postings=(*chain.from_iterable(every), *chain.from_iterable(each.postings for each in leftovers.postings)),
-    )
+def open_records(table: Table, log: CommitLog) -> Iterator[Item]:
+    """Yield the records of stores that are under way."""
+    yield from _open_in_log(log)
+    for item in table.query(keys.SWEEP):
+        if item.fields.get("kind") == LEFTOVERS and item.fields.get("taken", NEVER_TAKEN) != NEVER_TAKEN:
+            yield item
+
+
+def _open_in_log(log: CommitLog) -> Iterator[Item]:
+    return log.expired(clock.now() + 2 * OPEN_SECONDS)  # clocks may disagree by so much
+
+
+def _work_of(leftovers: Leftovers) -> Work:
+    postings = [*(key for each in leftovers.postings for key in each.postings)]
+    for version in leftovers.versions:
+        if version.watermark:
+            postings += postings_of_version(version)
+    return Work(versions=leftovers.versions, postings=tuple(postings))

@@ -13,6 +13,7 @@ from app.errors import NotFound, StorageError
 from app.services.recovery.file_examination import ExaminedFile, UnreadableFile
 from app.services.recovery.findings import Fault, FaultKind
 from app.services.recovery.item_checks import documents_beside, items_of_row, row_of
+from app.storage.feed.log import CommitLog, CommittedEntry
 from app.storage.index import sweep
 from app.storage.index.counts import InstanceCounts
 from app.storage.index.leftovers_removal import LeftoversRemoval
@@ -26,7 +27,7 @@ from app.storage.table import clock, keys
 from app.storage.table.partitions import Partition, Partitions
 from app.storage.table.ports import Add, BlobStore, Delete, Holds, Key, Put, Require, Table
 
-log = structlog.get_logger("bulkhead.recovery")
+_logger = structlog.get_logger("bulkhead.recovery")
 
 GRACE_SECONDS: Final = 86_400
 """How long an orphan blob stays after it was found, unless the settings say longer."""
@@ -52,6 +53,7 @@ class Repair:
         examine: Callable[[InstanceVersion], ExaminedFile | UnreadableFile],
         leftovers: LeftoversRemoval,
         removal: InstanceRemoval,
+        log: CommitLog,
         grace: int = GRACE_SECONDS,
         delete_lost: bool = False,
     ) -> None:
@@ -62,6 +64,7 @@ class Repair:
         self._examine = examine
         self._leftovers = leftovers
         self._removal = removal
+        self._log = log
         self._counts = InstanceCounts(table)
         self._grace = grace
         self._by_kind: Mapping[FaultKind, Callable[[Fault], bool]] = {
@@ -71,6 +74,7 @@ class Repair:
             FaultKind.LOST_POSTING: self._write_posting,
             FaultKind.LOST_METADATA: self._write_documents,
             FaultKind.LOST_FRAMES: self._write_documents,
+            FaultKind.NO_CREATE_ENTRY: self._record_creation,
             FaultKind.WRONG_COUNT: self._count_again,
             FaultKind.WRONG_STATISTICS: self._correct_statistics,
             FaultKind.LOST_PARTITION: self._name_partition,
@@ -86,7 +90,7 @@ class Repair:
         try:
             return bool(mend and mend(fault))
         except (StorageError, NotFound) as error:
-            log.warning("fault not mended", reason=str(error), **fault.as_json())
+            _logger.warning("fault not mended", reason=str(error), **fault.as_json())
             return False
 
     # --- what is left over ---
@@ -136,7 +140,7 @@ class Repair:
         version = row.with_file(file)
         examined = self._examine(version_of(version))
         if isinstance(examined, UnreadableFile):
-            log.warning("fault not mended", reason=examined.reason, **fault.as_json())
+            _logger.warning("fault not mended", reason=examined.reason, **fault.as_json())
             return False
         metadata, frames = examined.examined.metadata, examined.examined.frames
         if documents.spills(metadata):
@@ -155,6 +159,16 @@ class Repair:
             key=fault.partition, name=f"recovered-{fault.partition}", created=created, counted=True
         )
         return self._partitions.restore(partition).key == fault.partition
+
+    def _record_creation(self, fault: Fault) -> bool:
+        """Append a Create entry to the change feed, on the condition that the row is unchanged."""
+        row, partition = self._instance(fault), self._partition(fault)
+        if row is None or partition is None:
+            return False
+        entry = CommittedEntry.of(row.with_original_file, "Create")
+        record = self._log.committed(partition, [entry], Contents(0, 0, 0))
+        self._table.write(Require(row.key, Holds("revision", row.revision)), record)
+        return True
 
     # --- numbers ---
 
@@ -186,12 +200,14 @@ class Repair:
 
     def _delete_instance(self, fault: Fault) -> bool:
         """Delete an instance whose current file is lost. It gets its Delete entry in the change feed."""
-        row = self._instance(fault)
-        partition = next((each for each in self._partitions.listed() if each.key == fault.partition), None)
+        row, partition = self._instance(fault), self._partition(fault)
         if row is None or partition is None or row.version != fault.version:
             return False
         self._removal.delete(partition, fault.study, fault.series, fault.instance)
         return True
+
+    def _partition(self, fault: Fault) -> Partition | None:
+        return next((each for each in self._partitions.listed() if each.key == fault.partition), None)
 
     def _instance(self, fault: Fault) -> InstanceRow | None:
         item = self._table.get(keys.instance(fault.partition, fault.study, fault.series, fault.instance))

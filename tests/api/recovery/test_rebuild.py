@@ -9,7 +9,7 @@ import pytest
 
 from app import bootstrap, create_app
 from app.bootstrap.engines import Engine, build_engine
-from app.bootstrap.recovery import build_rebuild
+from app.bootstrap.recovery import build_rebuild, open_empty_archive
 from app.errors import ConfigurationError
 from app.services.recovery.rebuild import RebuildReport
 from app.settings import Settings
@@ -23,7 +23,8 @@ from tests.support.recovery import checked, found
 
 
 def rebuilt(settings: Settings) -> RebuildReport:
-    return build_rebuild(settings, bootstrap.open_layout, show=lambda *_: None).run()
+    archive = open_empty_archive(settings, bootstrap.open_layout)
+    return build_rebuild(settings, archive, show=lambda *_: None).run()
 
 
 def client_of(settings: Settings, partition: str = "clinic-a") -> PartitionClient:

@@ -16,6 +16,7 @@ from tests.api.recovery.test_verify import (
     add_posting,
     change_count,
     damage_file,
+    remove_feed_entry,
 )
 from tests.support.background import work
 from tests.support.bulk_update import STUDY, embedded_only
@@ -96,3 +97,15 @@ def test_a_lost_partition_gets_its_name_again(settings: Settings, engine: Engine
     assert found(report := checked(settings, engine, repair=True)) == {"lost_partition": 1}
     assert report.left == 0
     assert clinic.client.get("/v2/partitions").get_json()[1]["partitionName"] == "clinic-a"
+
+
+@embedded_only
+def test_a_create_entry_is_appended(settings: Settings, engine: Engine, clinic: PartitionClient) -> None:
+    remove_feed_entry(engine)
+    report = checked(settings, engine, repair=True)
+    assert found(report) == {"no_create_entry": 1}
+    assert report.left == 0
+    assert found(checked(settings, engine)) == {}
+    feed = clinic.client.get("/v1/changefeed?limit=100").get_json()
+    row = instance_rows(engine.table)[0]
+    assert [each["sopInstanceUid"] for each in feed if each["sequence"] > 4] == [row.instance]

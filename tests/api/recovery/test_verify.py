@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from app.bootstrap.engines import Engine
@@ -86,6 +87,14 @@ def add_document(engine: Engine, name: str) -> None:
     engine.table.write(Put(Item(key, {"series": row.series, "instance": row.instance}, b"x")))
 
 
+def change_time(engine: Engine) -> None:
+    """The third entry gets the time before all others."""
+    feed = FeedLog(engine.table, CommitLog(engine.table, engine.log_shards))
+    entries = list(feed.entries(1, feed.sequence()))
+    entries[2] = msgspec.structs.replace(entries[2], timestamp=f"2000{entries[2].timestamp[4:]}")
+    engine.table.write(*map(Put, pages(entries)))
+
+
 DAMAGE: dict[str, Callable[[Engine], object]] = {
     "lost_file": lambda engine: engine.blobs.delete([instance_rows(engine.table)[0].blob]),
     "wrong_size": lambda engine: engine.blobs.put(instance_rows(engine.table)[0].blob, io.BytesIO(b"short")),
@@ -100,6 +109,7 @@ DAMAGE: dict[str, Callable[[Engine], object]] = {
     "wrong_statistics": lambda engine: engine.table.write(Add(keys.statistics(2, 0), {"bytes": 1})),
     "no_create_entry": remove_feed_entry,
     "feed_gap": remove_feed_item,
+    "feed_time": change_time,
     "orphan_document": lambda engine: add_document(engine, "metadata"),
     "lost_partition": lambda engine: engine.table.write(Delete(keys.partition("clinic-a"))),
 }
