@@ -97,7 +97,7 @@ class Sequencer:
                 if wanted is not None and not wanted:
                     if first.moved:
                         self._table.write_each(map(Delete, first.moved), durable=False)
-                    return head
+                    return read_head(self._table)  # another process may have moved what this reading did not find
                 second = self._read(head, limit)
                 until = min(filter(None, (first.until, second.until)), default="")
                 taken = in_commit_order(_until(until, ready_records(first.records, second.records.values())))
