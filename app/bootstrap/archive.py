@@ -95,6 +95,7 @@ def build_archive(settings: Settings, engine: Engine) -> Archive:
             help_cleanup=removal.help_cleanup,
             remove=removal.take_back,
             shards=engine.row_shards,
+            writes_at_once=engine.writes_at_once,
         ),
         operations=Operations(table),
         export_manifest=ExportManifest(table),

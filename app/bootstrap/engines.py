@@ -39,6 +39,8 @@ class Engine:
     """Writes the layout version to a second place outside of the table, if the engine has one."""
     row_shards: int = 1
     """The parts of the posting lists that every new object writes into (`storage/records/spread_lists.py`)."""
+    writes_at_once: bool = False
+    """Whether a write of the table makes also its `before` all or nothing, so that it never leaves a part of it."""
     spool: Path | None = None
     """The folder for large bodies while they are received, if the settings name none. None: the one of the system."""
     file_path: Callable[[str], str] = lambda key: key
@@ -114,6 +116,7 @@ def _embedded(settings: Settings) -> Engine:
         blobs=blobs,
         queue=TableQueue(table),
         openers=openers,
+        writes_at_once=True,
         spool=blobs.incoming,
         record_layout=partial(layout_file.write, settings.data_dir),
         file_path=lambda key: str(blobs.path(key).relative_to(settings.data_dir)),

@@ -68,7 +68,9 @@ class Archive:
         self.stored_blobs = engine.blobs
         self.table: Table = FaultyTable(engine.table, self.faults)
         blobs = FaultyBlobStore(engine.blobs, self.faults)
-        self.services = bootstrap.build_services(settings, replace(engine, table=self.table, blobs=blobs))
+        # A write of this table is several calls, and faults may come between them.
+        given = replace(engine, table=self.table, blobs=blobs, writes_at_once=False)
+        self.services = bootstrap.build_services(settings, given)
         self.move(partition)
 
     @property

@@ -106,7 +106,9 @@ class Exporter:
         self.faults = Faults()
         openers = {kind: self._faulty(opener) for kind, opener in engine.openers.items()}
         self._table = engine.table
-        self.engine = replace(engine, table=FaultyTable(engine.table, self.faults), openers=openers)
+        self.engine = replace(
+            engine, table=FaultyTable(engine.table, self.faults), openers=openers, writes_at_once=False
+        )
         self.app = create_app(settings, self.engine)
         self.client: FlaskClient = self.app.test_client()
         self.clinic = PartitionClient(self.client)

@@ -111,6 +111,7 @@ class Faults:
             table=FaultyTable(engine.table, self),
             blobs=FaultyBlobStore(engine.blobs, self),
             queue=FaultyQueue(engine.queue, self),
+            writes_at_once=False,  # a write of the table is several calls, and faults may come between them
         )
 
     def around(self, operation: str, keys: Iterable[str], act: Callable[[], T], units: int = 1) -> T:

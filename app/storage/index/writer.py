@@ -92,7 +92,8 @@ class IndexWriter:
 
     `read_tags` returns the extended query tags. `help_cleanup` removes rows of a deletion and returns whether it is
     complete. `remove` removes instances with their feed entries. `confirmation` checks instances after their write.
-    `shards` is that of new rows (`records/spread_lists.py`).
+    `shards` is that of new rows (`records/spread_lists.py`). `writes_at_once` says whether a write of the table makes
+    also its `before` all or nothing. Then a kill -9 leaves no documents and postings, and no record names them.
     """
 
     def __init__(
@@ -106,6 +107,7 @@ class IndexWriter:
         help_cleanup: Callable[[sweep.Deletion], bool],
         remove: Callable[[Partition, Iterable[InstanceRow]], None],
         shards: int = 1,
+        writes_at_once: bool = False,
     ) -> None:
         self._table = table
         self._numbers = numbers
@@ -115,6 +117,7 @@ class IndexWriter:
         self._help_cleanup = help_cleanup
         self._remove = remove
         self._shards = shards
+        self._writes_at_once = writes_at_once
 
     def read_rows(self, partition: Partition, uids: Iterable[Uids]) -> Snapshot:
         """Return the rows of these instances and of their studies and series.
@@ -173,8 +176,11 @@ class IndexWriter:
             plan.add(with_tags(progress.new_instances[i], tags), number)
         created = [CommittedEntry.of(row, "Create") for _, row in plan.created]
         record = self._log.committed(partition, created, plan.contents())
-        leftovers = plan.leftovers()
-        progress.opened.name(leftovers)
+        if self._writes_at_once:
+            leftovers = Leftovers(versions=tuple(each.version for each in plan.new_instances))
+        else:
+            leftovers = plan.leftovers()
+            progress.opened.name(leftovers)
         is_last = len(writable) == len(progress.pending)
         ending = progress.opened.ending(leftovers, is_last=is_last)
         write_atomically(self._table, [*ending, record, tags.unchanged, *plan.changes()], before=plan.before())

@@ -13,7 +13,7 @@ import pytest
 
 from app.engines.embedded.sqlite import SqliteTable
 from app.errors import Conflict, StorageUnavailable
-from app.storage.table.ports import Absent, Item, Key, Put
+from app.storage.table.ports import Absent, Delete, Item, Key, Put
 
 PREAMBLE = """
 import os, sys, threading
@@ -252,3 +252,13 @@ def test_adding_to_a_text_field_is_a_type_error(tmp_path: Path) -> None:
         table.add(Key("p", "s"), "n", 1)
     assert table.add(Key("p", "s"), "m", 1) == 1
     table.close()
+
+
+def test_a_write_that_conflicts_leaves_nothing_of_its_other_parts(tmp_path: Path) -> None:
+    """`Engine.writes_at_once` says so to the writer of the index."""
+    table = SqliteTable(tmp_path / "table.db")
+    kept, added = Item(Key("p", "kept"), {}), Item(Key("p", "added"), {})
+    table.write(Put(kept))
+    with pytest.raises(Conflict):
+        table.write(Put(kept, Absent()), before=[Put(added)], after=[Delete(Key("p", "gone"))])
+    assert list(table.query("p")) == [kept]

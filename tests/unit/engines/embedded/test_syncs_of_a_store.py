@@ -111,6 +111,20 @@ def test_a_large_instance_of_a_known_series_creates_no_folder(archive: Archive, 
     assert counted == {"sync .dcm": 2, "log": 1}
 
 
+def test_a_store_is_four_transactions(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The record of the commit, the small object, the numbers, and the instance with everything that belongs to it."""
+    seen: list[bool] = []
+    commit = GroupCommit._commit
+
+    def traced(self: GroupCommit, batch: Sequence[Any]) -> None:
+        seen.append(any(write.durable for write in batch))
+        commit(self, batch)  # type: ignore[arg-type]  # the class of a write is private
+
+    monkeypatch.setattr(GroupCommit, "_commit", traced)
+    archive.store(instance(4, SMALL))
+    assert seen == [False, False, False, True]
+
+
 @pytest.mark.thorough
 @pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
 def test_the_kernel_sees_no_other_sync(tmp_path: Path) -> None:
