@@ -7,7 +7,7 @@ from collections.abc import Callable
 from app.bootstrap.engines import Engine, build_engine
 from app.bootstrap.recovery import open_archive
 from app.errors import ConfigurationError
-from app.services.recovery.migration import Migration
+from app.services.recovery.migration import Migration, reopen
 from app.services.recovery.migration_parts import Store
 from app.services.recovery.verification import ShowProgress
 from app.settings import Settings
@@ -30,6 +30,15 @@ def build_migration(
         sequence=archive.feed.sequence,
         show=show,
     )
+
+
+def reopen_source(settings: Settings) -> None:
+    """Let processes open the archive of the settings again, after it was moved.
+
+    Raises `RecoveryError` if it was not moved.
+    """
+    engine = build_engine(settings)
+    reopen(Store(store_name(settings), engine.table, engine.blobs))
 
 
 def store_name(settings: Settings) -> str:

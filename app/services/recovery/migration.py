@@ -4,8 +4,8 @@
 removes from the target what the source does not have, compares both, and opens the target.
 
 An item under `keys.MIGRATION` marks the target until then, and no process opens it. It names the source, so no other
-migration goes on with it. After a kill -9 the same call goes on: `copy` after the last items that it noted, `finish`
-with whatever differs.
+migration goes on with it. At the end such an item in the source says where the archive is now. After a kill -9 the same
+call goes on: `copy` after the last items that it noted, `finish` with whatever differs.
 
 These items are not copied:
 * messages of the queue: the worker finds operations without them;
@@ -102,10 +102,11 @@ class Migration:
         return self._report
 
     def finish(self, *, digests: bool) -> MigrationReport:
-        """Make the target equal to the source, compare them, and open the target. Return what was done.
+        """Make the target equal to the source, compare them, open the target, and close the source.
 
-        With `digests` every file of the target is read, and compared with the digest in its row. Raises `RecoveryError`
-        if the two differ after the copy, because the source is in use: then the target stays closed.
+        Returns what was done. With `digests` every file of the target is read, and compared with the digest in its row.
+        Raises `RecoveryError` if the two differ after the copy, because the source is in use: then the target stays
+        closed.
         """
         state = self._claim()
         self._sequence()
@@ -115,6 +116,8 @@ class Migration:
         self._remove_files()
         self._check.run(digests=digests)
         self._open()
+        # A kill -9 before this write leaves two archives that can be opened.
+        self._source.table.write(Put(Item(keys.MIGRATION, {"moved_to": self._target.name})))
         self._report.is_finished = True
         return self._report
 
@@ -130,6 +133,8 @@ class Migration:
             state = _State(self._source.name)
             self._target.table.write(Put(state.item, Absent()))
             return state
+        if "moved_to" in item.fields:
+            raise RecoveryError(f"{self._target.name} is not empty. Name an empty target.")
         state = _State.of(item)
         if state.source != self._source.name:
             raise RecoveryError(f"{self._target.name} has a part of {state.source}. Name an empty target.")
@@ -233,3 +238,11 @@ class Migration:
             patiently(partial(self._target.table.write_each, extra), self._sleep)
             self._report.removed_items += len(extra)
             self._show("Removing items that the source does not have, batches", seen, None)
+
+
+def reopen(store: Store) -> None:
+    """Let processes open an archive again that was moved. Raises `RecoveryError` if it was not."""
+    item = store.table.get(keys.MIGRATION)
+    if item is None or "moved_to" not in item.fields:
+        raise RecoveryError(f"{store.name} was not moved.")
+    store.table.write(Delete(keys.MIGRATION, Present()))

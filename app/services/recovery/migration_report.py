@@ -47,7 +47,7 @@ class MigrationReport:
         yield f"removed    {self.removed_files:,} files, {self.removed_items:,} items"
         compared = f"{self.compared_files:,} files, {self.compared_items:,} items, {self.compared_digests:,} digests"
         yield f"compared   {compared}"
-        yield "open       The target is complete. Do not start the source again."
+        yield "open       The target is complete. No process opens the source any more."
         if self.damaged_files:
             yield f"damaged    {self.damaged_files:,} files are lost or damaged in the source too:"
             yield from (f"  {each}" for each in self.damaged)

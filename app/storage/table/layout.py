@@ -71,6 +71,16 @@ class UnfinishedMigration(ConfigurationError):
         )
 
 
+class ArchiveMoved(ConfigurationError):
+    """The archive was moved to another place. A process that stored here would make two archives of one."""
+
+    def __init__(self, target: str) -> None:
+        super().__init__(
+            f"This archive was moved to {target}. Use the settings of that place. `bulkhead migrate --reopen` opens "
+            "this one again, if nothing was stored there."
+        )
+
+
 def check(found: int, supported: int = CURRENT) -> None:
     """Raise `NewerLayout` if this release does not support a layout."""
     if found > supported:
@@ -81,8 +91,8 @@ def open_table(table: Table, migrations: Mapping[int, Migration], current: int =
     """Bring a table to the current layout. `migrations` maps a layout to the step that leads to the next one.
 
     A layout without a migration differs from the next one only in what an older release cannot read.
-    Raises `NewerLayout` if the table is of a newer layout, `UnfinishedMigration` if a migration has not completed it.
-    Then nothing is written.
+    Raises `NewerLayout` if the table is of a newer layout, `UnfinishedMigration` if a migration has not completed it,
+    `ArchiveMoved` if a migration has moved it. Then nothing is written.
     """
     retry(lambda: _open(table, migrations, current))
 
@@ -90,7 +100,8 @@ def open_table(table: Table, migrations: Mapping[int, Migration], current: int =
 def _open(table: Table, migrations: Mapping[int, Migration], current: int) -> None:
     item, migration = table.get_many([keys.LAYOUT, keys.MIGRATION])
     if migration is not None:
-        raise UnfinishedMigration(migration.fields["source"])
+        moved_to = migration.fields.get("moved_to")
+        raise ArchiveMoved(moved_to) if moved_to else UnfinishedMigration(migration.fields["source"])
     if item is None:
         # The default partition is the first item of every archive, so without a partition the table is empty.
         is_empty = not any(True for _ in table.query(keys.PARTITIONS, limit=1))

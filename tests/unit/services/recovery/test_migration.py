@@ -126,7 +126,20 @@ def test_a_first_pass_while_the_service_runs_and_a_final_one_for_the_difference(
     assert copy.visible() == archive.visible()
     copy.check_clean()
     again = migrate(archive.folder, "--to", "embedded", "--data-dir", target, "--final")
-    assert (again.exit_code, "is not empty" in again.stderr) == (1, True)
+    assert (again.exit_code, "was moved to" in again.stderr) == (2, True)
+
+
+def test_a_source_that_was_moved_is_closed_until_it_is_opened_again(archive: Archive, target: Settings) -> None:
+    to_target = ("--to", "embedded", "--data-dir", target.data_dir, "--final")
+    result = migrate(archive.folder, "--reopen")
+    assert (result.exit_code, "was not moved" in result.stderr) == (1, True)
+    assert migrate(archive.folder, *to_target).exit_code == 0
+    with pytest.raises(ConfigurationError, match=f"moved to data folder {target.data_dir}"):
+        opened(of(archive))
+    result = migrate(target.data_dir, "--to", "embedded", "--data-dir", archive.folder)
+    assert (result.exit_code, "is not empty" in result.stderr) == (1, True)
+    assert migrate(archive.folder, "--reopen").exit_code == 0
+    assert opened(of(archive)).visible() == opened(target).visible()
 
 
 # --- failures -----------------------------------------------------------------------------------------------------
