@@ -222,6 +222,27 @@ def test_files_that_are_deleted_after_the_copy_of_the_table_are_in_the_backup(
     assert not (archive.folder / "blobs" / "held").exists(), "the files of deleted instances stay"
 
 
+def test_restore_check_indexes_what_was_stored_during_the_backup(
+    archive: Archive, destination: Path, tmp_path: Path
+) -> None:
+    stored: list[int] = []
+
+    def store(doing: str, done: int, total: int | None) -> None:
+        if done == total and not stored:  # the table is copied, and the files are not
+            stored.extend(archive.store(file("1.2", "1.2.1", "1.2.1.1")))
+
+    settings = Settings(data_dir=archive.folder)
+    build_backup(settings, destination, store, release="test").run(7)
+    target = tmp_path / "restored"
+    assert bulkhead(target, "restore", destination, "--quiet").exit_code == 0
+    result = bulkhead(target, "restore-check", "--quiet")
+    assert result.exit_code == 0, result.output
+    copy = Archive(target, small=0)
+    copy.read_whole_feed()
+    assert copy.visible() == archive.visible()
+    assert stored == [0]
+
+
 def test_a_backup_while_clients_store_and_delete_has_the_file_of_every_row(
     archive: Archive, destination: Path, tmp_path: Path
 ) -> None:
