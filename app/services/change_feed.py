@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import groupby
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from app.services.access.caller import Caller
@@ -15,10 +14,8 @@ from app.storage.feed.visible_entries import VisibleEntries
 from app.storage.index.instances import Instances
 from app.storage.records.documents import Documents
 from app.storage.records.rows import InstanceRow
+from app.storage.records.snapshot import Uids
 from app.storage.table.partitions import PartitionFilter
-
-_Uids = tuple[int, str, str, str]
-"""Partition key, and Study, Series and SOP Instance UID."""
 
 PartitionNames = frozenset[str] | None
 """Names of partitions in lower case. None: no selection."""
@@ -50,8 +47,8 @@ class ChangeFeed:
     `partitions` selects partitions by their names. None selects all. A name that does not exist, or that the caller may
     not read, selects nothing.
 
-    A page is an iterator that reads one metadata document at a time. A lost document raises `LostData`. `file_path`
-    returns the path of a blob; None keeps paths out of the feed.
+    A page is an iterator. One metadata document is in memory at a time, beside the packed ones of one batched read. A
+    lost document raises `LostData`. `file_path` returns the path of a blob; None keeps paths out of the feed.
     """
 
     def __init__(
@@ -126,7 +123,7 @@ class ChangeFeed:
         return list(dict.fromkeys(name for name in names if visible is None or visible(name)))
 
     def _views(self, entries: Sequence[FeedEntry], metadata: bool) -> Iterator[FeedEntryView]:
-        current = self._current_rows(entries)
+        current = self._instances.find_in_partitions(map(_uids, entries))
         rows = [current.get(_uids(entry)) for entry in entries]
         documents = self._documents.each(row for row in rows if row) if metadata else None
         for entry, row in zip(entries, rows, strict=True):
@@ -146,14 +143,6 @@ class ChangeFeed:
                 file_path=self._file_path(row.blob) if self._file_path and row and entry.action != "Delete" else None,
             )
 
-    def _current_rows(self, entries: Sequence[FeedEntry]) -> Mapping[_Uids, InstanceRow]:
-        """Return the rows of those instances that exist: one batched read for each partition."""
-        current: dict[_Uids, InstanceRow] = {}
-        for partition, group in groupby(sorted(entries, key=lambda each: each.partition), lambda each: each.partition):
-            found = self._instances.find_many(partition, ((each.study, each.series, each.instance) for each in group))
-            current |= {(partition, *uids): row for uids, row in found.items()}
-        return current
-
 
 def _visible(caller: Caller, partitions: PartitionNames) -> PartitionFilter | None:
     """Return which partitions the caller wants and may read. None: all partitions."""
@@ -163,8 +152,9 @@ def _visible(caller: Caller, partitions: PartitionNames) -> PartitionFilter | No
     return lambda name: name.lower() in partitions and (readable is None or readable(name))
 
 
-def _uids(entry: FeedEntry) -> _Uids:
-    return entry.partition, entry.study, entry.series, entry.instance
+def _uids(entry: FeedEntry) -> tuple[int, Uids]:
+    """Return the partition key, and Study, Series and SOP Instance UID."""
+    return entry.partition, (entry.study, entry.series, entry.instance)
 
 
 def _state(entry: FeedEntry, row: InstanceRow | None) -> str:

@@ -112,8 +112,20 @@ class Instances:
 
     def find_many(self, partition: int, wanted: Iterable[Uids]) -> dict[Uids, InstanceRow]:
         """Return those of many instances that exist, by study, series and instance UID. This is one batched read."""
-        snapshot = Snapshot.read(self._table, partition, wanted)
-        return {uids: snapshot.visible_instance(uids) for uids in snapshot.instances if snapshot.exists(uids)}
+        return _visible_instances(Snapshot.read(self._table, partition, wanted))
+
+    def find_in_partitions(self, wanted: Iterable[tuple[int, Uids]]) -> dict[tuple[int, Uids], InstanceRow]:
+        """Do the same for instances of several partitions, each with its partition key. This is one batched read."""
+        snapshots = Snapshot.read_partitions(self._table, wanted)
+        return {
+            (partition, uids): row
+            for partition, snapshot in snapshots.items()
+            for uids, row in _visible_instances(snapshot).items()
+        }
+
+
+def _visible_instances(snapshot: Snapshot) -> dict[Uids, InstanceRow]:
+    return {uids: snapshot.visible_instance(uids) for uids in snapshot.instances if snapshot.exists(uids)}
 
 
 def _view_of(partition: int, uid: str, items: Iterable[Item]) -> StudyView:

@@ -8,7 +8,7 @@ from typing import Final
 
 from app.storage.records.rows import EMPTYING, InstanceRow, SeriesRow, StudyRow, is_visible_instance
 from app.storage.table import keys
-from app.storage.table.ports import Key, Table
+from app.storage.table.ports import Item, Key, Table
 
 Uids = tuple[str, str, str]
 """Study, Series and SOP Instance UID."""
@@ -28,22 +28,31 @@ class Snapshot:
     @staticmethod
     def read(table: Table, partition: int, paths: Iterable[tuple[str, ...]]) -> Snapshot:
         """Read, in one batch, the row at each path and the rows above it. A path has one to three UIDs."""
-        found = Snapshot(partition=partition)
-        wanted: dict[Key, tuple[str, ...]] = {}
-        for path in paths:
+        paths_in_partition = ((partition, path) for path in paths)
+        return Snapshot.read_partitions(table, paths_in_partition).get(partition) or Snapshot(partition=partition)
+
+    @staticmethod
+    def read_partitions(table: Table, paths: Iterable[tuple[int, tuple[str, ...]]]) -> dict[int, Snapshot]:
+        """Do the same for paths in several partitions, each with its partition key. Return a snapshot of each."""
+        found: dict[int, Snapshot] = {}
+        wanted: dict[Key, tuple[int, tuple[str, ...]]] = {}
+        for partition, path in paths:
+            found.setdefault(partition, Snapshot(partition=partition))
             for level, key_of in enumerate(_KEYS[: len(path)], start=1):
-                wanted[key_of(partition, *path[:level])] = path[:level]
-        for path, item in zip(wanted.values(), table.get_many(list(wanted)), strict=True):
-            if item is None:
-                continue
-            match path:
-                case (study,):
-                    found.studies[study] = StudyRow.of(item, partition, study)
-                case (study, series):
-                    found.series[study, series] = SeriesRow.of(item, partition, study)
-                case (study, series, instance):
-                    found.instances[study, series, instance] = InstanceRow.of(item, partition, study)
+                wanted[key_of(partition, *path[:level])] = partition, path[:level]
+        for (partition, path), item in zip(wanted.values(), table.get_many(list(wanted)), strict=True):
+            if item is not None:
+                found[partition]._add(path, item)
         return found
+
+    def _add(self, path: tuple[str, ...], item: Item) -> None:
+        match path:
+            case (study,):
+                self.studies[study] = StudyRow.of(item, self.partition, study)
+            case (study, series):
+                self.series[study, series] = SeriesRow.of(item, self.partition, study)
+            case (study, series, instance):
+                self.instances[study, series, instance] = InstanceRow.of(item, self.partition, study)
 
     def exists(self, uids: Uids) -> bool:
         study, series, _ = uids
