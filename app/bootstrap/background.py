@@ -44,6 +44,7 @@ def tasks(settings: Settings, engine: Engine, archive: Archive) -> dict[str, Tas
     table, feed, query_tags = archive.table, archive.feed, archive.query_tags
     backfill = TagBackfill(table, query_tags, archive.documents)
     export_source = ExportSource(archive.export_manifest, archive.instances, InstancePages(table))
+    study_versions = StudyVersions(table=table, numbers=archive.numbers, log=archive.log, read_tags=query_tags.read)
     return {
         REINDEX: Reindex(feed=feed, tags=query_tags, backfill=backfill),
         REMOVAL: TagRemoval(
@@ -58,13 +59,13 @@ def tasks(settings: Settings, engine: Engine, archive: Archive) -> dict[str, Tas
             spool=settings.spool_dir,
         ),
         UPDATE: BulkUpdateTask(
-            StudyVersions(table=table, numbers=archive.numbers, log=archive.log, read_tags=query_tags.read),
+            study_versions,
             NewVersions(
                 documents=archive.documents,
                 blobs=archive.blobs,
                 files=archive.files,
                 lost=archive.lost,
-                open_commit=archive.index_writer.open,
+                name_versions=study_versions.name_versions,
                 parallel=parallel.parallel_map,
             ),
         ),
@@ -76,7 +77,7 @@ def maintenance(settings: Settings, engine: Engine, archive: Archive) -> tuple[C
 
     # Index: files and rows that deletions and crashes left behind.
     leftovers = LeftoversRemoval(archive.table, archive.blobs, ENTRIES_OF)
-    sweep = Sweep(archive.table, leftovers, clean_up=archive.removal.clean_up)
+    sweep = Sweep(archive.table, archive.log, leftovers, clean_up=archive.removal.clean_up)
 
     def sweep_step() -> bool:
         return sweep.run_once(clock.now()) > 0

@@ -114,15 +114,39 @@ class Operation(NamedTuple):
 CALLS: dict[str, Operation] = {
     "store 1, a new study": Operation(
         lambda a: a.store(*slices("2.25.10", 0, 1)),
-        {"GetItem": 2, "BatchGetItem": 1, "PutItem": 1, "PutObject": 1, "UpdateItem": 1, "TransactWriteItems": 1},
+        {
+            "GetItem": 2,
+            "BatchGetItem": 1,
+            "UpdateItem": 1,
+            "PutItem": 1,
+            "PutObject": 1,
+            "BatchWriteItem": 1,
+            "TransactWriteItems": 1,
+        },
     ),
     "store 1, into a series that is there": Operation(
         lambda a: a.store(*slices(SMALL, 10, 1)),
-        {"GetItem": 2, "BatchGetItem": 2, "PutItem": 1, "PutObject": 1, "UpdateItem": 1, "TransactWriteItems": 1},
+        {
+            "GetItem": 2,
+            "BatchGetItem": 2,
+            "UpdateItem": 1,
+            "PutItem": 1,
+            "PutObject": 1,
+            "BatchWriteItem": 1,
+            "TransactWriteItems": 1,
+        },
     ),
     "store 20": Operation(
         lambda a: a.store(*slices("2.25.11", 0, 20)),
-        {"GetItem": 4, "BatchGetItem": 3, "TransactWriteItems": 4, "PutObject": 20, "UpdateItem": 2},
+        {
+            "GetItem": 2,
+            "BatchGetItem": 1,
+            "UpdateItem": 1,
+            "PutItem": 1,
+            "PutObject": 20,
+            "BatchWriteItem": 3,
+            "TransactWriteItems": 1,
+        },
     ),
     "refuse 1 that exists": Operation(
         lambda a: a.services.store(a.clinic, map(BytesIO, slices(SMALL, 0, 1)), None, V2),
@@ -181,11 +205,11 @@ CALLS: dict[str, Operation] = {
     ),
     "delete an instance": Operation(
         lambda a: a.delete(SMALL, f"{SMALL}.1", f"{SMALL}.1.0"),
-        {"BatchGetItem": 1, "Query": 1, "TransactWriteItems": 1},
+        {"BatchGetItem": 1, "Query": 1, "TransactWriteItems": 1, "BatchWriteItem": 1},
     ),
     "delete a study of 3": Operation(
         lambda a: a.delete(SMALL),
-        {"BatchGetItem": 2, "TransactWriteItems": 4, "Query": 4, "DeleteItem": 1},
+        {"BatchGetItem": 2, "TransactWriteItems": 4, "Query": 4, "BatchWriteItem": 3, "DeleteItem": 1},
     ),
     "add a workitem": Operation(
         lambda a: a.services.worklist.add(a.clinic, "2.25.1", workitem()), {"UpdateItem": 1, "TransactWriteItems": 1}

@@ -15,13 +15,11 @@ from msgspec.structs import replace
 
 from app.services.recovery.file_examination import ExaminedFile
 from app.storage.feed.log import CommitLog, CommittedEntry
-from app.storage.index.open_commit import OpenCommit
 from app.storage.index.plan import NewInstance
 from app.storage.index.writer import IndexWriter, Refusal
 from app.storage.records import documents
 from app.storage.records.contents import Contents
 from app.storage.records.file_versions import FileVersion
-from app.storage.records.leftovers import Leftovers
 from app.storage.records.row_changes import replace_row
 from app.storage.records.rows import InstanceRow
 from app.storage.records.snapshot import Uids
@@ -29,7 +27,7 @@ from app.storage.table import keys
 from app.storage.table.batch import write_atomically
 from app.storage.table.counters import SequenceCounter
 from app.storage.table.partitions import Partition
-from app.storage.table.ports import BlobStore, Change, Item, Put, Table
+from app.storage.table.ports import BlobStore, Item, Put, Table
 from app.storage.table.retry import retry
 
 
@@ -53,21 +51,6 @@ class Indexed:
     updated: int = 0
     existing: int = 0
     refused: list[tuple[FoundInstance, Refusal]] = field(default_factory=list)
-
-
-class FilesStay(OpenCommit):
-    """A commit whose files were stored long ago. No record may name them: the sweep would remove the only copy.
-
-    A kill -9 before the transaction leaves documents and postings without rows. `bulkhead verify --repair` removes
-    them.
-    """
-
-    def name(self, leftovers: Leftovers) -> None:
-        """Name nothing."""
-
-    def ending(self, stored: Leftovers, *, is_last: bool = True) -> list[Change]:
-        """Return no changes: there are no records."""
-        return []
 
 
 class Indexing:
@@ -99,12 +82,13 @@ class Indexing:
         for each in found:
             self._put_large_documents(each)
         instances = [_new_instance(each.current) for each in new]
-        results = self._writer.commit(partition, instances, snapshot, FilesStay(self._table, Leftovers()))
+        opened = self._writer.open(partition, instances, snapshot, files_stay=True)
+        results = self._writer.commit(partition, opened, [True] * len(instances))
         rows = {uids: row for uids, row in snapshot.instances.items() if snapshot.exists(uids)}
         for each, result in zip(new, results, strict=True):
             if isinstance(result, Refusal):
                 outcome.refused.append((each, result))
-            else:
+            elif result:
                 rows[each.uids] = result
                 outcome.created += 1
         for each in found:

@@ -167,16 +167,15 @@ class Store:
         try:
             snapshot = self._index_writer.read_rows(partition, [each.uids for each in batch])
             fresh = [each for each in batch if not snapshot.exists(each.uids)]
-            opened = self._index_writer.open(each.version for each in fresh)
-            written = self._parallel(self._write_files, fresh)
-            ready = [each for each, done in zip(fresh, written, strict=True) if done]
-            results = self._index_writer.commit(partition, [each.new_instance() for each in ready], snapshot, opened)
+            opened = self._index_writer.open(partition, [each.new_instance() for each in fresh], snapshot)
+            written = list(self._parallel(self._write_files, fresh))
+            results = self._index_writer.commit(partition, opened, written)
         except StorageError:
             log.exception("store failed")
             report.fail([failed_instance(each.examined, FAILED) for each in batch])
             return
-        outcomes: dict[InstanceVersion, CommitOutcome] = {
-            each.version: outcome for each, outcome in zip(ready, results, strict=True)
+        outcomes: dict[InstanceVersion, CommitOutcome | None] = {
+            each.version: outcome for each, outcome in zip(fresh, results, strict=True)
         }
         attempted = {each.version for each in fresh}
         existing = [

@@ -6,16 +6,11 @@ A new file has a rewritten header. Its pixel data is streamed from the current f
 from __future__ import annotations
 
 import io
-import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import chain
 from threading import Lock
 from typing import Any, BinaryIO, Final, NamedTuple
-
-import msgspec
 
 from app.dicom.editing.patches import UTF_8
 from app.dicom.editing.requested_changes import RequestedChanges
@@ -26,19 +21,20 @@ from app.dicom.encoding.part10 import Part10, parse
 from app.dicom.encoding.uids import transfer_syntax
 from app.dicom.json.bulk_data import move_places
 from app.dicom.json.dataset import JsonDataset
-from app.errors import BlobMissing, InvalidInstance, LostData, StorageError
+from app.errors import BlobMissing, InvalidInstance, LostData
 from app.services.digest import digest_of
 from app.services.instance_files import InstanceFiles
 from app.services.parallel import ParallelMap
 from app.services.store.spool import MEMORY_BYTES
-from app.storage.index.open_commit import OpenCommit
+from app.storage.index.intents import Intents
 from app.storage.records import documents
-from app.storage.records.leftovers import InstanceVersion, version_of
+from app.storage.records.leftovers import InstanceVersion
 from app.storage.records.losses import FRAME_TABLE, LostObjects
 from app.storage.records.packed_documents import repack
 from app.storage.records.rows import InstanceRow
 from app.storage.table import keys
 from app.storage.table.ports import BlobStore, Item
+from app.storage.updates.study_versions import NamedVersions
 from app.storage.updates.version_changes import NewVersion
 
 _CHARACTER_SET: Final = "00080005"
@@ -52,11 +48,11 @@ class Failure(NamedTuple):
 
 
 class MadeVersions(NamedTuple):
-    """The versions whose files are stored, the instances that failed, and the commit that names the files."""
+    """The versions whose files are stored, the instances that failed, and the record that names all files."""
 
     versions: list[NewVersion]
     failures: list[Failure]
-    opened: OpenCommit
+    intents: Intents
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +66,7 @@ class _InstanceToUpdate:
 
 
 class NewVersions:
-    """Makes new versions of instances. `open_commit` is `IndexWriter.open`."""
+    """Makes new versions of instances. `name_versions` is as in `StudyVersions`."""
 
     def __init__(
         self,
@@ -79,14 +75,14 @@ class NewVersions:
         blobs: BlobStore,
         files: InstanceFiles,
         lost: LostObjects,
-        open_commit: Callable[[Iterable[InstanceVersion]], OpenCommit],
+        name_versions: Callable[[Sequence[InstanceRow]], NamedVersions],
         parallel: ParallelMap,
     ) -> None:
         self._documents = documents
         self._blobs = blobs
         self._files = files
         self._lost = lost
-        self._open_commit = open_commit
+        self._name_versions = name_versions
         self._parallel = parallel
         self._inflating = Lock()  # a deflated file, up to 100 MiB, is held in memory: one at a time
         self._parsing = Lock()  # parsing keeps the processor busy: more threads would only need more memory
@@ -99,27 +95,14 @@ class NewVersions:
         """
         with_table = [row for row in rows if not row.native]
         frames = dict(zip((row.watermark for row in with_table), self._documents.frames_items(with_table), strict=True))
-        versions = [msgspec.structs.replace(version_of(row), version=uuid.uuid4().hex) for row in rows]
-        opened = self._open_commit(versions)
+        versions, intents = self._name_versions(rows)
         sources = [
             _InstanceToUpdate(row=row, metadata=metadata, frames=frames.get(row.watermark), version=version)
             for (row, metadata), version in zip(self._documents.items(rows), versions, strict=True)
         ]
         results = list(self._parallel(lambda source: self._make_one(source, changes), sources))
         made = [each for each in results if isinstance(each, NewVersion)]
-        return MadeVersions(made, [each for each in results if isinstance(each, Failure)], opened)
-
-    def end(self, opened: OpenCommit, written: Iterable[NewVersion]) -> None:
-        """Remove the files of the versions that were not written into a row, and then the record of all files.
-
-        If that fails, and after a kill -9, the sweep removes these files when the record is due.
-        """
-        used = {each.version for each in written}
-        blobs = [each.blob for each in opened.versions if each not in used]
-        with suppress(StorageError):
-            if blobs:
-                self._blobs.delete(chain.from_iterable(map(keys.files, blobs)))
-            opened.drop()
+        return MadeVersions(made, [each for each in results if isinstance(each, Failure)], intents)
 
     def _make_one(self, source: _InstanceToUpdate, changes: RequestedChanges) -> NewVersion | Failure | None:
         try:

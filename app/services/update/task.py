@@ -168,14 +168,14 @@ class BulkUpdateTask:
         """
         if not rows:
             return []
-        versions, failures, opened = self._files.make(rows, update.changes)
+        versions, failures, intents = self._files.make(rows, update.changes)
         failures = [each for each in failures if self._versions.rows.reread(each.row)]
         written: list[NewVersion] = []
         if not failures:
-            abandoned = self._versions.write_pending(study, versions, update.changes.elements, opened)
+            abandoned = self._versions.write_pending(study, versions, update.changes.elements, intents)
             unused = {each.version for each in abandoned}
             written = [each for each in versions if each.version not in unused]
-        self._files.end(opened, written)
+        intents.end(each.version for each in written)
         return failures
 
 

@@ -1,88 +1,107 @@
-"""A commit that is under way: the records that name what a kill -9 leaves of it.
+"""A commit that is under way: its record in the log of commits, and what a kill -9 leaves of it.
 
-The first record is written before the first blob. It names the versions that are going to be stored. Before the
-documents and postings of a write, a further record names what the earlier ones do not name. The transaction removes all
-of them, and conflicts if the sweep has taken one. Then the commit is too late, and the sweep removes its leftovers.
+The record is written before the first blob (`feed/log.py`). It names the versions that are going to be stored, with
+their documents, and the postings that their rows are going to have. The transaction replaces the record, and conflicts
+if the sweep has taken it. Then the commit is too late, and the sweep removes its leftovers.
+
+If other writers or new query tags make other postings necessary, an intent names these before they are written.
 
 A transaction may leave something behind: versions that are not stored yet or are refused, and postings of an earlier
-attempt that conflicted. So the same transaction writes a new record that names these.
+attempt that conflicted. So the same transaction writes a sweep record that names these.
 """
 
 from __future__ import annotations
 
-from msgspec.structs import replace
+from collections.abc import Sequence
 
+from app.storage.feed.log import CommitLog, CommittedEntry
 from app.storage.index import sweep
-from app.storage.records.leftovers import InstanceVersion, Leftovers
-from app.storage.table.ports import Change, Delete, Holds, Key, Put, Require, Table
+from app.storage.index.intents import Intents
+from app.storage.index.plan import NewInstance, WritePlan
+from app.storage.records.leftovers import Leftovers
+from app.storage.table.partitions import Partition
+from app.storage.table.ports import Change, Key, Put, Table
 
 
 class OpenCommit:
-    """Names the leftovers of one commit. One thread uses it."""
+    """One commit from its record to its end. One thread uses it.
 
-    def __init__(self, table: Table, leftovers: Leftovers) -> None:
-        """Write the first record. A kill -9 after it leaves a record that comes due, and perhaps what it names.
+    `instances` are those to store, with their watermarks. `plan` writes them all, if that was possible when the commit
+    was opened.
 
-        After a power loss the record may be missing, and blobs of the commit may be there.
-        """
+    `files_stay` says that the files were stored long ago. Then no record names anything, because the sweep would remove
+    the only copy. A kill -9 before the transaction leaves documents and postings without rows. `bulkhead verify
+    --repair` removes them. `writes_at_once` is as in `IndexWriter`: the files are all that can be left.
+    """
+
+    def __init__(
+        self,
+        table: Table,
+        log: CommitLog,
+        instances: Sequence[NewInstance],
+        plan: WritePlan | None,
+        *,
+        files_stay: bool = False,
+        writes_at_once: bool = False,
+    ) -> None:
+        self.instances = instances
+        self.plan = plan
         self._table = table
-        self._named = Leftovers()
-        self._records: list[Key] = []
-        self._remaining = Leftovers()
-        self._next_record: Key | None = None
-        self.name(leftovers)
+        self._log = log
+        self._only_files = files_stay or writes_at_once
+        self._named = Leftovers(versions=() if files_stay else tuple(each.version for each in instances))
+        if plan and not self._only_files:
+            self._named |= plan.leftovers()
+        self._record = log.open(self._named) if instances else None
+        self._is_fresh = True
+        self._intents = Intents(table)
+        self._remaining: tuple[list[Key], Leftovers] = ([], Leftovers())
 
-    @property
-    def versions(self) -> tuple[InstanceVersion, ...]:
-        """The versions that the records name."""
-        return self._named.versions
+    def begin_attempt(self) -> bool:
+        """Prepare an attempt. Read the rows and the query tags after it. False if the sweep has taken the record.
+
+        The record is gone too if an earlier attempt has succeeded and its answer was lost.
+        """
+        if self._record is None:
+            self._record = self._log.open(Leftovers())
+        elif not self._is_fresh:
+            self._record = self._log.reread(self._record)
+        self._is_fresh = False
+        return self._record is not None
 
     def name(self, leftovers: Leftovers) -> None:
         """Name what the next write may leave, before the write. Nothing is written if the records name it all."""
-        further = leftovers - self._named
-        if not further:
-            return
-        record = sweep.intent(further)
-        self._table.write_each([Put(record)], durable=False)
-        self._named |= further
-        self._records.append(record.key)
+        if not self._only_files:
+            self._intents.name(leftovers - self._named - self._intents.named)
 
-    def ending(self, stored: Leftovers, *, is_last: bool = True) -> list[Change]:
-        """Return the changes that belong into the transaction after which rows name `stored`. Call `end` after it.
+    def committed(self, partition: Partition, plan: WritePlan, *, is_last: bool) -> list[Change]:
+        """Return the changes of a transaction that record it. Call `end` after the transaction.
 
         After the last transaction, the sweep removes at once what earlier attempts have left.
         """
-        changes = [sweep.drop_intent(record) for record in self._records]
-        self._remaining, self._next_record = _without(self._named, stored), None
+        entries = [CommittedEntry.of(row, "Create") for _, row in plan.created]
+        changes: list[Change] = [
+            self._log.committed(partition, entries, plan.contents(), self._record),
+            *self._intents.dropped(),
+        ]
+        stored = plan.leftovers()
+        remaining = (self._named | self._intents.named) - stored
         if is_last:
             known = {each.version for each in stored.versions}
-            unused = Leftovers(versions=tuple(each for each in self._remaining.versions if each.version not in known))
-            if others := self._remaining - unused:
+            unused = Leftovers(versions=tuple(each for each in remaining.versions if each.version not in known))
+            if others := remaining - unused:
                 changes.append(sweep.queue_removal(others, 0))
-            self._remaining = unused
-        if self._remaining:
-            record = sweep.intent(self._remaining)
-            changes.append(Put(record))
-            self._next_record = record.key
-        return changes
+            remaining = unused
+        records = [sweep.intent(remaining)] if remaining else []
+        self._remaining = [record.key for record in records], remaining
+        return [*changes, *map(Put, records)]
 
     def end(self) -> None:
         """Continue with what the transaction has left. The commit may go on with another write."""
-        self._named = self._remaining
-        self._records = [self._next_record] if self._next_record else []
+        self._record, self._named = None, Leftovers()
+        self._intents.replace(*self._remaining)
 
-    def still_open(self) -> list[Change]:
-        """Return the conditions that the sweep has not taken a record. For one of several transactions."""
-        return [Require(record, Holds("taken", 0)) for record in self._records]
-
-    def drop(self) -> None:
-        """Remove the records. The caller has removed what they name, or rows name it."""
-        self._table.write_each(map(Delete, self._records), durable=False)
-        self._named, self._records = Leftovers(), []
-
-
-def _without(named: Leftovers, stored: Leftovers) -> Leftovers:
-    """Return the leftovers that no row names when rows name `stored`."""
-    known = {each.version for each in stored.versions}
-    left = named - stored
-    return replace(left, versions=tuple(v for v in left.versions if v.watermark or v.version not in known))
+    def give_up(self) -> None:
+        """Let the sweep remove at once what the commit has left after its record was taken."""
+        if left := self._named | self._intents.named:
+            self._table.write_each([sweep.queue_removal(left, 0)])

@@ -39,12 +39,12 @@ from app.storage.tags.query_tags import QueryTags
 
 
 class NewInstance(msgspec.Struct, frozen=True, kw_only=True):
-    """An instance whose blob is stored and whose row is not written yet.
+    """An instance whose row is not written yet.
 
-    `size` in bytes. `digest` as in `FileVersion`. `metadata` and `frames` are packed documents
-    (`storage/records/documents.py`); `frames` is empty if there is no frame table. `native` as in `InstanceRow`.
-    `attributes` holds the searchable attributes by level, and `tags` the keys of the extended query tags that they
-    include. `posted` is as in `posted_values`.
+    `version` has the watermark of the row, and the number of parts of its lists. `size` in bytes. `digest` as in
+    `FileVersion`. `metadata` and `frames` are packed documents (`storage/records/documents.py`); `frames` is empty if
+    there is no frame table. `native` as in `InstanceRow`. `attributes` holds the searchable attributes by level, and
+    `tags` the keys of the extended query tags that they include. `posted` is as in `posted_values`.
     """
 
     version: InstanceVersion
@@ -62,6 +62,10 @@ class NewInstance(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def uids(self) -> Uids:
         return self.version.study, self.version.series, self.version.instance
+
+    def with_watermark(self, watermark: int, shards: int) -> NewInstance:
+        """Return the instance with the watermark of its row."""
+        return replace(self, version=replace(self.version, watermark=watermark, shards=shards))
 
 
 def with_tags(new_instance: NewInstance, tags: QueryTags) -> NewInstance:
@@ -95,8 +99,9 @@ class WritePlan:
         self._counted: dict[Key, int] = {}  # what is added to count shards
         self._before: dict[Key, StudyRow | SeriesRow | None] = {}  # rows as they were read
 
-    def add(self, new_instance: NewInstance, number: int) -> InstanceRow:
+    def add(self, new_instance: NewInstance) -> InstanceRow:
         """Add an instance and return its row."""
+        number = new_instance.version.watermark
         old_study, study = self._study(new_instance, number)
         old_series, series = self._series(new_instance, number, study)
         if study is old_study and series.created == number:  # a new series; see storage/index/closing.py
@@ -120,8 +125,13 @@ class WritePlan:
         self.new_instances.append(new_instance)
         return row
 
+    @property
+    def tags(self) -> set[frozenset[str]]:
+        """The sets of extended query tags that the instances were examined for."""
+        return {each.tags for each in self.new_instances}
+
     def changes(self) -> list[Change]:
-        """Return the transaction, without what records it in the change feed."""
+        """Return the transaction, without the record for the change feed."""
         return [
             *(part.row for part in self._parts.values()),
             *(mark for part in self._parts.values() for mark in part.mark),
@@ -139,10 +149,7 @@ class WritePlan:
 
     def leftovers(self) -> Leftovers:
         """Return what a kill -9 before the transaction may leave. The files of the instances are among it."""
-        versions = [
-            replace(new.version, watermark=watermark, shards=row.shards)
-            for (watermark, row), new in zip(self.created, self.new_instances, strict=True)
-        ]
+        versions = [each.version for each in self.new_instances]
         implied = {key for version in versions for key in postings_of_version(version)}
         rows = (
             RowPostings(key, tuple(posting for posting in part.postings if posting not in implied))

@@ -1,12 +1,17 @@
-"""The worker step of the sweep: it processes the records that are due (`storage/index/sweep.py`)."""
+"""The worker step of the sweep: it processes the records that are due (`storage/index/sweep.py`).
+
+It also removes what the open records of commits name that were killed (`storage/feed/log.py`).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from itertools import islice
 from typing import Final, NamedTuple
 
 from app.errors import Conflict, StorageError
+from app.storage.feed.log import TAKEN, CommitLog
 from app.storage.index import sweep
 from app.storage.index.leftovers_removal import LeftoversRemoval
 from app.storage.index.sweep import Deletion, deletion_record, queue_cleanup
@@ -22,6 +27,8 @@ LEASE_SECONDS: Final = 60
 MAX_RETRIES: Final = 5
 RETRY_SECONDS: Final = 86_400
 _BATCH: Final = 100
+_LOOK_SECONDS: Final = 60.0
+"""Time between two looks for open records that have expired. They are an hour old, so there is no hurry."""
 
 
 class Sweep:
@@ -32,9 +39,16 @@ class Sweep:
     """
 
     def __init__(
-        self, table: Table, leftovers: LeftoversRemoval, *, clean_up: Callable[[Deletion], Deletion | None]
+        self,
+        table: Table,
+        log: CommitLog,
+        leftovers: LeftoversRemoval,
+        *,
+        clean_up: Callable[[Deletion], Deletion | None],
     ) -> None:
         self._table = table
+        self._log = log
+        self._next_look = 0.0  # when the log is read again
         self._leftovers = leftovers
         self._clean_up = clean_up
 
@@ -44,7 +58,8 @@ class Sweep:
         A record that fails is due again later, so it does not delay the others.
         """
         due = list(self._table.query(keys.SWEEP, keys.due_by(int(now)), limit=_BATCH))
-        removals: list[_Removal] = []
+        expired = [_Removal(record, Leftovers.unpack(record.data)) for record in self._expired(now)]
+        removals = list(expired)
         for record in due:
             if unfinished := UnfinishedPostings.of(record):
                 self._process_postings(unfinished, record, int(now))
@@ -53,7 +68,16 @@ class Sweep:
             else:
                 self._process_deletion(record)
         self._process_removals(removals)
-        return len(due)
+        return len(due) + len(expired)
+
+    def _expired(self, now: float) -> list[Item]:
+        """Return some of the open records of commits that cannot happen any more. They are looked for each minute."""
+        if now < self._next_look:
+            return []
+        found = list(islice(self._log.expired(now), _BATCH))
+        if len(found) < _BATCH:
+            self._next_look = now + _LOOK_SECONDS
+        return found
 
     def _process_removals(self, removals: Sequence[_Removal]) -> None:
         """Remove the leftovers of all records together, and the records last. A kill -9 leaves the records.
@@ -79,17 +103,18 @@ class Sweep:
         self._table.write_each([Delete(each.record.key) for each in removals])
 
     def _take(self, record: Item) -> Item | None:
-        """Take an intent, so that its store fails from now on. Return the record as it is then.
+        """Take an intent or an open record, so that its store fails from now on. Return the record as it is then.
 
         None if its store has dropped it, or if the data store fails: then it stays due. Records of a deletion need not
         be taken, because no row can name their leftovers any more.
         """
-        taken = record.fields.get("taken", sweep.NEVER_TAKEN)
-        if taken == sweep.NEVER_TAKEN:
+        field, mark = ("fence", TAKEN) if "fence" in record.fields else ("taken", 1)
+        value = record.fields.get(field, sweep.NEVER_TAKEN)
+        if field == "taken" and value == sweep.NEVER_TAKEN:
             return record
-        marked = record._replace(fields={**record.fields, "taken": 1})
+        marked = record._replace(fields={**record.fields, field: mark})
         try:
-            self._table.write(Put(marked, Holds("taken", taken)))
+            self._table.write(Put(marked, Holds(field, value)))
         except StorageError:
             return None
         return marked

@@ -2,17 +2,20 @@
 
 Order of a store, and what a kill -9 after each step leaves:
 
-1. an intent is written         -> a record that comes due and finds nothing to remove;
-2. blobs are stored             -> blobs that no row names; they are removed when the intent comes due;
-3. numbers are reserved         -> numbers that nothing has;
-4. a second intent is written   -> it names the documents and postings that follow; it finds nothing to remove;
-5. documents and postings are written
-                                -> documents and postings that no row names; they are removed like the blobs;
-6. one transaction creates the instance rows and the record for the change feed (`storage/feed/log.py`), creates or
-   changes the study rows and series rows if necessary, and drops the intents
-                                -> the instances exist, complete;
-7. the write is confirmed       -> the instances exist; or a deletion has closed their study or series in the meantime,
-                                   they are hidden, and the cleanup of the deletion removes them.
+1. numbers are reserved       -> numbers that nothing has;
+2. a record is opened in the log of commits (`open_commit.py`)
+                              -> a record that comes due and finds nothing to remove;
+3. blobs are stored           -> blobs that no row names; the sweep removes them when the record comes due;
+4. documents and postings are written
+                              -> documents and postings that no row names; they are removed like the blobs;
+5. one transaction creates the instance rows, creates or changes the study rows and series rows if necessary, and
+   replaces the open record by one that is committed: the change feed takes its entries from there
+                              -> the instances exist, complete;
+6. the write is confirmed     -> the instances exist; or a deletion has closed their study or series in the meantime,
+                                 they are hidden, and the cleanup of the deletion removes them.
+
+A commit reads the extended query tags after it has opened its record. So it has read the present tags, or a change of
+the tags has raised the fence of its record. Then it conflicts and reads them again (`storage/feed/log.py`).
 
 A store that changes no attribute of its study and series does not write their rows. So the stores into one series do
 not conflict with each other. Such a store reads the rows again after its write (`storage/index/confirmation.py`).
@@ -21,7 +24,7 @@ A store that meets a closing study or series waits a moment, because the deletio
 still there, the deletion was killed or has much to remove. Then the store helps to remove rows, within limits, and
 tries again. It never stores beside hidden rows of the same study row.
 
-A store that was killed before step 7 may leave a hidden instance of a study or series that does not exist any more. The
+A store that was killed before step 6 may leave a hidden instance of a study or series that does not exist any more. The
 next store of the same instance removes it first, with its feed entry.
 """
 
@@ -35,12 +38,11 @@ from enum import Enum
 from typing import Final
 
 from app.errors import Conflict, StorageUnavailable
-from app.storage.feed.log import CommitLog, CommittedEntry
+from app.storage.feed.log import CommitLog
 from app.storage.index import sweep
 from app.storage.index.confirmation import Confirmation
 from app.storage.index.open_commit import OpenCommit
 from app.storage.index.plan import NewInstance, WritePlan, with_tags
-from app.storage.records.leftovers import InstanceVersion, Leftovers
 from app.storage.records.rows import InstanceRow
 from app.storage.records.snapshot import Snapshot, Uids
 from app.storage.table.batch import write_atomically
@@ -50,8 +52,8 @@ from app.storage.table.ports import Table
 from app.storage.table.retry import RetriesExhausted, retry
 from app.storage.tags.query_tags import QueryTags
 
-MAX_INSTANCES: Final = 12
-"""The most instances of one commit: the transaction of so many has at most a hundred changes."""
+MAX_INSTANCES: Final = 20
+"""The most instances of one commit. If each is a new study, the transaction has four changes for each, and records."""
 
 _CLOSING_SECONDS: Final = 0.05
 """How long a store waits for the end of a deletion before it helps."""
@@ -72,10 +74,9 @@ CommitOutcome = InstanceRow | Refusal
 
 @dataclass(slots=True)
 class _Progress:
-    """The state of one commit. `snapshot` is None when it is out of date. `met` are the deletions met so far."""
+    """The state of one commit. `new_instances` are those whose files are stored. `met` are the deletions met so far."""
 
     new_instances: Sequence[NewInstance]
-    snapshot: Snapshot | None
     opened: OpenCommit
     outcomes: dict[int, CommitOutcome] = field(default_factory=dict)
     met: set[sweep.Deletion] = field(default_factory=set)
@@ -126,20 +127,40 @@ class IndexWriter:
         """
         return Snapshot.read(self._table, partition.key, uids)
 
-    def open(self, versions: Iterable[InstanceVersion]) -> OpenCommit:
-        """Begin a commit before the first of these versions is stored. It ends with `commit`."""
-        return OpenCommit(self._table, Leftovers(versions=tuple(versions)))
+    def open(
+        self,
+        partition: Partition,
+        new_instances: Sequence[NewInstance],
+        snapshot: Snapshot,
+        *,
+        files_stay: bool = False,
+    ) -> OpenCommit:
+        """Begin a commit of up to `MAX_INSTANCES` instances, before the first of their files is stored.
 
-    def commit(
-        self, partition: Partition, new_instances: Sequence[NewInstance], snapshot: Snapshot, opened: OpenCommit
-    ) -> list[CommitOutcome]:
-        """Make up to `MAX_INSTANCES` instances exist. Return one outcome for each, in order.
-
-        The caller has opened the commit and then stored the blobs. `snapshot` is what `read_rows` returned. If it is
-        out of date, the write conflicts and is repeated with a new one. Each instance exists complete or not at all,
-        whatever the outcome of the others is.
+        `snapshot` is what `read_rows` returned. `files_stay` is as in `OpenCommit`. The commit ends with `commit`.
         """
-        progress = _Progress(new_instances, snapshot, opened)
+        watermarks = self._numbers.reserve(len(new_instances)) if new_instances else ()
+        instances = [
+            each.with_watermark(number, self._shards) for each, number in zip(new_instances, watermarks, strict=True)
+        ]
+        plan: WritePlan | None = None
+        if _are_writable(snapshot, instances):
+            plan = WritePlan(partition, snapshot, self._shards)
+            for each in instances:
+                plan.add(each)
+        return OpenCommit(
+            self._table, self._log, instances, plan, files_stay=files_stay, writes_at_once=self._writes_at_once
+        )
+
+    def commit(self, partition: Partition, opened: OpenCommit, is_stored: Sequence[bool]) -> list[CommitOutcome | None]:
+        """Make the instances of an open commit exist whose files are stored. Return the outcome of each, in order.
+
+        None stands for an instance whose files are not stored. If the rows have changed since the commit was opened,
+        the write conflicts and is repeated with new ones. Each instance exists complete or not at all, whatever the
+        outcome of the others is.
+        """
+        stored = [each for each, done in zip(opened.instances, is_stored, strict=True) if done]
+        progress = _Progress(stored, opened)
         refusals: dict[int, CommitOutcome] = {}
         try:
             retry(lambda: self._attempt(partition, progress))
@@ -148,44 +169,45 @@ class IndexWriter:
         except StorageUnavailable:
             refusals = dict.fromkeys(progress.pending, Refusal.UNKNOWN)
         outcomes = progress.outcomes | refusals
-        return [outcomes[i] for i in range(len(new_instances))]
+        found = iter([outcomes[i] for i in range(len(stored))])
+        return [next(found) if done else None for done in is_stored]
 
     def _attempt(self, partition: Partition, progress: _Progress) -> None:
         """Commit what has no outcome yet, with one reading of the rows. Raises `Conflict` if something is left."""
-        pending = [progress.new_instances[i].uids for i in progress.pending]
-        snapshot, progress.snapshot = progress.snapshot or self.read_rows(partition, pending), None
+        if not progress.pending:
+            return
+        is_open = progress.opened.begin_attempt()
+        plan, progress.opened.plan = progress.opened.plan, None
+        tags = self._read_tags()
+        if plan and len(plan.new_instances) == len(progress.new_instances) and plan.tags <= {tags.keys}:
+            self._write(partition, plan, progress, progress.pending)
+            return
+        snapshot = self.read_rows(partition, [progress.new_instances[i].uids for i in progress.pending])
         writable = _decide(snapshot, progress)
         hidden = [row for i in writable if (row := snapshot.instances.get(progress.new_instances[i].uids))]
-        if hidden:
+        if writable and not is_open:
+            progress.opened.give_up()
+            progress.outcomes |= dict.fromkeys(progress.pending, Refusal.CONTENDED)
+        elif hidden:
             self._remove(partition, hidden)
         elif writable:
-            self._write_all(partition, snapshot, progress, writable)
+            plan = WritePlan(partition, snapshot, self._shards)
+            for i in writable:
+                plan.add(with_tags(progress.new_instances[i], tags))
+            self._write(partition, plan, progress, writable)
         if progress.closing:
             self._wait_or_help(partition, snapshot, progress)
         if progress.pending:
             raise Conflict(None)
 
-    def _write_all(
-        self, partition: Partition, snapshot: Snapshot, progress: _Progress, writable: Sequence[int]
-    ) -> None:
-        """Write instances in one transaction. Raises `Conflict` if it fails."""
-        numbers = self._numbers.reserve(len(writable))
-        tags = self._read_tags()
-        plan = WritePlan(partition, snapshot, self._shards)
-        for i, number in zip(writable, numbers, strict=True):
-            plan.add(with_tags(progress.new_instances[i], tags), number)
-        created = [CommittedEntry.of(row, "Create") for _, row in plan.created]
-        record = self._log.committed(partition, created, plan.contents())
-        if self._writes_at_once:
-            leftovers = Leftovers(versions=tuple(each.version for each in plan.new_instances))
-        else:
-            leftovers = plan.leftovers()
-            progress.opened.name(leftovers)
-        is_last = len(writable) == len(progress.pending)
-        ending = progress.opened.ending(leftovers, is_last=is_last)
-        write_atomically(self._table, [*ending, record, tags.unchanged, *plan.changes()], before=plan.before())
+    def _write(self, partition: Partition, plan: WritePlan, progress: _Progress, indexes: Sequence[int]) -> None:
+        """Write the instances of a plan in one transaction, and set their outcomes. Raises `Conflict` if it fails."""
+        progress.opened.name(plan.leftovers())
+        is_last = len(indexes) == len(progress.pending)
+        record = progress.opened.committed(partition, plan, is_last=is_last)
+        write_atomically(self._table, [*record, *plan.changes()], before=plan.before())
         progress.opened.end()
-        for i, row in zip(writable, self._confirmation.confirm(partition, plan), strict=True):
+        for i, row in zip(indexes, self._confirmation.confirm(partition, plan), strict=True):
             progress.outcomes[i] = row or Refusal.DELETED
 
     def _wait_or_help(self, partition: Partition, snapshot: Snapshot, progress: _Progress) -> None:
@@ -198,6 +220,14 @@ class IndexWriter:
                 if not self._help_cleanup(deletion):
                     break  # it has much to remove; one attempt does only so much
         progress.met |= deletions
+
+
+def _are_writable(snapshot: Snapshot, instances: Sequence[NewInstance]) -> bool:
+    """Return whether all of the instances may be written: none exists, no row is left over, and nothing is closing."""
+    uids = {each.uids for each in instances}
+    return len(uids) == len(instances) > 0 and not any(
+        each in snapshot.instances or snapshot.closing(each) for each in uids
+    )
 
 
 def _decide(snapshot: Snapshot, progress: _Progress) -> list[int]:

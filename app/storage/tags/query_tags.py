@@ -5,10 +5,10 @@ One item holds all definitions. Every change of it is conditional on its revisio
 Values are indexed under `QueryTag.key`. The key is never used again, not even when the same tag is deleted and added
 again. So a new tag never finds values of a deleted one, and these can be removed later.
 
-Stores and changes of the tags run at the same time. The write of a store requires that the tags are unchanged since it
-read them (`storage/index/writer.py`). A re-index, and the removal of a tag, come after the change of the tags. They
-first move every commit into the feed (`FeedLog.barrier`). A store that is not in the feed then has read the changed
-tags, or its write conflicts and it starts again.
+Stores and changes of the tags run at the same time. A store reads the tags after it has opened its record in the log of
+commits. A re-index, and the removal of a tag, come after the change of the tags. They first raise the fence of every
+open record, and then move every commit into the feed (`FeedLog.barrier`). A store that is not in the feed then has read
+the changed tags, or its write conflicts and it reads them again.
 """
 
 from __future__ import annotations

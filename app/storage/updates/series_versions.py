@@ -67,14 +67,14 @@ class SeriesVersions:
     ) -> None:
         """Write the new state of each row. After a conflict the row is read again, and written if `needs_write`."""
 
-        def write_of(row: SeriesRow, _: int) -> RowWrite:
+        def write_of(row: SeriesRow) -> RowWrite:
             return RowWrite(replace_row(row, replace(new_state(row), revision=row.revision + 1)))
 
         def reread(row: SeriesRow) -> SeriesRow | None:
             now = self._rows.reread(row)
             return now if now and needs_write(now) else None
 
-        self._writer.write(rows, lambda: Preparation(write_of), reread, conditions, numbered=False)
+        self._writer.write(rows, lambda: Preparation(write_of), reread, conditions)
 
 
 def _is_pending(row: SeriesRow, update_id: str) -> bool:

@@ -21,6 +21,7 @@ write of a row is conditional on the revision that was read.
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from typing import NamedTuple
@@ -31,9 +32,10 @@ from app.dicom.json.dataset import JsonElement, first_of
 from app.dicom.validation.attributes import INDEXED, ExtendedAttributes, Level
 from app.errors import Conflict
 from app.storage.feed.log import CommitLog, CommittedEntry
-from app.storage.index.open_commit import OpenCommit
+from app.storage.index.intents import Intents
 from app.storage.records.contents import Contents
 from app.storage.records.file_versions import merged
+from app.storage.records.leftovers import InstanceVersion, Leftovers, version_of
 from app.storage.records.row_changes import replace_row
 from app.storage.records.rows import InstanceRow, StudyRow, is_visible_instance
 from app.storage.records.snapshot import Snapshot
@@ -67,6 +69,13 @@ class VerifiedStudy(NamedTuple):
     written: int
 
 
+class NamedVersions(NamedTuple):
+    """New versions whose files are not stored yet, and the record that names their files and documents."""
+
+    versions: list[InstanceVersion]
+    intents: Intents
+
+
 class StudyVersions:
     """Runs the phases of bulk updates. `read_tags` returns the extended query tags, whose values the rows hold."""
 
@@ -78,7 +87,7 @@ class StudyVersions:
         self._numbers = numbers
         self._log = log
         self._read_tags = read_tags
-        self._writer = RowWriter(table, numbers)
+        self._writer = RowWriter(table)
         self._series = SeriesVersions(self.rows, self._writer)
 
     def begin(self, partition: int, study: str, update_id: str, lease: Require) -> StudyRow | None:
@@ -99,6 +108,20 @@ class StudyVersions:
         return retry(attempt, when=lambda conflict: conflict.key != lease.key)
 
     # --- what is to be written ---
+
+    def name_versions(self, rows: Sequence[InstanceRow]) -> NamedVersions:
+        """Return a new version for each instance, and the record that names their files and documents.
+
+        A kill -9 after it leaves a record that comes due and finds nothing to remove.
+        """
+        watermarks = self._numbers.reserve(len(rows))
+        versions = [
+            replace(version_of(row), version=uuid.uuid4().hex, watermark=watermark)
+            for row, watermark in zip(rows, watermarks, strict=True)
+        ]
+        intents = Intents(self._table)
+        intents.name(Leftovers(versions=tuple(versions)))
+        return NamedVersions(versions, intents)
 
     def last_watermark(self) -> int:
         """Return a number that no watermark exceeds at this moment."""
@@ -138,9 +161,11 @@ class StudyVersions:
     # --- the phases ---
 
     def write_pending(
-        self, study: StudyRow, versions: Sequence[NewVersion], new_values: NewValues, opened: OpenCommit
+        self, study: StudyRow, versions: Sequence[NewVersion], new_values: NewValues, intents: Intents
     ) -> list[NewVersion]:
-        """Add pending versions to their rows. Return the versions that were not added. `opened` names their files.
+        """Add pending versions to their rows. Return the versions that were not added.
+
+        `intents` name their files and documents. No row is written after the sweep has taken one.
 
         A version is not added if its instance was changed or deleted in the meantime, or if another update now writes
         the study.
@@ -148,7 +173,7 @@ class StudyVersions:
 
         def prepare() -> Preparation[NewVersion]:
             values = self._values(Level.INSTANCE, new_values)
-            return Preparation(lambda new, watermark: add_pending(new, watermark, study.writing, values))
+            return Preparation(lambda new: add_pending(new, study.writing, values))
 
         def reread(new: NewVersion) -> NewVersion | None:
             row = self.rows.reread(new.row)
@@ -156,7 +181,8 @@ class StudyVersions:
                 return None
             return replace(new, row=row) if self.rows.is_writing(study) else None
 
-        return self._writer.write(versions, prepare, reread, [study_still_written(study)], opened=opened)
+        conditions = [study_still_written(study), *intents.still_valid()]
+        return self._writer.write(versions, prepare, reread, conditions)
 
     def write_pending_series(self, study: StudyRow, new_values: NewValues) -> None:
         """Add the new values of series-level extended query tags to the series rows, as pending."""
@@ -209,10 +235,10 @@ class StudyVersions:
                 entries = [CommittedEntry.of(each.after_update(update_id), "Update") for each in written]
                 return [self._log.committed(partition, entries, Contents(0, 0, 0)), tags.unchanged]
 
-            return Preparation(lambda each, _: make_current(each, update_id, values), beside)
+            return Preparation(lambda each: make_current(each, update_id, values), beside)
 
         rows, last = self._pending_after(row, update_id, after, limit)
-        self._writer.write(rows, prepare, lambda each: self._reread(each, update_id), numbered=False)
+        self._writer.write(rows, prepare, lambda each: self._reread(each, update_id))
         if not last:
             self._series.make_current(row, update_id, self._values(Level.SERIES, new_values or {}))
             self._unmark(row, update_id)
@@ -235,9 +261,9 @@ class StudyVersions:
         conditions = [study_still_written(row)]
 
         def remove() -> Preparation[InstanceRow]:
-            return Preparation(lambda each, _: remove_pending(each))
+            return Preparation(remove_pending)
 
-        self._writer.write(rows, remove, reread, conditions, numbered=False)
+        self._writer.write(rows, remove, reread, conditions)
         if not last:
             self._series.remove_pending(row, update_id)
             self._unmark(row, update_id)

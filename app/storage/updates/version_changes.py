@@ -24,7 +24,8 @@ class NewVersion(msgspec.Struct, frozen=True, kw_only=True):
     """A new version of an instance, whose file is stored.
 
     `row` is the row as it was read, `metadata` and `frames` are packed documents. `frames` is empty if there is no
-    frame table. `native` as in `InstanceRow`, `digest` as in `FileVersion`.
+    frame table. The watermark of `version` is in the keys of the documents. `native` as in `InstanceRow`, `digest` as
+    in `FileVersion`.
     """
 
     row: InstanceRow
@@ -49,25 +50,28 @@ def is_pending(row: InstanceRow, update_id: str) -> bool:
 class RowWrite(NamedTuple):
     """What one row takes part in a write with.
 
-    `changes` belong into the transaction, `before` before it. `new` is what a kill -9 before the transaction leaves.
-    After the transaction, the sweep removes `replaced` when `delay` seconds have passed.
+    `changes` belong into the transaction, `before` before it. After the transaction, the sweep removes `replaced` when
+    `delay` seconds have passed.
     """
 
     changes: Sequence[Change]
     before: Sequence[Put] = ()
-    new: Leftovers = Leftovers()
     replaced: Leftovers = Leftovers()
     delay: int = 0
 
 
-def add_pending(new: NewVersion, watermark: int, update_id: str, attributes: Mapping[str, JsonElement]) -> RowWrite:
+def add_pending(new: NewVersion, update_id: str, attributes: Mapping[str, JsonElement]) -> RowWrite:
     """Return the write that adds a pending version to its row, with its documents.
 
-    `attributes` are the values of extended query tags in the new version. The watermark names the documents.
+    `attributes` are the values of extended query tags in the new version.
     """
     row = new.row
     file = FileVersion(
-        watermark=watermark, version=new.version.version, size=new.size, native=new.native, digest=new.digest
+        watermark=new.version.watermark,
+        version=new.version.version,
+        size=new.size,
+        native=new.native,
+        digest=new.digest,
     )
     after = replace(
         row, pending=Pending.make(update_id=update_id, attributes=attributes, file=file), revision=row.revision + 1
@@ -75,7 +79,6 @@ def add_pending(new: NewVersion, watermark: int, update_id: str, attributes: Map
     return RowWrite(
         replace_row(row, after),
         [Put(item) for item in documents.items_of(row.with_file(file), new.metadata, new.frames)],
-        Leftovers(versions=(replace(new.version, watermark=watermark),)),
         _pending_version(row),
     )
 

@@ -112,7 +112,7 @@ def test_a_deletion_record_of_an_earlier_release_is_processed(archive: Archive, 
     archive.faults.add(Rule(fail(), operation="table.write", key=f"*/study/{A[0]}|instance/*", times=FOR_EVER))
     archive.delete(A[0])  # closes the study, but cannot remove its rows
     archive.faults.clear()
-    (record,) = (item for item in archive.table.query(keys.SWEEP) if "version" not in item.fields)
+    (record,) = (item for item in archive.table.query(keys.SWEEP) if "study" in item.fields)
     old = Item(keys.sweep(0, f"{archive.partition.key}/{A[0]}"), {
         "partition": archive.partition.key, "name": archive.partition.name, "study": A[0]
     })  # fmt: skip
@@ -129,7 +129,7 @@ def test_a_deletion_record_of_an_earlier_release_is_processed(archive: Archive, 
 
 
 def store_interrupted_by(archive: Archive, other: Callable[[], None]) -> list[int]:
-    """Store A, and run `other` between the write of the blob and the reservation of a number; the failure reasons."""
+    """Store A, and run `other` between the writes of its documents and its transaction; the failure reasons."""
     calls: list[str] = []
     left = ["other"]
 
@@ -137,7 +137,7 @@ def store_interrupted_by(archive: Archive, other: Callable[[], None]) -> list[in
         return left.pop() if left and calls else "store"
 
     def stop(call: str) -> None:
-        if call == "table.add":
+        if call == "table.write" and not calls:
             calls.append(call)
             schedule.pause(call)
 
