@@ -24,7 +24,7 @@ from app.services.parallel import prefetch
 from app.services.recovery import durable_files, manifest
 from app.services.recovery.backup_folder import INDEX, LAYOUT, MANIFEST, SMALL, BackupFolder
 from app.services.recovery.copies import Copies, SourceFile
-from app.services.recovery.last_backup import note_backup
+from app.services.recovery.last_backup import NAME, last_backup, note_backup
 from app.services.recovery.manifest import FileEntry, Heading, Lookup, Totals
 from app.services.recovery.verification import ShowProgress
 from app.storage.table import clock
@@ -110,8 +110,7 @@ class Backup:
         were copied serve the next attempt.
         """
         started = time.monotonic()
-        if self._folder.root.resolve().is_relative_to(self._data_folder.resolve()):
-            raise RecoveryError("The backup cannot be inside of the data folder. Name a folder on another disk.")
+        self._check_place()
         with self._folder.locked():
             was_killed = self._folder.remove_unfinished()
             known = [self._folder.manifest(each) for each in self._folder.generations()[-1:]]
@@ -135,6 +134,16 @@ class Backup:
             dropped=dropped,
             seconds=round(time.monotonic() - started, 3),
         )
+
+    def _check_place(self) -> None:
+        if self._folder.root.resolve().is_relative_to(self._data_folder.resolve()):
+            raise RecoveryError("The backup cannot be inside of the data folder. Name a folder on another disk.")
+        last = last_backup(self._data_folder)
+        if last and last.folder == str(self._folder.root.absolute()) and not self._folder.has_backups():
+            raise RecoveryError(
+                f"{last.folder} had backups of this archive, and has none now. Mount its disk. If the backups were "
+                f"removed on purpose, remove {self._data_folder / NAME}."
+            )
 
     def _write(self, generation: Path, known: list[Path]) -> Totals:
         """Fill the folder of the new generation. `known` are manifests that have files which need no copy."""

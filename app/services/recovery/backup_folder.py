@@ -86,6 +86,10 @@ class BackupFolder:
             raise RecoveryError(f"The manifest of {generation} names {name!r}, which is no file of an archive.")
         return self.root / name
 
+    def has_backups(self) -> bool:
+        """Return whether backups were written here."""
+        return (self.root / _MARK).exists()
+
     # --- writing ---
 
     @contextmanager
@@ -94,7 +98,7 @@ class BackupFolder:
 
         Raises `BackupRuns`, and `RecoveryError` if the folder has something else.
         """
-        self.root.mkdir(parents=True, exist_ok=True)
+        self.root.mkdir(exist_ok=True)  # a missing parent is perhaps a disk that is not mounted
         self._require_backups()
         with (self.root / "lock").open("ab") as lock:
             try:
@@ -107,15 +111,14 @@ class BackupFolder:
             yield
 
     def _require_backups(self) -> None:
-        mark = self.root / _MARK
-        if mark.exists():
+        if self.has_backups():
             self.generations()
             return
         if any(path.name != "lost+found" and not path.name.startswith(_MARK) for path in self.root.iterdir()):
             raise RecoveryError(f"{self.root} has other files. Name an empty folder, or one that has backups.")
         written = self.root / f"{_MARK}.{os.getpid()}"
         written.write_bytes(orjson.dumps({"format": manifest.FORMAT}))
-        written.replace(mark)
+        written.replace(self.root / _MARK)
         sync_folder(self.root)
 
     def begin(self, moment: datetime) -> str:

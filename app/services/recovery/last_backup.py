@@ -9,7 +9,8 @@ import orjson
 
 from app.storage.table import clock
 
-_NAME: Final = "last-backup.json"
+NAME: Final = "last-backup.json"
+"""The name of the file, in the data folder."""
 
 
 class LastBackup(NamedTuple):
@@ -21,15 +22,15 @@ class LastBackup(NamedTuple):
 
 def note_backup(data_folder: Path, backup_folder: Path) -> None:
     """Note that a backup has ended now. A kill -9 leaves the earlier note."""
-    written = data_folder / f"{_NAME}.new"
+    written = data_folder / f"{NAME}.new"
     written.write_bytes(orjson.dumps({"time": clock.timestamp(clock.now()), "folder": str(backup_folder.absolute())}))
-    written.replace(data_folder / _NAME)
+    written.replace(data_folder / NAME)
 
 
 def last_backup(data_folder: Path) -> LastBackup | None:
     """Return the note, None if there is none or if it cannot be read."""
     try:
-        note = orjson.loads((data_folder / _NAME).read_bytes())
+        note = orjson.loads((data_folder / NAME).read_bytes())
         return LastBackup(clock.seconds(note["time"]), note["folder"])
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -204,7 +204,9 @@ class Migration:
             return batch[-1].key, len(changed)
 
         done = 0
-        for number, (last, changed) in enumerate(prefetch(copy, batches(self._source.table, state.after), ahead=4), 1):
+        for number, (last, changed) in enumerate(
+            prefetch(copy, batches(self._source.table, state.after), ahead=_AT_ONCE), 1
+        ):
             done += changed
             self._report.copied_items += changed
             self._show("Copying items", done, None)

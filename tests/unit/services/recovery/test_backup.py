@@ -355,6 +355,21 @@ def test_a_backup_needs_an_archive_a_folder_of_its_own_and_the_embedded_engine(
         build_backup(Settings(engine="aws", table="t", bucket="b"), tmp_path, show_nothing, release="test")
 
 
+def test_a_backup_is_not_written_to_a_disk_that_is_not_mounted(archive: Archive, tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    result = bulkhead(archive.folder, "backup", disk / "backups", "--quiet")
+    assert (result.exit_code, "No such file or directory" in result.stderr) == (1, True)
+    disk.mkdir()
+    assert bulkhead(archive.folder, "backup", disk / "backups", "--quiet").exit_code == 0
+    disk.rename(tmp_path / "unmounted")
+    disk.mkdir()
+    result = bulkhead(archive.folder, "backup", disk / "backups", "--quiet")
+    assert (result.exit_code, "Mount its disk" in result.stderr) == (1, True)
+    assert list(disk.iterdir()) == []
+    (archive.folder / "last-backup.json").unlink()
+    assert bulkhead(archive.folder, "backup", disk / "backups", "--quiet").exit_code == 0
+
+
 def test_a_restore_needs_an_empty_folder_and_a_backup(archive: Archive, destination: Path, tmp_path: Path) -> None:
     back_up(archive, destination)
     result = bulkhead(archive.folder, "restore", destination)
