@@ -118,8 +118,8 @@ class ChangeFeed:
         if newest is None:
             return []
         visible = _visible(caller, None)
-        found = self._log.by_sequence(newest.sequence - entries, entries)
-        names = (each.partition_name for each in reversed(found))
+        found = self._log.entries(newest.sequence - entries + 1, newest.sequence)
+        names = (each.partition_name for each in reversed(list(found)))
         return list(dict.fromkeys(name for name in names if visible is None or visible(name)))
 
     def _views(self, entries: Sequence[FeedEntry], metadata: bool) -> Iterator[FeedEntryView]:

@@ -258,7 +258,8 @@ class Verification:
 
     def _statistics_now(self) -> dict[int, Contents | None]:
         partitions = [self._only] if self._only else self._partitions.listed()
-        return {each.key: self._statistics.of(each) for each in partitions}
+        contents = self._statistics.of_each(partitions)
+        return {each.key: found for each, found in zip(partitions, contents, strict=True)}
 
     def _end_of_batch(self, state: _State) -> None:
         if self._suspects.is_full:

@@ -13,6 +13,8 @@ becomes current by one write for a whole study, whatever its size, and that writ
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from app.storage.feed.change_feed import FeedLog
 from app.storage.records.contents import Contents
 from app.storage.records.instance_row import InstanceRow
@@ -39,8 +41,15 @@ class PartitionStatistics:
         Every commit that has ended by now counts. This moves the waiting commits into the feed, and is one query of
         small items.
         """
-        if not partition.counted:
-            return None
-        self._feed.sequence()
+        (contents,) = self.of_each([partition])
+        return contents
+
+    def of_each(self, partitions: Sequence[Partition]) -> list[Contents | None]:
+        """Do the same for several partitions, with one query for each. The commits are moved once."""
+        if any(each.counted for each in partitions):
+            self._feed.sequence()
+        return [self._sum(each) if each.counted else None for each in partitions]
+
+    def _sum(self, partition: Partition) -> Contents:
         items = [item.fields for item in self._table.query(keys.statistics_items(partition.key))]
         return Contents(*(sum(each.get(name, 0) for each in items) for name in Contents._fields))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from flask import Response, redirect, request
@@ -52,10 +53,11 @@ def front(context: Context) -> Response:
     found = directory.page(context.caller, prefix=prefix, after=after, limit=_PARTITIONS)
     studies = [] if prefix or after else _latest(context, found)
     context.audit.count = len(studies)
+    contents = _contents(context, found.partitions)
     return page(
         "front.html",
         title="Partitions",
-        partitions=[(each, Addresses(each.name), _contents(context, each)) for each in found.partitions],
+        partitions=[(each, Addresses(each.name), contents.get(each.name)) for each in found.partitions],
         more=found.more,
         prefix=prefix,
         after=after,
@@ -68,11 +70,11 @@ def front(context: Context) -> Response:
     )
 
 
-def _contents(context: Context, partition: Partition) -> Contents | None:
-    """Return how much a partition has, None if nobody knows or the caller may not read it."""
-    if not context.caller.rights.allows(Action.READ, partition.name):
-        return None
-    return context.services.partitions.statistics.of(partition)
+def _contents(context: Context, partitions: Sequence[Partition]) -> dict[str, Contents | None]:
+    """Return how much each partition has that the caller may read, by its name. None: nobody knows."""
+    readable = [each for each in partitions if context.caller.rights.allows(Action.READ, each.name)]
+    found = context.services.partitions.statistics.of_each(readable)
+    return {each.name: contents for each, contents in zip(readable, found, strict=True)}
 
 
 def _latest(context: Context, shown: PartitionPage) -> list[LatestStudy]:
