@@ -72,7 +72,7 @@ class StoredItems:
                     self.statistics[int(pk.split("/")[0])].update(item.fields)
                 elif family == "workitem":
                     self.expected_postings |= workitems.entries_of(item)
-                elif not item.key.sk.startswith("shard/"):
+                elif family == "study" and not item.key.sk.startswith("shard/"):
                     self.expected_postings |= {key for key in postings.entries_of(item) if self._is_kept(key)}
                     if item.fields.get("closing"):
                         self.closing.append(item.key)
