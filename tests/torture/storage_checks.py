@@ -13,11 +13,12 @@ from app.settings import Settings
 from app.storage.index.statistics import stored_size
 from app.storage.records import documents, postings
 from app.storage.records.leftovers import version_of
-from app.storage.records.rows import InstanceRow
+from app.storage.records.rows import InstanceRow, StudyRow
 from app.storage.table import clock, keys
 from app.storage.table.ports import Key
 from app.storage.tags.query_tags import QueryTagStore
 from app.storage.worklist import workitems
+from tests.support.value_pages import page_faults
 from tests.torture.engines import EngineUnderTest
 from tests.torture.journal import Journal
 
@@ -57,6 +58,7 @@ class StoredItems:
         self.expected_documents: set[Key] = set()
         self.expected_blobs: set[str] = set()
         self.instances: dict[tuple[int, str], set[str]] = {}
+        self.studies: dict[int, list[StudyRow]] = {}
         self.statistics: defaultdict[int, Counter[str]] = defaultdict(Counter)
         self.expected_statistics: defaultdict[int, Counter[str]] = defaultdict(Counter)
         self.closing: list[Key] = []
@@ -77,6 +79,8 @@ class StoredItems:
                     if item.fields.get("closing"):
                         self.closing.append(item.key)
                     if item.key.sk == keys.STUDY:
+                        row = StudyRow.of(item, int(pk.split("/")[0]), pk.split("/")[2])
+                        self.studies.setdefault(row.partition, []).append(row)
                         self.expected_statistics[int(pk.split("/")[0])]["studies"] += 1
                     if item.key.sk.startswith("instance/"):
                         self._add_instance(InstanceRow.of(item, int(pk.split("/")[0]), pk.split("/")[2]))
@@ -113,6 +117,9 @@ def check_storage(engine: bootstrap.Engine, under_test: EngineUnderTest, journal
         counted, exist = stored.statistics[partition], stored.expected_statistics[partition]
         if counted != exist:
             journal.violate("the statistics have the numbers of the rows", str(partition), f"{counted}, not {exist}")
+    for partition in stored.statistics.keys() | stored.studies.keys():
+        for fault in page_faults(engine.table, partition, stored.studies.get(partition, [])):
+            journal.violate("pages have the values of each study without a mark", str(partition), fault)
     for key in stored.closing:
         journal.violate("no deletion stays unfinished", str(key), "the row is closing")
     return stored

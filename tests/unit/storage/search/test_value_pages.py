@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,9 @@ from app.storage.table.ports import Delete, Key, Put
 from tests.capacity import synthetic
 from tests.capacity.synthetic import fill, synthetic_study
 from tests.support.archive import Archive
-from tests.support.faults import FOR_EVER, Call, Effect, Rule
+from tests.support.faults import FOR_EVER, Call, Effect, Killed, Rule, kill_at
 from tests.support.instances import make_instance
+from tests.support.value_pages import page_faults, page_marks, page_rows
 
 STUDIES = 30
 
@@ -85,25 +87,19 @@ def meanwhile(act: Callable[[], object]) -> Effect:
 
 
 def paged(archive: Archive) -> list[PageRow]:
-    """Return the rows of all pages that the list names."""
+    """Return the rows of all pages that the list names. Asserts that pages and marks have every study."""
     partition = archive.partition.key
-    listed = PageList.read(archive.table, partition)
-    rows: list[PageRow] = []
-    for page in listed.pages:
-        items = archive.table.get_many(value_pages.column_keys(partition, page.name))
-        rows += rows_of([item for item in items if item])
-        assert page.first == min(row.created for row in rows[-page.studies :])
-    assert [row.created for row in rows] == sorted({row.created for row in rows}), "the pages overlap"
-    return rows
+    studies = [
+        StudyRow.of(item, partition, item.key.pk.split("/")[2])
+        for item in archive.table.items()
+        if item.key.pk.startswith(f"{partition}/study/") and item.key.sk == keys.STUDY
+    ]
+    assert list(page_faults(archive.table, partition, studies)) == []
+    return page_rows(archive.table, partition)
 
 
 def marks(archive: Archive) -> list[Key]:
-    partition = archive.partition.key
-    return [
-        item.key
-        for kind in (keys.NEW_STUDIES, keys.CHANGED_STUDIES)
-        for item in archive.table.query(keys.mark_items(kind, partition % keys.MARK_SHARDS), keys.page_marks(partition))
-    ]
+    return [mark.item.key for mark in page_marks(archive.table, archive.partition.key)]
 
 
 def page_items(archive: Archive) -> list[Key]:
@@ -289,6 +285,29 @@ def test_a_study_that_changes_while_its_mark_is_processed_keeps_a_mark(archive: 
     assert rule.hits
     assert len(marks(archive)) == 1
     assert found(archive, "*edgar") == ["2.25.1"]
+
+
+def test_a_worker_that_is_killed_at_any_change_leaves_every_study_in_a_page_or_marked(archive: Archive) -> None:
+    fill(archive.table, archive.partition.key, STUDIES)
+    build(archive)
+    step = 0
+    for step in range(1, 100):
+        uid = f"2.25.{100 + step}"
+        store(archive, 100 + step, f"Killed^N{step}")
+        store(archive, 100 + step, f"Changed^N{step}", series=2)
+        if step <= STUDIES:
+            archive.delete(synthetic_study(step - 1, STUDIES).uid)
+        rule = archive.faults.add(kill_at(step))
+        with suppress(Killed):
+            build(archive)
+        archive.faults.clear()
+        paged(archive)
+        assert found(archive, f"*ed^n{step}") == [uid]
+        if not rule.hits:
+            break
+        build(archive)
+        assert (marks(archive), found(archive, f"*ed^n{step}")) == ([], [uid])
+    assert step > 10
 
 
 def test_a_lost_page_starts_the_list_anew(archive: Archive) -> None:
