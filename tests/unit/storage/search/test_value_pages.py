@@ -24,6 +24,7 @@ from tests.capacity.synthetic import fill, synthetic_study
 from tests.support.archive import Archive
 from tests.support.faults import FOR_EVER, Call, Effect, Killed, Rule, kill_at
 from tests.support.instances import make_instance
+from tests.support.updates import start_update
 from tests.support.value_pages import page_faults, page_marks, page_rows
 
 STUDIES = 30
@@ -182,6 +183,23 @@ def test_pages_that_are_replaced_during_a_search_are_read_again(archive: Archive
     assert len(found(archive, "*oe^*")) == 12
 
 
+def test_a_mark_that_is_processed_during_a_search_stays_a_candidate(archive: Archive) -> None:
+    for study in range(1, 13):
+        store(archive, study, f"Doe^J{study}")
+    build(archive)
+    store(archive, 9, "Rare^Name", series=2)
+
+    def replace_read_and_unread_pages() -> None:
+        build(archive)
+        store(archive, 1, "Doe^Changed", series=2)
+        build(archive)
+
+    rule = Rule(meanwhile(replace_read_and_unread_pages), "table.get_many", READ_COLUMN, nth=2)
+    archive.faults.add(rule)
+    assert found(archive, "*are*") == ["2.25.9"]
+    assert rule.hits
+
+
 def test_a_search_that_never_sees_a_page_takes_every_study_as_a_candidate(
     archive: Archive, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -225,6 +243,20 @@ def test_a_changed_name_replaces_the_former_one_in_its_page(archive: Archive) ->
     assert (found(archive, "*oan*"), len(found(archive, "*ane"))) == (["2.25.2"], 8)
     lines = [line for row in paged(archive) for line in row.lines]
     assert (lines.count("roe^joan"), lines.count("doe^jane")) == (1, 8)
+
+
+def test_a_bulk_update_replaces_values_in_pages(archive: Archive) -> None:
+    store(archive, 1, "Doe^Jane", patient_id="OLD")
+    build(archive)
+    start_update(archive, "NEW", "2.25.1")
+    for step in archive.services.background:
+        while step.__name__ != "build_pages" and step():
+            pass
+    assert (found(archive, "*ew", "PatientID"), found(archive, "*ld", "PatientID")) == (["2.25.1"], [])
+    build(archive)
+    assert not marks(archive)
+    assert (found(archive, "*ew", "PatientID"), found(archive, "*ld", "PatientID")) == (["2.25.1"], [])
+    assert [line for row in paged(archive) for line in row.lines if line in ("old", "new")] == ["new"]
 
 
 def test_a_deleted_study_leaves_the_pages_with_the_next_step(archive: Archive) -> None:
