@@ -30,7 +30,7 @@ from app.services import Services
 from app.services.policy import V2
 from app.settings import Settings
 from app.storage.records import posted_values
-from app.storage.search import candidates, page_builder, page_candidates
+from app.storage.search import candidates, date_ranges, page_builder, page_candidates, posting_lists, sources
 from app.storage.table.partitions import Partition
 from tests.support.instances import make_instance
 from tests.support.selection import thorough
@@ -337,7 +337,11 @@ class Archive(NamedTuple):
 @pytest.fixture(autouse=True)
 def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(candidates, "_FIRST_CHUNK", 2)
-    monkeypatch.setattr(candidates, "LARGEST_CHUNK", 3)
+    monkeypatch.setattr(posting_lists, "LARGEST_CHUNK", 3)
+    monkeypatch.setattr(posting_lists, "_SMALLEST_CHUNK", 2)
+    monkeypatch.setattr(posting_lists, "_FEW", 1)
+    monkeypatch.setattr(date_ranges, "_SMALLEST_CHUNK", 1)
+    monkeypatch.setattr(sources, "_INTERSECTED", 2)
     monkeypatch.setattr(candidates, "_MAX_SCANNED", 5)
     monkeypatch.setattr(posted_values, "MAX_VALUES", 2)
     monkeypatch.setattr(page_builder, "PAGE_STUDIES", 2)

@@ -1,4 +1,4 @@
-"""Candidates of a search, read from posting lists: intersection of exact filters, range scans, and choice of plan.
+"""Candidates of a search: the lists of exact filters, scans of other filters, and the choice of a plan.
 
 Studies, series, instances and workitems keep their postings in the same way (`keys.values`, `keys.words`), so this
 module serves all of them. A posting only says where a match may be. The caller reads the row and decides
@@ -8,17 +8,17 @@ module serves all of them. A posting only says where a match may be. The caller 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from heapq import heapify, heappop, heapreplace
 from itertools import islice
-from typing import Final, Generic, Protocol, TypeVar
+from typing import Final, TypeVar
 
 from app.dicom.query.canonical import MAX_CANONICAL
-from app.dicom.query.matching import Between, Filter, OneOf, Period, Query, Wildcard, Words
+from app.dicom.query.matching import Between, Filter, OneOf, Period, Wildcard, Words
 from app.storage.records.spread_lists import parts_of_values
+from app.storage.search import posting_lists
+from app.storage.search.posting_lists import CandidateT, Numbered
 from app.storage.table import keys
 from app.storage.table.ports import Item, Range, Table, starting
 
-LARGEST_CHUNK: Final = 1024
 _FIRST_CHUNK: Final = 16
 _MAX_SCANNED: Final = 100_000
 """Candidates that one range scan may hold in memory. A scan that finds more is abandoned."""
@@ -27,38 +27,8 @@ _REJECTED_PER_READ: Final = 8
 """Postings that can be read and rejected at about the cost of reading one row."""
 
 
-class Numbered(Protocol):
-    """An object that has a sequence number. Search results are ordered by it, highest first."""
-
-    @property
-    def sequence(self) -> int: ...
-
-
-CandidateT = TypeVar("CandidateT", bound=Numbered)
-"""An object that may match."""
-
 MatchT = TypeVar("MatchT", bound=Numbered)
 """An object that matches."""
-
-
-FoundT = TypeVar("FoundT", bound=Numbered, covariant=True)
-"""A candidate that a list yields."""
-
-
-class CandidateList(Protocol[FoundT]):
-    """Candidates that are ordered by their numbers, the newest first."""
-
-    def seek(self, sequence: int) -> FoundT | None:
-        """Return the newest candidate whose number is at most `sequence`, None if there is none.
-
-        The numbers of successive calls must not grow.
-        """
-        ...
-
-
-def sequence_of(posting: Item) -> int:
-    """Return the sequence number of the object that a posting names. The sort key ends with it (`keys.newest`)."""
-    return keys.NEWEST - int(posting.key.sk[-16:], 16)
 
 
 def exact_lists(partition: int, kind: str, wanted: Filter, shards: int = 1) -> list[tuple[str, str]]:
@@ -110,123 +80,6 @@ def _matching_wildcard(pattern: Wildcard, postings: Iterable[Item]) -> Iterator[
             yield None
 
 
-class PostingList(Generic[CandidateT]):
-    """One posting list, newest first, read in chunks.
-
-    `chunk` is the size of the first chunk. The next one has twice the size, up to `LARGEST_CHUNK`, unless most of a
-    chunk was passed over: then it has half the size. `read` converts a posting to a candidate. Candidates with a number
-    above `highest` are left out.
-    """
-
-    def __init__(
-        self,
-        table: Table,
-        *,
-        pk: str,
-        prefix: str,
-        chunk: int,
-        read: Callable[[Item], CandidateT],
-        highest: int = keys.NEWEST,
-    ) -> None:
-        self._table = table
-        self._pk = pk
-        self._prefix = prefix
-        self._size = min(chunk, LARGEST_CHUNK)
-        self._read = read
-        self._highest = highest
-        self._chunk: list[CandidateT] = []
-        self._position = 0
-        self._passed = 0
-        """Candidates of the chunk that no call returned."""
-        self._is_returned = False
-        """Whether a call returned the candidate at the position."""
-        self._at_end = False
-
-    def seek(self, sequence: int) -> CandidateT | None:
-        """Return the newest candidate whose number is at most `sequence`, None if there is none.
-
-        The numbers of successive calls must not grow.
-        """
-        chunk = self._chunk
-        while self._position < len(chunk):
-            if chunk[self._position].sequence <= sequence:
-                self._is_returned = True
-                return chunk[self._position]
-            self._passed += not self._is_returned
-            self._is_returned = False
-            self._position += 1
-        if self._at_end:
-            return None
-        between = Range(
-            self._prefix + keys.newest(min(sequence, self._highest)), self._prefix + "g"
-        )  # "g" sorts after every hex digit
-        if chunk:
-            is_dense = self._passed * 2 < len(chunk)
-            self._size = min(self._size * 2, LARGEST_CHUNK) if is_dense else max(self._size // 2, _FIRST_CHUNK)
-        self._chunk = [self._read(each) for each in self._table.query(self._pk, between, limit=self._size)]
-        self._position = self._passed = 0
-        self._is_returned = True
-        self._at_end = len(self._chunk) < self._size
-        return self._chunk[0] if self._chunk else None
-
-
-class Union(Generic[CandidateT]):
-    """The candidates that are in at least one of several lists, newest first."""
-
-    def __init__(self, lists: Sequence[CandidateList[CandidateT]]) -> None:
-        self._lists = lists
-        self._heads: list[tuple[int, int, CandidateT]] | None = None
-        """A heap of (negated number, position of the list, candidate) of each list that is not at its end."""
-
-    def seek(self, sequence: int) -> CandidateT | None:
-        """Return as `PostingList.seek`."""
-        if self._heads is None:
-            self._heads = [each for position in range(len(self._lists)) if (each := self._head(position, sequence))]
-            heapify(self._heads)
-        heads = self._heads
-        while heads and -heads[0][0] > sequence:
-            following = self._head(heads[0][1], sequence)
-            if following:
-                heapreplace(heads, following)
-            else:
-                heappop(heads)
-        return heads[0][2] if heads else None
-
-    def _head(self, position: int, sequence: int) -> tuple[int, int, CandidateT] | None:
-        found = self._lists[position].seek(sequence)
-        return None if found is None else (-found.sequence, position, found)
-
-
-def newest_permitted(query: Query) -> int:
-    """Return the highest number that an object of the page may have."""
-    return keys.NEWEST if query.below is None else query.below - 1
-
-
-def intersect_newest_first(
-    filters: Sequence[Sequence[CandidateList[CandidateT]]], newest: int = keys.NEWEST
-) -> Iterator[CandidateT]:
-    """Yield the candidates that satisfy all filters, newest first, from the number `newest` on.
-
-    Each filter is a sequence of lists, such as one for each accepted value; a candidate satisfies it if it is in one
-    of them. The algorithm is known as "leapfrog join": each list seeks the highest number that is still possible in
-    the others, so the cost follows the shortest list.
-    """
-    target = newest
-    unions = [Union(lists) for lists in filters]
-    while target >= 0:
-        for union in unions:
-            head = union.seek(target)
-            if head is None:
-                return
-            found = head
-            if found.sequence < target:
-                target = found.sequence
-                break
-        else:
-            yield found
-            target -= 1
-
-
 def cheapest_plan(
     plans: Sequence[Iterator[CandidateT]],
     range_scans: list[Iterator[CandidateT | None]],
@@ -242,16 +95,16 @@ def cheapest_plan(
     candidates are sorted. So the total cost is about the cost of the cheapest plan multiplied by the number of plans.
 
     `verify` returns the matches among some candidates, in their order. It gets `largest` candidates at most, or
-    `LARGEST_CHUNK`.
+    `posting_lists.LARGEST_CHUNK`.
     `page` is the number of matches that the caller wants. The scans may read that many candidates before the first
     candidates of `plans` are verified. A None in a scan counts as work, but is no candidate. Candidates must be
     hashable. Matches of a scan with a number above `newest` are left out.
     """
     scans: list[tuple[Iterator[CandidateT | None], set[CandidateT]]] = [(each, set()) for each in range_scans]
-    largest = largest or LARGEST_CHUNK
+    largest = largest or posting_lists.LARGEST_CHUNK
     chunks = [_chunks(each, page, largest) for each in plans]
     last_sequence = newest + 1  # the lowest number that was yielded
-    size = min(max(page, _FIRST_CHUNK), LARGEST_CHUNK)
+    size = min(max(page, _FIRST_CHUNK), posting_lists.LARGEST_CHUNK)
     while True:
         for scan, found in scans:
             scanned = list(islice(scan, size))
@@ -270,7 +123,7 @@ def cheapest_plan(
                     yield match
             if is_last:
                 return
-        size = min(size * 2, LARGEST_CHUNK)
+        size = min(size * 2, posting_lists.LARGEST_CHUNK)
 
 
 def _chunks(candidates: Iterator[CandidateT], page: int, largest: int) -> Iterator[tuple[list[CandidateT], bool]]:

@@ -51,7 +51,7 @@ def date_lists(table: Table, partition: int, kind: str, wanted: Filter, shards: 
 
 def chunk_of(lists: int, page: int) -> int:
     """Return how many postings to read first from each of so many lists that share a page."""
-    return min(page, max(_SMALLEST_CHUNK, 2 * page // lists))
+    return min(page, max(_SMALLEST_CHUNK, 4 * page // lists))
 
 
 def _years(table: Table, periods: Sequence[str], dates: Between) -> Sequence[int]:

@@ -21,8 +21,8 @@ from app.dicom.query.matching import Query
 from app.storage.index.instances import Instances, StudyView
 from app.storage.records.rows import InstanceRow, belongs_to
 from app.storage.records.stored_rows import StoredRows
-from app.storage.search.candidates import PostingList, intersect_newest_first, newest_permitted, sequence_of
 from app.storage.search.matches import Match
+from app.storage.search.posting_lists import PostingList, intersect_newest_first, newest_permitted, sequence_of
 from app.storage.search.sources import Candidate
 from app.storage.table import keys
 from app.storage.table.ports import Item, Table

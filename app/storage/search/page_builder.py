@@ -35,7 +35,7 @@ from app.errors import Conflict
 from app.storage.records.page_marks import PageMark, column_values
 from app.storage.records.rows import StudyRow
 from app.storage.records.spread_lists import parts_of_newest
-from app.storage.search.candidates import sequence_of
+from app.storage.search.posting_lists import sequence_of
 from app.storage.search.value_pages import (
     COLUMN_NAMES,
     UNKNOWN_LINES,

@@ -8,7 +8,7 @@ from typing import Final, Generic, NamedTuple, Protocol, TypeVar
 
 from app.dicom.query.matching import Filter, Wildcard
 from app.storage.records.page_marks import COLUMNS, PageMark
-from app.storage.search.candidates import CandidateList, Numbered
+from app.storage.search.posting_lists import CandidateList, Numbered
 from app.storage.search.value_pages import STUDIES_COLUMN, Page, PageList, matching_lines, studies_at, unpacked
 from app.storage.table import keys
 from app.storage.table.ports import Table

@@ -46,17 +46,18 @@ from functools import partial
 from itertools import islice
 from typing import Final, NamedTuple
 
-from app.dicom.query.matching import OneOf, Query
+from app.dicom.query.matching import Filter, OneOf, Query
 from app.dicom.validation.attributes import MODALITIES_IN_STUDY, UIDS, Level
 from app.storage.index.counts import InstanceCounts, StudyContents
 from app.storage.index.instances import Instances
 from app.storage.records.rows import StudyRow
 from app.storage.records.snapshot import Snapshot
-from app.storage.search.candidates import cheapest_plan, newest_permitted
+from app.storage.search.candidates import cheapest_plan
 from app.storage.search.matches import Match, attributes_of, match_in, modalities
 from app.storage.search.members import StudyMembers
 from app.storage.search.metadata_filters import NewestMetadata, matching_metadata
 from app.storage.search.page_candidates import PackedColumns, ValuePages
+from app.storage.search.posting_lists import newest_permitted
 from app.storage.search.sources import Candidate, CandidateSources
 from app.storage.table.ports import Table
 
@@ -193,11 +194,13 @@ class SearchPlanner:
         A study row lists all Modalities that its series ever had. The series are read only of the studies that match
         by that list.
         """
-        found = [each for each in found if _in_url(query, each)]
+        of_modalities = [each for each in query.filters if each.attribute.tag == MODALITIES_IN_STUDY]
+        of_rows = replace(query, filters=tuple(each for each in query.filters if each not in of_modalities))
+        found = [each for each in found if _in_url(query, each) and _had_modalities(each.study, of_modalities)]
+        found = [each for each in found if of_rows.matches_row(attributes_of(each))]
         if MODALITIES_IN_STUDY in query.tags():
-            by_row = (each._replace(modalities=each.study.modalities) for each in found)
-            found = self._with_modalities([each for each in by_row if query.matches_row(attributes_of(each))])
-        found = [each for each in found if query.matches_row(attributes_of(each))]
+            found = self._with_modalities(found)
+            found = [each for each in found if all(wanted.matches(attributes_of(each)) for wanted in of_modalities)]
         return matching_metadata(query, found, self._newest_metadata)
 
     def _with_modalities(self, found: list[Match]) -> list[Match]:
@@ -224,6 +227,11 @@ def _named(query: Query, level: Level) -> Sequence[str] | None:
         if each.attribute.tag == UIDS[level] and isinstance(each.condition, OneOf):
             return sorted(each.condition.values)
     return None
+
+
+def _had_modalities(study: StudyRow, filters: Sequence[Filter]) -> bool:
+    """Return whether the series of a study ever had the Modalities of these filters."""
+    return all(any(wanted.indexed.matches(value) for value in study.modalities) for wanted in filters)
 
 
 def _in_url(query: Query, found: Match) -> bool:

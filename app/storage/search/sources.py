@@ -10,17 +10,16 @@ from app.dicom.query.matching import Filter, OneOf, Query, Wildcard
 from app.dicom.validation.attributes import Level
 from app.storage.records.posted_values import ANY_VALUE
 from app.storage.records.spread_lists import parts_of_newest, parts_of_values
-from app.storage.search.candidates import (
-    CandidateList,
-    PostingList,
-    exact_lists,
-    intersect_newest_first,
-    newest_permitted,
-    scan_postings,
-    sequence_of,
-)
+from app.storage.search.candidates import exact_lists, scan_postings
 from app.storage.search.date_ranges import DateList, chunk_of, date_lists, has_periods
 from app.storage.search.page_candidates import PageCandidates, PagesNow, ValuePages, is_in_pages
+from app.storage.search.posting_lists import (
+    CandidateList,
+    PostingList,
+    intersect_newest_first,
+    newest_permitted,
+    sequence_of,
+)
 from app.storage.table import keys
 from app.storage.table.ports import Item, Range, Table, starting
 
@@ -87,10 +86,12 @@ class CandidateSources:
 
     def _in_ranges(self, partition: int, query: Query, dated: Sequence[Sequence[DateList]]) -> Iterator[Candidate]:
         """Yield the objects that satisfy all exact filters of the result level, and ranges of dates, newest first."""
-        ranges = [self._dated_lists(partition, query, each) for each in dated]
-        return intersect_newest_first(
-            [*ranges, *self._exact_lists(partition, query, beside=len(ranges))], newest_permitted(query)
-        )
+        exact = self._exact_lists(partition, query, beside=len(dated))
+        page = query.offset + query.limit
+        if len(dated) + len(exact) > 1:
+            page = min(page, _INTERSECTED)
+        ranges = [self._dated_lists(partition, query, each, page) for each in dated]
+        return intersect_newest_first([*ranges, *exact], newest_permitted(query))
 
     def _exact_lists(self, partition: int, query: Query, beside: int) -> list[list[PostingList[Candidate]]]:
         """Return the lists of each exact filter of the result level. `beside` is the number of other filters.
@@ -99,11 +100,13 @@ class CandidateSources:
         """
         exact = [each for each in query.filters if _has_posting_lists(query, each)]
         chunk = 0 if len(exact) + beside == 1 else min(_INTERSECTED, query.offset + query.limit)
-        return [self._posting_lists(partition, query, each, chunk) for each in exact]
+        return sorted((self._posting_lists(partition, query, each, chunk) for each in exact), key=len)
 
-    def _dated_lists(self, partition: int, query: Query, places: Sequence[DateList]) -> list[PostingList[Candidate]]:
-        """Return the lists that together have every object whose date may be in a range."""
-        chunk = chunk_of(len(places), query.offset + query.limit)
+    def _dated_lists(
+        self, partition: int, query: Query, places: Sequence[DateList], page: int
+    ) -> list[PostingList[Candidate]]:
+        """Return the lists that together have every object whose date may be in a range. `page` as in `chunk_of`."""
+        chunk = chunk_of(len(places), page)
         lists = [self._posting_list(query, each.pk, each.prefix, chunk=chunk) for each in places]
         if self._last_undated:
             newest = keys.newest_of(partition, query.level.word)

@@ -14,15 +14,8 @@ from itertools import islice
 from typing import Final, NamedTuple
 
 from app.dicom.query.matching import Filter, OneOf, Query
-from app.storage.search.candidates import (
-    PostingList,
-    cheapest_plan,
-    exact_lists,
-    intersect_newest_first,
-    newest_permitted,
-    scan_postings,
-    sequence_of,
-)
+from app.storage.search.candidates import cheapest_plan, exact_lists, scan_postings
+from app.storage.search.posting_lists import PostingList, intersect_newest_first, newest_permitted, sequence_of
 from app.storage.table import keys
 from app.storage.table.ports import Item, Table
 from app.storage.worklist.workitems import KIND, WorkitemRow

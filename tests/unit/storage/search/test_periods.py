@@ -119,6 +119,12 @@ def test_a_range_beside_a_frequent_value_reads_little(synthetic: Archive) -> Non
     assert synthetic.faults.items_read <= 120
 
 
+def test_a_short_range_beside_a_frequent_value_reads_the_rows_of_the_range(synthetic: Archive) -> None:
+    expected = expected_of("20170301", "20170331", "CT")
+    assert uids(synthetic, ModalitiesInStudy="CT", StudyDate="20170301-20170331") == expected
+    assert synthetic.faults.items_read <= 20
+
+
 # --- rows of layout 3 ---------------------------------------------------------------------------------------------
 
 
