@@ -13,14 +13,17 @@ from app.storage.table.ports import Table
 
 _SECOND: Final = 1.0
 
+_SELDOM: Final = 8
+"""A process that has used so few numbers in a second reserves what it needs."""
+
 
 class SequenceCounter:
     """Gives numbers that are unique and never reused. One object serves all threads of a process.
 
-    A process that has just used many numbers reserves a block: as many as it used in the second before. It uses the
-    rest of a block for at most a second. So all processes together write the counter a few hundred times a second,
-    however many commits they make. A process that is seldom busy reserves what a commit needs. So its numbers ascend
-    with those of the other processes.
+    A process that has just used many numbers reserves a block: as many as it used in about a second. It uses the rest
+    of a block for at most a second. So all processes together write the counter a few hundred times a second, however
+    many commits they make. A process that is seldom busy reserves what a commit needs. So its numbers ascend with those
+    of the other processes.
 
     The numbers of one commit ascend. Those of two processes may be in another order than their commits, within about
     a second.
@@ -43,7 +46,7 @@ class SequenceCounter:
         with self._lock:
             self._count_use(now, count)
             taken = self._take(now, count)
-            wanted = max(count - len(taken), self._used_before)
+            wanted = max(count - len(taken), self._used_before, self._used_now if self._used_now > _SELDOM else 0)
         if len(taken) == count:
             return taken
         last = self._table.add(keys.SEQUENCE_COUNTER, "value", wanted)
