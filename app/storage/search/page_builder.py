@@ -9,9 +9,9 @@ One step changes one page of one partition:
 A kill -9 before 2 leaves everything as it was. A kill -9 between 2 and 3 leaves marks of studies that the page has
 already. The next step copies them again. If two workers take one partition, one of the writes conflicts.
 
-Marks of changed and deleted studies are processed at once, so a name that was changed or deleted leaves the pages with
-the next step. Marks of new studies wait until there are `ENOUGH_MARKS` of a partition, or until one is `MARK_SECONDS`
-old, because each step rewrites a page.
+Each step rewrites a page. So it waits until there are `ENOUGH_MARKS` of a kind in a partition, or until one is old. A
+mark of a new study waits for `NEW_SECONDS` at most. That of a changed or deleted study waits for `CHANGED_SECONDS`,
+because the page has the former name until then.
 
 Studies that an earlier layout stored have no marks. The worker walks through them, one partition after another. While a
 list is not complete, its marks stay, so a worker that is killed continues.
@@ -65,9 +65,10 @@ _MARKS: Final = 1000
 """Marks that one step reads, and old studies that it walks through."""
 
 ENOUGH_MARKS: Final = 256
-MARK_SECONDS: Final = 600
+NEW_SECONDS: Final = 600
+CHANGED_SECONDS: Final = 60
 _LOOK_SECONDS: Final = 10
-"""Seconds between two looks for marks of new studies that are due."""
+"""Seconds between two looks for marks that are due."""
 
 Rows = Mapping[int, PageRow | None]
 """Number of a study row -> its present values, None if it does not exist any more."""
@@ -101,7 +102,7 @@ class PageBuilder:
 
     def build_pages(self) -> bool:
         """Change one page, if there is anything to do. Return whether there was."""
-        partition = self._changed() or self._due()
+        partition = self._due()
         if partition is None:
             return self._walk_on()
         with suppress(Conflict):  # another worker was faster; the next step reads again
@@ -110,22 +111,16 @@ class PageBuilder:
 
     # --- which partition is next ---
 
-    def _changed(self) -> int | None:
-        """Return a partition with a changed or deleted study, None if there is none."""
-        for shard in range(keys.MARK_SHARDS):
-            for item in self._table.query(keys.mark_items(keys.CHANGED_STUDIES, shard), limit=1):
-                return keys.marked(item.key.sk)[0]
-        return None
-
     def _due(self) -> int | None:
-        """Return a partition whose marks of new studies are due. None if there is none, or after a look just now."""
+        """Return a partition whose marks are due. None if there is none, or if the last look was just now."""
         if self._monotonic() < self._next_look:
             return None
-        latest = clock.now() - MARK_SECONDS
-        for shard in range(keys.MARK_SHARDS):
-            for partition, marks in self._marks_by_partition(keys.mark_items(keys.NEW_STUDIES, shard)):
-                if len(marks) >= ENOUGH_MARKS or marks[0].time <= latest:
-                    return partition
+        for kind, seconds in ((keys.CHANGED_STUDIES, CHANGED_SECONDS), (keys.NEW_STUDIES, NEW_SECONDS)):
+            latest = clock.now() - seconds
+            for shard in range(keys.MARK_SHARDS):
+                for partition, marks in self._marks_by_partition(keys.mark_items(kind, shard)):
+                    if len(marks) >= ENOUGH_MARKS or min(mark.time for mark in marks) <= latest:
+                        return partition
         self._next_look = self._monotonic() + _LOOK_SECONDS
         return None
 

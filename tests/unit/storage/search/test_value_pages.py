@@ -104,7 +104,7 @@ def marks(archive: Archive) -> list[Key]:
 
 
 def page_items(archive: Archive) -> list[Key]:
-    return [key for key in archive.items() if "/pages/" in key.pk]
+    return [item.key for item in archive.table.items() if item.key.pk.startswith(f"{archive.partition.key}/pages/")]
 
 
 # --- searches ---
@@ -259,7 +259,7 @@ def test_a_bulk_update_replaces_values_in_pages(archive: Archive) -> None:
     assert [line for row in paged(archive) for line in row.lines if line in ("old", "new")] == ["new"]
 
 
-def test_a_deleted_study_leaves_the_pages_with_the_next_step(archive: Archive) -> None:
+def test_a_deleted_study_leaves_the_pages_with_the_step_that_is_due(archive: Archive) -> None:
     for study in range(1, 10):
         store(archive, study, f"Doe^J{study}")
     build(archive)
@@ -364,19 +364,23 @@ def test_two_workers_do_not_replace_each_others_pages(archive: Archive) -> None:
     assert listed.revision == 0
 
 
-def test_marks_of_new_studies_wait_until_they_are_many_or_old(
-    archive: Archive, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_marks_wait_until_they_are_many_or_old(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(page_builder, "ENOUGH_MARKS", 3)
     build(archive)
     for study in (1, 2):
         store(archive, study, "Doe^Jane")
     build(archive)
     assert len(marks(archive)) == 2
-    monkeypatch.setattr(page_builder, "MARK_SECONDS", -1)
+    monkeypatch.setattr(page_builder, "NEW_SECONDS", -1)
     build(archive)
     assert not marks(archive)
-    monkeypatch.setattr(page_builder, "MARK_SECONDS", 600)
+    archive.delete("2.25.1")
+    build(archive)
+    assert len(marks(archive)) == 1
+    monkeypatch.setattr(page_builder, "CHANGED_SECONDS", -1)
+    build(archive)
+    assert not marks(archive)
+    monkeypatch.setattr(page_builder, "NEW_SECONDS", 600)
     for partition in ("a", "b", "c"):
         archive.move(partition)
         for study in range(1, 4 if partition == "b" else 3):
