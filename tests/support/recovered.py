@@ -16,6 +16,7 @@ SEARCHES = (
     "/series?includefield=all",
     "/instances?includefield=all",
     "/studies?PatientName=Doe&fuzzymatching=true",
+    "/studies?PatientName=*oe*",
     "/studies?PatientID=P1&includefield=00201206,00201208",
     "/studies?StudyDate=20240101-20241231",
     "/studies?ModalitiesInStudy=MR",
