@@ -32,6 +32,9 @@ MAX_AHEAD_SECONDS: Final = 60.0
 _PATIENCE_SECONDS: Final = 0.1
 """How long a thread waits for the result of another one."""
 
+_MOST_WAITS: Final = 3
+"""After so many readings records wait no more for earlier times. A writer with a slow clock always has such times."""
+
 _MOST_READ: Final = 2000
 """Records in memory at once, about a kilobyte each."""
 _MOST_ENTRIES: Final = 2000
@@ -91,6 +94,7 @@ class Sequencer:
             nonlocal wanted, limit
             head = read_head(self._table)
             first = self._read(head, limit)
+            waits = 0
             while True:
                 if not first.until:
                     wanted = set(first.records) if wanted is None else wanted & first.records.keys()
@@ -100,7 +104,9 @@ class Sequencer:
                     return read_head(self._table)  # another process may have moved what this reading did not find
                 second = self._read(head, limit)
                 until = min(filter(None, (first.until, second.until)), default="")
-                taken = in_commit_order(_until(until, ready_records(first.records, second.records.values())))
+                ready = ready_records(first.records, second.records.values(), in_time_order=waits < _MOST_WAITS)
+                taken = in_commit_order(_until(until, ready))
+                waits = 0 if taken else waits + 1
                 if taken:
                     count, head = self._append(head, taken, second.moved)
                     wanted = wanted and wanted - {each.key for each in taken[:count]}
