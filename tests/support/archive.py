@@ -22,8 +22,9 @@ from app.settings import Settings
 from app.storage.index.statistics import stored_size
 from app.storage.records.instance_row import InstanceRow
 from app.storage.records.packed_documents import whole
+from app.storage.records.postings import entries_of
 from app.storage.table import keys
-from app.storage.table.ports import Key, Table
+from app.storage.table.ports import Item, Key, Table
 from tests.support.faulty_engine import Faults, FaultyBlobStore, FaultyTable
 from tests.support.instances import make_instance
 
@@ -183,9 +184,9 @@ class Archive:
         return [blob.key for blob in self.stored_blobs.listed(f"{self.partition.key}/")]
 
     def check_clean(self) -> None:
-        """Assert that nothing is stored but the rows, documents and blobs of the visible instances.
+        """Assert that nothing is stored but the rows, documents, postings and blobs of the visible instances.
 
-        The statistics have the numbers of these rows.
+        No record of work is left. The statistics have the numbers of these rows.
         """
         found = self.visible()
         last = {_uids(each): each.action for each in self.feed()}
@@ -196,6 +197,11 @@ class Archive:
         assert len(self.blobs()) == len(rows), "blobs without rows"
         assert len([key for key in items if "/metadata/" in key.pk]) == len(rows), "documents without rows"
         assert not [key for key in items if key.pk == "sweep"], "work is left"
+        assert not [item for item in self.table.query(keys.log(0)) if "fence" in item.fields], "a commit is left open"
+        expected_postings = {entry for key in items if _is_row(key) for entry in entries_of(self._item(key))}
+        families = ({"newest"}, {"value"}, {"word"})
+        postings = {key for key in items if set(key.pk.split("/")[1:2]) in families}
+        assert postings == expected_postings, "postings without rows, or rows without postings"
         assert rows or not items, f"left behind: {items}"
         studies = [key for key in items if "/study/" in key.pk and key.sk == keys.STUDY]
         stored = [self._row(key) for key in rows]
@@ -203,10 +209,18 @@ class Archive:
         expected = len(studies), len(rows), sum(map(stored_size, stored))
         assert counted == (expected if self.partition.counted else None), "statistics differ from the rows"
 
-    def _row(self, key: Key) -> InstanceRow:
+    def _item(self, key: Key) -> Item:
         item = self.table.get(key)
         assert item is not None
-        return InstanceRow.of(item, self.partition.key, key.pk.rpartition("/")[2])
+        return item
+
+    def _row(self, key: Key) -> InstanceRow:
+        return InstanceRow.of(self._item(key), self.partition.key, key.pk.rpartition("/")[2])
+
+
+def _is_row(key: Key) -> bool:
+    """Return whether an item under this key is the row of a study, a series or an instance."""
+    return key.pk.split("/")[1:2] == ["study"] and not key.sk.startswith("shard/")
 
 
 def _uids(entry: FeedEntryView) -> Uids:
