@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -35,8 +35,8 @@ _PATIENCE_SECONDS: Final = 0.1
 _MOST_WAITS: Final = 3
 """After so many readings records wait no more for earlier times. A writer with a slow clock always has such times."""
 
-_MOST_READ: Final = 2000
-"""Records in memory at once, about a kilobyte each."""
+_MOST_READ: Final = 1000
+"""Records in memory at once: about a kilobyte each, and 40 kilobytes if each has a hundred entries."""
 _MOST_ENTRIES: Final = 2000
 """Entries of one write, unless a single record has more."""
 _MOST_RECORDS: Final = 1000
@@ -93,7 +93,7 @@ class Sequencer:
         def attempt() -> FeedHead:
             nonlocal wanted, limit
             head = read_head(self._table)
-            first = self._read(head, limit)
+            first = self._read(head, limit, {})
             waits = 0
             while True:
                 if not first.until:
@@ -102,7 +102,7 @@ class Sequencer:
                     if first.moved:
                         self._table.write_each(map(Delete, first.moved), durable=False)
                     return read_head(self._table)  # another process may have moved what this reading did not find
-                second = self._read(head, limit)
+                second = self._read(head, limit, first.records)
                 until = min(filter(None, (first.until, second.until)), default="")
                 ready = ready_records(first.records, second.records.values(), in_time_order=waits < _MOST_WAITS)
                 taken = in_commit_order(_until(until, ready))
@@ -119,12 +119,13 @@ class Sequencer:
 
         return retry(attempt)
 
-    def _read(self, head: FeedHead, limit: int) -> _Reading:
+    def _read(self, head: FeedHead, limit: int, known: Mapping[Key, CommittedRecord]) -> _Reading:
+        """Read the log. `known` are records of an earlier reading. A committed record does not change."""
         parts = self._log.waiting(limit)
         pending = set(head.pending)
         items = [item for part in parts for item in part.items]
         return _Reading(
-            {item.key: committed_record(item) for item in items if item.key not in pending},
+            {item.key: known.get(item.key) or committed_record(item) for item in items if item.key not in pending},
             [item.key for item in items if item.key in pending],
             min((_last_time(part) for part in parts if part.more), default=""),
         )
