@@ -12,10 +12,12 @@ import pytest
 
 from app.dicom.query.matching import Wildcard
 from app.errors import Conflict
+from app.services.bounded_cache import BoundedCache
 from app.storage.records.page_marks import COLUMNS, mark_of_change
 from app.storage.records.rows import StudyRow
 from app.storage.search import page_builder, page_candidates, value_pages
 from app.storage.search.page_builder import PageBuilder
+from app.storage.search.page_candidates import ValuePages
 from app.storage.search.value_pages import PageList, PageRow, items_of, matching_lines, rows_of
 from app.storage.table import keys
 from app.storage.table.ports import Delete, Key, Put
@@ -211,6 +213,22 @@ def test_a_search_that_never_sees_a_page_takes_every_study_as_a_candidate(
         archive.table.write(Delete(keys.page_column(archive.partition.key, "00100010", page.name)))
     assert found(archive, "*j3") == ["2.25.3"]
     assert found(archive, "*j3", level="instance") == ["2.25.3"]
+
+
+def test_columns_of_pages_are_read_once_where_a_process_keeps_them(archive: Archive) -> None:
+    for study in range(1, 10):
+        store(archive, study, f"Doe^J{study}")
+    build(archive)
+    planner = archive.services.search._planner
+    planner._sources._pages = ValuePages(archive.table, BoundedCache(1_000_000, "value_pages"))
+    read = archive.faults.add(Rule(lambda _: None, "table.get_many", READ_COLUMN, times=FOR_EVER))
+    for hits in (2, 2):  # the nine studies are in three pages: the newest alone, and then two
+        assert found(archive, "*j?") == [f"2.25.{study}" for study in range(9, 0, -1)]
+        assert read.hits == hits
+    store(archive, 1, "Doe^K1", series=2)
+    build(archive)
+    assert found(archive, "*k?") == ["2.25.1"]
+    assert read.hits == 4  # the worker read the page that it replaced, and the search read the new one
 
 
 # --- the builder ---
