@@ -47,8 +47,9 @@ _MOST_RECORDS: Final = 1000
 class _Reading:
     """What one reading of the log found.
 
-    `moved` are records whose entries are in the feed already. `until` is a time if the log has more records than were
-    read: those that were committed by then were read all. It is empty if all records were read.
+    `moved` are records whose entries are in the feed already, and that may be in the log. `until` is a time if the log
+    has more records than were read: those that were committed by then were read all. It is empty if all records were
+    read.
     """
 
     records: dict[Key, CommittedRecord]
@@ -124,17 +125,19 @@ class Sequencer:
         parts = self._log.waiting(limit)
         pending = set(head.pending)
         items = [item for part in parts for item in part.items]
+        until = min((_last_time(part) for part in parts if part.more), default="")
         return _Reading(
             {item.key: known.get(item.key) or committed_record(item) for item in items if item.key not in pending},
-            [item.key for item in items if item.key in pending],
-            min((_last_time(part) for part in parts if part.more), default=""),
+            # A pending record can be after those that were read: other commits began before it and ended after it.
+            list(head.pending) if until else [item.key for item in items if item.key in pending],
+            until,
         )
 
     def _append(self, head: FeedHead, records: Sequence[CommittedRecord], moved: Sequence[Key]) -> tuple[int, FeedHead]:
         """Write the first records that fit in one write. Return how many they are, and the new head.
 
-        `moved` are the pending records of the old head that are in the log still. They are removed with this write,
-        because the new head does not name them. Raises `Conflict` if another process has written the head.
+        `moved` are the pending records of the old head that may be in the log still. They are removed before this
+        write, because the new head does not name them. Raises `Conflict` if another process has written the head.
         """
         addition = Addition(head)
         count = 0
