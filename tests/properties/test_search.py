@@ -30,7 +30,7 @@ from app.services import Services
 from app.services.policy import V2
 from app.settings import Settings
 from app.storage.records import posted_values
-from app.storage.search import candidates, date_ranges, page_builder, page_candidates, posting_lists, sources
+from app.storage.search import candidates, date_ranges, due_marks, page_builder, page_candidates, posting_lists, sources
 from app.storage.table.partitions import Partition
 from tests.support.instances import make_instance
 from tests.support.selection import thorough
@@ -345,9 +345,9 @@ def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(candidates, "_MAX_SCANNED", 5)
     monkeypatch.setattr(posted_values, "MAX_VALUES", 2)
     monkeypatch.setattr(page_builder, "PAGE_STUDIES", 2)
-    monkeypatch.setattr(page_builder, "ENOUGH_MARKS", 1)
+    monkeypatch.setattr(due_marks, "ENOUGH_MARKS", 1)
     monkeypatch.setattr(page_builder, "_MARKS", 2)
-    monkeypatch.setattr(page_builder, "_LOOK_SECONDS", 0)
+    monkeypatch.setattr(due_marks, "_LOOK_SECONDS", 0)
     monkeypatch.setattr(page_candidates, "_LARGEST_GROUP", 1)
 
 

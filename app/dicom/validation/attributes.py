@@ -86,7 +86,7 @@ class Attribute:
         A range of birth dates needs none: birth dates do not follow the order of storing, so the newest objects or the
         days of the range lead to a page soon.
         """
-        return self.vr == "DA" and self.posted_at is not None and self.tag != BIRTH_DATE
+        return self.vr == "DA" and self.posted_at is not None and self.tag != WITHOUT_PERIODS
 
     @property
     def many(self) -> bool:
@@ -97,7 +97,9 @@ class Attribute:
 ExtendedAttributes = Mapping[Level, tuple[Attribute, ...]]
 """The extended query tags of each level."""
 
-BIRTH_DATE: Final = "00100030"
+WITHOUT_PERIODS: Final = "00100030"
+"""PatientBirthDate."""
+
 STUDY_UID: Final = "0020000D"
 SERIES_UID: Final = "0020000E"
 INSTANCE_UID: Final = "00080018"

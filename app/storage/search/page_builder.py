@@ -9,10 +9,6 @@ One step changes one page of one partition:
 A kill -9 before 2 leaves everything as it was. A kill -9 between 2 and 3 leaves marks of studies that the page has
 already. The next step copies them again. If two workers take one partition, one of the writes conflicts.
 
-Each step rewrites a page. So it waits until there are `ENOUGH_MARKS` of a kind in a partition, or until one is old. A
-mark of a new study waits for `NEW_SECONDS` at most. That of a changed or deleted study waits for `CHANGED_SECONDS`,
-because the page has the former name until then.
-
 Studies that an earlier layout stored have no marks. The worker walks through them, one partition after another. While a
 list is not complete, its marks stay, so a worker that is killed continues.
 """
@@ -24,7 +20,7 @@ import time
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from itertools import chain, groupby, islice
+from itertools import chain, islice
 from typing import Final, NamedTuple
 
 import orjson
@@ -35,6 +31,7 @@ from app.errors import Conflict
 from app.storage.records.page_marks import PageMark, column_values
 from app.storage.records.rows import StudyRow
 from app.storage.records.spread_lists import parts_of_newest
+from app.storage.search.due_marks import DueMarks
 from app.storage.search.posting_lists import sequence_of
 from app.storage.search.value_pages import (
     COLUMN_NAMES,
@@ -47,7 +44,7 @@ from app.storage.search.value_pages import (
     lines_of,
     rows_of,
 )
-from app.storage.table import clock, keys
+from app.storage.table import keys
 from app.storage.table.codec import DamagedRecord
 from app.storage.table.partitions import Partitions
 from app.storage.table.ports import Delete, Item, Put, Range, Table
@@ -64,11 +61,6 @@ _ADDED_SIZE: Final = 1_000_000
 _MARKS: Final = 1000
 """Marks that one step reads, and old studies that it walks through."""
 
-ENOUGH_MARKS: Final = 256
-NEW_SECONDS: Final = 600
-CHANGED_SECONDS: Final = 60
-_LOOK_SECONDS: Final = 10
-"""Seconds between two looks for marks that are due."""
 
 Rows = Mapping[int, PageRow | None]
 """Number of a study row -> its present values, None if it does not exist any more."""
@@ -96,49 +88,19 @@ class PageBuilder:
         self._table = table
         self._shards = shards
         self._partitions = partitions
-        self._monotonic = monotonic
-        self._next_look = 0.0
+        self._due = DueMarks(table, monotonic)
         self._walk_ended = False
 
     def build_pages(self) -> bool:
         """Change one page, if there is anything to do. Return whether there was."""
-        partition = self._due()
+        partition = self._due.next_partition()
         if partition is None:
             return self._walk_on()
         with suppress(Conflict):  # another worker was faster; the next step reads again
             self._copy_marked(partition)
         return True
 
-    # --- which partition is next ---
-
-    def _due(self) -> int | None:
-        """Return a partition whose marks are due. None if there is none, or if the last look was just now."""
-        if self._monotonic() < self._next_look:
-            return None
-        for kind, seconds in ((keys.CHANGED_STUDIES, CHANGED_SECONDS), (keys.NEW_STUDIES, NEW_SECONDS)):
-            latest = clock.now() - seconds
-            for shard in range(keys.MARK_SHARDS):
-                for partition, marks in self._marks_by_partition(keys.mark_items(kind, shard)):
-                    if len(marks) >= ENOUGH_MARKS or min(mark.time for mark in marks) <= latest:
-                        return partition
-        self._next_look = self._monotonic() + _LOOK_SECONDS
-        return None
-
-    def _marks_by_partition(self, pk: str) -> Iterator[tuple[int, list[PageMark]]]:
-        """Yield the marks of each partition of a shard, at most `ENOUGH_MARKS` of each."""
-        low = ""
-        while True:
-            marks = [PageMark(item) for item in self._table.query(pk, Range(low), limit=ENOUGH_MARKS)]
-            groups = [(partition, list(each)) for partition, each in groupby(marks, lambda mark: mark.partition)]
-            if len(marks) < ENOUGH_MARKS:
-                yield from groups
-                return
-            if len(groups) == 1:
-                yield groups[0]
-                low = keys.page_marks(groups[0][0]).high
-            else:  # the last partition may have more marks
-                yield from groups[:-1]
-                low = keys.page_marks(groups[-1][0]).low
+    # --- old studies ---
 
     def _walk_on(self) -> bool:
         """Walk through old studies of the next partition. Return whether there was one.

@@ -15,7 +15,7 @@ from app.errors import Conflict
 from app.services.bounded_cache import BoundedCache
 from app.storage.records.page_marks import COLUMNS, mark_of_change
 from app.storage.records.rows import StudyRow
-from app.storage.search import page_builder, page_candidates, value_pages
+from app.storage.search import due_marks, page_builder, page_candidates, value_pages
 from app.storage.search.page_builder import PageBuilder
 from app.storage.search.page_candidates import ValuePages
 from app.storage.search.value_pages import PageList, PageRow, items_of, matching_lines, rows_of
@@ -39,7 +39,7 @@ READ_COLUMN = "*/pages/00100010|*"
 def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(page_builder, "PAGE_STUDIES", 4)
     monkeypatch.setattr(page_builder, "_MARKS", 7)
-    monkeypatch.setattr(page_builder, "ENOUGH_MARKS", 1)
+    monkeypatch.setattr(due_marks, "ENOUGH_MARKS", 1)
     monkeypatch.setattr(page_candidates, "_LARGEST_GROUP", 2)
 
 
@@ -383,22 +383,22 @@ def test_two_workers_do_not_replace_each_others_pages(archive: Archive) -> None:
 
 
 def test_marks_wait_until_they_are_many_or_old(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(page_builder, "ENOUGH_MARKS", 3)
+    monkeypatch.setattr(due_marks, "ENOUGH_MARKS", 3)
     build(archive)
     for study in (1, 2):
         store(archive, study, "Doe^Jane")
     build(archive)
     assert len(marks(archive)) == 2
-    monkeypatch.setattr(page_builder, "NEW_SECONDS", -1)
+    monkeypatch.setattr(due_marks, "NEW_SECONDS", -1)
     build(archive)
     assert not marks(archive)
     archive.delete("2.25.1")
     build(archive)
     assert len(marks(archive)) == 1
-    monkeypatch.setattr(page_builder, "CHANGED_SECONDS", -1)
+    monkeypatch.setattr(due_marks, "CHANGED_SECONDS", -1)
     build(archive)
     assert not marks(archive)
-    monkeypatch.setattr(page_builder, "NEW_SECONDS", 600)
+    monkeypatch.setattr(due_marks, "NEW_SECONDS", 600)
     for partition in ("a", "b", "c"):
         archive.move(partition)
         for study in range(1, 4 if partition == "b" else 3):
