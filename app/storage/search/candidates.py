@@ -112,12 +112,12 @@ def cheapest_plan(
             if len(scanned) < size:
                 rest = [each for each in found if each.sequence < last_sequence]
                 for chunk, _ in _chunks(iter(sorted(rest, key=_sequence, reverse=True)), page, largest):
-                    yield from verify(chunk)
+                    yield from verify(chunk) if chunk else ()
                 return
         scans = [(scan, found) for scan, found in scans if len(found) < _MAX_SCANNED]
         for plan in chunks:
             chunk, is_last = next(plan)
-            for match in verify(chunk):
+            for match in verify(chunk) if chunk else ():
                 if match.sequence < last_sequence:
                     last_sequence = match.sequence
                     yield match
