@@ -1,8 +1,9 @@
 """Small objects, in one SQLite file: for them a file of its own costs more than its bytes.
 
-A file needs several syncs: of itself, and of new folders. The log of SQLite is synced once for all objects that were
-put before. The file is another one than that of the table, so that the objects alone are enough to rebuild the table.
-SQLite uses the pages of deleted objects again, so the file needs no compaction.
+A file needs new names in folders, which the journal of the file system must have on disk. The log of SQLite keeps its
+size and is written again and again, so its sync writes the bytes alone, once for all objects that were put before.
+The file is another one than that of the table, so that the objects alone are enough to rebuild the table. SQLite uses
+the pages of deleted objects again, so the file needs no compaction.
 """
 
 from __future__ import annotations
@@ -44,14 +45,17 @@ class _Syncs:
 
     def __init__(self) -> None:
         self.written = 0
-        self.running = Lock()  # protects the fields below
         self.done = 0
         self.log = 0
-        self._counting = Lock()  # protects `written`
+        self._counting = Lock()  # protects `written` and `done`
 
     def count_write(self) -> None:
         with self._counting:
             self.written += 1
+
+    def synced(self, written: int) -> None:
+        with self._counting:
+            self.done = max(self.done, written)
 
 
 class SmallBlobs(SqliteFile):
@@ -104,16 +108,16 @@ class SmallBlobs(SqliteFile):
             after = rows[-1][0]
 
     def sync(self) -> None:
-        """Bring what this process has put or deleted before to the disk. Threads that call it together share syncs."""
-        wanted = self._syncs.written
-        if self._syncs.done >= wanted:
+        """Bring what this process has put or deleted before to the disk.
+
+        Threads sync side by side. The kernel joins their syncs; a lock here would make some wait for two.
+        """
+        written = self._syncs.written
+        if self._syncs.done >= written:
             return
-        with self._syncs.running:
-            if self._syncs.done < wanted:
-                written = self._syncs.written
-                with translated():
-                    self._sync_log()
-                self._syncs.done = written
+        with translated():
+            self._sync_log()
+        self._syncs.synced(written)
 
     def after_fork_in_child(self) -> None:
         """Start without the connections and threads of the parent. The parent syncs what it has written."""
