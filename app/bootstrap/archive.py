@@ -35,6 +35,7 @@ class Archive:
     blobs: BlobStore
     numbers: SequenceCounter
     log: CommitLog
+    sweep_shards: int
     feed: FeedLog
     instances: Instances
     lost: LostObjects
@@ -70,13 +71,14 @@ def build_archive(settings: Settings, engine: Engine) -> Archive:
     log = CommitLog(table, engine.log_shards, parallel.parallel_map if is_remote(settings) else map)
     query_tags = QueryTagStore(table)
     partition_objects = PartitionObjects(engine.blobs)
-    removal_writer = RemovalWriter(table, log, delay=settings.delete_delay_seconds)
+    removal_writer = RemovalWriter(table, log, delay=settings.delete_delay_seconds, sweep_shards=engine.sweep_shards)
     removal = InstanceRemoval(table, removal_writer)
     return Archive(
         table=table,
         blobs=engine.blobs,
         numbers=numbers,
         log=log,
+        sweep_shards=engine.sweep_shards,
         feed=FeedLog(table, log),
         instances=Instances(table),
         lost=lost,

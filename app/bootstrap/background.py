@@ -77,7 +77,7 @@ def maintenance(settings: Settings, engine: Engine, archive: Archive) -> tuple[C
 
     # Index: files and rows that deletions and crashes left behind.
     leftovers = LeftoversRemoval(archive.table, archive.blobs, ENTRIES_OF)
-    sweep = Sweep(archive.table, archive.log, leftovers, clean_up=archive.removal.clean_up)
+    sweep = Sweep(archive.table, archive.log, leftovers, clean_up=archive.removal.clean_up, shards=archive.sweep_shards)
 
     def sweep_step() -> bool:
         return sweep.run_once(clock.now()) > 0

@@ -12,7 +12,7 @@ from app.errors import ConfigurationError
 from app.services.recovery.backup_folder import UNFINISHED
 from app.settings import Settings
 from app.storage.operations.destinations import Destination, Opener, S3Target
-from app.storage.table import layout
+from app.storage.table import keys, layout
 from app.storage.table.ports import BlobStore, Queue, Table
 
 INDEX: Final = "index.sqlite"
@@ -31,6 +31,8 @@ class Engine:
     table: Table
     blobs: BlobStore
     queue: Queue
+    sweep_shards: int = 1
+    """The partition keys of the records of deletions (`storage/index/sweep.py`)."""
     log_shards: int = 1
     """The partition keys of the log of commits (`storage/feed/log.py`)."""
     openers: Mapping[str, Opener] = field(default_factory=dict)
@@ -92,6 +94,7 @@ def _aws(settings: Settings) -> Engine:
         openers={"s3": exports.open},
         row_shards=ROW_SHARDS,
         log_shards=log_shards(settings),
+        sweep_shards=keys.SWEEP_SHARDS,
     )
 
 

@@ -36,7 +36,7 @@ class Waiting(NamedTuple):
 
 
 class Backlog:
-    """Reads what waits for the worker: three small queries and the log of commits.
+    """Reads what waits for the worker: small queries and the log of commits.
 
     It reads on a thread of its own, one at a time. So a table that hangs delays a caller by a second at most, and
     keeps one thread.
@@ -77,10 +77,12 @@ class Backlog:
 
     def _read(self) -> Waiting:
         now = clock.now()
-        sweep = next(self._table.query(keys.SWEEP, keys.due_by(int(now)), limit=1), None)
+        due = keys.due_by(int(now))
+        first = (next(self._table.query(pk, due, limit=1), None) for pk in keys.SWEEPS)
+        sweeps = [keys.sweep_due(item.key.sk) for item in first if item]
         message = next(self._table.query(keys.QUEUE, keys.queued_by(int(1000 * now)), limit=1), None)
         return Waiting(
-            sweep_age=max(0.0, now - keys.sweep_due(sweep.key.sk)) if sweep else 0.0,
+            sweep_age=max(0.0, now - min(sweeps)) if sweeps else 0.0,
             queue_age=max(0.0, now - keys.queued_due(message.key.sk) / 1000) if message else 0.0,
             feed_lag=self._feed.lag(),
         )

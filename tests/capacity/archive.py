@@ -13,6 +13,7 @@ from app.engines.table_queue import TableQueue
 from app.services import Services
 from app.services.policy import V2
 from app.settings import Settings
+from app.storage.table import keys
 from app.storage.table.partitions import Partition
 from app.storage.table.ports import StoredBlob, Table
 from tests.support.instances import ct
@@ -72,7 +73,12 @@ def aws_like(table: Table, blobs: NoBlobs, row_shards: int) -> bootstrap.Engine:
     """Return an engine with as many shards as the aws engine has, on these ports."""
     log_shards = engines.log_shards(Settings(engine="aws")) if row_shards > 1 else 1
     return bootstrap.Engine(
-        table=table, blobs=blobs, queue=TableQueue(table), row_shards=row_shards, log_shards=log_shards
+        table=table,
+        blobs=blobs,
+        queue=TableQueue(table),
+        row_shards=row_shards,
+        log_shards=log_shards,
+        sweep_shards=keys.SWEEP_SHARDS,
     )
 
 

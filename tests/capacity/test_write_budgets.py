@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from app.storage.table import keys
 from tests.capacity.workloads import Cost, Workloads
 
 BUDGETS: dict[str, tuple[float, Callable[[Workloads], Cost]]] = {
@@ -31,3 +32,12 @@ def test_no_key_is_written_for_each_instance_of_a_batch() -> None:
     families = Workloads().known_series(12).families
     for shared in ("counters", "feed/head", "{p}/statistics"):
         assert families[shared].hottest_key <= 0.2
+
+
+def test_deletions_spread_their_records_of_the_sweep() -> None:
+    workloads = Workloads()
+    used = set()
+    for _ in range(12):
+        workloads.deletion(1)
+        used |= workloads.table.meter.writes.keys() & set(keys.SWEEPS)
+    assert len(used) > 2

@@ -41,7 +41,7 @@ def sweep_everything(engine: bootstrap.Engine, settings: Settings, journal: Jour
                     break
             else:
                 journal.violate("the background work ends", "sweep", f"not after {delay} seconds")
-        left = [item.key.sk for item in engine.table.query(keys.SWEEP)]
+        left = [item.key.sk for pk in keys.SWEEPS for item in engine.table.query(pk)]
         if left:
             journal.violate("the sweep ends", "sweep", str(left)[:500])
     finally:

@@ -6,6 +6,7 @@ What such a record names is no fault. The sweep removes it when the record is du
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 from typing import NamedTuple
 
 from app.storage.feed.log import OPEN_SECONDS, CommitLog
@@ -30,7 +31,7 @@ def work_in_flight(table: Table, log: CommitLog) -> Iterator[Work]:
     """Yield what each record names, one after another."""
     for item in _open_in_log(log):
         yield _work_of(Leftovers.unpack(item.data))
-    for item in table.query(keys.SWEEP):
+    for item in chain.from_iterable(map(table.query, keys.SWEEPS)):
         if unfinished := UnfinishedPostings.of(item):
             yield Work(postings=tuple(unfinished.postings))
         elif leftovers := leftovers_of(item):
@@ -42,7 +43,7 @@ def work_in_flight(table: Table, log: CommitLog) -> Iterator[Work]:
 def open_records(table: Table, log: CommitLog) -> Iterator[Item]:
     """Yield the records of stores that are under way."""
     yield from _open_in_log(log)
-    for item in table.query(keys.SWEEP):
+    for item in chain.from_iterable(map(table.query, keys.SWEEPS)):
         if item.fields.get("kind") == LEFTOVERS and item.fields.get("taken", NEVER_TAKEN) != NEVER_TAKEN:
             yield item
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Final, NamedTuple
@@ -57,9 +58,13 @@ class _Removal(NamedTuple):
 
 
 class RemovalWriter:
-    """Writes the removal of rows. `delay` is how many seconds the blobs of removed instances stay."""
+    """Writes the removal of rows. `delay` is how many seconds the blobs of removed instances stay.
 
-    def __init__(self, table: Table, log: CommitLog, *, delay: int) -> None:
+    `sweep_shards` is the number of partition keys over which its records are spread.
+    """
+
+    def __init__(self, table: Table, log: CommitLog, *, delay: int, sweep_shards: int = 1) -> None:
+        self._sweep_shards = sweep_shards
         self._table = table
         self._log = log
         self._delay = delay
@@ -77,8 +82,11 @@ class RemovalWriter:
         removal = _Removal.of(rows)
         contents = Contents(0, -len(rows), -sum(stored_size(row) for row in rows))
         committed = self._log.committed(partition, [CommittedEntry.of(row, "Delete") for row in rows], contents)
-        record = sweep.queue_removal(removal.leftovers, self._delay)
+        record = sweep.queue_removal(removal.leftovers, self._delay, shard=self._shard())
         self._table.write(*removal.rows, committed, *also, record, after=[Delete(key) for key in removal.gone])
+
+    def _shard(self) -> int:
+        return random.randrange(self._sweep_shards)  # noqa: S311 - it spreads load
 
     def remove_parent(self, partition: Partition, row: StudyRow | SeriesRow) -> None:
         """Remove a study or series row with its postings, and mark a study.
@@ -88,7 +96,7 @@ class RemovalWriter:
         """
         committed = [self._log.committed(partition, [], Contents(-1, 0, 0))] if isinstance(row, StudyRow) else []
         gone = list(postings(row))
-        record = sweep.queue_removal(Leftovers(postings=(RowPostings(row.key, tuple(gone)),)), 0)
+        record = sweep.queue_removal(Leftovers(postings=(RowPostings(row.key, tuple(gone)),)), 0, shard=self._shard())
         self._table.write(
             Delete(row.key, closing.unchanged(row)),
             *committed,

@@ -99,10 +99,10 @@ def drop_intent(record: Key) -> Change:
     return Delete(record, Holds("taken", 0))
 
 
-def queue_removal(leftovers: Leftovers, delay: int, retries: int = 0) -> Put:
+def queue_removal(leftovers: Leftovers, delay: int, retries: int = 0, shard: int = 0) -> Put:
     """Return the change by which the sweep removes leftovers after `delay` seconds."""
     fields = LeftoversRecord(kind=LEFTOVERS, retries=retries)
-    return Put(_leftovers_item(leftovers, int(clock.now()) + delay, fields))
+    return Put(_leftovers_item(leftovers, int(clock.now()) + delay, fields, shard))
 
 
 def leftovers_of(record: Item) -> Leftovers | None:
@@ -114,8 +114,8 @@ def leftovers_of(record: Item) -> Leftovers | None:
     return None
 
 
-def _leftovers_item(leftovers: Leftovers, due: int, fields: LeftoversRecord) -> Item:
-    return Item(keys.sweep(due, f"{LEFTOVERS}/{uuid.uuid4().hex}"), encode(fields), leftovers.pack())
+def _leftovers_item(leftovers: Leftovers, due: int, fields: LeftoversRecord, shard: int = 0) -> Item:
+    return Item(keys.sweep(due, f"{LEFTOVERS}/{uuid.uuid4().hex}", shard), encode(fields), leftovers.pack())
 
 
 def queue_cleanup(deletion: Deletion, delay: int) -> Change:

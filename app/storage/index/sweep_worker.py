@@ -5,6 +5,7 @@ It also removes what the open records of commits name that were killed (`storage
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from itertools import islice
@@ -35,7 +36,7 @@ class Sweep:
     """Processes due records in batches. Any number of workers may run at once, because every step may be repeated.
 
     `clean_up` removes some of the rows of a deletion. It returns the deletion with its new position, or None when
-    nothing is left.
+    nothing is left. `shards` is the number of partition keys that the engine uses for the records.
     """
 
     def __init__(
@@ -45,7 +46,9 @@ class Sweep:
         leftovers: LeftoversRemoval,
         *,
         clean_up: Callable[[Deletion], Deletion | None],
+        shards: int = 1,
     ) -> None:
+        self._shards = shards
         self._table = table
         self._log = log
         self._next_look = 0.0  # when the log is read again
@@ -57,7 +60,7 @@ class Sweep:
 
         A record that fails is due again later, so it does not delay the others.
         """
-        due = list(self._table.query(keys.SWEEP, keys.due_by(int(now)), limit=_BATCH))
+        due = self._due(now)
         expired = [_Removal(record, Leftovers.unpack(record.data)) for record in self._expired(now)]
         removals = list(expired)
         for record in due:
@@ -69,6 +72,20 @@ class Sweep:
                 self._process_deletion(record)
         self._process_removals(removals)
         return len(due) + len(expired)
+
+    def _due(self, now: float) -> list[Item]:
+        """Return about a hundred records that are due. The partition keys come in a random order.
+
+        So workers that run at once seldom meet at one record. An archive that was moved from another engine may have
+        records under more keys than this engine uses. These are read each minute.
+        """
+        shards = range(keys.SWEEP_SHARDS if now >= self._next_look else self._shards)
+        found: list[Item] = []
+        for shard in random.sample(shards, len(shards)):
+            found += self._table.query(keys.sweep_shard(shard), keys.due_by(int(now)), limit=_BATCH)
+            if len(found) >= _BATCH:
+                break
+        return found
 
     def _expired(self, now: float) -> list[Item]:
         """Return some of the open records of commits that cannot happen any more. They are looked for each minute."""

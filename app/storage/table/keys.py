@@ -40,7 +40,7 @@ contain no control characters.
 |           | `feed/hour/{hour}` · `{time}/{n+}`                 | entries by time, of layout 4                     |
 | log       | `log/{shard}` · `{started ms}/{id}`                | commits that are open, or not yet in the feed    |
 |           |                                                    | (`feed/log.py`)                                  |
-| sweep     | `sweep` · `{due}/{what}`                           | blobs that no row may name; deletions to finish; |
+| sweep     | `sweep`, `sweep/{shard}` · `{due}/{what}`          | blobs that no row may name; deletions to finish; |
 |           |                                                    | postings that were written apart from their row  |
 | operation | `operation/{id}` · `operation`, `lease`;           | a background operation, and its lease;           |
 |           | `operations/open` · id;                            | operations that have not ended;                  |
@@ -594,13 +594,25 @@ def grant(grant: str) -> Key:
 
 SWEEP: Final = "sweep"
 
+SWEEP_SHARDS: Final = 8
+"""The most partition keys of the records of the sweep. Stores use none of them, so these are for deletions."""
 
-def sweep(due: int, what: str) -> Key:
+
+def sweep_shard(shard: int) -> str:
+    """Return a partition key of the records of the sweep. The first one has those of every engine and layout."""
+    return f"{SWEEP}/{shard}" if shard else SWEEP
+
+
+SWEEPS: Final = tuple(map(sweep_shard, range(SWEEP_SHARDS)))
+"""All partition keys of the records of the sweep."""
+
+
+def sweep(due: int, what: str, shard: int = 0) -> Key:
     """Return the key of a record that is due at `due`, in whole seconds since 1970.
 
     `what` is unique among the records of one time.
     """
-    return Key(SWEEP, f"{due:012d}/{what}")
+    return Key(sweep_shard(shard), f"{due:012d}/{what}")
 
 
 def sweep_due(sk: str) -> int:

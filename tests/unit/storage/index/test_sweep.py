@@ -11,8 +11,9 @@ from msgspec.structs import replace
 
 from app.errors import StorageUnavailable
 from app.services.store.report import EXISTS, FAILED
-from app.storage.index.sweep import CLEANUP_SECONDS, INTENT_SECONDS
+from app.storage.index.sweep import CLEANUP_SECONDS, INTENT_SECONDS, queue_removal
 from app.storage.index.sweep_worker import MAX_RETRIES, RETRY_SECONDS
+from app.storage.records.leftovers import InstanceVersion, Leftovers
 from app.storage.table import keys
 from app.storage.table.ports import Delete, Item, Put
 from tests.support.archive import Archive, Uids, file
@@ -123,6 +124,19 @@ def test_a_deletion_record_of_an_earlier_release_is_processed(archive: Archive, 
     archive.work()
     archive.check_clean()
     assert archive.visible() == {B}
+
+
+def test_records_under_every_partition_key_are_processed(archive: Archive, advance_clock: AdvanceClock) -> None:
+    """An archive that was moved from AWS has records under keys that the embedded engine does not use."""
+    assert keys.SWEEPS[0] == "sweep"
+    archive.store(file(*A))
+    version = InstanceVersion(partition=archive.partition.key, study="2.25.9", series="1", instance="1", version="v")
+    for shard, _ in enumerate(keys.SWEEPS):
+        archive.table.write(queue_removal(Leftovers(versions=(version,)), 10, shard=shard))
+    advance_clock(10)
+    archive.work()
+    assert [item for pk in keys.SWEEPS for item in archive.table.query(pk)] == []
+    assert archive.visible() == {A}
 
 
 # --- stores -------------------------------------------------------------------------------------------------------
