@@ -41,4 +41,10 @@ def aws(tmp_path: Path, pytestconfig: pytest.Config, monkeypatch: pytest.MonkeyP
 
 @pytest.mark.timeout(1800)
 def test_ten_thousand_instances(aws: Settings, tmp_path: Path) -> None:
-    rebuild_answers_as_before(aws, build_engine(aws), tmp_path, INSTANCES)
+    """DynamoDB Local sorts the whole table for each page of a scan, so a check would exceed the time of a call."""
+    rebuild_answers_as_before(aws, build_engine(aws), tmp_path, INSTANCES, check=False)
+
+
+@pytest.mark.timeout(600)
+def test_the_check_of_an_index_that_was_made_again(aws: Settings, tmp_path: Path) -> None:
+    rebuild_answers_as_before(aws, build_engine(aws), tmp_path, INSTANCES // 10)

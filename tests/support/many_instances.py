@@ -79,8 +79,10 @@ def answers(services: Services, count: int) -> dict[str, Any]:
     return result
 
 
-def rebuild_answers_as_before(settings: Settings, engine: Engine, folder: Path, count: int) -> None:
-    """Fill an archive, make its index again, and compare."""
+def rebuild_answers_as_before(
+    settings: Settings, engine: Engine, folder: Path, count: int, *, check: bool = True
+) -> None:
+    """Fill an archive, make its index again, and compare. `check` checks the new one too."""
     services = bootstrap.build_services(settings, engine)
     filled(services, count)
     before = answers(services, count)
@@ -90,6 +92,7 @@ def rebuild_answers_as_before(settings: Settings, engine: Engine, folder: Path, 
     assert (report.instances, report.failures) == (count, 0)
     new_engine = build_engine(settings)
     assert answers(bootstrap.build_services(settings, new_engine), count) == before
-    checked_now = checked(settings, new_engine)
-    assert found(checked_now) == {}
-    assert checked_now.checked["instances"] == count
+    if check:
+        checked_now = checked(settings, new_engine)
+        assert found(checked_now) == {}
+        assert checked_now.checked["instances"] == count

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from app import bootstrap, create_app
+from app.bootstrap.archive import build_archive
 from app.bootstrap.engines import Engine, build_engine
 from app.bootstrap.recovery import build_rebuild, open_empty_archive
 from app.errors import ConfigurationError
@@ -15,11 +16,14 @@ from app.services.recovery.rebuild import RebuildReport
 from app.settings import Settings
 from app.storage.records.partition_objects import PartitionObjects
 from app.storage.table import keys
-from tests.support.bulk_update import STUDY, update
+from tests.support.bulk_update import STUDY, embedded_only, update
 from tests.support.dicomweb import PartitionClient
+from tests.support.faults import Killed
+from tests.support.faulty_engine import Faults
 from tests.support.instances import encapsulated, make_instance
 from tests.support.recovered import answers, without_table
 from tests.support.recovery import checked, found
+from tests.support.selection import thorough
 
 
 def rebuilt(settings: Settings) -> RebuildReport:
@@ -119,3 +123,45 @@ def test_an_interrupted_rebuild_goes_on(
 
 def _kill(*_: object) -> None:
     raise KeyboardInterrupt
+
+
+@thorough
+@embedded_only
+@pytest.mark.usefixtures("study_to_update")
+def test_a_rebuild_that_is_killed_at_any_write_goes_on(
+    settings: Settings, clinic: PartitionClient, tmp_path: Path
+) -> None:
+    update(clinic)
+    before = answers(clinic)
+    kills = 0
+    for number in range(1, 100):
+        place = without_table(settings, tmp_path / f"new-{number}")
+        if not killed_at_write(place, number):
+            break
+        kills += 1
+        rebuilt(place)
+        assert answers(client_of(place)) == before, f"killed at write {number}"
+        assert found(checked(place, build_engine(place))) == {}, f"killed at write {number}"
+    assert kills >= 5
+
+
+def killed_at_write(settings: Settings, number: int) -> bool:
+    """Begin a rebuild, and kill it after that write. Return whether it made so many writes."""
+    faults = Faults()
+    engine = faults.wrap(build_engine(settings))
+    bootstrap.open_layout(engine)
+    archive = build_archive(settings, engine)
+    writes = 0
+
+    def kill(call: str) -> None:
+        nonlocal writes
+        writes += call == "table.write done"
+        if writes == number:
+            faults.killed = True
+
+    faults.hook = kill
+    try:
+        build_rebuild(settings, archive, show=lambda *_: None).run()
+    except Killed:
+        return True
+    return False
