@@ -35,6 +35,9 @@ _PATIENCE_SECONDS: Final = 0.1
 _MOST_WAITS: Final = 3
 """After so many readings records wait no more for earlier times. A writer with a slow clock always has such times."""
 
+_CLOCKS_DIFFER_SECONDS: Final = 10.0
+"""By so much the clocks of two writers may differ. Otherwise a long log can move a Delete before its Create."""
+
 _MOST_READ: Final = 1000
 """Records in memory at once: about a kilobyte each, and 40 kilobytes if each has a hundred entries."""
 _MOST_ENTRIES: Final = 2000
@@ -105,8 +108,9 @@ class Sequencer:
                     return read_head(self._table)  # another process may have moved what this reading did not find
                 second = self._read(head, limit, first.records)
                 until = min(filter(None, (first.until, second.until)), default="")
-                ready = ready_records(first.records, second.records.values(), in_time_order=waits < _MOST_WAITS)
-                taken = in_commit_order(_until(until, ready))
+                early = _until(until, first.records)
+                ready = ready_records(early, second.records.values(), in_time_order=waits < _MOST_WAITS)
+                taken = in_commit_order(ready)
                 waits = 0 if taken else waits + 1
                 if taken:
                     count, head = self._append(head, taken, second.moved)
@@ -213,5 +217,12 @@ def _last_time(part: ShardPart) -> str:
     return clock.timestamp(keys.log_started(part.items[-1].key.sk) / 1000)
 
 
-def _until(time: str, records: Sequence[CommittedRecord]) -> Sequence[CommittedRecord]:
-    return [record for record in records if record.time <= time] if time else records
+def _until(time: str, records: Mapping[Key, CommittedRecord]) -> Mapping[Key, CommittedRecord]:
+    """Return the records whose predecessors were read, if the log was read to a time only. An empty time is its end.
+
+    The clocks of the writers may disagree by `_CLOCKS_DIFFER_SECONDS`.
+    """
+    if not time:
+        return records
+    latest = clock.timestamp(clock.seconds(time) - _CLOCKS_DIFFER_SECONDS)
+    return {key: record for key, record in records.items() if record.time <= latest}
