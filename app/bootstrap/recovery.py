@@ -150,6 +150,7 @@ def build_restored_table(
         table=archive.table,
         blobs=archive.blobs,
         log=archive.log,
+        feed=archive.feed,
         rebuild=build_rebuild(settings, archive, show=show),
         show=show,
         margin=margin,

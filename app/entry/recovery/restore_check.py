@@ -63,6 +63,7 @@ def restore_check(settings: Settings, margin: int, json_file: Path | None, quiet
 
 def _lines(report: RestoreReport) -> Iterator[str]:
     yield f"The highest watermark in the table is {report.highest_watermark:,}, the next one {report.next_watermark:,}."
+    yield f"The change feed ends with number {report.last_number:,}. Consumers that have read beyond it go back to it."
     yield f"{report.forgotten_records:,} records of open stores are forgotten."
     yield f"{report.indexed.instances:,} instances were stored later. They are indexed now."
     if report.indexed.generated_names:

@@ -2,7 +2,8 @@
 
 1. Open stores of that moment are forgotten: their records would let the sweep remove files of stores that succeeded
    later.
-2. The counter of watermarks is raised. Numbers that were given after that moment are not used again.
+2. The counter of watermarks is raised. Numbers that were given after that moment are not used again. The head of the
+   change feed is moved behind the last entry that the table has.
 3. Partitions that were created later come back, with the names of their objects.
 4. Files that no row names, and that no queued removal names, are indexed from their bytes.
 
@@ -17,11 +18,15 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Final
 
+from msgspec.structs import replace
+
 from app.services.recovery.item_checks import partition_of
 from app.services.recovery.rebuild import Rebuild, RebuildReport
 from app.services.recovery.records_in_flight import open_records, work_in_flight
 from app.services.recovery.stored_versions import StoredVersions, stored_versions
 from app.services.recovery.verification import ShowProgress
+from app.storage.feed.change_feed import FeedLog
+from app.storage.feed.head import read_head
 from app.storage.feed.log import CommitLog
 from app.storage.records.instance_row import InstanceRow
 from app.storage.table import keys
@@ -42,6 +47,7 @@ class RestoreReport:
     forgotten_records: int = 0
     highest_watermark: int = 0
     next_watermark: int = 0
+    last_number: int = 0
     indexed: RebuildReport = field(default_factory=RebuildReport)
     newer: list[str] = field(default_factory=list)
 
@@ -50,6 +56,7 @@ class RestoreReport:
             "forgottenRecords": self.forgotten_records,
             "highestWatermark": self.highest_watermark,
             "nextWatermark": self.next_watermark,
+            "lastNumber": self.last_number,
             "newerVersions": self.newer,
             **{name: value for name, value in self.indexed.as_json().items() if name != "notRebuilt"},
         }
@@ -64,6 +71,7 @@ class RestoredTable:
         table: Table,
         blobs: BlobStore,
         log: CommitLog,
+        feed: FeedLog,
         rebuild: Rebuild,
         show: ShowProgress,
         margin: int = MARGIN,
@@ -71,6 +79,7 @@ class RestoredTable:
         self._table = table
         self._blobs = blobs
         self._log = log
+        self._feed = feed
         self._rebuild = rebuild
         self._show = show
         self._margin = margin
@@ -80,6 +89,7 @@ class RestoredTable:
         report = RestoreReport()
         report.forgotten_records = self._forget_open_records()
         self._raise_watermarks(report)
+        report.last_number = self._raise_feed_head()
         by_key = self._rebuild.restore_partitions(report.indexed)
         self._rebuild.index_all(self._without_row(report), by_key, report.indexed)
         return report
@@ -102,6 +112,21 @@ class RestoredTable:
         report.highest_watermark = highest
         by = max(highest, present) + self._margin - present
         report.next_watermark = self._table.add(keys.SEQUENCE_COUNTER, "value", by) + 1
+
+    def _raise_feed_head(self) -> int:
+        """Move the head of the change feed behind its last entry, and return the number of that.
+
+        A copy of a table may have pages that its head does not know. The next commits would replace them.
+        """
+        head = read_head(self._table)
+        after = head
+        while beyond := list(self._feed.numbers(after.number + 1, after.number + keys.FEED_BUCKET)):
+            number, entry = beyond[-1]
+            time = max(after.time, entry.timestamp) if entry else after.time
+            after = replace(after, number=number, time=time, hour=keys.hour_of(time))
+        if after is not head:
+            self._table.write(after.put(head))
+        return after.number
 
     def _without_row(self, report: RestoreReport) -> Iterator[StoredVersions]:
         """Yield the instances whose files no row names, without the files that a deletion has queued for removal."""

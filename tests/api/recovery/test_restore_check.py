@@ -124,6 +124,29 @@ def test_the_record_of_an_open_store_does_not_remove_its_file(
 
 
 @embedded_only
+def test_entries_beyond_the_head_of_the_feed_stay(settings: Settings, engine: Engine, clinic: PartitionClient) -> None:
+    """A copy of a table that is not of one moment can have an older head."""
+    sequences(clinic)
+    head = engine.table.get(keys.FEED_HEAD)
+    assert head is not None
+    clinic.stored(make_instance())
+    before = sequences(clinic)
+    engine.table.write(Put(head))
+    report = mended(settings)
+    assert report.last_number == len(before) == 5
+    client = client_of(settings)
+    client.stored(make_instance())
+    assert sequences(client)[:5] == before
+    assert found(checked(settings, build_engine(settings))) == {}
+
+
+def sequences(clinic: PartitionClient) -> list[tuple[int, str]]:
+    """Return the numbers and the instances of the change feed."""
+    feed = clinic.client.get("/v1/changefeed?limit=100&includemetadata=false").get_json()
+    return [(each["sequence"], each["sopInstanceUid"]) for each in feed]
+
+
+@embedded_only
 def test_the_command(
     settings: Settings, engine: Engine, clinic: PartitionClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
