@@ -40,7 +40,7 @@ reads the whole archive if a filter can select candidates.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import islice
@@ -48,7 +48,7 @@ from typing import Final, NamedTuple
 
 from app.dicom.query.matching import Filter, OneOf, Query
 from app.dicom.validation.attributes import MODALITIES_IN_STUDY, UIDS, Level
-from app.storage.index.counts import InstanceCounts, StudyContents
+from app.storage.index.counts import InstanceCounts
 from app.storage.index.instances import Instances
 from app.storage.records.rows import StudyRow
 from app.storage.records.snapshot import Snapshot
@@ -57,12 +57,9 @@ from app.storage.search.matches import Match, attributes_of, match_in, modalitie
 from app.storage.search.members import StudyMembers
 from app.storage.search.metadata_filters import NewestMetadata, matching_metadata
 from app.storage.search.page_candidates import PackedColumns, ValuePages
-from app.storage.search.posting_lists import newest_permitted
+from app.storage.search.posting_lists import MapLists, newest_permitted
 from app.storage.search.sources import Candidate, CandidateSources
 from app.storage.table.ports import Table
-
-MapStudies = Callable[[Callable[[StudyRow], StudyContents], Iterable[StudyRow]], Iterable[StudyContents]]
-"""`map`, or a function like it that makes the calls on several threads."""
 
 _MAX_SINGLE_READS: Final = 10
 """Up to so many SOP Instance UIDs, it costs less to read each instance than to read its whole study."""
@@ -78,9 +75,9 @@ class Page(NamedTuple):
 class SearchPlanner:
     """Answers queries on one partition, newest first.
 
-    `newest_metadata` reads what only metadata has. `map_studies` reads the contents of several studies. `last_unposted`
-    and `last_undated` are as in `unposted`, `shards` as in `open_shards`. `packed_columns` keeps columns of the pages
-    of values.
+    `newest_metadata` reads what only metadata has. `map_studies` makes reads of several studies and lists.
+    `last_unposted` and `last_undated` are as in `unposted`, `shards` as in `open_shards`. `packed_columns` keeps
+    columns of the pages of values.
     """
 
     def __init__(
@@ -90,7 +87,7 @@ class SearchPlanner:
         instances: Instances,
         counts: InstanceCounts,
         newest_metadata: NewestMetadata,
-        map_studies: MapStudies = map,
+        map_studies: MapLists = map,
         last_unposted: int = 0,
         last_undated: int = 0,
         shards: int = 1,
@@ -108,6 +105,7 @@ class SearchPlanner:
             last_unposted=last_unposted,
             last_undated=last_undated,
             shards=shards,
+            parallel=map_studies,
         )
 
     def run(self, partition: int, query: Query) -> Page:

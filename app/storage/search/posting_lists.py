@@ -5,9 +5,9 @@ A posting only says where a match may be. The caller reads the row and decides.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from heapq import heapify, heappop, heapreplace
-from typing import Final, Generic, Protocol, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 from app.dicom.query.matching import Query
 from app.storage.table import keys
@@ -20,6 +20,9 @@ _FEW: Final = 100
 """Up to so many candidates of one filter, their rows cost less than the lists of the other filters."""
 
 _MANY_LISTS: Final = 10
+
+MapLists = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
+"""`map`, or a function like it that makes the calls on several threads."""
 
 
 class Numbered(Protocol):
@@ -126,8 +129,9 @@ class PostingList(Generic[CandidateT]):
 class Union(Generic[CandidateT]):
     """The candidates that are in at least one of several lists, newest first."""
 
-    def __init__(self, lists: Sequence[CandidateList[CandidateT]]) -> None:
+    def __init__(self, lists: Sequence[CandidateList[CandidateT]], parallel: MapLists = map) -> None:
         self._lists = lists
+        self._parallel: MapLists = parallel if len(lists) > _MANY_LISTS else map
         self._heads: list[tuple[int, int, CandidateT]] | None = None
         """A heap of (negated number, position of the list, candidate) of each list that is not at its end."""
 
@@ -139,7 +143,8 @@ class Union(Generic[CandidateT]):
     def seek(self, sequence: int) -> CandidateT | None:
         """Return as `PostingList.seek`."""
         if self._heads is None:
-            self._heads = [each for position in range(len(self._lists)) if (each := self._head(position, sequence))]
+            found = self._parallel(lambda position: self._head(position, sequence), range(len(self._lists)))
+            self._heads = [each for each in found if each]
             heapify(self._heads)
         heads = self._heads
         while heads and -heads[0][0] > sequence:
@@ -166,17 +171,18 @@ class Union(Generic[CandidateT]):
 
 
 def intersect_newest_first(
-    filters: Sequence[Sequence[CandidateList[CandidateT]]], newest: int = keys.NEWEST
+    filters: Sequence[Sequence[CandidateList[CandidateT]]], newest: int = keys.NEWEST, parallel: MapLists = map
 ) -> Iterator[CandidateT]:
     """Yield all candidates that satisfy all filters, newest first, from the number `newest` on.
 
     Each filter is a sequence of lists, such as one for each accepted value; a candidate satisfies it if it is in one
     of them. The algorithm is known as "leapfrog join": each list seeks the highest number that is still possible in
     the others, so the cost follows the shortest list. If a filter has few candidates, all of them are yielded, and the
-    lists of the other filters are not read: the caller compares the rows with the filters in any case.
+    lists of the other filters are not read: the caller compares the rows with the filters in any case. `parallel` reads
+    the first entries of many lists.
     """
     target = newest
-    unions = sorted(map(Union, filters), key=lambda union: union.cost)
+    unions = sorted((Union(lists, parallel) for lists in filters), key=lambda union: union.cost)
     for union in unions if len(unions) > 1 else ():
         head = union.seek(target)
         if head is None:

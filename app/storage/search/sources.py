@@ -15,6 +15,7 @@ from app.storage.search.date_ranges import DateList, chunk_of, date_lists, has_p
 from app.storage.search.page_candidates import PageCandidates, PagesNow, ValuePages, is_in_pages
 from app.storage.search.posting_lists import (
     CandidateList,
+    MapLists,
     PostingList,
     intersect_newest_first,
     newest_permitted,
@@ -46,12 +47,21 @@ Paged = Mapping[Filter, PageCandidates[Candidate]]
 class CandidateSources:
     """Finds candidates for the filters of a query.
 
-    `last_unposted` and `last_undated` are as in `unposted`, `shards` as in `open_shards`.
+    `last_unposted` and `last_undated` are as in `unposted`, `shards` as in `open_shards`, `parallel` as in
+    `intersect_newest_first`.
     """
 
     def __init__(
-        self, table: Table, pages: ValuePages, *, last_unposted: int = 0, last_undated: int = 0, shards: int = 1
+        self,
+        table: Table,
+        pages: ValuePages,
+        *,
+        last_unposted: int = 0,
+        last_undated: int = 0,
+        shards: int = 1,
+        parallel: MapLists = map,
     ) -> None:
+        self._parallel: MapLists = parallel
         self._table = table
         self._last_unposted = last_unposted
         self._last_undated = last_undated
@@ -91,7 +101,7 @@ class CandidateSources:
         if len(dated) + len(exact) > 1:
             page = min(page, _INTERSECTED)
         ranges = [self._dated_lists(partition, query, each, page) for each in dated]
-        return intersect_newest_first([*ranges, *exact], newest_permitted(query))
+        return intersect_newest_first([*ranges, *exact], newest_permitted(query), self._parallel)
 
     def _exact_lists(self, partition: int, query: Query, beside: int) -> list[list[PostingList[Candidate]]]:
         """Return the lists of each exact filter of the result level. `beside` is the number of other filters.
