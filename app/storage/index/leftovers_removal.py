@@ -12,9 +12,9 @@ writes its postings again. The postings of rows that do not exist any more need 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from itertools import chain
+from itertools import chain, islice
 
-from app.storage.records.documents import keys_of_version
+from app.storage.records.documents import BATCH, keys_of_version
 from app.storage.records.leftovers import InstanceVersion, Leftovers
 from app.storage.records.postings import postings_of_version
 from app.storage.records.rows import InstanceRow
@@ -77,8 +77,10 @@ class LeftoversRemoval:
 
     def _delete_existing(self, wanted: Iterable[Key]) -> None:
         """Delete the items that exist. On DynamoDB a read costs less than a deletion."""
-        found = self._table.get_many(list(dict.fromkeys(wanted)))
-        self._table.write_each([Delete(item.key) for item in found if item])
+        remaining = iter(dict.fromkeys(wanted))
+        while batch := list(islice(remaining, BATCH)):
+            found = [item.key for item in self._table.get_many(batch) if item]
+            self._table.write_each([Delete(key) for key in found])
 
     def _rows_of(self, versions: Sequence[InstanceVersion]) -> dict[Key, InstanceRow]:
         """Return the rows of the instances that exist, visible or not, by key."""

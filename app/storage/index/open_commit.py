@@ -54,6 +54,7 @@ class OpenCommit:
             self._named |= plan.leftovers()
         self._record = log.open(self._named) if instances else None
         self._is_fresh = True
+        self._is_over = False  # the sweep may have removed the files, so no later attempt may write rows
         self._intents = Intents(table)
         self._remaining: tuple[list[Key], Leftovers] = ([], Leftovers())
 
@@ -62,12 +63,15 @@ class OpenCommit:
 
         The record is gone too if an earlier attempt has succeeded and its answer was lost.
         """
+        if self._is_over:
+            return False
         if self._record is None:
             self._record = self._log.open(Leftovers())
         elif not self._is_fresh:
             self._record = self._log.reread(self._record)
+            self._is_over = self._record is None
         self._is_fresh = False
-        return self._record is not None
+        return not self._is_over
 
     def name(self, leftovers: Leftovers) -> None:
         """Name what the next write may leave, before the write. Nothing is written if the records name it all."""

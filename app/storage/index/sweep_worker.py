@@ -18,7 +18,7 @@ from app.storage.index.leftovers_removal import LeftoversRemoval
 from app.storage.index.sweep import Deletion, deletion_record, queue_cleanup
 from app.storage.records.leftovers import Leftovers
 from app.storage.table import clock, keys
-from app.storage.table.batch import UnfinishedPostings
+from app.storage.table.batch import MAX_DOCUMENT_BYTES, Cost, UnfinishedPostings, grouped
 from app.storage.table.codec import decode
 from app.storage.table.ports import Delete, Holds, Item, Present, Put, Table
 
@@ -28,6 +28,8 @@ LEASE_SECONDS: Final = 60
 MAX_RETRIES: Final = 5
 RETRY_SECONDS: Final = 86_400
 _BATCH: Final = 100
+_VERSION_SHARE: Final = MAX_DOCUMENT_BYTES // 333
+"""So the versions of one group have at most a thousand blobs, which are one call on S3."""
 _LOOK_SECONDS: Final = 60.0
 """Time between two looks for open records that have expired. They are an hour old, so there is no hurry."""
 
@@ -102,11 +104,15 @@ class Sweep:
         If that fails, each record is processed by itself, so that one that fails does not delay the others.
         """
         taken = [each._replace(record=record) for each in removals if (record := self._take(each.record))]
-        if len(taken) > 1:
+        for group in grouped(taken, lambda each: Cost(0, _VERSION_SHARE * len(each.leftovers.versions))):
+            self._remove_together(group)
+
+    def _remove_together(self, removals: Sequence[_Removal]) -> None:
+        if len(removals) > 1:
             with suppress(StorageError):
-                self._remove(taken)
+                self._remove(removals)
                 return
-        for each in taken:
+        for each in removals:
             self._remove_or_postpone(each)
 
     def _remove_or_postpone(self, removal: _Removal) -> None:

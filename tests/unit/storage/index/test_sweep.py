@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from app.errors import StorageUnavailable
 from app.services.store.report import EXISTS, FAILED
+from app.storage.index.plan import NewInstance
 from app.storage.index.sweep import CLEANUP_SECONDS, INTENT_SECONDS, queue_removal
 from app.storage.index.sweep_worker import MAX_RETRIES, RETRY_SECONDS
 from app.storage.records.leftovers import InstanceVersion, Leftovers
@@ -229,3 +230,25 @@ def test_a_failure_at_any_write_is_reported_and_leaves_complete_instances(
     advance_clock(10)
     archive.check_clean()
     assert archive.visible() == set(many)
+
+
+def test_a_store_whose_record_was_taken_never_writes_a_row(archive: Archive, advance_clock: AdvanceClock) -> None:
+    """Its study is closing at first. When the study is gone, the files are gone too."""
+    archive.store(file(*A))
+    archive.faults.add(Rule(fail(), operation="table.write", key=f"*/study/{A[0]}|instance/*", times=FOR_EVER))
+    archive.delete(A[0])  # closes the study, but cannot remove its rows
+    archive.faults.clear()
+    writer = archive.services.store._index_writer
+    uids = (A[0], A[1], "2.25.999")
+    version = InstanceVersion(
+        partition=archive.partition.key, study=uids[0], series=uids[1], instance=uids[2], version="v"
+    )
+    new = NewInstance(
+        version=version, sop_class="1", transfer_syntax="1", size=1, digest="", metadata=b"", attributes={}
+    )
+    opened = writer.open(archive.partition, [new], writer.read_rows(archive.partition, [uids]))
+    assert opened.begin_attempt()
+    advance_clock(INTENT_SECONDS + 1)
+    archive.work()  # takes the record, and removes the study
+    assert not opened.begin_attempt()
+    assert not opened.begin_attempt(), "a later attempt must not open a record again"
