@@ -53,10 +53,10 @@ PAGE_STUDIES: Final = 2000
 """The most studies in a page."""
 
 PAGE_SIZE: Final = 320_000
-"""The most characters in a page, in all columns together. So each item fits, even if no text can be compressed."""
+"""The most bytes in a page, in all columns together. So each item fits, even if no text can be compressed."""
 
 _ADDED_SIZE: Final = 1_000_000
-"""Characters that one step adds. With the page that it changes they fit in one write."""
+"""Bytes that one step adds. With the page that it changes they fit in one write."""
 
 _MARKS: Final = 1000
 """Marks that one step reads, and old studies that it walks through."""
@@ -249,7 +249,7 @@ def _page(rows: Sequence[PageRow]) -> Page:
 
 
 def _parts(rows: Sequence[PageRow]) -> Iterator[list[PageRow]]:
-    """Cut rows into parts of at most `PAGE_STUDIES` rows and `PAGE_SIZE` characters."""
+    """Cut rows into parts of at most `PAGE_STUDIES` rows and `PAGE_SIZE` bytes."""
     part: list[PageRow] = []
     size = 0
     for row in rows:

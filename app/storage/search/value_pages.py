@@ -94,8 +94,8 @@ class PageRow(NamedTuple):
 
     @property
     def size(self) -> int:
-        """The number of characters, with the ends of the lines."""
-        return len(self.study) + 20 + sum(map(len, self.lines)) + len(self.lines)
+        """The number of bytes in UTF-8, with the ends of the lines."""
+        return len(self.study) + 20 + len("".join(self.lines).encode()) + len(self.lines)
 
 
 def lines_of(values: Iterable[Sequence[str]]) -> tuple[str, ...]:
