@@ -1,4 +1,4 @@
-"""Marks of studies that the pages of values do not have as they are now (`search/value_pages.py`).
+"""Marks of studies that no page of values has as they are now (`search/value_pages.py`).
 
 The write that creates a study row, gives it other values or removes it also puts a mark, all or nothing. A search takes
 each marked study as a candidate. The worker copies the present values of the study into a page and then deletes the
