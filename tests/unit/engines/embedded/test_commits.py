@@ -243,3 +243,27 @@ def test_a_read_waits_no_longer_than_its_request_may(commits: GroupCommit) -> No
         assert reads.rows("PRAGMA busy_timeout", ()) == [(20_000,)]
     assert reads.rows("PRAGMA busy_timeout", ()) == [(1000 * connections.BUSY_SECONDS,)]
     reads.pause()
+
+
+def test_the_log_is_extended_and_the_file_stays_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_COMMITS_BEFORE_EXTENSION", 3)
+    path = tmp_path / "file.db"
+    with closing(sqlite3.connect(path)) as made:
+        made.execute("PRAGMA journal_mode = WAL")
+        made.execute("CREATE TABLE number (n INTEGER UNIQUE)")
+    commits = GroupCommit(path, tmp_path / "file.lock")
+    log = tmp_path / "file.db-wal"
+    sizes = []
+    for n in range(6):
+        commits.run(insert(n), durable=True)
+        sizes.append(log.stat().st_size)
+    assert sizes[1] < module._EXTENDED_LOG
+    assert sizes[2:] == [module._EXTENDED_LOG] * 4
+    copy = tmp_path / "copy"  # what a power loss leaves: the file and its log, without the memory that processes share
+    copy.mkdir()
+    for name in ("file.db", "file.db-wal"):
+        (copy / name).write_bytes((tmp_path / name).read_bytes())
+    with closing(sqlite3.connect(copy / "file.db")) as found:
+        assert [n for (n,) in found.execute("SELECT n FROM number ORDER BY n")] == list(range(6))
+        assert found.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    commits.pause()
