@@ -214,7 +214,7 @@ class Store:
     def _write_files(self, pending: PendingInstance) -> bool:
         """Write the file and the documents that are too large for items; return whether all are written.
 
-        A kill -9 leaves files that no row names. The intent was recorded before, so the sweep removes them.
+        A kill -9 leaves files that no row names. The open record of the commit names them, so the sweep removes them.
         """
         blob, metadata, frames = pending.version.blob, pending.examined.metadata, pending.examined.frames
         try:
@@ -229,6 +229,6 @@ class Store:
         return True
 
     def _discard(self, pending: PendingInstance) -> None:
-        """Remove the files of a refused instance. If that fails, the sweep removes them when their intent is due."""
+        """Remove the files of a refused instance. If that fails, the sweep removes them when the record is due."""
         with contextlib.suppress(StorageError):
             self._blobs.delete(keys.files(pending.version.blob))

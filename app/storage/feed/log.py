@@ -39,7 +39,7 @@ from app.storage.records.packed_documents import pack, unpack
 from app.storage.table import clock, keys
 from app.storage.table.codec import DamagedRecord
 from app.storage.table.partitions import Partition
-from app.storage.table.ports import Absent, Delete, Holds, Item, Key, Put, Table
+from app.storage.table.ports import Absent, Holds, Item, Key, Put, Table
 
 OPEN_SECONDS: Final = 3600
 """The longest time from the open record of a commit to its transaction."""
@@ -123,16 +123,8 @@ class CommitLog:
         self._table.write_each([Put(_open_item(record, leftovers))], durable=False)
         return record
 
-    def rewrite(self, record: OpenRecord, leftovers: Leftovers) -> None:
-        """Let an open record name other leftovers. Raises `Conflict` if it is gone or its fence was raised."""
-        self._table.write(Put(_open_item(record, leftovers), Holds("fence", record.fence)))
-
-    def drop(self, record: OpenRecord) -> None:
-        """Remove the record of a commit that does not happen and has left nothing behind. It must be open still."""
-        self._table.write_each([Delete(record.key)], durable=False)
-
     def reread(self, record: OpenRecord) -> OpenRecord | None:
-        """Return an open record as it is now. None if it is committed, dropped, or taken by the sweep.
+        """Return an open record as it is now. None if it is committed, or taken by the sweep.
 
         Call it after a conflict, and read the rows and the extended query tags after it. If the answer of the
         transaction was lost, the record is committed, and the rows show that.
@@ -149,7 +141,7 @@ class CommitLog:
                 try:
                     self._table.write(Put(raised, Holds("fence", item.fields["fence"])))
                 except Conflict:
-                    continue  # it was committed, dropped, taken or fenced after this call read it
+                    continue  # it was committed, taken or fenced after this call read it
 
     def expired(self, now: float) -> Iterator[Item]:
         """Yield the open records of commits that cannot happen any more. Their data is a packed `Leftovers`.

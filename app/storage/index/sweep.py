@@ -3,9 +3,10 @@
 There are three kinds of records:
 
 * A *record of leftovers* names files, documents and postings (`records/leftovers.py`). When it is due, the sweep
-  removes those that no row names (`leftovers_removal.py`). A store writes it before it leaves anything (then it is
-  called an intent). A deletion puts it in the transaction that deletes the rows. So no crash leaves anything that
-  nothing will remove.
+  removes those that no row names (`leftovers_removal.py`). A bulk update writes it before it leaves anything (then it
+  is called an intent, see `intents.py`). A deletion puts it in the transaction that deletes the rows. The open record
+  of a store is an intent too, but it is in the log of commits (`feed/log.py`). So no crash leaves anything that nothing
+  will remove.
 * A *deletion record* says: when it is due, remove what is left of a deleted study or series
   (`storage/index/cleanup.py`). It is written together with the write that closes the study or series. So no crash
   leaves hidden rows for ever.
@@ -15,7 +16,7 @@ There are three kinds of records:
 The worker marks an intent as `taken` before it removes anything, and the write that makes an instance exist expects
 that its intents are not taken. So a store that is too late fails. It cannot create a row that names a removed blob.
 
-Layouts before 4 had *blob records*. Each names one version, in its fields.
+Layouts before 4 had *blob records*. Each has one version in its fields, beside `taken` and `retries`.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from app.storage.table.partitions import Partition
 from app.storage.table.ports import Change, Delete, Holds, Item, Key, Put
 
 INTENT_SECONDS: Final = 3600
-"""The longest time from the first blob of a store to the write that makes its instance exist."""
+"""The longest time from an intent to the write after which rows name what it names."""
 
 LEFTOVERS: Final = "leftovers"
 NEVER_TAKEN: Final = -1
@@ -49,13 +50,6 @@ class LeftoversRecord(Record, frozen=True, kw_only=True):
     kind: str
     taken: int = NEVER_TAKEN
     retries: int = 0
-
-
-class BlobRecord(InstanceVersion, frozen=True, kw_only=True):
-    """The fields of a blob record of an earlier layout. They are those of a record of leftovers, and the version."""
-
-    taken: int
-    retries: int
 
 
 class Deletion(Record, frozen=True, kw_only=True):

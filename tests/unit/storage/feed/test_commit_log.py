@@ -20,10 +20,10 @@ from app.storage.feed.log import (
     is_committed,
 )
 from app.storage.records.contents import Contents
-from app.storage.records.leftovers import InstanceVersion, Leftovers, RowPostings
+from app.storage.records.leftovers import InstanceVersion, Leftovers
 from app.storage.table import clock, keys
 from app.storage.table.partitions import Partition
-from app.storage.table.ports import Delete, Holds, Item, Key, Put, Table
+from app.storage.table.ports import Delete, Holds, Item, Put, Table
 from tests.support.clock import AdvanceClock
 from tests.support.faults import Rule, run
 from tests.support.faulty_engine import Faults, FaultyTable
@@ -31,7 +31,6 @@ from tests.support.faulty_engine import Faults, FaultyTable
 CLINIC = Partition(key=2, name="clinic", created="", counted=True)
 VERSION = InstanceVersion(partition=2, study="1.2", series="1.3", instance="1.4", version="v")
 LEFTOVERS = Leftovers(versions=(VERSION,))
-OTHERS = Leftovers(postings=(RowPostings(Key("row", "1"), (Key("a", "b"),)),))
 ENTRY = CommittedEntry("1.2", "1.3", "1.4", "Create", 7, 7)
 ONE = Contents(1, 1, 100)
 
@@ -87,13 +86,10 @@ def test_a_fenced_commit_conflicts_until_it_has_read_its_record_anew(table: Tabl
     log.fence_open()
     with pytest.raises(Conflict):
         commit(table, log, record)
-    with pytest.raises(Conflict):
-        log.rewrite(record, LEFTOVERS)
     fresh = log.reread(record)
     assert fresh
-    log.rewrite(fresh, OTHERS)
     (item,) = items(table, log)
-    assert Leftovers.unpack(item.data) == OTHERS
+    assert Leftovers.unpack(item.data) == LEFTOVERS
     commit(table, log, fresh)
     log.fence_open()
     (item,) = items(table, log)
@@ -130,11 +126,11 @@ def test_the_sweep_takes_a_record_only_after_its_time(table: Table, advance_cloc
         commit(table, log, record)
 
 
-def test_a_dropped_record_is_gone(sqlite: SqliteTable) -> None:
+def test_a_record_that_was_removed_cannot_be_read_again(sqlite: SqliteTable) -> None:
     log = CommitLog(sqlite)
     record = log.open(LEFTOVERS)
-    log.drop(record)
-    assert (items(sqlite, log), log.reread(record)) == ([], None)
+    sqlite.write(Delete(record.key))
+    assert log.reread(record) is None
 
 
 def test_records_use_every_shard(sqlite: SqliteTable) -> None:
