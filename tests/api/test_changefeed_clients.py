@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 from flask.testing import FlaskClient
 
+from app import bootstrap, create_app
 from app.engines.aws import clients
 from app.settings import Settings
 from tests.api.test_changefeed import feed
-from tests.conftest import Serve
 from tests.support.bulk_update import update
 from tests.support.dicomweb import PartitionClient
 from tests.support.instances import make_instance
 
 UIDS = {"study": "2.25.1", "series": "2.25.2", "instance": "2.25.3"}
+
+
+@pytest.fixture
+def with_paths(settings: Settings, engine: bootstrap.Engine) -> FlaskClient:
+    """The service with paths in the feed. Its engine keeps a file for each instance, however small it is."""
+    given = dataclasses.replace(settings, feed_file_path=True)
+    return create_app(given, dataclasses.replace(bootstrap.build_engine(given), table=engine.table)).test_client()
 
 
 def file_at(settings: Settings, entry: dict[str, Any]) -> bytes:
@@ -56,8 +64,8 @@ def test_no_path_by_default(client: FlaskClient) -> None:
 
 
 @pytest.mark.parametrize("version", ["/v1", "/v2"])
-def test_paths_of_files(serve: Serve, settings: Settings, version: str) -> None:
-    client = serve(feed_file_path=True)
+def test_paths_of_files(with_paths: FlaskClient, settings: Settings, version: str) -> None:
+    client = with_paths
     clinic = PartitionClient(client)
     clinic.stored(make_instance(**UIDS))
     (entry,) = feed(client, version=version)
@@ -71,8 +79,8 @@ def test_paths_of_files(serve: Serve, settings: Settings, version: str) -> None:
     assert "filePath" not in deletion
 
 
-def test_after_an_update_every_entry_names_the_new_file(serve: Serve, settings: Settings) -> None:
-    client = serve(feed_file_path=True)
+def test_after_an_update_every_entry_names_the_new_file(with_paths: FlaskClient, settings: Settings) -> None:
+    client = with_paths
     clinic = PartitionClient(client)
     clinic.stored(make_instance(**UIDS))
     (before,) = feed(client)

@@ -167,7 +167,7 @@ def test_calls_to_table_and_blob_store_are_counted_by_operation_and_outcome(
     assert table["write", "ok"] > 2
     assert (table["write", "conflict"] > 0, table["get", "failed"]) == (True, 1)
     assert table["query", "ok"] > 0
-    assert (blobs["put", "ok"], blobs["open", "ok"]) == (2, 2)
+    assert (blobs["put", "ok"], blobs["open", "ok"]) == (4, 2), "two files, and the names of two partitions"
     assert found["bulkhead_store_retries_total"][(("reason", "Conflict"),)] > 0
 
 
