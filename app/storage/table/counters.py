@@ -17,6 +17,10 @@ _SELDOM: Final = 8
 """A process that has used so few numbers in a second reserves what it needs."""
 
 
+def _monotonic() -> float:
+    return time.monotonic()  # looked up at each call, so that a simulation can replace it
+
+
 class SequenceCounter:
     """Gives numbers that are unique and never reused. One object serves all threads of a process.
 
@@ -29,7 +33,7 @@ class SequenceCounter:
     a second.
     """
 
-    def __init__(self, table: Table, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, table: Table, monotonic: Callable[[], float] = _monotonic) -> None:
         self._table = table
         self._monotonic = monotonic
         self._lock = threading.Lock()
