@@ -21,7 +21,7 @@ from tests.support.dicomweb import PartitionClient
 from tests.support.faults import Killed
 from tests.support.faulty_engine import Faults
 from tests.support.instances import encapsulated, make_instance
-from tests.support.recovered import answers, without_table
+from tests.support.recovered import answers, pass_a_second, without_table
 from tests.support.recovery import checked, found
 from tests.support.selection import thorough
 
@@ -40,6 +40,7 @@ def client_of(settings: Settings, partition: str = "clinic-a") -> PartitionClien
 def test_everything_answers_as_before(settings: Settings, clinic: PartitionClient, tmp_path: Path) -> None:
     clinic.stored(encapsulated([[b"frame!"], [b"second"]], study="2.25.80"))
     clinic.stored(make_instance(study=STUDY, modality="MR"), make_instance(patient_name="Roe^Richard"))
+    pass_a_second(settings)
     update(clinic)
     clinic.stored(make_instance(study="2.25.81", StudyDescription="x" * 400))
     other = PartitionClient(clinic.client, "/v2/partitions/Clinic-B")
@@ -106,6 +107,7 @@ def test_an_interrupted_rebuild_goes_on(
     settings: Settings, clinic: PartitionClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is killed between the creation of instances and their original versions."""
+    pass_a_second(settings)
     update(clinic)
     before = answers(clinic)
     settings = without_table(settings, tmp_path / "new")

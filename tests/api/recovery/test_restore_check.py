@@ -25,7 +25,7 @@ from tests.support.background import work
 from tests.support.bulk_update import OTHER, STUDY, embedded_only, update
 from tests.support.dicomweb import PartitionClient
 from tests.support.instances import make_instance
-from tests.support.recovered import answers
+from tests.support.recovered import answers, pass_a_second
 from tests.support.recovery import checked, found, instance_rows
 
 MARGIN = 1000
@@ -99,6 +99,7 @@ def test_what_was_deleted_before_stays_deleted(settings: Settings, engine: Engin
 def test_files_of_a_later_update_are_named(settings: Settings, engine: Engine, clinic: PartitionClient) -> None:
     restore = snapshot(engine.table)
     before = answers(clinic)
+    pass_a_second(settings)
     update(clinic)
     restore()
     report = mended(settings)
