@@ -4,8 +4,8 @@
 removes from the target what the source does not have, compares both, and opens the target.
 
 An item under `keys.MIGRATION` marks the target until then, and no process opens it. It names the source, so no other
-migration goes on with it. At the end such an item in the source says where the archive is now. After a kill -9 the same
-call goes on: `copy` after the last items that it noted, `finish` with whatever differs.
+migration goes on with it. At the end such an item in the source says where the archive is from then on. After a kill -9
+the same call goes on: `copy` after the last items that it noted, `finish` with whatever differs.
 
 These items are not copied:
 * messages of the queue: the worker finds operations without them;
@@ -102,7 +102,7 @@ class Migration:
         return self._report
 
     def finish(self, *, digests: bool) -> MigrationReport:
-        """Make the target equal to the source, compare them, open the target, and close the source.
+        """Make the target equal to the source, compare them, close the source, and open the target.
 
         Returns what was done. With `digests` every file of the target is read, and compared with the digest in its row.
         Raises `RecoveryError` if the two differ after the copy, because the source is in use: then the target stays
@@ -115,9 +115,9 @@ class Migration:
         self._copy_items(state._replace(after=None, is_copied=True))
         self._remove_files()
         self._check.run(digests=digests)
-        self._open()
-        # A kill -9 before this write leaves two archives that can be opened.
+        # A kill -9 after this write leaves two closed archives. `reopen` opens the source, and this call ends the rest.
         self._source.table.write(Put(Item(keys.MIGRATION, {"moved_to": self._target.name})))
+        self._open()
         self._report.is_finished = True
         return self._report
 

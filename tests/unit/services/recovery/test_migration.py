@@ -179,6 +179,23 @@ def test_a_migration_that_failed_goes_on(
     assert opened(target).visible() == archive.visible()
 
 
+def test_a_migration_that_ends_before_its_last_write_leaves_no_two_open_archives(
+    archive: Archive, target: Settings
+) -> None:
+    faults = Faults()
+    rule = faults.add(Rule(fail(), operation="table.write", key="layout|layout"))
+    with pytest.raises(StorageUnavailable):
+        migration(archive, faults.wrap(build_engine(target))).finish(digests=False)
+    assert rule.hits
+    with pytest.raises(ConfigurationError, match="was moved to target"):
+        opened(of(archive))
+    with pytest.raises(ConfigurationError, match="has not ended"):
+        opened(target)
+    assert migrate(archive.folder, "--reopen").exit_code == 0
+    migration(archive, build_engine(target)).finish(digests=False)
+    assert opened(target).visible()
+
+
 def test_a_store_that_throttles_is_asked_again(archive: Archive, target: Settings) -> None:
     faults = Faults()
     faults.add(Rule(fail(), operation="table.write_each", times=5))
