@@ -19,6 +19,9 @@ _SMALLEST_CHUNK: Final = 16
 _FEW: Final = 100
 """Up to so many candidates of one filter, their rows cost less than the lists of the other filters."""
 
+_FEW_LISTS: Final = 2
+"""So many lists are read one after the other. A spread list has more parts (`records/spread_lists.py`)."""
+
 _MANY_LISTS: Final = 10
 
 MapLists = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
@@ -131,7 +134,7 @@ class Union(Generic[CandidateT]):
 
     def __init__(self, lists: Sequence[CandidateList[CandidateT]], parallel: MapLists = map) -> None:
         self._lists = lists
-        self._parallel: MapLists = parallel if len(lists) > _MANY_LISTS else map
+        self._parallel: MapLists = parallel if len(lists) > _FEW_LISTS else map
         self._heads: list[tuple[int, int, CandidateT]] | None = None
         """A heap of (negated number, position of the list, candidate) of each list that is not at its end."""
 

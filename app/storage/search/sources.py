@@ -134,9 +134,8 @@ class CandidateSources:
             if wanted.attribute.posted_at is query.level
         ]
         lists = [*self._exact_lists(partition, query, beside=len(pages)), *pages]
-        return intersect_newest_first(
-            lists or [self._all_objects(partition, query, query.level)], newest_permitted(query)
-        )
+        all_objects = [self._all_objects(partition, query, query.level)]
+        return intersect_newest_first(lists or all_objects, newest_permitted(query), self._parallel)
 
     def scans(self, partition: int, query: Query, paged: Paged) -> list[Iterator[Candidate | None]]:
         """Return scans of the filters that select candidates and have no posting lists.
