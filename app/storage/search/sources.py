@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Final, NamedTuple
 
-from app.dicom.query.matching import Filter, OneOf, Query, Wildcard
+from app.dicom.query.matching import Between, Filter, OneOf, Query, Wildcard
 from app.dicom.validation.attributes import Level
 from app.storage.records.posted_values import ANY_VALUE
 from app.storage.records.spread_lists import parts_of_newest, parts_of_values
@@ -79,20 +79,27 @@ class CandidateSources:
     def plans(self, partition: int, query: Query, paged: Paged) -> list[Iterator[Candidate]]:
         """Return ways to read all candidates newest first, of which one may cost much less than another.
 
-        A range of dates costs up to 100 lists. So if it has many, it is a plan of its own beside other filters.
+        A range of dates costs up to 100 lists. So if it has many, it is a plan of its own beside other filters. A range
+        without an end has the newest objects, so a page of these comes first.
         """
-        dated = [
-            date_lists(self._table, partition, query.level.word, each, self._shards)
-            for each in query.filters
-            if has_periods(query, each)
-        ]
+        ranges = [each for each in query.filters if has_periods(query, each)]
         without_dates = self.newest_first(partition, query, paged)
-        if not dated:
+        if not ranges:
             return [without_dates]
+        if all(isinstance(each.condition, Between) and not each.condition.high for each in ranges):
+            return [without_dates, self._in_open_ranges(partition, query, ranges)]
+        dated = self._places(partition, query, ranges)
         with_dates = self._in_ranges(partition, query, dated)
         if sum(map(len, dated)) > _FEW_LISTS and any(_has_posting_lists(query, each) for each in query.filters):
             return [without_dates, with_dates]
         return [with_dates, without_dates] if paged or self._last_undated else [with_dates]
+
+    def _places(self, partition: int, query: Query, ranges: Sequence[Filter]) -> list[list[DateList]]:
+        return [date_lists(self._table, partition, query.level.word, each, self._shards) for each in ranges]
+
+    def _in_open_ranges(self, partition: int, query: Query, ranges: Sequence[Filter]) -> Iterator[Candidate]:
+        """Yield as `_in_ranges`. The places of the lists are read with the first candidate."""
+        yield from self._in_ranges(partition, query, self._places(partition, query, ranges))
 
     def _in_ranges(self, partition: int, query: Query, dated: Sequence[Sequence[DateList]]) -> Iterator[Candidate]:
         """Yield the objects that satisfy all exact filters of the result level, and ranges of dates, newest first."""
