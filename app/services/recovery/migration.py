@@ -11,7 +11,7 @@ These items are not copied:
 * messages of the queue: the worker finds operations without them;
 * committed records of the log: the source moves them into its change feed before `finish`.
 
-Open records of the log come into the first shard, which every engine has.
+Open records of the log and records of the sweep come into the first shard, which every engine has.
 """
 
 from __future__ import annotations

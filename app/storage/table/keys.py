@@ -638,8 +638,10 @@ def is_logged(key: Key) -> bool:
 
 
 def in_first_shard(key: Key) -> Key | None:
-    """Return the key of a record of the log in the shard that every engine has. None: the item is something else.
+    """Return the key of a record of the log or of the sweep in the shard that every engine has.
 
-    The rest of such a key is unique in all shards.
+    The rest of such a key is unique in all shards. None: the item is something else.
     """
-    return Key(log(0), key.sk) if is_logged(key) else None
+    if is_logged(key):
+        return Key(log(0), key.sk)
+    return Key(SWEEP, key.sk) if key.pk in SWEEPS else None

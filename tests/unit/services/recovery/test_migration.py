@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -78,8 +79,10 @@ def opened(settings: Settings) -> Archive:
     return archive
 
 
-def items_of(settings: Settings) -> dict[Key, Item]:
-    return {item.key: item for item in build_engine(settings).table.items() if migration_parts.is_copied(item)}
+def items_of(settings: Settings) -> dict[Key, tuple[dict[str, Any], bytes]]:
+    """Return the items of an archive by the keys that a migration gives them, each with its contents."""
+    items = filter(migration_parts.is_copied, build_engine(settings).table.items())
+    return {migration_parts.copied_key(item.key): (item.fields, item.data) for item in items}
 
 
 def test_an_archive_moves_to_aws_and_back(archive: Archive, aws: Settings, tmp_path: Path) -> None:
@@ -301,9 +304,10 @@ def test_a_source_without_an_archive_is_refused(tmp_path: Path) -> None:
 # --- items of one engine ------------------------------------------------------------------------------------------
 
 
-def test_records_of_the_log_come_into_the_first_shard_and_the_queue_stays(archive: Archive, target: Settings) -> None:
+def test_records_of_all_shards_come_into_the_first_one_and_the_queue_stays(archive: Archive, target: Settings) -> None:
     opened_record = Item(keys.log_record(7, 1000, "a"), {"fence": 0}, b"x")
-    archive.table.write_each([Put(opened_record)])
+    due = [Item(keys.sweep(10**10, f"{shard}", shard), {"taken": 0}) for shard in (0, 7)]
+    archive.table.write_each(map(Put, (opened_record, *due)))
     build_engine(of(archive)).queue.send("operation")
     for _ in range(2):
         migration(archive, build_engine(target)).copy()
@@ -311,6 +315,8 @@ def test_records_of_the_log_come_into_the_first_shard_and_the_queue_stays(archiv
     table = build_engine(target).table
     assert table.get(keys.log_record(0, 1000, "a")) == opened_record._replace(key=keys.log_record(0, 1000, "a"))
     assert table.get(opened_record.key) is None
+    assert [item.key for item in table.query(keys.SWEEP)] == [keys.sweep(10**10, "0"), keys.sweep(10**10, "7")]
+    assert list(table.query(keys.sweep_shard(7))) == []
     assert list(table.query(keys.QUEUE)) == []
 
 
