@@ -208,11 +208,7 @@ def _order(entry: FileEntry) -> list[str]:
 
 
 def _merged(manifests: list[Path]) -> Iterator[FileEntry]:
-    return (
-        manifest.entries(*manifests)
-        if len(manifests) == 1
-        else heapq.merge(*map(manifest.entries, manifests), key=_order)
-    )
+    return heapq.merge(*map(manifest.entries, manifests), key=_order)
 
 
 def _different(entries: Iterator[FileEntry]) -> Iterator[FileEntry]:

@@ -65,7 +65,10 @@ class DamagedManifest(RecoveryError):
     """A manifest is missing, cut or changed. The message names it."""
 
     def __init__(self, path: Path, reason: str) -> None:
-        super().__init__(f"The manifest {path} cannot be used: {reason}")
+        super().__init__(
+            f"The manifest {path} cannot be used: {reason} Bring it back from a copy, or remove its folder. The files "
+            "of the other backups stay."
+        )
 
 
 def write(path: Path, heading: Heading, entries: Iterable[FileEntry]) -> Totals:

@@ -44,8 +44,15 @@ _AT_ONCE: Final = 8
 _NOTED_BATCHES: Final = 50
 """Batches of items between two notes of the position."""
 
-_SEEDED: Final = frozenset(("layout", keys.PARTITIONS, "counters", keys.QUEUE, "queue/check", "access/session"))
-"""The items of an archive that was created and never used."""
+_FIRST_PARTITION: Final = 1
+_SEEDED: Final = frozenset(
+    {
+        *(keys.LAYOUT.pk, keys.PARTITIONS, keys.PARTITION_COUNTER.pk, keys.QUEUE, keys.QUEUE_CHECK.pk),
+        *(keys.FEED_HEAD.pk, keys.PAGE_WALK.pk, keys.page_list(_FIRST_PARTITION).pk, keys.SESSION_KEY.pk),
+    }
+)
+"""The partition keys of the items of an archive that was created, and whose service perhaps ran, and that has nothing
+stored."""
 _MOST_SEEDED: Final = 20
 
 

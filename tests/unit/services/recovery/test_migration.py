@@ -268,6 +268,8 @@ def test_a_target_that_is_in_use_is_refused(archive: Archive, tmp_path: Path) ->
 
 def test_a_target_that_was_only_created_is_taken(archive: Archive, target: Settings) -> None:
     bootstrap.initialise(target)
+    for step in bootstrap.build_services(target, build_engine(target)).background:
+        step()
     assert migrate(archive.folder, "--to", "embedded", "--data-dir", target.data_dir, "--final").exit_code == 0
     assert opened(target).visible() == archive.visible()
     names = [build_engine(each).blobs.open("partitions/1.json").read() for each in (target, of(archive))]
