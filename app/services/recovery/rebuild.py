@@ -21,7 +21,7 @@ from app.storage.records.leftovers import InstanceVersion
 from app.storage.records.partition_objects import PartitionObjects
 from app.storage.table import clock, keys
 from app.storage.table.partitions import Partition, Partitions
-from app.storage.table.ports import BlobStore, Delete, Item, Put, Table
+from app.storage.table.ports import BlobStore, Delete, Item, Key, Put, Table
 
 _BATCH: Final = 12
 """Instances that are indexed together, as in a store."""
@@ -123,7 +123,7 @@ class Rebuild:
 
     def _begin(self) -> None:
         if self._table.get(keys.REBUILD) is None:
-            if any(partition_of(item.key) and not item.key.pk.endswith("/statistics") for item in self._table.items()):
+            if any(_is_of_instances(item.key) for item in self._table.items()):
                 raise ConfigurationError(
                     "The table has rows already. `bulkhead rebuild` makes the index in an empty table. `bulkhead "
                     "restore-check` adds what is missing in a table that has rows."
@@ -195,3 +195,8 @@ class Rebuild:
         report.updated += indexed.updated
         for instance, refusal in indexed.refused:
             report.fail(instance.current.version.blob, f"It was not indexed: {refusal.value}.")
+
+
+def _is_of_instances(key: Key) -> bool:
+    """Return whether an item shows that something was stored. A worker writes a list of pages into an empty table."""
+    return partition_of(key) > 0 and not key.pk.endswith(("/statistics", "/pages"))

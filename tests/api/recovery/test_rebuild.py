@@ -16,6 +16,7 @@ from app.services.recovery.rebuild import RebuildReport
 from app.settings import Settings
 from app.storage.records.partition_objects import PartitionObjects
 from app.storage.table import keys
+from tests.support.archive import Archive
 from tests.support.bulk_update import STUDY, embedded_only, update
 from tests.support.dicomweb import PartitionClient
 from tests.support.faults import Killed
@@ -94,6 +95,15 @@ def test_a_file_that_is_no_instance_is_named(
         {"blob": broken, "reason": "It is no DICOM file that a store accepts."},
         {"blob": moved, "reason": "It has other UIDs than its key."},
     ]
+
+
+def test_a_table_that_only_a_worker_has_used_counts_as_empty(
+    settings: Settings, clinic: PartitionClient, tmp_path: Path
+) -> None:
+    clinic.stored(make_instance())
+    settings = without_table(settings, tmp_path / "new")
+    Archive(settings.data_dir, settings=settings).work()
+    assert rebuilt(settings).instances == 1
 
 
 def test_a_table_with_rows_is_refused(settings: Settings, clinic: PartitionClient) -> None:
