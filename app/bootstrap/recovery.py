@@ -9,11 +9,12 @@ from typing import Final
 
 from app.bootstrap.archive import Archive, build_archive, is_remote
 from app.bootstrap.background import ENTRIES_OF
-from app.bootstrap.engines import Engine, build_engine
+from app.bootstrap.engines import INDEX, Engine, build_engine
 from app.dicom.json.model import Inline
 from app.errors import ConfigurationError
 from app.services import parallel
 from app.services.policy import V1, V2, Policy
+from app.services.recovery.backup_folder import UNFINISHED
 from app.services.recovery.feed_check import FeedCheck
 from app.services.recovery.file_examination import FileExamination
 from app.services.recovery.findings import Fault, Subject
@@ -41,11 +42,17 @@ PAUSE_SECONDS: Final = 2.0
 
 
 def open_archive(settings: Settings, open_layout: Callable[[Engine], None]) -> Archive:
-    """Return the data model of an archive that exists. Raises `ConfigurationError` if there is none."""
+    """Return the data model of an archive that exists. Raises `ConfigurationError` if there is none.
+
+    Nothing is created in a folder without an archive: it is perhaps a disk that is not mounted.
+    """
+    place = settings.data_dir if settings.engine == "embedded" else settings.table
+    none = ConfigurationError(f"There is no archive in {place}.")
+    if settings.engine == "embedded" and not _has_one_of(settings.data_dir, INDEX, UNFINISHED):
+        raise none
     engine = build_engine(settings)
     if engine.table.get(keys.LAYOUT) is None:
-        place = settings.data_dir if settings.engine == "embedded" else settings.table
-        raise ConfigurationError(f"There is no archive in {place}.")
+        raise none
     open_layout(engine)
     return build_archive(settings, engine)
 
@@ -121,10 +128,19 @@ def partition_of(archive: Archive, name: str) -> Partition:
 
 
 def open_empty_archive(settings: Settings, open_layout: Callable[[Engine], None]) -> Archive:
-    """Return the data model on a table that may be empty."""
+    """Return the data model on a table that may be empty.
+
+    Raises `ConfigurationError` if the data folder has no folder of files. Nothing is created there.
+    """
+    if settings.engine == "embedded" and not _has_one_of(settings.data_dir, "blobs"):
+        raise ConfigurationError(f"There are no files of an archive in {settings.data_dir}.")
     engine = build_engine(settings)
     open_layout(engine)
     return build_archive(settings, engine)
+
+
+def _has_one_of(folder: Path, *names: str) -> bool:
+    return any((folder / name).exists() for name in names)
 
 
 def build_rebuild(settings: Settings, archive: Archive, *, show: ShowProgress, first_policy: Policy = V2) -> Rebuild:

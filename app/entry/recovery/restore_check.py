@@ -16,7 +16,7 @@ from app.entry.recovery.printed_report import print_report
 from app.entry.recovery.shown_progress import ArchiveProgress
 from app.services.recovery.findings import Report
 from app.services.recovery.repair import LOST
-from app.services.recovery.restored_table import MARGIN, RestoreReport
+from app.services.recovery.restored_table import HIGHEST_MARGIN, MARGIN, RestoreReport
 from app.settings import Settings
 
 _SHOWN = 20
@@ -26,7 +26,7 @@ _SHOWN = 20
 @click.command(name="restore-check")
 @click.option(
     "--margin",
-    type=click.IntRange(min=0),
+    type=click.IntRange(min=0, max=HIGHEST_MARGIN),
     default=MARGIN,
     show_default=True,
     help="Watermarks to pass over. More than were given since the moment of the table.",

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import orjson
 
-from app.errors import ConfigurationError
+from app.errors import ConfigurationError, RecoveryError
 
 _SECONDS: Final = 5.0
 _FORMAT: Final = 1
@@ -51,15 +51,22 @@ class ProgressFile:
             self.save(state())
 
     def save(self, state: dict[str, Any]) -> None:
-        """Replace the file. A kill -9 leaves the file as it was before or after."""
+        """Replace the file. A kill -9 leaves the file as it was before or after.
+
+        Raises `RecoveryError` if it cannot be written.
+        """
         if self._path is None:
             return
         self._saved = time.monotonic()
         new = self._path.with_name(f"{self._path.name}.new")
-        new.write_bytes(orjson.dumps({"task": self._task, "saved": state}))
-        with new.open("rb") as file:
-            os.fsync(file.fileno())
-        new.replace(self._path)
+        try:
+            with new.open("wb") as file:
+                file.write(orjson.dumps({"task": self._task, "saved": state}))
+                file.flush()
+                os.fsync(file.fileno())
+            new.replace(self._path)
+        except OSError as error:
+            raise RecoveryError(f"The progress cannot be written to {self._path}.") from error
 
     def remove(self) -> None:
         """Remove the file: the task is complete."""

@@ -35,6 +35,9 @@ from app.storage.table.ports import BlobStore, Delete, Item, Key, Table
 MARGIN: Final = 1_000_000
 """Watermarks that are passed over: more than any archive gives between a backup and the moment of its loss."""
 
+HIGHEST_MARGIN: Final = 1_000_000_000_000
+"""Watermarks have 15 digits. A higher margin would use them up."""
+
 _BATCH: Final = 500
 _DOCUMENTS: Final = frozenset(("metadata", "frames"))
 

@@ -161,3 +161,11 @@ def test_the_command(
     assert result.exit_code == 0, result.output
     assert "1 instances were stored later. They are indexed now." in result.stderr
     assert '"next' in (tmp_path / "report.json").read_text()
+
+
+@embedded_only
+def test_a_margin_beyond_all_watermarks_is_refused(settings: Settings, engine: Engine) -> None:
+    environment = {"BULKHEAD_DATA_DIR": str(settings.data_dir), "BULKHEAD_LOG_LEVEL": "error"}
+    result = CliRunner().invoke(cli.main, ["restore-check", "--margin", "99999999999999999999"], env=environment)
+    assert result.exit_code == 2
+    assert "99999999999999999999 is not in the range" in result.stderr

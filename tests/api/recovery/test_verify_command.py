@@ -11,6 +11,8 @@ from click.testing import CliRunner, Result
 from app.bootstrap import recovery
 from app.bootstrap.engines import Engine
 from app.entry import cli
+from app.errors import RecoveryError
+from app.services.recovery.progress_file import ProgressFile
 from app.settings import Settings
 from tests.support.bulk_update import embedded_only
 from tests.support.recovery import instance_rows
@@ -50,6 +52,7 @@ def test_a_folder_without_an_archive(tmp_path: Path) -> None:
     result = verify(Settings(data_dir=tmp_path / "empty"))
     assert result.exit_code == 2
     assert "There is no archive in" in result.stderr
+    assert not (tmp_path / "empty").exists(), "it is perhaps a disk that is not mounted"
 
 
 def test_a_partition_that_does_not_exist(settings: Settings) -> None:
@@ -64,3 +67,31 @@ def test_a_file_of_another_run(settings: Settings, tmp_path: Path) -> None:
     result = verify(settings, "--resume", str(file))
     assert result.exit_code == 2
     assert "belongs to another run" in result.stderr
+
+
+@pytest.mark.parametrize("option", ["--json", "--resume"])
+def test_a_file_in_a_folder_that_does_not_exist_is_refused_before_the_check(
+    settings: Settings, tmp_path: Path, option: str
+) -> None:
+    result = verify(settings, option, str(tmp_path / "nowhere" / "file"))
+    assert result.exit_code == 2
+    assert f"There is no folder '{tmp_path / 'nowhere'}'." in result.stderr
+    assert "Checked:" not in result.output
+
+
+def test_a_report_that_cannot_be_written_is_one_line(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(file: Path, data: bytes) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    result = verify(settings, "--json", str(tmp_path / "report"))
+    assert result.exit_code == 1
+    assert f"The report cannot be written to {tmp_path / 'report'}." in result.stderr.splitlines()[-1]
+
+
+def test_progress_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    progress = ProgressFile(tmp_path / "nowhere" / "progress", {"task": "verify"})
+    with pytest.raises(RecoveryError, match="The progress cannot be written to"):
+        progress.save({})
