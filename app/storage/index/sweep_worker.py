@@ -11,6 +11,9 @@ from contextlib import suppress
 from itertools import islice
 from typing import Final, NamedTuple
 
+import structlog
+import zstandard
+
 from app.errors import Conflict, StorageError
 from app.storage.feed.log import TAKEN, CommitLog
 from app.storage.index import sweep
@@ -19,8 +22,10 @@ from app.storage.index.sweep import Deletion, deletion_record, queue_cleanup
 from app.storage.records.leftovers import Leftovers
 from app.storage.table import clock, keys
 from app.storage.table.batch import MAX_DOCUMENT_BYTES, Cost, UnfinishedPostings, grouped
-from app.storage.table.codec import decode
+from app.storage.table.codec import DamagedRecord, decode
 from app.storage.table.ports import Delete, Holds, Item, Present, Put, Table
+
+log = structlog.get_logger()
 
 LEASE_SECONDS: Final = 60
 """How long one worker has a deletion record for itself. After a failure or a kill, the record is due again then."""
@@ -60,20 +65,36 @@ class Sweep:
     def run_once(self, now: float) -> int:
         """Process up to a hundred records that are due at `now`; return their number.
 
-        A record that fails is due again later, so it does not delay the others.
+        A record that fails is due again later, so it does not delay the others. One that cannot be read is due again
+        in a year.
         """
-        due = self._due(now)
-        expired = [_Removal(record, Leftovers.unpack(record.data)) for record in self._expired(now)]
-        removals = list(expired)
-        for record in due:
-            if unfinished := UnfinishedPostings.of(record):
-                self._process_postings(unfinished, record, int(now))
-            elif leftovers := sweep.leftovers_of(record):
-                removals.append(_Removal(record, leftovers))
-            else:
-                self._process_deletion(record)
+        records = [*self._due(now), *self._expired(now)]
+        removals: list[_Removal] = []
+        for record in records:
+            try:
+                removals += self._process(record, int(now))
+            except (DamagedRecord, ValueError, zstandard.ZstdError):  # ValueError: its JSON is damaged
+                self._set_aside(record, int(now))
         self._process_removals(removals)
-        return len(due) + len(expired)
+        return len(records)
+
+    def _process(self, record: Item, now: int) -> list[_Removal]:
+        """Process a record. Return what it names instead, if that can be removed together with that of others."""
+        if keys.is_logged(record.key):
+            return [_Removal(record, Leftovers.unpack(record.data))]
+        if leftovers := sweep.leftovers_of(record):
+            return [_Removal(record, leftovers)]
+        if unfinished := UnfinishedPostings.of(record):
+            self._process_postings(unfinished, record, now)
+        else:
+            self._process_deletion(record)
+        return []
+
+    def _set_aside(self, record: Item, now: int) -> None:
+        """Make a record due in a year that cannot be read. Then it does not delay the others for ever."""
+        log.error("a record of the sweep cannot be read", record=record.key.sk)
+        moved = keys.sweep(now + 365 * RETRY_SECONDS, record.key.sk.partition("/")[2])
+        self._table.write(Delete(record.key), Put(record._replace(key=moved)))
 
     def _due(self, now: float) -> list[Item]:
         """Return about a hundred records that are due. The partition keys come in a random order.

@@ -15,6 +15,7 @@ from app.storage.index.plan import NewInstance
 from app.storage.index.sweep import CLEANUP_SECONDS, INTENT_SECONDS, queue_removal
 from app.storage.index.sweep_worker import MAX_RETRIES, RETRY_SECONDS
 from app.storage.records.leftovers import InstanceVersion, Leftovers
+from app.storage.records.packed_documents import pack
 from app.storage.table import keys
 from app.storage.table.ports import Delete, Item, Put
 from tests.support.archive import Archive, Uids, file
@@ -57,6 +58,31 @@ def test_the_blob_of_an_instance_stored_again_stays(archive: Archive, advance_cl
     archive.work()
     archive.check_clean()
     assert archive.visible() == {A}
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        Item(keys.sweep(1, "leftovers/a"), {"kind": "leftovers"}, b"no packed text"),
+        Item(keys.sweep(1, "leftovers/a"), {"kind": "leftovers"}, pack(b"[]")),
+        Item(keys.sweep(1, "postings/a"), {"kind": "postings"}, b"no JSON"),
+        Item(keys.sweep(1, "2/2.25.1/a"), {"partition": "no number"}),
+        Item(keys.log_record(0, 1, "a"), {"fence": 0}, b"no packed text"),
+    ],
+    ids=lambda item: item.key.sk,
+)
+def test_a_record_that_cannot_be_read_does_not_stop_the_others(
+    archive: Archive, advance_clock: AdvanceClock, damaged: Item
+) -> None:
+    archive.store(file(*A))
+    archive.delete(*A)
+    archive.work()
+    archive.table.write(Put(damaged))
+    advance_clock(3 * DAY)
+    archive.work()
+    assert archive.blobs() == []
+    (left,) = archive.table.query(keys.SWEEP)
+    assert (left.data, keys.sweep_due(left.key.sk) > 300 * DAY) == (damaged.data, True)
 
 
 def test_a_failed_removal_is_repeated_for_days(archive: Archive, advance_clock: AdvanceClock) -> None:
