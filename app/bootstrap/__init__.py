@@ -216,7 +216,7 @@ def build_services(settings: Settings, engine: Engine, *, listening: float = 0) 
         worklist=Worklist(Workitems(table), WorklistSearch(table), settings.max_offset),
         backlog=backlog,
         health=Health(
-            required={"table": lambda: table.get(keys.SEQUENCE_COUNTER), "bucket": lambda: _require_answer(blobs)},
+            required={"table": lambda: table.get(keys.WATERMARK_COUNTER), "bucket": lambda: _require_answer(blobs)},
             optional={"queue": queue.check, "audit": audit.check},
             lost_objects=lambda: archive.lost.count,
         ),

@@ -21,7 +21,7 @@ from app.storage.operations.operations import Operations
 from app.storage.records.documents import Documents
 from app.storage.records.losses import LostObjects
 from app.storage.records.partition_objects import PartitionObjects
-from app.storage.table.counters import SequenceCounter
+from app.storage.table.counters import WatermarkCounter
 from app.storage.table.partitions import Partitions
 from app.storage.table.ports import BlobStore, Table
 from app.storage.tags.query_tags import QueryTagStore
@@ -33,7 +33,7 @@ class Archive:
 
     table: Table
     blobs: BlobStore
-    numbers: SequenceCounter
+    numbers: WatermarkCounter
     log: CommitLog
     sweep_shards: int
     feed: FeedLog
@@ -67,7 +67,7 @@ def build_archive(settings: Settings, engine: Engine) -> Archive:
     """Return the data model on an engine. Nothing is read or written."""
     table = engine.table
     lost = LostObjects(table)
-    numbers = SequenceCounter(table)
+    numbers = WatermarkCounter(table)
     log = CommitLog(table, engine.log_shards, parallel.parallel_map if is_remote(settings) else map)
     query_tags = QueryTagStore(table)
     partition_objects = PartitionObjects(engine.blobs)

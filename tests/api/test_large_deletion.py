@@ -27,7 +27,7 @@ from app.storage.records.instance_row import InstanceRow
 from app.storage.records.postings import postings
 from app.storage.records.rows import IndexRow, SeriesRow, StudyRow, first_revision
 from app.storage.table import clock, keys
-from app.storage.table.counters import SequenceCounter
+from app.storage.table.counters import WatermarkCounter
 from app.storage.table.partitions import Partitions
 from app.storage.table.ports import MAX_CHANGES, Key, Put
 from tests.support.background import work
@@ -95,7 +95,7 @@ def fill_study(engine: Engine, size: int, series_uids: Sequence[str] = (SERIES,)
     The rows, postings, documents and feed entries are those of a store. There are no blobs.
     """
     partition = Partitions(engine.table).ensure("clinic-a")
-    numbers = SequenceCounter(engine.table)
+    numbers = WatermarkCounter(engine.table)
     log = CommitLog(engine.table, engine.log_shards)
     reserved = iter(numbers.reserve(size + len(series_uids) - 1))
     first = next(reserved)

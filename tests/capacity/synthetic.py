@@ -121,7 +121,7 @@ def fill(table: Table, partition: int, studies: int, *, instances: int = 1, docu
     of the instances are reserved, so that instances can be stored afterwards. No blob, feed entry or statistics is
     written.
     """
-    first = table.add(keys.SEQUENCE_COUNTER, "value", studies * instances) - studies * instances + 1
+    first = table.add(keys.WATERMARK_COUNTER, "value", studies * instances) - studies * instances + 1
     items = (
         item
         for number in range(studies)

@@ -25,7 +25,7 @@ from app.storage.records.rows import InstanceRow
 from app.storage.records.snapshot import Uids
 from app.storage.table import keys
 from app.storage.table.batch import write_atomically
-from app.storage.table.counters import SequenceCounter
+from app.storage.table.counters import WatermarkCounter
 from app.storage.table.partitions import Partition
 from app.storage.table.ports import BlobStore, Item, Put, Table
 from app.storage.table.retry import retry
@@ -62,7 +62,7 @@ class Indexing:
         blobs: BlobStore,
         *,
         writer: IndexWriter,
-        numbers: SequenceCounter,
+        numbers: WatermarkCounter,
         log: CommitLog,
     ) -> None:
         self._table = table

@@ -110,11 +110,11 @@ class RestoredTable:
             highest = max(highest, watermark_of(item))
             if number % 10_000 == 0:
                 self._show("reading the table", number, None)
-        counter = self._table.get(keys.SEQUENCE_COUNTER)
+        counter = self._table.get(keys.WATERMARK_COUNTER)
         present = int(counter.fields["value"]) if counter else 0
         report.highest_watermark = highest
         by = max(highest, present) + self._margin - present
-        report.next_watermark = self._table.add(keys.SEQUENCE_COUNTER, "value", by) + 1
+        report.next_watermark = self._table.add(keys.WATERMARK_COUNTER, "value", by) + 1
 
     def _raise_feed_head(self) -> int:
         """Move the head of the change feed behind its last entry, and return the number of that.

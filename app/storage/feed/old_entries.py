@@ -24,7 +24,7 @@ def close_old_feed(table: Table) -> None:
     """
     if read_head(table).revision:
         return
-    counter = table.get(keys.SEQUENCE_COUNTER)
+    counter = table.get(keys.WATERMARK_COUNTER)
     last = int(counter.fields["value"]) if counter else 0
     complete = table.get(keys.FEED_COMPLETE)
     for number in _missing(table, int(complete.fields["value"]) + 1 if complete else 1, last):

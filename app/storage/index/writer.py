@@ -46,7 +46,7 @@ from app.storage.index.plan import NewInstance, WritePlan, with_tags
 from app.storage.records.rows import InstanceRow
 from app.storage.records.snapshot import Snapshot, Uids
 from app.storage.table.batch import write_atomically
-from app.storage.table.counters import SequenceCounter
+from app.storage.table.counters import WatermarkCounter
 from app.storage.table.partitions import Partition
 from app.storage.table.ports import Table
 from app.storage.table.retry import RetriesExhausted, retry
@@ -101,7 +101,7 @@ class IndexWriter:
         self,
         table: Table,
         *,
-        numbers: SequenceCounter,
+        numbers: WatermarkCounter,
         log: CommitLog,
         read_tags: Callable[[], QueryTags],
         confirmation: Confirmation,

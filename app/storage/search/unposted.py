@@ -14,7 +14,7 @@ from contextlib import suppress
 
 from app.errors import Conflict
 from app.storage.table import keys
-from app.storage.table.counters import SequenceCounter
+from app.storage.table.counters import WatermarkCounter
 from app.storage.table.ports import Absent, Item, Key, Put, Table
 
 
@@ -34,7 +34,7 @@ def record_last_undated(table: Table) -> None:
 
 def _record(table: Table, key: Key) -> None:
     with suppress(Conflict):
-        table.write(Put(Item(key, {"number": SequenceCounter(table).last()}), Absent()))
+        table.write(Put(Item(key, {"number": WatermarkCounter(table).last()}), Absent()))
 
 
 def last_unposted(table: Table) -> int:

@@ -21,7 +21,7 @@ def _monotonic() -> float:
     return time.monotonic()  # looked up at each call, so that a simulation can replace it
 
 
-class SequenceCounter:
+class WatermarkCounter:
     """Gives numbers that are unique and never reused. One object serves all threads of a process.
 
     A process that has just used many numbers reserves a block: as many as it used in about a second. It uses the rest
@@ -53,7 +53,7 @@ class SequenceCounter:
             wanted = max(count - len(taken), self._used_before, self._used_now if self._used_now > _SELDOM else 0)
         if len(taken) == count:
             return taken
-        last = self._table.add(keys.SEQUENCE_COUNTER, "value", wanted)
+        last = self._table.add(keys.WATERMARK_COUNTER, "value", wanted)
         missing = range(last - wanted + 1, last + 1)[: count - len(taken)]
         with self._lock:
             self._keep(now, range(missing[-1] + 1, last + 1))
@@ -80,5 +80,5 @@ class SequenceCounter:
 
     def last(self) -> int:
         """Return a number that no number in use exceeds, 0 before the first."""
-        item = self._table.get(keys.SEQUENCE_COUNTER)
+        item = self._table.get(keys.WATERMARK_COUNTER)
         return int(item.fields["value"]) if item else 0

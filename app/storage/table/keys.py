@@ -99,7 +99,7 @@ def oldest(sequence: int) -> str:
 
 PARTITIONS: Final = "partitions"
 PARTITION_COUNTER: Final = Key("counters", "partition")
-SEQUENCE_COUNTER: Final = Key("counters", "sequence")
+WATERMARK_COUNTER: Final = Key("counters", "sequence")
 FEED_COMPLETE: Final = Key("counters", "settled")
 FEED_EARLIEST: Final = Key("counters", "earliest")
 LAYOUT: Final = Key("layout", "layout")

@@ -42,7 +42,7 @@ from app.storage.records.snapshot import Snapshot
 from app.storage.records.stored_rows import StoredRows
 from app.storage.table import keys
 from app.storage.table.batch import write_atomically
-from app.storage.table.counters import SequenceCounter
+from app.storage.table.counters import WatermarkCounter
 from app.storage.table.partitions import Partition
 from app.storage.table.ports import Change, Range, Require, Table
 from app.storage.table.retry import retry
@@ -80,7 +80,7 @@ class StudyVersions:
     """Runs the phases of bulk updates. `read_tags` returns the extended query tags, whose values the rows hold."""
 
     def __init__(
-        self, *, table: Table, numbers: SequenceCounter, log: CommitLog, read_tags: Callable[[], QueryTags]
+        self, *, table: Table, numbers: WatermarkCounter, log: CommitLog, read_tags: Callable[[], QueryTags]
     ) -> None:
         self.rows = StoredRows(table)
         self._table = table

@@ -59,7 +59,7 @@ BY_TIME = sorted(OLD, key=lambda number: (OLD[number], number))
 def old(table: SqliteTable) -> SqliteTable:
     for number, seconds in OLD.items():
         write_old(table, number, seconds)
-    table.add(keys.SEQUENCE_COUNTER, "value", 1503)
+    table.add(keys.WATERMARK_COUNTER, "value", 1503)
     return table
 
 

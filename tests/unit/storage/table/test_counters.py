@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from app.engines.embedded.sqlite import SqliteTable
-from app.storage.table.counters import SequenceCounter
+from app.storage.table.counters import WatermarkCounter
 from app.storage.table.ports import Key
 
 
@@ -39,7 +39,7 @@ def table(tmp_path: Path) -> CountedTable:
 
 def test_a_process_that_is_seldom_busy_reserves_what_it_needs(table: CountedTable) -> None:
     clock = Clock()
-    counter, other = SequenceCounter(table, clock), SequenceCounter(table, clock)
+    counter, other = WatermarkCounter(table, clock), WatermarkCounter(table, clock)
     assert list(counter.reserve(2)) == [1, 2]
     clock.now += 5
     assert list(other.reserve(1)) == [3]
@@ -47,7 +47,7 @@ def test_a_process_that_is_seldom_busy_reserves_what_it_needs(table: CountedTabl
     assert counter.last() == 4
 
 
-def use(counter: SequenceCounter, clock: Clock, commits: int) -> list[list[int]]:
+def use(counter: WatermarkCounter, clock: Clock, commits: int) -> list[list[int]]:
     """Reserve two numbers for each of so many commits within a second."""
     found = []
     for _ in range(commits):
@@ -58,7 +58,7 @@ def use(counter: SequenceCounter, clock: Clock, commits: int) -> list[list[int]]
 
 def test_a_busy_process_writes_the_counter_seldom(table: CountedTable) -> None:
     clock = Clock()
-    counter = SequenceCounter(table, clock)
+    counter = WatermarkCounter(table, clock)
     use(counter, clock, 100)
     before = table.additions
     numbers = use(counter, clock, 100)
@@ -68,7 +68,7 @@ def test_a_busy_process_writes_the_counter_seldom(table: CountedTable) -> None:
 
 def test_numbers_of_several_processes_are_unique(table: CountedTable) -> None:
     clock = Clock()
-    counters = [SequenceCounter(table, clock) for _ in range(3)]
+    counters = [WatermarkCounter(table, clock) for _ in range(3)]
     numbers = list(chain.from_iterable(chain.from_iterable(use(each, clock, 30) for each in counters * 3)))
     assert len(numbers) == len(set(numbers))
     assert max(numbers) <= counters[0].last()
@@ -76,7 +76,7 @@ def test_numbers_of_several_processes_are_unique(table: CountedTable) -> None:
 
 def test_the_rest_of_a_block_is_not_used_after_a_second(table: CountedTable) -> None:
     clock = Clock()
-    counter = SequenceCounter(table, clock)
+    counter = WatermarkCounter(table, clock)
     use(counter, clock, 50)
     counter.reserve(1)  # the first one of a block
     last = counter.last()
@@ -86,7 +86,7 @@ def test_the_rest_of_a_block_is_not_used_after_a_second(table: CountedTable) -> 
 
 def test_a_fork_does_not_use_the_block_of_its_parent(table: CountedTable, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock()
-    counter = SequenceCounter(table, clock)
+    counter = WatermarkCounter(table, clock)
     use(counter, clock, 50)
     counter.reserve(1)
     last = counter.last()
