@@ -10,12 +10,11 @@ from itertools import chain
 from typing import NamedTuple
 
 from app.storage.feed.log import OPEN_SECONDS, CommitLog
-from app.storage.index.sweep import LEFTOVERS, NEVER_TAKEN, Deletion, leftovers_of
+from app.storage.index.sweep import LEFTOVERS, NEVER_TAKEN, Deletion, work_of
 from app.storage.records.leftovers import InstanceVersion, Leftovers
 from app.storage.records.postings import postings_of_version
 from app.storage.table import clock, keys
 from app.storage.table.batch import UnfinishedPostings
-from app.storage.table.codec import decode
 from app.storage.table.ports import Item, Key, Table
 
 
@@ -29,15 +28,14 @@ class Work(NamedTuple):
 
 def work_in_flight(table: Table, log: CommitLog) -> Iterator[Work]:
     """Yield what each record names, one after another."""
-    for item in _open_in_log(log):
-        yield _work_of(Leftovers.unpack(item.data))
-    for item in chain.from_iterable(map(table.query, keys.SWEEPS)):
-        if unfinished := UnfinishedPostings.of(item):
-            yield Work(postings=tuple(unfinished.postings))
-        elif leftovers := leftovers_of(item):
-            yield _work_of(leftovers)
-        else:
-            yield Work(deletion=decode(Deletion, item.fields))
+    for item in chain(_open_in_log(log), chain.from_iterable(map(table.query, keys.SWEEPS))):
+        match work_of(item):
+            case Leftovers() as leftovers:
+                yield _work_of(leftovers)
+            case UnfinishedPostings() as unfinished:
+                yield Work(postings=tuple(unfinished.postings))
+            case Deletion() as deletion:
+                yield Work(deletion=deletion)
 
 
 def open_records(table: Table, log: CommitLog) -> Iterator[Item]:

@@ -24,9 +24,12 @@ from __future__ import annotations
 import uuid
 from typing import Final
 
+import zstandard
+
 from app.storage.records.leftovers import InstanceVersion, Leftovers
 from app.storage.table import clock, keys
-from app.storage.table.codec import Record, decode, encode, stored_as
+from app.storage.table.batch import UnfinishedPostings
+from app.storage.table.codec import DamagedRecord, Record, decode, encode, stored_as
 from app.storage.table.partitions import Partition
 from app.storage.table.ports import Change, Delete, Holds, Item, Key, Put
 
@@ -99,13 +102,16 @@ def queue_removal(leftovers: Leftovers, delay: int, retries: int = 0, shard: int
     return Put(_leftovers_item(leftovers, int(clock.now()) + delay, fields, shard))
 
 
-def leftovers_of(record: Item) -> Leftovers | None:
-    """Return what a record of leftovers or a blob record names, None for a record of another kind."""
-    if record.fields.get("kind") == LEFTOVERS:
-        return Leftovers.unpack(record.data)
-    if "version" in record.fields:
-        return Leftovers(versions=(decode(InstanceVersion, record.fields),))
-    return None
+def work_of(record: Item) -> Leftovers | UnfinishedPostings | Deletion | None:
+    """Return what a record of the sweep, or an open record of the log of commits, says. None if it cannot be read."""
+    try:
+        if keys.is_logged(record.key) or record.fields.get("kind") == LEFTOVERS:
+            return Leftovers.unpack(record.data)
+        if "version" in record.fields:
+            return Leftovers(versions=(decode(InstanceVersion, record.fields),))
+        return UnfinishedPostings.of(record) or decode(Deletion, record.fields)
+    except (DamagedRecord, ValueError, zstandard.ZstdError):  # ValueError: its JSON is damaged
+        return None
 
 
 def _leftovers_item(leftovers: Leftovers, due: int, fields: LeftoversRecord, shard: int = 0) -> Item:

@@ -12,7 +12,6 @@ from itertools import islice
 from typing import Final, NamedTuple
 
 import structlog
-import zstandard
 
 from app.errors import Conflict, StorageError
 from app.storage.feed.log import TAKEN, CommitLog
@@ -22,7 +21,6 @@ from app.storage.index.sweep import Deletion, deletion_record, queue_cleanup
 from app.storage.records.leftovers import Leftovers
 from app.storage.table import clock, keys
 from app.storage.table.batch import MAX_DOCUMENT_BYTES, Cost, UnfinishedPostings, grouped
-from app.storage.table.codec import DamagedRecord, decode
 from app.storage.table.ports import Delete, Holds, Item, Present, Put, Table
 
 log = structlog.get_logger()
@@ -71,24 +69,17 @@ class Sweep:
         records = [*self._due(now), *self._expired(now)]
         removals: list[_Removal] = []
         for record in records:
-            try:
-                removals += self._process(record, int(now))
-            except (DamagedRecord, ValueError, zstandard.ZstdError):  # ValueError: its JSON is damaged
-                self._set_aside(record, int(now))
+            match sweep.work_of(record):
+                case Leftovers() as leftovers:
+                    removals.append(_Removal(record, leftovers))
+                case UnfinishedPostings() as unfinished:
+                    self._process_postings(unfinished, record, int(now))
+                case Deletion() as deletion:
+                    self._process_deletion(deletion, record)
+                case None:
+                    self._set_aside(record, int(now))
         self._process_removals(removals)
         return len(records)
-
-    def _process(self, record: Item, now: int) -> list[_Removal]:
-        """Process a record. Return what it names instead, if that can be removed together with that of others."""
-        if keys.is_logged(record.key):
-            return [_Removal(record, Leftovers.unpack(record.data))]
-        if leftovers := sweep.leftovers_of(record):
-            return [_Removal(record, leftovers)]
-        if unfinished := UnfinishedPostings.of(record):
-            self._process_postings(unfinished, record, now)
-        else:
-            self._process_deletion(record)
-        return []
 
     def _set_aside(self, record: Item, now: int) -> None:
         """Make a record due in a year that cannot be read. Then it does not delay the others for ever."""
@@ -169,13 +160,12 @@ class Sweep:
         wait = RETRY_SECONDS if retries <= MAX_RETRIES else 365 * RETRY_SECONDS
         self._table.write(Delete(removal.record.key), sweep.queue_removal(removal.leftovers, wait, retries))
 
-    def _process_deletion(self, record: Item) -> None:
+    def _process_deletion(self, deletion: Deletion, record: Item) -> None:
         """Do one step of a cleanup. Before it, the record moves to the end of a lease.
 
         So one worker has it at a time, and a kill -9 or a failure in the step leaves a record that is due again. A kill
         after the step repeats the step, which finds nothing to do.
         """
-        deletion = decode(Deletion, record.fields)
         leased = deletion_record(deletion, int(clock.now()) + LEASE_SECONDS)
         try:
             self._table.write(Delete(record.key, Present()), Put(leased))

@@ -11,12 +11,21 @@ from msgspec.structs import replace
 
 from app.errors import StorageUnavailable
 from app.services.store.report import EXISTS, FAILED
+from app.storage.feed.log import CommitLog
+from app.storage.index.leftovers_removal import LeftoversRemoval
 from app.storage.index.plan import NewInstance
-from app.storage.index.sweep import CLEANUP_SECONDS, INTENT_SECONDS, queue_removal
-from app.storage.index.sweep_worker import MAX_RETRIES, RETRY_SECONDS
+from app.storage.index.sweep import (
+    CLEANUP_SECONDS,
+    INTENT_SECONDS,
+    Deletion,
+    deletion_of,
+    deletion_record,
+    queue_removal,
+)
+from app.storage.index.sweep_worker import MAX_RETRIES, RETRY_SECONDS, Sweep
 from app.storage.records.leftovers import InstanceVersion, Leftovers
 from app.storage.records.packed_documents import pack
-from app.storage.table import keys
+from app.storage.table import clock, keys
 from app.storage.table.ports import Delete, Item, Put
 from tests.support.archive import Archive, Uids, file
 from tests.support.clock import AdvanceClock
@@ -83,6 +92,22 @@ def test_a_record_that_cannot_be_read_does_not_stop_the_others(
     assert archive.blobs() == []
     (left,) = archive.table.query(keys.SWEEP)
     assert (left.data, keys.sweep_due(left.key.sk) > 300 * DAY) == (damaged.data, True)
+
+
+def test_a_fault_of_a_cleanup_leaves_one_record(archive: Archive, advance_clock: AdvanceClock) -> None:
+    """It is not a record that cannot be read."""
+    archive.table.write(Put(deletion_record(deletion_of(archive.partition, "2.25.1"), 0)))
+
+    def fail_cleanup(_: Deletion) -> Deletion | None:
+        raise ValueError("unexpected")
+
+    removal = LeftoversRemoval(archive.table, archive.stored_blobs, {})
+    sweep = Sweep(archive.table, CommitLog(archive.table), removal, clean_up=fail_cleanup)
+    for _ in range(3):
+        with pytest.raises(ValueError, match="unexpected"):
+            sweep.run_once(clock.now())
+        advance_clock(60)
+    assert archive.table.count(keys.SWEEP) == 1
 
 
 def test_a_failed_removal_is_repeated_for_days(archive: Archive, advance_clock: AdvanceClock) -> None:
