@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -132,8 +132,7 @@ class Sequencer:
         until = min((_last_time(part) for part in parts if part.more), default="")
         return _Reading(
             {item.key: known.get(item.key) or committed_record(item) for item in items if item.key not in pending},
-            # A pending record can be after those that were read: other commits began before it and ended after it.
-            list(head.pending) if until else [item.key for item in items if item.key in pending],
+            [*(item.key for item in items if item.key in pending), *_after(parts, head.pending)],
             until,
         )
 
@@ -215,6 +214,15 @@ class Addition:
 def _last_time(part: ShardPart) -> str:
     """Return a time. The records of the shard that were committed by then are in this part of it."""
     return clock.timestamp(keys.log_started(part.items[-1].key.sk) / 1000)
+
+
+def _after(parts: Iterable[ShardPart], pending: Iterable[Key]) -> Iterator[Key]:
+    """Yield the pending records that are after what was read, if they are still there.
+
+    Other commits began before such a record and ended after it.
+    """
+    last = {part.items[-1].key.pk: part.items[-1].key.sk for part in parts if part.more}
+    return (key for key in pending if key.pk in last and key.sk > last[key.pk])
 
 
 def _until(time: str, records: Mapping[Key, CommittedRecord]) -> Mapping[Key, CommittedRecord]:
