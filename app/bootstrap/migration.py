@@ -22,6 +22,7 @@ def build_migration(
     """
     if store_name(settings) == store_name(target):
         raise ConfigurationError(f"The target is {store_name(settings)}, which is the source. Name another one.")
+    _require_apart(settings, target)
     archive = open_archive(settings, open_layout)
     engine = build_engine(target)
     return Migration(
@@ -30,6 +31,15 @@ def build_migration(
         sequence=archive.feed.sequence,
         show=show,
     )
+
+
+def _require_apart(source: Settings, target: Settings) -> None:
+    """Raise `ConfigurationError` if one data folder is inside of the other: files of the one would be in the other."""
+    if source.engine != target.engine or source.engine == "aws":
+        return
+    first, second = source.data_dir.resolve(), target.data_dir.resolve()
+    if first.is_relative_to(second) or second.is_relative_to(first):
+        raise ConfigurationError(f"{second} and the source {first} are inside of each other. Name another folder.")
 
 
 def reopen_source(settings: Settings) -> None:

@@ -67,7 +67,8 @@ class BackupFolder:
             raise RecoveryError(f"{self.root} has no backups of Bulkhead.") from error
         if found != {"format": manifest.FORMAT}:
             raise RecoveryError(f"A newer release wrote the backups in {self.root}. Use that release.")
-        names = [path.name for path in self._generations.iterdir()] if self._generations.is_dir() else []
+        paths = self._generations.iterdir() if self._generations.is_dir() else ()
+        names = [path.name for path in paths if path.is_dir()]
         return sorted(name for name in names if not name.endswith((_UNFINISHED, _DROPPED)))
 
     def generation(self, name: str) -> Path:

@@ -114,10 +114,7 @@ def entries(path: Path) -> Iterator[FileEntry]:
             if document != expected or next(lines, None) is not None:
                 raise DamagedManifest(path, "it was changed.")
             return
-        try:
-            entry = FileEntry(*document)
-        except TypeError as error:
-            raise DamagedManifest(path, "it was changed.") from error
+        entry = _entry(path, document)
         yield entry
         digest.update(line)
         read = Totals(read.files + 1, read.bytes + entry.size)
@@ -145,9 +142,18 @@ class Lookup:
 
 def _heading(path: Path, line: bytes) -> Heading:
     document = _document(path, line)
-    if not isinstance(document, dict) or document.get("format") != FORMAT:
-        raise DamagedManifest(path, f"it is not of format {FORMAT}.")
-    return Heading(document["created"], document["release"])
+    match document:
+        case {"format": format_, "created": str(created), "release": str(release)} if format_ == FORMAT:
+            return Heading(created, release)
+    raise DamagedManifest(path, f"it is not of format {FORMAT}.")
+
+
+def _entry(path: Path, document: object) -> FileEntry:
+    """Return the entry of a line. The digest at the end is not known yet, so the line may be anything."""
+    match document:
+        case [str(name), int(size), str(digest)]:
+            return FileEntry(name, size, digest)
+    raise DamagedManifest(path, "it was changed.")
 
 
 def _lines(path: Path) -> Iterator[bytes]:

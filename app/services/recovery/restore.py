@@ -78,6 +78,8 @@ def restore(folder: BackupFolder, generation: str, target: Path, show: ShowProgr
     the table is damaged or `target` has something else, `DamagedManifest`, and OSError. After a kill -9 or a failure
     the same call goes on.
     """
+    if target.resolve().is_relative_to(folder.root.resolve()):
+        raise RecoveryError(f"{target} is inside of the backup. Name another folder: BULKHEAD_DATA_DIR.")
     _claim(target, generation)
     report = _run(folder, generation, target, show)
     report.target = str(target)
@@ -93,7 +95,7 @@ def _claim(target: Path, generation: str) -> None:
     target.mkdir(parents=True, exist_ok=True)
     mark = target / UNFINISHED
     names = {path.name for path in target.iterdir()} - {"lost+found"}
-    if names and (UNFINISHED not in names or mark.read_text() not in ("", generation)):
+    if names and (UNFINISHED not in names or mark.read_bytes() not in (b"", generation.encode())):
         raise RecoveryError(f"{target} is not empty. Name an empty folder: BULKHEAD_DATA_DIR is the data folder.")
     with mark.open("w") as file:
         file.write(generation)

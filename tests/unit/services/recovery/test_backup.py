@@ -11,6 +11,7 @@ from typing import Any
 
 import orjson
 import pytest
+import zstandard
 from click.testing import CliRunner, Result
 
 from app.bootstrap.backup import build_backup
@@ -411,6 +412,46 @@ def test_a_damaged_manifest_is_refused(archive: Archive, destination: Path, tmp_
     result = bulkhead(tmp_path / "restored", "restore", destination, "--quiet")
     assert result.exit_code == 1
     assert "cannot be used" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("number", "line"),
+    [(0, {"format": 1}), (0, []), (1, [5, 1, ""]), (1, ["index.sqlite", "1", ""]), (1, "abc"), (1, 5), (1, None)],
+)
+def test_a_manifest_with_a_line_of_another_form_is_refused(
+    archive: Archive, destination: Path, tmp_path: Path, number: int, line: object
+) -> None:
+    generation = back_up(archive, destination).generation
+    path = destination / "generations" / generation / "manifest.jsonl.zst"
+    lines = zstandard.ZstdDecompressor().stream_reader(path.read_bytes()).read().splitlines(keepends=True)
+    lines[number] = orjson.dumps(line) + b"\n"
+    path.write_bytes(zstandard.compress(b"".join(lines)))
+    for command in (["restore", destination, "--quiet"], ["restore", destination, "--check", "--quiet"]):
+        result = bulkhead(tmp_path / "restored", *command)
+        assert result.exit_code == 1
+        assert "cannot be used" in result.stderr
+
+
+def test_a_restore_into_the_folder_of_the_backup_is_refused(archive: Archive, destination: Path) -> None:
+    back_up(archive, destination)
+    result = bulkhead(destination / "restored", "restore", destination, "--quiet")
+    assert (result.exit_code, "is inside of the backup" in result.stderr) == (1, True)
+    assert not (destination / "restored").exists()
+
+
+def test_a_mark_of_a_restore_with_other_bytes_is_refused(archive: Archive, destination: Path, tmp_path: Path) -> None:
+    back_up(archive, destination)
+    (tmp_path / "restored").mkdir()
+    (tmp_path / "restored" / "restore.unfinished").write_bytes(b"\xff\xfe")
+    result = bulkhead(tmp_path / "restored", "restore", destination, "--quiet")
+    assert (result.exit_code, "is not empty" in result.stderr) == (1, True)
+
+
+def test_a_file_beside_the_backups_is_no_backup(archive: Archive, destination: Path, tmp_path: Path) -> None:
+    back_up(archive, destination)
+    (destination / "generations" / "notes.txt").write_text("the newest name")
+    back_up(archive, destination)
+    restored(destination, tmp_path / "restored")
 
 
 def test_a_damaged_table_of_the_backup_is_refused_and_the_service_does_not_start(

@@ -266,6 +266,13 @@ def test_a_target_that_is_in_use_is_refused(archive: Archive, tmp_path: Path) ->
     assert len(other.visible()) == 1
 
 
+@pytest.mark.parametrize("place", ["blobs/objects/inside", ".."])
+def test_a_target_inside_of_the_source_or_around_it_is_refused(archive: Archive, place: str) -> None:
+    result = migrate(archive.folder, "--to", "embedded", "--data-dir", archive.folder / place)
+    assert (result.exit_code, "inside of each other" in result.stderr) == (2, True)
+    assert not (archive.folder / "blobs/objects/inside").exists()
+
+
 def test_a_target_that_was_only_created_is_taken(archive: Archive, target: Settings) -> None:
     bootstrap.initialise(target)
     for step in bootstrap.build_services(target, build_engine(target)).background:
