@@ -10,6 +10,7 @@ import click
 from app.bootstrap import open_layout
 from app.bootstrap.recovery import build_rebuild, open_empty_archive
 from app.entry.configured import FAILED, configured
+from app.entry.recovery.ending import ending
 from app.entry.recovery.options import json_option, quiet_option, write_json
 from app.entry.recovery.shown_progress import ArchiveProgress
 from app.services.policy import V1, V2
@@ -39,10 +40,10 @@ def rebuild(settings: Settings, stored_by: str, json_file: Path | None, quiet: b
     No file is copied or changed. If the command is interrupted, call it again: it goes on.
 
     Exit codes: 0 success, 1 files that could not be indexed, or the data store failed, 2 the table is not empty, or
-    the settings or the command line are wrong.
+    the settings or the command line are wrong, 130 interrupted.
     """
     archive = open_empty_archive(settings, open_layout)
-    with ArchiveProgress(quiet=quiet) as show:
+    with ending("Give the same command again to go on."), ArchiveProgress(quiet=quiet) as show:
         first_policy = V1 if stored_by == "v1" else V2
         report = build_rebuild(settings, archive, show=show, first_policy=first_policy).run()
     for line in _lines(report):

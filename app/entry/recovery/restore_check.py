@@ -11,6 +11,7 @@ import click
 from app.bootstrap import open_layout
 from app.bootstrap.recovery import build_restored_table, build_verification, open_archive
 from app.entry.configured import FAILED, configured
+from app.entry.recovery.ending import ending
 from app.entry.recovery.options import json_option, quiet_option, write_json
 from app.entry.recovery.printed_report import print_report
 from app.entry.recovery.shown_progress import ArchiveProgress
@@ -43,10 +44,10 @@ def restore_check(settings: Settings, margin: int, json_file: Path | None, quiet
     `bulkhead verify` does. If it is interrupted, call it again.
 
     Exit codes: 0 no fault is left, 1 faults are left, or the data store failed, 2 the settings or the command line
-    are wrong.
+    are wrong, 130 interrupted.
     """
     archive = open_archive(settings, open_layout)
-    with ArchiveProgress(quiet=quiet) as show:
+    with ending("Give the same command again."), ArchiveProgress(quiet=quiet) as show:
         restored = build_restored_table(settings, archive, show=show, margin=margin).run()
         checked = build_verification(
             settings, archive, partition_name=None, digests=False, resume=None, show=show

@@ -10,6 +10,7 @@ import click
 from app.bootstrap import open_layout
 from app.bootstrap.recovery import build_verification, open_archive
 from app.entry.configured import FAILED, configured
+from app.entry.recovery.ending import ending
 from app.entry.recovery.options import json_option, quiet_option, resume_option, write_json
 from app.entry.recovery.printed_report import print_report
 from app.entry.recovery.shown_progress import ArchiveProgress
@@ -50,12 +51,12 @@ def verify(
     instance, unless you add --delete-lost.
 
     Exit codes: 0 no fault is left, 1 faults are left, or the data store failed, 2 the settings or the command line
-    are wrong.
+    are wrong, 130 interrupted.
     """
     if delete_lost and not repair:
         raise click.UsageError("--delete-lost needs --repair.")
     archive = open_archive(settings, open_layout)
-    with ArchiveProgress(quiet=quiet) as show:
+    with ending("With --resume the next call goes on."), ArchiveProgress(quiet=quiet) as show:
         check = build_verification(
             settings,
             archive,

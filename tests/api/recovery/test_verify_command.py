@@ -13,6 +13,7 @@ from app.bootstrap.engines import Engine
 from app.entry import cli
 from app.errors import RecoveryError
 from app.services.recovery.progress_file import ProgressFile
+from app.services.recovery.verification import Verification
 from app.settings import Settings
 from tests.support.bulk_update import embedded_only
 from tests.support.recovery import instance_rows
@@ -95,3 +96,13 @@ def test_progress_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     progress = ProgressFile(tmp_path / "nowhere" / "progress", {"task": "verify"})
     with pytest.raises(RecoveryError, match="The progress cannot be written to"):
         progress.save({})
+
+
+def test_an_interrupted_check_has_an_exit_code_of_its_own(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(check: Verification) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Verification, "run", interrupted)
+    result = verify(settings)
+    assert result.exit_code == 130, "1 means that faults are left"
+    assert result.stderr.splitlines()[-1] == "Interrupted. With --resume the next call goes on."
