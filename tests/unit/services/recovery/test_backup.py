@@ -426,8 +426,8 @@ def test_a_manifest_with_a_line_of_another_form_is_refused(
     lines = zstandard.ZstdDecompressor().stream_reader(path.read_bytes()).read().splitlines(keepends=True)
     lines[number] = orjson.dumps(line) + b"\n"
     path.write_bytes(zstandard.compress(b"".join(lines)))
-    for command in (["restore", destination, "--quiet"], ["restore", destination, "--check", "--quiet"]):
-        result = bulkhead(tmp_path / "restored", *command)
+    for options in (["--quiet"], ["--quiet", "--check"]):
+        result = bulkhead(tmp_path / "restored", "restore", destination, *options)
         assert result.exit_code == 1
         assert "cannot be used" in result.stderr
 
