@@ -21,7 +21,7 @@ from typing import Any, Final, Protocol
 
 from app.errors import BulkheadError, RecoveryError
 from app.services.parallel import prefetch
-from app.services.recovery import durable_files, manifest
+from app.services.recovery import archive_id, durable_files, manifest
 from app.services.recovery.backup_folder import INDEX, LAYOUT, MANIFEST, SMALL, BackupFolder
 from app.services.recovery.copies import Copies, SourceFile
 from app.services.recovery.last_backup import NAME, last_backup, note_backup
@@ -112,6 +112,7 @@ class Backup:
         started = time.monotonic()
         self._check_place()
         with self._folder.locked():
+            archive_id.require_same(self._data_folder, self._folder.root)
             was_killed = self._folder.remove_unfinished()
             known = [self._folder.manifest(each) for each in self._folder.generations()[-1:]]
             name = self._folder.begin(datetime.now(UTC))

@@ -1,6 +1,7 @@
 """The folder that holds the backups of one archive.
 
     {folder}/bulkhead-backup.json            says that the folder has backups, and of which format
+    {folder}/archive-id                      says of which archive the backups are
     {folder}/lock                            is locked while a backup is written
     {folder}/incoming/                       files that are being copied
     {folder}/blobs/objects/…                 the files of all generations, under their paths in the data folder

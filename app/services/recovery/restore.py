@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from app.errors import RecoveryError
 from app.services.parallel import prefetch
-from app.services.recovery import durable_files, manifest
+from app.services.recovery import archive_id, durable_files, manifest
 from app.services.recovery.backup_folder import INDEX, UNFINISHED, BackupFolder
 from app.services.recovery.manifest import FileEntry
 from app.services.recovery.verification import ShowProgress
@@ -85,6 +85,7 @@ def restore(folder: BackupFolder, generation: str, target: Path, show: ShowProgr
     report.target = str(target)
     if not (target / INDEX).exists():
         raise RecoveryError(f"The table of {generation} is missing or damaged: {report.faults[-1]}. Restore another.")
+    archive_id.restore_id(folder.root, target)
     (target / UNFINISHED).unlink()
     durable_files.sync_folder(target)
     return report

@@ -20,7 +20,7 @@ from app.engines.embedded import backup_source
 from app.engines.embedded.files import FileBlobs
 from app.entry import cli
 from app.entry.doctor import folders
-from app.errors import BackupRuns, ConfigurationError
+from app.errors import BackupRuns, ConfigurationError, RecoveryError
 from app.services.recovery import durable_files
 from app.services.recovery.backup import BackupReport
 from app.settings import Settings
@@ -369,6 +369,21 @@ def test_a_backup_is_not_written_to_a_disk_that_is_not_mounted(archive: Archive,
     assert list(disk.iterdir()) == []
     (archive.folder / "last-backup.json").unlink()
     assert bulkhead(archive.folder, "backup", disk / "backups", "--quiet").exit_code == 0
+
+
+def test_backups_of_another_archive_are_never_replaced(archive: Archive, destination: Path, tmp_path: Path) -> None:
+    generation = back_up(archive, destination).generation
+    other = Archive(tmp_path / "other", small=0)
+    with pytest.raises(RecoveryError, match="has backups of another archive"):
+        back_up(other, destination, keep=1)
+    assert [each.name for each in (destination / "generations").iterdir()] == [generation]
+    back_up(other, tmp_path / "backups of the other")
+
+
+def test_a_restored_archive_goes_on_with_its_backups(archive: Archive, destination: Path, tmp_path: Path) -> None:
+    back_up(archive, destination)
+    back_up(restored(destination, tmp_path / "restored"), destination)
+    assert len(list((destination / "generations").iterdir())) == 2
 
 
 def test_a_restore_needs_an_empty_folder_and_a_backup(archive: Archive, destination: Path, tmp_path: Path) -> None:
