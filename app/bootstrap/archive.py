@@ -84,7 +84,7 @@ def build_archive(settings: Settings, engine: Engine) -> Archive:
         lost=lost,
         documents=Documents(table, engine.blobs, lost, read_ahead=read_ahead(settings)),
         files=InstanceFiles(engine.blobs, lost, spool=settings.spool_dir),
-        partitions=Partitions(table, created=partition_objects.write_soon),
+        partitions=Partitions(table, created=partition_objects.write_soon, has_files=partition_objects.has_files),
         partition_objects=partition_objects,
         query_tags=query_tags,
         removal=removal,

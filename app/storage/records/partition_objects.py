@@ -13,7 +13,7 @@ from contextlib import suppress
 import msgspec
 import structlog
 
-from app.errors import StorageError
+from app.errors import BlobMissing, StorageError
 from app.storage.table import keys
 from app.storage.table.partitions import Partition
 from app.storage.table.ports import BlobStore
@@ -30,6 +30,14 @@ class PartitionObjects:
     def write(self, partition: Partition) -> None:
         """Store the object of a partition. It replaces the one that the partition has."""
         self._blobs.put(keys.partition_object(partition.key), io.BytesIO(msgspec.json.encode(partition)))
+
+    def has_files(self, key: int) -> bool:
+        """Return whether there is an object or a blob of a partition with this key. These are two reads."""
+        try:
+            self._blobs.open(keys.partition_object(key)).close()
+        except BlobMissing:
+            return any(True for _ in self._blobs.listed(keys.blobs_of(key)))
+        return True
 
     def write_soon(self, partition: Partition) -> None:
         """Store the object of a new partition. If that fails, the worker does it later (`write_missing`).

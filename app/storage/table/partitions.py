@@ -53,7 +53,9 @@ def is_name(name: str) -> bool:
 class Partitions:
     """The list of partitions. Names are equal if they differ only in case. The first spelling is kept and returned.
 
-    `created` gets each partition that this object creates, before the caller of `ensure` does.
+    `created` gets each partition that this object creates, before the caller of `ensure` does. `has_files` returns
+    whether there are files of a partition with this key. A new partition does not get such a key: it would show the
+    files of a partition that a lost or restored table does not have any more.
     """
 
     def __init__(
@@ -62,7 +64,9 @@ class Partitions:
         monotonic: Callable[[], float] = time.monotonic,
         *,
         created: OnCreate = lambda _: None,
+        has_files: Callable[[int], bool] = lambda _: False,
     ) -> None:
+        self._has_files = has_files
         self._table = table
         self._created = created
         self._monotonic = monotonic
@@ -119,7 +123,14 @@ class Partitions:
         found = self.find(name)
         if found:
             return found
-        return self._create(name, DEFAULT_KEY + self._table.add(keys.PARTITION_COUNTER, "value", 1), on_create)
+        return self._create(name, self._new_key(), on_create)
+
+    def _new_key(self) -> int:
+        """Return a key that no partition has had. Larger and larger steps pass over keys that have files."""
+        by = 1
+        while self._has_files(key := DEFAULT_KEY + self._table.add(keys.PARTITION_COUNTER, "value", by)):
+            by *= 2
+        return key
 
     def restore(self, partition: Partition) -> Partition:
         """Create a partition with the key and the name that it had, for a table that is made again from the blobs.

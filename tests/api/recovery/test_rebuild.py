@@ -10,7 +10,7 @@ import pytest
 from app import bootstrap, create_app
 from app.bootstrap.archive import build_archive
 from app.bootstrap.engines import Engine, build_engine
-from app.bootstrap.recovery import build_rebuild, open_empty_archive
+from app.bootstrap.recovery import build_rebuild, build_restored_table, open_empty_archive
 from app.errors import ConfigurationError
 from app.services.recovery.rebuild import RebuildReport
 from app.settings import Settings
@@ -95,6 +95,20 @@ def test_a_file_that_is_no_instance_is_named(
         {"blob": broken, "reason": "It is no DICOM file that a store accepts."},
         {"blob": moved, "reason": "It has other UIDs than its key."},
     ]
+
+
+def test_a_new_partition_in_an_empty_table_does_not_show_the_files_of_a_lost_one(
+    settings: Settings, clinic: PartitionClient, tmp_path: Path
+) -> None:
+    """The service ran on the new table before the rebuild."""
+    clinic.stored(make_instance())
+    settings = without_table(settings, tmp_path / "new")
+    other = client_of(settings, "clinic-b")
+    other.stored(make_instance(study="2.25.7"))
+    build_restored_table(settings, open_empty_archive(settings, bootstrap.open_layout), show=lambda *_: None).run()
+    others = client_of(settings, "clinic-b").get("/studies").get_json(force=True)
+    assert [each["0020000D"]["Value"] for each in others] == [["2.25.7"]]
+    assert len(client_of(settings).get("/studies").get_json(force=True)) == 1
 
 
 def test_a_table_that_only_a_worker_has_used_counts_as_empty(
