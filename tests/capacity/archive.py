@@ -10,6 +10,7 @@ from typing import Any, BinaryIO, ClassVar, Final
 from app import bootstrap
 from app.bootstrap import engines
 from app.engines.table_queue import TableQueue
+from app.errors import BlobMissing
 from app.services import Services
 from app.services.policy import V2
 from app.settings import Settings
@@ -25,7 +26,7 @@ _STEPS: Final = 1000
 
 
 class NoBlobs:
-    """A `BlobStore` that forgets what it stores. A blob that is read is `body`, whatever its key is."""
+    """A `BlobStore` that forgets what it stores. A blob of an instance that is read is `body`."""
 
     def __init__(self, body: bytes = b"") -> None:
         self.body = body
@@ -34,6 +35,8 @@ class NoBlobs:
         return len(body.read())
 
     def open(self, key: str, start: int = 0, length: int | None = None) -> BinaryIO:
+        if key.startswith(keys.PARTITION_OBJECTS):
+            raise BlobMissing(key)
         return BytesIO(self.body[start : None if length is None else start + length])
 
     def delete(self, keys: Iterable[str]) -> None:

@@ -11,7 +11,7 @@ from heapq import nsmallest
 from itertools import chain
 from typing import Final
 
-from app.errors import Conflict
+from app.errors import Conflict, StorageUnavailable
 from app.storage.table import clock, keys
 from app.storage.table.codec import Record, decode, encode
 from app.storage.table.ports import ALL, Absent, Item, Put, Range, Table
@@ -25,6 +25,9 @@ PartitionFilter = Callable[[str], bool]
 _NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)
 _CACHED: Final = 10_000
 _CACHE_SECONDS: Final = 300
+_KEY_STEPS: Final = 20
+"""Attempts to find a key without files."""
+
 _SORTED: Final = 50_000
 """Partitions that are sorted in memory at once."""
 
@@ -126,11 +129,15 @@ class Partitions:
         return self._create(name, self._new_key(), on_create)
 
     def _new_key(self) -> int:
-        """Return a key that no partition has had. Larger and larger steps pass over keys that have files."""
-        by = 1
-        while self._has_files(key := DEFAULT_KEY + self._table.add(keys.PARTITION_COUNTER, "value", by)):
-            by *= 2
-        return key
+        """Return a key that no partition has had. Larger and larger steps pass over keys that have files.
+
+        Raises `StorageUnavailable` if a million keys have files.
+        """
+        for power in range(_KEY_STEPS):
+            key = DEFAULT_KEY + self._table.add(keys.PARTITION_COUNTER, "value", 2**power)
+            if not self._has_files(key):
+                return key
+        raise StorageUnavailable
 
     def restore(self, partition: Partition) -> Partition:
         """Create a partition with the key and the name that it had, for a table that is made again from the blobs.
