@@ -28,8 +28,11 @@ def read(folder: Path) -> int | None:
         return int(orjson.loads((folder / NAME).read_bytes())["layout"])
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except OSError as error:
         raise StorageUnavailable from error
+    except (ValueError, KeyError, TypeError):
+        damaged = f"{folder / NAME} is damaged. Remove it: the table has the layout too, and the next start writes it."
+        raise StorageUnavailable from ValueError(damaged)
 
 
 def write(folder: Path, version: int) -> None:

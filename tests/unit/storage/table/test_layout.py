@@ -131,9 +131,15 @@ class TestDataFolder:
             bootstrap.build_engine(Settings(data_dir=tmp_path))
 
     def test_a_damaged_file_is_a_failure_of_the_store(self, tmp_path: Path) -> None:
+        bootstrap.initialise(Settings(data_dir=tmp_path))
         file_of(tmp_path).write_bytes(b"{")
         with pytest.raises(StorageUnavailable):
             bootstrap.build_engine(Settings(data_dir=tmp_path))
+        result = CliRunner().invoke(cli.main, ["verify"], env={"BULKHEAD_DATA_DIR": str(tmp_path)})
+        assert f"{file_of(tmp_path)} is damaged. Remove it" in result.stderr
+        file_of(tmp_path).unlink()
+        bootstrap.initialise(Settings(data_dir=tmp_path))
+        assert orjson.loads(file_of(tmp_path).read_bytes()) == {"layout": CURRENT}
 
     @pytest.mark.parametrize("command", ["serve", "worker", "init"])
     def test_every_command_refuses_a_newer_archive_with_exit_code_2(self, tmp_path: Path, command: str) -> None:
