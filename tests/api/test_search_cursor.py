@@ -203,3 +203,10 @@ def test_a_script_of_another_origin_may_read_the_link(serve: Serve) -> None:
         "/v2/studies", headers={"Origin": "https://viewer.example"}
     )
     assert "Link" in answer.headers["Access-Control-Expose-Headers"].split(", ")
+
+
+def test_the_url_of_the_next_page_is_not_longer_because_of_wildcards(filled: PartitionClient) -> None:
+    pattern = "*" * 2000 + "n" + "*" * 2000
+    url = next_page(filled.get(f"/studies?limit=1&PatientName={pattern}&includefield=00100010%2C00100020"))
+    assert f"PatientName={pattern}&includefield=00100010%2C00100020&" in url
+    assert filled.client.get(url).status_code == 200
