@@ -22,7 +22,7 @@ from app.storage.feed.commit_order import in_commit_order, ready_records
 from app.storage.feed.entries import PAGE, FeedEntry, pages
 from app.storage.feed.head import FeedHead, read_head
 from app.storage.feed.log import CommitLog, CommittedRecord, ShardPart, committed_record
-from app.storage.table import clock, keys
+from app.storage.table import clock, deadline, keys
 from app.storage.table.ports import MAX_CHANGES, Add, Change, Delete, Item, Key, Put, Table
 from app.storage.table.retry import retry
 
@@ -74,7 +74,8 @@ class Sequencer:
         """Move every record that is committed by now. Return the head after that.
 
         Threads that wait for another one share the next result. A thread that waits too long works beside it. Raises
-        `StorageUnavailable` if the data store fails or other processes are always faster.
+        `StorageUnavailable` if the data store fails or other processes are always faster, `DeadlinePassed` if the time
+        of the request ends before the log does.
         """
         begun = self._begun
         if not self._lock.acquire(timeout=_PATIENCE_SECONDS):
@@ -117,6 +118,8 @@ class Sequencer:
                     wanted = wanted and wanted - {each.key for each in taken[:count]}
                     for each in taken[:count]:
                         second.records.pop(each.key, None)
+                    if deadline.has_passed():
+                        raise deadline.DeadlinePassed  # what was moved stays moved, so a later call ends sooner
                     first = _Reading(second.records, [], second.until)
                 else:
                     limit *= 2 if until else 1

@@ -15,7 +15,7 @@ from app.engines.embedded.sqlite import SqliteTable
 from app.errors import StorageUnavailable
 from app.storage.feed import sequencer
 from app.storage.feed.sequencer import MAX_AHEAD_SECONDS
-from app.storage.table import clock, keys
+from app.storage.table import clock, deadline, keys
 from app.storage.table.ports import Change, Delete, PlainChange, Table
 from tests.support.faults import Rule, fail, run
 from tests.support.faulty_engine import Faults, FaultyTable
@@ -241,6 +241,20 @@ def test_a_backlog_is_moved_in_parts(table: SqliteTable, monkeypatch: pytest.Mon
             writer.create(number)
     with clock_at(1000):
         assert FeedProcess(table, shards=2).read() == list(range(1, 100))
+
+
+def test_a_request_moves_a_part_of_a_backlog_if_its_time_ends(
+    table: SqliteTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sequencer, "_MOST_RECORDS", 1)
+    process = FeedProcess(table)
+    process.create(1, 2, 3)
+    with deadline.within(deadline.Deadline(0)), pytest.raises(deadline.DeadlinePassed):
+        process.feed.sequence()
+    with deadline.within(deadline.Deadline(0)), pytest.raises(deadline.DeadlinePassed):
+        process.feed.sequence()
+    assert process.feed.lag() == 1
+    assert [each.sequence for each in process.feed.by_sequence(0, 10)] == [1, 2, 3]
 
 
 def test_many_partitions_and_hours_fit_in_the_writes(table: SqliteTable) -> None:
