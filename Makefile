@@ -15,7 +15,7 @@ UV_LOCK := $(BIN)/uv --no-config pip compile --quiet --universal --python-versio
 PYTEST := $(BIN)/pytest --numprocesses=auto --maxprocesses=4 --dist=worksteal --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help install run viewer test check lint types imports security integration fuzz torture capacity costs bench fmt lock sbom pin image clean
+.PHONY: help install run viewer test check coverage lint types imports security integration fuzz torture capacity costs bench fmt lock sbom pin image clean
 
 help:  ## Print this help
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -30,9 +30,12 @@ viewer: $(INSTALLED)  ## Install the OHIF viewer in .viewer, which needs npm; th
 	@$(BIN)/python -m infra.viewer $(VIEWER)
 
 test: $(INSTALLED)  ## Run the tests but the thorough ones, in a few minutes; ARGS="-k search" selects some of them
-	$(PYTEST) -m 'not thorough' $(ARGS)
+	$(PYTEST) -m 'not thorough and not lengthy' $(ARGS)
 
-check: lint types imports security  ## Run all checks that a change must pass: all tests, style, types, imports and security; print the coverage
+check: lint types imports security  ## Run all checks that a change must pass: all tests, style, types, imports and security
+	$(PYTEST) -m 'not lengthy' $(ARGS)
+
+coverage: $(INSTALLED)  ## Run all tests, also the lengthy ones, and print the coverage
 	$(PYTEST) --cov --cov-report=term:skip-covered $(ARGS)
 
 lint: $(INSTALLED)  ## Check the style of the code, and the CloudFormation templates
