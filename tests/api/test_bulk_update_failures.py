@@ -66,7 +66,8 @@ def test_deletion_removes_both_versions(
     put = engine.blobs.put
 
     def record_key_and_put(_: object, key: str, body: BinaryIO) -> int:
-        versions.append(key)
+        if key.endswith(".dcm"):
+            versions.append(key)
         return put(key, body)
 
     monkeypatch.setattr(type(engine.blobs), "put", record_key_and_put)

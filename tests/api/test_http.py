@@ -155,6 +155,8 @@ def test_links_name_the_host_that_the_client_named(client: FlaskClient, host: st
 
 SAMPLES: list[tuple[errors.BulkheadError, int, str]] = [
     (errors.BulkheadError("secret"), 500, INTERNAL),
+    (errors.RecoveryError("why"), 500, INTERNAL),  # only commands raise these two
+    (errors.BackupRuns(), 500, INTERNAL),
     (errors.InvalidRequest("why"), 400, "why"),
     (errors.RequestTimeout(), 408, "The request body arrives too slowly."),
     (errors.TokenNotFound("x"), 404, "The specified token with ID 'x' cannot be found."),

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from pydicom.dataset import Dataset
 
+from app import bootstrap
 from tests.support.dicomweb import PartitionClient, value
 from tests.support.faulty_engine import Faults
 from tests.support.instances import CT_STORAGE, make_instance
@@ -186,11 +187,12 @@ def test_a_match_follows_the_newest_instance(clinic: PartitionClient) -> None:
 
 
 def test_the_metadata_is_read_of_objects_alone_that_satisfy_the_other_filters(
-    clinic: PartitionClient, faults: Faults
+    clinic: PartitionClient, faults: Faults, engine: bootstrap.Engine
 ) -> None:
+    """On DynamoDB a date has several lists. There the rows of the few candidates of StudyID are read instead."""
     faults.calls.clear()
     assert found(clinic, "/studies?StudyID=ID1&StudyDate=19000101", "0020000D") == []
-    assert faults.calls["table.get_many"] == 0
+    assert faults.calls["table.get_many"] == (1 if engine.row_shards > 1 else 0)
 
 
 def test_a_query_by_sop_class_within_a_study_reads_no_metadata(clinic: PartitionClient, faults: Faults) -> None:

@@ -57,7 +57,8 @@ def _page_and_study(settings: Settings, calls: ParallelCalls) -> None:
 def test_reads_from_aws_are_parallel(monkeypatch: pytest.MonkeyPatch, calls: ParallelCalls) -> None:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     _page_and_study(Settings(engine="aws", table="archive", bucket="archive"), calls)
-    assert calls == {"parallel_map": [2, 2, 0], "prefetch": [2]}  # counts, newest instances, others; files
+    # The parts of the list of studies, counts, newest instances, others; files.
+    assert calls == {"parallel_map": [9, 2, 2, 0], "prefetch": [2]}
 
 
 def test_reads_on_one_machine_are_not_parallel(tmp_path: Path, calls: ParallelCalls) -> None:
