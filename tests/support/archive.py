@@ -112,7 +112,7 @@ class Archive:
 
     def work(self) -> None:
         """Do the background work that is due, until none is left."""
-        for _ in range(100):
+        for _ in range(1000):
             found = [step() for step in self.services.background]
             if not any(found):
                 return
