@@ -11,6 +11,7 @@ import pytest
 
 from app.errors import NotFound, OperationActive
 from app.storage.operations.operations import Operation
+from app.storage.search.page_builder import PageBuilder
 from app.storage.table.ports import ALL, Item, Range
 from app.storage.tags.query_tags import QueryTags, QueryTagStore
 from tests.support.archive import Archive, Uids
@@ -93,7 +94,12 @@ def finish_all_work(archive: Archive, advance_clock: AdvanceClock) -> None:
 def test_other_process_at_every_call(
     name: str, update_first: bool, tmp_path: Path, advance_clock: AdvanceClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One process stops at each of its calls in turn, and the other runs to its end."""
+    """One process stops at each of its calls in turn, and the other runs to its end.
+
+    The worker builds no pages of values: those of all partitions would become due in one of the last turns, which would
+    take longer than the stopped process may wait. `tests/unit/storage/search/test_value_pages.py` has them.
+    """
+    monkeypatch.setattr(PageBuilder, "build_pages", lambda _: False)
     if not update_first:  # without tags a store does not write the series row, which would otherwise conflict first
         monkeypatch.setattr(QueryTagStore, "read", lambda _: QueryTags())
     archive = Archive(tmp_path)
