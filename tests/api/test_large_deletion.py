@@ -9,7 +9,7 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from itertools import count
+from itertools import chain, count
 from typing import Any, NamedTuple
 
 import pytest
@@ -166,8 +166,9 @@ def deleted_in_feed(client: FlaskClient) -> Counter[str]:
 
 def deletion_records(engine: Engine) -> list[int]:
     """In how many seconds each deletion record is due."""
-    records = engine.table.query(keys.SWEEP)
-    return [int(item.key.sk[:12]) - int(clock.now()) for item in records if "version" not in item.fields]
+    records = chain.from_iterable(map(engine.table.query, keys.SWEEPS))
+    deletions = [item for item in records if isinstance(sweep.work_of(item), sweep.Deletion)]
+    return [keys.sweep_due(item.key.sk) - int(clock.now()) for item in deletions]
 
 
 @pytest.mark.parametrize("level", PATHS)

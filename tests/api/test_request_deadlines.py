@@ -61,7 +61,8 @@ def test_threads_that_store_files_have_the_deadline_and_background_work_has_none
     hurried: PartitionClient, faults: Faults
 ) -> None:
     seen: list[tuple[str, bool]] = []
-    faults.add(Rule(run(lambda: seen.append(("file", deadline.has_passed()))), operation="blobs.put", times=FOR_EVER))
+    store_file = run(lambda: seen.append(("file", deadline.has_passed())))
+    faults.add(Rule(store_file, operation="blobs.put", key="*.dcm", times=FOR_EVER))
     faults.add(Rule(run(lambda: seen.append(("queue", deadline.has_passed()))), operation="queue.receive"))
     hurried.stored(make_instance(study=STUDY), make_instance(study=STUDY))
     work(hurried.client)

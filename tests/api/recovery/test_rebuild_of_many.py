@@ -9,7 +9,6 @@ import pytest
 from app.bootstrap.engines import Engine
 from app.settings import Settings
 from tests.support.many_instances import TOGETHER, rebuild_answers_as_before
-from tests.support.selection import thorough
 
 MANY = {"embedded": 10_000, "aws": 3 * TOGETHER}
 """The mock of AWS takes a tenth of a second for an instance. `tests/integration` has many on real servers."""
@@ -19,7 +18,7 @@ def test_some_instances(settings: Settings, engine: Engine, tmp_path: Path) -> N
     rebuild_answers_as_before(settings, engine, tmp_path / "new", TOGETHER)
 
 
-@thorough
+@pytest.mark.lengthy
 @pytest.mark.timeout(900)
 def test_ten_thousand_instances(settings: Settings, engine: Engine, tmp_path: Path) -> None:
     rebuild_answers_as_before(settings, engine, tmp_path / "new", MANY[settings.engine])
