@@ -15,6 +15,7 @@ from app.services.policy import Policy
 from app.services.store.examination import ExaminedInstance, examine
 from app.services.store.report import FailedInstance
 from app.services.store.spool import receive
+from app.storage.index.plan import NewInstance
 from app.storage.records.leftovers import InstanceVersion
 from app.storage.table.ports import BlobStore
 
@@ -27,6 +28,10 @@ class ExaminedFile:
     examined: ExaminedInstance
     size: int
     digest: str
+
+    def new_instance(self) -> NewInstance:
+        """Return what the index stores of it."""
+        return self.examined.new_instance(self.version, size=self.size, digest=self.digest)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,28 +6,25 @@ newest version is the current one, and the oldest one is the original (conforman
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import NamedTuple
 
 from msgspec.structs import replace
 
 from app.services.recovery.file_examination import ExaminedFile
 from app.storage.feed.log import CommitLog, CommittedEntry
-from app.storage.index.plan import NewInstance
 from app.storage.index.writer import IndexWriter, Refusal
 from app.storage.records import documents
 from app.storage.records.contents import Contents
 from app.storage.records.file_versions import FileVersion
 from app.storage.records.row_changes import replace_row
-from app.storage.records.rows import InstanceRow
 from app.storage.records.snapshot import Uids
-from app.storage.table import keys
 from app.storage.table.batch import write_atomically
 from app.storage.table.counters import WatermarkCounter
 from app.storage.table.partitions import Partition
-from app.storage.table.ports import BlobStore, Item, Put, Table
+from app.storage.table.ports import BlobStore, Put, Table
 from app.storage.table.retry import retry
 
 
@@ -79,9 +76,9 @@ class Indexing:
         snapshot = self._writer.read_rows(partition, [each.uids for each in found])
         new = [each for each in found if not snapshot.exists(each.uids)]
         outcome = Indexed(existing=len(found) - len(new))
-        for each in found:
-            self._put_large_documents(each)
-        instances = [_new_instance(each.current) for each in new]
+        for file in filter(None, chain.from_iterable(found)):
+            documents.put_large(self._blobs, file.version.blob, file.examined.metadata, file.examined.frames)
+        instances = [each.current.new_instance() for each in new]
         opened = self._writer.open(partition, instances, snapshot, files_stay=True)
         results = self._writer.commit(partition, opened, [True] * len(instances))
         rows = {uids: row for uids, row in snapshot.instances.items() if snapshot.exists(uids)}
@@ -114,24 +111,10 @@ class Indexing:
         stored = Contents(0, 0, original.size - row.size)
         record = self._log.committed(partition, [CommittedEntry.of(updated, "Update")], stored)
         puts = [
-            *_documents(row.with_file(first), original),
-            *_documents(updated, found.current),
+            *documents.items_of(row.with_file(first), original.examined.metadata, original.examined.frames),
+            *documents.items_of(updated, found.current.examined.metadata, found.current.examined.frames),
         ]
         write_atomically(self._table, [*replace_row(row, updated), *map(Put, puts), record])
-
-    def _put_large_documents(self, found: FoundInstance) -> None:
-        """Store documents that are too large for items again. A kill -9 leaves blobs that a row names later."""
-        for file in filter(None, found):
-            metadata, frames, blob = file.examined.metadata, file.examined.frames, file.version.blob
-            if documents.spills(metadata):
-                self._blobs.put(keys.spilled_metadata(blob), io.BytesIO(metadata))
-            if documents.spills(frames):
-                self._blobs.put(keys.spilled_frames(blob), io.BytesIO(frames))
-
-
-def _documents(row: InstanceRow, file: ExaminedFile) -> list[Item]:
-    found = [documents.metadata_item(row, file.examined.metadata)]
-    return [*found, documents.frames_item(row, file.examined.frames)] if file.examined.frames else found
 
 
 def _file_version(file: ExaminedFile, watermark: int) -> FileVersion:
@@ -141,21 +124,4 @@ def _file_version(file: ExaminedFile, watermark: int) -> FileVersion:
         size=file.size,
         native=file.examined.native,
         digest=file.digest,
-    )
-
-
-def _new_instance(file: ExaminedFile) -> NewInstance:
-    examined = file.examined
-    return NewInstance(
-        version=file.version,
-        sop_class=examined.sop_class,
-        transfer_syntax=examined.transfer_syntax,
-        size=file.size,
-        digest=file.digest,
-        attributes=examined.attributes,
-        metadata=examined.metadata,
-        frames=examined.frames,
-        native=examined.native,
-        tags=examined.tags,
-        posted=examined.posted,
     )

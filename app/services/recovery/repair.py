@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
@@ -143,10 +142,7 @@ class Repair:
             _logger.warning("fault not mended", reason=examined.reason, **fault.as_json())
             return False
         metadata, frames = examined.examined.metadata, examined.examined.frames
-        if documents.spills(metadata):
-            self._blobs.put(keys.spilled_metadata(version.blob), io.BytesIO(metadata))
-        if documents.spills(frames):
-            self._blobs.put(keys.spilled_frames(version.blob), io.BytesIO(frames))
+        documents.put_large(self._blobs, version.blob, metadata, frames)
         items = documents.items_of(version, metadata, frames)
         self._table.write(Require(row.key, Holds("revision", row.revision)), *map(Put, items))
         return True

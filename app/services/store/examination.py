@@ -26,7 +26,9 @@ from app.dicom.validation.instance_rules import REQUIRED, ValueProblem, check_in
 from app.errors import IDENTIFIER_RULE, InvalidInstance
 from app.services.policy import Policy
 from app.services.store.report import DATASET_MISMATCH, INVALID, INVALID_ATTRIBUTES, FailedInstance
+from app.storage.index.plan import NewInstance
 from app.storage.records import packed_documents
+from app.storage.records.leftovers import InstanceVersion
 from app.storage.records.posted_values import PostedValues, posted_values
 
 _SOP_CLASS: Final = 0x00080016
@@ -67,6 +69,22 @@ class ExaminedInstance:
     warning: int | None
     comments: tuple[str, ...]
     multiple_values: bool
+
+    def new_instance(self, version: InstanceVersion, *, size: int, digest: str) -> NewInstance:
+        """Return what the index stores of the instance, whose file has this version, size in bytes, and digest."""
+        return NewInstance(
+            version=version,
+            sop_class=self.sop_class,
+            transfer_syntax=self.transfer_syntax,
+            size=size,
+            digest=digest,
+            attributes=self.attributes,
+            metadata=self.metadata,
+            frames=self.frames,
+            native=self.native,
+            tags=self.tags,
+            posted=self.posted,
+        )
 
 
 def examine(

@@ -39,20 +39,7 @@ class PendingInstance:
 
     def new_instance(self) -> NewInstance:
         """Return what the index stores of it."""
-        examined = self.examined
-        return NewInstance(
-            version=self.version,
-            sop_class=examined.sop_class,
-            transfer_syntax=examined.transfer_syntax,
-            size=self.body.size,
-            digest=self.body.digest,
-            attributes=examined.attributes,
-            metadata=examined.metadata,
-            native=examined.native,
-            tags=examined.tags,
-            posted=examined.posted,
-            frames=examined.frames,
-        )
+        return self.examined.new_instance(self.version, size=self.body.size, digest=self.body.digest)
 
 
 def new_pending_instance(partition: Partition, examined: ExaminedInstance, body: Spooled) -> PendingInstance:

@@ -11,7 +11,6 @@ the request fails as a whole, and the client sends it again (conformance §3.2).
 from __future__ import annotations
 
 import contextlib
-import io
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -216,13 +215,10 @@ class Store:
 
         A kill -9 leaves files that no row names. The open record of the commit names them, so the sweep removes them.
         """
-        blob, metadata, frames = pending.version.blob, pending.examined.metadata, pending.examined.frames
+        examined, blob = pending.examined, pending.version.blob
         try:
             self._blobs.put(blob, pending.body.stream())
-            if documents.spills(metadata):
-                self._blobs.put(keys.spilled_metadata(blob), io.BytesIO(metadata))
-            if documents.spills(frames):
-                self._blobs.put(keys.spilled_frames(blob), io.BytesIO(frames))
+            documents.put_large(self._blobs, blob, examined.metadata, examined.frames)
         except StorageError:
             log.exception("file not written")
             return False

@@ -32,7 +32,6 @@ from app.storage.records.leftovers import InstanceVersion
 from app.storage.records.losses import FRAME_TABLE, LostObjects
 from app.storage.records.packed_documents import repack
 from app.storage.records.rows import InstanceRow
-from app.storage.table import keys
 from app.storage.table.ports import BlobStore, Item
 from app.storage.updates.study_versions import NamedVersions
 from app.storage.updates.version_changes import NewVersion
@@ -129,10 +128,7 @@ class NewVersions:
             change = partial(_new_metadata, changes=changes, new=new)
             shift_of = partial(_shift, part10, new.new_offsets())
             metadata = repack(packed, change, shift_of, whole_document=new.converted)
-        if documents.spills(metadata):
-            self._blobs.put(keys.spilled_metadata(source.version.blob), io.BytesIO(metadata))
-        if documents.spills(frames):
-            self._blobs.put(keys.spilled_frames(source.version.blob), io.BytesIO(frames))
+        documents.put_large(self._blobs, source.version.blob, metadata, frames)
         count, start, *shape = source.row.native or (0, 0)
         return NewVersion(
             row=source.row,

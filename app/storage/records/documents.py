@@ -6,6 +6,7 @@ reading more bytes. A compressed document that is too large for an item lies in 
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Final, NamedTuple
@@ -60,6 +61,17 @@ def frames_item(row: InstanceRow, packed: bytes) -> Item:
 def items_of(row: InstanceRow, metadata: bytes, frames: bytes) -> list[Item]:
     """Return the items of the packed documents of a version. `frames` is empty if there is no frame table."""
     return [metadata_item(row, metadata), *([frames_item(row, frames)] if frames else [])]
+
+
+def put_large(blobs: BlobStore, blob: str, metadata: bytes, frames: bytes) -> None:
+    """Store those packed documents of a version beside its blob that are too large for items.
+
+    Call it before the row is written. A kill -9 after it leaves blobs that no row names.
+    """
+    if spills(metadata):
+        blobs.put(keys.spilled_metadata(blob), io.BytesIO(metadata))
+    if spills(frames):
+        blobs.put(keys.spilled_frames(blob), io.BytesIO(frames))
 
 
 class NewestDocument(NamedTuple):
