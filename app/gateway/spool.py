@@ -24,6 +24,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import IO, Any, Final
 
+from app.durable_folders import make_durably, sync_folder
 from app.errors import BulkheadError
 
 MIB: Final = 1_048_576
@@ -139,7 +140,7 @@ class Spool:
         """Create the folders, lock the spool and remove unfinished files. Raises `SpoolUnusable`."""
         try:
             for folder in (self._folder, self.incoming, self.queue, self.refused):
-                _make_durably(folder)
+                make_durably(folder, 0o700)
             self._lock = (self._folder / "lock").open("ab")
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             for each in self.incoming.iterdir():
@@ -221,20 +222,3 @@ class Spool:
         for folder in (self.refused, self.queue):
             sync_folder(folder)
         self.release(queued.size)
-
-
-def _make_durably(folder: Path) -> None:
-    """Create the folder and its missing parents, for this user only. They survive a power loss from then on."""
-    if not folder.is_dir():
-        _make_durably(folder.parent)
-        folder.mkdir(mode=0o700, exist_ok=True)
-        sync_folder(folder.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the entries of the folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

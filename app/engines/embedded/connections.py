@@ -6,9 +6,11 @@ import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from threading import Condition
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from app.storage.table import deadline
+
+T = TypeVar("T")
 
 BUSY_SECONDS: Final = 30
 """How long a statement waits for a lock of another program. Our own writers wait in commits.py instead."""
@@ -47,17 +49,7 @@ class ReadConnections:
 
     def rows(self, statement: str, parameters: tuple[object, ...]) -> list[Any]:
         """Return all rows of one statement. The snapshot that they are read from ends when this returns."""
-        connection = self._borrow()
-        try:
-            is_limited = limit_wait(connection)
-            found = connection.execute(statement, parameters).fetchall()
-            if is_limited:
-                unlimit_wait(connection)
-        except BaseException:
-            self._drop(connection)
-            raise
-        self._give_back(connection)
-        return found
+        return self._read(lambda connection: connection.execute(statement, parameters).fetchall())
 
     def page(self, statement: str, parameters: tuple[object, ...], max_bytes: int) -> tuple[list[Any], bool]:
         """Return rows as `rows` does, and whether some are missing.
@@ -65,24 +57,21 @@ class ReadConnections:
         The last two columns of a row are byte strings. It stops after the row with which their total size exceeds
         `max_bytes`.
         """
-        rows = []
+        return self._read(lambda connection: _page(connection.execute(statement, parameters), max_bytes))
+
+    def _read(self, read: Callable[[sqlite3.Connection], T]) -> T:
+        """Return the result of `read` on a connection. If it fails, the connection is not used again."""
         connection = self._borrow()
         try:
             is_limited = limit_wait(connection)
-            cursor = connection.execute(statement, parameters)
-            for row in cursor:
-                rows.append(row)
-                max_bytes -= len(row[-2]) + len(row[-1])
-                if max_bytes < 0:
-                    break
-            cursor.close()  # ends the snapshot, so that SQLite can move the log into the file
+            found = read(connection)
             if is_limited:
                 unlimit_wait(connection)
         except BaseException:
             self._drop(connection)
             raise
         self._give_back(connection)
-        return rows, max_bytes < 0
+        return found
 
     def _borrow(self) -> sqlite3.Connection:
         with self._state:
@@ -127,3 +116,15 @@ class ReadConnections:
         self._idle: list[sqlite3.Connection] = []
         self._in_use = 0
         self._paused = False
+
+
+def _page(cursor: sqlite3.Cursor, max_bytes: int) -> tuple[list[Any], bool]:
+    """Return as `ReadConnections.page`."""
+    rows = []
+    for row in cursor:
+        rows.append(row)
+        max_bytes -= len(row[-2]) + len(row[-1])
+        if max_bytes < 0:
+            break
+    cursor.close()  # ends the snapshot, so that SQLite can move the log into the file
+    return rows, max_bytes < 0

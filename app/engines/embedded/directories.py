@@ -1,4 +1,4 @@
-"""Directories whose entries survive a power loss."""
+"""What the sync of a file makes durable, on the file system of a folder."""
 
 from __future__ import annotations
 
@@ -9,15 +9,6 @@ from typing import Final
 _MOUNTS: Final = Path("/proc/self/mountinfo")
 _ORDERED: Final = frozenset({"ext4", "xfs"})
 """File systems with one journal, which is written in the order of the changes."""
-
-
-def sync(directory: Path) -> None:
-    """Make the entries of the directory durable."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def file_sync_includes_names(directory: Path) -> bool:
@@ -37,11 +28,3 @@ def file_sync_includes_names(directory: Path) -> bool:
         rest.split()[0] for line in lines for head, _, rest in [line.partition(" - ")] if head.split()[2] == wanted
     }
     return bool(types) and types <= _ORDERED
-
-
-def make_durably(directory: Path) -> None:
-    """Create the directory and those of its parents that are missing. They survive a power loss from then on."""
-    if not directory.is_dir():
-        make_durably(directory.parent)
-        directory.mkdir(exist_ok=True)
-        sync(directory.parent)

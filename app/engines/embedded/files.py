@@ -19,7 +19,8 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Final, cast
 
-from app.engines.embedded.directories import file_sync_includes_names, make_durably, sync
+from app.durable_folders import make_durably, sync_folder
+from app.engines.embedded.directories import file_sync_includes_names
 from app.engines.embedded.held_files import HeldFiles
 from app.errors import BlobMissing, StorageUnavailable
 from app.storage.table.ports import StoredBlob
@@ -183,13 +184,13 @@ class FileBlobs:
         """
         if not self._syncs_folders:
             return
-        sync(directory)
+        sync_folder(directory)
         if directory in self._synced:
             return
         for parent in directory.parents:
             if not parent.is_relative_to(self._objects):
                 break
-            sync(parent)
+            sync_folder(parent)
         if len(self._synced) >= _SYNCED_DIRECTORIES:
             self._synced.clear()
         self._synced.add(directory)
@@ -209,7 +210,7 @@ class FileBlobs:
                 break
             directory = directory.parent
         with suppress(FileNotFoundError):
-            sync(directory)
+            sync_folder(directory)
 
 
 def _walk(folder: Path, above: str, prefix: str, after: str) -> Iterator[tuple[str, Path]]:

@@ -13,7 +13,7 @@ from typing import Final
 
 import orjson
 
-from app.engines.embedded.directories import make_durably
+from app.durable_folders import make_durably
 from app.errors import StorageUnavailable
 
 NAME: Final = "bulkhead.json"

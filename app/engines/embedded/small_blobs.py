@@ -21,7 +21,7 @@ from typing import Final
 
 import orjson
 
-from app.engines.embedded import directories
+from app.durable_folders import sync_folder
 from app.engines.embedded.files import RESERVED_BYTES
 from app.engines.embedded.sqlite_file import SqliteFile, translated
 from app.storage.table.ports import StoredBlob, starting
@@ -136,7 +136,7 @@ class SmallBlobs(SqliteFile):
         finally:
             os.close(log)
         if number != self._syncs.log:
-            directories.sync(self._log.parent)
+            sync_folder(self._log.parent)
             self._syncs.log = number
 
 

@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
+from app.durable_folders import make_durably
 from app.engines.embedded.commits import GroupCommit
 from app.engines.embedded.connections import ReadConnections, connect
-from app.engines.embedded.directories import make_durably
 from app.errors import StorageUnavailable
 
 

@@ -10,8 +10,8 @@ import uuid
 from pathlib import Path
 from typing import Final
 
+from app.durable_folders import sync_folder
 from app.errors import RecoveryError
-from app.services.recovery.durable_files import sync_folder
 
 NAME: Final = "archive-id"
 """The name of the file in both folders."""

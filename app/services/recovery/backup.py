@@ -19,6 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+from app.durable_folders import sync_folder
 from app.errors import BulkheadError, RecoveryError
 from app.services.parallel import prefetch
 from app.services.recovery import archive_id, durable_files, manifest
@@ -200,7 +201,7 @@ class Backup:
 
 def _synced(generation: Path, name: str) -> FileEntry:
     durable_files.sync_file(generation / name)
-    durable_files.sync_folder((generation / name).parent)
+    sync_folder((generation / name).parent)
     return FileEntry(name, *durable_files.contents(generation / name))
 
 

@@ -28,9 +28,9 @@ from typing import Final
 
 import orjson
 
+from app.durable_folders import sync_folder
 from app.errors import BackupRuns, RecoveryError
 from app.services.recovery import manifest
-from app.services.recovery.durable_files import sync_folder
 from app.services.recovery.manifest import FileEntry, Lookup
 
 OBJECTS: Final = "blobs/objects"

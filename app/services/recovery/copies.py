@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
+from app.durable_folders import sync_folder
 from app.services.recovery import durable_files
 from app.services.recovery.backup_folder import OBJECTS, BackupFolder
 from app.services.recovery.manifest import FileEntry, Lookup
@@ -64,7 +65,7 @@ class Copies:
     def sync(self) -> None:
         """Make the names of all copies durable."""
         for folder in self._unsynced:
-            durable_files.sync_folder(folder)
+            sync_folder(folder)
         self._unsynced.clear()
 
 

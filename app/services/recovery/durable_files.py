@@ -55,15 +55,6 @@ def sync_file(path: Path) -> None:
         os.fsync(stream.fileno())
 
 
-def sync_folder(folder: Path) -> None:
-    """Make the entries of a folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def _write(descriptor: int, chunk: bytes) -> None:
     left = memoryview(chunk)
     while left:

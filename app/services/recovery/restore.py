@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from app.durable_folders import sync_folder
 from app.errors import RecoveryError
 from app.services.parallel import prefetch
 from app.services.recovery import archive_id, durable_files, manifest
@@ -87,7 +88,7 @@ def restore(folder: BackupFolder, generation: str, target: Path, show: ShowProgr
         raise RecoveryError(f"The table of {generation} is missing or damaged: {report.faults[-1]}. Restore another.")
     archive_id.restore_id(folder.root, target)
     (target / UNFINISHED).unlink()
-    durable_files.sync_folder(target)
+    sync_folder(target)
     return report
 
 
@@ -102,7 +103,7 @@ def _claim(target: Path, generation: str) -> None:
         file.write(generation)
         file.flush()
         os.fsync(file.fileno())
-    durable_files.sync_folder(target)
+    sync_folder(target)
 
 
 def _run(folder: BackupFolder, generation: str, target: Path | None, show: ShowProgress) -> RestoreReport:
@@ -125,7 +126,7 @@ def _run(folder: BackupFolder, generation: str, target: Path | None, show: ShowP
                     touched.add(path)
         show("Checking files" if target is None else "Restoring files", report.files + report.faulty, None)
     for each in touched:
-        durable_files.sync_folder(each)
+        sync_folder(each)
     report.seconds = round(time.monotonic() - started, 3)
     return report
 

@@ -10,8 +10,7 @@ the row the same posting again.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Mapping
 
 import msgspec
 import orjson
@@ -24,17 +23,16 @@ from app.dicom.validation.attributes import CORE, MODALITY, Level
 from app.storage.index import counts
 from app.storage.records import documents
 from app.storage.records.contents import Contents
-from app.storage.records.leftovers import InstanceVersion, Leftovers, RowPostings
+from app.storage.records.leftovers import InstanceVersion, Leftovers
 from app.storage.records.packed_documents import unpack
-from app.storage.records.page_marks import mark_of_change
 from app.storage.records.posted_values import PostedValues, united
-from app.storage.records.postings import postings, postings_of_version
-from app.storage.records.row_changes import replace_row
+from app.storage.records.postings import leftovers_of
+from app.storage.records.row_changes import RowChanges, replace_row
 from app.storage.records.rows import InstanceRow, SeriesRow, StudyRow, first_revision, is_visible_series, merged
 from app.storage.records.snapshot import Snapshot, Uids
 from app.storage.table import keys
 from app.storage.table.partitions import Partition
-from app.storage.table.ports import Absent, Add, Change, Delete, Holds, Item, Key, Put
+from app.storage.table.ports import Add, Change, Delete, Key, Put
 from app.storage.tags.query_tags import QueryTags
 
 
@@ -85,25 +83,23 @@ class WritePlan:
     """Collects the writes of instances.
 
     Each added instance changes the rows in `snapshot`, so that the next one is computed from the changed rows.
-    `shards` is that of new rows (`records/spread_lists.py`). `created` holds (watermark, row) of the added instances,
-    in order, and `new_instances` the instances themselves.
+    `created` holds (watermark, row) of the added instances, in order, and `new_instances` the instances themselves.
     """
 
-    def __init__(self, partition: Partition, snapshot: Snapshot, shards: int = 1) -> None:
+    def __init__(self, partition: Partition, snapshot: Snapshot) -> None:
         self.created: list[tuple[int, InstanceRow]] = []
         self.new_instances: list[NewInstance] = []
         self._partition = partition
         self._snapshot = snapshot
-        self._shards = shards
-        self._parts: dict[Key, _RowChanges] = {}  # by the key of the row
+        self._parts: dict[Key, RowChanges] = {}  # by the key of the row
         self._counted: dict[Key, int] = {}  # what is added to count shards
         self._before: dict[Key, StudyRow | SeriesRow | None] = {}  # rows as they were read
 
     def add(self, new_instance: NewInstance) -> InstanceRow:
         """Add an instance and return its row."""
         number = new_instance.version.watermark
-        old_study, study = self._study(new_instance, number)
-        old_series, series = self._series(new_instance, number, study)
+        old_study, study = self._study(new_instance)
+        old_series, series = self._series(new_instance, study)
         if study is old_study and series.created == number:  # a new series; see storage/index/closing.py
             study = replace(study, revision=study.revision + 1)
         is_written = series is not old_series or series.key in self._parts
@@ -112,12 +108,12 @@ class WritePlan:
         else:
             shard = counts.shard(series, self.created[0][0] if self.created else number)
             self._counted[shard] = self._counted.get(shard, 0) + 1
-        row = replace(_instance_row(new_instance, number, study, series), shards=self._shards)
+        row = _instance_row(new_instance, study, series)
         for old, new in ((old_study, study), (old_series, series)):
             self._before.setdefault(new.key, old)
             if new is not old:
-                self._parts[new.key] = _RowChanges.of(self._before[new.key], new)
-        self._parts[row.key] = _RowChanges.of_new_instance(row)
+                self._parts[new.key] = RowChanges.of(self._before[new.key], new)
+        self._parts[row.key] = RowChanges.of(None, row)
         self._snapshot.studies[study.study] = study
         self._snapshot.series[series.study, series.series] = series
         self._snapshot.instances[new_instance.uids] = row
@@ -150,12 +146,7 @@ class WritePlan:
     def leftovers(self) -> Leftovers:
         """Return what a kill -9 before the transaction may leave. The files of the instances are among it."""
         versions = [each.version for each in self.new_instances]
-        implied = {key for version in versions for key in postings_of_version(version)}
-        rows = (
-            RowPostings(key, tuple(posting for posting in part.postings if posting not in implied))
-            for key, part in self._parts.items()
-        )
-        return Leftovers(versions=tuple(versions), postings=tuple(each for each in rows if each.postings))
+        return leftovers_of(versions, {key: part.postings for key, part in self._parts.items()})
 
     def contents(self) -> Contents:
         """Return what the write adds to the partition."""
@@ -183,9 +174,9 @@ class WritePlan:
         )
         return replace_row(old, new)
 
-    def _study(self, new_instance: NewInstance, number: int) -> tuple[StudyRow | None, StudyRow]:
+    def _study(self, new_instance: NewInstance) -> tuple[StudyRow | None, StudyRow]:
         """Return the study row as read and as it is after the store. It is the same object if nothing changes."""
-        uid = new_instance.version.study
+        uid, number = new_instance.version.study, new_instance.version.watermark
         attributes = new_instance.attributes[Level.STUDY]
         modality = canonical_values(CORE[MODALITY], new_instance.attributes[Level.SERIES].get(MODALITY))
         posted = new_instance.posted.get(Level.STUDY, {})
@@ -197,7 +188,7 @@ class WritePlan:
                 created=number,
                 revision=first_revision(number),
                 attributes=merged({}, attributes),
-                shards=self._shards,
+                shards=new_instance.version.shards,
             )
             return None, replace(new, modalities=modality, posted=united({}, posted))
         union = merged(old.attributes, attributes)
@@ -210,9 +201,9 @@ class WritePlan:
         revision = old.revision + 1
         return old, replace(old, attributes=union, modalities=modalities, posted=posted, revision=revision)
 
-    def _series(self, new_instance: NewInstance, number: int, study: StudyRow) -> tuple[SeriesRow | None, SeriesRow]:
+    def _series(self, new_instance: NewInstance, study: StudyRow) -> tuple[SeriesRow | None, SeriesRow]:
         """Return the series row as read and as it is after the store. It is the same object if nothing changes."""
-        uid = new_instance.version.series
+        uid, number = new_instance.version.series, new_instance.version.watermark
         attributes = new_instance.attributes[Level.SERIES]
         posted = new_instance.posted.get(Level.SERIES, {})
         old = self._snapshot.series.get((study.study, uid))
@@ -227,7 +218,7 @@ class WritePlan:
                 attributes=merged({}, attributes),
                 counted=0,
                 posted=united({}, posted),
-                shards=self._shards,
+                shards=new_instance.version.shards,
             )
         now = old.after_update(study.update_id)
         union = merged(now.attributes, attributes)
@@ -237,44 +228,23 @@ class WritePlan:
         return old, replace(now, attributes=union, posted=posted, ending=False, revision=old.revision + 1)
 
 
-class _RowChanges(NamedTuple):
-    """The write of one row, the difference of its postings to those of the row as it was read, and its mark."""
-
-    row: Put
-    postings: Mapping[Key, Item]
-    removed: Sequence[Key] = ()
-    mark: Sequence[Put] = ()
-
-    @staticmethod
-    def of(before: StudyRow | SeriesRow | None, row: StudyRow | SeriesRow) -> _RowChanges:
-        now, old = postings(row), postings(before) if before else {}
-        return _RowChanges(
-            Put(row.item, Holds("revision", before.revision) if before else Absent()),
-            {key: item for key, item in now.items() if key not in old},
-            [key for key in old if key not in now],
-            mark_of_change(before, row, old.keys() ^ now.keys()),
-        )
-
-    @staticmethod
-    def of_new_instance(row: InstanceRow) -> _RowChanges:
-        return _RowChanges(Put(row.item, Absent()), postings(row))
-
-
-def _instance_row(new_instance: NewInstance, number: int, study: StudyRow, series: SeriesRow) -> InstanceRow:
+def _instance_row(new_instance: NewInstance, study: StudyRow, series: SeriesRow) -> InstanceRow:
+    version = new_instance.version
     return InstanceRow(
         partition=study.partition,
         study=study.study,
         series=series.series,
-        instance=new_instance.version.instance,
+        instance=version.instance,
         of_study=study.created,
         of_series=series.created,
-        watermark=number,
-        version=new_instance.version.version,
+        watermark=version.watermark,
+        version=version.version,
         size=new_instance.size,
         sop_class=new_instance.sop_class,
         transfer_syntax=new_instance.transfer_syntax,
         native=new_instance.native,
         digest=new_instance.digest,
         attributes=merged({}, new_instance.attributes[Level.INSTANCE]),
-        revision=first_revision(number),
+        revision=first_revision(version.watermark),
+        shards=version.shards,
     )

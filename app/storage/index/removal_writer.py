@@ -16,7 +16,7 @@ from app.storage.records import documents
 from app.storage.records.contents import Contents
 from app.storage.records.leftovers import Leftovers, RowPostings, version_of
 from app.storage.records.page_marks import mark_of_removal
-from app.storage.records.postings import postings, postings_of_version
+from app.storage.records.postings import leftovers_of, postings
 from app.storage.records.rows import InstanceRow, SeriesRow, StudyRow
 from app.storage.table import keys
 from app.storage.table.batch import Cost, grouped
@@ -46,14 +46,12 @@ class _Removal(NamedTuple):
     def of(rows: Iterable[InstanceRow]) -> _Removal:
         every = list(rows)
         files = [row.with_file(file) for row in every for file in row.files]
-        versions = tuple(replace(version_of(each), watermark=each.watermark) for each in files)
-        implied = {posting for version in versions for posting in postings_of_version(version)}
+        versions = [replace(version_of(each), watermark=each.watermark) for each in files]
         found = {row.key: (*postings(row), *(keys.tag_error(*error) for error in row.errors.items())) for row in every}
-        others = (RowPostings(row, tuple(key for key in each if key not in implied)) for row, each in found.items())
         return _Removal(
             [Delete(row.key, Holds("revision", row.revision)) for row in every],
             [*chain.from_iterable(map(documents.stored_keys, files)), *chain.from_iterable(found.values())],
-            Leftovers(versions=versions, postings=tuple(each for each in others if each.postings)),
+            leftovers_of(versions, found),
         )
 
 

@@ -145,7 +145,7 @@ class IndexWriter:
         ]
         plan: WritePlan | None = None
         if _are_writable(snapshot, instances):
-            plan = WritePlan(partition, snapshot, self._shards)
+            plan = WritePlan(partition, snapshot)
             for each in instances:
                 plan.add(each)
         return OpenCommit(
@@ -191,7 +191,7 @@ class IndexWriter:
         elif hidden:
             self._remove(partition, hidden)
         elif writable:
-            plan = WritePlan(partition, snapshot, self._shards)
+            plan = WritePlan(partition, snapshot)
             for i in writable:
                 plan.add(with_tags(progress.new_instances[i], tags))
             self._write(partition, plan, progress, writable)

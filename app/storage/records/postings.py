@@ -6,12 +6,13 @@ row is harmless: it may be written before the row and removed after it (`table/b
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from app.dicom.json.dataset import JsonElement
 from app.dicom.query.canonical import MAX_CANONICAL, canonical_values, words
 from app.dicom.validation.attributes import CORE, INSTANCE_UID, MODALITIES_IN_STUDY, SERIES_UID, Attribute, Level
-from app.storage.records.leftovers import InstanceVersion
+from app.storage.records.leftovers import InstanceVersion, Leftovers, RowPostings
 from app.storage.records.periods import periods_of
 from app.storage.records.posted_values import posting_keys
 from app.storage.records.rows import IndexRow, InstanceRow, SeriesRow, StudyRow
@@ -65,6 +66,16 @@ def postings_of_version(version: InstanceVersion) -> list[Key]:
         shards=version.shards,
     )
     return list(_postings(row))
+
+
+def leftovers_of(versions: Sequence[InstanceVersion], found: Mapping[Key, Iterable[Key]]) -> Leftovers:
+    """Return versions, and postings by the key of their row, as leftovers.
+
+    The postings that every instance has are left out, because the versions stand for them.
+    """
+    implied = {key for version in versions for key in postings_of_version(version)}
+    rows = (RowPostings(row, tuple(each for each in given if each not in implied)) for row, given in found.items())
+    return Leftovers(versions=tuple(versions), postings=tuple(each for each in rows if each.postings))
 
 
 def entries_of(item: Item) -> frozenset[Key]:
