@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from app.bootstrap.engines import build_engine, create_stores
 from app.settings import Settings
-from tests.integration.servers import KEYS, dynamodb_local, s3_server
 from tests.support.many_instances import rebuild_answers_as_before
 
 pytestmark = pytest.mark.integration
@@ -19,24 +17,10 @@ INSTANCES = 10_000
 
 
 @pytest.fixture
-def aws(tmp_path: Path, pytestconfig: pytest.Config, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
+def aws(aws_servers: None) -> Settings:
     """Settings with an empty table and an empty bucket on real servers."""
-    folders = [tmp_path / name for name in ("dynamodb", "s3")]
-    for folder in folders:
-        folder.mkdir()
-    with dynamodb_local(folders[0], pytestconfig.rootpath) as dynamodb, s3_server(folders[1]) as s3:
-        for name, value in {
-            "AWS_ACCESS_KEY_ID": KEYS[0],
-            "AWS_SECRET_ACCESS_KEY": KEYS[1],
-            "AWS_DEFAULT_REGION": "us-east-1",
-            "AWS_ENDPOINT_URL_DYNAMODB": dynamodb,
-            "AWS_ENDPOINT_URL_S3": s3,
-            "AWS_REQUEST_CHECKSUM_CALCULATION": "when_required",
-            "AWS_RESPONSE_CHECKSUM_VALIDATION": "when_required",
-        }.items():
-            monkeypatch.setenv(name, value)
-        create_stores(ON_AWS)
-        yield ON_AWS
+    create_stores(ON_AWS)
+    return ON_AWS
 
 
 @pytest.mark.timeout(1800)
