@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 from rich.console import Console
 
-from app.entry.client_commands import progress
+from app.entry import terminal_progress
 from app.entry.client_commands.progress import ShownProgress
 
 
@@ -39,12 +39,12 @@ def test_a_terminal_has_a_bar(console: Callable[[bool], Console]) -> None:
 
 def test_a_file_has_a_line_now_and_then(console: Callable[[bool], Console], monkeypatch: pytest.MonkeyPatch) -> None:
     assert shown(console(False)) == ""
-    monkeypatch.setattr(progress, "_LINE_SECONDS", 0.0)
+    monkeypatch.setattr(terminal_progress, "_LINE_SECONDS", 0.0)
     first, second = shown(console(False)).splitlines()
     assert first.startswith("Storing: 3 files, 2.0 MB, ")
     assert second.endswith("s left")
 
 
 def test_quiet_shows_nothing(console: Callable[[bool], Console], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(progress, "_LINE_SECONDS", 0.0)
+    monkeypatch.setattr(terminal_progress, "_LINE_SECONDS", 0.0)
     assert shown(console(False), quiet=True) == shown(console(True), quiet=True) == ""
