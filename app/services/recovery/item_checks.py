@@ -132,7 +132,7 @@ def row_of(posting: Item) -> Key:
 
 
 def documents_beside(document: Key) -> set[Key]:
-    """Return the keys of the documents that a version with this document may have."""
+    """Return the keys of all documents that the version of a document may have: a frame table beside the metadata."""
     watermark = keys.NEWEST - int(document.sk, 16)
     at = (partition_of(document), _study(document), watermark)
     return {keys.metadata(*at), keys.frames(*at)} if _family(document) == "metadata" else {document}

@@ -140,7 +140,10 @@ class Union(Generic[CandidateT]):
 
     @property
     def cost(self) -> tuple[bool, bool]:
-        """What the first candidate costs, to be compared: whether other lists than postings are read, or many lists."""
+        """A measure of what the first candidate costs. A union with a lower one is read first.
+
+        A list that is no posting list costs most. Many lists cost more than few.
+        """
         return not all(isinstance(each, PostingList) for each in self._lists), len(self._lists) > _MANY_LISTS
 
     def seek(self, sequence: int) -> CandidateT | None:

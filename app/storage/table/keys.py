@@ -429,10 +429,6 @@ def start_of_hour(hour: str) -> str:
     return f"{hour}:00:00.0000000+00:00"
 
 
-def feed_time(timestamp: str, sequence: int) -> Key:
-    return Key(feed_hour(hour_of(timestamp)), f"{timestamp}/{oldest(sequence)}")
-
-
 # --- commit log ---------------------------------------------------------------------------------------------------
 
 

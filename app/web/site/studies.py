@@ -74,7 +74,7 @@ def studies(context: PartitionContext) -> Response:
 
 
 def _before(context: PartitionContext, search: StudySearch) -> int:
-    """Return the offset of the page before this one. That of the first page, if no offset reaches so far."""
+    """Return the offset of the page before this one. If that is above the highest offset, return 0: the first page."""
     offset = max(search.offset - PAGE_SIZE, 0)
     return offset if offset <= context.settings.max_offset else 0
 

@@ -12,7 +12,7 @@ from app.storage.feed.old_entries import close_old_feed
 from app.storage.feed.visible_entries import VisibleEntries
 from app.storage.table import clock, keys
 from app.storage.table.codec import encode
-from app.storage.table.ports import Item, Put
+from app.storage.table.ports import Item, Key, Put
 from tests.support.faults import Killed, Rule, kill, run
 from tests.support.faulty_engine import Faults, FaultyTable
 from tests.unit.storage.feed.processes import FeedProcess, number_of
@@ -42,9 +42,10 @@ def write_old(table: SqliteTable, number: int, seconds: float) -> None:
         timestamp=at(seconds),
         watermark=number,
     )
+    hour = keys.feed_hour(keys.hour_of(entry.timestamp))
     table.write(
         Put(Item(keys.feed(number), encode(entry))),
-        Put(Item(keys.feed_time(entry.timestamp, number), encode(entry))),
+        Put(Item(Key(hour, f"{entry.timestamp}/{keys.oldest(number)}"), encode(entry))),
         Put(Item(keys.feed_hours(keys.hour_of(entry.timestamp)), {})),
     )
 
