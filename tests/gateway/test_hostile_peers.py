@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import socket
 import struct
@@ -27,10 +28,12 @@ def connected(gateway: Gateway) -> socket.socket:
 def answer_to(gateway: Gateway, data: bytes) -> bytes:
     """Send bytes and end the sending side. Return what the gateway sends until it closes the connection."""
     with connected(gateway) as connection:
-        connection.sendall(data)
-        connection.shutdown(socket.SHUT_WR)
         received = b""
         try:
+            connection.sendall(data)
+            # The gateway may close the connection first. Then there is no sending side to end.
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_WR)
             while part := connection.recv(4096):
                 received += part
         except ConnectionError:
