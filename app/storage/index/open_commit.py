@@ -73,10 +73,10 @@ class OpenCommit:
         self._is_fresh = False
         return not self._is_over
 
-    def name(self, leftovers: Leftovers) -> None:
-        """Name what the next write may leave, before the write. Nothing is written if the records name it all."""
+    def name(self, plan: WritePlan) -> None:
+        """Name what the write of a plan may leave, before the write. Nothing is written if the records name it all."""
         if not self._only_files:
-            self._intents.name(leftovers - self._named - self._intents.named)
+            self._intents.name(plan.leftovers() - self._named - self._intents.named)
 
     def committed(self, partition: Partition, plan: WritePlan, *, is_last: bool) -> list[Change]:
         """Return the changes of a transaction that record it. Call `end` after the transaction.
@@ -88,14 +88,11 @@ class OpenCommit:
             self._log.committed(partition, entries, plan.contents(), self._record),
             *self._intents.dropped(),
         ]
-        stored = plan.leftovers()
+        stored = plan.files() if self._only_files else plan.leftovers()
         remaining = (self._named | self._intents.named) - stored
-        if is_last:
-            known = {each.version for each in stored.versions}
-            unused = Leftovers(versions=tuple(each for each in remaining.versions if each.version not in known))
-            if others := remaining - unused:
-                changes.append(sweep.queue_removal(others, 0))
-            remaining = unused
+        if is_last and remaining.postings:
+            changes.append(sweep.queue_removal(Leftovers(postings=remaining.postings), 0))
+            remaining = Leftovers(versions=remaining.versions)
         records = [sweep.intent(remaining)] if remaining else []
         self._remaining = [record.key for record in records], remaining
         return [*changes, *map(Put, records)]

@@ -11,6 +11,7 @@ the row the same posting again.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 
 import msgspec
 import orjson
@@ -28,7 +29,15 @@ from app.storage.records.packed_documents import unpack
 from app.storage.records.posted_values import PostedValues, united
 from app.storage.records.postings import leftovers_of
 from app.storage.records.row_changes import RowChanges, replace_row
-from app.storage.records.rows import InstanceRow, SeriesRow, StudyRow, first_revision, is_visible_series, merged
+from app.storage.records.rows import (
+    IndexRow,
+    InstanceRow,
+    SeriesRow,
+    StudyRow,
+    first_revision,
+    is_visible_series,
+    merged,
+)
 from app.storage.records.snapshot import Snapshot, Uids
 from app.storage.table import keys
 from app.storage.table.partitions import Partition
@@ -84,6 +93,7 @@ class WritePlan:
 
     Each added instance changes the rows in `snapshot`, so that the next one is computed from the changed rows.
     `created` holds (watermark, row) of the added instances, in order, and `new_instances` the instances themselves.
+    The writes are computed when they are first asked for. No instance may be added after that.
     """
 
     def __init__(self, partition: Partition, snapshot: Snapshot) -> None:
@@ -91,7 +101,7 @@ class WritePlan:
         self.new_instances: list[NewInstance] = []
         self._partition = partition
         self._snapshot = snapshot
-        self._parts: dict[Key, RowChanges] = {}  # by the key of the row
+        self._rows: dict[Key, IndexRow] = {}  # rows to write, as they are after the store
         self._counted: dict[Key, int] = {}  # what is added to count shards
         self._before: dict[Key, StudyRow | SeriesRow | None] = {}  # rows as they were read
 
@@ -102,7 +112,7 @@ class WritePlan:
         old_series, series = self._series(new_instance, study)
         if study is old_study and series.created == number:  # a new series; see storage/index/closing.py
             study = replace(study, revision=study.revision + 1)
-        is_written = series is not old_series or series.key in self._parts
+        is_written = series is not old_series or series.key in self._rows
         if is_written and series.counted is not None:
             series = counts.with_one_more(series)
         else:
@@ -112,8 +122,8 @@ class WritePlan:
         for old, new in ((old_study, study), (old_series, series)):
             self._before.setdefault(new.key, old)
             if new is not old:
-                self._parts[new.key] = RowChanges.of(self._before[new.key], new)
-        self._parts[row.key] = RowChanges.of(None, row)
+                self._rows[new.key] = new
+        self._rows[row.key] = row
         self._snapshot.studies[study.study] = study
         self._snapshot.series[series.study, series.series] = series
         self._snapshot.instances[new_instance.uids] = row
@@ -126,13 +136,17 @@ class WritePlan:
         """The sets of extended query tags that the instances were examined for."""
         return {each.tags for each in self.new_instances}
 
+    @cached_property
+    def _row_changes(self) -> list[RowChanges]:
+        return [RowChanges.of(self._before.get(key), row) for key, row in self._rows.items()]
+
     def changes(self) -> list[Change]:
         """Return the transaction, without the record for the change feed."""
         return [
-            *(part.row for part in self._parts.values()),
-            *(mark for part in self._parts.values() for mark in part.mark),
+            *(each.row for each in self._row_changes),
+            *(mark for each in self._row_changes for mark in each.mark),
             *(Add(key, {counts.FIELD: number}) for key, number in self._counted.items()),
-            *(Delete(key) for part in self._parts.values() for key in part.removed),
+            *(Delete(key) for each in self._row_changes for key in each.removed),
         ]
 
     def before(self) -> list[Put]:
@@ -140,13 +154,17 @@ class WritePlan:
         created = zip(self.created, self.new_instances, strict=True)
         return [
             *(Put(item) for (_, row), new in created for item in documents.items_of(row, new.metadata, new.frames)),
-            *(Put(item) for part in self._parts.values() for item in part.postings.values()),
+            *(Put(item) for each in self._row_changes for item in each.postings.values()),
         ]
+
+    def files(self) -> Leftovers:
+        """Return what a kill -9 before the transaction leaves if the engine makes the rest all or nothing."""
+        return Leftovers(versions=tuple(each.version for each in self.new_instances))
 
     def leftovers(self) -> Leftovers:
         """Return what a kill -9 before the transaction may leave. The files of the instances are among it."""
         versions = [each.version for each in self.new_instances]
-        return leftovers_of(versions, {key: part.postings for key, part in self._parts.items()})
+        return leftovers_of(versions, {each.row.key: each.postings for each in self._row_changes})
 
     def contents(self) -> Contents:
         """Return what the write adds to the partition."""
@@ -157,8 +175,8 @@ class WritePlan:
     def writes_parents_of(self, row: InstanceRow) -> bool:
         """Return whether the write includes the study row and the series row, so it conflicts with any deletion."""
         return (
-            keys.study(row.partition, row.study) in self._parts
-            and keys.series(row.partition, row.study, row.series) in self._parts
+            keys.study(row.partition, row.study) in self._rows
+            and keys.series(row.partition, row.study, row.series) in self._rows
         )
 
     def has_same_update(self, study: StudyRow) -> bool:

@@ -202,7 +202,7 @@ class IndexWriter:
 
     def _write(self, partition: Partition, plan: WritePlan, progress: _Progress, indexes: Sequence[int]) -> None:
         """Write the instances of a plan in one transaction, and set their outcomes. Raises `Conflict` if it fails."""
-        progress.opened.name(plan.leftovers())
+        progress.opened.name(plan)
         is_last = len(indexes) == len(progress.pending)
         record = progress.opened.committed(partition, plan, is_last=is_last)
         write_atomically(self._table, [*record, *plan.changes()], before=plan.before())

@@ -84,13 +84,14 @@ class Leftovers(msgspec.Struct, frozen=True, kw_only=True):
 
     def __sub__(self, other: Leftovers) -> Leftovers:
         """Return the leftovers without those that `other` has too."""
+        versions = set(other.versions)
         known = {(each.row, key) for each in other.postings for key in each.postings}
         remaining = (
             RowPostings(each.row, tuple(key for key in each.postings if (each.row, key) not in known))
             for each in self.postings
         )
         return Leftovers(
-            versions=tuple(each for each in self.versions if each not in other.versions),
+            versions=tuple(each for each in self.versions if each not in versions),
             postings=tuple(each for each in remaining if each.postings),
         )
 
