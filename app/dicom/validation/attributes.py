@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, IntEnum
+from functools import cached_property
 from typing import Final
 
 from pydicom.datadict import dictionary_has_tag, dictionary_keyword, dictionary_VR, repeater_has_tag, tag_for_keyword
@@ -20,7 +21,7 @@ class Level(IntEnum):
     SERIES = 2
     INSTANCE = 3
 
-    @property
+    @cached_property
     def word(self) -> str:
         return self.name.lower()
 

@@ -30,7 +30,7 @@ _FREQUENT: Final = {
 def part_of_values(partition: int, kind: str, tag: str, created: int, shards: int) -> str:
     """Return the partition key of the posting of a value of the object with the number `created`."""
     pk = keys.values(partition, kind, tag)
-    return keys.part(pk, created, shards) if _is_spread(kind, tag) else pk
+    return keys.part(pk, created, shards) if shards > 1 and _is_spread(kind, tag) else pk
 
 
 def parts_of_values(partition: int, kind: str, tag: str, shards: int) -> list[str]:
@@ -42,7 +42,7 @@ def parts_of_values(partition: int, kind: str, tag: str, shards: int) -> list[st
 def part_of_periods(partition: int, kind: str, tag: str, created: int, shards: int) -> str:
     """Return the partition key of the postings of a year and a month (`periods`)."""
     pk = keys.periods(partition, kind, tag)
-    return keys.part(pk, created, shards) if _is_spread(kind, tag) else pk
+    return keys.part(pk, created, shards) if shards > 1 and _is_spread(kind, tag) else pk
 
 
 def parts_of_periods(partition: int, kind: str, tag: str, shards: int) -> list[str]:

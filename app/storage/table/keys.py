@@ -74,6 +74,7 @@ exists. `partitions/{p}.json` has the name of a partition, for a rebuild of the 
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from app.storage.table.ports import ALL, Key, Range, starting
@@ -85,6 +86,7 @@ FEED_BUCKET: Final = 1000
 """Sequence numbers in one item collection of the feed."""
 
 
+@lru_cache(maxsize=64)  # all postings of a row have the same number
 def newest(sequence: int) -> str:
     """Return 16 hex digits that sort the newer number first."""
     return f"{NEWEST - sequence:016x}"
