@@ -92,7 +92,7 @@ def test_a_process_keeps_what_it_acknowledged_and_stops_in_order(tmp_path: Path)
     with listening(tmp_path / "spool") as (process, address):
         assert network.sent(address, tmp_path, *files) == [0x0000] * 3
         process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 0
+        assert process.wait(60) == 0
     log = (tmp_path / "listen.log").read_text()
     assert "stored=3" in log
     assert not re.search(r"\d+\.\d+\.\d+\.\d+\.\d+", log)
@@ -107,14 +107,15 @@ def test_kill_9_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:
     acknowledged: dict[str, int] = {}
     for _ in range(6):
         with listening(spool) as (process, address), network.association(address, make_instance()) as peer:
-            killer = threading.Timer(chance.uniform(0.05, 0.4), process.kill)
-            killer.start()
+            killer = threading.Timer(chance.uniform(0.02, 0.4), process.kill)
             while True:
                 instance = uid()
                 file = make_instance(instance=instance, rows=64, columns=64)
                 if network.status_of_store(peer, tmp_path, file) != 0x0000:
                     break
                 acknowledged[instance] = len(file)
+                if killer.ident is None:  # only now: on a busy machine the first instance may take long
+                    killer.start()
             killer.join()
     with listening(spool):
         assert list((spool / "incoming").iterdir()) == []

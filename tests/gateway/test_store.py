@@ -25,6 +25,7 @@ from tests.support import dicom_network as network
 from tests.support.bundled_files import complete
 from tests.support.fixed_sender import FixedSender
 from tests.support.instances import CT_STORAGE, DEFLATED_LITTLE, EXPLICIT_BIG, IMPLICIT_LITTLE, make_instance, uid
+from tests.support.waiting import wait_until
 
 PRIVATE_SYNTAX = "1.2.826.0.1.3680043.8.498.77"
 META_KEYWORDS = ("MediaStorageSOPClassUID", "MediaStorageSOPInstanceUID", "TransferSyntaxUID")
@@ -77,7 +78,7 @@ def test_a_peer_gets_an_answer_to_its_echo(start: StartGateway) -> None:
 def test_an_instance_arrives_byte_for_byte(start: StartGateway, tmp_path: Path, file: bytes) -> None:
     server = FixedSender(Verdict.STORED)
     assert network.sent(start(sender=server).address, tmp_path, file) == [0x0000]
-    network.eventually(lambda: bool(server.files))
+    wait_until(lambda: bool(server.files))
     ((partition, stored),) = server.files
     assert partition == "clinic-a"
     assert dataset_of(stored) == dataset_of(file)
@@ -89,8 +90,8 @@ def test_an_instance_is_found_in_its_partition(
 ) -> None:
     files = [make_instance() for _ in range(3)]
     assert network.sent(start().address, tmp_path, *files) == [0x0000] * 3
-    network.eventually(lambda: number_of_instances(archive, "clinic-a") == 3)
-    network.eventually(lambda: queue_of(spool_folder) == [])
+    wait_until(lambda: number_of_instances(archive, "clinic-a") == 3)
+    wait_until(lambda: queue_of(spool_folder) == [])
 
 
 @pytest.mark.parametrize("by", [PartitionBy.CALLED, PartitionBy.CALLING])
@@ -103,7 +104,7 @@ def test_ae_titles_choose_the_partition_of_one_study(
     for title in ("clinic-a", "CT 2"):
         titles = {"called" if by is PartitionBy.CALLED else "calling": title}
         assert network.sent(address, tmp_path, file, **titles) == [0x0000]
-    network.eventually(lambda: [number_of_instances(archive, name) for name in ("clinic-a", "clinic-b")] == [1, 1])
+    wait_until(lambda: [number_of_instances(archive, name) for name in ("clinic-a", "clinic-b")] == [1, 1])
 
 
 def test_a_server_without_partitions_takes_instances(start: StartGateway, tmp_path: Path) -> None:
@@ -112,7 +113,7 @@ def test_a_server_without_partitions_takes_instances(start: StartGateway, tmp_pa
     admission = Admission(titles=frozenset({"BULKHEAD"}), partition_by=PartitionBy.FIXED)
     gateway = start(admission=admission, sender=HttpSender(client))
     assert network.sent(gateway.address, tmp_path, make_instance()) == [0x0000]
-    network.eventually(lambda: len(server.test_client().get("/v2/instances").json or []) == 1)
+    wait_until(lambda: len(server.test_client().get("/v2/instances").json or []) == 1)
 
 
 def test_unknown_titles_are_rejected_with_their_reason(start: StartGateway) -> None:
@@ -138,8 +139,8 @@ def test_an_instance_stays_until_the_server_has_it(
     down.stop(0)
     assert len(queue_of(spool_folder)) == 2
     start()
-    network.eventually(lambda: number_of_instances(archive, "clinic-a") == 2)
-    network.eventually(lambda: queue_of(spool_folder) == [])
+    wait_until(lambda: number_of_instances(archive, "clinic-a") == 2)
+    wait_until(lambda: queue_of(spool_folder) == [])
 
 
 def test_an_instance_that_exists_counts_as_stored(
@@ -147,7 +148,7 @@ def test_an_instance_that_exists_counts_as_stored(
 ) -> None:
     file = make_instance()
     assert network.sent(start().address, tmp_path, file, file) == [0x0000] * 2
-    network.eventually(lambda: queue_of(spool_folder) == [])
+    wait_until(lambda: queue_of(spool_folder) == [])
     assert number_of_instances(archive, "clinic-a") == 1
     assert list((spool_folder / "refused").iterdir()) == []
 
@@ -155,7 +156,7 @@ def test_an_instance_that_exists_counts_as_stored(
 def test_a_refused_instance_is_kept_with_its_reason(start: StartGateway, tmp_path: Path, spool_folder: Path) -> None:
     file = make_instance(PatientID=None)
     assert network.sent(start().address, tmp_path, file) == [0x0000]
-    network.eventually(lambda: queue_of(spool_folder) == [])
+    wait_until(lambda: queue_of(spool_folder) == [])
     reason, kept = sorted((spool_folder / "refused").iterdir(), key=lambda each: each.suffix, reverse=True)
     assert dataset_of(kept.read_bytes()) == dataset_of(file)
     report = json.loads(reason.read_text())
@@ -217,9 +218,9 @@ def test_an_association_that_breaks_leaves_nothing(start: StartGateway, spool: S
     gateway = start()
     with network.association(gateway.address, make_instance()) as peer:
         network.send_start_of_store(peer, uid())
-        network.eventually(lambda: len(list((spool_folder / "incoming").iterdir())) == 1)
+        wait_until(lambda: len(list((spool_folder / "incoming").iterdir())) == 1)
         peer.abort()
-    network.eventually(lambda: list((spool_folder / "incoming").iterdir()) == [])
+    wait_until(lambda: list((spool_folder / "incoming").iterdir()) == [])
     assert spool.held == 0
 
 

@@ -22,8 +22,8 @@ from tests.integration.copies import bulkhead
 from tests.integration.orthanc import orthanc, orthanc_installed
 from tests.support.bundled_files import FOLDER
 from tests.support.certificates import self_signed
-from tests.support.dicom_network import eventually
 from tests.support.instances import make_instance
+from tests.support.waiting import wait_until
 
 TOOLS = ("storescu", "echoscu", "findscu")
 MISSING = [tool for tool in TOOLS if shutil.which(tool) is None]
@@ -121,7 +121,7 @@ def test_dcmtk_stores_each_transfer_syntax(service_url: str, tmp_path: Path, nam
     with listening(service_url, tmp_path, "--partition", partition) as gateway:
         sent = run("storescu", gateway, *FILES[name], "-aec", "BULKHEAD", str(FOLDER / name))
         assert sent.returncode == 0, sent.stderr
-        eventually(gateway.delivered)
+        wait_until(gateway.delivered)
         assert list((gateway.spool / "refused").iterdir()) == []
     stored = original(service_url, partition, file)
     assert stored.file_meta.TransferSyntaxUID == file.file_meta.TransferSyntaxUID
@@ -136,7 +136,7 @@ def test_two_calling_titles_send_one_study_into_two_partitions(service_url: str,
     with listening(service_url, tmp_path, *options) as gateway:
         for title in (first, "MR 2"):
             assert run("storescu", gateway, "-aet", title, "-aec", "BULKHEAD", str(path)).returncode == 0
-        eventually(gateway.delivered)
+        wait_until(gateway.delivered)
     expected = {str(pydicom.dcmread(path).SOPInstanceUID)}
     assert instances(service_url, first) == instances(service_url, second) == expected
 
@@ -154,7 +154,7 @@ def test_dcmtk_stores_over_tls_with_a_certificate(service_url: str, tmp_path: Pa
         sent = run("storescu", gateway, *tls, "-aec", "BULKHEAD", str(path))
         assert sent.returncode == 0, sent.stderr
         assert run("storescu", gateway, "-aec", "BULKHEAD", str(path)).returncode != 0
-        eventually(gateway.delivered)
+        wait_until(gateway.delivered)
     assert len(instances(service_url, partition)) == 1
 
 
@@ -167,7 +167,7 @@ def test_dcmtk_finds_what_it_stored(service_url: str, tmp_path: Path) -> None:
     query = [argument for key in keys for argument in ("-k", key)]
     with listening(service_url, tmp_path, *options) as gateway:
         assert run("storescu", gateway, "-aec", first, str(path)).returncode == 0
-        eventually(gateway.delivered)
+        wait_until(gateway.delivered)
         for title, count in ((first, 1), (second, 0)):
             answer = run("findscu", gateway, "-S", "-aec", title, *query, "")
             assert answer.returncode == 0, answer.stderr
@@ -187,5 +187,5 @@ def test_orthanc_sends_a_study(service_url: str, tmp_path: Path) -> None:
         identifiers = [sender.store(file) for file in files]
         sender.send_dimse(identifiers, partition, ("127.0.0.1", gateway.port))
         sender.echo_dimse()
-        eventually(gateway.delivered)
+        wait_until(gateway.delivered)
     assert len(instances(service_url, partition)) == 5
