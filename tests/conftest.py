@@ -17,6 +17,7 @@ from app.bootstrap.imaging import build_decoder
 from app.engines.aws import clients
 from app.engines.embedded import commits
 from app.imaging.decoding.decoder import FrameDecoder
+from app.services import backlog, health_report
 from app.services.access import token_uses
 from app.settings import Settings
 from app.settings.imaging import ImagingSettings
@@ -63,6 +64,13 @@ def token_uses_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
         return True
 
     monkeypatch.setattr(token_uses, "start_thread", at_once)
+
+
+@pytest.fixture(autouse=True)
+def patient_probes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Probes of the health and of the backlog wait for their checks, also on a busy machine where these take long."""
+    monkeypatch.setattr(health_report, "PATIENCE_SECONDS", 60)
+    monkeypatch.setattr(backlog, "PATIENCE_SECONDS", 60)
 
 
 _DECODER = FrameDecoder()

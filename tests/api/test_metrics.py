@@ -16,14 +16,15 @@ from app.metrics.cells import in_memory
 from app.metrics.kinds import Metric
 from app.services import backlog
 from app.settings import Settings
-from app.storage.table import clock
 from app.web.response import responses
 from tests.conftest import Serve
+from tests.support.clock import stop_clock
 from tests.support.dicomweb import PartitionClient
 from tests.support.faults import FOR_EVER, Rule, conflict, fail, run
 from tests.support.faulty_engine import Faults
 from tests.support.instances import make_instance
 from tests.support.tokens import bearer, create_token
+from tests.support.waiting import wait_until
 
 embedded = pytest.mark.parametrize("settings", ["embedded"], indirect=True)
 
@@ -183,6 +184,7 @@ def test_caches_are_counted(client: FlaskClient) -> None:
 
 @embedded
 def test_waiting_work(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    advance_clock = stop_clock(monkeypatch)
     client = serve(delete_delay_seconds=0)
     clinic = PartitionClient(client)
     clinic.stored(make_instance(study="2.25.1"))
@@ -190,11 +192,10 @@ def test_waiting_work(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     ages = scraped(client)["bulkhead_oldest_due_record_age_seconds"]
     assert ages[(("kind", "queue"),)] == 0
 
-    now = clock.now()
-    monkeypatch.setattr(clock, "now", lambda: now + 100)
+    advance_clock(100)
     monkeypatch.setattr(backlog, "FRESH_SECONDS", 0)
     found = scraped(client)
-    assert 99 <= found["bulkhead_oldest_due_record_age_seconds"][(("kind", "sweep"),)] <= 102
+    assert 99 <= found["bulkhead_oldest_due_record_age_seconds"][(("kind", "sweep"),)] <= 101
 
 
 @embedded
@@ -224,6 +225,7 @@ def test_a_table_that_hangs_delays_a_scrape_by_a_moment(
     hanging = faults.add(Rule(run(released.wait), operation="table.*", times=FOR_EVER))
     for _ in range(3):
         assert "bulkhead_change_feed_lag_entries" not in scraped(client)
+    wait_until(lambda: hanging.hits > 0)
     assert hanging.hits == 1, "one thread waits"
     released.set()
 

@@ -60,7 +60,7 @@ class BareServer(BaseApplication):
             start_response("200 OK", [("Content-Length", length)] if length else [])
             return _broken()
         if path == "/hold":  # keeps its slot, as work of the processor does
-            _held.wait(20)
+            _held.wait(60)
         elif path == "/health/release":
             _held.set()
         elif path == "/process":

@@ -22,7 +22,7 @@ from app.entry.connection_counts import RECENT_SECONDS, ConnectionCounts
 from app.entry.keepalive import KeepAliveWorker
 from app.entry.sharing_worker import LEAVE_SECONDS
 
-STOPPED_SECONDS = 10
+STOPPED_SECONDS = 60
 """How long a client waits for an answer at most. A server that waits for its stopped process never answers."""
 
 

@@ -49,7 +49,7 @@ def test_a_thread_that_helps_a_request_does_not_give_its_slot_away(slot: Watched
 
     helper = Thread(target=help_request)
     helper.start()
-    helper.join(5)
+    helper.join(60)
     assert not slot.given.is_set()
 
 
@@ -72,9 +72,9 @@ def test_a_request_that_waits_for_memory_has_no_slot() -> None:
     with budget.use(60):
         request = Thread(target=work)
         request.start()
-        assert slot.given.wait(5)
+        assert slot.given.wait(60)
         assert not entered.is_set()
-    request.join(5)
+    request.join(60)
     assert entered.is_set()
 
 

@@ -8,8 +8,9 @@ from threading import Event, Thread, current_thread
 import pytest
 
 from app.entry.request_threads import RequestThreads
+from tests.support.waiting import wait_until
 
-LONG = 10.0
+LONG = 60.0
 
 
 def test_no_more_than_so_many_threads_work() -> None:
@@ -34,7 +35,7 @@ def test_the_thread_that_was_busy_last_gets_the_next_work() -> None:
     for idle, end in enumerate(ends, 1):
         end.set()
         last = names.get(timeout=LONG)
-        await_idle(threads, idle)
+        wait_until(lambda idle=idle: len(threads._idle) == idle)  # type: ignore[misc]  # as above
     threads.start(lambda: names.put(current_thread()))
     assert names.get(timeout=LONG) is last
 
@@ -47,15 +48,6 @@ def test_a_thread_without_work_ends_and_a_new_one_is_started() -> None:
         thread = done.get(timeout=LONG)
         thread.join(LONG)
         assert not thread.is_alive()
-
-
-def await_idle(threads: RequestThreads, count: int) -> None:
-    pause = Event()
-    for _ in range(1000):
-        if len(threads._idle) == count:
-            return
-        pause.wait(0.005)
-    raise AssertionError("no thread became idle")
 
 
 def test_a_system_without_threads_refuses_work_and_takes_the_next(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,10 +22,7 @@ FILE = bytes(range(256)) * 40_000
 """More than the kernel takes for a client that does not read."""
 
 CLOSE = b"Host: a\r\nConnection: close\r\n"
-SECONDS = 10
-
-SETTLED_SECONDS = 0.2
-"""After this time no thread waits any more for the next request of a connection of an earlier test."""
+SECONDS = 60
 
 
 @dataclass
@@ -70,7 +67,7 @@ def get(path: str, headers: bytes = CLOSE) -> bytes:
 
 
 def run(work: Coroutine[Any, Any, None]) -> None:
-    asyncio.run(asyncio.wait_for(work, 30))
+    asyncio.run(asyncio.wait_for(work, 100))
 
 
 async def answered(port: int, request: bytes) -> bytes:
@@ -140,24 +137,30 @@ def test_work_in_all_slots_holds_up_no_health_check(server: Server) -> None:
 
 async def full(server: Server) -> list[RawConnection]:
     """Return half uploads that hold all threads of the server."""
-    await asyncio.sleep(SETTLED_SECONDS)
     return [await half_upload(server) for _ in range(10)]
 
 
 async def half_upload(server: Server) -> RawConnection:
-    """Return a connection that has sent the first half of a request."""
-    connection = await RawConnection.opened(server.port)
-    await connection.send(b"POST /upload HTTP/1.1\r\nContent-Length: 10\r\n" + CLOSE + b"\r\n12345")
-    return connection
+    """Return a connection that has a thread and has sent the first half of a request.
+
+    It waits while a thread still serves a client of an earlier test.
+    """
+    head = b"POST /upload HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 10\r\n" + CLOSE + b"\r\n"
+    while True:
+        connection = await RawConnection.opened(server.port)
+        await connection.send(head)
+        if await connection.receive() == b"HTTP/1.1 100 Continue\r\n\r\n":
+            await connection.send(b"12345")
+            return connection
+        connection.sock.close()
+        await asyncio.sleep(0.01)
 
 
 async def refused(port: int) -> bytes:
     """Return the answer to a request for which there is no thread."""
-    while True:
-        answer = await asyncio.wait_for(exchange(port, get("/quick")), SECONDS)
-        if answer.startswith(b"HTTP/1.1 503 "):
-            return answer
-        await asyncio.sleep(0.01)
+    answer = await asyncio.wait_for(exchange(port, get("/quick")), SECONDS)
+    assert answer.startswith(b"HTTP/1.1 503 ")
+    return answer
 
 
 async def second_half(connection: RawConnection) -> None:

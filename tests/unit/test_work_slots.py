@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from concurrent.futures import Future, ThreadPoolExecutor
-from threading import Event
-
-import pytest
 
 from app.entry.work_slots import ProcessSlots, WorkSlots
+from tests.support.waiting import wait_until
 
-LONG = 10.0
+LONG = 60.0
 
 
 def test_a_request_waits_until_another_one_ends() -> None:
@@ -17,7 +15,7 @@ def test_a_request_waits_until_another_one_ends() -> None:
     assert slots.begin()
     with ThreadPoolExecutor(1) as pool:
         second = pool.submit(slots.begin, LONG)
-        await_waiting(slots, 1)
+        wait_until(lambda: len(slots.waiting) == 1)
         assert slots.waiting
         slots.give()
         assert second.result(LONG)
@@ -56,7 +54,7 @@ def test_requests_get_slots_in_the_order_of_arrival() -> None:
         running: list[Future[None]] = []
         for number in range(3):
             running.append(pool.submit(work, number))
-            await_waiting(slots, number + 1)
+            wait_until(lambda count=number + 1: len(slots.waiting) == count)  # type: ignore[misc]  # a default has no type
         slots.give()
         for each in running:
             each.result(LONG)
@@ -71,15 +69,6 @@ def test_a_request_that_gave_its_slot_away_goes_on_also_if_none_becomes_free() -
     assert not slots.begin(0.0)
     slots.give()
     assert slots.begin(0.0)
-
-
-def await_waiting(slots: WorkSlots, count: int) -> None:
-    pause = Event()
-    for _ in range(1000):
-        if len(slots.waiting) == count:
-            return
-        pause.wait(0.005)
-    pytest.fail("no request waits for a slot")
 
 
 def test_health_checks_and_metrics_have_slots_of_their_own() -> None:

@@ -53,12 +53,12 @@ def test_calls_under_way_may_end_and_waiting_ones_are_dropped() -> None:
 
     def act(number: int) -> int:
         started.set()
-        assert finish.wait(10)
+        assert finish.wait(60)
         return number
 
     def items() -> Iterator[int]:
         yield from (1, 2)
-        assert started.wait(10)
+        assert started.wait(60)
         raise KeyboardInterrupt
 
     workers: Workers[int, int] = Workers(act, 1)

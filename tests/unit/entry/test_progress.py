@@ -15,7 +15,7 @@ from app.entry.client_commands.progress import ShownProgress
 
 def shown(console: Console, *, quiet: bool = False) -> str:
     with ShownProgress(console, "Storing", [40, 60], quiet=quiet) as each:
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 60
         while each._total is None and time.monotonic() < deadline and not quiet:
             time.sleep(0.001)
         each.show(25, files=3, size=2_000_000, failed=1)

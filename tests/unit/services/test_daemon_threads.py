@@ -37,7 +37,7 @@ def no_threads() -> Iterator[None]:
 def test_the_thread_does_not_keep_the_process_alive() -> None:
     threads = SimpleQueue[Thread]()
     assert start_thread("a name", lambda: threads.put(threading.current_thread()))
-    thread = threads.get(timeout=10)
+    thread = threads.get(timeout=60)
     assert (thread.name, thread.daemon) == ("a name", True)
 
 
@@ -50,7 +50,7 @@ def test_a_pool_without_threads_is_an_outage() -> None:
     pool = ContextThreads(1)
     with no_threads(), pytest.raises(StorageUnavailable):
         pool.submit(lambda: None)
-    assert pool.submit(lambda: 1).result(10) == 1
+    assert pool.submit(lambda: 1).result(60) == 1
 
 
 def test_health_checks_without_a_thread_are_made_by_a_later_probe() -> None:

@@ -11,7 +11,7 @@ def in_thread(budget: MemoryBudget, size: int, entered: list[int], leave: Event)
     def work() -> None:
         with budget.use(size):
             entered.append(size)
-            leave.wait(5)
+            leave.wait(60)
 
     thread = Thread(target=work)
     thread.start()
@@ -29,8 +29,8 @@ def test_work_beyond_the_limit_waits_and_nothing_overtakes_it() -> None:
             pass
         assert entered == []
     leave.set()
-    large.join(5)
-    small.join(5)
+    large.join(60)
+    small.join(60)
     assert entered == [1000, 10]
     with budget.use(100):
         assert not budget._waiting

@@ -13,7 +13,10 @@ from app.services.parallel import MAX_THREADS, PREFETCHED, parallel_map, prefetc
 from app.storage.table import deadline
 from app.storage.table.deadline import Deadline, within
 
-TIMEOUT = 10
+TIMEOUT = 60
+
+MOMENT = 0.02
+"""Seconds of a call. A thousand of them take more than a second, so they do not all end while this thread waits."""
 
 
 def test_calls_run_together_and_their_results_are_in_order() -> None:
@@ -46,7 +49,7 @@ def test_after_an_error_no_call_begins_and_none_is_left_running() -> None:
             raise ZeroDivisionError
         running.release()
         assert failed.wait(TIMEOUT)
-        sleep(0.001)
+        sleep(MOMENT)
         ended.append(number)
 
     with pytest.raises(ZeroDivisionError):
@@ -60,7 +63,7 @@ def test_calls_whose_results_are_not_taken_are_cancelled() -> None:
 
     def call(number: int) -> int:
         begun.append(number)
-        sleep(0.001)
+        sleep(MOMENT)
         return number
 
     results = parallel_map(call, range(1000))

@@ -40,7 +40,7 @@ class SlowService:
                 waits = self.answered < 0
             if waits:
                 self.reached.set()
-                self.resumed.wait(30)
+                self.resumed.wait(110)
         return self._application(environ, start_response)
 
 
@@ -96,9 +96,9 @@ def test_after_an_end_in_the_middle_everything_is_stored_once(
     paths = large_instances(tmp_path / "in", 20)
     slow.answered = 2
     process = start(tmp_path / "in", url, tmp_path / "state")
-    assert slow.reached.wait(30)
+    assert slow.reached.wait(100)
     process.send_signal(ended_by)
-    output, errors = process.communicate(timeout=30)
+    output, errors = process.communicate(timeout=100)
     if ended_by == signal.SIGKILL:
         assert process.returncode == -signal.SIGKILL
     else:
@@ -108,7 +108,7 @@ def test_after_an_end_in_the_middle_everything_is_stored_once(
     slow.answered = 10**6
     slow.resumed.set()
     again = start(tmp_path / "in", url, tmp_path / "state")
-    output, errors = again.communicate(timeout=60)
+    output, errors = again.communicate(timeout=100)
     assert again.returncode == 0, errors
     summary = orjson.loads(output)
     assert summary["files"] == len(paths)

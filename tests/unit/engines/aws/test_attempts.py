@@ -62,7 +62,7 @@ def calls(address: str, attempts: int) -> bool:
             region_name="eu-west-1",
             aws_access_key_id="a",
             aws_secret_access_key="b",
-            config=Config(retries={"mode": "standard", "total_max_attempts": attempts}, connect_timeout=1),
+            config=Config(retries={"mode": "standard", "total_max_attempts": attempts}, connect_timeout=60),
         )
     )
     try:

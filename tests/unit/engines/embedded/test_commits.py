@@ -18,6 +18,7 @@ from app.engines.embedded import connections
 from app.engines.embedded.commits import GroupCommit
 from app.errors import Conflict, StorageUnavailable
 from app.storage.table.deadline import Deadline, DeadlinePassed, within
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture
@@ -60,12 +61,6 @@ def numbers(commits: GroupCommit) -> list[int]:
     found = [n for (n,) in connection.execute("SELECT n FROM number ORDER BY n")]
     connection.close()
     return found
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    pause = threading.Event()
-    while not condition():
-        pause.wait(0.001)
 
 
 def held_back(commits: GroupCommit, *operations: Callable[[sqlite3.Connection], int]) -> list[Future[int]]:

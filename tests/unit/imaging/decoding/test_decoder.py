@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from functools import cache
@@ -26,6 +26,7 @@ from app.imaging.pixels.description import PixelDescription
 from app.settings import Settings
 from tests.support.codestreams import NAMES, compressed_frame
 from tests.support.images import KINDS, description_of, native_frame, samples_of
+from tests.support.waiting import wait_until
 
 RLE = "1.2.840.10008.1.2.5"
 JPEG_2000 = "1.2.840.10008.1.2.4.90"
@@ -72,12 +73,17 @@ def processes(decoder: FrameDecoder) -> list[int]:
     return [running.pid for running in decoder._pool._running]
 
 
-def wait_until(condition: Callable[[], bool]) -> None:
-    """Wait until a condition holds, up to 20 seconds."""
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
+def stopped_process(decoder: FrameDecoder) -> int:
+    """Start the first process of a decoder, and stop it. Return its id. It never answers the next frame."""
+    decoder.decode(*encoded(RLE))
+    (stopped,) = processes(decoder)
+    os.kill(stopped, signal.SIGSTOP)
+    return stopped
+
+
+def is_busy(decoder: FrameDecoder) -> bool:
+    """Return whether each process of a decoder has a frame."""
+    return not decoder._pool._idle
 
 
 @pytest.mark.parametrize("target", TARGETS)
@@ -148,12 +154,12 @@ def test_a_frame_that_is_much_too_large_is_refused_without_a_process(decoder: Fr
 
 def test_a_process_that_is_killed_fails_its_frame_only() -> None:
     decoder = FrameDecoder(processes=2)
-    slow, quick = large_jpeg_2000(), encoded(RLE)
-    with ThreadPoolExecutor(2) as threads:
-        failing = threads.submit(decoder.decode, *slow)
-        wait_until(lambda: _is_decoding(decoder))
-        victim = processes(decoder)[0]
-        np.testing.assert_array_equal(threads.submit(decoder.decode, *quick).result().samples, SAMPLES)
+    quick = encoded(RLE)
+    victim = stopped_process(decoder)
+    with ThreadPoolExecutor(1) as threads:
+        failing = threads.submit(decoder.decode, *large_jpeg_2000())
+        wait_until(lambda: is_busy(decoder))
+        np.testing.assert_array_equal(decoder.decode(*quick).samples, SAMPLES)
         os.kill(victim, signal.SIGKILL)
         with pytest.raises(ImageFailure, match="The decoding process ended: SIGKILL"):
             failing.result()
@@ -164,10 +170,8 @@ def test_a_process_that_is_killed_fails_its_frame_only() -> None:
 def test_a_process_that_hangs_is_killed_after_its_time() -> None:
     decoder = FrameDecoder(processes=1)
     frame = encoded(RLE)
-    decoder.decode(*frame)
+    stopped = stopped_process(decoder)
     decoder._pool.seconds = 0.2
-    stopped = processes(decoder)[0]
-    os.kill(stopped, signal.SIGSTOP)
     with pytest.raises(ImageFailure, match=r"Decoding of the frame takes longer than 0\.2 seconds"):
         decoder.decode(*frame)
     assert not Path(f"/proc/{stopped}").exists()
@@ -217,6 +221,7 @@ def test_a_request_that_waits_too_long_may_be_repeated_later() -> None:
         decoder.decode(*frame)
     assert (caught.value.status, caught.value.headers["Retry-After"]) == (503, "5")
     decoder._pool._give_back(taken, usable=True)
+    decoder._pool.seconds = 60
     np.testing.assert_array_equal(decoder.decode(*frame).samples, SAMPLES)
     decoder.close()
 
@@ -283,10 +288,10 @@ def test_a_process_has_no_secrets_and_no_files(decoder: FrameDecoder, monkeypatc
 
 def test_closing_ends_the_processes_and_fails_the_frames() -> None:
     decoder = FrameDecoder(processes=1)
+    running = stopped_process(decoder)
     with ThreadPoolExecutor(1) as threads:
         failing = threads.submit(decoder.decode, *large_jpeg_2000())
-        wait_until(lambda: _is_decoding(decoder))
-        running = processes(decoder)[0]
+        wait_until(lambda: is_busy(decoder))
         decoder.close()
         with pytest.raises(ImageFailure):
             failing.result()
@@ -342,12 +347,3 @@ def test_an_answer_of_another_length_is_not_trusted(decoder: FrameDecoder) -> No
     with pytest.raises(connection.ProcessFailure, match="The decoding process gave a wrong answer"):
         taken.ask(head, data, 10, lambda length: False)
     decoder._pool._give_back(taken, usable=False)
-
-
-def _is_decoding(decoder: FrameDecoder) -> bool:
-    """Return whether the first process of the decoder has used some time since it is ready."""
-    running = next(iter(decoder._pool._running), None)
-    if running is None or not running._ready:
-        return False
-    fields = Path(f"/proc/{running.pid}/stat").read_text().rpartition(")")[2].split()
-    return int(fields[11]) > 0 and fields[0] == "R"

@@ -127,10 +127,10 @@ def test_an_issuer_that_is_silent() -> None:
 
 
 def test_a_port_where_nobody_listens(downloader: Downloader) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-    with pytest.raises(DownloadFailed, match="cannot be read"):
-        downloader.discovered_keys(f"http://127.0.0.1:{port}")
+    with socket.socket() as held:  # it does not listen, and no other process gets its port
+        held.bind(("127.0.0.1", 0))
+        with pytest.raises(DownloadFailed, match="cannot be read"):
+            downloader.discovered_keys(f"http://127.0.0.1:{held.getsockname()[1]}")
 
 
 def test_an_answer_that_is_no_http() -> None:

@@ -67,7 +67,7 @@ def test_old_keys_are_read_again_in_the_background(issuer: Downloads) -> None:
     issuer.current()
     issuer.time += issuer_keys.REFRESH_SECONDS + 1
     gate = threading.Event()
-    issuer.before = lambda: gate.wait(10)
+    issuer.before = lambda: gate.wait(60)
     assert issuer.current() == issuer.current() == ["1"]  # nobody waits, and one thread reads
     gate.set()
     issuer.await_thread()
@@ -86,13 +86,13 @@ def test_threads_with_an_unknown_key_share_a_download(issuer: Downloads) -> None
     issuer.current()
     issuer.time += issuer_keys.PAUSE_SECONDS
     begun, gate = threading.Event(), threading.Event()
-    issuer.before = lambda: (begun.set(), gate.wait(10))
+    issuer.before = lambda: (begun.set(), gate.wait(60))
     with ThreadPoolExecutor(5) as pool:
         first = pool.submit(issuer.renewed)
-        begun.wait(10)
+        begun.wait(60)
         others = [pool.submit(issuer.renewed) for _ in range(4)]
         gate.set()
-        assert [each.result(10) for each in (first, *others)] == [["2"]] * 5
+        assert [each.result(60) for each in (first, *others)] == [["2"]] * 5
     assert issuer.count == 2
 
 
@@ -162,14 +162,14 @@ def test_a_request_does_not_wait_long_for_the_download_of_another(
 ) -> None:
     monkeypatch.setattr(issuer_keys, "WAIT_SECONDS", 0.01)
     begun, gate = threading.Event(), threading.Event()
-    issuer.before = lambda: (begun.set(), gate.wait(10))
+    issuer.before = lambda: (begun.set(), gate.wait(60))
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(issuer.current)
-        begun.wait(10)
+        begun.wait(60)
         with pytest.raises(IssuerUnavailable):
             issuer.current()
         gate.set()
-        assert first.result(10) == ["1"]
+        assert first.result(60) == ["1"]
 
 
 def test_a_system_without_threads_keeps_the_old_keys(issuer: Downloads, monkeypatch: pytest.MonkeyPatch) -> None:

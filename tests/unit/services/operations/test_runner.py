@@ -174,8 +174,9 @@ def test_heartbeat_extends_leases_and_messages_during_a_long_step(
 
     def take_long(_: Operation) -> None:
         bench.clock.now += runner.LEASE_SECONDS - 1
-        extended.clear()
-        assert extended.wait(10)
+        for _turn in range(2):  # an extension that runs now may have read the clock before
+            extended.clear()
+            assert extended.wait(60)
         bench.clock.now += 2
         assert bench.operations.claim(operation, "other", 60) is None
 

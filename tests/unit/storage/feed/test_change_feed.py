@@ -20,6 +20,7 @@ from app.storage.table.ports import Change, Delete, PlainChange, Table
 from tests.support.faults import Rule, fail, run
 from tests.support.faulty_engine import Faults, FaultyTable
 from tests.support.selection import ENGINES
+from tests.support.waiting import wait_until
 from tests.unit.storage.feed.processes import FeedProcess, change, number_of
 
 NOW = 1_800_000_000.0
@@ -266,25 +267,44 @@ def test_many_partitions_and_hours_fit_in_the_writes(table: SqliteTable) -> None
         assert writer.read() == list(range(1, 261))
 
 
+class CountedLock:
+    """A lock that counts who wants it."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self._counting = threading.Lock()
+        self._lock = threading.Lock()
+
+    def acquire(self, timeout: float) -> bool:
+        with self._counting:
+            self.asked += 1
+        return self._lock.acquire(timeout=timeout)
+
+    def release(self) -> None:
+        self._lock.release()
+
+
 def test_threads_share_one_run(table: SqliteTable, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sequencer, "_PATIENCE_SECONDS", 60)
     faults = Faults()
     process = FeedProcess(FaultyTable(table, faults))
+    process.feed._sequencer._lock = lock = CountedLock()  # type: ignore[assignment]  # it has what is needed of a lock
     process.create(1)
     entered, go = threading.Event(), threading.Event()
 
     def wait() -> None:
         entered.set()
-        go.wait(10)
+        go.wait(60)
 
     faults.add(Rule(run(wait), operation="table.get"))
     results: list[int] = []
     threads = [threading.Thread(target=lambda: results.append(process.feed.sequence())) for _ in range(8)]
     threads[0].start()
-    entered.wait(10)
+    entered.wait(60)
     process.create(2)
     for thread in threads[1:]:
         thread.start()
+    wait_until(lambda: lock.asked == len(threads))  # one that comes after the second run needs a third one
     go.set()
     for thread in threads:
         thread.join()

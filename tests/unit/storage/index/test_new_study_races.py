@@ -33,7 +33,7 @@ def test_clients_that_create_one_study_at_once_store_everything(
 
         def store(client: int, study: str = study, barrier: threading.Barrier = barrier) -> None:
             bodies = [file(*uids_of(study, client, number), modality=("CT", "MR")[client % 2]) for number in range(2)]
-            barrier.wait(30)
+            barrier.wait(60)
             outcomes[client].extend(archives[client % processes].store(*bodies))  # noqa: B023 - joined in this round
 
         threads = [threading.Thread(target=store, args=(client,)) for client in range(CLIENTS)]
