@@ -171,6 +171,7 @@ def build_services(settings: Settings, engine: Engine, *, listening: float = 0) 
             parallel=parallel.parallel_map,
             max_instance=settings.max_instance_bytes,
             spool=settings.spool_dir or engine.spool,
+            direct_spool=engine.direct_spool and settings.spool_dir is None,
             full_validation=settings.enable_full_validation,
             identical_is_success=settings.identical_store == "success",
             inline=Inline(settings.inline_binary_bytes, settings.inline_value_bytes),

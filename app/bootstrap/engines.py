@@ -45,6 +45,8 @@ class Engine:
     """Whether a write of the table makes also its `before` all or nothing, so that it never leaves a part of it."""
     spool: Path | None = None
     """The folder for large bodies while they are received, if the settings name none. None: the one of the system."""
+    direct_spool: bool = False
+    """Whether bodies in `spool` are written past the page cache. They become objects there, so few bytes are read."""
     file_path: Callable[[str], str] = lambda key: key
     """Returns where an operator finds a blob: its key in the bucket, or its path below the data folder."""
 
@@ -109,7 +111,8 @@ def _embedded(settings: Settings) -> Engine:
         raise ConfigurationError(f"The restore into {settings.data_dir} has not ended. Run `bulkhead restore` again.")
     layout.check(layout_file.read(settings.data_dir) or layout.FIRST)
     # A consumer of the feed that opens the file of each instance needs a file for each.
-    blobs = EmbeddedBlobs(settings.data_dir / "blobs", 0 if settings.feed_file_path else settings.small_file_bytes)
+    small = 0 if settings.feed_file_path else settings.small_file_bytes
+    blobs = EmbeddedBlobs(settings.data_dir / "blobs", small, direct=settings.direct_writes)
     table = SqliteTable(settings.data_dir / INDEX, sync_first=blobs.sync)
     openers = {"s3": _opener_to_s3(settings.pool_size, blobs)}
     if settings.export_folder:
@@ -121,6 +124,7 @@ def _embedded(settings: Settings) -> Engine:
         openers=openers,
         writes_at_once=True,
         spool=blobs.incoming,
+        direct_spool=settings.direct_writes,
         record_layout=partial(layout_file.write, settings.data_dir),
         file_path=lambda key: str(blobs.path(key).relative_to(settings.data_dir)),
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from marshmallow.fields import String
+from marshmallow.fields import Boolean, String
 from marshmallow.validate import OneOf
 
 from app.settings.declaration import FilePath, SettingsGroup, setting, variable, whole_number
@@ -30,6 +30,12 @@ class EngineSettings(SettingsGroup):
         whole_number(0, 1_000_000),
         "Instances up to this size share one SQLite file of the `embedded` engine. Larger ones are files of their own. "
         "0: every instance is a file.",
+    )
+    direct_writes: bool = setting(
+        True,
+        Boolean(),
+        "Write large instances of the `embedded` engine past the page cache, if the file system can. So their first "
+        "read comes from the disk.",
     )
     table: str = setting("", String(), "DynamoDB table. The `aws` engine needs it.")
     bucket: str = setting("", String(), "S3 bucket. The `aws` engine needs it.")

@@ -26,8 +26,8 @@ class EmbeddedBlobs:
     `small` may change. A table that names objects calls `sync` before a durable write.
     """
 
-    def __init__(self, root: Path, small: int) -> None:
-        self._files = FileBlobs(root)
+    def __init__(self, root: Path, small: int, *, direct: bool = True) -> None:
+        self._files = FileBlobs(root, direct=direct)
         self._small = SmallBlobs(root / SMALL)
         self._largest_small = small
 

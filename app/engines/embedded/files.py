@@ -19,6 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Final, cast
 
+from app.direct_writes import BodyWriter
 from app.durable_folders import make_durably, sync_folder
 from app.engines.embedded.directories import file_sync_includes_names
 from app.engines.embedded.held_files import HeldFiles
@@ -31,6 +32,10 @@ _CHUNK: Final = 1024 * 1024
 _STALE_SECONDS: Final = 24 * 60 * 60
 _SYNCED_DIRECTORIES: Final = 10_000
 _ATTEMPTS: Final = 100
+DIRECT_BYTES: Final = 256 * 1024
+"""Bodies from this size on are written past the page cache. The last block of a body costs one more call of the disk,
+which takes as long as the cache takes for about this many bytes."""
+
 RESERVED_BYTES: Final = 64 * 1024 * 1024
 """Free bytes of the disk that bodies may not use. They remain for the index, so that instances can be deleted."""
 
@@ -41,13 +46,15 @@ class FileBlobs:
     A body is written to `root/incoming`, renamed to its place, and synced there. A file without a name in the same file
     system is not copied: it gets its name there. Data and name become durable with one commit of the file system's
     journal. A sync before the rename would need two. Readers never see a part of a file. A power loss before `put`
-    returns may leave a part of one under its key, which the index does not name yet.
+    returns may leave a part of one under its key, which the index does not name yet. With `direct`, large bodies are
+    written past the page cache (`app/direct_writes.py`). The sync, and what a crash leaves, are the same.
 
     A kill -9 leaves at most a file in `incoming`. The next start removes such files when they are a day old. A
     disk that is almost full takes no more bodies, so that instances can still be deleted.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, direct: bool = True) -> None:
+        self._direct = direct
         self._incoming = root / "incoming"
         self._objects = root / "objects"
         self._held = HeldFiles(root)
@@ -75,7 +82,7 @@ class FileBlobs:
             with _translated():
                 file = incoming.open("xb", buffering=0)
             with file:
-                size = _copy(body, file)
+                size = _copy(body, file, self._direct)
                 with _translated():
                     self._place(partial(incoming.rename, target), target)
                     written = target
@@ -273,13 +280,18 @@ def _translated() -> Iterator[None]:
         raise StorageUnavailable from error
 
 
-def _copy(body: BinaryIO, file: io.FileIO) -> int:
+def _copy(body: BinaryIO, file: io.FileIO, direct: bool) -> int:
     size = 0
-    while chunk := body.read(_CHUNK):  # not translated: the errors of `body` are for the caller
+    chunk = body.read(_CHUNK)  # not translated: the errors of `body` are for the caller
+    with BodyWriter(file.fileno(), direct=direct and len(chunk) >= DIRECT_BYTES) as writer:
+        while chunk:
+            with _translated():
+                _require_room(file)
+                writer.write(chunk)
+            size += len(chunk)
+            chunk = body.read(_CHUNK)
         with _translated():
-            _require_room(file)
-            _append(file, chunk)
-        size += len(chunk)
+            writer.finish()
     return size
 
 
@@ -287,12 +299,6 @@ def _require_room(file: io.FileIO) -> None:
     disk = os.fstatvfs(file.fileno())
     if disk.f_bavail * disk.f_frsize < RESERVED_BYTES:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-
-def _append(file: io.FileIO, chunk: bytes) -> None:
-    left = memoryview(chunk)
-    while left:
-        left = left[file.write(left) :]
 
 
 def _remove_stale(directory: Path) -> None:

@@ -48,9 +48,9 @@ class Store:
     """Stores instances.
 
     `extended` returns the attributes of the extended query tags. `max_instance` is in bytes. `spool` is the folder for
-    large bodies, None for the one of the system. `full_validation` is the setting for validating every element.
-    `identical_is_success` says whether an instance counts as stored if the same bytes are stored under its UIDs.
-    `inline` is as in `examine`.
+    large bodies, None for the one of the system. `direct_spool` says whether they are written past the page cache.
+    `full_validation` is the setting for validating every element. `identical_is_success` says whether an instance
+    counts as stored if the same bytes are stored under its UIDs. `inline` is as in `examine`.
     """
 
     def __init__(
@@ -62,6 +62,7 @@ class Store:
         parallel: ParallelMap,
         max_instance: int,
         spool: Path | None = None,
+        direct_spool: bool = False,
         full_validation: bool = False,
         identical_is_success: bool = False,
         inline: Inline = Inline(),  # noqa: B008 - it is immutable
@@ -72,6 +73,7 @@ class Store:
         self._parallel = parallel
         self._max_instance = max_instance
         self._spool = spool
+        self._direct_spool = direct_spool
         self._full_validation = full_validation
         self._identical_is_success = identical_is_success
         self._inline = inline
@@ -117,7 +119,7 @@ class Store:
             if extended is None:
                 extended = self._read_extended()
             try:
-                received = opened.enter_context(receive(body, self._max_instance, self._spool, FileDigest()))
+                received = opened.enter_context(self._receive(body))
                 examined = self._examine(received, report, extended or {})
             except StorageUnavailable:
                 log.exception("a body was not spooled")
@@ -137,6 +139,9 @@ class Store:
             if len(batch) >= BATCH_INSTANCES or in_memory >= BATCH_BYTES:
                 return True
         return False
+
+    def _receive(self, body: Readable) -> Spooled:
+        return receive(body, self._max_instance, self._spool, FileDigest(), direct=self._direct_spool)
 
     def _read_extended(self) -> ExtendedAttributes | None:
         """Return the attributes of the extended query tags, None if the data store fails."""

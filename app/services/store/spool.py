@@ -7,12 +7,14 @@ import io
 import mmap
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import IO, BinaryIO, Final, Protocol
 
 from app.dicom.encoding.headerless import MAGIC, NEEDED, PREAMBLE, missing_start
+from app.direct_writes import BodyWriter
 from app.errors import StorageUnavailable, TooLarge
 from app.services.digest import FileDigest
 
@@ -74,10 +76,13 @@ class Spooled:
         self.close()
 
 
-def receive(body: Readable, limit: int, folder: Path | None, digest: FileDigest | None = None) -> Spooled:
+def receive(
+    body: Readable, limit: int, folder: Path | None, digest: FileDigest | None = None, *, direct: bool = False
+) -> Spooled:
     """Read a body to its end. `folder` is for large bodies, None for the folder of the system.
 
-    A new `digest` computes the digest of the body.
+    A new `digest` computes the digest of the body. `direct` keeps a large body out of the page cache: for a body that
+    becomes an object as it is, so that few of its bytes are read soon.
 
     Raises `TooLarge` beyond `limit` bytes, `StorageUnavailable` if the folder is full or missing.
     """
@@ -90,7 +95,7 @@ def receive(body: Readable, limit: int, folder: Path | None, digest: FileDigest 
             raise TooLarge(limit)
         chunks.append(chunk)
         if size > MEMORY_BYTES:
-            spooled = _on_disk(chunks, stream, size, limit, folder)
+            spooled = _on_disk(chain(chunks, stream), limit, folder, direct)
             break
     else:
         spooled = Spooled(chunks[0] if len(chunks) == 1 else b"".join(chunks), None)
@@ -107,17 +112,20 @@ def _digested(chunks: Iterator[bytes], digest: FileDigest | None) -> Iterator[by
         yield chunk
 
 
-def _on_disk(chunks: list[bytes], rest: Iterator[bytes], size: int, limit: int, folder: Path | None) -> Spooled:
+def _on_disk(chunks: Iterable[bytes], limit: int, folder: Path | None, direct: bool) -> Spooled:
+    size = 0
     with _storage_errors():
         file = _unnamed_file(folder)
     try:
-        for chunk in chunks:
-            _write(file, chunk)
-        for chunk in rest:
-            size += len(chunk)
-            if size > limit:
-                raise TooLarge(limit)
-            _write(file, chunk)
+        with BodyWriter(file.fileno(), direct=direct, overlap=True) as writer:
+            for chunk in chunks:
+                size += len(chunk)
+                if size > limit:
+                    raise TooLarge(limit)
+                with _storage_errors():
+                    writer.write(chunk)
+            with _storage_errors():
+                writer.finish()
         with _storage_errors():
             return Spooled(mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ), file)
     except BaseException:
@@ -134,13 +142,6 @@ def _unnamed_file(folder: Path | None) -> IO[bytes] | io.FileIO:
         with contextlib.suppress(OSError):  # the file system has no such files
             return io.FileIO(os.open(folder or tempfile.gettempdir(), os.O_TMPFILE | os.O_RDWR, 0o666), "r+")
     return tempfile.TemporaryFile(dir=folder, buffering=0)
-
-
-def _write(file: IO[bytes], chunk: bytes) -> None:
-    view = memoryview(chunk)
-    with _storage_errors():
-        while view:
-            view = view[file.write(view) :]
 
 
 @contextlib.contextmanager

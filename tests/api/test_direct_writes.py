@@ -1,0 +1,49 @@
+"""A large instance is stored and read through HTTP, with `BULKHEAD_DIRECT_WRITES` on and off."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+
+import pytest
+
+from app import create_app
+from app.settings import Settings
+from tests.conftest import QUIET
+from tests.support.dicomweb import PartitionClient
+from tests.support.instances import make_instance
+
+INSTANCE = "/studies/2.25.1/series/2.25.2/instances/2.25.3"
+
+
+@pytest.mark.parametrize("in_other_folder", [False, True])
+@pytest.mark.parametrize("direct", [True, False])
+@pytest.mark.parametrize("frames", [10, 100])
+def test_a_large_instance(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, frames: int, direct: bool, in_other_folder: bool
+) -> None:
+    """Instances of 0.3 MB are in memory while they are received, and those of 3 MB are in the spool folder."""
+    sizes: list[int] = []
+    write = os.write
+
+    def traced(descriptor: int, data: memoryview) -> int:
+        if fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_DIRECT:
+            sizes.append(len(data))
+        return write(descriptor, data)
+
+    spool = tmp_path / "spool" if in_other_folder else None
+    if spool:
+        spool.mkdir()
+    monkeypatch.setattr(os, "write", traced)
+    file = make_instance(study="2.25.1", series="2.25.2", instance="2.25.3", rows=128, columns=128, frames=frames)
+    settings = Settings(data_dir=tmp_path / "data", spool_dir=spool, direct_writes=direct, **QUIET)
+    clinic = PartitionClient(create_app(settings).test_client(), "/partitions/clinic")
+    clinic.stored(file)
+    answer = clinic.get(INSTANCE, accept='multipart/related; type="application/dicom"')
+    assert file in answer.data
+    assert bool(sizes) <= direct  # a file system without direct writes has none
+    if in_other_folder and frames == 100:
+        assert sizes == []  # the body is read again soon
+    elif sizes:
+        assert sum(sizes) == len(file) - len(file) % 4096
