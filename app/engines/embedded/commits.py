@@ -45,6 +45,10 @@ _COMMITS_BEFORE_EXTENSION: Final = 50
 _TRUNCATION_MILLISECONDS: Final = 1000
 """How long a truncation waits for the readers. If they do not end, the log keeps growing until the next attempt."""
 
+_TEMPORARY_IN_MEMORY: Final = "PRAGMA temp_store = MEMORY"
+"""A statement of several rows copies each page before it changes the page, to be able to undo the statement alone. By
+default SQLite creates a temporary file for the copies, in each transaction. The copies of one statement are few."""
+
 _SYNCHRONOUS: Final = {True: "PRAGMA synchronous = FULL", False: "PRAGMA synchronous = NORMAL"}
 
 
@@ -205,6 +209,7 @@ class GroupCommit:
             self._connection = connect(self._path)
             self._commits = 0
             self._connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
+            self._connection.execute(_TEMPORARY_IN_MEMORY)
         if durable != self._durable:
             self._connection.execute(_SYNCHRONOUS[durable])
             self._durable = durable

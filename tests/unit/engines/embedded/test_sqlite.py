@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from app.engines.embedded.sqlite import SqliteTable
+from app.engines.embedded.sqlite import SqliteTable, _put
 from app.errors import Conflict, StorageUnavailable
 from app.storage.table.ports import Absent, Delete, Item, Key, Put
 
@@ -209,6 +210,23 @@ def test_a_write_is_synced_and_an_add_is_not(tmp_path: Path) -> None:
         assert connection is not None
         assert connection.execute("PRAGMA synchronous").fetchone() == (level,)
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    table.close()
+
+
+def test_a_write_creates_no_temporary_file(tmp_path: Path) -> None:
+    """SQLite keeps such a file open until the transaction ends. It needs one for more than 64 KiB of old pages."""
+    table = SqliteTable(tmp_path / "index.db")
+    table.write(*(Put(Item(Key("p", f"{n:03d}"), {}, b"a" * 3000)) for n in range(50)))
+    names: list[str] = []
+
+    def put_again(connection: sqlite3.Connection) -> int:
+        _put([("p", f"{n:03d}", b"{}", b"b" * 3000) for n in range(50)], connection)
+        names.extend(path.readlink().name for path in Path("/proc/self/fd").iterdir() if path.exists())
+        return 0
+
+    table._commits.run(put_again, durable=True)
+    assert "index.db-wal" in names
+    assert not [name for name in names if name.startswith("etilqs")]
     table.close()
 
 
