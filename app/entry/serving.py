@@ -6,6 +6,7 @@ gunicorn that an operator starts.
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Callable
@@ -115,6 +116,9 @@ def _address_check(settings: Settings) -> Callable[[Any], None]:
 def _begin(worker: Any) -> None:
     # A thread that returns from the disk while it holds the lock of the table waits no longer for another thread.
     sys.setswitchinterval(_SWITCH_SECONDS)
+    # Modules and services live as long as the process. Otherwise a large answer pays for visits to all their objects.
+    gc.collect()
+    gc.freeze()
     _announce(worker)
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import runpy
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,3 +69,21 @@ def test_it_serves_everyone_on_this_machine(bind: str) -> None:
     server = StartingServer(Server(Settings()).cfg)
     server.cfg.set("bind", bind)
     server.cfg.on_starting(server)
+
+
+@dataclass
+class StartedProcess:
+    """What gunicorn gives to `post_worker_init`: a server process that replaces an earlier one."""
+
+    age: int = 2
+
+
+def test_the_garbage_collector_does_not_visit_the_modules_and_services_of_a_server_process_again() -> None:
+    configuration, interval = Server(Settings()).cfg, sys.getswitchinterval()
+    service: list[object] = [object()]
+    try:
+        configuration.post_worker_init(StartedProcess())
+        assert not any(each is service for each in gc.get_objects())
+    finally:
+        gc.unfreeze()
+        sys.setswitchinterval(interval)
