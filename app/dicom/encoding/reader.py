@@ -105,12 +105,10 @@ class ElementReader:
         """
         little = bytes(self._data[position : position + 2]) != group.to_bytes(2, "big")
         encoding, start = ENCODINGS[True, little], group.to_bytes(2, "little" if little else "big")
-        elements: list[RawElement] = []
-        while position + 8 <= end and bytes(self._data[position : position + 2]) == start:
-            stop = self._end_of_meta_element(position, end, encoding)
-            elements += self.dataset(position, stop, encoding)
-            position = stop
-        return tuple(elements), position
+        stop = position
+        while stop + 8 <= end and bytes(self._data[stop : stop + 2]) == start:
+            stop = self._end_of_meta_element(stop, end, encoding)
+        return self.dataset(position, stop, encoding), stop
 
     def encoding(self, position: int, end: int, claimed: Encoding) -> Encoding:
         """Return the encoding of the dataset at `position`: `claimed`, unless the first element shows another one.
