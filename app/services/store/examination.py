@@ -242,9 +242,13 @@ def _indexed(dataset: JsonDataset, attributes: tuple[Attribute, ...]) -> dict[st
     An element with another VR than expected counts as missing. Only first values are indexed, so that no file makes an
     index row larger than an item may be.
     """
-    found = ((each, dataset.get(each.tag)) for each in attributes)
-    firsts = ((each.tag, first_of(element)) for each, element in found if element and element["vr"] == each.vr)
-    return {tag: element for tag, element in firsts if element}
+    found: dict[str, Any] = {}
+    for each in attributes:
+        element = dataset.get(each.tag)
+        first = first_of(element) if element and element["vr"] == each.vr else None
+        if first:
+            found[each.tag] = first
+    return found
 
 
 def _expected(dataset: JsonDataset, extended: ExtendedAttributes) -> dict[int, str]:

@@ -28,7 +28,7 @@ from app.services.store.examination import ExaminedInstance, examine
 from app.services.store.pending import PendingInstance, add_existing, add_outcome, failed_instance, new_pending_instance
 from app.services.store.report import FAILED, FailedInstance, StoreReport
 from app.services.store.spool import Readable, Spooled, receive
-from app.storage.index.writer import MAX_INSTANCES, CommitOutcome, IndexWriter, Refusal
+from app.storage.index.writer import MAX_INSTANCES, IndexWriter, Refusal
 from app.storage.records import documents
 from app.storage.records.leftovers import InstanceVersion
 from app.storage.table import keys
@@ -178,13 +178,8 @@ class Store:
             log.exception("store failed")
             report.fail([failed_instance(each.examined, FAILED) for each in batch])
             return
-        outcomes: dict[InstanceVersion, CommitOutcome | None] = {
-            each.version: outcome for each, outcome in zip(fresh, results, strict=True)
-        }
-        attempted = {each.version for each in fresh}
-        existing = [
-            each for each in batch if each.version not in attempted or outcomes.get(each.version) is Refusal.EXISTS
-        ]
+        outcomes = dict(zip((each.version for each in fresh), results, strict=True))
+        existing = [each for each in batch if outcomes.get(each.version, Refusal.EXISTS) is Refusal.EXISTS]
         present = {each.version for each in existing}
         identical = self._identical(partition, existing)
         for each in batch:
