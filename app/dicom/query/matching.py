@@ -191,10 +191,6 @@ class Query:
         """
         return all(each.matches(attributes) for each in self.filters)
 
-    def matches_row(self, attributes: JsonAttributes) -> bool:
-        """Tell whether an object matches every filter but those whose values only metadata has."""
-        return all(each.matches(attributes) for each in self.filters if not each.attribute.in_metadata)
-
     def tags(self) -> Iterator[str]:
         """Yield the tags of all filters, also of those that match universally."""
         yield from (each.attribute.tag for each in self.filters)

@@ -23,7 +23,10 @@ class Level(IntEnum):
 
     @cached_property
     def word(self) -> str:
-        return self.name.lower()
+        return _WORDS[self]
+
+
+_WORDS: Final = ("", *(level.name.lower() for level in Level))
 
 
 class Source(Enum):

@@ -165,8 +165,8 @@ def _result(
 
     A value from the index replaces one from the newest instance's metadata, and a computed one replaces both.
     """
-    from_index = wanted if policy.from_index else _UIDS
-    result = dataset | {tag: element for tag, element in attributes_of(match).items() if tag in from_index & wanted}
+    from_index = wanted if policy.from_index else wanted & _UIDS
+    result = dataset | {tag: element for tag, element in attributes_of(match).items() if tag in from_index}
     result |= computed
     if policy.computed_links:
         result[RETRIEVE_URL] = {"vr": "UR", "Value": [link(*match.uids)]}

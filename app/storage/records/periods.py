@@ -50,10 +50,12 @@ def covering(low: str, high: str, years: Iterable[int]) -> Iterator[str]:
 
 def _in_year(low: str, high: str, year: int) -> Iterator[str]:
     for month in _MONTHS:
-        name, days = f"{year:04d}{month:02d}", monthrange(year, month)[1]
-        first, last = f"{name}01", f"{name}{days:02d}"
-        if last < low or (high and first > high):
+        name = f"{year:04d}{month:02d}"
+        first = f"{name}01"
+        if f"{name}31" < low or (high and first > high):
             continue
+        days = monthrange(year, month)[1]
+        last = f"{name}{days:02d}"
         if low <= first and (not high or last <= high):
             yield name
         else:

@@ -35,14 +35,16 @@ class Snapshot:
     def read_partitions(table: Table, paths: Iterable[tuple[int, tuple[str, ...]]]) -> dict[int, Snapshot]:
         """Do the same for paths in several partitions, each with its partition key. Return a snapshot of each."""
         found: dict[int, Snapshot] = {}
-        wanted: dict[Key, tuple[int, tuple[str, ...]]] = {}
+        wanted: dict[Key, tuple[Snapshot, tuple[str, ...]]] = {}
         for partition, path in paths:
-            found.setdefault(partition, Snapshot(partition=partition))
+            snapshot = found.get(partition)
+            if snapshot is None:
+                snapshot = found[partition] = Snapshot(partition=partition)
             for level, key_of in enumerate(_KEYS[: len(path)], start=1):
-                wanted[key_of(partition, *path[:level])] = partition, path[:level]
-        for (partition, path), item in zip(wanted.values(), table.get_many(list(wanted)), strict=True):
+                wanted[key_of(partition, *path[:level])] = snapshot, path[:level]
+        for (snapshot, path), item in zip(wanted.values(), table.get_many(list(wanted)), strict=True):
             if item is not None:
-                found[partition]._add(path, item)
+                snapshot._add(path, item)
         return found
 
     def _add(self, path: tuple[str, ...], item: Item) -> None:

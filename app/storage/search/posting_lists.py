@@ -5,6 +5,7 @@ A posting only says where a match may be. The caller reads the row and decides.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from heapq import heapify, heappop, heapreplace
 from typing import Any, Final, Generic, Protocol, TypeVar
@@ -161,7 +162,17 @@ class Union(Generic[CandidateT]):
                 heappop(heads)
         return heads[0][2] if heads else None
 
-    def rest(self, most: int) -> list[CandidateT] | None:
+    def newest_first(self, sequence: int) -> Iterator[CandidateT]:
+        """Yield all candidates whose number is at most `sequence`. `seek` is not called before or meanwhile."""
+        source: CandidateList[CandidateT] = self._lists[0] if len(self._lists) == 1 else self
+        if source is self and sequence >= 0 and self.seek(sequence) and (rest := self.rest()) is not None:
+            yield from rest
+            return
+        while sequence >= 0 and (found := source.seek(sequence)) is not None:
+            yield found
+            sequence = found.sequence - 1
+
+    def rest(self, most: int = sys.maxsize) -> list[CandidateT] | None:
         """Return the candidates from the last returned one on, None if they are not in memory or more than `most`."""
         found: dict[int, CandidateT] = {}
         for each in self._lists:
@@ -189,7 +200,10 @@ def intersect_newest_first(
     """
     target = newest
     unions = sorted((Union(lists, parallel) for lists in filters), key=lambda union: union.cost)
-    for union in unions if len(unions) > 1 else ():
+    if len(unions) == 1:
+        yield from unions[0].newest_first(target)
+        return
+    for union in unions:
         head = union.seek(target)
         if head is None:
             return

@@ -83,16 +83,17 @@ class CandidateSources:
         without an end has the newest objects, so a page of these comes first.
         """
         ranges = [each for each in query.filters if has_periods(query, each)]
-        without_dates = self.newest_first(partition, query, paged)
         if not ranges:
-            return [without_dates]
+            return [self.newest_first(partition, query, paged)]
         if all(isinstance(each.condition, Between) and not each.condition.high for each in ranges):
-            return [without_dates, self._in_open_ranges(partition, query, ranges)]
+            return [self.newest_first(partition, query, paged), self._in_open_ranges(partition, query, ranges)]
         dated = self._places(partition, query, ranges)
         with_dates = self._in_ranges(partition, query, dated)
         if sum(map(len, dated)) > _FEW_LISTS and any(_has_posting_lists(query, each) for each in query.filters):
-            return [without_dates, with_dates]
-        return [with_dates, without_dates] if paged or self._last_undated else [with_dates]
+            return [self.newest_first(partition, query, paged), with_dates]
+        if paged or self._last_undated:
+            return [with_dates, self.newest_first(partition, query, paged)]
+        return [with_dates]
 
     def _places(self, partition: int, query: Query, ranges: Sequence[Filter]) -> list[list[DateList]]:
         return [date_lists(self._table, partition, query.level.word, each, self._shards) for each in ranges]
