@@ -35,8 +35,8 @@ test: $(INSTALLED)  ## Run the tests but the thorough ones, in a few minutes; AR
 check: lint types imports security  ## Run all checks that a change must pass: all tests, style, types, imports and security
 	$(PYTEST) -m 'not lengthy' $(ARGS)
 
-coverage: $(INSTALLED)  ## Run all tests, also the lengthy ones, and print the coverage
-	$(PYTEST) --cov --cov-report=term:skip-covered $(ARGS)
+coverage: $(INSTALLED)  ## Run all tests, also the lengthy ones and with new random examples, and print the coverage
+	$(PYTEST) --hypothesis-profile='new examples' --cov --cov-report=term:skip-covered $(ARGS)
 
 lint: $(INSTALLED)  ## Check the style of the code, and the CloudFormation templates
 	$(BIN)/ruff check $(SOURCES)

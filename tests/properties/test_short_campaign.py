@@ -22,8 +22,25 @@ pytestmark = pytest.mark.thorough
 def test_no_acknowledged_change_is_lost_or_doubled(seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     started = time.time()
     monkeypatch.setattr(clock, "now", lambda: shifted_clock(started))
-    plan = Plan(engine="embedded", seed=seed, seconds=1.0, clients=2, rate=0.02, kill_seconds=0.1)
     journal = Journal(seed)
+
+    def has_done_enough() -> bool:
+        counts = dict(journal.counts)
+        return (
+            counts.get(ACKNOWLEDGED, 0) > 0
+            and counts.get("processes killed", 0) > 0
+            and any(name.startswith("fault: ") for name in counts)
+        )
+
+    plan = Plan(
+        engine="embedded",
+        seed=seed,
+        seconds=1.0,
+        clients=2,
+        rate=0.02,
+        kill_seconds=0.1,
+        has_done_enough=has_done_enough,
+    )
     with engine("embedded", tmp_path) as under_test:
         fleet = InProcessFleet(
             settings=Settings.from_environment(dict(under_test.environment)),
@@ -34,7 +51,4 @@ def test_no_acknowledged_change_is_lost_or_doubled(seed: int, tmp_path: Path, mo
         )
         Campaign(plan, journal, fleet, under_test).run()
     assert journal.violations == []
-    # How much is done in a second depends on the machine. These say only that the run did something.
-    assert journal.counts[ACKNOWLEDGED] > 0
-    assert journal.counts["processes killed"] > 0
-    assert any(name.startswith("fault: ") for name in journal.counts)
+    assert has_done_enough()

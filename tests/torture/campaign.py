@@ -6,7 +6,7 @@ import random
 import tempfile
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -36,7 +36,8 @@ _OPERATIONS_END_SECONDS: Final = 240
 class Plan:
     """What a run does. `rate` is that of faults at each call, `skew` the largest error of a clock in seconds.
 
-    `kill_seconds` is the mean time between two kills, 0 for none.
+    `kill_seconds` is the mean time between two kills, 0 for none. The workload lasts `seconds`, and longer until
+    `has_done_enough` says so: a busy machine may do little in a short time.
     """
 
     engine: str
@@ -46,6 +47,7 @@ class Plan:
     rate: float = 0.005
     skew: float = 60.0
     kill_seconds: float = 6.0
+    has_done_enough: Callable[[], bool] = lambda: True
 
 
 class Processes(Protocol):
@@ -156,7 +158,7 @@ class Campaign:
         chance = random.Random(f"{self._plan.seed}/kills")
         mean = self._plan.kill_seconds
         next_kill = time.monotonic() + chance.expovariate(1 / mean) if mean else float("inf")
-        while time.monotonic() < end:
+        while time.monotonic() < end or not self._plan.has_done_enough():
             time.sleep(0.05)
             if time.monotonic() > next_kill:
                 self._processes.kill_one()

@@ -9,6 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from importlib import metadata
 from pathlib import Path
@@ -23,7 +24,7 @@ from app import bootstrap
 from app.engines.aws import inspection as aws_inspection
 from app.engines.embedded import files
 from app.entry import cli
-from app.entry.doctor import folders, installation
+from app.entry.doctor import command, folders, installation
 from app.entry.doctor.findings import FAULT, OK, WARNING, Check, Finding, findings_of
 from app.services.backlog import Waiting
 from app.settings import Settings
@@ -43,8 +44,9 @@ def run(*arguments: str, **environment: str) -> Result:
 def doctor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Doctor:
     """Return a function that runs the command on a data folder and returns its findings.
 
-    The machine has a disk with enough space. A test may replace that.
+    The machine has a disk with enough space, and as much time as it needs. A test may replace that.
     """
+    monkeypatch.setattr(command, "findings_of", partial(findings_of, seconds=60.0))
     monkeypatch.setattr(folders, "file_system_of", lambda _: "ext4")
     monkeypatch.setattr(folders, "_LITTLE_SPACE", 0)
 
