@@ -19,11 +19,11 @@ INSTANCE = "/studies/2.25.1/series/2.25.2/instances/2.25.3"
 
 @pytest.mark.parametrize("in_other_folder", [False, True])
 @pytest.mark.parametrize("direct", [True, False])
-@pytest.mark.parametrize("frames", [10, 100])
+@pytest.mark.parametrize("frames", [20, 100])
 def test_a_large_instance(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, frames: int, direct: bool, in_other_folder: bool
 ) -> None:
-    """Instances of 0.3 MB are in memory while they are received, and those of 3 MB are in the spool folder."""
+    """Instances of 0.6 MB are in memory while they are received, and those of 3 MB are in the spool folder."""
     sizes: list[int] = []
     write = os.write
 
