@@ -7,7 +7,6 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,7 @@ import pytest
 from app.engines.embedded.sqlite import SqliteTable, _put
 from app.errors import Conflict, StorageUnavailable
 from app.storage.table.ports import Absent, Delete, Item, Key, Put
+from tests.support.open_files import open_files, open_files_below
 
 PREAMBLE = """
 import os, sys, threading
@@ -160,23 +160,14 @@ def test_threads_that_end_leave_no_connections(tmp_path: Path) -> None:
         list(table.query("p"))
 
     work(0)
-    before = opened_below(tmp_path)
+    before = len(open_files_below(tmp_path))
     assert before > 0
     for n in range(100):
         thread = threading.Thread(target=work, args=(n,))
         thread.start()
         thread.join()
-    assert opened_below(tmp_path) <= before
+    assert len(open_files_below(tmp_path)) <= before
     table.close()
-
-
-def opened_below(folder: Path) -> int:
-    """Return how many files of a folder this process has open. Other tests may have left threads with files."""
-    count = 0
-    for descriptor in Path("/proc/self/fd").iterdir():
-        with suppress(FileNotFoundError):  # closed meanwhile
-            count += descriptor.readlink().is_relative_to(folder)
-    return count
 
 
 def test_a_closed_table_opens_again(tmp_path: Path) -> None:
@@ -221,7 +212,7 @@ def test_a_write_creates_no_temporary_file(tmp_path: Path) -> None:
 
     def put_again(connection: sqlite3.Connection) -> int:
         _put([("p", f"{n:03d}", b"{}", b"b" * 3000) for n in range(50)], connection)
-        names.extend(path.readlink().name for path in Path("/proc/self/fd").iterdir() if path.exists())
+        names.extend(path.name for path in open_files())
         return 0
 
     table._commits.run(put_again, durable=True)

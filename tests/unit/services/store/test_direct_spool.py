@@ -16,9 +16,9 @@ from app.engines.embedded.files import FileBlobs
 from app.errors import StorageUnavailable, TooLarge
 from app.services.digest import FileDigest, digest_of
 from app.services.store.spool import MEMORY_BYTES, receive
+from tests.support.open_files import open_files_below
 
 KEY = "1/study/series/instance/7.dcm"
-DESCRIPTORS = Path("/proc/self/fd")
 LIMIT = 8 * MEMORY_BYTES
 CONTENT = bytes(128) + b"DICM" + random.Random(4).randbytes(3 * MEMORY_BYTES)
 
@@ -42,10 +42,9 @@ def direct(request: pytest.FixtureRequest) -> bool:
 
 
 @pytest.fixture(autouse=True)
-def nothing_stays_open() -> Iterator[None]:
-    before = len(list(DESCRIPTORS.iterdir()))
+def nothing_stays_open(tmp_path: Path) -> Iterator[None]:
     yield
-    assert len(list(DESCRIPTORS.iterdir())) == before
+    assert open_files_below(tmp_path) == []
     assert "direct writes" not in [each.name for each in threading.enumerate()]
 
 
