@@ -16,6 +16,7 @@ from typing import Any
 
 from gunicorn.app.base import BaseApplication
 
+from app.entry import keepalive
 from app.entry.serving import gunicorn_options
 from app.settings import Settings
 
@@ -89,4 +90,5 @@ def _announce(worker: Any) -> None:
 
 
 if __name__ == "__main__":
+    keepalive.STOP_SECONDS = 10.0  # type: ignore[misc]  # a busy client may need longer than usual
     BareServer(int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]), *map(int, sys.argv[4:])).run()
