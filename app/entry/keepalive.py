@@ -77,6 +77,7 @@ class KeepAliveWorker(SharingWorker):
         for listener in self.sockets:
             limit_silence(listener.sock)  # type: ignore[attr-defined]  # gunicorn wraps it
         allow_open_files(self.worker_connections)
+        keep_values(self.cfg)
         self.slots = ProcessSlots(self.cfg.threads)
         super().init_process()
 
@@ -264,6 +265,14 @@ class KeepAliveWorker(SharingWorker):
             client.sendall(answer)
         except OSError as error:  # the client is gone, which is no error of the service
             self.log.debug(_UNREAD, error)
+
+
+def keep_values(cfg: Any) -> None:
+    """Let the values of gunicorn's settings be plain attributes. gunicorn reads about twenty of them for each request.
+
+    Otherwise each read calls `Config.__getattr__`, which looks the setting up. The settings of a process do not change.
+    """
+    vars(cfg).update({name: setting.get() for name, setting in cfg.settings.items()})
 
 
 def _is_ready(head: bytes) -> bool:
