@@ -18,13 +18,14 @@ class ClientRate:
         self._seconds = 0.0
         self._at_start = 0
 
-    def waited(self, seconds: float, progress: Callable[[], int]) -> None:
+    def waited(self, seconds: float, progress: Callable[[], int], received: int = 0) -> None:
         """Count the time for which the service waited. Raise TimeoutError if the client was too slow in a minute.
 
-        `progress` returns how many bytes the client sent or accepted since the connection began.
+        `progress` returns how many bytes the client sent or accepted since the connection began. It sent `received` of
+        them in this time.
         """
         if not self._seconds:
-            self._at_start = progress()
+            self._at_start = progress() - received
         self._seconds += seconds
         if self._seconds < RATE_SECONDS:
             return

@@ -42,7 +42,8 @@ class ClientSocket(socket.socket):
     """A connection that was accepted from a listener with `limit_silence`.
 
     Between `begin` and `end` a request has a slot. `sendall` and `recv` first try without waiting. Only if that fails,
-    they give the slot away and wait in the kernel. `sendall` takes a slot again. `recv` does not: `resume` does it,
+    they give the slot away and wait in the kernel. `receive` waits in the kernel for a part of a body, and gives the
+    slot away if the part is not here yet. `sendall` takes a slot again. `recv` and `receive` do not: `resume` does it,
     when the whole part of the body is there. TimeoutError tells of a client that is silent or too slow.
     """
 
@@ -127,13 +128,32 @@ class ClientSocket(socket.socket):
             data, self.ahead = self.ahead, b""
             return data
         try:
-            data = super().recv(size, flags | _AT_ONCE)
+            return self._received(size, flags | _AT_ONCE)
         except BlockingIOError:
-            self.flush()  # the client may wait for it
-            self.give_away()
-            data = self._awaited(size, flags)
+            self._let_others_work()
+            return self._awaited(size, flags)
+
+    def receive(self, size: int) -> bytes:
+        """Return `size` bytes from the client. Return fewer if some are not here after some seconds, b"" at the end.
+
+        One system call receives all of them, so that they are not copied. `read_ahead` must have nothing left.
+        """
+        if self._bytes_here() < size:
+            self._let_others_work()
+        return self._awaited(size, socket.MSG_WAITALL)
+
+    def _received(self, size: int, flags: int) -> bytes:
+        data = super().recv(size, flags)
         self._bytes_received += len(data)
         return data
+
+    def _bytes_here(self) -> int:
+        """Return how many bytes wait in the kernel."""
+        return self._kernel_bytes(termios.FIONREAD) if sys.platform == "linux" else 0
+
+    def _let_others_work(self) -> None:
+        self.flush()  # the client may wait for it
+        self.give_away()
 
     def _awaited(self, size: int, flags: int) -> bytes:
         """Return bytes that the client sends, or b"" at the end of the stream. Wait for them."""
@@ -142,14 +162,16 @@ class ClientSocket(socket.socket):
         started = monotonic()
         limit = SILENT_SECONDS if self._limit is None else self._limit
         while True:
-            begun = monotonic()
+            begun, data = monotonic(), b""
             try:
-                return super().recv(size, flags)
+                data = self._received(size, flags)
             except BlockingIOError:
                 if monotonic() - started >= limit:
                     raise TimeoutError(f"the client sent nothing for {limit:.0f} s") from None
+            else:
+                return data
             finally:
-                self._receiving.waited(monotonic() - begun, lambda: self._bytes_received)
+                self._receiving.waited(monotonic() - begun, lambda: self._bytes_received, len(data))
 
     def _awaited_after_answer(self, size: int, flags: int) -> bytes:
         """Return bytes of a body that nobody needs any more. All waits of a request together have a short limit."""
@@ -159,7 +181,7 @@ class ClientSocket(socket.socket):
         poll.register(self, select.POLLIN)
         if not poll.poll(1000 * max(0.0, self._receives_until - monotonic())):
             raise TimeoutError("the client did not send the rest of its body after the answer")
-        return super().recv(size, flags | _AT_ONCE)
+        return self._received(size, flags | _AT_ONCE)
 
     # --- sending ----------------------------------------------------------------------------------------------------
 
@@ -235,7 +257,10 @@ class ClientSocket(socket.socket):
         """Return how many bytes the client accepted. The others wait in the kernel, which may take megabytes."""
         if sys.platform != "linux":
             return self._bytes_sent
-        return self._bytes_sent - int(struct.unpack("i", fcntl.ioctl(self, termios.TIOCOUTQ, b"\0\0\0\0"))[0])
+        return self._bytes_sent - self._kernel_bytes(termios.TIOCOUTQ)
+
+    def _kernel_bytes(self, question: int) -> int:
+        return int(struct.unpack("i", fcntl.ioctl(self, question, b"\0\0\0\0"))[0])
 
     # --- what gunicorn calls ----------------------------------------------------------------------------------------
 

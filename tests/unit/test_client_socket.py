@@ -175,6 +175,32 @@ def test_a_request_that_waits_for_its_body_holds_no_slot(ends: Ends, pool: Threa
     assert is_free(slots)
 
 
+def test_bytes_that_are_all_here_cost_no_slot(ends: Ends, pool: ThreadPoolExecutor) -> None:
+    slots = WorkSlots(1, queue=1)
+    assert ends.server.begin(slots)
+    ends.client.sendall(b"abcdef")
+    assert ends.server.receive(4) == b"abcd"
+    assert not is_free(slots)
+    ends.server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", 10, 0))
+    received = pool.submit(ends.server.receive, 8)
+    assert is_free(slots, 10)
+    ends.client.sendall(b"gh")
+    ends.client.sendall(b"ijklm")
+    assert received.result(10) == b"efghijkl"
+    assert ends.server.receive(1) == b"m"
+
+
+def test_a_body_that_stops_is_received_as_far_as_it_came(ends: Ends, monkeypatch: pytest.MonkeyPatch) -> None:
+    ends.client.sendall(b"abc")
+    assert ends.server.receive(10) == b"abc"
+    monkeypatch.setattr(client_socket, "SILENT_SECONDS", 0.05)
+    with pytest.raises(TimeoutError, match="nothing"):
+        ends.server.receive(10)
+    ends.client.sendall(b"de")
+    ends.client.close()
+    assert [ends.server.receive(10), ends.server.receive(10)] == [b"de", b""]
+
+
 def test_a_request_that_worked_for_long_lets_others_work(
     ends: Ends, pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -297,6 +323,15 @@ def test_the_rate_of_a_client_counts_for_each_minute_of_waiting() -> None:
     rate.waited(59, lambda: 12000)
     with pytest.raises(TimeoutError, match="slower than 100 bytes"):
         rate.waited(1, lambda: 17999)
+
+
+def test_the_bytes_of_the_first_wait_count() -> None:
+    rate = ClientRate()
+    rate.waited(59, lambda: 6000, 6000)
+    rate.waited(1, lambda: 6000)
+    rate.waited(60, lambda: 12000, 6000)
+    with pytest.raises(TimeoutError, match="slower than 100 bytes"):
+        rate.waited(60, lambda: 17999, 5999)
 
 
 def test_bytes_that_wait_in_the_kernel_are_not_accepted(ends: Ends) -> None:

@@ -32,18 +32,15 @@ class Part:
         """The header of the part; None if it has none."""
 
     def read(self, size: int = -1) -> bytes:
-        """Return `size` bytes, fewer only at the end of the part, and the whole rest for -1.
+        """Return at most `size` bytes, b"" only at the end of the part. Return the whole rest for -1.
 
-        Raises `TooLarge` past the part limit, `InvalidRequest` when the body ends without a closing boundary.
+        A read for at least `CHUNK` bytes copies few of them. Raises `TooLarge` past the part limit, `InvalidRequest`
+        when the body ends without a closing boundary.
         """
         reader = self._reader
         if reader.number != self._number:
             return b""
-        pieces = []
-        while size and (piece := reader.take(size)):
-            pieces.append(piece)
-            size = size - len(piece) if size > 0 else size
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        return reader.take(size) if size >= 0 else b"".join(iter(lambda: reader.take(CHUNK), b""))
 
 
 class MultipartReader:
@@ -86,10 +83,10 @@ class MultipartReader:
                 pass
 
     def take(self, size: int) -> bytes:
-        """Return at least one and at most `size` bytes of the current part (any number for -1), b"" at its end."""
+        """Return at least one and at most `size` bytes of the current part, b"" at its end."""
         if not self._advance():
             return b""
-        end = self._stop if size < 0 else min(self._stop, self._at + size)
+        end = min(self._stop, self._at + size)
         data = self._buffer[self._at : end]
         self._at = end
         self._count(len(data))
@@ -139,7 +136,9 @@ class MultipartReader:
                 self._stop = found
                 return
             found += 1
-        self._stop = max(self._at, len(buffer) - len(delimiter) + 1)
+        # A chunk that cannot end in the start of a boundary goes through whole, without a copy.
+        start = buffer.find(delimiter[:1], max(self._at, len(buffer) - len(delimiter) + 1))
+        self._stop = len(buffer) if start < 0 else start
 
     def _open_part(self) -> dict[str, str]:
         """Move past the boundary line and the headers. Return the headers of the part by lower-case name."""

@@ -124,7 +124,7 @@ def test_too_many_parts_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         parts(b"--b\r\n\r\n\r\n" * 3 + b"--b--")
 
 
-def test_reads_are_full_until_the_end_and_the_unread_rest_is_skipped() -> None:
+def test_a_read_returns_at_most_its_size_and_the_unread_rest_is_skipped() -> None:
     body = b"--b\r\n\r\n" + b"x" * 10 + b"\r\n--b\r\n\r\nNEXT\r\n--b--"
     reader = iter(MultipartReader(ChunkedSource([body[i : i + 3] for i in range(0, len(body), 3)]), "b", LIMIT))
     first = next(reader)
@@ -133,6 +133,14 @@ def test_reads_are_full_until_the_end_and_the_unread_rest_is_skipped() -> None:
     assert first.read() == b""
     assert [second.read(), second.read(), second.read(1)] == [b"NEXT", b"", b""]
     assert next(reader, None) is None
+
+
+def test_a_chunk_that_cannot_end_in_the_start_of_a_boundary_goes_through_without_a_copy() -> None:
+    chunks = [b"--b\r\n\r\n" + b"1" * 100, b"2" * 100, b"3" * 99 + b"\r", b"4" * 100, b"\r\n--b--"]
+    part = next(iter(MultipartReader(ChunkedSource(list(chunks)), "b", LIMIT)))
+    read = [part.read(1000) for _ in range(5)]
+    assert read[1] is chunks[1]
+    assert read == [b"1" * 100, b"2" * 100, b"3" * 99, b"\r" + b"4" * 100, b""]
 
 
 def test_the_steps_grow_linearly_with_the_parts(monkeypatch: pytest.MonkeyPatch) -> None:
