@@ -114,7 +114,7 @@ class Search:
         computed = self._computed.of(query.level, matches, wanted)
         datasets = self._datasets(partition.key, query.level, matches, wanted, policy)
         documents = (
-            without_bulk_data(orjson.dumps(_result(match, dataset, counts, wanted, policy, link)))
+            _text(_result(match, dataset, counts, wanted, policy, link), has_metadata=bool(dataset))
             for match, dataset, counts in zip(matches, datasets, computed, strict=True)
             if dataset is not None
         )
@@ -172,6 +172,12 @@ def _result(
         result[RETRIEVE_URL] = {"vr": "UR", "Value": [link(*match.uids)]}
         result[AVAILABILITY] = _ONLINE
     return {tag: result[tag] for tag in sorted(result)}
+
+
+def _text(result: JsonDataset, *, has_metadata: bool) -> bytes:
+    """Return the JSON text of one match. Only metadata has binary elements, which are left out."""
+    text = orjson.dumps(result)
+    return without_bulk_data(text) if has_metadata else text
 
 
 def _wanted(query: Query, policy: Policy) -> frozenset[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
 from app.storage.records.rows import InstanceRow, SeriesRow, StudyRow, is_visible_series
@@ -21,8 +21,14 @@ class StoredRows:
 
     def study(self, partition: int, study: str) -> StudyRow | None:
         """Return the row of a study, None if the study does not exist."""
-        row = Snapshot.read(self._table, partition, [(study,)]).studies.get(study)
-        return None if row is None or row.closing else row
+        return self.studies(partition, [study])[study]
+
+    def studies(self, partition: int, studies: Iterable[str]) -> dict[str, StudyRow | None]:
+        """Return the row of each study, None for one that does not exist. This is one batched read."""
+        uids = list(dict.fromkeys(studies))
+        items = self._table.get_many([keys.study(partition, uid) for uid in uids])
+        rows = [item and StudyRow.of(item, partition, uid) for uid, item in zip(uids, items, strict=True)]
+        return {uid: None if row is None or row.closing else row for uid, row in zip(uids, rows, strict=True)}
 
     def is_writing(self, study: StudyRow) -> bool:
         """Return whether the update that the given row names still writes new versions of the study."""

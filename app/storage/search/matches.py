@@ -53,12 +53,10 @@ class Match(NamedTuple):
 
 
 def match_in(snapshot: Snapshot, uids: tuple[str, ...]) -> Match | None:
-    """Return the rows of an object, given by its UIDs down to the result level; None if it is not visible."""
+    """Return the rows of a series or instance, given by its UIDs down to its level; None if it is not visible."""
     study = snapshot.studies.get(uids[0])
     if study is None or study.closing:
         return None
-    if len(uids) == Level.STUDY:
-        return Match(study)
     series = snapshot.series.get((uids[0], uids[1]))
     if series is None or not is_visible_series(study, series):
         return None

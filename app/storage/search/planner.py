@@ -53,6 +53,7 @@ from app.storage.index.counts import InstanceCounts
 from app.storage.index.instances import Instances
 from app.storage.records.rows import StudyRow
 from app.storage.records.snapshot import Snapshot
+from app.storage.records.stored_rows import StoredRows
 from app.storage.search.candidates import cheapest_plan
 from app.storage.search.matches import Match, attributes_of, match_in, modalities
 from app.storage.search.members import StudyMembers
@@ -99,6 +100,7 @@ class SearchPlanner:
         self._counts = counts
         self._newest_metadata = newest_metadata
         self._map_studies = map_studies
+        self._stored = StoredRows(table)
         self._members = StudyMembers(table, instances)
         self._sources = CandidateSources(
             table,
@@ -153,7 +155,7 @@ class SearchPlanner:
         return iter(sorted(found, key=lambda each: -each.sequence))
 
     def _rows_of(self, partition: int, studies: Sequence[str]) -> list[Match]:
-        return [each for each in self._visible(partition, [(study,) for study in studies]) if each]
+        return [each for each in self._studies(partition, studies) if each]
 
     def _series_of(self, partition: int, studies: Sequence[str]) -> list[Match]:
         """Return the visible series of studies."""
@@ -179,11 +181,19 @@ class SearchPlanner:
 
     def _rows(self, partition: int, level: Level, chunk: Sequence[Candidate]) -> list[Match]:
         """Return the visible rows of candidates. A row is omitted if its number is not that of the posting."""
-        found = self._visible(partition, [(each.study, each.series, each.instance)[:level] for each in chunk])
+        if level is Level.STUDY:
+            found = self._studies(partition, [each.study for each in chunk])
+        else:
+            found = self._visible(partition, [(each.study, each.series, each.instance)[:level] for each in chunk])
         return [row for row, each in zip(found, chunk, strict=True) if row and row.sequence == each.sequence]
 
+    def _studies(self, partition: int, uids: Sequence[str]) -> list[Match | None]:
+        """Return the rows of studies, None for one that does not exist. This is one batched read."""
+        rows = self._stored.studies(partition, uids)
+        return [None if row is None else Match(row) for row in map(rows.__getitem__, uids)]
+
     def _visible(self, partition: int, uids: Sequence[tuple[str, ...]]) -> list[Match | None]:
-        """Return the rows of each object, None for an object that does not exist. This is one batched read."""
+        """Return the rows of each series or instance, None for one that does not exist. This is one batched read."""
         snapshot = Snapshot.read(self._table, partition, uids)
         return [match_in(snapshot, each) for each in uids]
 
