@@ -133,21 +133,16 @@ class _Conversion:
         little, key_of, values_left = self._little, KEYS.get, self._values_left
         out: JsonDataset = {}
         for tag, vr, value, offset, length in elements:
-            if not tag & 0xFFFF:
-                continue
             key = key_of(tag)
             if key is None:
+                if not tag & 0xFFFF:
+                    continue
                 if tag < FIRST_TAG:
                     if vr not in BULK:
                         self.report(tag, vr, ODD_GROUP, bool(path))
                     continue
                 key = f"{tag:08X}"
-            if value is None or vr in BULK:
-                if self._bulk.places_left > 0:
-                    out[key] = self._bulk.binary(vr, value, (offset, length), path + key)
-                else:
-                    self.report(tag, vr, TOO_MANY, True)
-            elif isinstance(value, bytes):
+            if isinstance(value, bytes):
                 if tag == SPECIFIC_CHARACTER_SET:
                     text = charset(value)
                 if length <= CACHED_BYTES:
@@ -160,6 +155,11 @@ class _Conversion:
                 values_left -= count
                 if reason is not None:
                     self.report(tag, vr, reason, bool(path))
+            elif value is None or vr in BULK:
+                if self._bulk.places_left > 0:
+                    out[key] = self._bulk.binary(vr, value, (offset, length), path + key)
+                else:
+                    self.report(tag, vr, TOO_MANY, True)
             elif isinstance(value, tuple):
                 self._values_left = values_left - len(value)
                 items = [self.dataset(item, text, f"{path}{key}/{number}/") for number, item in enumerate(value)]
