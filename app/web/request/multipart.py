@@ -16,6 +16,8 @@ from app.web.request.body import CHUNK, BodySource
 MAX_HEADER_BYTES: Final = 16 * 1024
 MAX_PARTS: Final = 100_000
 _MAX_PADDING: Final = 64
+_WINDOW: Final = 64 * 1024
+"""Bytes that are searched at once for the start of a boundary line."""
 
 _LINE_END: Final = re.compile(rb"--|[ \t]{0,%d}(\r?\n)" % _MAX_PADDING)
 _LINE_OPEN: Final = re.compile(rb"(?:-|[ \t]{0,%d}\r?)\Z" % _MAX_PADDING)
@@ -124,7 +126,7 @@ class MultipartReader:
     def _scan(self) -> None:
         """Look for a boundary line from `_at` on. Set `_stop`, and `_after` if there is one."""
         buffer, delimiter, found = self._buffer, self._delimiter, self._at
-        while (found := buffer.find(delimiter, found)) >= 0:
+        while (found := _position(delimiter, buffer, found)) >= 0:
             end = found + len(delimiter)
             if line := _LINE_END.match(buffer, end):
                 self._stop, self._after = found, line.end()
@@ -181,6 +183,20 @@ class MultipartReader:
         """Make sure that the buffer has `size` unread bytes, fewer only at the end of the body."""
         while len(self._buffer) - self._at < size and self._fill():
             pass
+
+
+def _position(delimiter: bytes, buffer: bytes, start: int) -> int:
+    """Return where the delimiter begins first, from `start` on, and -1 if it is not there.
+
+    In CPython `rfind` passes over bytes without the delimiter in half the time of `find` or less. The windows keep the
+    time linear for many parts.
+    """
+    while start < len(buffer):
+        end = start + _WINDOW
+        if buffer.rfind(delimiter, start, end + len(delimiter) - 1) >= 0:
+            return buffer.find(delimiter, start)
+        start = end
+    return -1
 
 
 def _unfolded(block: bytes, newline: bytes) -> bytes:

@@ -143,6 +143,14 @@ def test_a_chunk_that_cannot_end_in_the_start_of_a_boundary_goes_through_without
     assert read == [b"1" * 100, b"2" * 100, b"3" * 99, b"\r" + b"4" * 100, b""]
 
 
+@pytest.mark.parametrize("size", [0, 40_000, 65_536, 200_000])
+def test_a_boundary_is_found_wherever_it_is(size: int) -> None:
+    for more in range(-20, 20):
+        data = b"x" * max(0, size + more)
+        body = b"--b\r\n\r\n" + data + b"\r\n--b\r\n\r\n" + data + b"\r\n--b--"
+        assert parts(body) == [(None, data), (None, data)]
+
+
 def test_the_steps_grow_linearly_with_the_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """The buffer is rebuilt once a chunk, not once a part."""
     fills = []
