@@ -92,7 +92,7 @@ def build_archive(settings: Settings, engine: Engine) -> Archive:
             table,
             numbers=numbers,
             log=log,
-            read_tags=query_tags.read,
+            tags=query_tags,
             confirmation=Confirmation(table, removal.take_back),
             help_cleanup=removal.help_cleanup,
             remove=removal.take_back,

@@ -49,6 +49,8 @@ class Archive:
 
     Two archives on one folder are two processes. `faults` decides what happens at calls to the table and the blob
     store. The queue is not under its rules. `small` is the setting for the largest instance that is no file.
+    `whole_writes` says that a write of the table is one call, as it is without `faults`. By default it is several, and
+    faults may come between them.
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class Archive:
         delay: int = 0,
         small: int = 65_536,
         settings: Settings | None = None,
+        whole_writes: bool = False,
     ) -> None:
         self.folder = folder
         self.faults = Faults()
@@ -67,10 +70,9 @@ class Archive:
         )
         engine = bootstrap.build_engine(settings)
         self.stored_blobs = engine.blobs
-        self.table: Table = FaultyTable(engine.table, self.faults)
+        self.table: Table = FaultyTable(engine.table, self.faults, whole_writes=whole_writes)
         blobs = FaultyBlobStore(engine.blobs, self.faults)
-        # A write of this table is several calls, and faults may come between them.
-        given = replace(engine, table=self.table, blobs=blobs, writes_at_once=False)
+        given = replace(engine, table=self.table, blobs=blobs, writes_at_once=whole_writes)
         self.services = bootstrap.build_services(settings, given)
         self.move(partition)
 

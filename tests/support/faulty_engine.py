@@ -165,11 +165,13 @@ class FaultyTable:
     """A `Table` under the rules of `Faults`.
 
     A query has its BEFORE stage when its first item is taken, and its AFTER stage when its items are used up.
+    `whole_writes` says that a write with all of its parts is one call, as it is on the embedded engine.
     """
 
-    def __init__(self, table: Table, faults: Faults) -> None:
+    def __init__(self, table: Table, faults: Faults, *, whole_writes: bool = False) -> None:
         self._table = table
         self._faults = faults
+        self._whole_writes = whole_writes
 
     def get(self, key: Key) -> Item | None:
         self._faults.read(keys=1)
@@ -200,13 +202,16 @@ class FaultyTable:
         """Make one call for each part of the write, as DynamoDB does, so that a process may end between two parts."""
 
         def act() -> None:
-            self._table.write(*changes)
+            if self._whole_writes:
+                self._table.write(*changes, before=before, after=after)
+            else:
+                self._table.write(*changes)
             self._faults.wrote((*before, *changes, *after))
 
-        if before:
+        if before and not self._whole_writes:
             self.write_each(before)
         self._faults.around("table.write", (_text(change.key) for change in changes), act, _units(changes))
-        if after:
+        if after and not self._whole_writes:
             with suppress(StorageError):
                 self.write_each(after)
 

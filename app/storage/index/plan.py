@@ -21,7 +21,7 @@ from app.dicom.json.dataset import JsonAttributes
 from app.dicom.query import query_tag_values
 from app.dicom.query.canonical import canonical_values
 from app.dicom.validation.attributes import CORE, MODALITY, Level
-from app.storage.index import counts
+from app.storage.index import closing, counts
 from app.storage.records import documents
 from app.storage.records.contents import Contents
 from app.storage.records.leftovers import InstanceVersion, Leftovers
@@ -41,7 +41,7 @@ from app.storage.records.rows import (
 from app.storage.records.snapshot import Snapshot, Uids
 from app.storage.table import keys
 from app.storage.table.partitions import Partition
-from app.storage.table.ports import Add, Change, Delete, Key, Put
+from app.storage.table.ports import Add, Change, Delete, Key, Put, Require
 from app.storage.tags.query_tags import QueryTags
 
 
@@ -147,6 +147,12 @@ class WritePlan:
             *(mark for each in self._row_changes for mark in each.mark),
             *(Add(key, {counts.FIELD: number}) for key, number in self._counted.items()),
             *(Delete(key) for each in self._row_changes for key in each.removed),
+        ]
+
+    def parents_unchanged(self) -> list[Change]:
+        """Return the conditions that the study rows and series rows which are not written are as they were read."""
+        return [
+            Require(key, closing.unchanged(row)) for key, row in self._before.items() if row and key not in self._rows
         ]
 
     def before(self) -> list[Put]:

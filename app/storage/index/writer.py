@@ -20,6 +20,9 @@ the tags has raised the fence of its record. Then it conflicts and reads them ag
 A store that changes no attribute of its study and series does not write their rows. So the stores into one series do
 not conflict with each other. Such a store reads the rows again after its write (`storage/index/confirmation.py`).
 
+The embedded engine makes one write after another. There the transaction itself expects that the study rows, the series
+rows and the tags are as they were read before. That costs less than to read them again.
+
 A store that meets a closing study or series waits a moment, because the deletion may be about to end. If the row is
 still there, the deletion was killed or has much to remove. Then the store helps to remove rows, within limits, and
 tries again. It never stores beside hidden rows of the same study row.
@@ -48,9 +51,9 @@ from app.storage.records.snapshot import Snapshot, Uids
 from app.storage.table.batch import write_atomically
 from app.storage.table.counters import WatermarkCounter
 from app.storage.table.partitions import Partition
-from app.storage.table.ports import Table
+from app.storage.table.ports import MAX_CHANGES, Table
 from app.storage.table.retry import RetriesExhausted, retry
-from app.storage.tags.query_tags import QueryTags
+from app.storage.tags.query_tags import QueryTags, QueryTagStore
 
 MAX_INSTANCES: Final = 20
 """The most instances of one commit. If each is a new study, the transaction has four changes for each, and records."""
@@ -91,7 +94,7 @@ class _Progress:
 class IndexWriter:
     """Makes instances exist.
 
-    `read_tags` returns the extended query tags. `help_cleanup` removes rows of a deletion and returns whether it is
+    `tags` reads the extended query tags. `help_cleanup` removes rows of a deletion and returns whether it is
     complete. `remove` removes instances with their feed entries. `confirmation` checks instances after their write.
     `shards` is that of new rows (`records/spread_lists.py`). `writes_at_once` says whether a write of the table makes
     also its `before` all or nothing. Then a kill -9 leaves no documents and postings, and no record names them.
@@ -103,7 +106,7 @@ class IndexWriter:
         *,
         numbers: WatermarkCounter,
         log: CommitLog,
-        read_tags: Callable[[], QueryTags],
+        tags: QueryTagStore,
         confirmation: Confirmation,
         help_cleanup: Callable[[sweep.Deletion], bool],
         remove: Callable[[Partition, Iterable[InstanceRow]], None],
@@ -113,7 +116,7 @@ class IndexWriter:
         self._table = table
         self._numbers = numbers
         self._log = log
-        self._read_tags = read_tags
+        self._tags = tags
         self._confirmation = confirmation
         self._help_cleanup = help_cleanup
         self._remove = remove
@@ -178,9 +181,9 @@ class IndexWriter:
             return
         is_open = progress.opened.begin_attempt()
         plan, progress.opened.plan = progress.opened.plan, None
-        tags = self._read_tags()
+        tags = self._tags.last_read() if plan and self._writes_at_once else self._tags.read()
         if plan and len(plan.new_instances) == len(progress.new_instances) and plan.tags <= {tags.keys}:
-            self._write(partition, plan, progress, progress.pending)
+            self._write(partition, plan, tags, progress, progress.pending)
             return
         snapshot = self.read_rows(partition, [progress.new_instances[i].uids for i in progress.pending])
         writable = _decide(snapshot, progress)
@@ -194,20 +197,29 @@ class IndexWriter:
             plan = WritePlan(partition, snapshot)
             for i in writable:
                 plan.add(with_tags(progress.new_instances[i], tags))
-            self._write(partition, plan, progress, writable)
+            self._write(partition, plan, tags, progress, writable)
         if progress.closing:
             self._wait_or_help(partition, snapshot, progress)
         if progress.pending:
             raise Conflict(None)
 
-    def _write(self, partition: Partition, plan: WritePlan, progress: _Progress, indexes: Sequence[int]) -> None:
+    def _write(
+        self, partition: Partition, plan: WritePlan, tags: QueryTags, progress: _Progress, indexes: Sequence[int]
+    ) -> None:
         """Write the instances of a plan in one transaction, and set their outcomes. Raises `Conflict` if it fails."""
         progress.opened.name(plan)
         is_last = len(indexes) == len(progress.pending)
-        record = progress.opened.committed(partition, plan, is_last=is_last)
-        write_atomically(self._table, [*record, *plan.changes()], before=plan.before())
+        changes = [*progress.opened.committed(partition, plan, is_last=is_last), *plan.changes()]
+        confirmed = False
+        if self._writes_at_once:
+            changes.append(tags.unchanged)
+            unchanged = plan.parents_unchanged()
+            confirmed = len(changes) + len(unchanged) <= MAX_CHANGES
+            changes += unchanged if confirmed else ()
+        write_atomically(self._table, changes, before=plan.before())
         progress.opened.end()
-        for i, row in zip(indexes, self._confirmation.confirm(partition, plan), strict=True):
+        rows = [row for _, row in plan.created] if confirmed else self._confirmation.confirm(partition, plan)
+        for i, row in zip(indexes, rows, strict=True):
             progress.outcomes[i] = row or Refusal.DELETED
 
     def _wait_or_help(self, partition: Partition, snapshot: Snapshot, progress: _Progress) -> None:

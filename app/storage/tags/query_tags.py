@@ -140,14 +140,22 @@ class QueryTagStore:
 
     def __init__(self, table: Table) -> None:
         self._table = table
+        self._last_read = QueryTags()
         self._first_errors: dict[tuple[str, str], str] = {}  # the first error of a tag in a partition, or _NONE
 
     def read(self) -> QueryTags:
         """Return the present definitions. One read."""
         item = self._table.get(keys.QUERY_TAGS)
-        if item is None:
-            return QueryTags()
-        return QueryTags(item.fields["revision"], tuple(_DEFINITIONS.decode(item.data)))
+        tags = QueryTags(item.fields["revision"], tuple(_DEFINITIONS.decode(item.data))) if item else QueryTags()
+        self._last_read = tags
+        return tags
+
+    def last_read(self) -> QueryTags:
+        """Return the definitions that this process read last. A write with them must expect that they are `unchanged`.
+
+        They may be out of date. A process that has read none yet gets none.
+        """
+        return self._last_read
 
     def extended(self) -> ExtendedAttributes:
         """Return the attributes to index at present, by level. One read."""

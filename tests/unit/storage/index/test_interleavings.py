@@ -125,10 +125,12 @@ def test_one_operation_runs_while_another_is_stopped(
                 break
 
 
-@pytest.mark.parametrize("seed", range(10))
-def test_three_operations_in_random_order(seed: int, tmp_path: Path, advance_clock: AdvanceClock) -> None:
+@pytest.mark.parametrize(("seed", "whole_writes"), [*((seed, False) for seed in range(10)), (10, True)])
+def test_three_operations_in_random_order(
+    seed: int, whole_writes: bool, tmp_path: Path, advance_clock: AdvanceClock
+) -> None:
     generator = random.Random(seed)
-    archive = Archive(tmp_path)
+    archive = Archive(tmp_path, whole_writes=whole_writes)
     for run in range(20):
         archive.move(f"clinic-{run}")
         run_interleaved(
@@ -140,6 +142,17 @@ def test_three_operations_in_random_order(seed: int, tmp_path: Path, advance_clo
         archive.work()
         advance_clock(10)
         archive.check_clean()
+
+
+@pytest.mark.parametrize("second", ["delete A2", "delete study"])
+def test_a_store_that_expects_its_parents_runs_while_a_deletion_is_stopped(
+    second: str, tmp_path: Path, advance_clock: AdvanceClock
+) -> None:
+    archive = Archive(tmp_path, whole_writes=True)
+    for first, then in (("store A", second), (second, "store A")):
+        for at in range(1, 14):
+            archive.move(f"clinic-{first[0]}-{at}")
+            run_interleaved(archive, (A2,), (first, then), stop_first_after(at), advance_clock)
 
 
 @pytest.mark.parametrize("write", [3, 4])
