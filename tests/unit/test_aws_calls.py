@@ -7,7 +7,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from io import BytesIO
+from itertools import count
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import pytest
@@ -20,7 +23,7 @@ from app.services.access.caller import ANONYMOUS
 from app.services.policy import V1, V2
 from app.settings import Settings
 from app.storage.records import documents
-from app.storage.table import keys
+from app.storage.table import counters, keys
 from app.storage.table.partitions import Partition
 from app.storage.table.ports import Put, Table
 from tests.support.aws import mocked_aws
@@ -270,9 +273,18 @@ class Counted:
         return dict(self.calls)
 
 
+@contextmanager
+def seldom_busy() -> Iterator[None]:
+    """Let ten seconds pass between two reservations of watermarks. A busy process would use the rest of a block."""
+    times = count(1000, 10)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(counters, "time", SimpleNamespace(monotonic=lambda: float(next(times))))
+        yield
+
+
 @pytest.fixture(scope="module")
 def counted() -> Iterator[Counted]:
-    with mocked_aws():
+    with mocked_aws(), seldom_busy():
         yield Counted()
 
 
@@ -283,7 +295,7 @@ def test_the_calls_of_each_operation(counted: Counted) -> None:
 
 
 if __name__ == "__main__":
-    with mocked_aws():
+    with mocked_aws(), seldom_busy():
         now = Counted()
         for each, known in CALLS.items():
             counts = now.of(known)
