@@ -77,7 +77,10 @@ def canonical_values(
         groups = (form(vr, group) for group in values[0].values())
         found = tuple(dict.fromkeys((form(vr, values[0]), *groups)))
     else:
-        found = (form(vr, values[0]),)
+        value = form(vr, values[0])
+        if not value.startswith(" "):
+            return (value,) if value else ()
+        found = (value,)
     if any(value.startswith(" ") for value in found):
         found = tuple(dict.fromkeys((*found, *(value.lstrip(" ") for value in found))))
     return tuple(value for value in found if value)

@@ -21,8 +21,9 @@ NewestMetadata = Callable[[int, Sequence[Match]], Iterable[JsonDataset | None]]
 def matching_metadata(query: Query, found: Sequence[Match], newest_metadata: NewestMetadata) -> list[Match]:
     """Return the matches that satisfy the filters by metadata. A match that was deleted meanwhile satisfies none."""
     matches = list(found)
-    for level in Level:
-        filters = [each for each in query.filters if _reads_metadata(each) and each.attribute.level is level]
+    by_metadata = [each for each in query.filters if each.attribute.in_metadata]
+    for level in Level if by_metadata else ():
+        filters = [each for each in by_metadata if each.attribute.level is level]
         if not filters or not matches:
             continue
         holders = {each.uids[:level]: each.at(level) for each in matches}
@@ -34,10 +35,6 @@ def matching_metadata(query: Query, found: Sequence[Match], newest_metadata: New
         }
         matches = [each for each in matches if each.uids[:level] in satisfying]
     return matches
-
-
-def _reads_metadata(wanted: Filter) -> bool:
-    return wanted.attribute.in_metadata
 
 
 def _satisfies(dataset: JsonDataset, filters: Sequence[Filter]) -> bool:
