@@ -32,9 +32,9 @@ _CHUNK: Final = 1024 * 1024
 _STALE_SECONDS: Final = 24 * 60 * 60
 _SYNCED_DIRECTORIES: Final = 10_000
 _ATTEMPTS: Final = 100
-DIRECT_BYTES: Final = 384 * 1024
-"""Bodies from this size on are written past the page cache. The copy into the buffer, and one more write for the last
-bytes, take as much of the processor as new pages of the cache for about 256 KiB."""
+DIRECT_BYTES: Final = _CHUNK
+"""Bodies from this size on are written past the page cache. Smaller ones gain nothing: the copy into the buffer and
+one more write for the last bytes take as much of the processor as the cache."""
 
 RESERVED_BYTES: Final = 64 * 1024 * 1024
 """Free bytes of the disk that bodies may not use. They remain for the index, so that instances can be deleted."""

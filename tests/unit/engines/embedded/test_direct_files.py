@@ -49,10 +49,8 @@ def direct_bytes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     ("size", "direct", "expected"),
     [
         (DIRECT_BYTES - 1, True, []),
-        (DIRECT_BYTES, True, [DIRECT_BYTES]),
-        (DIRECT_BYTES + 1, True, [DIRECT_BYTES]),
-        (MIB - 1, True, [MIB - 4096]),
-        (MIB, True, [MIB]),
+        (DIRECT_BYTES, True, [MIB]),
+        (DIRECT_BYTES + 1, True, [MIB]),
         (2 * MIB + 4097, True, [MIB, MIB, 4096]),
         (2 * MIB, False, []),
     ],
@@ -69,7 +67,7 @@ def test_which_bodies_are_written_past_the_page_cache(
 
 def test_bodies_at_once_do_not_mix(tmp_path: Path) -> None:
     store = FileBlobs(tmp_path)
-    bodies = {f"1/s/s/{n}/1.dcm": random.Random(n).randbytes(600_000 + n) for n in range(24)}
+    bodies = {f"1/s/s/{n}/1.dcm": random.Random(n).randbytes(MIB + 600_000 + n) for n in range(24)}
     with ThreadPoolExecutor(8) as threads:
         list(threads.map(lambda key: store.put(key, io.BytesIO(bodies[key])), bodies))
     assert all(store.path(key).read_bytes() == body for key, body in bodies.items())
