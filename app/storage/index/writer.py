@@ -20,8 +20,8 @@ the tags has raised the fence of its record. Then it conflicts and reads them ag
 A store that changes no attribute of its study and series does not write their rows. So the stores into one series do
 not conflict with each other. Such a store reads the rows again after its write (`storage/index/confirmation.py`).
 
-The embedded engine makes one write after another. There the transaction itself expects that the study rows, the series
-rows and the tags are as they were read before. That costs less than to read them again.
+The embedded engine makes one write after another. There the first transaction itself expects that the study rows, the
+series rows and the tags are as they were read before. That costs less than to read them again.
 
 A store that meets a closing study or series waits a moment, because the deletion may be about to end. If the row is
 still there, the deletion was killed or has much to remove. Then the store helps to remove rows, within limits, and
@@ -51,9 +51,9 @@ from app.storage.records.snapshot import Snapshot, Uids
 from app.storage.table.batch import write_atomically
 from app.storage.table.counters import WatermarkCounter
 from app.storage.table.partitions import Partition
-from app.storage.table.ports import MAX_CHANGES, Table
+from app.storage.table.ports import MAX_CHANGES, Change, Table
 from app.storage.table.retry import RetriesExhausted, retry
-from app.storage.tags.query_tags import QueryTags, QueryTagStore
+from app.storage.tags.query_tags import QueryTagStore
 
 MAX_INSTANCES: Final = 20
 """The most instances of one commit. If each is a new study, the transaction has four changes for each, and records."""
@@ -181,10 +181,9 @@ class IndexWriter:
             return
         is_open = progress.opened.begin_attempt()
         plan, progress.opened.plan = progress.opened.plan, None
-        tags = self._tags.last_read() if plan and self._writes_at_once else self._tags.read()
-        if plan and len(plan.new_instances) == len(progress.new_instances) and plan.tags <= {tags.keys}:
-            self._write(partition, plan, tags, progress, progress.pending)
+        if plan and self._write_plan(partition, plan, progress):
             return
+        tags = self._tags.read()
         snapshot = self.read_rows(partition, [progress.new_instances[i].uids for i in progress.pending])
         writable = _decide(snapshot, progress)
         hidden = [row for i in writable if (row := snapshot.instances.get(progress.new_instances[i].uids))]
@@ -197,28 +196,44 @@ class IndexWriter:
             plan = WritePlan(partition, snapshot)
             for i in writable:
                 plan.add(with_tags(progress.new_instances[i], tags))
-            self._write(partition, plan, tags, progress, writable)
+            self._write(partition, plan, progress, writable)
         if progress.closing:
             self._wait_or_help(partition, snapshot, progress)
         if progress.pending:
             raise Conflict(None)
 
+    def _write_plan(self, partition: Partition, plan: WritePlan, progress: _Progress) -> bool:
+        """Write the plan that was made when the commit was opened. False if it is not one for all files and these tags.
+
+        Only this first attempt expects what was read before it. A later one reads everything again. So a commit cannot
+        conflict for long with others that change its study.
+        """
+        tags = self._tags.last_read() if self._writes_at_once else self._tags.read()
+        expected = [tags.unchanged, *plan.parents_unchanged()] if self._writes_at_once else []
+        has_room = not expected or len(plan.changes()) + len(expected) < MAX_CHANGES
+        if len(plan.new_instances) != len(progress.new_instances) or plan.tags != {tags.keys} or not has_room:
+            return False
+        self._write(partition, plan, progress, progress.pending, expected)
+        return True
+
     def _write(
-        self, partition: Partition, plan: WritePlan, tags: QueryTags, progress: _Progress, indexes: Sequence[int]
+        self,
+        partition: Partition,
+        plan: WritePlan,
+        progress: _Progress,
+        indexes: Sequence[int],
+        expected: Sequence[Change] = (),
     ) -> None:
-        """Write the instances of a plan in one transaction, and set their outcomes. Raises `Conflict` if it fails."""
+        """Write the instances of a plan in one transaction, and set their outcomes. Raises `Conflict` if it fails.
+
+        `expected` are conditions of the transaction. With them, the write needs no confirmation.
+        """
         progress.opened.name(plan)
         is_last = len(indexes) == len(progress.pending)
-        changes = [*progress.opened.committed(partition, plan, is_last=is_last), *plan.changes()]
-        confirmed = False
-        if self._writes_at_once:
-            changes.append(tags.unchanged)
-            unchanged = plan.parents_unchanged()
-            confirmed = len(changes) + len(unchanged) <= MAX_CHANGES
-            changes += unchanged if confirmed else ()
-        write_atomically(self._table, changes, before=plan.before())
+        record = progress.opened.committed(partition, plan, is_last=is_last)
+        write_atomically(self._table, [*record, *plan.changes(), *expected], before=plan.before())
         progress.opened.end()
-        rows = [row for _, row in plan.created] if confirmed else self._confirmation.confirm(partition, plan)
+        rows = [row for _, row in plan.created] if expected else self._confirmation.confirm(partition, plan)
         for i, row in zip(indexes, rows, strict=True):
             progress.outcomes[i] = row or Refusal.DELETED
 
