@@ -198,11 +198,11 @@ def intersect_newest_first(
     lists of the other filters are not read: the caller compares the rows with the filters in any case. `parallel` reads
     the first entries of many lists.
     """
+    if len(filters) == 1:
+        yield from Union(filters[0], parallel).newest_first(newest)
+        return
     target = newest
     unions = sorted((Union(lists, parallel) for lists in filters), key=lambda union: union.cost)
-    if len(unions) == 1:
-        yield from unions[0].newest_first(target)
-        return
     for union in unions:
         head = union.seek(target)
         if head is None:
