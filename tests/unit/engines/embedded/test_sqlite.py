@@ -7,13 +7,14 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from app.engines.embedded.sqlite import SqliteTable, _put
 from app.errors import Conflict, StorageUnavailable
-from app.storage.table.ports import Absent, Delete, Item, Key, Put
+from app.storage.table.ports import Absent, Add, Change, Delete, Holds, Item, Key, Present, Put, Require
 from tests.support.open_files import open_files, open_files_below
 
 PREAMBLE = """
@@ -261,6 +262,36 @@ def test_a_conflict_leaves_the_connection_usable(tmp_path: Path) -> None:
         table.write(put)
     table.write(Put(Item(Key("p", "t"), {})))
     assert table._commits._connection is connection
+    table.close()
+
+
+def test_a_write_sees_what_earlier_writes_of_its_transaction_changed(tmp_path: Path) -> None:
+    """The writes wait for one transaction, in this order. A conflict fails its own write only."""
+    table = SqliteTable(tmp_path / "index.db")
+    key, apart = Key("p", "s"), Key("p", "apart")
+    table.write(Put(Item(key, {"n": 0})))
+    calls: list[tuple[Change, type[Exception] | None]] = [
+        (Put(Item(key, {"n": 1}), Holds("n", 0)), None),
+        (Put(Item(key, {"n": 2}), Holds("n", 0)), Conflict),
+        (Delete(key, Holds("n", 1)), None),
+        (Require(key, Present()), Conflict),
+        (Put(Item(key, {"n": 3}), Absent()), None),
+        (Put(Item(apart, {}), Absent()), None),
+        (Put(Item(key, {"n": 4}), Absent()), Conflict),
+        (Add(key, {"n": 5}), None),
+        (Require(key, Holds("n", 8)), None),
+    ]
+    pause = threading.Event()
+    with ThreadPoolExecutor(len(calls)) as threads:
+        with table._commits.exclusive():
+            futures = []
+            for count, (change, _) in enumerate(calls, 1):
+                futures.append(threads.submit(table.write, change))
+                while len(table._commits._waiting) < count:
+                    pause.wait(0.001)
+        errors = [future.exception() for future in futures]
+    assert [error and type(error) for error in errors] == [expected for _, expected in calls]
+    assert list(table.query("p")) == [Item(apart, {}), Item(key, {"n": 8})]
     table.close()
 
 
