@@ -36,11 +36,11 @@ class BodyWriter:
     """Appends a body to an empty file, past the page cache if `direct` and if the file system allows it.
 
     With `overlap`, a thread writes a full buffer while the caller fills the next one. Two buffers are used then. A
-    direct write needs whole blocks, so the last bytes of a body are written through the page cache. What a direct write
-    returns from is not durable yet: a sync of the file is needed as after usual writes. A kill -9 or a power loss
-    before that sync leaves any part of the body.
+    direct write needs whole blocks, so the last bytes of a body are written through the page cache. The bytes
+    of a direct write are not durable when the call returns: the file needs a sync, as after usual writes. A kill -9 or
+    a power loss before that sync leaves any part of the body.
 
-    `write` and `finish` raise the `OSError` of a write, which may be an earlier one. After `finish` the file has all
+    `write` and `finish` raise the error of a write, which may be an earlier one. After `finish` the file has all
     bytes, and its descriptor reads and writes as usual.
     """
 
@@ -85,6 +85,7 @@ class BodyWriter:
         self._filled = 0
         if self._overlap and self._thread is None:
             self._thread = _WritingThread.started(self._descriptor)
+            self._overlap = self._thread is not None
         if self._thread is None:
             _write_all(self._descriptor, memoryview(buffer))
         else:
@@ -109,7 +110,7 @@ class _WritingThread:
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
         self._full: SimpleQueue[mmap.mmap | None] = SimpleQueue()
-        self._written: SimpleQueue[mmap.mmap | OSError] = SimpleQueue()
+        self._written: SimpleQueue[mmap.mmap | Exception] = SimpleQueue()
         self._written.put(_take_buffer())
         self._thread = threading.Thread(target=self._run, name="direct writes", daemon=True)
 
@@ -120,31 +121,35 @@ class _WritingThread:
         try:
             writing._thread.start()
         except RuntimeError:  # the process, its container or the machine has as many threads as it may have
+            writing._release_buffers()
             return None
         return writing
 
     def exchange(self, buffer: mmap.mmap) -> mmap.mmap:
-        """Give a full buffer to the thread and return one that is written. Raises the `OSError` of a write before."""
+        """Give a full buffer to the thread and return one that is written. Raises the error of a write before."""
         written = self._next_written()
         self._full.put(buffer)
         return written
 
     def wait(self) -> None:
-        """Wait until all buffers are written. Raises the `OSError` of a write."""
+        """Wait until all buffers are written. Raises the error of a write."""
         self._written.put(self._next_written())
 
     def end(self) -> None:
         """Wait for a write that runs, end the thread and release its buffers."""
         self._full.put(None)
         self._thread.join()
+        self._release_buffers()
+
+    def _release_buffers(self) -> None:
         while not self._written.empty():
             written = self._written.get()
-            if not isinstance(written, OSError):
+            if not isinstance(written, Exception):
                 _give_back(written)
 
     def _next_written(self) -> mmap.mmap:
         written = self._written.get()
-        if isinstance(written, OSError):
+        if isinstance(written, Exception):
             raise written
         return written
 
@@ -152,7 +157,7 @@ class _WritingThread:
         while (buffer := self._full.get()) is not None:
             try:
                 _write_all(self._descriptor, memoryview(buffer))
-            except OSError as error:
+            except Exception as error:  # noqa: BLE001 - the caller raises it. Without an answer it would wait for ever
                 _give_back(buffer)
                 self._written.put(error)
                 return
@@ -160,7 +165,11 @@ class _WritingThread:
 
 
 def _take_buffer() -> mmap.mmap:
-    """Return a buffer whose address is a multiple of a block. After a fork each process has its own copy."""
+    """Return a buffer whose address is a multiple of a block. After a fork each process has its own copy.
+
+    A fork during a direct read into private memory could lose bytes (open(2)). A direct write only reads the buffer,
+    and nobody changes the buffer before the write ends.
+    """
     with contextlib.suppress(IndexError):
         return _free_buffers.pop()
     return mmap.mmap(-1, BUFFER_BYTES, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
@@ -174,8 +183,8 @@ def _give_back(buffer: mmap.mmap) -> None:
 def _write_all(descriptor: int, left: memoryview) -> None:
     """Append bytes to the file. If it takes no direct write of them, usual writes follow.
 
-    A file system may refuse all direct writes. Every one refuses what a short direct write has left, if that is no
-    whole number of blocks.
+    A file system may refuse all direct writes. After a short write the rest may be no whole number of blocks. No file
+    system takes such a rest directly.
     """
     while left:
         try:

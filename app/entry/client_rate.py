@@ -21,8 +21,8 @@ class ClientRate:
     def waited(self, seconds: float, progress: Callable[[], int], received: int = 0) -> None:
         """Count the time for which the service waited. Raise TimeoutError if the client was too slow in a minute.
 
-        `progress` returns how many bytes the client sent or accepted since the connection began. It sent `received` of
-        them in this time.
+        `progress` returns how many bytes the client sent or accepted since the connection began. The client sent
+        `received` of them during `seconds`.
         """
         if not self._seconds:
             self._at_start = progress() - received

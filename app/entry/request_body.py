@@ -24,7 +24,11 @@ def share_slot(request: Any, client: ClientSocket) -> None:
 
 
 class _PromptBody(Body):
-    """A body whose reads return what one read of its reader returns. gunicorn's own body copies it."""
+    """A body whose reads return what one read of its reader returns. gunicorn's own body copies it.
+
+    After an error of the reader the connection is closed (`_SharingReader`), so the rest of the body is never read as a
+    request.
+    """
 
     def read(self, size: int | None = None) -> bytes:
         """Return at most `size` bytes, b"" at the end. Return the whole rest without a size."""

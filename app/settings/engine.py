@@ -34,8 +34,8 @@ class EngineSettings(SettingsGroup):
     direct_writes: bool = setting(
         True,
         Boolean(),
-        "Write large instances of the `embedded` engine past the page cache, if the file system can. So their first "
-        "read comes from the disk.",
+        "Write large instances of the `embedded` engine past the page cache, if the file system can. Then the first "
+        "read of such an instance comes from the disk.",
     )
     table: str = setting("", String(), "DynamoDB table. The `aws` engine needs it.")
     bucket: str = setting("", String(), "S3 bucket. The `aws` engine needs it.")

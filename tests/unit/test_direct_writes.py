@@ -193,6 +193,15 @@ def test_a_write_that_fails(
     assert written(disk, [CONTENT], overlap=overlap) == CONTENT  # the buffers are as good as before
 
 
+def test_a_write_for_which_there_is_no_memory(disk: Path, monkeypatch: pytest.MonkeyPatch, overlap: bool) -> None:
+    def refused(write: Write, descriptor: int, data: memoryview) -> int:
+        raise MemoryError
+
+    replace_write(monkeypatch, refused)
+    with pytest.raises(MemoryError):
+        written(disk, [CONTENT], overlap=overlap)
+
+
 def test_a_body_that_ends_early(tmp_path: Path, overlap: bool) -> None:
     def chunks() -> Iterator[bytes]:
         yield CONTENT[: 2 * BUFFER_BYTES + 1]

@@ -118,6 +118,15 @@ def parse(data: Buffer, *, inflate_limit: int = INFLATE_LIMIT) -> Part10:
         raise
 
 
+def is_native(head: bytes) -> bool:
+    """Tell whether a file with this start is neither encapsulated nor deflated. `parse` reads few of its pages then."""
+    try:
+        syntax = _meta(head)[2]
+    except InvalidInstance:
+        return False
+    return not (syntax.encapsulated or syntax.deflated)
+
+
 def _layout(data: Buffer, meta: tuple[RawElement, ...], offset: int, syntax: TransferSyntax) -> Part10:
     size = len(data)
     reader = ElementReader(data, size)

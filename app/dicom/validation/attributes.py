@@ -23,10 +23,7 @@ class Level(IntEnum):
 
     @cached_property
     def word(self) -> str:
-        return _WORDS[self]
-
-
-_WORDS: Final = ("", *(level.name.lower() for level in Level))
+        return self.name.lower()
 
 
 class Source(Enum):

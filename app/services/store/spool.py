@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import IO, BinaryIO, Final, Protocol
 
 from app.dicom.encoding.headerless import MAGIC, NEEDED, PREAMBLE, missing_start
+from app.dicom.encoding.part10 import is_native
 from app.direct_writes import BodyWriter
 from app.errors import StorageUnavailable, TooLarge
 from app.services.digest import FileDigest
@@ -82,7 +83,7 @@ def receive(
     """Read a body to its end. `folder` is for large bodies, None for the folder of the system.
 
     A new `digest` computes the digest of the body. `direct` keeps a large body out of the page cache: for a body that
-    becomes an object as it is, so that few of its bytes are read soon.
+    becomes an object as it is. A body of fragments goes through the cache in any case.
 
     Raises `TooLarge` beyond `limit` bytes, `StorageUnavailable` if the folder is full or missing.
     """
@@ -95,7 +96,10 @@ def receive(
             raise TooLarge(limit)
         chunks.append(chunk)
         if size > MEMORY_BYTES:
-            spooled = _on_disk(chain(chunks, stream), limit, folder, direct)
+            # The parser reads the headers of all fragments from the file. Other threads of the process would wait for
+            # the disk meanwhile.
+            past_cache = direct and is_native(chunks[0])
+            spooled = _on_disk(chain(chunks, stream), limit, folder, past_cache)
             break
     else:
         spooled = Spooled(chunks[0] if len(chunks) == 1 else b"".join(chunks), None)

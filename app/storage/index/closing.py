@@ -5,7 +5,7 @@ same write. A store that changes no attribute of its series does not write the s
 does not show the store to the deletion. Therefore each side writes first and then reads what the other side writes:
 
 1. The deletion sets `ending` on the series row. Then it looks for other instances of the series.
-2. The store writes its instance. Then it reads the series row.
+2. The store writes its instance. Then it reads the series row, or its transaction expects the row as it read it.
 
 At least one of them sees the other. A store that reads `ending` writes the series row without it. The deletion expects
 the row as it wrote it, so its closing write conflicts and it starts again. A series that is new, or that was opened

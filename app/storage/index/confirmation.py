@@ -2,7 +2,7 @@
 
 A store that does not write its study row and series row does not conflict with a deletion or a bulk update that writes
 them at the same time. So it reads these rows again after its write, before a client is told that the instance is
-stored:
+stored. (A transaction that expects the rows as they were read needs no such check: `storage/index/writer.py`.)
 
 * A deletion has closed the study or series. The deletion wins, and the store removes its instance again.
 * A deletion is about to close the series as empty (`storage/index/closing.py`). The store clears that mark.

@@ -11,17 +11,19 @@ Order of a store, and what a kill -9 after each step leaves:
 5. one transaction creates the instance rows, creates or changes the study rows and series rows if necessary, and
    replaces the open record by one that is committed: the change feed takes its entries from there
                               -> the instances exist, complete;
-6. the write is confirmed     -> the instances exist; or a deletion has closed their study or series in the meantime,
+6. the write is confirmed, unless the transaction has expected the rows as they were read
+                              -> the instances exist; or a deletion has closed their study or series in the meantime,
                                  they are hidden, and the cleanup of the deletion removes them.
 
-A commit reads the extended query tags after it has opened its record. So it has read the present tags, or a change of
-the tags has raised the fence of its record. Then it conflicts and reads them again (`storage/feed/log.py`).
+On DynamoDB a commit reads the extended query tags after it has opened its record. So it has read the present tags, or a
+change of the tags has raised the fence of its record. Then it conflicts and reads them again (`storage/feed/log.py`).
 
 A store that changes no attribute of its study and series does not write their rows. So the stores into one series do
 not conflict with each other. Such a store reads the rows again after its write (`storage/index/confirmation.py`).
 
 The embedded engine makes one write after another. There the first transaction itself expects that the study rows, the
-series rows and the tags are as they were read before. That costs less than to read them again.
+series rows and the tags are as they were read before. That costs less than to read them again. A later attempt works as
+on DynamoDB.
 
 A store that meets a closing study or series waits a moment, because the deletion may be about to end. If the row is
 still there, the deletion was killed or has much to remove. Then the store helps to remove rows, within limits, and
@@ -203,7 +205,9 @@ class IndexWriter:
             raise Conflict(None)
 
     def _write_plan(self, partition: Partition, plan: WritePlan, progress: _Progress) -> bool:
-        """Write the plan that was made when the commit was opened. False if it is not one for all files and these tags.
+        """Write the plan that was made when the commit was opened.
+
+        Return False if the plan does not have all files, or was made for other tags, or has too many conditions.
 
         Only this first attempt expects what was read before it. A later one reads everything again. So a commit cannot
         conflict for long with others that change its study.

@@ -1,6 +1,6 @@
 """How long a request may wait for the data store.
 
-A request may wait for so many seconds while nothing of it moves. Each byte that it receives or sends begins the time
+A request may wait for so many seconds while nothing of it moves. Each part that it receives or sends begins the time
 anew, so a long upload or download is never cut. When the time is over, no failed call to the data store is repeated,
 and nobody waits for a lock any longer: the request fails with `DeadlinePassed`. The first attempt of a call is always
 made. So a slow request that meets no failure is not cut either.

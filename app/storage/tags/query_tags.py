@@ -6,9 +6,10 @@ Values are indexed under `QueryTag.key`. The key is never used again, not even w
 again. So a new tag never finds values of a deleted one, and these can be removed later.
 
 Stores and changes of the tags run at the same time. A store reads the tags after it has opened its record in the log of
-commits. A re-index, and the removal of a tag, come after the change of the tags. They first raise the fence of every
-open record, and then move every commit into the feed (`FeedLog.barrier`). A store that is not in the feed then has read
-the changed tags, or its write conflicts and it reads them again.
+commits, or its transaction expects the tags that it read before (`storage/index/writer.py`). A re-index, and the
+removal of a tag, come after the change of the tags. They first raise the fence of every open record, and then move
+every commit into the feed (`FeedLog.barrier`). A store that is not in the feed then has read the changed tags, or its
+write conflicts and it reads them again.
 """
 
 from __future__ import annotations

@@ -12,15 +12,18 @@ from pathlib import Path
 
 import pytest
 
+from app import direct_writes
 from app.engines.embedded.files import FileBlobs
 from app.errors import StorageUnavailable, TooLarge
 from app.services.digest import FileDigest, digest_of
 from app.services.store.spool import MEMORY_BYTES, receive
+from tests.support.instances import DEFLATED_LITTLE, JPEG_2000, encapsulated, make_instance
 from tests.support.open_files import open_files_below
 
 KEY = "1/study/series/instance/7.dcm"
 LIMIT = 8 * MEMORY_BYTES
-CONTENT = bytes(128) + b"DICM" + random.Random(4).randbytes(3 * MEMORY_BYTES)
+NOISE = random.Random(4).randbytes(3 * MEMORY_BYTES)
+CONTENT = make_instance() + NOISE
 
 
 class Trickle(io.BytesIO):
@@ -60,6 +63,25 @@ def test_a_received_body_becomes_the_object(tmp_path: Path, direct: bool, more: 
         assert blobs.put(KEY, spooled.stream()) == len(content)
     with blobs.open(KEY) as stored:
         assert stored.read() == content
+
+
+@pytest.mark.parametrize(
+    ("start", "is_direct"),
+    [
+        (make_instance(), True),
+        (encapsulated([[bytes(64)]], transfer_syntax=JPEG_2000), False),
+        (make_instance(transfer_syntax=DEFLATED_LITTLE), False),
+        (b"no DICOM", False),
+    ],
+    ids=["native", "encapsulated", "deflated", "no DICOM"],
+)
+def test_a_file_that_the_parser_reads_again_stays_in_the_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start: bytes, is_direct: bool
+) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(direct_writes, "_set_direct", asked.append)
+    receive(io.BytesIO(start + NOISE), LIMIT, tmp_path, direct=True).close()
+    assert bool(asked) == is_direct
 
 
 def test_a_spool_in_another_file_system_is_copied(
