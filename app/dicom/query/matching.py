@@ -8,7 +8,7 @@ conditions compare the moment in UTC (`query.moments`).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain, repeat
@@ -189,9 +189,14 @@ class Query:
 
         They include the UIDs of all levels and, for a study, ModalitiesInStudy.
         """
-        return all(each.matches(attributes) for each in self.filters)
+        return satisfies(attributes, self.filters)
 
     def tags(self) -> Iterator[str]:
         """Yield the tags of all filters, also of those that match universally."""
         yield from (each.attribute.tag for each in self.filters)
         yield from self.universal
+
+
+def satisfies(attributes: JsonAttributes, filters: Iterable[Filter]) -> bool:
+    """Tell whether the attributes of an object and its parents match each of some filters."""
+    return all(each.matches(attributes) for each in filters)

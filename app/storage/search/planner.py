@@ -46,8 +46,7 @@ from functools import partial
 from itertools import islice
 from typing import Final, NamedTuple
 
-from app.dicom.json.dataset import JsonAttributes
-from app.dicom.query.matching import Filter, OneOf, Query
+from app.dicom.query.matching import Filter, OneOf, Query, satisfies
 from app.dicom.validation.attributes import MODALITIES_IN_STUDY, UIDS, Level
 from app.storage.index.counts import InstanceCounts
 from app.storage.index.instances import Instances
@@ -214,10 +213,10 @@ class SearchPlanner:
         if of_modalities:
             found = [each for each in found if _had_modalities(each.study, of_modalities)]
         if of_rows:
-            found = [each for each in found if _satisfies(attributes_of(each), of_rows)]
+            found = [each for each in found if satisfies(attributes_of(each), of_rows)]
         if MODALITIES_IN_STUDY in query.tags():
             found = self._with_modalities(found)
-            found = [each for each in found if all(wanted.matches(attributes_of(each)) for wanted in of_modalities)]
+            found = [each for each in found if satisfies(attributes_of(each), of_modalities)]
         return matching_metadata(query, found, self._newest_metadata)
 
     def _with_modalities(self, found: list[Match]) -> list[Match]:
@@ -249,10 +248,6 @@ def _named(query: Query, level: Level) -> Sequence[str] | None:
 def _had_modalities(study: StudyRow, filters: Sequence[Filter]) -> bool:
     """Return whether the series of a study ever had the Modalities of these filters."""
     return all(any(wanted.indexed.matches(value) for value in study.modalities) for wanted in filters)
-
-
-def _satisfies(attributes: JsonAttributes, filters: Sequence[Filter]) -> bool:
-    return all(each.matches(attributes) for each in filters)
 
 
 def _in_url(query: Query, found: Match) -> bool:
