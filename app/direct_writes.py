@@ -36,9 +36,9 @@ class BodyWriter:
     """Appends a body to an empty file, past the page cache if `direct` and if the file system allows it.
 
     With `overlap`, a thread writes a full buffer while the caller fills the next one. Two buffers are used then. A
-    direct write needs whole blocks, so the last bytes of a body are written through the page cache. The bytes
-    of a direct write are not durable when the call returns: the file needs a sync, as after usual writes. A kill -9 or
-    a power loss before that sync leaves any part of the body.
+    direct write needs whole blocks, so the last bytes of a body are written through the page cache. The bytes of a
+    direct write are not durable when the call returns: the file needs a sync, as after usual writes. A kill -9 or a
+    power loss before that sync leaves any part of the body.
 
     `write` and `finish` raise the error of a write, which may be an earlier one. After `finish` the file has all
     bytes, and its descriptor reads and writes as usual.

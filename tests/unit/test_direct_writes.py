@@ -15,6 +15,7 @@ import pytest
 
 from app import direct_writes
 from app.direct_writes import BUFFER_BYTES, BodyWriter
+from tests.support.traced_writes import is_direct, traced_writes
 
 CONTENT = random.Random(3).randbytes(4 * BUFFER_BYTES + 5000)
 
@@ -39,27 +40,13 @@ def disk(tmp_path: Path) -> Path:
 @pytest.fixture
 def writes(monkeypatch: pytest.MonkeyPatch) -> list[tuple[bool, int]]:
     """Each write: whether it was direct, and how many bytes it wrote."""
-    made: list[tuple[bool, int]] = []
-    write = os.write
-
-    def traced(descriptor: int, data: memoryview) -> int:
-        direct = is_direct(descriptor)
-        written = write(descriptor, data)
-        made.append((direct, written))
-        return written
-
-    monkeypatch.setattr(os, "write", traced)
-    return made
+    return traced_writes(monkeypatch)
 
 
 @pytest.fixture(autouse=True)
 def no_thread_stays() -> Iterator[None]:
     yield
     assert [each.name for each in threading.enumerate() if each.name == "direct writes"] == []
-
-
-def is_direct(descriptor: int) -> bool:
-    return bool(fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_DIRECT)
 
 
 def replace_write(monkeypatch: pytest.MonkeyPatch, replacement: Callable[[Write, int, memoryview], int]) -> None:

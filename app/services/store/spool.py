@@ -83,7 +83,7 @@ def receive(
     """Read a body to its end. `folder` is for large bodies, None for the folder of the system.
 
     A new `digest` computes the digest of the body. `direct` keeps a large body out of the page cache: for a body that
-    becomes an object as it is. A body of fragments goes through the cache in any case.
+    becomes an object as it is. An encapsulated or deflated body goes through the cache in any case.
 
     Raises `TooLarge` beyond `limit` bytes, `StorageUnavailable` if the folder is full or missing.
     """

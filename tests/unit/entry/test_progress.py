@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import time
 from collections.abc import Callable
 
 import pytest
@@ -11,13 +10,13 @@ from rich.console import Console
 
 from app.entry import terminal_progress
 from app.entry.client_commands.progress import ShownProgress
+from tests.support.waiting import wait_until
 
 
 def shown(console: Console, *, quiet: bool = False) -> str:
     with ShownProgress(console, "Storing", [40, 60], quiet=quiet) as each:
-        deadline = time.monotonic() + 60
-        while each._total is None and time.monotonic() < deadline and not quiet:
-            time.sleep(0.001)
+        if not quiet:
+            wait_until(lambda: each._total is not None)
         each.show(25, files=3, size=2_000_000, failed=1)
         each.show(50, files=6, size=4_000_000, failed=1)
     assert isinstance(console.file, io.StringIO)

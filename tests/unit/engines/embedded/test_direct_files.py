@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
 import io
-import os
 import random
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,6 +15,7 @@ from app.engines.embedded.files import DIRECT_BYTES, FileBlobs
 from app.errors import StorageUnavailable
 from app.storage.table.ports import BlobStore
 from tests.contracts.test_blobs import TestPut
+from tests.support.traced_writes import traced_writes
 
 __all__ = ["TestPut"]
 
@@ -30,21 +29,6 @@ def blobs(tmp_path: Path) -> BlobStore:
     return EmbeddedBlobs(tmp_path / "blobs", 50, direct=False)
 
 
-@pytest.fixture
-def direct_bytes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The sizes of all direct writes."""
-    sizes: list[int] = []
-    write = os.write
-
-    def traced(descriptor: int, data: memoryview) -> int:
-        if fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_DIRECT:
-            sizes.append(len(data))
-        return write(descriptor, data)
-
-    monkeypatch.setattr(os, "write", traced)
-    return sizes
-
-
 @pytest.mark.parametrize(
     ("size", "direct", "expected"),
     [
@@ -56,11 +40,13 @@ def direct_bytes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     ],
 )
 def test_which_bodies_are_written_past_the_page_cache(
-    tmp_path: Path, direct_bytes: list[int], size: int, direct: bool, expected: list[int]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int, direct: bool, expected: list[int]
 ) -> None:
+    writes = traced_writes(monkeypatch)
     store = FileBlobs(tmp_path, direct=direct)
     assert store.put("a", io.BytesIO(CONTENT[:size])) == size
     assert store.path("a").read_bytes() == CONTENT[:size]
+    direct_bytes = [written for is_direct, written in writes if is_direct]
     if direct_bytes or not expected:  # a file system without direct writes has none
         assert direct_bytes == expected
 
